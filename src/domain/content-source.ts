@@ -1,0 +1,58 @@
+import type { Readable } from "node:stream";
+
+/**
+ * Where library items and their files come from. Read only; every replica that sees the same storage gives the
+ * same answers. A source that can't be read rejects with a ServiceError `downlease.content.unavailable`.
+ */
+export interface ContentSource {
+  /** All libraries, by name. */
+  libraries(): Promise<Library[]>;
+
+  /** The items of a library, by name; undefined when there is no such library. */
+  items(libraryId: string): Promise<LibraryItem[] | undefined>;
+
+  /** One item, or undefined. Cheap: does not walk the source. */
+  item(itemId: string): Promise<LibraryItem | undefined>;
+
+  /** The files of an item, by name; undefined when there is no such item. */
+  files(itemId: string): Promise<ItemFile[] | undefined>;
+
+  /**
+   * Opens a byte range of a file, both ends included, the whole file by default. Undefined when the item has no
+   * such file.
+   */
+  open(
+    itemId: string,
+    fileName: string,
+    range?: { readonly start: number; readonly end: number },
+  ): Promise<Readable | undefined>;
+}
+
+export interface Library {
+  readonly id: string;
+  readonly name: string;
+  readonly description?: string;
+}
+
+export interface LibraryItem {
+  readonly id: string;
+  readonly libraryId: string;
+  readonly name: string;
+  readonly description?: string;
+  /** `ovf`, `iso`, or whatever the source declares; unset when unknown. */
+  readonly type?: string;
+  /** Changes when a file is added, removed or changed. Opaque. */
+  readonly contentVersion: string;
+  /** Total size of the files in bytes. */
+  readonly size: number;
+}
+
+export interface ItemFile {
+  readonly name: string;
+  /** Bytes. */
+  readonly size: number;
+  /** Known checksums in lower-case hexadecimal. */
+  readonly checksums?: Readonly<Partial<Record<ChecksumAlgorithm, string>>>;
+}
+
+export type ChecksumAlgorithm = "MD5" | "SHA1" | "SHA256" | "SHA512";

@@ -1,0 +1,41 @@
+import type { Caller, FinalState, Finish, NewSession, Refusal, Renewal, Session } from "./session.ts";
+
+/**
+ * Where sessions live. Each method is atomic for its session and durable when it resolves, for every process
+ * that uses the same store. The rules are those of `session.ts`; expired sessions, and sessions of others, are
+ * `not_found`.
+ *
+ * Refusals are return values. A store that can't be reached rejects with a ServiceError
+ * `downlease.store.unavailable` within a second; the outcome of the call is then unknown.
+ */
+export interface SessionStore {
+  /**
+   * Creates the session, or, when one with this id exists, leaves its content alone and renews an ACTIVE one's
+   * lease. The id is expected to be derived from the owner and a token, or random.
+   */
+  create(session: NewSession): Promise<Session>;
+
+  /** The session, or undefined. Does not renew the lease. */
+  get(id: string, caller: Caller): Promise<Session | undefined>;
+
+  /** Ids of the principal's own sessions in any state, oldest first. Does not renew a lease. */
+  list(owner: string, libraryItemId?: string): Promise<string[]>;
+
+  /**
+   * Renews the lease of an ACTIVE session and raises its progress in one atomic step. A progress outside 0..100
+   * is refused only after it is clear that the session exists and is ACTIVE, and changes nothing.
+   */
+  keepAlive(id: string, caller: Caller, progress?: number): Promise<Renewal | Refusal>;
+
+  /** Takes an ACTIVE session to a final state. */
+  finish(id: string, caller: Caller, state: FinalState, errorMessage?: string): Promise<Finish | Refusal>;
+
+  /** Removes a session in any state. False: there was none for the caller. */
+  delete(id: string, caller: Caller): Promise<boolean>;
+
+  /** Resolves when the store answers. */
+  ping(): Promise<void>;
+
+  /** Ends all work; calls still under way may be rejected. */
+  close(): Promise<void>;
+}

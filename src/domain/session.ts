@@ -1,0 +1,138 @@
+/**
+ * The rules of the lease. Every rule of the download session is here once, as a pure function; stores either
+ * call it (SQLite) or restate it in a script and prove that they agree with it (Redis).
+ */
+
+export type SessionState = "ACTIVE" | FinalState;
+export type FinalState = "CANCELED" | "ERROR";
+
+export interface Session {
+  readonly id: string;
+  /** Name of the principal that created the session. */
+  readonly owner: string;
+  readonly libraryItemId: string;
+  /** The item's content version when the session was created. */
+  readonly contentVersion: string;
+  readonly state: SessionState;
+  /** Percent, an integer from 0 to 100. */
+  readonly progress: number;
+  /** Milliseconds since the epoch; the session is gone from this moment on. Never moves back. */
+  readonly expiresAt: number;
+  /** What the client told when it failed; only in state ERROR. */
+  readonly errorMessage?: string;
+}
+
+/** What the creator of a session decides. */
+export type NewSession = Pick<Session, "id" | "owner" | "libraryItemId" | "contentVersion">;
+
+/** Who asks for a session. */
+export interface Caller {
+  /** Name of the principal, not empty. */
+  readonly principal: string;
+  /** Whether the principal holds the `admin` role: it sees everybody's sessions. */
+  readonly admin: boolean;
+}
+
+/** Lengths of the lease, in milliseconds. */
+export interface LeaseTerms {
+  /** How long a session lives without a renewal. */
+  readonly leaseMs: number;
+  /** How long a session can still be read after it was canceled or failed. */
+  readonly retentionMs: number;
+}
+
+/** Why a session was left as it was. */
+export type Refusal =
+  | { readonly outcome: "not_found" }
+  | { readonly outcome: "not_active"; readonly state: FinalState }
+  | { readonly outcome: "invalid_progress" };
+
+export type Renewal = { readonly outcome: "renewed"; readonly expiresAt: number; readonly progress: number };
+export type Finish = { readonly outcome: "finished"; readonly expiresAt: number };
+
+const maxIdBytes = 256;
+// biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what it looks for
+const controlCharacter = /[\u0000-\u001f\u007f-\u009f]/;
+const guid = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
+
+/** Identifiers are opaque: any text of 1 to 256 UTF-8 bytes without control characters. */
+export function isIdentifier(text: string): boolean {
+  return (
+    text.length > 0 &&
+    text.length <= maxIdBytes &&
+    Buffer.byteLength(text) <= maxIdBytes &&
+    text.isWellFormed() &&
+    !controlCharacter.test(text)
+  );
+}
+
+/** A client token is UUID text of any version and case. */
+export function isClientToken(text: string): boolean {
+  return guid.test(text);
+}
+
+/** Progress is an integer from 0 to 100. */
+export function isProgress(value: number): boolean {
+  return Number.isInteger(value) && value >= 0 && value <= 100;
+}
+
+/** The lease that a renewal at `now` gives: a full length, but never less than was already promised. */
+export function renewedUntil(promised: number, now: number, lengthMs: number): number {
+  return Math.max(promised, now + lengthMs);
+}
+
+/** A session as it is created. */
+export function openSession(spec: NewSession, now: number, terms: LeaseTerms): Session {
+  return { ...spec, state: "ACTIVE", progress: 0, expiresAt: now + terms.leaseMs };
+}
+
+/** A session whose creation is repeated: an ACTIVE one gets its lease renewed, a final one stays as it is. */
+export function reopenSession(session: Session, now: number, terms: LeaseTerms): Session {
+  if (session.state !== "ACTIVE") return session;
+  return { ...session, expiresAt: renewedUntil(session.expiresAt, now, terms.leaseMs) };
+}
+
+/** Whether the session exists for the caller at `now`: not expired, and theirs or visible to their role. */
+export function existsFor(session: Session, caller: Caller, now: number): boolean {
+  return now < session.expiresAt && (caller.admin || session.owner === caller.principal);
+}
+
+/**
+ * A keep-alive. `undefined` progress only renews the lease; a progress that is not greater than the stored one
+ * renews the lease and leaves the progress, so that late and repeated heartbeats are harmless.
+ */
+export function keepAlive(
+  session: Session,
+  progress: number | undefined,
+  now: number,
+  terms: LeaseTerms,
+): Session | Refusal {
+  if (session.state !== "ACTIVE") return { outcome: "not_active", state: session.state };
+  if (progress !== undefined && !isProgress(progress)) return { outcome: "invalid_progress" };
+  return {
+    ...session,
+    progress: Math.max(session.progress, progress ?? 0),
+    expiresAt: renewedUntil(session.expiresAt, now, terms.leaseMs),
+  };
+}
+
+/** Cancels or fails a session. Final states stay readable for the retention time. */
+export function finish(
+  session: Session,
+  state: FinalState,
+  errorMessage: string | undefined,
+  now: number,
+  terms: LeaseTerms,
+): Session | Refusal {
+  if (session.state !== "ACTIVE") return { outcome: "not_active", state: session.state };
+  return {
+    ...session,
+    state,
+    expiresAt: renewedUntil(session.expiresAt, now, terms.retentionMs),
+    ...(errorMessage !== undefined && { errorMessage }),
+  };
+}
+
+export function isRefusal(result: Session | Refusal): result is Refusal {
+  return "outcome" in result;
+}

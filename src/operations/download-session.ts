@@ -1,0 +1,173 @@
+import { create, type MessageShape } from "@bufbuild/protobuf";
+import { timestampFromMs } from "@bufbuild/protobuf/wkt";
+import { v5 as nameBasedUuid } from "uuid";
+import {
+  CancelResponseSchema,
+  CreateResponseSchema,
+  DeleteResponseSchema,
+  DownloadSessionModel_State,
+  DownloadSessionModelSchema,
+  DownloadSessionService,
+  FailResponseSchema,
+  GetResponseSchema,
+  KeepAliveResponseSchema,
+  ListResponseSchema,
+} from "../../gen/content/library/item/v1/download_session_pb.ts";
+import type { ContentSource } from "../domain/content-source.ts";
+import { ServiceError } from "../domain/errors.ts";
+import {
+  type Caller,
+  isClientToken,
+  isIdentifier,
+  type Refusal,
+  type Session,
+  type SessionState,
+} from "../domain/session.ts";
+import type { SessionStore } from "../domain/session-store.ts";
+import { type Operation, operation } from "./corridor.ts";
+
+const rpc = DownloadSessionService.method;
+/** Namespace of the ids that are derived from a client token. */
+const tokenNamespace = "6a8f4a2e-5c1d-4f0b-9c1e-7d3b2a90e5f4";
+const sessionId = (request: { readonly downloadSessionId: string }) => request.downloadSessionId;
+
+/** The operations of `com.vmware.content.library.item.download_session`. */
+export function downloadSessionOperations(store: SessionStore, content: ContentSource): readonly Operation[] {
+  return [
+    operation({
+      method: rpc.create,
+      async run(request, caller) {
+        const itemId = identifier(request.createSpec?.libraryItemId, "create_spec.library_item_id");
+        const token = request.clientToken;
+        if (token !== undefined && !isClientToken(token)) {
+          throw new ServiceError("downlease.argument.client_token");
+        }
+        const item = await existingItem(content, itemId);
+        const session = await store.create({
+          id: token === undefined ? crypto.randomUUID() : idFromToken(caller, token),
+          owner: caller.principal,
+          libraryItemId: item.id,
+          contentVersion: item.contentVersion,
+        });
+        return create(CreateResponseSchema, { downloadSessionId: session.id });
+      },
+    }),
+    operation({
+      method: rpc.get,
+      sessionId,
+      async run(request, caller) {
+        const id = identifier(request.downloadSessionId, "download_session_id");
+        const session = await store.get(id, caller);
+        if (session === undefined) throw new ServiceError("downlease.session.not_found", [id]);
+        return create(GetResponseSchema, { downloadSession: modelOf(session) });
+      },
+    }),
+    operation({
+      method: rpc.list,
+      async run(request, caller) {
+        if (request.libraryItemId !== undefined) {
+          await existingItem(content, identifier(request.libraryItemId, "library_item_id"));
+        }
+        const downloadSessionIds = await store.list(caller.principal, request.libraryItemId);
+        return create(ListResponseSchema, { downloadSessionIds });
+      },
+    }),
+    operation({
+      method: rpc.keepAlive,
+      sessionId,
+      async run(request, caller) {
+        const id = identifier(request.downloadSessionId, "download_session_id");
+        // An int64 beyond 2^53 loses digits here, but stays out of range.
+        const progress = request.progress === undefined ? undefined : Number(request.progress);
+        const result = await store.keepAlive(id, caller, progress);
+        if (result.outcome !== "renewed") throw refused(id, result);
+        return create(KeepAliveResponseSchema, {
+          expirationTime: timestampFromMs(result.expiresAt),
+          clientProgress: BigInt(result.progress),
+        });
+      },
+    }),
+    operation({
+      method: rpc.cancel,
+      sessionId,
+      async run(request, caller) {
+        const id = identifier(request.downloadSessionId, "download_session_id");
+        const result = await store.finish(id, caller, "CANCELED");
+        if (result.outcome !== "finished") throw refused(id, result);
+        return create(CancelResponseSchema);
+      },
+    }),
+    operation({
+      method: rpc.fail,
+      sessionId,
+      async run(request, caller) {
+        const id = identifier(request.downloadSessionId, "download_session_id");
+        const result = await store.finish(id, caller, "ERROR", request.clientErrorMessage);
+        if (result.outcome !== "finished") throw refused(id, result);
+        return create(FailResponseSchema);
+      },
+    }),
+    operation({
+      method: rpc.delete,
+      sessionId,
+      async run(request, caller) {
+        const id = identifier(request.downloadSessionId, "download_session_id");
+        if (!(await store.delete(id, caller))) throw new ServiceError("downlease.session.not_found", [id]);
+        return create(DeleteResponseSchema);
+      },
+    }),
+  ];
+}
+
+function identifier(value: string | undefined, field: string): string {
+  if (value === undefined || value === "") throw new ServiceError("downlease.argument.missing", [field]);
+  if (!isIdentifier(value)) throw new ServiceError("downlease.argument.identifier", [field]);
+  return value;
+}
+
+async function existingItem(content: ContentSource, id: string) {
+  const item = await content.item(id);
+  if (item === undefined) throw new ServiceError("downlease.item.not_found", [id]);
+  return item;
+}
+
+/**
+ * The same caller and token name the same session, so that repeating a creation needs no second key. JSON keeps
+ * the two parts apart whatever a principal is called.
+ */
+function idFromToken(caller: Caller, token: string): string {
+  return nameBasedUuid(JSON.stringify([caller.principal, token.toLowerCase()]), tokenNamespace);
+}
+
+function refused(id: string, refusal: Refusal): ServiceError {
+  switch (refusal.outcome) {
+    case "not_found":
+      return new ServiceError("downlease.session.not_found", [id]);
+    case "not_active":
+      return new ServiceError("downlease.session.not_active", [id, refusal.state]);
+    case "invalid_progress":
+      return new ServiceError("downlease.argument.progress", [id]);
+  }
+}
+
+const modelStates = {
+  ACTIVE: DownloadSessionModel_State.ACTIVE,
+  CANCELED: DownloadSessionModel_State.CANCELED,
+  ERROR: DownloadSessionModel_State.ERROR,
+} as const satisfies Record<SessionState, DownloadSessionModel_State>;
+
+function modelOf(session: Session): MessageShape<typeof DownloadSessionModelSchema> {
+  return create(DownloadSessionModelSchema, {
+    libraryItemId: session.libraryItemId,
+    libraryItemContentVersion: session.contentVersion,
+    clientProgress: BigInt(session.progress),
+    state: modelStates[session.state],
+    expirationTime: timestampFromMs(session.expiresAt),
+    ...(session.state === "ERROR" && {
+      errorMessage: {
+        id: "downlease.session.client_failed",
+        defaultMessage: session.errorMessage || "The client reported a failure without a reason.",
+      },
+    }),
+  });
+}

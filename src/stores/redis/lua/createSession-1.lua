@@ -1,0 +1,30 @@
+--[[
+  Creates a session, or renews the one that is there already.
+
+  The check and the creation must not be separated: two callers with the same client token must end up with one
+  session.
+
+  KEYS[1]  the session
+  ARGV[1]  owner
+  ARGV[2]  library item id
+  ARGV[3]  content version
+  ARGV[4]  lease length in ms
+
+  Output
+    { "CREATED" | "EXISTS", state, progress, expiresAt in ms, owner, item id, content version, error message }
+]]
+local tag = "EXISTS"
+local state = redis.call("HGET", KEYS[1], "s")
+if not state then
+  tag = "CREATED"
+  state = "ACTIVE"
+  local now = redis.call("TIME")
+  redis.call("HSET", KEYS[1], "s", state, "p", 0, "o", ARGV[1], "i", ARGV[2], "v", ARGV[3],
+    "c", now[1] .. string.format("%06d", now[2]))
+  redis.call("PEXPIRE", KEYS[1], ARGV[4])
+elseif state == "ACTIVE" then
+  redis.call("PEXPIRE", KEYS[1], ARGV[4], "GT")
+end
+local session = redis.call("HMGET", KEYS[1], "p", "o", "i", "v", "e")
+return { tag, state, tonumber(session[1]), redis.call("PEXPIRETIME", KEYS[1]), session[2], session[3], session[4],
+  session[5] or "" }
