@@ -1,0 +1,19 @@
+import type { IncomingMessage, OutgoingHttpHeaders, ServerResponse } from "node:http";
+import type { Http2ServerRequest, Http2ServerResponse } from "node:http2";
+
+/** A request of either HTTP version. */
+export type HttpRequest = IncomingMessage | Http2ServerRequest;
+
+/** A response of either HTTP version; `write` and `writeHead` as both take them. */
+export type HttpResponse = (Omit<ServerResponse, "write"> | Omit<Http2ServerResponse, "write">) & {
+  write(chunk: string | Uint8Array, callback?: (error: Error | null | undefined) => void): boolean;
+  write(
+    chunk: string | Uint8Array,
+    encoding: BufferEncoding,
+    callback?: (error: Error | null | undefined) => void,
+  ): boolean;
+  writeHead(status: number, headers?: OutgoingHttpHeaders): unknown;
+};
+
+/** Answers a request, or hands it to another handler. Never throws. */
+export type HttpHandler = (request: HttpRequest, response: HttpResponse) => void;

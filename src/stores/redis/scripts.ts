@@ -1,0 +1,191 @@
+import { createHash } from "node:crypto";
+import { readFileSync } from "node:fs";
+import type { Cluster, Redis } from "ioredis";
+import type {
+  Caller,
+  FinalState,
+  Finish,
+  NewSession,
+  Refusal,
+  Renewal,
+  Session,
+} from "../../domain/session.ts";
+import { isProgress } from "../../domain/session.ts";
+import { ownerIndexKey, sessionKey } from "./keys.ts";
+
+export type RedisClient = Redis | Cluster;
+
+/** A script with everything that knows its wire form. The SHA-1 of the text is its identity. */
+export interface Script<Input, Output> {
+  readonly name: string;
+  readonly text: string;
+  readonly sha1: string;
+  key(input: Input): string;
+  args(input: Input): (string | number)[];
+  output(reply: Reply): Output;
+}
+
+/** A tag and what belongs to it; strings and small integers only. */
+type Reply = readonly [tag: string, ...rest: (string | number)[]];
+
+/** Runs a script in one round trip; a server that does not know it yet is sent the text. */
+export async function runScript<Input, Output>(
+  client: RedisClient,
+  script: Script<Input, Output>,
+  input: Input,
+): Promise<Output> {
+  const key = script.key(input);
+  const args = script.args(input);
+  let reply: unknown;
+  try {
+    reply = await client.evalsha(script.sha1, 1, key, ...args);
+  } catch (error) {
+    if (!(error instanceof Error && error.message.startsWith("NOSCRIPT"))) throw error;
+    reply = await client.eval(script.text, 1, key, ...args);
+  }
+  return script.output(reply as Reply);
+}
+
+/** What a reply tells of a session; its id is in the key. */
+type StoredSession = Omit<Session, "id">;
+
+interface SessionInput {
+  readonly id: string;
+  readonly caller: Caller;
+}
+
+const keyOfSession = (input: { readonly id: string }) => sessionKey(input.id);
+/** Scripts take "" for a caller who sees every session; principals are never empty. */
+const principalOf = ({ caller }: SessionInput) => (caller.admin ? "" : caller.principal);
+
+export const keepAliveScript = script<
+  SessionInput & { readonly leaseMs: number; readonly progress: number | undefined },
+  Renewal | Refusal
+>("keepAlive-1", {
+  key: keyOfSession,
+  args: (input) => [principalOf(input), input.leaseMs, progressArgument(input.progress)],
+  output: ([tag, first, second]) => {
+    switch (tag) {
+      case "OK":
+        return { outcome: "renewed", expiresAt: Number(first), progress: Number(second) };
+      case "INVALID_PROGRESS":
+        return { outcome: "invalid_progress" };
+      default:
+        return refusal(tag, first);
+    }
+  },
+});
+
+export const createSessionScript = script<NewSession & { readonly leaseMs: number }, StoredSession>(
+  "createSession-1",
+  {
+    key: keyOfSession,
+    args: (input) => [input.owner, input.libraryItemId, input.contentVersion, input.leaseMs],
+    output: (reply) => {
+      if (reply[0] !== "CREATED" && reply[0] !== "EXISTS") throw unexpected(reply[0]);
+      return session(reply);
+    },
+  },
+);
+
+export const readSessionScript = script<SessionInput, StoredSession | undefined>("readSession-1", {
+  key: keyOfSession,
+  args: (input) => [principalOf(input)],
+  output: (reply) => {
+    if (reply[0] === "NOT_FOUND") return undefined;
+    if (reply[0] !== "OK") throw unexpected(reply[0]);
+    return session(reply);
+  },
+});
+
+export const finishSessionScript = script<
+  SessionInput & {
+    readonly state: FinalState;
+    readonly retentionMs: number;
+    readonly errorMessage: string | undefined;
+  },
+  Finish | Refusal
+>("finishSession-1", {
+  key: keyOfSession,
+  args: (input) => {
+    const args = [principalOf(input), input.state, input.retentionMs];
+    return input.errorMessage === undefined ? args : [...args, input.errorMessage];
+  },
+  output: ([tag, first]) =>
+    tag === "OK" ? { outcome: "finished", expiresAt: Number(first) } : refusal(tag, first),
+});
+
+/** Gives the owner of the session that was removed. */
+export const deleteSessionScript = script<SessionInput, string | undefined>("deleteSession-1", {
+  key: keyOfSession,
+  args: (input) => [principalOf(input)],
+  output: ([tag, owner]) => {
+    if (tag === "NOT_FOUND") return undefined;
+    if (tag !== "OK") throw unexpected(tag);
+    return String(owner);
+  },
+});
+
+export const indexSessionScript = script<{ readonly owner: string; readonly id: string }, void>(
+  "indexSession-1",
+  {
+    key: ({ owner }) => ownerIndexKey(owner),
+    args: ({ id }) => [id],
+    output: ([tag]) => {
+      if (tag !== "OK") throw unexpected(tag);
+    },
+  },
+);
+
+/** Gives the number of entries removed. */
+export const pruneIndexScript = script<
+  { readonly owner: string; readonly ids: readonly string[]; readonly leastAgeSeconds: number },
+  number
+>("pruneIndex-1", {
+  key: ({ owner }) => ownerIndexKey(owner),
+  args: ({ leastAgeSeconds, ids }) => [leastAgeSeconds, ...ids],
+  output: ([tag, removed]) => {
+    if (tag !== "OK") throw unexpected(tag);
+    return Number(removed);
+  },
+});
+
+function script<Input, Output>(
+  name: string,
+  wire: Pick<Script<Input, Output>, "key" | "args" | "output">,
+): Script<Input, Output> {
+  const text = readFileSync(new URL(`lua/${name}.lua`, import.meta.url), "utf8");
+  return { name, text, sha1: createHash("sha1").update(text).digest("hex"), ...wire };
+}
+
+function progressArgument(progress: number | undefined): string | number {
+  if (progress === undefined) return "";
+  return isProgress(progress) ? progress : "invalid";
+}
+
+function refusal(tag: string, state: string | number | undefined): Refusal {
+  switch (tag) {
+    case "NOT_FOUND":
+      return { outcome: "not_found" };
+    case "NOT_ACTIVE":
+      return { outcome: "not_active", state: state as FinalState };
+    default:
+      throw unexpected(tag);
+  }
+}
+
+function session([, state, progress, expiresAt, owner, item, version, message]: Reply): StoredSession {
+  return {
+    owner: String(owner),
+    libraryItemId: String(item),
+    contentVersion: String(version),
+    state: state as Session["state"],
+    progress: Number(progress),
+    expiresAt: Number(expiresAt),
+    ...(message !== "" && { errorMessage: String(message) }),
+  };
+}
+
+function unexpected(tag: string): Error {
+  return new Error(`script answered with unknown tag ${tag}`);
+}

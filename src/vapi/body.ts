@@ -1,0 +1,32 @@
+import { ServiceError } from "../domain/errors.ts";
+import type { HttpRequest } from "../operations/http.ts";
+
+const nothing = Buffer.alloc(0);
+
+/**
+ * Reads a whole request body.
+ *
+ * @throws ServiceError `body_too_large` as soon as that is known; `canceled` when the client goes away
+ */
+export function readBody(request: HttpRequest, maxBytes: number): Promise<Buffer> {
+  const length = request.headers["content-length"];
+  if (length === "0") return Promise.resolve(nothing);
+  if (length !== undefined && Number(length) > maxBytes) return Promise.reject(tooLarge(maxBytes));
+  return new Promise((resolve, reject) => {
+    const chunks: Buffer[] = [];
+    let size = 0;
+    request.on("data", (chunk: Buffer) => {
+      size += chunk.length;
+      if (size > maxBytes) reject(tooLarge(maxBytes));
+      else chunks.push(chunk);
+    });
+    request.on("end", () => resolve(chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks)));
+    const onGone = () => reject(new ServiceError("downlease.call.canceled"));
+    request.on("error", onGone);
+    request.on("close", onGone);
+  });
+}
+
+function tooLarge(maxBytes: number): ServiceError {
+  return new ServiceError("downlease.request.too_large", [String(maxBytes)]);
+}

@@ -1,0 +1,49 @@
+import { isTreeObject, maxDepth, NumberLiteral, type Tree, type TreeObject } from "../tree.ts";
+import { decodeUtf8, malformed } from "./utf8.ts";
+
+type Reviver = (this: unknown, key: string, value: unknown, context: { readonly source?: string }) => unknown;
+const parse = JSON.parse as (text: string, reviver: Reviver) => Tree;
+const rawJson = (JSON as unknown as { rawJSON(text: string): unknown }).rawJSON;
+
+/** Keeps numbers as they were written; JSON.parse would round 2^63 and take 1e1 for an integer. */
+const keepNumbers: Reviver = (_key, value, context) =>
+  typeof value === "number" ? new NumberLiteral(context.source ?? String(value)) : value;
+
+/** Reads a JSON object. */
+export function decodeJson(bytes: Buffer): TreeObject {
+  const text = decodeUtf8(bytes);
+  if (nestingOf(text) > maxDepth) throw malformed("the JSON is nested too deeply");
+  let tree: Tree;
+  try {
+    tree = parse(text, keepNumbers);
+  } catch (error) {
+    throw malformed(`the JSON is not well-formed (${(error as Error).message.replace(/\s+/g, " ")})`);
+  }
+  if (!isTreeObject(tree)) throw malformed("the body must be a JSON object");
+  return tree;
+}
+
+export function encodeJson(tree: Tree): string {
+  return JSON.stringify(tree, writeNumbers);
+}
+
+function writeNumbers(_key: string, value: unknown): unknown {
+  return value instanceof NumberLiteral ? rawJson(value.text) : value;
+}
+
+/** How deep the brackets outside of strings are nested; recursion must not begin before this is known. */
+function nestingOf(text: string): number {
+  let depth = 0;
+  let deepest = 0;
+  let inString = false;
+  for (let index = 0; index < text.length; index++) {
+    const char = text[index];
+    if (inString) {
+      if (char === "\\") index++;
+      else if (char === '"') inString = false;
+    } else if (char === '"') inString = true;
+    else if (char === "{" || char === "[") deepest = Math.max(deepest, ++depth);
+    else if (char === "}" || char === "]") depth--;
+  }
+  return deepest;
+}
