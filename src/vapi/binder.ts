@@ -127,8 +127,8 @@ function bindScalar(field: DescField, scalar: ScalarType): Bind {
   }
 }
 
-const bindString: Bind = (tree, path) => {
-  if (typeof tree !== "string") throw wrongType(tree, path, "a string");
+const bindString: Bind = (tree, path, textual) => {
+  if (typeof tree !== "string") throw wrongType(tree, path, "a string", textual);
   if (!tree.isWellFormed()) throw wrongType(tree, path, "Unicode text without lone surrogates");
   return tree;
 };
@@ -138,7 +138,7 @@ const bindLong: Bind = (tree, path, textual) => {
   const text = numberText(tree, textual);
   const value = text !== undefined && integer.test(text) ? BigInt(text.replace("+", "")) : undefined;
   if (value === undefined || BigInt.asIntN(64, value) !== value) {
-    throw wrongType(tree, path, "an integer of 64 bits");
+    throw wrongType(tree, path, "an integer of 64 bits", textual);
   }
   return value;
 };
@@ -146,14 +146,14 @@ const bindLong: Bind = (tree, path, textual) => {
 const decimal = /^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$/;
 const bindDouble: Bind = (tree, path, textual) => {
   const text = numberText(tree, textual);
-  if (text === undefined || !decimal.test(text)) throw wrongType(tree, path, "a number");
+  if (text === undefined || !decimal.test(text)) throw wrongType(tree, path, "a number", textual);
   return Number(text);
 };
 
 const bindBoolean: Bind = (tree, path, textual) => {
   if (typeof tree === "boolean") return tree;
   const text = textual && typeof tree === "string" ? tree.trim() : undefined;
-  if (text !== "true" && text !== "false") throw wrongType(tree, path, "true or false");
+  if (text !== "true" && text !== "false") throw wrongType(tree, path, "true or false", textual);
   return text === "true";
 };
 
@@ -168,9 +168,9 @@ function bindEnum(desc: DescEnum): Bind {
     desc.values.filter(({ number }) => number !== 0).map((v) => [v.localName, v.number]),
   );
   const expected = `one of ${[...numbers.keys()].join(", ")}`;
-  return (tree, path) => {
+  return (tree, path, textual) => {
     const number = typeof tree === "string" ? numbers.get(tree) : undefined;
-    if (number === undefined) throw wrongType(tree, path, expected);
+    if (number === undefined) throw wrongType(tree, path, expected, textual);
     return number;
   };
 }
@@ -182,15 +182,16 @@ function bindMessage(desc: DescMessage): Bind {
     const message = create(desc);
     // An empty XML element is both the empty text and the empty structure.
     if (textual && typeof tree === "string" && tree.trim() === "") return message;
-    if (!isTreeObject(tree)) throw wrongType(tree, path, "a structure");
+    if (!isTreeObject(tree)) throw wrongType(tree, path, "a structure", textual);
     bindMembers(message, plan, tree, `${path}.`, textual, path);
     return message;
   };
 }
 
-const bindDateTime: Bind = (tree, path) => {
+const bindDateTime: Bind = (tree, path, textual) => {
   const ms = typeof tree === "string" ? parseDateTime(tree) : undefined;
-  if (ms === undefined) throw wrongType(tree, path, "a date and time such as 2025-03-04T10:15:30.000Z");
+  if (ms === undefined)
+    throw wrongType(tree, path, "a date and time such as 2025-03-04T10:15:30.000Z", textual);
   return timestampFromMs(ms);
 };
 
@@ -234,9 +235,9 @@ function bindMap(bindValue: Bind): Bind {
   };
 }
 
-function wrongType(tree: Tree, path: string, expected: string): ServiceError {
-  if (Array.isArray(tree) && expected !== "a list")
-    return new ServiceError("downlease.argument.repeated", [path]);
+function wrongType(tree: Tree, path: string, expected: string, textual = false): ServiceError {
+  // A form makes a list of a name that is repeated.
+  if (textual && Array.isArray(tree)) return new ServiceError("downlease.argument.repeated", [path]);
   return new ServiceError("downlease.argument.type", [path, expected]);
 }
 
