@@ -1,0 +1,194 @@
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { startTestApp, storeKinds, type TestApp } from "../support/app.ts";
+import { type DoorClient, doors, Refused } from "../support/doors.ts";
+import { eventually } from "../support/eventually.ts";
+
+const refusalCodes: Record<string, { grpc: string; http: string }> = {
+  NOT_FOUND: { grpc: "NotFound", http: "404" },
+  NOT_ALLOWED_IN_CURRENT_STATE: { grpc: "FailedPrecondition", http: "400" },
+  INVALID_ARGUMENT: { grpc: "InvalidArgument", http: "400" },
+};
+
+async function refusal(work: Promise<unknown>): Promise<string> {
+  try {
+    await work;
+  } catch (error) {
+    if (!(error instanceof Refused)) throw error;
+    const codes = refusalCodes[error.type];
+    expect([codes?.grpc, codes?.http]).toContain(error.status);
+    return `${error.type} ${error.messageId}`;
+  }
+  return "accepted";
+}
+
+const missing = "NOT_FOUND downlease.session.not_found";
+const notActive = "NOT_ALLOWED_IN_CURRENT_STATE downlease.session.not_active";
+const badProgress = "INVALID_ARGUMENT downlease.argument.progress";
+
+/** Each case on every door; `item` is an item of its own. */
+const cases: Record<string, (door: DoorClient, item: string) => Promise<void>> = {
+  async "a new session is ACTIVE, at 0 percent, and pins the item's version"(door, item) {
+    const before = Date.now();
+    const session = await door.get(await door.create(item));
+    expect(session).toMatchObject({ library_item_id: item, client_progress: 0, state: "ACTIVE" });
+    expect(session.library_item_content_version).toMatch(/^[0-9a-f]{16}$/);
+    expect(session.error_message).toBeUndefined();
+    expect(session.expiration_time).toBeGreaterThanOrEqual(before + 299_000);
+  },
+  async "keep-alive raises the progress and never lowers it"(door, item) {
+    const id = await door.create(item);
+    for (const [told, stored] of [
+      [10, 10],
+      [40, 40],
+      [20, 40],
+      [40, 40],
+      [undefined, 40],
+      [0, 40],
+      [100, 100],
+      [undefined, 100],
+    ] as const) {
+      await door.keepAlive(id, told);
+      expect((await door.get(id)).client_progress).toBe(stored);
+    }
+    expect((await door.get(id)).state).toBe("ACTIVE");
+  },
+  async "keep-alive moves the expiration forward"(door, item) {
+    const id = await door.create(item);
+    const first = (await door.get(id)).expiration_time;
+    await eventually("a later expiration", async () => {
+      await door.keepAlive(id);
+      return (await door.get(id)).expiration_time > first;
+    });
+  },
+  async "a progress out of range is refused and changes nothing"(door, item) {
+    const id = await door.create(item);
+    await door.keepAlive(id, 30);
+    const before = await door.get(id);
+    for (const progress of [-1, 101, 2 ** 40])
+      expect(await refusal(door.keepAlive(id, progress))).toBe(badProgress);
+    expect(await door.get(id)).toEqual(before);
+  },
+  async "cancel is final"(door, item) {
+    const id = await door.create(item);
+    await door.keepAlive(id, 7);
+    await door.cancel(id);
+    expect(await door.get(id)).toMatchObject({ state: "CANCELED", client_progress: 7 });
+    expect(await refusal(door.keepAlive(id, 8))).toBe(notActive);
+    expect(await refusal(door.keepAlive(id, 800))).toBe(notActive);
+    expect(await refusal(door.cancel(id))).toBe(notActive);
+    expect(await refusal(door.fail(id, "late"))).toBe(notActive);
+    expect(await door.get(id)).toMatchObject({ state: "CANCELED", client_progress: 7 });
+  },
+  async "fail is final and keeps the client's words"(door, item) {
+    const id = await door.create(item);
+    await door.fail(id, "Platte voll: <disk-0> & 100 % 🙁");
+    expect(await door.get(id)).toMatchObject({
+      state: "ERROR",
+      error_message: "Platte voll: <disk-0> & 100 % 🙁",
+    });
+    expect(await refusal(door.cancel(id))).toBe(notActive);
+    expect(await refusal(door.keepAlive(id))).toBe(notActive);
+  },
+  async "delete removes in any state"(door, item) {
+    const ids = [await door.create(item), await door.create(item), await door.create(item)] as const;
+    await door.cancel(ids[1]);
+    await door.fail(ids[2], "x");
+    for (const id of ids) {
+      await door.delete(id);
+      expect(await refusal(door.get(id))).toBe(missing);
+      expect(await refusal(door.delete(id))).toBe(missing);
+    }
+  },
+  async "what does not exist is not found, whatever the arguments"(door) {
+    for (const id of ["obj-103", "uuid:uuid", "a/b c?d#e%2F", "é".repeat(128), "__proto__"]) {
+      expect(await refusal(door.get(id))).toBe(missing);
+      expect(await refusal(door.keepAlive(id))).toBe(missing);
+      expect(await refusal(door.keepAlive(id, 500))).toBe(missing);
+      expect(await refusal(door.cancel(id))).toBe(missing);
+      expect(await refusal(door.fail(id, "x"))).toBe(missing);
+      expect(await refusal(door.delete(id))).toBe(missing);
+    }
+  },
+  async "an identifier has 1 to 256 bytes"(door) {
+    expect(await refusal(door.get("x".repeat(256)))).toBe(missing);
+    for (const id of ["x".repeat(257), "é".repeat(129)]) {
+      expect(await refusal(door.get(id))).toBe("INVALID_ARGUMENT downlease.argument.identifier");
+    }
+  },
+  async "a client token makes creation repeatable"(door, item) {
+    const token = crypto.randomUUID();
+    const id = await door.create(item, token);
+    expect(await door.create(item, token.toUpperCase())).toBe(id);
+    await door.cancel(id);
+    expect(await door.create(item, token)).toBe(id);
+    expect((await door.get(id)).state).toBe("CANCELED");
+    await door.delete(id);
+    expect(await door.create(item, token)).toBe(id);
+    expect((await door.get(id)).state).toBe("ACTIVE");
+    expect(await door.create(item, crypto.randomUUID())).not.toBe(id);
+    expect(await refusal(door.create(item, "client_token"))).toBe(
+      "INVALID_ARGUMENT downlease.argument.client_token",
+    );
+  },
+  async "creation needs an item that exists"(door) {
+    expect(await refusal(door.create("nobody"))).toBe("NOT_FOUND downlease.item.not_found");
+    expect(await refusal(door.create(undefined))).toBe("INVALID_ARGUMENT downlease.argument.missing");
+  },
+  async "list gives the sessions of an item in any state, oldest first"(door, item) {
+    expect(await door.list(item)).toEqual([]);
+    const ids = [await door.create(item), await door.create(item), await door.create(item)];
+    await door.cancel(ids[1]!);
+    expect(await door.list(item)).toEqual(ids);
+    await door.delete(ids[0]!);
+    expect(await door.list(item)).toEqual(ids.slice(1));
+    expect(await door.list()).toEqual(expect.arrayContaining(ids.slice(1)));
+    expect(await refusal(door.list("nobody"))).toBe("NOT_FOUND downlease.item.not_found");
+  },
+};
+
+describe.each(storeKinds)("%s", (kind) => {
+  let app: TestApp;
+  beforeAll(async () => {
+    app = await startTestApp({ store: kind });
+  });
+  afterAll(() => app.stop());
+
+  describe.each(Object.keys(doors))("%s", (name) => {
+    test.each(Object.keys(cases))("%s", async (title) => {
+      await cases[title]!(doors[name]!(app.url), await app.addItem());
+    });
+  });
+
+  test("sessions made at one door are seen at every other", async () => {
+    const clients = Object.values(doors).map((open) => open(app.url));
+    const item = await app.addItem();
+    const id = await clients[0]!.create(item);
+    for (const [index, client] of clients.entries()) {
+      await client.keepAlive(id, index + 1);
+      for (const other of clients) expect((await other.get(id)).client_progress).toBe(index + 1);
+    }
+  });
+});
+
+describe.each(storeKinds)("%s with a lease of 300 ms", (kind) => {
+  let app: TestApp;
+  beforeAll(async () => {
+    app = await startTestApp({ store: kind, leaseSeconds: 0.3 });
+  });
+  afterAll(() => app.stop());
+
+  test.each(Object.keys(doors))("an expired session is not found: %s", async (name) => {
+    const door = doors[name]!(app.url);
+    const item = await app.addItem();
+    const [silent, canceled] = [await door.create(item), await door.create(item)];
+    await door.cancel(canceled);
+    for (const id of [silent, canceled]) {
+      await eventually(`${id} to expire`, async () => (await refusal(door.get(id))) === missing);
+      expect(await refusal(door.keepAlive(id, 1))).toBe(missing);
+      expect(await refusal(door.cancel(id))).toBe(missing);
+      expect(await refusal(door.fail(id, "x"))).toBe(missing);
+      expect(await refusal(door.delete(id))).toBe(missing);
+    }
+    expect(await door.list(item)).toEqual([]);
+  });
+});

@@ -1,0 +1,47 @@
+import { execFile } from "node:child_process";
+import { readFileSync } from "node:fs";
+import { delimiter, join, resolve } from "node:path";
+import { promisify } from "node:util";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { type Service, startService } from "../support/service.ts";
+
+const root = resolve(import.meta.dirname, "../..");
+const readme = readFileSync(join(root, "README.md"), "utf8");
+
+/** The blocks of commands, each with the answer that is printed below it; set-up is what CI itself runs. */
+const steps = [...readme.matchAll(/```sh\n([\s\S]*?)```\n(?:\n```(?:json|xml)\n([\s\S]*?)```)?/g)]
+  .map(([, commands = "", answer = ""]) => ({ commands, answer }))
+  .filter(({ commands }) => !commands.startsWith("npm ci"));
+
+let service: Service;
+beforeAll(async () => {
+  service = await startService([]);
+});
+afterAll(() => service.stop());
+
+test("every command of the README does what is printed there", { timeout: 60_000 }, async () => {
+  expect(steps.length).toBeGreaterThanOrEqual(6);
+  let before = "";
+  for (const { commands, answer } of steps) {
+    // Later blocks use the variables of earlier ones, whose output is not of interest again.
+    const script = `set -euo pipefail\n{ ${before}\n} >/dev/null\n${commands}`.replaceAll(
+      "127.0.0.1:8080",
+      `127.0.0.1:${service.port}`,
+    );
+    const { stdout } = await promisify(execFile)("bash", ["-c", script], {
+      cwd: root,
+      env: { ...process.env, PATH: [join(root, "node_modules/.bin"), process.env.PATH].join(delimiter) },
+    });
+    if (answer !== "") expect(withoutIdentity(stdout)).toBe(withoutIdentity(answer));
+    before += commands;
+  }
+});
+
+/** What differs from one run to the next, and white space: the README's answers are of another day. */
+function withoutIdentity(text: string): string {
+  return text
+    .replace(/[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}/g, "<uuid>")
+    .replace(/\d{4}-\d\d-\d\dT[\d:.]+Z/g, "<time>")
+    .replace(/"library_item_content_version":"[0-9a-f]{16}"/, '"library_item_content_version":"<version>"')
+    .replace(/\s+/g, "");
+}

@@ -1,0 +1,339 @@
+import { Agent, request } from "node:http";
+import fc from "fast-check";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { startTestApp, type TestApp } from "../support/app.ts";
+
+let app: TestApp;
+let item: string;
+let id: string;
+const agent = new Agent({ keepAlive: true, maxSockets: 4 });
+const service = "/rest/com/vmware/content/library/item/download-session";
+const xmlns = "http://vmware.com/content/library/item/download_session";
+
+beforeAll(async () => {
+  app = await startTestApp();
+  item = await app.addItem();
+  const body = Buffer.from(JSON.stringify({ create_spec: { library_item_id: item } }));
+  id = JSON.parse((await send({ method: "POST", path: service, type: "application/json", body })).text).value;
+});
+afterAll(async () => {
+  agent.destroy();
+  await app.stop();
+});
+
+interface Sent {
+  readonly method: string;
+  readonly path: string;
+  readonly type?: string;
+  readonly accept?: string;
+  readonly headers?: Record<string, string>;
+  readonly body?: Uint8Array;
+}
+
+interface Answer {
+  readonly status: number;
+  readonly type: string | undefined;
+  readonly text: string;
+}
+
+/** Rejects when no answer comes: nothing may hang. */
+function send({ method, path, type, accept, headers, body }: Sent): Promise<Answer> {
+  return new Promise((resolve, reject) => {
+    const sent = request(
+      app.url + path,
+      {
+        method,
+        agent,
+        timeout: 5000,
+        headers: {
+          ...headers,
+          ...(type !== undefined && { "content-type": type }),
+          ...(accept !== undefined && { accept }),
+          ...(body !== undefined && { "content-length": String(body.length) }),
+        },
+      },
+      (response) => {
+        const chunks: Buffer[] = [];
+        response.on("data", (chunk: Buffer) => chunks.push(chunk));
+        response.on("end", () => {
+          const text = Buffer.concat(chunks).toString();
+          resolve({ status: response.statusCode ?? 0, type: response.headers["content-type"], text });
+        });
+      },
+    );
+    sent.on("timeout", () => sent.destroy(new Error(`no answer to ${method} ${path}`)));
+    sent.on("error", reject);
+    sent.end(body);
+  });
+}
+
+const keepAlive = (type: string, body: string | Buffer): Sent => ({
+  method: "POST",
+  path: `${service}/id:${id}?~action=keep-alive`,
+  type,
+  body: Buffer.from(body as string),
+});
+const json = (body: string | Buffer) => keepAlive("application/json", body);
+const form = (body: string | Buffer) => keepAlive("application/x-www-form-urlencoded", body);
+const xml = (children: string) =>
+  keepAlive("application/xml", `<ns0:KeepAlive-Input xmlns:ns0="${xmlns}">${children}</ns0:KeepAlive-Input>`);
+const xmlText = (text: string | Buffer) => keepAlive("application/xml", text);
+
+/** Requests, the status and the error type that each must get; made late, because they need the session. */
+const hostile: Record<string, () => [Sent, status: number, errorType: string]> = {
+  "JSON: truncated": () => [json('{"progress": 50'), 400, "INVALID_REQUEST"],
+  "JSON: truncated within a text": () => [json('{"progress": "5'), 400, "INVALID_REQUEST"],
+  "JSON: nested 20,000 deep": () => [json('{"progress":'.repeat(5000)), 400, "INVALID_REQUEST"],
+  "JSON: lists nested 30,000 deep": () => [json(`{"progress":${"[".repeat(30_000)}`), 400, "INVALID_REQUEST"],
+  "JSON: nested and closed": () => [
+    json(`${'{"a":'.repeat(3000)}1${"}".repeat(3000)}`),
+    400,
+    "INVALID_REQUEST",
+  ],
+  "JSON: a list": () => [json("[50]"), 400, "INVALID_REQUEST"],
+  "JSON: a number": () => [json("50"), 400, "INVALID_REQUEST"],
+  "JSON: null": () => [json("null"), 400, "INVALID_REQUEST"],
+  "JSON: a text for a long": () => [json('{"progress":"10"}'), 400, "INVALID_ARGUMENT"],
+  "JSON: 10.5": () => [json('{"progress":10.5}'), 400, "INVALID_ARGUMENT"],
+  "JSON: 10.0": () => [json('{"progress":10.0}'), 400, "INVALID_ARGUMENT"],
+  "JSON: 1e3": () => [json('{"progress":1e3}'), 400, "INVALID_ARGUMENT"],
+  "JSON: 1e1": () => [json('{"progress":1e1}'), 400, "INVALID_ARGUMENT"],
+  "JSON: 2^63": () => [json('{"progress":9223372036854775808}'), 400, "INVALID_ARGUMENT"],
+  "JSON: 2^63-1": () => [json('{"progress":9223372036854775807}'), 400, "INVALID_ARGUMENT"],
+  "JSON: a number of 60,000 digits": () => [
+    json(`{"progress":${"9".repeat(60_000)}}`),
+    400,
+    "INVALID_ARGUMENT",
+  ],
+  "JSON: -1": () => [json('{"progress":-1}'), 400, "INVALID_ARGUMENT"],
+  "JSON: true": () => [json('{"progress":true}'), 400, "INVALID_ARGUMENT"],
+  "JSON: a list for a long": () => [json('{"progress":[50]}'), 400, "INVALID_ARGUMENT"],
+  "JSON: __proto__": () => [json('{"__proto__":{"progress":50}}'), 400, "INVALID_ARGUMENT"],
+  "JSON: constructor": () => [json('{"constructor":{"prototype":{}}}'), 400, "INVALID_ARGUMENT"],
+  "JSON: an unknown member": () => [json('{"progress":50,"no":1}'), 400, "INVALID_ARGUMENT"],
+  "JSON: camelCase": () => [json(`{"downloadSessionId":"${id}"}`), 400, "INVALID_ARGUMENT"],
+  "JSON: NUL in an id": () => [
+    json('{"download_session_id":"a\\u0000b","progress":50}'),
+    400,
+    "INVALID_ARGUMENT",
+  ],
+  "JSON: a raw NUL": () => [json('{"progress":\u000050}'), 400, "INVALID_REQUEST"],
+  "JSON: invalid UTF-8": () => [
+    json(Buffer.from('{"download_session_id":"\xff\xfe"}', "latin1")),
+    400,
+    "INVALID_REQUEST",
+  ],
+  "JSON: UTF-16": () => [json(Buffer.from('{"progress":50}', "utf16le")), 400, "INVALID_REQUEST"],
+  "JSON: a lone surrogate": () => [json('{"download_session_id":"\\ud800"}'), 400, "INVALID_ARGUMENT"],
+  "form: a repeated name": () => [form("progress=50&progress=60"), 400, "INVALID_ARGUMENT"],
+  "form: a broken percent-encoding": () => [form("progress=%5"), 400, "INVALID_REQUEST"],
+  "form: bytes that are not UTF-8": () => [form("download_session_id=%ff"), 400, "INVALID_REQUEST"],
+  "form: NUL in an id": () => [form("download_session_id=a%00b"), 400, "INVALID_ARGUMENT"],
+  "form: 10.5": () => [form("progress=10.5"), 400, "INVALID_ARGUMENT"],
+  "form: 1e1": () => [form("progress=1e1"), 400, "INVALID_ARGUMENT"],
+  "form: 2^63": () => [form("progress=9223372036854775808"), 400, "INVALID_ARGUMENT"],
+  "form: __proto__": () => [form("__proto__.progress=50"), 400, "INVALID_ARGUMENT"],
+  "form: an unknown name": () => [form("progress=50&no=1"), 400, "INVALID_ARGUMENT"],
+  "form: a structure for a long": () => [form("progress.a=50"), 400, "INVALID_ARGUMENT"],
+  "form: JSON in it": () => [form('{"progress":50}'), 400, "INVALID_ARGUMENT"],
+  "XML: truncated": () => [xmlText("<KeepAlive-Input><progress>50</prog"), 400, "INVALID_REQUEST"],
+  "XML: unclosed": () => [xmlText("<KeepAlive-Input><progress>50</progress>"), 400, "INVALID_REQUEST"],
+  "XML: nested 10,000 deep": () => [xml("<a>".repeat(10_000)), 400, "INVALID_REQUEST"],
+  "XML: a document type": () => [xmlText("<!DOCTYPE a><KeepAlive-Input/>"), 400, "INVALID_REQUEST"],
+  "XML: an entity bomb": () => [
+    xmlText(
+      '<!DOCTYPE a [<!ENTITY a "aaaaaaaa"><!ENTITY b "&a;&a;&a;&a;">]><KeepAlive-Input><progress>&b;</progress></KeepAlive-Input>',
+    ),
+    400,
+    "INVALID_REQUEST",
+  ],
+  "XML: an undefined entity": () => [xml("<progress>&fifty;</progress>"), 400, "INVALID_REQUEST"],
+  "XML: a repeated element": () => [
+    xml("<progress>50</progress><progress>60</progress>"),
+    400,
+    "INVALID_REQUEST",
+  ],
+  "XML: an unknown element": () => [xml("<progress>50</progress><no/>"), 400, "INVALID_ARGUMENT"],
+  "XML: __proto__": () => [xml("<__proto__><progress>50</progress></__proto__>"), 400, "INVALID_ARGUMENT"],
+  "XML: a wrong root": () => [xmlText("<Cancel-Input/>"), 400, "INVALID_REQUEST"],
+  "XML: a structure for a long": () => [xml("<progress><a>50</a></progress>"), 400, "INVALID_ARGUMENT"],
+  "XML: 10.5": () => [xml("<progress>10.5</progress>"), 400, "INVALID_ARGUMENT"],
+  "XML: an empty long": () => [xml("<progress/>"), 400, "INVALID_ARGUMENT"],
+  "XML: NUL": () => [xml("<progress>5\u00000</progress>"), 400, "INVALID_REQUEST"],
+  "XML: invalid UTF-8": () => [
+    xmlText(Buffer.from("<KeepAlive-Input>\xff</KeepAlive-Input>", "latin1")),
+    400,
+    "INVALID_REQUEST",
+  ],
+  "XML: another encoding": () => [
+    xmlText('<?xml version="1.0" encoding="ISO-8859-1"?><KeepAlive-Input/>'),
+    400,
+    "INVALID_REQUEST",
+  ],
+  "an unknown content type": () => [keepAlive("text/plain", "progress=50"), 415, "INVALID_REQUEST"],
+  "a multipart form": () => [keepAlive("multipart/form-data; boundary=x", "--x--"), 415, "INVALID_REQUEST"],
+  "a content type that is none": () => [keepAlive("rubbish", "{}"), 415, "INVALID_REQUEST"],
+  "a charset that is not UTF-8": () => [
+    keepAlive("application/json; charset=utf-16", "{}"),
+    415,
+    "INVALID_REQUEST",
+  ],
+  "a compressed body": () => [
+    { ...json("{}"), headers: { "content-encoding": "gzip" } },
+    415,
+    "INVALID_REQUEST",
+  ],
+  "a body of 10 MB": () => [json(Buffer.alloc(10_000_000, " ")), 413, "INVALID_REQUEST"],
+  "a body one byte too large": () => [json(Buffer.alloc(65_537, " ")), 413, "INVALID_REQUEST"],
+  "a repeated action": () => [
+    { ...json("{}"), path: `${service}/id:${id}?~action=cancel&~action=cancel` },
+    400,
+    "INVALID_ARGUMENT",
+  ],
+  "an unknown action": () => [
+    { ...json("{}"), path: `${service}/id:${id}?~action=complete` },
+    404,
+    "NOT_FOUND",
+  ],
+  "no action": () => [{ ...json("{}"), path: `${service}/id:${id}` }, 404, "NOT_FOUND"],
+  "an unknown method": () => [
+    { ...json("{}"), method: "PUT", path: `${service}/id:${id}` },
+    404,
+    "NOT_FOUND",
+  ],
+  "an unknown path": () => [{ method: "GET", path: "/rest/com/vmware/content/library" }, 404, "NOT_FOUND"],
+  "the root": () => [{ method: "GET", path: "/" }, 404, "NOT_FOUND"],
+  "an id that is not percent-encoded": () => [
+    { method: "GET", path: `${service}/id:%zz` },
+    400,
+    "INVALID_REQUEST",
+  ],
+  "an id with NUL": () => [{ method: "GET", path: `${service}/id:a%00b` }, 400, "INVALID_ARGUMENT"],
+  "an empty id": () => [{ method: "GET", path: `${service}/id:` }, 400, "INVALID_ARGUMENT"],
+  "a path out of the library": () => [
+    { method: "GET", path: `${service}?library_item_id=..%2F..%2Fetc` },
+    404,
+    "NOT_FOUND",
+  ],
+  "a query that is not percent-encoded": () => [
+    { method: "GET", path: `${service}?library_item_id=%zz` },
+    400,
+    "INVALID_REQUEST",
+  ],
+};
+
+describe("each gets a clear answer, and nothing changes", () => {
+  test.each(Object.keys(hostile))("%s", async (name) => {
+    const [sent, status, errorType] = hostile[name]!();
+    const before = await send({ method: "GET", path: `${service}/id:${id}` });
+    for (const accept of ["application/json", "application/xml"]) {
+      const answer = await send({ ...sent, accept });
+      expect([answer.status, answer.type]).toEqual([status, accept]);
+      if (accept === "application/json") {
+        const { type, value } = JSON.parse(answer.text);
+        expect([type, value.error_type]).toEqual([
+          `com.vmware.vapi.std.errors.${errorType.toLowerCase()}`,
+          errorType,
+        ]);
+        expect(value.messages[0]).toEqual({
+          id: expect.stringMatching(/^downlease\./),
+          default_message: expect.stringMatching(/\.$/),
+          args: expect.any(Array),
+        });
+      } else expect(answer.text).toContain(`<value><error_type>${errorType}</error_type><messages-array>`);
+    }
+    expect(await send({ method: "GET", path: `${service}/id:${id}` })).toEqual(before);
+  });
+
+  test("a body that is announced and never comes does not stop others", async () => {
+    const { path } = json("{}");
+    const stuck = request(app.url + path, { method: "POST", headers: { "content-length": "10" } });
+    stuck.on("error", () => {});
+    stuck.write("{");
+    expect((await send({ method: "GET", path: `${service}/id:${id}` })).status).toBe(200);
+    stuck.destroy();
+  });
+});
+
+describe("whatever is sent, the answer is never a 5xx and always comes", () => {
+  const methods = ["GET", "POST", "DELETE", "PUT", "PATCH"];
+  const types = [
+    "application/json",
+    "application/xml",
+    "text/xml",
+    "application/x-www-form-urlencoded",
+    "",
+    "text/plain",
+  ];
+  const actions = ["create", "get", "list", "keep-alive", "cancel", "fail", "delete", "", "no"];
+  const valid = [
+    '{"create_spec":{"library_item_id":"ITEM","error_message":{"id":"a","default_message":"b","args":["c"],"params":[{"key":"k","value":{"l":{"id":"m"},"i":1}}]},"expiration_time":"2013-06-06T22:13:05"},"client_token":"b7d7c2f4-0c0e-4a0e-8d2b-5f0d4b7f3a11"}',
+    '{"download_session_id":"ID","progress":10}',
+    '{"download_session_id":"ID","client_error_message":"x"}',
+    "&download_session_id=ID&progress=10",
+    "create_spec.library_item_id=ITEM&create_spec.error_message.args.1=a&create_spec.error_message.args.2=b",
+    `<?xml version="1.0"?><ns0:KeepAlive-Input xmlns:ns0="${xmlns}"><progress>10</progress><download_session_id>ID</download_session_id></ns0:KeepAlive-Input>`,
+    `<ns0:Create-Input xmlns:ns0="${xmlns}"><create_spec><library_item_id>ITEM</library_item_id><error_message><args-array><array-item>a</array-item></args-array></error_message></create_spec></ns0:Create-Input>`,
+  ];
+  const target = fc.tuple(
+    fc.constantFrom(...methods),
+    fc.constantFrom("", "/rest"),
+    fc.oneof(
+      fc.constantFrom("", "/id:ID", "/id%3AID", "/id:ITEM", "/id:"),
+      fc.string({ maxLength: 40 }).map((text) => `/id:${encodeURIComponent(text.toWellFormed())}`),
+      fc.stringMatching(/^[/%a-zA-Z0-9:;,.~+!*'()=&-]{0,30}$/),
+    ),
+    fc.constantFrom(...actions),
+    fc.oneof(
+      fc.constant(""),
+      fc.stringMatching(/^[%a-zA-Z0-9:;,.~+!*'()=&_-]{0,30}$/).map((text) => `&${text}`),
+    ),
+    fc.constantFrom(...types),
+    fc.constantFrom("application/json", "application/xml", "*/*", "x"),
+  );
+  const mutation = fc.record({
+    at: fc.nat(),
+    cut: fc.nat({ max: 6 }),
+    insert: fc.oneof(
+      fc.uint8Array({ maxLength: 4 }),
+      fc.constantFrom(..."{}[]<>&;\"'=:,.%\\/\u0000".split("")).map((char) => Buffer.from(char)),
+    ),
+  });
+  const body = fc.oneof(
+    fc.uint8Array({ maxLength: 300 }),
+    fc.json({ maxDepth: 6 }).map((text) => Buffer.from(text)),
+    fc.tuple(fc.constantFrom(...valid), fc.array(mutation, { maxLength: 3 })).map(([text, mutations]) =>
+      mutations.reduce<Buffer>(
+        (bytes, { at, cut, insert }) => {
+          const start = at % (bytes.length + 1);
+          return Buffer.concat([bytes.subarray(0, start), insert, bytes.subarray(start + cut)]);
+        },
+        Buffer.from(text.replaceAll("ID", id ?? "ID").replaceAll("ITEM", item ?? "ITEM")),
+      ),
+    ),
+  );
+
+  test("random and mutated requests", { timeout: 60_000 }, async () => {
+    let accepted = 0;
+    await fc.assert(
+      fc.asyncProperty(target, body, async ([method, prefix, rest, action, query, type, accept], bytes) => {
+        const path = `${prefix}/com/vmware/content/library/item/download-session${rest.replace("ID", id).replace("ITEM", item)}`;
+        const answer = await send({
+          method,
+          path: `${path}${action === "" ? "" : `?~action=${action}`}${query}`,
+          ...(type !== "" && { type }),
+          accept,
+          body: bytes,
+        });
+        if (answer.status === 200) accepted++;
+        else {
+          expect([400, 404, 413, 415]).toContain(answer.status);
+          expect(answer.text).toContain("com.vmware.vapi.std.errors.");
+        }
+      }),
+      { numRuns: 6000 },
+    );
+    // The mutations must not be so wild that nothing gets through.
+    expect(accepted).toBeGreaterThan(20);
+  });
+});

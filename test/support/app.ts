@@ -1,0 +1,63 @@
+import { mkdir, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { pino } from "pino";
+import { readConfig, startApp } from "../../src/app.ts";
+import { sharedRedisUrl } from "./shared-redis.ts";
+import { tempDir } from "./temp-dir.ts";
+
+export const storeKinds = ["SQLite", "Redis"] as const;
+export type StoreKind = (typeof storeKinds)[number];
+
+export interface TestApp {
+  readonly url: string;
+  readonly port: number;
+  /** Adds an item of one file to the library and gives its id. */
+  addItem(): Promise<string>;
+  stop(): Promise<void>;
+}
+
+export interface TestAppOptions {
+  readonly store?: StoreKind;
+  /** Instead of the Redis that the tests share. */
+  readonly redisUrl?: string;
+  readonly leaseSeconds?: number;
+  readonly maxBodyBytes?: number;
+}
+
+/** The whole service in this process, on a free port, over a library of its own. */
+export async function startTestApp(options: TestAppOptions = {}): Promise<TestApp> {
+  const { store = "SQLite", redisUrl, leaseSeconds = 300, maxBodyBytes = 65_536 } = options;
+  const directory = await tempDir();
+  const library = join(directory.path, "library");
+  await mkdir(join(library, "lib"), { recursive: true });
+  const config = readConfig(
+    {
+      port: "0",
+      contentRoot: library,
+      leaseSeconds: String(leaseSeconds),
+      maxBodyBytes: String(maxBodyBytes),
+      graceSeconds: "5",
+      ...(store === "Redis" || redisUrl !== undefined
+        ? { redisUrl: redisUrl ?? sharedRedisUrl() }
+        : { sqlitePath: join(directory.path, "sessions.db") }),
+    },
+    {},
+  );
+  const app = await startApp(config, { logger: pino({ level: "silent" }) });
+  return {
+    url: app.url,
+    port: app.port,
+    async addItem() {
+      const id = crypto.randomUUID();
+      const item = join(library, "lib", id);
+      await mkdir(item);
+      await writeFile(join(item, ".item.json"), JSON.stringify({ id }));
+      await writeFile(join(item, "disk.bin"), "content");
+      return id;
+    },
+    async stop() {
+      await app.stop();
+      await directory.remove();
+    },
+  };
+}

@@ -1,0 +1,245 @@
+import { timestampMs } from "@bufbuild/protobuf/wkt";
+import { type Client, Code, ConnectError, createClient, type Transport } from "@connectrpc/connect";
+import {
+  createConnectTransport,
+  createGrpcTransport,
+  createGrpcWebTransport,
+} from "@connectrpc/connect-node";
+import {
+  DownloadSessionModel_State,
+  DownloadSessionService,
+} from "../../gen/content/library/item/v1/download_session_pb.ts";
+import { ErrorInfoSchema } from "../../gen/google/rpc/error_details_pb.ts";
+import { decodeXml } from "../../src/vapi/codecs/xml.ts";
+
+/** A session as every door shows it. */
+export interface SeenSession {
+  readonly library_item_id: string;
+  readonly library_item_content_version: string;
+  readonly client_progress: number;
+  readonly state: string;
+  /** Milliseconds since the epoch. */
+  readonly expiration_time: number;
+  readonly error_message?: string | undefined;
+}
+
+/** A refusal as every door tells it. */
+export class Refused extends Error {
+  readonly status: string;
+  readonly type: string;
+  readonly messageId: string;
+
+  /** @param status code of the protocol: gRPC code name, or HTTP status */
+  constructor(status: string, type: string, messageId: string, message: string) {
+    super(message);
+    this.status = status;
+    this.type = type;
+    this.messageId = messageId;
+  }
+}
+
+/** The operations as a caller of one protocol and representation sees them; refusals reject with `Refused`. */
+export interface DoorClient {
+  create(libraryItemId: string | undefined, clientToken?: string): Promise<string>;
+  get(id: string): Promise<SeenSession>;
+  list(libraryItemId?: string): Promise<string[]>;
+  keepAlive(id: string, progress?: number): Promise<void>;
+  cancel(id: string): Promise<void>;
+  fail(id: string, message: string): Promise<void>;
+  delete(id: string): Promise<void>;
+}
+
+/** Every way in, by name. */
+export const doors: Record<string, (baseUrl: string) => DoorClient> = {
+  gRPC: (baseUrl) => rpcDoor(createGrpcTransport({ baseUrl })),
+  "gRPC-Web over HTTP/1.1": (baseUrl) => rpcDoor(createGrpcWebTransport({ baseUrl, httpVersion: "1.1" })),
+  "gRPC-Web over HTTP/2": (baseUrl) => rpcDoor(createGrpcWebTransport({ baseUrl, httpVersion: "2" })),
+  "Connect, protobuf": (baseUrl) =>
+    rpcDoor(createConnectTransport({ baseUrl, httpVersion: "2", useBinaryFormat: true })),
+  "Connect, JSON": (baseUrl) =>
+    rpcDoor(createConnectTransport({ baseUrl, httpVersion: "1.1", useBinaryFormat: false })),
+  "REST, JSON, id in the path": (baseUrl) => restDoor(baseUrl, jsonBody, "path"),
+  "REST, JSON, id in the body": (baseUrl) => restDoor(`${baseUrl}/rest`, jsonBody, "body"),
+  "REST, XML, id in the path": (baseUrl) => restDoor(`${baseUrl}/rest`, xmlBody, "path"),
+  "REST, XML, id in the body": (baseUrl) => restDoor(baseUrl, xmlBody, "body"),
+  "REST, form": (baseUrl) => restDoor(`${baseUrl}/rest`, formBody, "body"),
+  "REST, query string": (baseUrl) => restDoor(`${baseUrl}/rest`, formBody, "query"),
+};
+
+function rpcDoor(transport: Transport): DoorClient {
+  const client: Client<typeof DownloadSessionService> = createClient(DownloadSessionService, transport);
+  return {
+    create: (libraryItemId, clientToken) =>
+      told(
+        client.create({
+          createSpec: { ...(libraryItemId !== undefined && { libraryItemId }) },
+          ...(clientToken !== undefined && { clientToken }),
+        }),
+      ).then(({ downloadSessionId }) => downloadSessionId),
+    async get(downloadSessionId) {
+      const { downloadSession: session } = await told(client.get({ downloadSessionId }));
+      return {
+        library_item_id: session!.libraryItemId!,
+        library_item_content_version: session!.libraryItemContentVersion!,
+        client_progress: Number(session!.clientProgress),
+        state: stateName(session!.state!),
+        expiration_time: timestampMs(session!.expirationTime!),
+        error_message: session!.errorMessage?.defaultMessage,
+      };
+    },
+    list: (libraryItemId) =>
+      told(client.list({ ...(libraryItemId !== undefined && { libraryItemId }) })).then(
+        ({ downloadSessionIds }) => downloadSessionIds,
+      ),
+    async keepAlive(downloadSessionId, progress) {
+      await told(
+        client.keepAlive({
+          downloadSessionId,
+          ...(progress !== undefined && { progress: BigInt(progress) }),
+        }),
+      );
+    },
+    async cancel(downloadSessionId) {
+      await told(client.cancel({ downloadSessionId }));
+    },
+    async fail(downloadSessionId, clientErrorMessage) {
+      await told(client.fail({ downloadSessionId, clientErrorMessage }));
+    },
+    async delete(downloadSessionId) {
+      await told(client.delete({ downloadSessionId }));
+    },
+  };
+}
+
+function stateName(state: DownloadSessionModel_State): string {
+  return Object.entries(DownloadSessionModel_State).find(([, number]) => number === state)![0];
+}
+
+async function told<T>(call: Promise<T>): Promise<T> {
+  try {
+    return await call;
+  } catch (error) {
+    if (!(error instanceof ConnectError)) throw error;
+    const [info] = error.findDetails(ErrorInfoSchema);
+    throw new Refused(
+      Code[error.code],
+      info?.reason ?? "",
+      info?.metadata.message_id ?? "",
+      error.rawMessage,
+    );
+  }
+}
+
+type Parameters = Record<string, string | number | undefined>;
+interface Representation {
+  readonly contentType: string;
+  readonly accept: string;
+  write(operation: string, parameters: Parameters): string;
+  /** The members of an answer. */
+  read(text: string): Record<string, unknown>;
+}
+
+const jsonBody: Representation = {
+  contentType: "application/json",
+  accept: "application/json",
+  write(operation, { "create_spec.library_item_id": item, ...others }) {
+    return JSON.stringify(
+      operation === "Create" ? { ...others, create_spec: { library_item_id: item } } : others,
+    );
+  },
+  read: (text) => JSON.parse(text),
+};
+
+const formBody: Representation = {
+  contentType: "application/x-www-form-urlencoded",
+  accept: "application/json",
+  write: (_, parameters) =>
+    Object.entries(parameters)
+      .filter(([, value]) => value !== undefined)
+      .map(([name, value]) => `&${name}=${encodeURIComponent(value!)}`)
+      .join(""),
+  read: (text) => JSON.parse(text),
+};
+
+const namespace = "http://vmware.com/content/library/item/download_session";
+const xmlBody: Representation = {
+  contentType: "application/xml",
+  accept: "application/xml",
+  write(operation, parameters) {
+    const members = Object.entries(parameters)
+      .filter(([, value]) => value !== undefined)
+      .map(([name, value]) =>
+        name
+          .split(".")
+          .reduceRight((inner, element) => `<${element}>${inner}</${element}>`, escapeXml(String(value))),
+      );
+    return `<?xml version="1.0"?><ns0:${operation}-Input xmlns:ns0="${namespace}">${members.join("")}</ns0:${operation}-Input>`;
+  },
+  read(text) {
+    const [, name, uri] = /<ns0:([\w-]+) xmlns:ns0="([^"]+)"/.exec(text)!;
+    return { ...decodeXml(Buffer.from(text), { name: name!, namespace: uri! }) };
+  },
+};
+
+function escapeXml(text: string): string {
+  return text.replace(/[&<>]/g, (char) => `&#${char.charCodeAt(0)};`);
+}
+
+function restDoor(
+  baseUrl: string,
+  representation: Representation,
+  idIn: "path" | "body" | "query",
+): DoorClient {
+  const service = `${baseUrl}/com/vmware/content/library/item/download-session`;
+
+  async function call(operation: string, id: string | undefined, parameters: Parameters): Promise<unknown> {
+    const action = operation.replace(/_/g, "-");
+    const name = operation.replace(/(?:^|_)(\w)/g, (_, letter: string) => letter.toUpperCase());
+    const inPath = idIn === "path" && id !== undefined;
+    const rest = inPath || id === undefined ? parameters : { download_session_id: id, ...parameters };
+    const url = `${service}${inPath ? `/id:${encodeURIComponent(id)}` : ""}?~action=${action}`;
+    const body = representation.write(name, rest);
+    const response =
+      idIn === "query"
+        ? await fetch(url + body, { method: "POST" })
+        : await fetch(url, {
+            method: "POST",
+            headers: { "content-type": representation.contentType, accept: representation.accept },
+            body,
+          });
+    const text = await response.text();
+    if (response.ok) return text === "" ? undefined : representation.read(text).value;
+    const { type, value } = representation.read(text) as {
+      type: string;
+      value: { error_type: string; messages: { id: string; default_message: string }[] };
+    };
+    if (type !== `com.vmware.vapi.std.errors.${value.error_type.toLowerCase()}`)
+      throw new Error(`odd error ${text}`);
+    const [message] = value.messages;
+    throw new Refused(String(response.status), value.error_type, message!.id, message!.default_message);
+  }
+
+  return {
+    create: async (itemId, token) =>
+      String(await call("create", undefined, { "create_spec.library_item_id": itemId, client_token: token })),
+    async get(id) {
+      const session = (await call("get", id, {})) as Record<string, unknown> & {
+        expiration_time: string;
+        error_message?: { default_message: string };
+      };
+      return {
+        library_item_id: String(session.library_item_id),
+        library_item_content_version: String(session.library_item_content_version),
+        client_progress: Number(session.client_progress),
+        state: String(session.state),
+        expiration_time: Date.parse(session.expiration_time),
+        error_message: session.error_message?.default_message,
+      };
+    },
+    list: async (itemId) => (await call("list", undefined, { library_item_id: itemId })) as string[],
+    keepAlive: async (id, progress) => void (await call("keep_alive", id, { progress })),
+    cancel: async (id) => void (await call("cancel", id, {})),
+    fail: async (id, message) => void (await call("fail", id, { client_error_message: message })),
+    delete: async (id) => void (await call("delete", id, {})),
+  };
+}

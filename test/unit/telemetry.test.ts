@@ -1,0 +1,241 @@
+import { pino } from "pino";
+import { beforeEach, describe, expect, test } from "vitest";
+import { ServiceError } from "../../src/domain/errors.ts";
+import type { CallRecord } from "../../src/operations/call.ts";
+import { Health } from "../../src/telemetry/health.ts";
+import { prettyLine } from "../../src/telemetry/log.ts";
+import { Metrics } from "../../src/telemetry/metrics.ts";
+import { callObserver } from "../../src/telemetry/observer.ts";
+import { StoreMonitor } from "../../src/telemetry/store-monitor.ts";
+import { eventually } from "../support/eventually.ts";
+
+const sessionId = "3f1c9b52-7a51-4b8e-9d8e-0c3b8f1f2a77";
+const call = { door: "rest", requestId: "request-1", peer: "127.0.0.1" } as const;
+const finished: CallRecord = {
+  call,
+  operation: "DownloadSession.KeepAlive",
+  outcome: "ok",
+  durationMs: 1.23456,
+  sessionId,
+};
+
+function failed(error: ServiceError): CallRecord {
+  return { ...finished, outcome: error.kind, error };
+}
+
+let lines: string[];
+const log = () => pino({ base: null, level: "debug" }, { write: (line) => void lines.push(line) });
+const logged = () => lines.map((line) => JSON.parse(line));
+
+beforeEach(() => {
+  lines = [];
+});
+
+describe("a finished call", () => {
+  test("is logged with a truncated session id", () => {
+    callObserver(new Metrics(), log())(finished);
+    expect(logged()).toEqual([
+      {
+        level: 30,
+        time: expect.any(Number),
+        msg: "call",
+        operation: "DownloadSession.KeepAlive",
+        door: "rest",
+        outcome: "ok",
+        durationMs: 1.235,
+        peer: "127.0.0.1",
+        requestId: "request-1",
+        session: "3f1c9b52…",
+      },
+    ]);
+    expect(lines[0]).not.toContain(sessionId);
+  });
+
+  test.each([
+    ["downlease.session.not_found", 30],
+    ["downlease.call.canceled", 30],
+    ["downlease.call.timed_out", 40],
+    ["downlease.store.unavailable", 40],
+    ["downlease.server.internal", 50],
+  ] as const)("that was refused with %s is logged at level %i", (messageId, level) => {
+    callObserver(new Metrics(), log())(failed(new ServiceError(messageId, [sessionId])));
+    expect(logged()).toMatchObject([{ level, reason: messageId }]);
+    expect(lines[0]).not.toContain(sessionId);
+  });
+
+  test("tells name, code and message of the cause, and nothing that hangs on it", () => {
+    const cause = Object.assign(new TypeError("broken"), {
+      code: "EBROKEN",
+      command: { name: "evalsha", args: [`dl:{${sessionId}}`] },
+    });
+    callObserver(new Metrics(), log())(failed(new ServiceError("downlease.server.internal", ["r"], cause)));
+    const [line] = logged();
+    expect(line.cause).toEqual({
+      name: "TypeError",
+      code: "EBROKEN",
+      message: "broken",
+      at: expect.arrayContaining([expect.stringContaining("telemetry.test.ts")]),
+    });
+    expect(lines[0]).not.toContain(sessionId);
+  });
+
+  test("with a cause that is no error or has an endless message is logged in short", () => {
+    const observe = callObserver(new Metrics(), log());
+    observe(failed(new ServiceError("downlease.server.internal", ["r"], "x".repeat(10_000))));
+    observe(failed(new ServiceError("downlease.server.internal", ["r"], new Error("y".repeat(10_000)))));
+    const [text, error] = logged();
+    expect(text.cause).toEqual({ name: "string", message: `${"x".repeat(500)}…` });
+    expect(error.cause.message).toBe(`${"y".repeat(500)}…`);
+  });
+
+  test("below the level of the log is still counted", async () => {
+    const metrics = new Metrics();
+    callObserver(metrics, pino({ level: "warn" }, { write: (line) => void lines.push(line) }))(finished);
+    expect(lines).toEqual([]);
+    expect((await metrics.expose()).body).toContain("downlease_requests_total{");
+  });
+});
+
+describe("on a terminal", () => {
+  const pretty = prettyLine(false);
+
+  test("a call is one line", () => {
+    callObserver(new Metrics(), log())(finished);
+    expect(pretty(lines[0]!)).toMatch(
+      /^\[\d\d:\d\d:\d\d\.\d{3}\] INFO: DownloadSession\.KeepAlive ok 1\.2 ms, rest from 127\.0\.0\.1 session 3f1c9b52…, request request-1\s*\n$/,
+    );
+  });
+
+  test("a failed call tells its cause on the same line", () => {
+    const error = new ServiceError("downlease.store.unavailable", [], new Error("Connection is closed."));
+    callObserver(new Metrics(), log())(failed(error));
+    const line = pretty(lines[0]!);
+    expect(line).toContain("service_unavailable");
+    expect(line).toContain("Connection is closed.");
+    expect(line.trimEnd()).not.toContain("\n");
+  });
+
+  test("a session id with control characters does not steer the terminal", () => {
+    callObserver(new Metrics(), log())({ ...finished, sessionId: "a\u001b[2J\nb" });
+    const line = pretty(lines[0]!);
+    expect(line).toContain("session a?[2J?b,");
+    expect(line).not.toContain("\u001b");
+  });
+
+  test("other lines show their message and members", () => {
+    log().info({ url: "http://127.0.0.1:8080" }, "ready");
+    expect(pretty(lines[0]!)).toMatch(/INFO: ready \{"url":"http:\/\/127\.0\.0\.1:8080"\}\n$/);
+  });
+});
+
+describe("metrics", () => {
+  test("count and measure calls by operation, door and outcome", async () => {
+    const metrics = new Metrics();
+    metrics.observeCall(finished);
+    metrics.observeCall(finished);
+    metrics.observeCall(failed(new ServiceError("downlease.session.not_found", [sessionId])));
+    const { contentType, body } = await metrics.expose();
+    expect(contentType).toMatch(/^text\/plain; version=0\.0\.4/);
+    const labels = 'operation="DownloadSession.KeepAlive",door="rest"';
+    expect(body).toContain(`downlease_requests_total{${labels},code="ok"} 2\n`);
+    expect(body).toContain(`downlease_requests_total{${labels},code="not_found"} 1\n`);
+    expect(body).toContain(`downlease_request_duration_seconds_bucket{le="0.001",${labels}} 0\n`);
+    expect(body).toContain(`downlease_request_duration_seconds_bucket{le="0.0025",${labels}} 3\n`);
+    expect(body).toContain(`downlease_request_duration_seconds_count{${labels}} 3\n`);
+  });
+
+  test("measure round trips to Redis by script", async () => {
+    const metrics = new Metrics();
+    metrics.observeRoundTrip("keepAlive-1", 0.0002);
+    const { body } = await metrics.expose();
+    expect(body).toContain('downlease_redis_round_trip_seconds_bucket{le="0.0001",script="keepAlive-1"} 0\n');
+    expect(body).toContain(
+      'downlease_redis_round_trip_seconds_bucket{le="0.00025",script="keepAlive-1"} 1\n',
+    );
+  });
+
+  test("count open connections by protocol", async () => {
+    const metrics = new Metrics();
+    metrics.connections.opened("h2");
+    metrics.connections.opened("h2");
+    metrics.connections.closed("h2");
+    const { body } = await metrics.expose();
+    expect(body).toContain('downlease_connections{protocol="http1"} 0\n');
+    expect(body).toContain('downlease_connections{protocol="h2"} 1\n');
+  });
+
+  test("of the process are among them, and two apps do not share theirs", async () => {
+    const metrics = new Metrics();
+    metrics.observeCall(finished);
+    const { body } = await new Metrics().expose();
+    expect(body).toContain("process_resident_memory_bytes");
+    expect(body).not.toContain("KeepAlive");
+  });
+});
+
+describe("the store monitor", () => {
+  /** A store that answers when told to. */
+  function fakeStore(isUp: boolean) {
+    return {
+      isUp,
+      pings: 0,
+      async ping() {
+        this.pings++;
+        if (!this.isUp) throw new ServiceError("downlease.store.unavailable");
+      },
+    };
+  }
+  const statusOf = (health: Health) => health.statuses.get("");
+
+  test("reports a store that answers before it has started", async () => {
+    const health = new Health([]);
+    const monitor = new StoreMonitor({ store: fakeStore(true), health, log: log() });
+    await monitor.start();
+    expect(statusOf(health)).toBe("SERVING");
+    expect(lines).toEqual([]);
+    monitor.stop();
+  });
+
+  test("gives a store an interval to answer, for example to connect", async () => {
+    const health = new Health([]);
+    const store = fakeStore(false);
+    const monitor = new StoreMonitor({ store, health, log: log(), intervalMs: 10_000 });
+    const started = monitor.start();
+    await eventually("a second ping", () => store.pings > 1);
+    store.isUp = true;
+    await started;
+    expect(statusOf(health)).toBe("SERVING");
+    expect(lines).toEqual([]);
+    monitor.stop();
+  });
+
+  test("follows the store down and up, and logs each change once", async () => {
+    const health = new Health(["some.Service"]);
+    const store = fakeStore(true);
+    const monitor = new StoreMonitor({ store, health, log: log(), intervalMs: 10 });
+    await monitor.start();
+    store.isUp = false;
+    await eventually("NOT_SERVING", () => statusOf(health) === "NOT_SERVING");
+    const pings = store.pings;
+    await eventually("two more pings", () => store.pings >= pings + 2);
+    expect(health.statuses.get("some.Service")).toBe("NOT_SERVING");
+    store.isUp = true;
+    await eventually("SERVING", () => statusOf(health) === "SERVING");
+    monitor.stop();
+    expect(logged()).toMatchObject([
+      { level: 40, msg: "not ready: the session store does not answer" },
+      { level: 30, msg: "ready again: the session store answers" },
+    ]);
+  });
+
+  test("leaves the health alone once it is stopped, even when an answer is under way", async () => {
+    const health = new Health([]);
+    const answer = Promise.withResolvers<void>();
+    const monitor = new StoreMonitor({ store: { ping: () => answer.promise }, health, log: log() });
+    const started = monitor.start();
+    monitor.stop();
+    answer.resolve();
+    await started;
+    expect(statusOf(health)).toBe("NOT_SERVING");
+  });
+});
