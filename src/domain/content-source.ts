@@ -19,7 +19,8 @@ export interface ContentSource {
 
   /**
    * Opens a byte range of a file, both ends included, the whole file by default. Undefined when the item has no
-   * such file.
+   * such file. The caller reads the stream to its end or destroys it; what it holds is freed either way. Rejects
+   * with a RangeError when the range is not a range of the file's bytes.
    */
   open(
     itemId: string,

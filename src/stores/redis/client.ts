@@ -106,7 +106,7 @@ export function connectRedis(target: RedisTarget): RedisClient {
         // With 100 ms between them, all redirections together end before the command times out.
         maxRedirections: 6,
         slotsRefreshTimeout: 2000,
-      });
+      }).on("+node", handleAsking);
     case "sentinel":
       return new Redis({
         ...options,
@@ -129,4 +129,17 @@ export function connectRedis(target: RedisTarget): RedisClient {
         enableOfflineQueue: false,
       });
   }
+}
+
+/**
+ * ioredis sends ASKING ahead of a command that follows a moving slot, and drops its promise. When the node dies at
+ * that moment the rejection has no handler, which would end this process; the command itself fails as it should.
+ */
+function handleAsking(node: Redis): void {
+  const asking = node.asking.bind(node);
+  node.asking = () => {
+    const sent = asking();
+    sent.catch(() => {});
+    return sent;
+  };
 }

@@ -182,7 +182,7 @@ function session([, state, progress, expiresAt, owner, item, version, message]: 
     state: state as Session["state"],
     progress: Number(progress),
     expiresAt: Number(expiresAt),
-    ...(message !== "" && { errorMessage: String(message) }),
+    ...(message !== undefined && { errorMessage: String(message) }),
   };
 }
 

@@ -11,7 +11,8 @@
   ARGV[4]  lease length in ms
 
   Output
-    { "CREATED" | "EXISTS", state, progress, expiresAt in ms, owner, item id, content version, error message }
+    { "CREATED" | "EXISTS", state, progress, expiresAt in ms, owner, item id, content version,
+      error message or nothing }
 ]]
 local tag = "EXISTS"
 local state = redis.call("HGET", KEYS[1], "s")
@@ -27,4 +28,4 @@ elseif state == "ACTIVE" then
 end
 local session = redis.call("HMGET", KEYS[1], "p", "o", "i", "v", "e")
 return { tag, state, tonumber(session[1]), redis.call("PEXPIRETIME", KEYS[1]), session[2], session[3], session[4],
-  session[5] or "" }
+  session[5] or nil }

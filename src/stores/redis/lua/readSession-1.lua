@@ -6,7 +6,7 @@
   ARGV[1]  principal, or "" for one that sees every session
 
   Output
-    { "OK", state, progress, expiresAt in ms, owner, item id, content version, error message }
+    { "OK", state, progress, expiresAt in ms, owner, item id, content version, error message or nothing }
     { "NOT_FOUND" }
 ]]
 local session = redis.call("HMGET", KEYS[1], "s", "p", "o", "i", "v", "e")
@@ -14,4 +14,4 @@ if not session[1] or (ARGV[1] ~= "" and session[3] ~= ARGV[1]) then
   return { "NOT_FOUND" }
 end
 return { "OK", session[1], tonumber(session[2]), redis.call("PEXPIRETIME", KEYS[1]), session[3], session[4],
-  session[5], session[6] or "" }
+  session[5], session[6] or nil }

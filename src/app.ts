@@ -1,0 +1,114 @@
+import { existsSync } from "node:fs";
+import { readFile } from "node:fs/promises";
+import { isIPv6 } from "node:net";
+import { createSecureContext } from "node:tls";
+import { fileURLToPath } from "node:url";
+import type { Logger } from "pino";
+import { DownloadSessionService } from "../gen/content/library/item/v1/download_session_pb.ts";
+import { anonymous } from "./auth/anonymous.ts";
+import { type ConfigSources, loadConfig } from "./config/load.ts";
+import type { Config } from "./config/settings.ts";
+import { DirectoryContentSource } from "./content/directory-content-source.ts";
+import type { SessionStore } from "./domain/session-store.ts";
+import { Corridor } from "./operations/corridor.ts";
+import { downloadSessionOperations } from "./operations/download-session.ts";
+import { rpcHandler } from "./rpc/handler.ts";
+import { adminHandler } from "./server/admin.ts";
+import { Server } from "./server/server.ts";
+import { shutDown } from "./server/shutdown.ts";
+import { parseRedisUrl } from "./stores/redis/client.ts";
+import { RedisSessionStore } from "./stores/redis/redis-session-store.ts";
+import { SqliteSessionStore } from "./stores/sqlite/sqlite-session-store.ts";
+import { Health } from "./telemetry/health.ts";
+import { createLogger } from "./telemetry/log.ts";
+import { Metrics } from "./telemetry/metrics.ts";
+import { callObserver } from "./telemetry/observer.ts";
+import { StoreMonitor } from "./telemetry/store-monitor.ts";
+import { restHandler } from "./vapi/handler.ts";
+
+/** A running service. */
+export interface App {
+  /** For example `http://127.0.0.1:8080`. */
+  readonly url: string;
+  readonly port: number;
+  /** Resolves when everything has ended, within the grace time; the same promise however often it is called. */
+  stop(): Promise<void>;
+}
+
+/** The surroundings do not let the service start; the message is for the operator. */
+export class StartError extends Error {
+  override readonly name = "StartError";
+}
+
+const exampleLibrary = fileURLToPath(new URL("../examples/library", import.meta.url));
+
+/** @throws ConfigError */
+export function readConfig(flags: ConfigSources["flags"], environment: ConfigSources["environment"]): Config {
+  const defaultContentRoot = existsSync(exampleLibrary) ? exampleLibrary : undefined;
+  return loadConfig({ flags, environment, defaultContentRoot, checkRedisUrl: parseRedisUrl });
+}
+
+/**
+ * Puts the parts together and serves. Resolves when the port is open; a store that does not answer yet does not
+ * keep it from opening, the service is then not ready.
+ *
+ * @throws StartError
+ */
+export async function startApp(config: Config, { logger }: { logger?: Logger } = {}): Promise<App> {
+  const log = logger ?? createLogger({ level: config.logLevel, format: config.logFormat });
+  const tls = config.tls && (await orStartError(() => readTls(config.tls!), "TLS can't be used: "));
+  const content = await orStartError(() =>
+    DirectoryContentSource.open({ root: config.contentRoot, warn: (message) => log.warn(message) }),
+  );
+  const metrics = new Metrics();
+  const store = await orStartError(() => openStore(config, metrics, log));
+  const health = new Health([DownloadSessionService.typeName]);
+  const monitor = new StoreMonitor({ store, health, log });
+  const callsMayEnd = new AbortController();
+  try {
+    const observe = callObserver(metrics, log);
+    const corridor = new Corridor(downloadSessionOperations(store, content), () => anonymous, observe);
+    const { host, maxBodyBytes, graceMs, drainMs } = config;
+    const rest = restHandler({ corridor, maxBodyBytes, observe });
+    const shutdownSignal = callsMayEnd.signal;
+    const rpc = rpcHandler({ corridor, health, maxBodyBytes, shutdownSignal, fallback: rest });
+    const handler = adminHandler({ health, metrics: () => metrics.expose(), next: rpc });
+    const { connections } = metrics;
+    const server = new Server({ handler, host, port: config.port, tls, connections });
+    await monitor.start();
+    const { port } = await orStartError(() => server.listen());
+    const url = `${tls ? "https" : "http"}://${isIPv6(host) ? `[${host}]` : host}:${port}`;
+    const storedIn =
+      config.redisUrl === undefined ? `SQLite ${config.sqlitePath}` : `Redis ${config.redisUrl}`;
+    log.info({ url, sessions: storedIn, contentRoot: config.contentRoot }, "serving");
+    let stopped: Promise<void> | undefined;
+    const stop = () => shutDown({ health, server, store, monitor, callsMayEnd, graceMs, drainMs, log });
+    return { url, port, stop: () => (stopped ??= stop()) };
+  } catch (error) {
+    monitor.stop();
+    await store.close();
+    throw error;
+  }
+}
+
+function openStore(config: Config, { observeRoundTrip }: Metrics, log: Logger): SessionStore {
+  const { redisUrl, sqlitePath, leaseMs, retentionMs } = config;
+  const terms = { leaseMs, retentionMs };
+  if (redisUrl === undefined) return new SqliteSessionStore({ path: sqlitePath, terms });
+  return RedisSessionStore.connect({ url: redisUrl.reveal(), terms, log, observeRoundTrip });
+}
+
+/** Reads both files and makes sure that they belong together. */
+async function readTls(paths: { readonly cert: string; readonly key: string }) {
+  const [cert, key] = await Promise.all([readFile(paths.cert), readFile(paths.key)]);
+  createSecureContext({ cert, key });
+  return { cert, key };
+}
+
+async function orStartError<T>(work: () => T | Promise<T>, prefix = ""): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    throw new StartError(prefix + (error instanceof Error ? error.message : String(error)), { cause: error });
+  }
+}

@@ -1,0 +1,27 @@
+import { inspect } from "node:util";
+
+/** A URL that may carry credentials. However it is printed, they show as `***`; only `reveal` tells them. */
+export class SecretUrl {
+  readonly #url: string;
+
+  constructor(url: string) {
+    this.#url = url;
+  }
+
+  reveal(): string {
+    return this.#url;
+  }
+
+  toString(): string {
+    // Greedy up to the last `@` before the path: a password that was not percent-encoded is hidden whole.
+    return this.#url.replace(/^([^:/]*:\/\/)[^/?#]*@/, "$1***@");
+  }
+
+  toJSON(): string {
+    return this.toString();
+  }
+
+  [inspect.custom](): string {
+    return this.toString();
+  }
+}

@@ -1,0 +1,214 @@
+import { isIP } from "node:net";
+import { z } from "zod";
+import { SecretUrl } from "./secret.ts";
+
+/** Everything the service can be told, checked; lengths of time in milliseconds. */
+export interface Config {
+  readonly host: string;
+  /** 0: any free one. */
+  readonly port: number;
+  /** Directory of library items. */
+  readonly contentRoot: string;
+  /** Sessions live there; when unset, in the SQLite file. */
+  readonly redisUrl: SecretUrl | undefined;
+  /** A file, or `:memory:`. */
+  readonly sqlitePath: string;
+  readonly leaseMs: number;
+  readonly retentionMs: number;
+  /** How long a stop may take, draining included. */
+  readonly graceMs: number;
+  /** How long a stopping service, already reported as not ready, keeps accepting. */
+  readonly drainMs: number;
+  /** Paths of PEM files. */
+  readonly tls: { readonly cert: string; readonly key: string } | undefined;
+  readonly maxBodyBytes: number;
+  readonly logLevel: (typeof logLevels)[number];
+  readonly logFormat: (typeof logFormats)[number];
+}
+
+const logLevels = ["trace", "debug", "info", "warn", "error", "fatal", "silent"] as const;
+const logFormats = ["auto", "pretty", "json"] as const;
+
+interface Manual {
+  /** What the flag takes, as in `--port <number>`. */
+  readonly argument: string;
+  readonly help: string;
+  /** What holds when the setting is left out, if that is not a fixed value. */
+  readonly default?: string;
+  /** Whether the value must not be repeated in messages. */
+  readonly secret?: boolean;
+}
+
+const manual = z.registry<Manual>();
+
+const day = 86_400;
+const pathOf = () => z.string("must be set").min(1, "must not be empty");
+
+/**
+ * The one list of settings, by name: `leaseSeconds` is `--lease-seconds` and `DOWNLEASE_LEASE_SECONDS`. Takes
+ * texts, gives a `Config`. Defaults are texts as well, so that they go through the same checks.
+ */
+const fields = z.object({
+  host: z
+    .string()
+    .refine(isHost, "must be an IP address or a host name")
+    .prefault("127.0.0.1")
+    .register(manual, { argument: "address", help: "address to listen on" }),
+  port: integer(0, 65_535)
+    .prefault("8080")
+    .register(manual, { argument: "number", help: "port to listen on; 0 picks a free one" }),
+  contentRoot: pathOf().register(manual, {
+    argument: "directory",
+    help: "directory of library items",
+    default: "examples/library in a checkout, else required",
+  }),
+  redisUrl: z
+    .string()
+    .regex(
+      /^rediss?(\+(cluster|sentinel))?:\/\/./,
+      "must start with redis://, rediss://, redis+cluster:// or redis+sentinel://",
+    )
+    .optional()
+    .register(manual, {
+      argument: "url",
+      help: "keep sessions in Redis: redis://, rediss://, redis+cluster:// or redis+sentinel://",
+      default: "unset, sessions are kept in SQLite",
+      secret: true,
+    }),
+  sqlitePath: pathOf().prefault("downlease.db").register(manual, {
+    argument: "path",
+    help: "keep sessions in this SQLite file, or in :memory:, when there is no Redis URL",
+  }),
+  leaseSeconds: seconds(0.001, 30 * day)
+    .prefault("300")
+    .register(manual, { argument: "seconds", help: "how long a session lives without a keep-alive" }),
+  retentionSeconds: seconds(0.001, 30 * day)
+    .optional()
+    .register(manual, {
+      argument: "seconds",
+      help: "how long a canceled or failed session can still be read",
+      default: "the lease length",
+    }),
+  graceSeconds: seconds(0.001, 3600)
+    .prefault("10")
+    .register(manual, { argument: "seconds", help: "how long a stop may take" }),
+  drainSeconds: seconds(0, 3600).prefault("0").register(manual, {
+    argument: "seconds",
+    help: "how much of the grace to go on accepting while reported not ready, for load balancers to notice",
+  }),
+  tlsCert: pathOf().optional().register(manual, {
+    argument: "path",
+    help: "serve TLS with this PEM certificate chain",
+    default: "unset",
+  }),
+  tlsKey: pathOf()
+    .optional()
+    .register(manual, { argument: "path", help: "the certificate's PEM private key", default: "unset" }),
+  maxBodyBytes: integer(1, 64 * 1024 * 1024)
+    .prefault("65536")
+    .register(manual, { argument: "bytes", help: "largest RPC or REST message" }),
+  logLevel: oneOf(logLevels)
+    .prefault("info")
+    .register(manual, { argument: "level", help: `least level to log: ${logLevels.join(", ")}` }),
+  logFormat: oneOf(logFormats)
+    .prefault("auto")
+    .register(manual, { argument: "format", help: "pretty, json, or auto: pretty on a terminal, else json" }),
+});
+
+export type SettingName = keyof typeof fields.shape;
+
+/**
+ * Zod leaves a rule between settings out when any setting is wrong. All mistakes are to be told at once, so ours
+ * is left out only when these settings are.
+ */
+function unlessWrong(...names: SettingName[]) {
+  return {
+    when: ({ issues }: z.core.ParsePayload) =>
+      !issues.some(({ path }) => names.some((name) => name === path?.[0])),
+  };
+}
+
+/** Texts by setting name → Config. An issue's path is the name of the setting. */
+export const configSchema = fields
+  .refine((given) => given.tlsCert !== undefined || given.tlsKey === undefined, {
+    ...unlessWrong("tlsKey"),
+    path: ["tlsCert"],
+    message: "must be set: certificate and key belong together",
+  })
+  .refine((given) => given.tlsKey !== undefined || given.tlsCert === undefined, {
+    ...unlessWrong("tlsCert"),
+    path: ["tlsKey"],
+    message: "must be set: certificate and key belong together",
+  })
+  .refine((given) => given.drainSeconds < given.graceSeconds, {
+    ...unlessWrong("drainSeconds", "graceSeconds"),
+    path: ["drainSeconds"],
+    message: "must be less than the grace",
+  })
+  .transform(
+    (given): Config => ({
+      host: given.host,
+      port: given.port,
+      contentRoot: given.contentRoot,
+      redisUrl: given.redisUrl === undefined ? undefined : new SecretUrl(given.redisUrl),
+      sqlitePath: given.sqlitePath,
+      leaseMs: given.leaseSeconds,
+      retentionMs: given.retentionSeconds ?? given.leaseSeconds,
+      graceMs: given.graceSeconds,
+      drainMs: given.drainSeconds,
+      tls:
+        given.tlsCert === undefined || given.tlsKey === undefined
+          ? undefined
+          : Object.freeze({ cert: given.tlsCert, key: given.tlsKey }),
+      maxBodyBytes: given.maxBodyBytes,
+      logLevel: given.logLevel,
+      logFormat: given.logFormat,
+    }),
+  );
+
+export interface Setting extends Manual {
+  readonly name: SettingName;
+  /** For example `--lease-seconds`. */
+  readonly flag: string;
+  /** For example `DOWNLEASE_LEASE_SECONDS`. */
+  readonly variable: string;
+  readonly default: string;
+}
+
+/** Every setting, in the order of the help. */
+export const settings: readonly Setting[] = Object.entries(fields.shape).map(([name, schema]) => {
+  const told = manual.get(schema)!;
+  return {
+    ...told,
+    name: name as SettingName,
+    flag: `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`,
+    variable: `DOWNLEASE_${name.replace(/[A-Z]/g, (letter) => `_${letter}`).toUpperCase()}`,
+    default: schema instanceof z.ZodPrefault ? String(schema.def.defaultValue) : (told.default ?? "required"),
+  };
+});
+
+function integer(least: number, most: number) {
+  return z
+    .string()
+    .transform((text) => (/^\d+$/.test(text) ? Number(text) : Number.NaN))
+    .refine((value) => value >= least && value <= most, `must be a whole number from ${least} to ${most}`);
+}
+
+/** Seconds with fractions → milliseconds. */
+function seconds(least: number, most: number) {
+  return z
+    .string()
+    .transform((text) => (/^\d+(\.\d+)?$/.test(text) ? Math.round(Number(text) * 1000) : Number.NaN))
+    .refine(
+      (ms) => ms >= least * 1000 && ms <= most * 1000,
+      `must be a number of seconds from ${least} to ${most}`,
+    );
+}
+
+function oneOf<const Values extends readonly [string, ...string[]]>(values: Values) {
+  return z.enum(values, `must be one of ${values.join(", ")}`);
+}
+
+function isHost(text: string): boolean {
+  return isIP(text) !== 0 || /^(?=.{1,253}$)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*\.?$/i.test(text);
+}

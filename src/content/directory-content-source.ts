@@ -1,0 +1,175 @@
+import { stat } from "node:fs/promises";
+import { join } from "node:path";
+import type { Readable } from "node:stream";
+import type { ContentSource, ItemFile, Library, LibraryItem } from "../domain/content-source.ts";
+import { ServiceError } from "../domain/errors.ts";
+import { mapInBatches } from "./batches.ts";
+import { isSystemError, openWithin } from "./confined.ts";
+import { summaryOf } from "./item-files.ts";
+import { ItemIndex, type ItemPlace } from "./item-index.ts";
+import { type ItemFolder, type LibraryFolder, LibraryTree } from "./library-tree.ts";
+import { isContentName } from "./names.ts";
+
+export interface DirectoryContentOptions {
+  /** The directory of libraries. A link is followed anew for each call. */
+  readonly root: string;
+  /** Is told once of each thing below the root that can't be content, and why. */
+  readonly warn?: (message: string) => void;
+}
+
+/**
+ * Libraries in a directory: `<root>/<library>/<item>/<files…>`. Only the regular files directly in an item's
+ * folder are its files, folders in it are ignored, and names that start with a dot are not content. Links are
+ * followed as long as they stay inside of the root.
+ *
+ * `.library.json` and `.item.json` may declare `id` and `description`, the latter also `type`. Without an id it
+ * is the name-based UUID of `library` or `library/item`. Of several items, or libraries, with one id only the
+ * first by name exists.
+ *
+ * The content version is a digest of the files' names, sizes and modification times in milliseconds.
+ */
+export class DirectoryContentSource implements ContentSource {
+  readonly #openTree: () => Promise<LibraryTree>;
+  readonly #index: ItemIndex;
+
+  constructor({ root, warn = () => {} }: DirectoryContentOptions) {
+    const warnOnce = once(warn);
+    this.#openTree = () => LibraryTree.at(root, warnOnce);
+    this.#index = new ItemIndex(this.#openTree);
+  }
+
+  /**
+   * Makes a source that has read its root once, so that what is wrong with it is told at the start. Rejects with
+   * an Error that names the root when it is missing, not a directory, or can't be read.
+   */
+  static async open(options: DirectoryContentOptions): Promise<DirectoryContentSource> {
+    const source = new DirectoryContentSource(options);
+    try {
+      const stats = await stat(options.root);
+      if (!stats.isDirectory()) throw new Error("it is not a directory");
+      await source.#index.rescan();
+    } catch (reason) {
+      const detail = reason instanceof Error ? reason.message : String(reason);
+      throw new Error(`content root ${options.root} can't be used: ${detail}`, { cause: reason });
+    }
+    return source;
+  }
+
+  libraries(): Promise<Library[]> {
+    return available(async () => (await (await this.#openTree()).libraries()).map(libraryOf));
+  }
+
+  items(libraryId: string): Promise<LibraryItem[] | undefined> {
+    return available(async () => {
+      const tree = await this.#openTree();
+      const library = (await tree.libraries()).find(({ id }) => id === libraryId);
+      if (library === undefined) return undefined;
+      // An item that is listed is found by its id afterwards.
+      await this.#index.rescan();
+      const items = await mapInBatches(this.#index.placesIn(library.name), async (place) => {
+        const folder = await tree.item(library, place.item);
+        return folder && itemOf(tree, folder);
+      });
+      return items.filter((item) => item !== undefined);
+    });
+  }
+
+  item(itemId: string): Promise<LibraryItem | undefined> {
+    return available(async () => {
+      const tree = await this.#openTree();
+      const folder = await this.#find(tree, itemId);
+      return folder && itemOf(tree, folder);
+    });
+  }
+
+  files(itemId: string): Promise<ItemFile[] | undefined> {
+    return available(async () => {
+      const tree = await this.#openTree();
+      const folder = await this.#find(tree, itemId);
+      const files = folder && (await tree.files(folder));
+      return files?.map(({ name, size }) => ({ name, size }));
+    });
+  }
+
+  open(
+    itemId: string,
+    fileName: string,
+    range?: { readonly start: number; readonly end: number },
+  ): Promise<Readable | undefined> {
+    return available(async () => {
+      const tree = await this.#openTree();
+      const folder = await this.#find(tree, itemId);
+      if (folder === undefined || !isContentName(fileName)) return undefined;
+      const file = await openWithin(tree.root, join(folder.path, fileName));
+      if (file === undefined) return undefined;
+      if (range !== undefined && !isRangeOf(range, file.size)) {
+        await file.handle.close();
+        throw new RangeError(`bytes ${range.start} to ${range.end} are not all in ${file.size} bytes`);
+      }
+      return file.handle.createReadStream(range && { start: range.start, end: range.end });
+    });
+  }
+
+  async #find(tree: LibraryTree, itemId: string): Promise<ItemFolder | undefined> {
+    const known = await folderAt(tree, this.#index.place(itemId), itemId);
+    if (known !== undefined) return known;
+    await this.#index.refresh();
+    return folderAt(tree, this.#index.place(itemId), itemId);
+  }
+}
+
+/** The item's folder, unless the place holds it no longer. */
+async function folderAt(
+  tree: LibraryTree,
+  place: ItemPlace | undefined,
+  itemId: string,
+): Promise<ItemFolder | undefined> {
+  const library = place && (await tree.library(place.library));
+  const folder = library && (await tree.item(library, place.item));
+  return folder?.id === itemId ? folder : undefined;
+}
+
+function libraryOf({ id, name, description }: LibraryFolder): Library {
+  return { id, name, ...(description !== undefined && { description }) };
+}
+
+async function itemOf(tree: LibraryTree, folder: ItemFolder): Promise<LibraryItem | undefined> {
+  const files = await tree.files(folder);
+  if (files === undefined) return undefined;
+  const { id, library, name, description, type } = folder;
+  return {
+    ...summaryOf(files),
+    id,
+    libraryId: library.id,
+    name,
+    ...(description !== undefined && { description }),
+    ...(type !== undefined && { type }),
+  };
+}
+
+function isRangeOf({ start, end }: { start: number; end: number }, size: number): boolean {
+  return Number.isSafeInteger(start) && Number.isSafeInteger(end) && 0 <= start && start <= end && end < size;
+}
+
+/** What the file system can't do is for the caller that the source can't be read, whatever the reason. */
+async function available<T>(work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (reason) {
+    if (!isSystemError(reason)) throw reason;
+    throw new ServiceError("downlease.content.unavailable", [], reason);
+  }
+}
+
+const rememberedWarnings = 1_000;
+
+/** Passes each message on once, as long as it is among the last ones. */
+function once(warn: (message: string) => void): (message: string) => void {
+  const told = new Set<string>();
+  return (message) => {
+    if (told.has(message)) return;
+    if (told.size >= rememberedWarnings) told.clear();
+    told.add(message);
+    warn(message);
+  };
+}

@@ -1,0 +1,154 @@
+import { lstat, readdir, realpath } from "node:fs/promises";
+import { basename, join } from "node:path";
+import { v5 as nameBasedUuid } from "uuid";
+import type { Library, LibraryItem } from "../domain/content-source.ts";
+import { mapInBatches } from "./batches.ts";
+import { isSystemError, realPathWithin, unlessMissing } from "./confined.ts";
+import { listFiles, type StoredFile } from "./item-files.ts";
+import { BrokenMetadata, type Metadata, readMetadata } from "./metadata.ts";
+import { byName, isContentName, isHidden, unusableName } from "./names.ts";
+
+/** Namespace of the ids that are derived from folder names; every replica must use the same. */
+const nameNamespace = "0f6b1c52-8a3d-4d7e-9b64-2c5e7f1a9d38";
+
+export interface LibraryFolder extends Library {
+  /** Path below the root by which it was found, for example `demo`. */
+  readonly place: string;
+  /** Real path. */
+  readonly path: string;
+}
+
+/** What is known of an item without looking at its files. */
+export interface ItemFolder extends Pick<LibraryItem, "id" | "name" | "description" | "type"> {
+  readonly library: LibraryFolder;
+  /** Path below the root by which it was found, for example `demo/photon`. */
+  readonly place: string;
+  /** Real path. */
+  readonly path: string;
+}
+
+/**
+ * Reads the layout `<root>/<library>/<item>/<files…>` as it is now, and remembers nothing. A folder whose
+ * metadata file is broken, or that this process may not look into (`lost+found` of a mounted disk), is left out
+ * with a warning: it must not get another id, nor take the rest of the root down.
+ */
+export class LibraryTree {
+  /** Real path. */
+  readonly root: string;
+  readonly #warn: (message: string) => void;
+
+  private constructor(root: string, warn: (message: string) => void) {
+    this.root = root;
+    this.#warn = warn;
+  }
+
+  /** Rejects when the root does not exist. */
+  static async at(root: string, warn: (message: string) => void): Promise<LibraryTree> {
+    return new LibraryTree(await realpath(root), warn);
+  }
+
+  /** Names of the folders that may be libraries, sorted. */
+  async libraryNames(): Promise<string[]> {
+    return this.#folderNames(this.root);
+  }
+
+  /** All libraries by name; of several with one id, the first. */
+  async libraries(): Promise<LibraryFolder[]> {
+    const folders = await mapInBatches(await this.libraryNames(), (name) => this.library(name));
+    return this.withUniqueIds(folders.filter((folder) => folder !== undefined));
+  }
+
+  /** The library in the folder of this name. */
+  async library(name: string): Promise<LibraryFolder | undefined> {
+    const path = await this.#folder(name);
+    const metadata = path && (await this.#metadata(name, join(path, ".library.json")));
+    if (!metadata) return undefined;
+    const { id = nameBasedUuid(name, nameNamespace), description } = metadata;
+    return { id, name, place: name, path, ...(description !== undefined && { description }) };
+  }
+
+  /** The items of a library by name. */
+  async items(library: LibraryFolder): Promise<ItemFolder[]> {
+    const names = await this.#unlessUnreadable(library.place, this.#folderNames(library.path, library.place));
+    const folders = await mapInBatches(names ?? [], (name) => this.item(library, name));
+    return folders.filter((folder) => folder !== undefined);
+  }
+
+  /** The item in the folder of this name. */
+  async item(library: LibraryFolder, name: string): Promise<ItemFolder | undefined> {
+    const place = `${library.place}/${name}`;
+    const path = await this.#folder(place);
+    const metadata = path && (await this.#metadata(place, join(path, ".item.json")));
+    if (!metadata) return undefined;
+    const id = nameBasedUuid(place, nameNamespace);
+    return { id, ...metadata, library, name, place, path };
+  }
+
+  /** The files of an item by name; undefined when the item is gone. */
+  files(item: ItemFolder): Promise<StoredFile[] | undefined> {
+    return listFiles(this.root, item.path, (name, reason) => this.#leaveOut(`${item.place}/${name}`, reason));
+  }
+
+  /** Of several with one id, the first. */
+  withUniqueIds<T extends { readonly id: string; readonly place: string }>(folders: readonly T[]): T[] {
+    const unique = new Map<string, T>();
+    for (const folder of folders) {
+      const first = unique.get(folder.id);
+      if (first === undefined) unique.set(folder.id, folder);
+      else this.#leaveOut(folder.place, `its id ${folder.id} belongs to ${quoted(first.place)}`);
+    }
+    return [...unique.values()];
+  }
+
+  /** Real path of a folder; undefined when there is none, or not inside of the root. */
+  async #folder(place: string): Promise<string | undefined> {
+    const path = join(this.root, place);
+    const real = await this.#unlessUnreadable(place, realPathWithin(this.root, path));
+    const stats = await this.#unlessUnreadable(place, lstat(real ?? path));
+    if (real !== undefined) return stats?.isDirectory() ? real : undefined;
+    if (stats?.isSymbolicLink()) this.#leaveOut(place, "it is a link that leads nowhere inside of the root");
+    return undefined;
+  }
+
+  async #folderNames(parent: string, place = ""): Promise<string[]> {
+    const entries = await readdir(parent, { withFileTypes: true });
+    const candidates = entries.filter(
+      (entry) => !isHidden(entry.name) && (entry.isDirectory() || entry.isSymbolicLink()),
+    );
+    const folders = candidates.filter(({ name }) => {
+      if (isContentName(name)) return true;
+      this.#leaveOut(join(place, name), unusableName);
+      return false;
+    });
+    return folders.sort(byName).map(({ name }) => name);
+  }
+
+  async #metadata(place: string, path: string): Promise<Metadata | undefined> {
+    try {
+      return await this.#unlessUnreadable(place, readMetadata(this.root, path));
+    } catch (reason) {
+      if (!(reason instanceof BrokenMetadata)) throw reason;
+      this.#leaveOut(place, `${basename(path)} is broken (${reason.message})`);
+      return undefined;
+    }
+  }
+
+  async #unlessUnreadable<T>(place: string, operation: Promise<T>): Promise<T | undefined> {
+    try {
+      return await unlessMissing(operation);
+    } catch (reason) {
+      if (!isSystemError(reason) || (reason.code !== "EACCES" && reason.code !== "EPERM")) throw reason;
+      this.#leaveOut(place, `it may not be read (${reason.code})`);
+      return undefined;
+    }
+  }
+
+  #leaveOut(place: string, reason: string): void {
+    this.#warn(`${quoted(place)} is left out: ${reason}`);
+  }
+}
+
+/** Names may hold control characters. */
+function quoted(place: string): string {
+  return JSON.stringify(place);
+}

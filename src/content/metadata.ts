@@ -1,0 +1,46 @@
+import { z } from "zod";
+import { isIdentifier } from "../domain/session.ts";
+import { openWithin } from "./confined.ts";
+
+const maxBytes = 64 * 1024;
+
+const metadataSchema = z.object({
+  id: z.string().refine(isIdentifier, "must be 1 to 256 bytes without control characters").exactOptional(),
+  description: z.string().exactOptional(),
+  type: z.string().min(1).exactOptional(),
+});
+
+/** What `.library.json` and `.item.json` may say; a library has no type. */
+export type Metadata = z.infer<typeof metadataSchema>;
+
+/**
+ * Reads a metadata file; nothing is declared when there is none. Rejects with a BrokenMetadata when it does not
+ * hold what it must.
+ */
+export async function readMetadata(root: string, path: string): Promise<Metadata> {
+  const file = await openWithin(root, path);
+  if (file === undefined) return {};
+  try {
+    if (file.size > maxBytes) throw new BrokenMetadata(`larger than ${maxBytes} bytes`);
+    return parse(await file.handle.readFile());
+  } finally {
+    await file.handle.close();
+  }
+}
+
+export class BrokenMetadata extends Error {
+  override readonly name = "BrokenMetadata";
+}
+
+function parse(bytes: Uint8Array): Metadata {
+  let json: unknown;
+  try {
+    json = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
+  } catch (reason) {
+    throw new BrokenMetadata("not JSON in UTF-8", { cause: reason });
+  }
+  const result = metadataSchema.safeParse(json);
+  if (result.success) return result.data;
+  const problems = result.error.issues.map(({ path, message }) => [...path, message].join(": "));
+  throw new BrokenMetadata(problems.join("; "));
+}

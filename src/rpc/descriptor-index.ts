@@ -1,0 +1,80 @@
+import { type DescFile, type DescService, toBinary } from "@bufbuild/protobuf";
+import { nestedTypes } from "@bufbuild/protobuf/reflect";
+import { FileDescriptorProtoSchema } from "@bufbuild/protobuf/wkt";
+
+/** A proto file as reflection hands it out. */
+export interface ServedFile {
+  /** Path by which other files import it. */
+  readonly path: string;
+  /** Serialised `google.protobuf.FileDescriptorProto`, custom options included. */
+  readonly bytes: Uint8Array;
+  readonly imports: readonly ServedFile[];
+}
+
+/** The files that some services need, transitive imports included, and what is declared in them. */
+export class DescriptorIndex {
+  readonly #byPath = new Map<string, ServedFile>();
+  readonly #bySymbol = new Map<string, ServedFile>();
+  readonly #messages = new Set<string>();
+  readonly #extensions = new Map<string, Map<number, ServedFile>>();
+
+  constructor(services: readonly DescService[]) {
+    for (const { file } of services) this.#add(file);
+  }
+
+  fileByPath(path: string): ServedFile | undefined {
+    return this.#byPath.get(path);
+  }
+
+  /** @param symbol full name of a type, or of what a type declares: fields, enum values, methods */
+  fileBySymbol(symbol: string): ServedFile | undefined {
+    return this.#bySymbol.get(symbol);
+  }
+
+  fileByExtension(message: string, number: number): ServedFile | undefined {
+    return this.#extensions.get(message)?.get(number);
+  }
+
+  /** Numbers of the extensions of a message; undefined when there is no such message. */
+  extensionNumbers(message: string): number[] | undefined {
+    return this.#messages.has(message) ? [...(this.#extensions.get(message)?.keys() ?? [])] : undefined;
+  }
+
+  #add(desc: DescFile): ServedFile {
+    const path = desc.proto.name;
+    const known = this.#byPath.get(path);
+    if (known !== undefined) return known;
+    const imports = desc.dependencies.map((dependency) => this.#add(dependency));
+    const file = { path, bytes: toBinary(FileDescriptorProtoSchema, desc.proto), imports };
+    this.#byPath.set(path, file);
+    for (const type of nestedTypes(desc)) {
+      this.#bySymbol.set(type.typeName, file);
+      const scope = type.typeName.slice(0, -type.name.length);
+      switch (type.kind) {
+        case "message":
+          this.#messages.add(type.typeName);
+          for (const { name } of type.members) this.#bySymbol.set(`${type.typeName}.${name}`, file);
+          break;
+        case "enum":
+          // Enum values live beside their enum, not in it.
+          for (const { name } of type.values) this.#bySymbol.set(`${scope}${name}`, file);
+          break;
+        case "service":
+          for (const { name } of type.methods) this.#bySymbol.set(`${type.typeName}.${name}`, file);
+          break;
+        case "extension": {
+          const numbers = this.#extensions.get(type.extendee.typeName) ?? new Map<number, ServedFile>();
+          this.#extensions.set(type.extendee.typeName, numbers.set(type.number, file));
+        }
+      }
+    }
+    return file;
+  }
+}
+
+/** The file first, then what it imports, without those in `sent`, to which it adds them. */
+export function withImports(file: ServedFile, sent: Set<string>): ServedFile[] {
+  sent.add(file.path);
+  const imports = file.imports.flatMap((each) => (sent.has(each.path) ? [] : withImports(each, sent)));
+  return [file, ...imports];
+}

@@ -1,0 +1,42 @@
+/**
+ * What one client may take of the process. Times are in milliseconds, sizes in bytes unless said otherwise.
+ */
+export interface Limits {
+  /** For a TLS handshake, for the first bytes of a connection, and for the settings of an HTTP/2 session. */
+  readonly helloMs: number;
+  /** HTTP/1: for the headers of a request. */
+  readonly headersMs: number;
+  /** HTTP/1: for a whole request; HTTP/2: for a pause in the middle of one. */
+  readonly requestMs: number;
+  /** HTTP/1: how often open connections are held to the two limits above. */
+  readonly checkMs: number;
+  /** HTTP/1: between two requests. */
+  readonly keepAliveMs: number;
+  /** HTTP/2: for a session on which nothing happens. */
+  readonly sessionIdleMs: number;
+  /** For the peer of a connection that we have closed to close it, too. */
+  readonly lingerMs: number;
+  /** For the headers of a request. */
+  readonly maxHeaderBytes: number;
+  /** HTTP/2: for the requests at a time on one connection. */
+  readonly maxConcurrentStreams: number;
+  /** HTTP/2: for what one session may hold, in megabytes. */
+  readonly maxSessionMegabytes: number;
+}
+
+export const defaultLimits: Limits = {
+  helloMs: 10_000,
+  headersMs: 10_000,
+  // Bodies are small: even a mobile network sends the largest in a second.
+  requestMs: 30_000,
+  checkMs: 1_000,
+  // Longer than the 60 s after which common load balancers drop an idle connection: who closes first loses no request.
+  keepAliveMs: 75_000,
+  // Twice the default lease: no client that keeps a lease alive is ever this quiet.
+  sessionIdleMs: 600_000,
+  lingerMs: 1_000,
+  maxHeaderBytes: 16_384,
+  // A load balancer puts the calls of many clients on few connections.
+  maxConcurrentStreams: 1_000,
+  maxSessionMegabytes: 32,
+};

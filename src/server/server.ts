@@ -1,0 +1,122 @@
+import { once } from "node:events";
+import { type AddressInfo, createServer, type Server as NetServer, type Socket } from "node:net";
+import { createServer as createTlsServer } from "node:tls";
+import type { HttpHandler } from "../operations/http.ts";
+import { Http1Connections } from "./http1.ts";
+import { Http2Connections } from "./http2.ts";
+import { defaultLimits, type Limits } from "./limits.ts";
+import { detectProtocol, type Protocol } from "./protocol.ts";
+
+export interface ServerOptions {
+  readonly handler: HttpHandler;
+  readonly host: string;
+  /** 0 takes a free one. */
+  readonly port: number;
+  /** PEM. Without it, connections are in clear text. */
+  readonly tls?: { readonly cert: string | Buffer; readonly key: string | Buffer } | undefined;
+  /** Is told when a connection starts to speak a protocol and when it is gone. */
+  readonly connections?: { opened(protocol: Protocol): void; closed(protocol: Protocol): void } | undefined;
+  readonly limits?: Partial<Limits> | undefined;
+}
+
+/** Pause between two looks for connections that have become idle, of which Node does not tell. */
+const sweepMs = 50;
+
+/** One port for HTTP/1.1 and HTTP/2, with prior knowledge in clear text and with ALPN over TLS. */
+export class Server {
+  readonly #options: ServerOptions;
+  readonly #limits: Limits;
+  readonly #port: NetServer;
+  readonly #http1: Http1Connections;
+  readonly #http2: Http2Connections;
+  /** Every TCP connection. */
+  readonly #sockets = new Set<Socket>();
+  /** Connections that have not said yet which protocol they speak. */
+  readonly #undecided = new Set<Socket>();
+  #isClosing = false;
+
+  /** @throws Error when key and certificate can't be used */
+  constructor(options: ServerOptions) {
+    const { handler, tls } = options;
+    this.#options = options;
+    this.#limits = { ...defaultLimits, ...options.limits };
+    this.#http1 = new Http1Connections(handler, this.#limits);
+    this.#http2 = new Http2Connections(handler, this.#limits);
+    // TCP's own keep-alive finds out about peers that are gone without a word.
+    const tcp = { noDelay: true, keepAlive: true, keepAliveInitialDelay: 60_000 };
+    if (tls === undefined) {
+      this.#port = createServer(tcp, (socket) => this.#accept(socket));
+    } else {
+      const { helloMs: handshakeTimeout } = this.#limits;
+      const ALPNProtocols = ["h2", "http/1.1"];
+      this.#port = createTlsServer(
+        { ...tcp, ...tls, minVersion: "TLSv1.2", ALPNProtocols, handshakeTimeout },
+        (socket) => this.#accept(socket),
+      ).on("tlsClientError", (_, socket) => socket.destroy());
+    }
+    this.#port.on("connection", (socket) => {
+      this.#sockets.add(socket);
+      socket.once("close", () => this.#sockets.delete(socket));
+    });
+  }
+
+  /** Rejects with the system's error when it can't listen. */
+  async listen(): Promise<{ port: number }> {
+    const { host, port } = this.#options;
+    this.#port.listen({ host, port });
+    await once(this.#port, "listening");
+    // A connection that could not be accepted, because there are too many open files, must not end the others.
+    this.#port.on("error", (error) => process.emitWarning(error));
+    return { port: (this.#port.address() as AddressInfo).port };
+  }
+
+  /** From now on HTTP/1 answers carry `Connection: close`. Everything is still served, new connections too. */
+  drain(): void {
+    this.#http1.drain();
+  }
+
+  /**
+   * Accepts no more connections, sends HTTP/2 sessions a GOAWAY, closes idle connections, and resolves when the
+   * busy ones have finished. What is left when the deadline aborts is cut.
+   */
+  async close(deadline: AbortSignal): Promise<void> {
+    this.#isClosing = true;
+    const closed = once(this.#port, "close");
+    this.#port.close();
+    for (const socket of this.#undecided) socket.destroy();
+    this.#http1.drain();
+    this.#http2.goAway();
+    const closeIdle = () => {
+      this.#http1.closeIdle();
+      this.#http2.closeIdle();
+    };
+    closeIdle();
+    const sweep = setInterval(closeIdle, sweepMs);
+    const cut = () => {
+      for (const socket of this.#sockets) socket.destroy();
+    };
+    deadline.addEventListener("abort", cut, { once: true });
+    if (deadline.aborted) cut();
+    await closed;
+    deadline.removeEventListener("abort", cut);
+    clearInterval(sweep);
+    this.#http1.close();
+  }
+
+  #accept(socket: Socket): void {
+    // Between two owners nobody else would listen, and an error without a listener ends the process.
+    socket.on("error", () => {});
+    if (this.#isClosing) {
+      socket.destroy();
+      return;
+    }
+    this.#undecided.add(socket);
+    socket.once("close", () => this.#undecided.delete(socket));
+    detectProtocol(socket, this.#limits.helloMs, (protocol) => {
+      this.#undecided.delete(socket);
+      this.#options.connections?.opened(protocol);
+      socket.once("close", () => this.#options.connections?.closed(protocol));
+      (protocol === "h2" ? this.#http2 : this.#http1).accept(socket);
+    });
+  }
+}

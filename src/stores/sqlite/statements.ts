@@ -1,0 +1,59 @@
+import type { DatabaseSync, StatementSync } from "node:sqlite";
+import type { Session } from "../../domain/session.ts";
+
+/** A session as a row: what is unset is null. */
+export type SessionRow = Omit<Session, "errorMessage"> & { readonly errorMessage: string | null };
+
+const columns = `id, owner, library_item_id AS libraryItemId, content_version AS contentVersion, state, progress,
+  expires_at AS expiresAt, error_message AS errorMessage`;
+
+/** A null principal sees everybody's sessions. */
+const existsForPrincipal = "id = :id AND expires_at > :now AND (:principal IS NULL OR owner = :principal)";
+
+/** Every statement of the store, compiled once. Times are in milliseconds. */
+export function prepareStatements(db: DatabaseSync) {
+  return {
+    /** :id */
+    find: db.prepare(`SELECT ${columns} FROM session WHERE id = :id`),
+
+    /** :owner, :now, and :libraryItemId or null for any; oldest first. */
+    list: db.prepare(`
+      SELECT id FROM session
+      WHERE owner = :owner AND expires_at > :now AND (:libraryItemId IS NULL OR library_item_id = :libraryItemId)
+      ORDER BY sequence`),
+
+    /** A SessionRow. An expired session of this id gives way to the new one, which comes last in the order. */
+    insert: db.prepare(`
+      INSERT OR REPLACE INTO session
+        (id, owner, library_item_id, content_version, state, progress, expires_at, error_message)
+      VALUES (:id, :owner, :libraryItemId, :contentVersion, :state, :progress, :expiresAt, :errorMessage)`),
+
+    /** :id and the members of a session that change. */
+    update: db.prepare(`
+      UPDATE session SET state = :state, expires_at = :expiresAt, error_message = :errorMessage WHERE id = :id`),
+
+    /** :id, :principal, :now, :progress (0 for none) and :leaseMs; gives nothing when the keep-alive is refused. */
+    keepAlive: db.prepare(`
+      UPDATE session
+      SET progress = max(progress, :progress), expires_at = max(expires_at, :now + :leaseMs)
+      WHERE ${existsForPrincipal} AND state = 'ACTIVE'
+      RETURNING expires_at AS expiresAt, progress`),
+
+    /** :id, :principal and :now. */
+    delete: db.prepare(`DELETE FROM session WHERE ${existsForPrincipal}`),
+
+    /** Where a stretch of at most :length rows behind :start ends, and how many there are. */
+    stretch: db.prepare(`
+      SELECT coalesce(max(sequence), :start) AS end, count(*) AS rows
+      FROM (SELECT sequence FROM session WHERE sequence > :start ORDER BY sequence LIMIT :length)`),
+
+    /** :start (excluded), :end (included) and :now. */
+    purge: db.prepare(
+      "DELETE FROM session WHERE sequence > :start AND sequence <= :end AND expires_at <= :now",
+    ),
+
+    ping: db.prepare("SELECT 1 FROM session LIMIT 1"),
+  } satisfies Record<string, StatementSync>;
+}
+
+export type Statements = ReturnType<typeof prepareStatements>;

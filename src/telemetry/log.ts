@@ -1,0 +1,81 @@
+import { type DestinationStream, type Logger, pino, stdTimeFunctions } from "pino";
+import { isColorSupported, prettyFactory } from "pino-pretty";
+
+export interface LogOptions {
+  /** Least level to log, or `silent`. */
+  readonly level: string;
+  /** `auto`: `pretty` on a terminal, else `json`. */
+  readonly format: "auto" | "pretty" | "json";
+}
+
+/** Makes the log of the process, on its standard output. */
+export function createLogger({ level, format }: LogOptions): Logger {
+  // Whoever read the log may go away; the service goes on without it.
+  process.stdout.on("error", () => {});
+  const isPretty = format === "pretty" || (format === "auto" && process.stdout.isTTY);
+  return pino(
+    {
+      level,
+      base: null,
+      timestamp: stdTimeFunctions.isoTime,
+      formatters: { level: (label) => ({ level: label }) },
+    },
+    isPretty ? terminal() : buffered(),
+  );
+}
+
+/**
+ * Writes the lines of one turn of the event loop together. Measured on a pipe with 20 lines a turn: about 5 µs a
+ * line all in, where `pino.destination` takes 8 to 13 µs with a buffer of its own and up to 70 µs without.
+ */
+function buffered(): DestinationStream {
+  let pending = "";
+  const flush = () => {
+    process.stdout.write(pending);
+    pending = "";
+  };
+  process.on("exit", flush);
+  return {
+    write(line) {
+      if (pending === "") setImmediate(flush);
+      pending += line;
+    },
+  };
+}
+
+function terminal(): DestinationStream {
+  const pretty = prettyLine(process.stdout.isTTY && isColorSupported);
+  return { write: (line) => void process.stdout.write(pretty(line)) };
+}
+
+/** What a finished call is logged with; on a terminal these members make up the message. */
+export interface LoggedCall {
+  readonly operation: string;
+  readonly door: string;
+  readonly outcome: string;
+  readonly durationMs: number;
+  readonly peer: string;
+  readonly requestId: string;
+  readonly session: string | undefined;
+}
+
+const callMembers = ["operation", "door", "outcome", "durationMs", "peer", "requestId", "session"] as const;
+
+/** A line of JSON → a line for people. */
+export function prettyLine(colorize: boolean): (json: string) => string {
+  return prettyFactory({
+    colorize,
+    singleLine: true,
+    translateTime: "SYS:HH:MM:ss.l",
+    ignore: callMembers.join(","),
+    messageFormat: (line, messageKey) =>
+      "operation" in line ? describe(line as unknown as LoggedCall) : String(line[messageKey]),
+  });
+}
+
+function describe({ operation, door, outcome, durationMs, peer, requestId, session }: LoggedCall): string {
+  const about = session === undefined ? "" : ` session ${session}`;
+  const text = `${operation} ${outcome} ${durationMs.toFixed(1)} ms, ${door} from ${peer}${about}, request ${requestId}`;
+  // The session is whatever a caller wrote: it must not steer the terminal.
+  return text.replace(/\p{C}/gu, "?");
+}

@@ -1,0 +1,73 @@
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "@prometheus-io/client";
+import type { CallRecord } from "../operations/call.ts";
+
+type Protocol = "http1" | "h2";
+
+/** Seconds; from a keep-alive on a near Redis to a call that waited for a dead one. */
+const buckets = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2];
+
+/** The metrics of one app, in a registry of their own; those of the process are among them. */
+export class Metrics {
+  readonly #registry = new Registry();
+  readonly #registers = [this.#registry];
+
+  readonly #requests = new Counter({
+    name: "downlease_requests_total",
+    help: "Finished calls by operation, door and outcome.",
+    labelNames: ["operation", "door", "code"],
+    registers: this.#registers,
+  });
+
+  readonly #durations = new Histogram({
+    name: "downlease_request_duration_seconds",
+    help: "Time from the arrival of a call to its answer by operation and door.",
+    labelNames: ["operation", "door"],
+    buckets,
+    registers: this.#registers,
+  });
+
+  readonly #roundTrips = new Histogram({
+    name: "downlease_redis_round_trip_seconds",
+    help: "Time from sending a script to Redis to its answer by script.",
+    labelNames: ["script"],
+    buckets,
+    registers: this.#registers,
+  });
+
+  readonly #connections = new Gauge({
+    name: "downlease_connections",
+    help: "Open connections by protocol.",
+    labelNames: ["protocol"],
+    registers: this.#registers,
+  });
+
+  readonly #connectionsOf = {
+    http1: this.#connections.labels({ protocol: "http1" }),
+    h2: this.#connections.labels({ protocol: "h2" }),
+  } satisfies Record<Protocol, unknown>;
+
+  constructor() {
+    collectDefaultMetrics({ register: this.#registry });
+    for (const gauge of Object.values(this.#connectionsOf)) gauge.set(0);
+  }
+
+  /** For the server. */
+  readonly connections = {
+    opened: (protocol: Protocol): void => this.#connectionsOf[protocol].inc(),
+    closed: (protocol: Protocol): void => this.#connectionsOf[protocol].dec(),
+  };
+
+  /** For the Redis store. */
+  readonly observeRoundTrip = (script: string, seconds: number): void =>
+    this.#roundTrips.observe({ script }, seconds);
+
+  observeCall({ operation, call: { door }, outcome, durationMs }: CallRecord): void {
+    this.#requests.inc({ operation, door, code: outcome });
+    this.#durations.observe({ operation, door }, durationMs / 1000);
+  }
+
+  /** In the Prometheus text format. */
+  async expose(): Promise<{ contentType: string; body: string }> {
+    return { contentType: this.#registry.contentType, body: await this.#registry.metrics() };
+  }
+}

@@ -1,0 +1,89 @@
+import type { Logger } from "pino";
+import type { CallObserver, CallRecord } from "../operations/call.ts";
+import type { LoggedCall } from "./log.ts";
+import type { Metrics } from "./metrics.ts";
+
+/** Counts, measures and logs every finished call. */
+export function callObserver(metrics: Metrics, log: Logger): CallObserver {
+  return (record) => {
+    metrics.observeCall(record);
+    const level = levelOf(record);
+    if (log.isLevelEnabled(level)) log[level](logged(record), "call");
+  };
+}
+
+/** What a caller can cause is information; what an operator has to see to is more. */
+function levelOf({ outcome }: CallRecord): "info" | "warn" | "error" {
+  switch (outcome) {
+    case "internal_server_error":
+      return "error";
+    case "service_unavailable":
+    case "timed_out":
+      return "warn";
+    default:
+      return "info";
+  }
+}
+
+interface LoggedFailure {
+  /** Id of the message that the caller got. */
+  readonly reason: string | undefined;
+  readonly cause: LoggedCause | undefined;
+}
+
+function logged({
+  call,
+  operation,
+  outcome,
+  durationMs,
+  sessionId,
+  error,
+}: CallRecord): LoggedCall & LoggedFailure {
+  return {
+    operation,
+    door: call.door,
+    outcome,
+    durationMs: Math.round(durationMs * 1000) / 1000,
+    peer: call.peer,
+    requestId: call.requestId,
+    session: sessionId && truncated(sessionId, 8),
+    reason: error?.messageId,
+    cause: error && causeOf(error.cause),
+  };
+}
+
+interface LoggedCause {
+  readonly name: string;
+  readonly code?: string | undefined;
+  readonly message: string;
+  /** Where it came from: the innermost frames. */
+  readonly at?: readonly string[];
+}
+
+/**
+ * What can be told of a failure below. Never the whole object: drivers hang the arguments of their commands on
+ * their errors, and those carry ids.
+ */
+function causeOf(cause: unknown): LoggedCause | undefined {
+  if (cause === undefined) return undefined;
+  if (!(cause instanceof Error)) return { name: typeof cause, message: truncated(String(cause), 500) };
+  const { code } = cause as NodeJS.ErrnoException;
+  return {
+    name: cause.name,
+    code: typeof code === "string" ? code : undefined,
+    message: truncated(cause.message, 500),
+    at: framesOf(cause),
+  };
+}
+
+function framesOf({ stack = "" }: Error): string[] {
+  return stack
+    .split("\n")
+    .filter((line) => line.startsWith("    at "))
+    .slice(0, 5)
+    .map((line) => line.slice("    at ".length));
+}
+
+function truncated(text: string, length: number): string {
+  return text.length > length ? `${text.slice(0, length)}…` : text;
+}

@@ -1,0 +1,144 @@
+import fc from "fast-check";
+import type { FinalState, Refusal, Renewal, Session } from "../../src/domain/session.ts";
+import type { SessionStore } from "../../src/domain/session-store.ts";
+
+/** Two replicas on the same data, with different terms. */
+export type Replicas = readonly [SessionStore, SessionStore];
+
+export const people = ["alice", "bob", "root"] as const;
+type Person = (typeof people)[number];
+export const items = ["item-1", "item-2"] as const;
+/** Few, so that histories keep meeting the same sessions. */
+export const sessionNumbers = [0, 1, 2, 3] as const;
+
+/** One thing that happens; `on` is the replica that is asked, `by` who asks. */
+export type Step = { readonly on: 0 | 1; readonly by: Person; readonly session: number } & (
+  | { readonly act: "create"; readonly item: string }
+  | { readonly act: "keepAlive"; readonly progress: number | undefined }
+  | { readonly act: "heartbeats"; readonly progress: readonly (number | undefined)[] }
+  | { readonly act: "finish"; readonly state: FinalState; readonly message: string | undefined }
+  | { readonly act: "delete" | "get" }
+  | { readonly act: "list"; readonly item: string | undefined }
+  | { readonly act: "pass"; readonly minutes: number }
+);
+
+const progress = fc.oneof(
+  { weight: 6, arbitrary: fc.integer({ min: 0, max: 100 }) },
+  { weight: 3, arbitrary: fc.constant(undefined) },
+  {
+    weight: 2,
+    arbitrary: fc.constantFrom(-1, 101, 0.5, 99.5, Number.NaN, Number.POSITIVE_INFINITY, 2 ** 53, -(2 ** 63)),
+  },
+);
+const message = fc.option(fc.string({ unit: "grapheme", maxLength: 40 }), { nil: undefined });
+
+const actor = {
+  on: fc.constantFrom(0 as const, 1 as const),
+  by: fc.oneof(
+    { weight: 5, arbitrary: fc.constant<Person>("alice") },
+    { weight: 2, arbitrary: fc.constantFrom<Person[]>("bob", "root") },
+  ),
+  session: fc.constantFrom(...sessionNumbers),
+};
+const act = <A extends string>(name: A) => ({ ...actor, act: fc.constant(name) });
+
+const step: fc.Arbitrary<Step> = fc.oneof(
+  { weight: 6, arbitrary: fc.record({ ...act("create"), item: fc.constantFrom(...items) }) },
+  { weight: 8, arbitrary: fc.record({ ...act("keepAlive"), progress }) },
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      ...act("heartbeats"),
+      progress: fc.array(progress, { minLength: 2, maxLength: 6 }),
+    }),
+  },
+  {
+    weight: 3,
+    arbitrary: fc.record({
+      ...act("finish"),
+      state: fc.constantFrom<FinalState[]>("CANCELED", "ERROR"),
+      message,
+    }),
+  },
+  { weight: 1, arbitrary: fc.record(act("delete")) },
+  { weight: 3, arbitrary: fc.record(act("get")) },
+  {
+    weight: 3,
+    arbitrary: fc.record({
+      ...act("list"),
+      item: fc.option(fc.constantFrom(...items, "item-3"), { nil: undefined }),
+    }),
+  },
+  {
+    weight: 3,
+    arbitrary: fc.record({ ...act("pass"), minutes: fc.constantFrom(1, 5, 9, 10, 20, 30, 59, 60) }),
+  },
+);
+
+export const history = fc.array(step, { minLength: 1, maxLength: 60, size: "max" });
+
+/** What a caller is told. */
+export type Answer =
+  | Session
+  | Renewal
+  | Refusal
+  | { readonly outcome: "finished"; readonly expiresAt: number }
+  | Burst
+  | readonly string[]
+  | boolean
+  | undefined;
+
+interface Burst {
+  readonly outcomes: readonly string[];
+  readonly progress?: number;
+  readonly expiresAt?: number;
+}
+
+/** @param namespace keeps the history's ids and people apart from those of other histories */
+export async function perform(step: Step, replicas: Replicas, namespace: string): Promise<Answer> {
+  const store = replicas[step.on];
+  const id = `${namespace}-${step.session}`;
+  const principal = `${namespace}-${step.by}`;
+  const caller = { principal, admin: step.by === "root" };
+  switch (step.act) {
+    case "create":
+      return await store.create({ id, owner: principal, libraryItemId: step.item, contentVersion: "v1" });
+    case "keepAlive":
+      return await store.keepAlive(id, caller, step.progress);
+    case "heartbeats": {
+      const beats = step.progress.map((told, beat) => replicas[beat % 2 ? 1 : 0].keepAlive(id, caller, told));
+      return burst(await Promise.all(beats));
+    }
+    case "finish":
+      return await store.finish(id, caller, step.state, step.state === "ERROR" ? step.message : undefined);
+    case "delete":
+      return await store.delete(id, caller);
+    case "get":
+      return await store.get(id, caller);
+    case "list":
+      return await store.list(principal, step.item);
+    case "pass":
+      return undefined;
+  }
+}
+
+/** Heartbeats under way together arrive in any order, so only what they come to can be compared. */
+function burst(results: readonly (Renewal | Refusal)[]): Burst {
+  const outcomes = results.map(({ outcome }) => outcome);
+  const renewals = results.filter((result) => result.outcome === "renewed");
+  if (renewals.length === 0) return { outcomes };
+  return {
+    outcomes,
+    progress: Math.max(...renewals.map(({ progress }) => progress)),
+    expiresAt: Math.max(...renewals.map(({ expiresAt }) => expiresAt)),
+  };
+}
+
+/** Everything that can be asked for after a history. */
+export async function everything(replicas: Replicas, namespace: string): Promise<Answer[]> {
+  const gets = sessionNumbers.map((session): Step => ({ act: "get", on: 0, by: "root", session }));
+  const lists = people.map((by): Step => ({ act: "list", on: 1, by, session: 0, item: undefined }));
+  const answers: Answer[] = [];
+  for (const step of [...gets, ...lists]) answers.push(await perform(step, replicas, namespace));
+  return answers;
+}

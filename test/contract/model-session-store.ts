@@ -1,0 +1,98 @@
+import type { Clock } from "../../src/domain/clock.ts";
+import {
+  type Caller,
+  existsFor,
+  type FinalState,
+  type Finish,
+  finish,
+  isRefusal,
+  keepAlive,
+  type LeaseTerms,
+  type NewSession,
+  openSession,
+  type Refusal,
+  type Renewal,
+  reopenSession,
+  type Session,
+} from "../../src/domain/session.ts";
+import type { SessionStore } from "../../src/domain/session-store.ts";
+
+/**
+ * The rules and a map: what a real store is compared with. Instances that share the map are replicas. A call is
+ * done before it returns, so that each is atomic.
+ */
+export class ModelSessionStore implements SessionStore {
+  readonly #terms: LeaseTerms;
+  readonly #clock: Clock;
+  readonly #sessions: Map<string, Session>;
+
+  constructor(terms: LeaseTerms, clock: Clock, sessions: Map<string, Session>) {
+    this.#terms = terms;
+    this.#clock = clock;
+    this.#sessions = sessions;
+  }
+
+  async create(spec: NewSession): Promise<Session> {
+    const now = this.#clock.now();
+    const existing = this.#sessions.get(spec.id);
+    if (existing !== undefined && now < existing.expiresAt) {
+      return this.#put(reopenSession(existing, now, this.#terms));
+    }
+    // A map keeps the place of a key that it has already.
+    this.#sessions.delete(spec.id);
+    return this.#put(openSession(spec, now, this.#terms));
+  }
+
+  async get(id: string, caller: Caller): Promise<Session | undefined> {
+    return this.#find(id, caller);
+  }
+
+  async list(owner: string, libraryItemId?: string): Promise<string[]> {
+    const own = { principal: owner, admin: false };
+    return [...this.#sessions.values()]
+      .filter((session) => existsFor(session, own, this.#clock.now()))
+      .filter((session) => libraryItemId === undefined || session.libraryItemId === libraryItemId)
+      .map(({ id }) => id);
+  }
+
+  async keepAlive(id: string, caller: Caller, progress?: number): Promise<Renewal | Refusal> {
+    const session = this.#find(id, caller);
+    if (session === undefined) return { outcome: "not_found" };
+    const renewed = keepAlive(session, progress, this.#clock.now(), this.#terms);
+    if (isRefusal(renewed)) return renewed;
+    this.#put(renewed);
+    return { outcome: "renewed", expiresAt: renewed.expiresAt, progress: renewed.progress };
+  }
+
+  async finish(
+    id: string,
+    caller: Caller,
+    state: FinalState,
+    errorMessage?: string,
+  ): Promise<Finish | Refusal> {
+    const session = this.#find(id, caller);
+    if (session === undefined) return { outcome: "not_found" };
+    const finished = finish(session, state, errorMessage, this.#clock.now(), this.#terms);
+    if (isRefusal(finished)) return finished;
+    this.#put(finished);
+    return { outcome: "finished", expiresAt: finished.expiresAt };
+  }
+
+  async delete(id: string, caller: Caller): Promise<boolean> {
+    return this.#find(id, caller) !== undefined && this.#sessions.delete(id);
+  }
+
+  async ping(): Promise<void> {}
+
+  async close(): Promise<void> {}
+
+  #find(id: string, caller: Caller): Session | undefined {
+    const session = this.#sessions.get(id);
+    return session !== undefined && existsFor(session, caller, this.#clock.now()) ? session : undefined;
+  }
+
+  #put(session: Session): Session {
+    this.#sessions.set(session.id, session);
+    return session;
+  }
+}

@@ -1,0 +1,161 @@
+import { readdir, readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
+import { fileURLToPath } from "node:url";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { SqliteSessionStore } from "../../src/stores/sqlite/sqlite-session-store.ts";
+import { eventually } from "../support/eventually.ts";
+import { startProcess } from "../support/process.ts";
+import { type TempDir, tempDir } from "../support/temp-dir.ts";
+import { expectInOrder, type Observation } from "./session-store-concurrency.ts";
+import { longTerms as terms } from "./session-store-stage.ts";
+
+const alice = { principal: "alice", admin: false };
+const unavailable = { name: "ServiceError", messageId: "downlease.store.unavailable" };
+
+let dir: TempDir;
+let path: string;
+beforeEach(async () => {
+  dir = await tempDir();
+  path = join(dir.path, "sessions.db");
+});
+afterEach(() => dir.remove());
+
+const spec = (id: string) => ({ id, owner: "alice", libraryItemId: "item-1", contentVersion: "v1" });
+
+describe("an SQLite file", () => {
+  it("keeps its sessions when it is closed and opened again", async () => {
+    const before = new SqliteSessionStore({ path, terms });
+    await before.create(spec("s-1"));
+    await before.keepAlive("s-1", alice, 50);
+    const session = await before.get("s-1", alice);
+    await before.close();
+    expect(await readdir(dir.path), "the log is moved into the file").toEqual(["sessions.db"]);
+
+    const after = new SqliteSessionStore({ path, terms });
+    expect(await after.get("s-1", alice)).toEqual(session);
+    await after.close();
+  });
+
+  it("is refused, and left as it is, when it is no database", async () => {
+    await writeFile(path, "a letter to my aunt ".repeat(500));
+    const before = await readFile(path);
+    expect(() => new SqliteSessionStore({ path, terms })).toThrow(/sessions\.db'.*not a database/);
+    expect(await readFile(path)).toEqual(before);
+    expect(await readdir(dir.path)).toEqual(["sessions.db"]);
+  });
+
+  it.each([
+    ["tables", "CREATE TABLE recipes (name TEXT)"],
+    ["mark", "PRAGMA application_id = 42"],
+  ])("is refused, and left as it is, when it has some other program's %s", async (_, sql) => {
+    const other = new DatabaseSync(path);
+    other.exec(sql);
+    other.close();
+    const before = await readFile(path);
+    expect(() => new SqliteSessionStore({ path, terms })).toThrow(/some other program/);
+    expect(await readFile(path)).toEqual(before);
+    expect(await readdir(dir.path)).toEqual(["sessions.db"]);
+  });
+
+  it("is refused when its schema is of a newer release", async () => {
+    await new SqliteSessionStore({ path, terms }).close();
+    const newer = new DatabaseSync(path);
+    newer.exec("PRAGMA user_version = 1000");
+    newer.close();
+    expect(() => new SqliteSessionStore({ path, terms })).toThrow(/schema has version 1000/);
+  });
+
+  it("that can't be created is named in the error", () => {
+    const missing = join(dir.path, "no", "such.db");
+    expect(() => new SqliteSessionStore({ path: missing, terms })).toThrow(/no\/such\.db'.*unable to open/);
+  });
+
+  it("answers unavailable while another process has locked it, and works again afterwards", async () => {
+    const store = new SqliteSessionStore({ path, terms });
+    await store.create(spec("s-1"));
+    const other = new DatabaseSync(path);
+    other.exec("BEGIN IMMEDIATE");
+    await expect(store.keepAlive("s-1", alice)).rejects.toMatchObject(unavailable);
+    await expect(store.create(spec("s-2"))).rejects.toMatchObject(unavailable);
+    expect(await store.get("s-1", alice), "reading needs no lock").toMatchObject({ id: "s-1" });
+    other.exec("ROLLBACK");
+    other.close();
+    expect(await store.keepAlive("s-1", alice)).toMatchObject({ outcome: "renewed" });
+    expect(await store.create(spec("s-2"))).toMatchObject({ id: "s-2" });
+    await store.close();
+  });
+
+  it("answers unavailable when it has no room, changes nothing, and works again when it has", async () => {
+    const store = new SqliteSessionStore({ path, terms });
+    await store.create(spec("s-1"));
+    // A trigger is the nearest thing to a full disk that a test can make without one.
+    const other = new DatabaseSync(path);
+    other.exec("CREATE TRIGGER full BEFORE INSERT ON session BEGIN SELECT RAISE(ABORT, 'disk full'); END");
+    await expect(store.create(spec("s-2"))).rejects.toMatchObject(unavailable);
+    expect(await store.list("alice")).toEqual(["s-1"]);
+    other.exec("DROP TRIGGER full");
+    other.close();
+    await store.create(spec("s-2"));
+    expect(await store.list("alice")).toEqual(["s-1", "s-2"]);
+    await store.close();
+  });
+
+  it("does not grow with sessions that have expired", async () => {
+    const clock = { time: 1_000_000, now: () => clock.time };
+    const store = new SqliteSessionStore({ path, terms: { leaseMs: 100, retentionMs: 100 }, clock });
+    const reader = new DatabaseSync(path);
+    const count = reader.prepare("SELECT count(*) AS rows FROM session");
+    for (let created = 0; created < 2_000; created++) {
+      clock.time += 1;
+      await store.create(spec(`s-${created}`));
+    }
+    // At any time 100 are alive.
+    expect(count.get()?.rows).toBeLessThan(120);
+    expect(await store.list("alice")).toHaveLength(100);
+    reader.close();
+    await store.close();
+  });
+
+  it("keeps the promises of keep-alive and cancel between processes", async () => {
+    const store = new SqliteSessionStore({ path, terms });
+    const { id } = await store.create(spec("s-1"));
+    const script = fileURLToPath(new URL("session-store-sqlite-client.ts", import.meta.url));
+    const clients = await Promise.all(
+      [1, 2, 3].map(() => startProcess(process.execPath, [script, path, id, alice.principal])),
+    );
+    try {
+      await eventually(
+        "the processes to make progress",
+        async () => ((await store.get(id, alice))?.progress ?? 0) >= 20,
+      );
+      await eventually("a turn to cancel", () => store.finish(id, alice, "CANCELED"));
+      const canceledAt = Number(process.hrtime.bigint()) / 1e6;
+      const exits = await Promise.all(clients.map(({ exited }) => exited));
+      expect(exits, clients.map(({ stderr }) => stderr).join("")).toEqual(
+        clients.map(() => ({ code: 0, signal: null })),
+      );
+      const observations = clients.flatMap(({ stdout }) => JSON.parse(stdout) as Observation[]);
+      expectInOrder(observations, canceledAt);
+    } finally {
+      await Promise.all(clients.map((client) => client.kill()));
+      await store.close();
+    }
+  });
+
+  it("can be created by several processes at once", async () => {
+    const script = `
+      import { SqliteSessionStore } from ${JSON.stringify(new URL("../../src/stores/sqlite/sqlite-session-store.ts", import.meta.url).href)};
+      const store = new SqliteSessionStore({ path: ${JSON.stringify(path)}, terms: ${JSON.stringify(terms)} });
+      await store.create({ id: String(process.pid), owner: "alice", libraryItemId: "i", contentVersion: "v" });
+      await store.close();`;
+    const openers = await Promise.all(
+      [1, 2, 3, 4].map(() => startProcess(process.execPath, ["--input-type=module", "--eval", script])),
+    );
+    for (const opener of openers)
+      expect(await opener.exited, opener.stderr).toEqual({ code: 0, signal: null });
+    const store = new SqliteSessionStore({ path, terms });
+    expect(new Set(await store.list("alice"))).toEqual(new Set(openers.map(({ pid }) => String(pid))));
+    await store.close();
+  });
+});

@@ -1,0 +1,33 @@
+import { join } from "node:path";
+import { SqliteSessionStore } from "../../src/stores/sqlite/sqlite-session-store.ts";
+import { sharedRedisUrl } from "../support/shared-redis.ts";
+import { tempDir } from "../support/temp-dir.ts";
+import { sessionStoreContract } from "./session-store.ts";
+import { redisStores } from "./session-store-redis.ts";
+
+sessionStoreContract("SQLite file", async (terms, secondTerms = terms) => {
+  const dir = await tempDir();
+  const path = join(dir.path, "sessions.db");
+  const store = new SqliteSessionStore({ path, terms });
+  const second = new SqliteSessionStore({ path, terms: secondTerms });
+  return {
+    store,
+    second,
+    now: async () => Date.now(),
+    async close() {
+      await Promise.all([store.close(), second.close()]);
+      await dir.remove();
+    },
+  };
+});
+
+sessionStoreContract(
+  "SQLite in memory",
+  async (terms) => {
+    const store = new SqliteSessionStore({ path: ":memory:", terms });
+    return { store, second: store, now: async () => Date.now(), close: () => store.close() };
+  },
+  { noSecond: "a database in memory has one instance" },
+);
+
+sessionStoreContract("Redis", (...terms) => redisStores(sharedRedisUrl())(...terms));

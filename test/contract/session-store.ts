@@ -1,0 +1,272 @@
+import { describe, expect, it } from "vitest";
+import type { FinalState } from "../../src/domain/session.ts";
+import { concurrencyContract } from "./session-store-concurrency.ts";
+import { expiryContract } from "./session-store-expiry.ts";
+import { identityContract } from "./session-store-identity.ts";
+import {
+  type ContractOptions,
+  expectLease,
+  itWithSecond,
+  longTerms,
+  notFound,
+  type OpenStoresWith,
+  setStage,
+} from "./session-store-stage.ts";
+
+const finalStates: FinalState[] = ["CANCELED", "ERROR"];
+
+/** What every session store must do, whatever it is made of. */
+export function sessionStoreContract(
+  name: string,
+  open: OpenStoresWith,
+  options: ContractOptions = {},
+): void {
+  describe(`session store: ${name}`, () => {
+    operationsContract(open, options);
+    listContract(open);
+    identityContract(open);
+    expiryContract(open, options);
+    concurrencyContract(open, options);
+  });
+}
+
+function operationsContract(open: OpenStoresWith, options: ContractOptions): void {
+  it("creates an ACTIVE session without progress and with a full lease", async () => {
+    await using stage = await setStage(open, longTerms);
+    const { store, alice, now } = stage;
+    const spec = stage.newSession();
+    const from = await now();
+    const created = await store.create(spec);
+    expectLease(created.expiresAt, longTerms.leaseMs, from, await now());
+    expect(created).toEqual({ ...spec, state: "ACTIVE", progress: 0, expiresAt: created.expiresAt });
+    expect(await store.get(spec.id, alice)).toEqual(created);
+  });
+
+  it("leaves the lease alone when a session is read or listed", async () => {
+    await using stage = await setStage(open, longTerms);
+    const { store, alice } = stage;
+    const created = await store.create(stage.newSession());
+    await store.get(created.id, alice);
+    await store.list(alice.principal);
+    expect(await store.get(created.id, alice)).toEqual(created);
+  });
+
+  it("renews the lease with every keep-alive and raises the progress only", async () => {
+    await using stage = await setStage(open, longTerms);
+    const { store, alice, now } = stage;
+    const created = await store.create(stage.newSession());
+    for (const [told, stored] of [
+      [undefined, 0],
+      [40, 40],
+      [40, 40],
+      [39, 40],
+      [undefined, 40],
+      [0, 40],
+      [100, 100],
+      [100, 100],
+      [1, 100],
+    ] as const) {
+      const from = await now();
+      const renewal = await store.keepAlive(created.id, alice, told);
+      if (renewal.outcome !== "renewed") throw new Error(`${told}: ${renewal.outcome}`);
+      expectLease(renewal.expiresAt, longTerms.leaseMs, from, await now());
+      expect(renewal.progress).toBe(stored);
+      const { expiresAt } = renewal;
+      expect(await store.get(created.id, alice)).toEqual({ ...created, progress: stored, expiresAt });
+    }
+  });
+
+  it("refuses a progress that is no integer from 0 to 100, and changes nothing", async () => {
+    await using stage = await setStage(open, longTerms);
+    const { store, alice } = stage;
+    const { id } = await store.create(stage.newSession());
+    await store.keepAlive(id, alice, 50);
+    const before = await store.get(id, alice);
+    for (const progress of [-1, 101, 50.5, Number.NaN, Number.POSITIVE_INFINITY, 2 ** 53, -(2 ** 63)]) {
+      expect(await store.keepAlive(id, alice, progress)).toEqual({ outcome: "invalid_progress" });
+    }
+    expect(await store.get(id, alice)).toEqual(before);
+  });
+
+  it.each(finalStates)("takes an ACTIVE session to %s, once and for all", async (state) => {
+    await using stage = await setStage(open, longTerms);
+    const { store, alice } = stage;
+    const { id } = await store.create(stage.newSession());
+    await store.keepAlive(id, alice, 50);
+    const message = state === "ERROR" ? "disk full" : undefined;
+    expect(await store.finish(id, alice, state, message)).toMatchObject({ outcome: "finished" });
+
+    const finished = await store.get(id, alice);
+    expect(finished).toMatchObject({ state, progress: 50 });
+    expect(finished?.errorMessage).toBe(message);
+
+    const refusal = { outcome: "not_active", state };
+    expect(await store.keepAlive(id, alice)).toEqual(refusal);
+    expect(await store.keepAlive(id, alice, 60)).toEqual(refusal);
+    expect(await store.keepAlive(id, alice, 101), "the state is checked before the progress").toEqual(
+      refusal,
+    );
+    for (const other of finalStates) {
+      expect(await store.finish(id, alice, other, "again")).toEqual(refusal);
+    }
+    expect(await store.get(id, alice)).toEqual(finished);
+  });
+
+  it("deletes a session in any state", async () => {
+    await using stage = await setStage(open, longTerms);
+    const { store, alice } = stage;
+    for (const state of [undefined, ...finalStates]) {
+      const { id } = await store.create(stage.newSession());
+      if (state !== undefined) await store.finish(id, alice, state);
+      expect(await store.delete(id, alice)).toBe(true);
+      expect(await store.get(id, alice)).toBeUndefined();
+      expect(await store.delete(id, alice)).toBe(false);
+    }
+  });
+
+  it("answers not_found for a session that never was", async () => {
+    await using stage = await setStage(open, longTerms);
+    const { store, alice, admin } = stage;
+    for (const caller of [alice, admin]) {
+      const { id } = stage.newSession();
+      expect(await store.get(id, caller)).toBeUndefined();
+      expect(await store.keepAlive(id, caller)).toEqual(notFound);
+      expect(await store.keepAlive(id, caller, 101)).toEqual(notFound);
+      expect(await store.finish(id, caller, "CANCELED")).toEqual(notFound);
+      expect(await store.delete(id, caller)).toBe(false);
+    }
+  });
+
+  it("creates a session again when it is ACTIVE: content and progress stay, the lease is renewed", async () => {
+    await using stage = await setStage(open, longTerms);
+    const { store, alice, now } = stage;
+    const spec = stage.newSession();
+    await store.create(spec);
+    await store.keepAlive(spec.id, alice, 50);
+    const from = await now();
+    const again = await store.create({ ...spec, libraryItemId: "item-2", contentVersion: "v8" });
+    expectLease(again.expiresAt, longTerms.leaseMs, from, await now());
+    expect(again).toEqual({ ...spec, state: "ACTIVE", progress: 50, expiresAt: again.expiresAt });
+    expect(await store.get(spec.id, alice)).toEqual(again);
+  });
+
+  it.each(finalStates)("leaves a session that is %s as it is when it is created again", async (state) => {
+    await using stage = await setStage(open, longTerms);
+    const { store, alice } = stage;
+    const spec = stage.newSession();
+    await store.create(spec);
+    await store.finish(spec.id, alice, state, state === "ERROR" ? "disk full" : undefined);
+    const finished = await store.get(spec.id, alice);
+    expect(await store.create(spec)).toEqual(finished);
+    expect(await store.get(spec.id, alice)).toEqual(finished);
+  });
+
+  it("creates a deleted session anew", async () => {
+    await using stage = await setStage(open, longTerms);
+    const { store, alice } = stage;
+    const spec = stage.newSession();
+    await store.create(spec);
+    await store.keepAlive(spec.id, alice, 50);
+    await store.finish(spec.id, alice, "ERROR", "disk full");
+    await store.delete(spec.id, alice);
+    const created = await store.create({ ...spec, contentVersion: "v8" });
+    expect(created).toMatchObject({ state: "ACTIVE", progress: 0, contentVersion: "v8" });
+    expect(created).not.toHaveProperty("errorMessage");
+    expect(await store.get(spec.id, alice)).toEqual(created);
+  });
+
+  itWithSecond(options)("shows what one instance did to another at once", async () => {
+    await using stage = await setStage(open, longTerms);
+    const { store, second, alice } = stage;
+    const created = await store.create(stage.newSession());
+    expect(await second.get(created.id, alice)).toEqual(created);
+    expect(await second.list(alice.principal)).toEqual([created.id]);
+    await second.keepAlive(created.id, alice, 50);
+    expect(await store.get(created.id, alice)).toMatchObject({ progress: 50 });
+    await store.finish(created.id, alice, "CANCELED");
+    expect(await second.keepAlive(created.id, alice)).toEqual({ outcome: "not_active", state: "CANCELED" });
+    expect(await second.delete(created.id, alice)).toBe(true);
+    expect(await store.get(created.id, alice)).toBeUndefined();
+  });
+
+  it("answers a ping until it is closed, and after that rejects every call as unavailable", async () => {
+    const { store, alice, newSession, close } = await setStage(open, longTerms);
+    const spec = newSession();
+    await store.create(spec);
+    await store.ping();
+    await close();
+    for (const call of [
+      () => store.create(spec),
+      () => store.get(spec.id, alice),
+      () => store.list(alice.principal),
+      () => store.keepAlive(spec.id, alice),
+      () => store.keepAlive(spec.id, alice, 101),
+      () => store.finish(spec.id, alice, "CANCELED"),
+      () => store.delete(spec.id, alice),
+      () => store.ping(),
+    ]) {
+      await expect(call()).rejects.toMatchObject({ messageId: "downlease.store.unavailable" });
+    }
+    await close();
+  });
+}
+
+function listContract(open: OpenStoresWith): void {
+  it("lists the principal's own sessions in any state, oldest first", async () => {
+    await using stage = await setStage(open, longTerms);
+    const { store, alice, bob, admin } = stage;
+    expect(await store.list(alice.principal)).toEqual([]);
+    const ids: string[] = [];
+    for (let count = 0; count < 20; count++) {
+      const { id } = await store.create(stage.newSession());
+      ids.push(id);
+      await store.create(stage.newSession({ owner: bob.principal }));
+    }
+    await store.finish(ids[3]!, alice, "CANCELED");
+    await store.finish(ids[5]!, alice, "ERROR", "disk full");
+    expect(await store.list(alice.principal)).toEqual(ids);
+    expect(await store.list(bob.principal)).toHaveLength(20);
+    expect(await store.list(admin.principal), "an admin has none of their own").toEqual([]);
+  });
+
+  it("keeps the order of creation whatever is done to a session later", async () => {
+    await using stage = await setStage(open, longTerms);
+    const { store, alice } = stage;
+    const first = stage.newSession();
+    const last = stage.newSession();
+    await store.create(first);
+    await store.create(last);
+    await store.keepAlive(first.id, alice, 50);
+    await store.create(first);
+    expect(await store.list(alice.principal)).toEqual([first.id, last.id]);
+    await store.delete(first.id, alice);
+    await store.create(first);
+    expect(await store.list(alice.principal), "a session created anew is the youngest").toEqual([
+      last.id,
+      first.id,
+    ]);
+  });
+
+  it("filters the list by library item", async () => {
+    await using stage = await setStage(open, longTerms);
+    const { store, alice } = stage;
+    const [one, two, three] = [
+      stage.newSession(),
+      stage.newSession({ libraryItemId: "item-2" }),
+      stage.newSession(),
+    ];
+    for (const spec of [one, two, three]) await store.create(spec);
+    expect(await store.list(alice.principal, "item-1")).toEqual([one.id, three.id]);
+    expect(await store.list(alice.principal, "item-2")).toEqual([two.id]);
+    expect(await store.list(alice.principal, "item-3")).toEqual([]);
+  });
+
+  it("no longer lists a deleted session", async () => {
+    await using stage = await setStage(open, longTerms);
+    const { store, alice } = stage;
+    const kept = await store.create(stage.newSession());
+    const deleted = await store.create(stage.newSession());
+    await store.delete(deleted.id, alice);
+    expect(await store.list(alice.principal)).toEqual([kept.id]);
+  });
+}

@@ -1,0 +1,149 @@
+import { randomUUID } from "node:crypto";
+import { mkdir, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { eventually } from "../support/eventually.ts";
+import { type GrpcClient, grpcClient } from "../support/grpc-client.ts";
+import { type Haproxy, startHaproxy } from "../support/haproxy.ts";
+import { type RedisServer, startRedis } from "../support/redis-server.ts";
+import { type Service, startService } from "../support/service.ts";
+import { type TempDir, tempDir } from "../support/temp-dir.ts";
+
+const item = "item-101";
+
+let content: TempDir;
+let redis: RedisServer;
+let first: Service;
+let second: Service;
+let haproxy: Haproxy;
+
+beforeAll(async () => {
+  [content, redis] = await Promise.all([library(), startRedis()]);
+  // HAProxy notices within two checks, 500 ms apart.
+  const flags = ["--redis-url", redis.url, "--content-root", content.path, "--drain-seconds", "2"];
+  [first, second] = await Promise.all([startService(flags), startService(flags)]);
+  haproxy = await startHaproxy([`127.0.0.1:${first.port}`, `127.0.0.1:${second.port}`]);
+});
+
+afterAll(async () => {
+  await haproxy?.stop();
+  await Promise.all([first?.kill(), second?.kill()]);
+  await Promise.all([redis?.stop(), content?.remove()]);
+});
+
+async function library(): Promise<TempDir> {
+  const directory = await tempDir();
+  const folder = join(directory.path, "library", "item");
+  await mkdir(folder, { recursive: true });
+  await writeFile(join(folder, ".item.json"), JSON.stringify({ id: item }));
+  await writeFile(join(folder, "disk.iso"), "content");
+  return directory;
+}
+
+/** The three operations the tests need, over either protocol. `requestId` is what the serving replica logs. */
+interface Sessions extends Disposable {
+  create(requestId: string): Promise<string>;
+  keepAlive(id: string, progress: number, requestId: string): Promise<void>;
+  progress(id: string): Promise<number>;
+}
+
+const protocols: Record<string, (url: string) => Sessions> = { gRPC: overGrpc, REST: overRest };
+
+function overGrpc(url: string): Sessions {
+  const client: GrpcClient = grpcClient(url);
+  return {
+    async create(requestId) {
+      const request = { create_spec: { library_item_id: item } };
+      const reply = await client.call("Create", request, { "x-request-id": requestId });
+      return reply.download_session_id as string;
+    },
+    async keepAlive(id, progress, requestId) {
+      await client.call("KeepAlive", { download_session_id: id, progress }, { "x-request-id": requestId });
+    },
+    async progress(id) {
+      const { download_session } = await client.call("Get", { download_session_id: id });
+      return (download_session as { client_progress: number }).client_progress;
+    },
+    [Symbol.dispose]: () => client.close(),
+  };
+}
+
+function overRest(url: string): Sessions {
+  const sessions = `${url}/com/vmware/content/library/item/download-session`;
+  const post = async (path: string, body: object, requestId: string) => {
+    const headers = { "content-type": "application/json", "x-request-id": requestId };
+    const response = await fetch(sessions + path, { method: "POST", headers, body: JSON.stringify(body) });
+    const text = await response.text();
+    if (!response.ok) throw new Error(`${response.status} ${text}`);
+    return text === "" ? undefined : JSON.parse(text).value;
+  };
+  return {
+    create: (requestId) => post("?~action=create", { create_spec: { library_item_id: item } }, requestId),
+    keepAlive: (id, progress, requestId) => post(`/id:${id}?~action=keep-alive`, { progress }, requestId),
+    async progress(id) {
+      const response = await fetch(`${sessions}/id:${id}`);
+      return ((await response.json()) as { value: { client_progress: number } }).value.client_progress;
+    },
+    [Symbol.dispose]: () => {},
+  };
+}
+
+const logged = (replica: Service, requestId: string) =>
+  replica.logs.some((line) => JSON.stringify(line).includes(requestId));
+
+describe.each(Object.keys(protocols))("two replicas behind HAProxy, over %s", (protocol) => {
+  const open = protocols[protocol]!;
+
+  test("a session of one replica is kept alive through the other", async () => {
+    using one = open(first.url);
+    using other = open(second.url);
+    const id = await one.create(randomUUID());
+    await other.keepAlive(id, 40, randomUUID());
+    expect(await one.progress(id)).toBe(40);
+  });
+
+  test("HAProxy's one port reaches both", async () => {
+    using sessions = open(haproxy.url);
+    const created = randomUUID();
+    const id = await sessions.create(created);
+    const [other] = await eventually("the log of the creation", () =>
+      [[second, first] as const, [first, second] as const].find(([, creator]) => logged(creator, created)),
+    );
+    await eventually("a keep-alive through the other replica", async () => {
+      const requestId = randomUUID();
+      await sessions.keepAlive(id, 70, requestId);
+      return eventually("its log", () => logged(other, requestId), { withinMs: 200 });
+    });
+    expect(await sessions.progress(id)).toBe(70);
+  });
+});
+
+test("a replica that is stopped under load loses no call", async () => {
+  const loops = Object.values(protocols).flatMap((open) =>
+    Array.from({ length: 8 }, () => open(haproxy.url)),
+  );
+  const failures: string[] = [];
+  let calls = 0;
+  let loaded = true;
+  const load = loops.map(async (sessions) => {
+    const id = await sessions.create(randomUUID());
+    for (let progress = 0; loaded; progress = Math.min(progress + 1, 100)) {
+      await sessions.keepAlive(id, progress, randomUUID()).catch((error) => failures.push(String(error)));
+      calls++;
+    }
+  });
+  const moreCalls = async (count: number) => {
+    const target = calls + count;
+    await eventually(`${count} more calls`, () => calls >= target);
+  };
+
+  await moreCalls(200);
+  const exit = await first.stop();
+  await moreCalls(200);
+  loaded = false;
+  await Promise.all(load);
+  for (const sessions of loops) sessions[Symbol.dispose]();
+
+  expect(failures).toEqual([]);
+  expect(exit).toEqual({ code: 0, signal: null });
+});

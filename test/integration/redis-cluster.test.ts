@@ -1,0 +1,149 @@
+import { randomUUID } from "node:crypto";
+import { Redis } from "ioredis";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import type { Session } from "../../src/domain/session.ts";
+import { sessionKey } from "../../src/stores/redis/keys.ts";
+import type { RedisSessionStore } from "../../src/stores/redis/redis-session-store.ts";
+import { sessionStoreContract } from "../contract/session-store.ts";
+import { connected, redisStores } from "../contract/session-store-redis.ts";
+import { longTerms } from "../contract/session-store-stage.ts";
+import { eventually } from "../support/eventually.ts";
+import { type RedisCluster, startCluster } from "../support/redis-server.ts";
+
+const alice = { principal: "alice", admin: false };
+
+let cluster: RedisCluster;
+beforeAll(async () => {
+  cluster = await startCluster(3);
+});
+afterAll(() => cluster.stop());
+
+sessionStoreContract("Redis Cluster", (...terms) =>
+  redisStores(cluster.url, cluster.nodes[0]!.url)(...terms),
+);
+
+describe("on a Redis Cluster", () => {
+  let store: RedisSessionStore;
+  let nodes: Redis[];
+  beforeAll(async () => {
+    store = await connected(cluster.url, longTerms);
+    nodes = cluster.nodes.map(({ url }) => new Redis(url));
+    for (const node of nodes) node.on("error", () => {});
+  });
+  afterAll(async () => {
+    await store.close();
+    for (const node of nodes) node.disconnect();
+  });
+
+  const createSession = () =>
+    store.create({ id: randomUUID(), owner: "alice", libraryItemId: "item-1", contentVersion: "v1" });
+
+  /** The number of the node that holds the session. */
+  async function nodeOf({ id }: Session): Promise<number> {
+    const held = await Promise.all(
+      nodes.map(async (node) => {
+        const slot = await node.cluster("KEYSLOT", sessionKey(id));
+        return ((await node.cluster("GETKEYSINSLOT", Number(slot), 100)) as string[]).includes(
+          sessionKey(id),
+        );
+      }),
+    );
+    return held.indexOf(true);
+  }
+
+  it("sessions are spread over the nodes", async () => {
+    const sessions = await Promise.all(Array.from({ length: 60 }, createSession));
+    const holders = new Set(await Promise.all(sessions.map(nodeOf)));
+    expect(holders).toEqual(new Set([0, 1, 2]));
+    const listed = await store.list("alice");
+    expect(listed).toEqual(expect.arrayContaining(sessions.map(({ id }) => id)));
+  });
+
+  /** Begins to move the session's slot to the next node; its keys may be in either until `end`. */
+  async function moveSlot(session: Session) {
+    const key = sessionKey(session.id);
+    const from = await nodeOf(session);
+    const to = (from + 1) % nodes.length;
+    const [source, target] = [nodes[from]!, nodes[to]!];
+    const slot = Number(await source.cluster("KEYSLOT", key));
+    const [sourceId, targetId] = [String(await source.cluster("MYID")), String(await target.cluster("MYID"))];
+    await target.cluster("SETSLOT", slot, "IMPORTING", sourceId);
+    await source.cluster("SETSLOT", slot, "MIGRATING", targetId);
+    return {
+      target,
+      targetServer: cluster.nodes[to]!,
+      async moveKeys() {
+        const keys = (await source.cluster("GETKEYSINSLOT", slot, 1_000)) as string[];
+        await source.migrate("127.0.0.1", cluster.nodes[to]!.port, "", 0, 5_000, "KEYS", ...keys);
+      },
+      /** How many callers the source has sent on to the target. */
+      async redirections() {
+        return Number(/errorstat_ASK:count=(\d+)/.exec(await source.info("errorstats"))?.[1] ?? 0);
+      },
+      async end() {
+        for (const node of nodes) await node.cluster("SETSLOT", slot, "NODE", targetId);
+      },
+    };
+  }
+
+  it("a session is kept alive while its slot moves to another node, and afterwards", async () => {
+    const session = await createSession();
+    const move = await moveSlot(session);
+    expect(await store.keepAlive(session.id, alice, 10)).toMatchObject({ progress: 10 });
+    await move.moveKeys();
+    // The old node answers ASK; the new one may not know the script yet.
+    await move.target.script("FLUSH");
+    expect(await store.keepAlive(session.id, alice, 20)).toMatchObject({ progress: 20 });
+    await move.end();
+    expect(await store.keepAlive(session.id, alice, 30)).toMatchObject({ progress: 30 });
+  });
+
+  // ioredis sends ASKING and does not look at what becomes of it: unless somebody else does, its failure is an
+  // unhandled rejection, which fails this test run and ends a server.
+  it("a session whose slot moves to a node that dies is unavailable, and nothing worse happens", async () => {
+    const session = await createSession();
+    const move = await moveSlot(session);
+    await move.moveKeys();
+    const before = await move.redirections();
+    move.targetServer.pause();
+    const refused = expect(store.keepAlive(session.id, alice, 10)).rejects.toMatchObject({
+      messageId: "downlease.store.unavailable",
+    });
+    await eventually("the redirection", async () => (await move.redirections()) > before);
+    await move.targetServer.kill();
+    await refused;
+    await move.targetServer.restart();
+    await move.end();
+    await eventually("the node to serve the slot", async () => {
+      await store.create(session);
+      return true;
+    });
+  });
+
+  it("a dead node costs only its own sessions, and those are unavailable, never not found", async () => {
+    const sessions = await Promise.all(Array.from({ length: 30 }, createSession));
+    const holders = await Promise.all(sessions.map(nodeOf));
+    const [dead, alive] = [2, 0];
+    const lost = sessions[holders.indexOf(dead)]!;
+    const kept = sessions[holders.indexOf(alive)]!;
+    await cluster.nodes[dead]!.kill();
+
+    await expect(store.keepAlive(lost.id, alice)).rejects.toMatchObject({
+      messageId: "downlease.store.unavailable",
+    });
+    expect(await store.keepAlive(kept.id, alice, 50)).toMatchObject({ outcome: "renewed" });
+
+    await cluster.nodes[dead]!.restart();
+    await eventually(
+      "the node to serve its slots again",
+      async () => {
+        // It kept no data; the session can be created again under its id.
+        const { id, owner, libraryItemId, contentVersion } = lost;
+        await store.create({ id, owner, libraryItemId, contentVersion });
+        return (await store.keepAlive(id, alice, 60)).outcome === "renewed";
+      },
+      { withinMs: 15_000 },
+    );
+    expect(await store.keepAlive(kept.id, alice, 60)).toMatchObject({ outcome: "renewed" });
+  });
+});

@@ -1,0 +1,225 @@
+import { randomUUID } from "node:crypto";
+import { Writable } from "node:stream";
+import { Redis } from "ioredis";
+import pino from "pino";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import type { SessionStore } from "../../src/domain/session-store.ts";
+import { ownerIndexKey, sessionKey } from "../../src/stores/redis/keys.ts";
+import { RedisSessionStore } from "../../src/stores/redis/redis-session-store.ts";
+import { connected } from "../contract/session-store-redis.ts";
+import { longTerms as terms } from "../contract/session-store-stage.ts";
+import { eventually } from "../support/eventually.ts";
+import { type RedisServer, startRedis } from "../support/redis-server.ts";
+
+const alice = { principal: "alice", admin: false };
+const newSession = (id: string = randomUUID()) => ({
+  id,
+  owner: alice.principal,
+  libraryItemId: "item-1",
+  contentVersion: "v1",
+});
+
+/** Every call of the port, about a session that exists. */
+const calls: Record<string, (store: SessionStore, id: string) => Promise<unknown>> = {
+  create: (store, id) => store.create(newSession(id)),
+  get: (store, id) => store.get(id, alice),
+  list: (store) => store.list(alice.principal),
+  "keep-alive": (store, id) => store.keepAlive(id, alice, 50),
+  cancel: (store, id) => store.finish(id, alice, "CANCELED"),
+  delete: (store, id) => store.delete(id, alice),
+  ping: (store) => store.ping(),
+};
+
+/** Callers are promised an answer within a second; the other second is for a slow machine. */
+const answerBoundMs = 2_000;
+
+async function expectAllUnavailable(store: SessionStore, id: string): Promise<void> {
+  const bound = AbortSignal.timeout(answerBoundMs);
+  const tooLate = new Promise((resolve) => bound.addEventListener("abort", () => resolve("no answer")));
+  const answers = Object.values(calls).map((call) => call(store, id).catch((error: unknown) => error));
+  const received = await Promise.all(answers.map((answer) => Promise.race([answer, tooLate])));
+  for (const [index, name] of Object.keys(calls).entries()) {
+    expect(received[index], name).toMatchObject({
+      name: "ServiceError",
+      messageId: "downlease.store.unavailable",
+    });
+  }
+}
+
+interface Shown {
+  /** `lua` for what a script does, else the address of a client. */
+  readonly source: string;
+  readonly args: readonly string[];
+}
+
+/** Sees every command that Redis runs. */
+async function watch(client: Redis) {
+  const monitor = await client.monitor();
+  const shown: Shown[] = [];
+  monitor.on("monitor", (_time: string, [name = "", ...args]: string[], source: string) =>
+    shown.push({ source, args: [name.toLowerCase(), ...args] }),
+  );
+  return { shown, stop: () => monitor.disconnect() };
+}
+
+describe("a Redis of its own", () => {
+  let redis: RedisServer;
+  let client: Redis;
+  let store: RedisSessionStore;
+
+  beforeEach(async () => {
+    redis = await startRedis({ appendonly: true });
+    client = new Redis(redis.url);
+    client.on("error", () => {});
+    store = await connected(redis.url, terms);
+  });
+
+  afterEach(async () => {
+    await store.close();
+    client.disconnect();
+    await redis.stop();
+  });
+
+  it("that has lost its scripts is told them again, unseen by callers", async () => {
+    const { id } = await store.create(newSession());
+    const answers: Record<string, unknown> = {};
+    for (const [name, call] of Object.entries(calls)) {
+      await client.script("FLUSH");
+      answers[name] = await call(store, id);
+    }
+    expect(answers).toMatchObject({
+      get: { id, state: "ACTIVE" },
+      list: [id],
+      "keep-alive": { outcome: "renewed", progress: 50 },
+      cancel: { outcome: "finished" },
+      delete: true,
+    });
+
+    const many = await Promise.all(Array.from({ length: 50 }, () => store.create(newSession())));
+    await client.script("FLUSH");
+    const renewals = await Promise.all(many.map((session) => store.keepAlive(session.id, alice, 10)));
+    expect(renewals.map(({ outcome }) => outcome)).toEqual(many.map(() => "renewed"));
+  });
+
+  it("that is killed is unavailable, and has lost nothing when it is back", async () => {
+    const { id } = await store.create(newSession());
+    await store.keepAlive(id, alice, 50);
+    const other = await store.create(newSession());
+    await store.finish(other.id, alice, "ERROR", "disk full");
+    const before = [await store.get(id, alice), await store.get(other.id, alice)];
+
+    await redis.kill();
+    await expectAllUnavailable(store, id);
+    await redis.restart();
+    await eventually("the store to find Redis again", () => store.ping().then(() => true));
+
+    expect([await store.get(id, alice), await store.get(other.id, alice)]).toEqual(before);
+    expect(await store.list(alice.principal)).toEqual([id, other.id]);
+    expect(await store.keepAlive(id, alice, 60)).toMatchObject({ outcome: "renewed", progress: 60 });
+  });
+
+  it("that hangs is unavailable, and serves again when it goes on", async () => {
+    const { id } = await store.create(newSession());
+    redis.pause();
+    try {
+      await expectAllUnavailable(store, id);
+    } finally {
+      redis.resume();
+    }
+    await eventually("the store to be answered again", () => store.ping().then(() => true));
+    // Redis reads what was sent while it hung, a delete among it: the outcome of those calls was not known.
+    const created = await store.create(newSession());
+    expect(await store.keepAlive(created.id, alice, 60)).toMatchObject({ outcome: "renewed", progress: 60 });
+  });
+
+  it("that was not there at the start is found when it comes", async () => {
+    await redis.kill();
+    const early = RedisSessionStore.connect({ url: redis.url, terms, log: pino({ level: "silent" }) });
+    try {
+      await expectAllUnavailable(early, randomUUID());
+      await redis.restart();
+      await eventually("the store to find Redis", () => early.ping().then(() => true));
+      await early.create(newSession());
+    } finally {
+      await early.close();
+    }
+  });
+
+  it("gets exactly one command for a keep-alive, about one key", async () => {
+    const { id } = await store.create(newSession());
+    const key = sessionKey(id);
+    await store.keepAlive(id, alice);
+    const { shown, stop } = await watch(client);
+    expect(await store.keepAlive(id, alice, 42)).toMatchObject({ outcome: "renewed" });
+    await client.echo("the end");
+    await eventually("the end mark", () => shown.some(({ args }) => args[0] === "echo"));
+    stop();
+
+    const commands = shown.filter(({ args }) => args[0] !== "echo");
+    const sent = commands.filter(({ source }) => source !== "lua");
+    expect(sent.map(({ args: [name, , ...rest] }) => [name, ...rest])).toEqual([
+      ["evalsha", "1", key, alice.principal, String(terms.leaseMs), "42"],
+    ]);
+    const run = commands.filter(({ source }) => source === "lua");
+    expect(run.length).toBeGreaterThan(0);
+    expect(new Set(run.map(({ args }) => args[1]))).toEqual(new Set([key]));
+  });
+
+  it("has its index repaired by list, entries that may be about to get their session left alone", async () => {
+    const index = ownerIndexKey(alice.principal);
+    const kept = await store.create(newSession());
+    const bobs = await store.create({ ...newSession(), owner: "bob" });
+    const long = 1_000_000;
+    await client.zadd(index, long, "gone-1", long, "gone-2", long, bobs.id, Date.now() * 1000, "to-come");
+
+    expect(await store.list(alice.principal)).toEqual([kept.id]);
+    await eventually("the repair of the index", async () => {
+      expect(new Set(await client.zrange(index, "0", "-1"))).toEqual(new Set([kept.id, "to-come"]));
+      return true;
+    });
+  });
+
+  it("has its index kept small by creations alone", async () => {
+    const index = ownerIndexKey(alice.principal);
+    const garbage = 300;
+    await client.zadd(index, ...Array.from({ length: garbage }, (_, n) => [1_000_000, `gone-${n}`]).flat());
+    let created = 0;
+    await eventually("the garbage to be swept", async () => {
+      for (const end = created + 100; created < end; created++) await store.create(newSession());
+      return (await client.zcount(index, "-inf", 1_000_000)) < garbage / 10;
+    });
+    expect(created, "creations that swept the garbage").toBeLessThan(10 * garbage);
+    expect(await store.list(alice.principal)).toHaveLength(created);
+  });
+});
+
+describe("a Redis that may evict", () => {
+  it.each([
+    ["allkeys-lru", 1],
+    ["noeviction", 0],
+  ])("is warned of when its policy is %s: %d warnings", async (policy, warnings) => {
+    await using redis = await startRedis({ args: ["--maxmemory-policy", policy] });
+    const lines: string[] = [];
+    const sink = new Writable({
+      write(chunk, _encoding, done) {
+        lines.push(String(chunk));
+        done();
+      },
+    });
+    const client = new Redis(redis.url);
+    const { shown, stop } = await watch(client);
+    const store = RedisSessionStore.connect({ url: redis.url, terms, log: pino({ level: "info" }, sink) });
+    try {
+      await eventually("the store to ask for the policy", () =>
+        shown.some(({ args }) => args[0] === "info" && args[1] === "memory"),
+      );
+      // Answers come in the order of the questions.
+      await store.ping();
+      expect(lines.filter((line) => line.includes(policy))).toHaveLength(warnings);
+      stop();
+    } finally {
+      await store.close();
+      client.disconnect();
+    }
+  });
+});

@@ -1,0 +1,180 @@
+import { type ClientHttp2Session, connect } from "node:http2";
+import { Client, credentials, status } from "@grpc/grpc-js";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { ServiceError } from "../../src/domain/errors.ts";
+import { eventually } from "../support/eventually.ts";
+import {
+  type GrpcJsClient,
+  grpcJsCall,
+  grpcJsClient,
+  loadInterface,
+  openRpcDoor,
+  type RpcDoor,
+  serviceName,
+} from "../support/rpc-door.ts";
+
+const grpcInterface = loadInterface();
+let door: RpcDoor;
+let client: GrpcJsClient;
+beforeEach(async () => {
+  door = await openRpcDoor();
+  client = grpcJsClient(grpcInterface, serviceName, door.http2Url);
+});
+afterEach(async () => {
+  client.close();
+  await door[Symbol.asyncDispose]();
+});
+
+const stalled = { download_session_id: "stalled" };
+const lastOutcome = (count = 1) =>
+  eventually("the end of the call in the server", () => door.records.length === count && door.records.at(-1));
+
+describe("a call that takes too long", () => {
+  test("ends at its deadline for a grpc-js client", async () => {
+    const { code } = await grpcJsCall(client, "Get", stalled, { deadline: Date.now() + 100 });
+    expect(code).toBe(status.DEADLINE_EXCEEDED);
+    // grpc-js resets the stream at its own deadline: whichever the server sees first.
+    expect(["timed_out", "canceled"]).toContain((await lastOutcome()).outcome);
+  });
+
+  test("ends at its deadline for a client that leaves that to the server", async () => {
+    const trailers = await rawGrpc(door.http2Url, "Get", { "grpc-timeout": "100m" });
+    expect(trailers).toMatchObject({
+      "grpc-status": String(status.DEADLINE_EXCEEDED),
+      "grpc-message": encodeURI("The deadline of the call has passed; its outcome is not known."),
+    });
+    expect(await lastOutcome()).toMatchObject({ outcome: "timed_out" });
+  });
+
+  test("ends at its deadline over Connect", async () => {
+    const response = await fetch(`${door.http1Url}/${serviceName}/Get`, {
+      method: "POST",
+      headers: { "content-type": "application/json", "connect-timeout-ms": "100" },
+      body: JSON.stringify({ downloadSessionId: "stalled" }),
+    });
+    expect(await response.json()).toMatchObject({ code: "deadline_exceeded" });
+    expect(await lastOutcome()).toMatchObject({ outcome: "timed_out" });
+  });
+
+  test("ends when its client cancels it", async () => {
+    const call = client.Get(stalled, () => {});
+    await eventually("the call in the server", () => call.getPeer() !== "unknown");
+    call.cancel();
+    expect(await lastOutcome()).toMatchObject({ outcome: "canceled" });
+  });
+
+  test("ends when its client is gone, and the log still knows who it was", async () => {
+    const abort = new AbortController();
+    const gone = expect(rawGrpc(door.http2Url, "Get", {}, abort.signal)).rejects.toThrow();
+    abort.abort();
+    await gone;
+    expect(await lastOutcome()).toMatchObject({ outcome: "canceled", call: { peer: "127.0.0.1" } });
+  });
+
+  test("ends with UNAVAILABLE when the server can't wait any longer", async () => {
+    const calls = Promise.all(Array.from({ length: 30 }, () => grpcJsCall(client, "Get", stalled)));
+    await new Promise((resolve) => setImmediate(resolve));
+    door.shutdown.abort(new ServiceError("downlease.server.stopping"));
+    for (const { code, details } of await calls) {
+      expect(code).toBe(status.UNAVAILABLE);
+      expect(details).toBe("The server is shutting down. Try again.");
+    }
+  });
+});
+
+test("a deadline that no timer can keep is none", async () => {
+  const trailers = rawGrpc(door.http2Url, "Get", { "grpc-timeout": "99999999H" }, undefined, "x");
+  expect(await trailers).toMatchObject({ "grpc-status": String(status.NOT_FOUND) });
+});
+
+describe("what is not served", () => {
+  const unknown = [
+    ["an unknown service", "/some.Service/Method"],
+    ["an unknown method", `/${serviceName}/Nothing`],
+    ["a path that is no method", "/"],
+  ] as const;
+  test.each(unknown)("%s is UNIMPLEMENTED over gRPC, whatever its body", async (_, path) => {
+    const raw = new Client(new URL(door.http2Url).host, credentials.createInsecure());
+    const same = (bytes: Buffer) => bytes;
+    const code = await new Promise((resolve) =>
+      raw.makeUnaryRequest(path, same, same, Buffer.from([0xff, 0xff]), (error) => resolve(error?.code)),
+    );
+    raw.close();
+    expect(code).toBe(status.UNIMPLEMENTED);
+  });
+
+  const post = (path: string, contentType: string) =>
+    fetch(`${door.http1Url}${path}`, { method: "POST", headers: { "content-type": contentType }, body: "?" });
+
+  test.each(unknown)("%s is UNIMPLEMENTED over gRPC-Web", async (_, path) => {
+    const response = await post(path, "application/grpc-web+proto");
+    expect(response.status).toBe(200);
+    expect(await response.text()).toContain("\r\ngrpc-status: 12\r\n");
+  });
+
+  test.each(unknown)("%s is unimplemented over Connect proto", async (_, path) => {
+    const response = await post(path, "application/proto");
+    expect(response.status).toBe(501);
+    expect(await response.json()).toMatchObject({ code: "unimplemented" });
+  });
+
+  test.each(unknown)("%s ends a Connect stream as unimplemented", async (_, path) => {
+    const response = await post(path, "application/connect+json");
+    expect(response.status).toBe(200);
+    const [flags, ...bytes] = new Uint8Array(await response.arrayBuffer());
+    expect(flags).toBe(2);
+    expect(JSON.parse(Buffer.from(bytes.slice(4)).toString())).toMatchObject({
+      error: { code: "unimplemented" },
+    });
+  });
+
+  test("JSON to an unknown method of a known service is unimplemented over Connect", async () => {
+    const response = await post(`/${serviceName}/Nothing`, "application/json");
+    expect(response.status).toBe(501);
+    expect(await response.json()).toMatchObject({
+      code: "unimplemented",
+      message: `There is no operation for POST /${serviceName}/Nothing.`,
+    });
+  });
+
+  test.each(["/some.Service/Method", "/rest/com/vmware", "/"])("JSON to %s is no RPC", async (path) => {
+    expect(await (await post(path, "application/json")).text()).toBe("fallback");
+  });
+
+  test("a GET is no RPC", async () => {
+    expect(await (await fetch(`${door.http1Url}/healthz`)).text()).toBe("fallback");
+    expect(await (await fetch(`${door.http1Url}/${serviceName}/Nothing`)).text()).toBe("fallback");
+  });
+});
+
+/** A gRPC call over bare HTTP/2 for the session `id`; gives the trailers. */
+async function rawGrpc(
+  url: string,
+  method: string,
+  headers: Record<string, string>,
+  signal?: AbortSignal,
+  id = "stalled",
+): Promise<object> {
+  const session: ClientHttp2Session = connect(url);
+  try {
+    return await new Promise((resolve, reject) => {
+      session.once("error", reject);
+      const stream = session.request({
+        ":method": "POST",
+        ":path": `/${serviceName}/${method}`,
+        "content-type": "application/grpc",
+        te: "trailers",
+        ...headers,
+      });
+      stream.once("error", reject);
+      stream.once("trailers", resolve);
+      const message = [10, id.length, ...Buffer.from(id)];
+      stream.end(Buffer.from([0, 0, 0, 0, message.length, ...message]), () => {
+        signal?.addEventListener("abort", () => session.destroy(new Error("gone")));
+      });
+      stream.resume();
+    });
+  } finally {
+    session.destroy();
+  }
+}

@@ -1,0 +1,133 @@
+import { status } from "@grpc/grpc-js";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { eventually } from "../support/eventually.ts";
+import {
+  type GrpcJsClient,
+  grpcJsCall,
+  grpcJsClient,
+  loadInterface,
+  openRpcDoor,
+  type RpcDoor,
+  serviceName,
+} from "../support/rpc-door.ts";
+
+const grpcInterface = loadInterface();
+let door: RpcDoor;
+let client: GrpcJsClient;
+beforeEach(async () => {
+  door = await openRpcDoor();
+  client = grpcJsClient(grpcInterface, "grpc.health.v1.Health", door.http2Url);
+});
+afterEach(async () => {
+  client.close();
+  await door[Symbol.asyncDispose]();
+});
+
+describe("Check", () => {
+  test.each(["", serviceName])("tells the status of %j", async (service) => {
+    expect(await grpcJsCall(client, "Check", { service })).toMatchObject({ reply: { status: "SERVING" } });
+    door.health.set("NOT_SERVING");
+    expect(await grpcJsCall(client, "Check", { service })).toMatchObject({
+      reply: { status: "NOT_SERVING" },
+    });
+  });
+
+  test("does not know other services", async () => {
+    expect(await grpcJsCall(client, "Check", { service: "some.Service" })).toMatchObject({
+      code: status.NOT_FOUND,
+    });
+  });
+
+  test("answers over Connect too, as a load balancer may ask", async () => {
+    const response = await fetch(`${door.http1Url}/grpc.health.v1.Health/Check`, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: "{}",
+    });
+    expect(await response.json()).toEqual({ status: "SERVING" });
+  });
+});
+
+test("List tells the status of every service", async () => {
+  const { reply } = await grpcJsCall(client, "List", {});
+  expect(reply).toEqual({
+    statuses: { "": { status: "SERVING" }, [serviceName]: { status: "SERVING" } },
+  });
+});
+
+describe("Watch", () => {
+  function watch(service: string, options = {}) {
+    const told: string[] = [];
+    let code: number | undefined;
+    const call = client.Watch({ service }, options);
+    call.on("data", (reply: { status: string }) => told.push(reply.status));
+    call.on("status", (end: { code: number }) => {
+      code = end.code;
+    });
+    call.on("error", () => {});
+    return {
+      told,
+      cancel: () => call.cancel(),
+      untilTold: (...statuses: string[]) =>
+        eventually(`${statuses}, not just ${told}`, () => told.join() === statuses.join()),
+      end: () => eventually("the end of the watch", () => code !== undefined && { code }),
+    };
+  }
+
+  test("tells the status at once, then each change, then ends with the server", async () => {
+    const watcher = watch(serviceName);
+    await watcher.untilTold("SERVING");
+    door.health.set("NOT_SERVING");
+    await watcher.untilTold("SERVING", "NOT_SERVING");
+    door.health.set("SERVING");
+    await watcher.untilTold("SERVING", "NOT_SERVING", "SERVING");
+    door.shutdown.abort();
+    expect(await watcher.end()).toEqual({ code: status.OK });
+    expect(watcher.told).toEqual(["SERVING", "NOT_SERVING", "SERVING", "NOT_SERVING"]);
+  });
+
+  test("does not repeat NOT_SERVING when the server ends", async () => {
+    const watcher = watch("");
+    await watcher.untilTold("SERVING");
+    door.health.set("NOT_SERVING");
+    door.shutdown.abort();
+    expect(await watcher.end()).toEqual({ code: status.OK });
+    expect(watcher.told).toEqual(["SERVING", "NOT_SERVING"]);
+  });
+
+  test("of an unknown service stays open until the server ends", async () => {
+    const watcher = watch("some.Service");
+    await watcher.untilTold("SERVICE_UNKNOWN");
+    door.health.set("NOT_SERVING");
+    const other = watch("");
+    await other.untilTold("NOT_SERVING");
+    expect(watcher.told).toEqual(["SERVICE_UNKNOWN"]);
+    door.shutdown.abort();
+    expect(await watcher.end()).toEqual({ code: status.OK });
+    expect(watcher.told).toEqual(["SERVICE_UNKNOWN"]);
+  });
+
+  test("leaves nothing behind when its client cancels", async () => {
+    let listening = 0;
+    const watchHealth = door.health.watch.bind(door.health);
+    door.health.watch = (service, listener) => {
+      const unwatch = watchHealth(service, listener);
+      listening++;
+      return () => {
+        listening--;
+        unwatch();
+      };
+    };
+    const watchers = [watch(""), watch(serviceName), watch("some.Service")];
+    await eventually("three watches", () => listening === 3);
+    for (const watcher of watchers) watcher.cancel();
+    await eventually("no watch", () => listening === 0);
+    expect(await watchers[0]!.end()).toEqual({ code: status.CANCELLED });
+  });
+
+  test("ends at the deadline of its caller", async () => {
+    const watcher = watch("", { deadline: Date.now() + 200 });
+    expect(await watcher.end()).toEqual({ code: status.DEADLINE_EXCEEDED });
+    expect(watcher.told).toEqual(["SERVING"]);
+  });
+});

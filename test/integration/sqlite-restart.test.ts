@@ -1,0 +1,82 @@
+import { mkdir, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { afterEach, beforeEach, expect, it } from "vitest";
+import { eventually } from "../support/eventually.ts";
+import { type Service, startService } from "../support/service.ts";
+import { type TempDir, tempDir } from "../support/temp-dir.ts";
+
+let dir: TempDir;
+let service: Service | undefined;
+
+beforeEach(async () => {
+  dir = await tempDir();
+  const item = join(dir.path, "library", "images", "small");
+  await mkdir(item, { recursive: true });
+  await writeFile(join(item, ".item.json"), JSON.stringify({ id: "item-1" }));
+  await writeFile(join(item, "disk.img"), "content");
+});
+afterEach(async () => {
+  await service?.kill();
+  await dir.remove();
+});
+
+async function start(leaseSeconds: number): Promise<void> {
+  service = await startService([
+    ...["--sqlite-path", join(dir.path, "sessions.db")],
+    ...["--content-root", join(dir.path, "library")],
+    ...["--lease-seconds", String(leaseSeconds)],
+  ]);
+}
+
+interface Answer {
+  readonly status: number;
+  // biome-ignore lint/suspicious/noExplicitAny: JSON of several shapes, held to them by expectations
+  readonly body: any;
+}
+
+async function call(method: string, request: object): Promise<Answer> {
+  const response = await fetch(`${service!.url}/content.library.item.v1.DownloadSessionService/${method}`, {
+    method: "POST",
+    headers: { "Content-Type": "application/json" },
+    body: JSON.stringify(request),
+  });
+  return { status: response.status, body: await response.json() };
+}
+
+async function create(): Promise<string> {
+  const { body } = await call("Create", { createSpec: { libraryItemId: "item-1" } });
+  return body.downloadSessionId;
+}
+
+it("sessions survive a crash of the service with their state, progress and expiry", async () => {
+  await start(60);
+  const active = await create();
+  const failed = await create();
+  await call("KeepAlive", { downloadSessionId: active, progress: "42" });
+  await call("Fail", { downloadSessionId: failed, clientErrorMessage: "disk full" });
+  const sessions = () => Promise.all([active, failed].map((id) => call("Get", { downloadSessionId: id })));
+  const before = await sessions();
+  expect(before.map(({ body }) => body.downloadSession)).toMatchObject([
+    { state: "ACTIVE", clientProgress: "42" },
+    { state: "ERROR", errorMessage: { defaultMessage: "disk full" } },
+  ]);
+
+  await service!.kill();
+  await start(60);
+
+  expect(await sessions()).toEqual(before);
+  expect((await call("List", {})).body).toEqual({ downloadSessionIds: [active, failed] });
+  expect((await call("KeepAlive", { downloadSessionId: active, progress: "43" })).status).toBe(200);
+});
+
+it("a session expires at the time that was told, also when the service crashed in between", async () => {
+  await start(1);
+  const id = await create();
+  await service!.kill();
+  await start(60);
+  await eventually("the end of the first lease", async () => {
+    const { body } = await call("Get", { downloadSessionId: id });
+    return body.code === "not_found";
+  });
+  expect((await call("List", {})).body).toEqual({});
+});

@@ -1,0 +1,75 @@
+import { spawnSync } from "node:child_process";
+import { accessSync, constants, existsSync, rmSync, writeFileSync } from "node:fs";
+import { delimiter, join } from "node:path";
+
+/** A program that tests start, and the Debian package that has it. */
+export interface Executable {
+  readonly command: string;
+  readonly debianPackage: string;
+}
+
+export const neededExecutables: readonly Executable[] = [
+  { command: "redis-server", debianPackage: "redis-server" },
+  { command: "haproxy", debianPackage: "haproxy" },
+];
+
+/** The PATH, and the places of daemons that Debian leaves out of a user's PATH. */
+export const searchPath = [process.env.PATH ?? "", "/usr/local/sbin", "/usr/sbin"].join(delimiter);
+
+/**
+ * Makes sure that the programs can be started, installing Debian's packages where that is possible.
+ *
+ * @throws Error with one line that says what to install
+ */
+export function provideExecutables(executables: readonly Executable[]): void {
+  const packages = missing(executables).map((executable) => executable.debianPackage);
+  if (packages.length === 0) return;
+  const advice = `install ${packages.join(" and ")} (for example: sudo apt-get install ${packages.join(" ")}) and run the tests again`;
+  if (process.getuid?.() !== 0 || !isExecutable("apt-get")) {
+    throw new Error(`the tests start ${packages.join(" and ")}, which this machine does not have: ${advice}`);
+  }
+  process.stdout.write(`installing ${packages.join(" and ")} with apt-get, for the tests\n`);
+  withoutStartingServices(() => {
+    aptGet(["update"], advice);
+    aptGet(["install", "--yes", "--no-install-recommends", ...packages], advice);
+  });
+}
+
+function missing(executables: readonly Executable[]): readonly Executable[] {
+  return executables.filter(({ command }) => !isExecutable(command));
+}
+
+function isExecutable(command: string): boolean {
+  return searchPath.split(delimiter).some((directory) => {
+    try {
+      accessSync(join(directory, command), constants.X_OK);
+      return true;
+    } catch {
+      return false;
+    }
+  });
+}
+
+function aptGet(args: readonly string[], advice: string): void {
+  // The lock is waited for because another run may be installing the same packages.
+  const { status } = spawnSync("apt-get", ["-q", "-o", "DPkg::Lock::Timeout=300", ...args], {
+    stdio: ["ignore", "inherit", "inherit"],
+    env: { ...process.env, DEBIAN_FRONTEND: "noninteractive" },
+  });
+  if (status !== 0) throw new Error(`apt-get ${args.join(" ")} failed: ${advice}`);
+}
+
+/**
+ * Debian's packages start their services when they are installed, unless this file says no; see invoke-rc.d(8).
+ * A file that is there already is somebody's decision and stays.
+ */
+function withoutStartingServices(install: () => void): void {
+  const policy = "/usr/sbin/policy-rc.d";
+  const ours = !existsSync(policy);
+  if (ours) writeFileSync(policy, "#!/bin/sh\nexit 101\n", { mode: 0o755 });
+  try {
+    install();
+  } finally {
+    if (ours) rmSync(policy, { force: true });
+  }
+}

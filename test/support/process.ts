@@ -1,0 +1,96 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import type { Socket } from "node:net";
+import { searchPath } from "./executables.ts";
+
+export interface Exit {
+  readonly code: number | null;
+  readonly signal: NodeJS.Signals | null;
+}
+
+/** A process that a test started. */
+export interface Process {
+  readonly pid: number;
+  /** What it wrote so far. */
+  readonly stdout: string;
+  readonly stderr: string;
+  /** How it ended; undefined while it runs. */
+  readonly exit: Exit | undefined;
+  /** Resolves when it has ended and all its output has been read. */
+  readonly exited: Promise<Exit>;
+  signal(signal: NodeJS.Signals): void;
+  /** SIGKILL, and resolves when it is gone. Does nothing when it has ended already. */
+  kill(): Promise<void>;
+}
+
+export interface ProcessOptions {
+  /** Added to this process's environment; undefined removes a variable. */
+  readonly env?: NodeJS.ProcessEnv;
+  readonly cwd?: string;
+  /** Directory to remove when this process ends without having done it. */
+  readonly scratch?: string;
+}
+
+/** Starts a program. It never outlives this process, however that ends. */
+export async function startProcess(
+  command: string,
+  args: readonly string[],
+  { env, cwd, scratch }: ProcessOptions = {},
+): Promise<Process> {
+  const child = spawn(command, args, {
+    stdio: ["ignore", "pipe", "pipe"],
+    env: { ...process.env, PATH: searchPath, ...env },
+    ...(cwd !== undefined && { cwd }),
+  });
+  const output = { stdout: "", stderr: "" };
+  for (const name of ["stdout", "stderr"] as const) {
+    child[name].setEncoding("utf8").on("data", (text: string) => {
+      output[name] += text;
+    });
+  }
+  let exit: Exit | undefined;
+  const exited = new Promise<Exit>((resolve) => {
+    child.once("close", (code, signal) => {
+      exit = { code, signal };
+      resolve(exit);
+    });
+  });
+  await once(child, "spawn");
+  const pid = child.pid!;
+  const guard = startGuard(pid, scratch);
+  child.once("exit", () => guard.kill("SIGKILL"));
+  return {
+    pid,
+    exited,
+    get stdout() {
+      return output.stdout;
+    },
+    get stderr() {
+      return output.stderr;
+    },
+    get exit() {
+      return exit;
+    },
+    signal: (signal) => void child.kill(signal),
+    async kill() {
+      child.kill("SIGKILL");
+      await exited;
+    },
+  };
+}
+
+/**
+ * Node can't ask Linux to end a child with its parent, and 'exit' hooks do not run when a test run is killed. So a
+ * shell waits for the end of a pipe that only this process holds open. It has a process group of its own, because
+ * Ctrl-C goes to the whole group of the terminal.
+ */
+function startGuard(pid: number, scratch = ""): ChildProcess {
+  const script = 'read -r _; kill -KILL "$1"; [ -z "$2" ] || rm -rf -- "$2"';
+  const guard = spawn("/bin/sh", ["-c", script, "guard", String(pid), scratch], {
+    stdio: ["pipe", "ignore", "ignore"],
+    detached: true,
+  });
+  guard.unref();
+  (guard.stdin as Socket).unref();
+  return guard;
+}

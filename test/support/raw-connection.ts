@@ -1,0 +1,75 @@
+import { once } from "node:events";
+import { connect, type Socket } from "node:net";
+import { connect as connectTls } from "node:tls";
+import { eventually } from "./eventually.ts";
+
+/** A connection of which a test writes and reads the bytes. */
+export interface RawConnection extends Disposable {
+  readonly socket: Socket;
+  /** What came so far, a character a byte. */
+  readonly received: string;
+  /** Resolves when `text` has come. */
+  receives(text: string): Promise<void>;
+  /** Resolves with all that came when the other side has closed the connection, be it by a reset. */
+  readonly closed: Promise<string>;
+}
+
+/** @param tls to speak TLS, offering these protocols by ALPN, or none */
+export async function rawConnection(
+  port: number,
+  tls?: { readonly ca: Buffer; readonly ALPNProtocols?: string[] },
+): Promise<RawConnection> {
+  const host = "127.0.0.1";
+  const socket =
+    tls === undefined ? connect({ port, host }) : connectTls({ port, host, servername: "localhost", ...tls });
+  let received = "";
+  socket.setEncoding("latin1").on("data", (text: string) => {
+    received += text;
+  });
+  const closed = new Promise<string>((resolve) => socket.once("close", () => resolve(received)));
+  await once(socket, tls === undefined ? "connect" : "secureConnect");
+  // A reset is one of the ways in which the other side closes.
+  socket.on("error", () => {});
+  return {
+    socket,
+    get received() {
+      return received;
+    },
+    receives: async (text) => {
+      await eventually(`"${text}" in "${received}"`, () => received.includes(text));
+    },
+    closed,
+    [Symbol.dispose]: () => socket.destroy(),
+  };
+}
+
+/** A frame of HTTP/2 (RFC 9113, section 4.1). */
+export function frame(type: number, flags: number, stream: number, payload: string): string {
+  const head = Buffer.alloc(9);
+  head.writeUIntBE(payload.length, 0, 3);
+  head.writeUInt8(type, 3);
+  head.writeUInt8(flags, 4);
+  head.writeUInt32BE(stream, 5);
+  return head.toString("latin1") + payload;
+}
+
+const settings = 4;
+const headers = 1;
+
+/** What an HTTP/2 client sends first. */
+export const http2Hello = `PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n${frame(settings, 0, 0, "")}`;
+
+/** `GET /` on the given stream; without `end` its body is still to come. */
+export function http2Get(stream: number, { end = true } = {}): string {
+  // HPACK: :method GET, :scheme http, :path /, :authority "a".
+  return frame(headers, end ? 5 : 4, stream, "\x82\x86\x84\x41\x01a");
+}
+
+/** The types of the frames in what a server sent, for example 7 for GOAWAY. */
+export function frameTypes(received: string): number[] {
+  const types: number[] = [];
+  const bytes = Buffer.from(received, "latin1");
+  for (let at = 0; at + 9 <= bytes.length; at += 9 + bytes.readUIntBE(at, 3))
+    types.push(bytes.readUInt8(at + 3));
+  return types;
+}

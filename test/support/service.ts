@@ -1,0 +1,83 @@
+import { fileURLToPath } from "node:url";
+import { eventually } from "./eventually.ts";
+import { type Exit, startProcess } from "./process.ts";
+
+/** The real program in a process of its own. */
+export interface Service extends AsyncDisposable {
+  /** `http://host:port` */
+  readonly url: string;
+  readonly port: number;
+  readonly pid: number;
+  /** Its log so far, one object a line. */
+  readonly logs: readonly LogLine[];
+  readonly exited: Promise<Exit>;
+  /** SIGTERM, and resolves with how it ended. A process that does not end within 30 s is killed. */
+  stop(): Promise<Exit>;
+  /** SIGKILL. */
+  kill(): Promise<void>;
+}
+
+export type LogLine = Readonly<Record<string, unknown>>;
+
+const main = fileURLToPath(new URL("../../src/main.ts", import.meta.url));
+const stopMs = 30_000;
+
+/**
+ * Starts `downlease serve` on a free loopback port; resolves when it is ready.
+ *
+ * @param args flags, for example `["--redis-url", url]`; without a store, sessions are kept in memory
+ * @param env added to the environment, from which the caller's own `DOWNLEASE_…` variables are removed
+ */
+export async function startService(args: readonly string[], env: NodeJS.ProcessEnv = {}): Promise<Service> {
+  const own = Object.keys(process.env).filter((name) => name.startsWith("DOWNLEASE_"));
+  const program = await startProcess(
+    process.execPath,
+    [main, "serve", "--port", "0", "--log-format", "json", ...args],
+    {
+      env: {
+        ...Object.fromEntries(own.map((name) => [name, undefined])),
+        DOWNLEASE_SQLITE_PATH: ":memory:",
+        ...env,
+      },
+    },
+  );
+  const logs = () => program.stdout.split("\n").flatMap(parsed);
+  await eventually("downlease to be ready", () => program.exit !== undefined || readyUrl(logs()), {
+    withinMs: 15_000,
+  });
+  const url = readyUrl(logs());
+  if (url === undefined) throw new Error(`downlease did not start: ${program.stderr}${program.stdout}`);
+  const stop = async () => {
+    program.signal("SIGTERM");
+    const patience = setTimeout(() => program.signal("SIGKILL"), stopMs);
+    const exit = await program.exited;
+    clearTimeout(patience);
+    return exit;
+  };
+  return {
+    url,
+    port: Number(new URL(url).port),
+    pid: program.pid,
+    get logs() {
+      return logs();
+    },
+    exited: program.exited,
+    stop,
+    kill: () => program.kill(),
+    [Symbol.asyncDispose]: () => program.kill(),
+  };
+}
+
+function readyUrl(logs: readonly LogLine[]): string | undefined {
+  const url = logs.find((line) => typeof line.url === "string")?.url;
+  return url as string | undefined;
+}
+
+/** The last line may not be complete yet. */
+function parsed(line: string): LogLine[] {
+  try {
+    return [JSON.parse(line)];
+  } catch {
+    return [];
+  }
+}

@@ -1,0 +1,327 @@
+import { AsyncLocalStorage, createHook } from "node:async_hooks";
+import { execFileSync } from "node:child_process";
+import { fstatSync, readdirSync } from "node:fs";
+import { chmod, mkdir, rename, rm, stat, symlink, utimes, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { text } from "node:stream/consumers";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { DirectoryContentSource } from "../../src/content/directory-content-source.ts";
+import { eventually } from "../support/eventually.ts";
+import { tempDir } from "../support/temp-dir.ts";
+
+let root: string;
+let outside: string;
+let removeAll: () => Promise<void>;
+let warnings: string[];
+
+beforeEach(async () => {
+  const directory = await tempDir();
+  removeAll = directory.remove;
+  warnings = [];
+  root = join(directory.path, "root");
+  outside = join(directory.path, "root-of-others");
+  await putItem(root, "lib", "it", "i");
+  await putItem(outside, "lib", "secret", "s");
+});
+afterEach(() => removeAll());
+
+const open = () => DirectoryContentSource.open({ root, warn: (message) => warnings.push(message) });
+
+async function putItem(base: string, library: string, item: string, id: string): Promise<void> {
+  const folder = join(base, library, item);
+  await mkdir(folder, { recursive: true });
+  await writeFile(join(base, library, ".library.json"), JSON.stringify({ id: library }));
+  await writeFile(join(folder, ".item.json"), JSON.stringify({ id }));
+  await writeFile(join(folder, "data"), `data of ${id}`);
+}
+
+describe("a link", () => {
+  it("out of the root is not followed, as a library, item, file or metadata", async () => {
+    await symlink(join(outside, "lib"), join(root, "library"));
+    await symlink(join(outside, "lib", "secret"), join(root, "lib", "item"));
+    await symlink(join(outside, "lib", "secret", "data"), join(root, "lib", "it", "file"));
+    await putItem(root, "lib", "linked-metadata", "l");
+    await rm(join(root, "lib", "linked-metadata", ".item.json"));
+    await symlink(
+      join(outside, "lib", "secret", ".item.json"),
+      join(root, "lib", "linked-metadata", ".item.json"),
+    );
+    const source = await open();
+    expect((await source.libraries()).map(({ name }) => name)).toEqual(["lib"]);
+    expect((await source.items("lib"))?.map(({ name }) => name)).toEqual(["it", "linked-metadata"]);
+    expect(await source.item("s")).toBeUndefined();
+    expect(await source.files("i")).toEqual([{ name: "data", size: 9 }]);
+    expect(await source.open("i", "file")).toBeUndefined();
+    expect(warnings.sort()).toEqual([
+      '"lib/it/file" is left out: it is a link that leads nowhere inside of the root',
+      '"lib/item" is left out: it is a link that leads nowhere inside of the root',
+      '"library" is left out: it is a link that leads nowhere inside of the root',
+    ]);
+  });
+
+  it("that takes the place of a known item or file is not followed either", async () => {
+    await putItem(root, "lib", "other", "s");
+    const source = await open();
+    expect(await source.files("s")).toHaveLength(1);
+    await rename(join(root, "lib", "other"), join(root, ".moved"));
+    await symlink(join(outside, "lib", "secret"), join(root, "lib", "other"));
+    expect(await source.item("s")).toBeUndefined();
+    expect(await source.open("s", "data")).toBeUndefined();
+    await rm(join(root, "lib", "it", "data"));
+    await symlink(join(outside, "lib", "secret", "data"), join(root, "lib", "it", "data"));
+    expect(await source.files("i")).toEqual([]);
+    expect(await source.open("i", "data")).toBeUndefined();
+  });
+
+  it("inside of the root is followed", async () => {
+    await mkdir(join(root, ".pool", "shared"), { recursive: true });
+    await writeFile(join(root, ".pool", "shared", "data"), "pooled");
+    await symlink("../.pool/shared", join(root, "lib", "linked"));
+    await symlink("../../.pool/shared/data", join(root, "lib", "it", "more"));
+    const source = await open();
+    const items = await source.items("lib");
+    expect(items?.map(({ name, size }) => [name, size])).toEqual([
+      ["it", 15],
+      ["linked", 6],
+    ]);
+    expect(await text((await source.open(items![1]!.id, "data"))!)).toBe("pooled");
+    expect(await text((await source.open("i", "more"))!)).toBe("pooled");
+    expect(warnings).toEqual([]);
+  });
+
+  it("to itself, to nothing or to a file where a folder belongs is left out", async () => {
+    await symlink("loop", join(root, "lib", "loop"));
+    await symlink("nothing", join(root, "lib", "dangling"));
+    await symlink("it/data", join(root, "lib", "file"));
+    await symlink("loop", join(root, "lib", "it", "loop"));
+    const source = await open();
+    expect((await source.items("lib"))?.map(({ name }) => name)).toEqual(["it"]);
+    expect(await source.files("i")).toHaveLength(1);
+    expect(await source.open("i", "loop")).toBeUndefined();
+  });
+
+  it("may be the root itself, and be pointed elsewhere while the source is in use", async () => {
+    const current = join(root, "..", "current");
+    await symlink(root, current);
+    const source = await DirectoryContentSource.open({ root: current });
+    expect(await source.item("i")).toBeDefined();
+    await symlink(outside, `${current}.new`);
+    await rename(`${current}.new`, current);
+    expect(await source.item("i")).toBeUndefined();
+    expect(await text((await source.open("s", "data"))!)).toBe("data of s");
+  });
+});
+
+describe("an entry that can't be content", () => {
+  it("is skipped when it is a pipe, and never waited for", async () => {
+    execFileSync("mkfifo", [join(root, "lib", "it", "pipe"), join(root, "lib", "it", "metadata")]);
+    await mkdir(join(root, "lib", "piped"));
+    await rename(join(root, "lib", "it", "metadata"), join(root, "lib", "piped", ".item.json"));
+    const source = await open();
+    expect(await source.files("i")).toEqual([{ name: "data", size: 9 }]);
+    expect(await source.open("i", "pipe")).toBeUndefined();
+    expect(await source.items("lib")).toHaveLength(2);
+  });
+
+  it("is skipped with one warning when its name has control characters", async () => {
+    await writeFile(join(root, "lib", "it", "two\nlines"), "x");
+    await putItem(root, "lib", "bell\u0007", "b");
+    const source = await open();
+    for (let round = 0; round < 3; round++) {
+      expect(await source.files("i")).toEqual([{ name: "data", size: 9 }]);
+      expect(await source.items("lib")).toHaveLength(1);
+    }
+    const reason = "is left out: its name is not 1 to 256 bytes of UTF-8 without control characters";
+    expect(warnings.sort()).toEqual([`"lib/bell\\u0007" ${reason}`, `"lib/it/two\\nlines" ${reason}`]);
+  });
+
+  it.skipIf(process.platform === "darwin")(
+    "is skipped when its name is not UTF-8 (macOS has no such names)",
+    async () => {
+      const folder = Buffer.from(`${join(root, "lib", "it")}/`);
+      await writeFile(Buffer.concat([folder, Buffer.from([0x61, 0xff])]), "x");
+      const source = await open();
+      expect(await source.files("i")).toEqual([{ name: "data", size: 9 }]);
+      expect(await source.open("i", "a\ufffd")).toBeUndefined();
+      expect(warnings).toHaveLength(1);
+    },
+  );
+});
+
+describe("what this process may not read", () => {
+  const nobody = 65_534;
+
+  /** Root may read everything, so it becomes somebody else for a while. */
+  async function unprivileged(work: () => Promise<void>): Promise<void> {
+    const isRoot = process.geteuid?.() === 0;
+    if (isRoot) process.seteuid?.(nobody);
+    try {
+      await work();
+    } finally {
+      if (isRoot) process.seteuid?.(0);
+    }
+  }
+
+  it("is left out as a folder, and unavailable as a file", async () => {
+    await chmod(join(root, ".."), 0o755);
+    await putItem(root, "lib", "locked", "k");
+    await mkdir(join(root, "lost+found"));
+    await symlink("lost+found/library", join(root, "link-into"));
+    const locked = [join(root, "lost+found"), join(root, "lib", "locked"), join(root, "lib", "it", "data")];
+    for (const path of locked) await chmod(path, 0o000);
+    try {
+      await unprivileged(async () => {
+        const source = await open();
+        expect((await source.libraries()).map(({ name }) => name)).toEqual(["lib"]);
+        expect((await source.items("lib"))?.map(({ name }) => name)).toEqual(["it"]);
+        await expect(source.open("i", "data")).rejects.toMatchObject({
+          messageId: "downlease.content.unavailable",
+          cause: { code: "EACCES" },
+        });
+      });
+      expect(warnings.sort()).toEqual([
+        '"lib/locked" is left out: it may not be read (EACCES)',
+        '"link-into" is left out: it may not be read (EACCES)',
+        '"lost+found" is left out: it may not be read (EACCES)',
+      ]);
+    } finally {
+      for (const path of locked) await chmod(path, 0o700);
+    }
+  });
+});
+
+describe("a change that the times of the folders don't show", () => {
+  const then = new Date(Date.UTC(2026, 0, 1));
+  const setFolderTimes = async () => {
+    for (const folder of [root, join(root, "lib")]) await utimes(folder, then, then);
+  };
+
+  it("is noticed at once when it came within the same tick as the last look", async () => {
+    vi.useFakeTimers({ toFake: ["Date"], now: then });
+    try {
+      await setFolderTimes();
+      const source = await open();
+      await putItem(root, "lib", "new", "n");
+      await setFolderTimes();
+      expect(await source.item("n")).toBeDefined();
+    } finally {
+      vi.useRealTimers();
+    }
+  });
+
+  it("is noticed before long when it is inside of an item's folder", async () => {
+    await setFolderTimes();
+    const source = await open();
+    await writeFile(join(root, "lib", "it", ".item.json"), JSON.stringify({ id: "n" }));
+    const item = await eventually("the new id to be known", () => source.item("n"));
+    expect(item.name).toBe("it");
+  });
+});
+
+describe("a root that can't be used", () => {
+  it("is named when the source is opened", async () => {
+    const missing = join(root, "missing");
+    await expect(DirectoryContentSource.open({ root: missing })).rejects.toThrow(missing);
+    const file = join(root, "lib", "it", "data");
+    await expect(DirectoryContentSource.open({ root: file })).rejects.toThrow(`${file} can't be used: it is`);
+  });
+
+  it("is unavailable when a file has taken its place", async () => {
+    const source = await open();
+    await rm(root, { recursive: true });
+    await writeFile(root, "x");
+    const unavailable = { messageId: "downlease.content.unavailable" };
+    await expect(source.item("i")).rejects.toMatchObject(unavailable);
+    await expect(source.libraries()).rejects.toMatchObject(unavailable);
+  });
+
+  it("is used again when it is back", async () => {
+    const source = await open();
+    await rename(root, `${root}.away`);
+    await expect(source.item("i")).rejects.toThrow();
+    await rename(`${root}.away`, root);
+    expect(await source.item("i")).toBeDefined();
+  });
+});
+
+describe("the file of a stream", () => {
+  /** How many descriptors this process has open on a file. */
+  async function openOn(path: string): Promise<number> {
+    const { dev, ino } = await stat(path);
+    return readdirSync("/dev/fd").filter((fd) => {
+      try {
+        const stats = fstatSync(Number(fd));
+        return stats.dev === dev && stats.ino === ino;
+      } catch {
+        // The descriptor of the listing itself.
+        return false;
+      }
+    }).length;
+  }
+
+  it("is closed when the stream was read or destroyed, and when the range is refused", async () => {
+    const source = await open();
+    const path = join(root, "lib", "it", "data");
+    const stream = (await source.open("i", "data"))!;
+    expect(await openOn(path)).toBe(1);
+    const closed = new Promise((resolve) => stream.once("close", resolve));
+    expect(await text(stream)).toBe("data of i");
+    await closed;
+    expect(await openOn(path)).toBe(0);
+
+    const dropped = (await source.open("i", "data", { start: 1, end: 3 }))!;
+    expect(await openOn(path)).toBe(1);
+    await new Promise((resolve) => dropped.once("close", resolve).destroy());
+    expect(await openOn(path)).toBe(0);
+
+    await expect(source.open("i", "data", { start: 0, end: 99 })).rejects.toThrow(RangeError);
+    expect(await openOn(path)).toBe(0);
+  });
+});
+
+describe("the work of a lookup", () => {
+  const itemCount = 2_000;
+
+  /** Asynchronous file system requests that Node makes for `work`. */
+  async function requestsOf(work: () => Promise<unknown>): Promise<number> {
+    const counter = new AsyncLocalStorage<{ requests: number }>();
+    const count = { requests: 0 };
+    const hook = createHook({
+      init(_id, type) {
+        const current = counter.getStore();
+        if (current !== undefined && type.startsWith("FSREQ")) current.requests += 1;
+      },
+    }).enable();
+    try {
+      await counter.run(count, work);
+    } finally {
+      hook.disable();
+    }
+    return count.requests;
+  }
+
+  it("of a known id does not grow with the number of items", async () => {
+    const small = await open();
+    const alone = await requestsOf(() => small.item("i"));
+    for (let n = 0; n < itemCount; n++) await mkdir(join(root, "lib", `it${n}`));
+    const large = await open();
+    const walk = await requestsOf(() => large.items("lib"));
+    expect(walk).toBeGreaterThan(itemCount);
+    expect(alone).toBeGreaterThan(0);
+    expect(await requestsOf(() => large.item("i"))).toBe(alone);
+    expect(await requestsOf(async () => expect(await large.files("i")).toHaveLength(1))).toBe(alone);
+  });
+
+  it("of a flood of unknown ids is not a walk for each", async () => {
+    for (let n = 0; n < itemCount; n++) await mkdir(join(root, "lib", `it${n}`));
+    const source = await open();
+    const walk = await requestsOf(() => source.items("lib"));
+    const flood = await requestsOf(async () => {
+      for (let n = 0; n < 500; n++) {
+        await Promise.all([source.item(`unknown-${n}-a`), source.item(`unknown-${n}-b`)]);
+      }
+    });
+    expect(flood).toBeGreaterThan(0);
+    expect(flood).toBeLessThan(20 * walk);
+  });
+});
