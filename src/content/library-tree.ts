@@ -101,12 +101,16 @@ export class LibraryTree {
   }
 
   /** Real path of a folder; undefined when there is none, or not inside of the root. */
-  async #folder(place: string): Promise<string | undefined> {
+  #folder(place: string): Promise<string | undefined> {
+    return this.#unlessUnreadable(place, this.#resolve(place));
+  }
+
+  async #resolve(place: string): Promise<string | undefined> {
     const path = join(this.root, place);
-    const real = await this.#unlessUnreadable(place, realPathWithin(this.root, path));
-    const stats = await this.#unlessUnreadable(place, lstat(real ?? path));
-    if (real !== undefined) return stats?.isDirectory() ? real : undefined;
-    if (stats?.isSymbolicLink()) this.#leaveOut(place, "it is a link that leads nowhere inside of the root");
+    const real = await realPathWithin(this.root, path);
+    const stats = await lstat(real ?? path);
+    if (real !== undefined) return stats.isDirectory() ? real : undefined;
+    if (stats.isSymbolicLink()) this.#leaveOut(place, "it is a link that leads nowhere inside of the root");
     return undefined;
   }
 

@@ -1,6 +1,7 @@
+import { lstat } from "node:fs/promises";
 import { z } from "zod";
 import { isIdentifier } from "../domain/session.ts";
-import { openWithin } from "./confined.ts";
+import { openWithin, unlessMissing } from "./confined.ts";
 
 const maxBytes = 64 * 1024;
 
@@ -18,8 +19,9 @@ export type Metadata = z.infer<typeof metadataSchema>;
  * hold what it must.
  */
 export async function readMetadata(root: string, path: string): Promise<Metadata> {
+  if ((await unlessMissing(lstat(path))) === undefined) return {};
   const file = await openWithin(root, path);
-  if (file === undefined) return {};
+  if (file === undefined) throw new BrokenMetadata("not a regular file inside of the root");
   try {
     if (file.size > maxBytes) throw new BrokenMetadata(`larger than ${maxBytes} bytes`);
     return parse(await file.handle.readFile());

@@ -24,7 +24,7 @@ test("every command of the README does what is printed there", { timeout: 60_000
   let before = "";
   for (const { commands, answer } of steps) {
     // Later blocks use the variables of earlier ones, whose output is not of interest again.
-    const script = `set -euo pipefail\n{ ${before}\n} >/dev/null\n${commands}`.replaceAll(
+    const script = `set -euo pipefail\n{ :\n${before}\n} >/dev/null\n${commands}`.replaceAll(
       "127.0.0.1:8080",
       `127.0.0.1:${service.port}`,
     );

@@ -57,8 +57,8 @@ it("sessions survive a crash of the service with their state, progress and expir
   const sessions = () => Promise.all([active, failed].map((id) => call("Get", { downloadSessionId: id })));
   const before = await sessions();
   expect(before.map(({ body }) => body.downloadSession)).toMatchObject([
-    { state: "ACTIVE", clientProgress: "42" },
-    { state: "ERROR", errorMessage: { defaultMessage: "disk full" } },
+    { state: "STATE_ACTIVE", clientProgress: "42" },
+    { state: "STATE_ERROR", errorMessage: { defaultMessage: "disk full" } },
   ]);
 
   await service!.kill();

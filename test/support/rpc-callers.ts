@@ -13,13 +13,13 @@ interface ErrorInfo {
 }
 
 /** What a caller sees, in one form for every protocol: field names and texts as in proto JSON. */
-export type Outcome =
-  | { readonly ok: JsonObject; readonly requestId: string | null }
+export type Outcome = Result & { readonly requestId: string | null };
+type Result =
+  | { readonly ok: JsonObject }
   | {
       readonly code: string;
       readonly message: string;
-      readonly info: ErrorInfo | undefined;
-      readonly requestId: string | null;
+      readonly info?: ErrorInfo | undefined;
     };
 
 /** Calls a method with its proto JSON request. */
@@ -80,6 +80,12 @@ export function throughGrpcJs(urlOf: () => string): Call {
   };
 }
 
+interface ConnectJsonError {
+  readonly code: string;
+  readonly message: string;
+  readonly details?: readonly [{ readonly debug: ErrorInfo }];
+}
+
 /** Connect JSON without a library. */
 export function throughFetch(urlOf: () => string): Call {
   return async (name, request, requestId) => {
@@ -89,13 +95,8 @@ export function throughFetch(urlOf: () => string): Call {
       body: JSON.stringify(request),
     });
     const answeredId = response.headers.get("x-request-id");
-    const body = (await response.json()) as JsonObject;
-    if (response.ok) return { ok: body, requestId: answeredId };
-    const { code, message, details } = body as {
-      code: string;
-      message: string;
-      details?: [{ debug: ErrorInfo }];
-    };
+    if (response.ok) return { ok: (await response.json()) as JsonObject, requestId: answeredId };
+    const { code, message, details } = (await response.json()) as ConnectJsonError;
     return { code, message, info: details?.[0].debug, requestId: answeredId };
   };
 }

@@ -31,13 +31,18 @@ export interface RpcDoor extends AsyncDisposable {
   readonly records: CallRecord[];
   /** Aborts the calls under way. */
   readonly shutdown: AbortController;
+  /** How many calls for the session `stalled`, which never end by themselves, have reached the store. */
+  stalledCalls(): number;
 }
 
 /** Reads of some ids go wrong in ways that a real store can't be made to. */
 class FaultyStore extends SqliteSessionStore {
+  stalledCalls = 0;
+
   override async get(id: string, caller: Caller): Promise<Session | undefined> {
     switch (id) {
       case "stalled":
+        this.stalledCalls++;
         return new Promise(() => {});
       case "unavailable":
         throw new ServiceError("downlease.store.unavailable");
@@ -89,6 +94,7 @@ export async function openRpcDoor(): Promise<RpcDoor> {
     health,
     records,
     shutdown,
+    stalledCalls: () => store.stalledCalls,
     async [Symbol.asyncDispose]() {
       http1.close();
       http1.closeAllConnections();

@@ -48,13 +48,14 @@ describe("a link", () => {
     );
     const source = await open();
     expect((await source.libraries()).map(({ name }) => name)).toEqual(["lib"]);
-    expect((await source.items("lib"))?.map(({ name }) => name)).toEqual(["it", "linked-metadata"]);
+    expect((await source.items("lib"))?.map(({ name }) => name)).toEqual(["it"]);
     expect(await source.item("s")).toBeUndefined();
     expect(await source.files("i")).toEqual([{ name: "data", size: 9 }]);
     expect(await source.open("i", "file")).toBeUndefined();
     expect(warnings.sort()).toEqual([
       '"lib/it/file" is left out: it is a link that leads nowhere inside of the root',
       '"lib/item" is left out: it is a link that leads nowhere inside of the root',
+      '"lib/linked-metadata" is left out: .item.json is broken (not a regular file inside of the root)',
       '"library" is left out: it is a link that leads nowhere inside of the root',
     ]);
   });
@@ -120,7 +121,8 @@ describe("an entry that can't be content", () => {
     const source = await open();
     expect(await source.files("i")).toEqual([{ name: "data", size: 9 }]);
     expect(await source.open("i", "pipe")).toBeUndefined();
-    expect(await source.items("lib")).toHaveLength(2);
+    expect(await source.items("lib")).toHaveLength(1);
+    expect(warnings).toEqual([expect.stringMatching(/^"lib\/piped" .*not a regular file/)]);
   });
 
   it("is skipped with one warning when its name has control characters", async () => {
