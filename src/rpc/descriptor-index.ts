@@ -72,9 +72,17 @@ export class DescriptorIndex {
   }
 }
 
-/** The file first, then what it imports, without those in `sent`, to which it adds them. */
+/**
+ * The file first, then what it imports, each import after all files that need it, without those in `sent`, to
+ * which it adds them.
+ */
 export function withImports(file: ServedFile, sent: Set<string>): ServedFile[] {
-  sent.add(file.path);
-  const imports = file.imports.flatMap((each) => (sent.has(each.path) ? [] : withImports(each, sent)));
-  return [file, ...imports];
+  const importsFirst: ServedFile[] = [];
+  const visit = (each: ServedFile) => {
+    sent.add(each.path);
+    for (const imported of each.imports) if (!sent.has(imported.path)) visit(imported);
+    importsFirst.push(each);
+  };
+  visit(file);
+  return importsFirst.reverse();
 }

@@ -86,15 +86,15 @@ describe("an SQLite file", () => {
     await store.close();
   });
 
-  it("answers unavailable when it has no room, changes nothing, and works again when it has", async () => {
+  it("answers unavailable when SQLite fails within a change, which is undone, and works again afterwards", async () => {
     const store = new SqliteSessionStore({ path, terms });
     await store.create(spec("s-1"));
-    // A trigger is the nearest thing to a full disk that a test can make without one.
+    // A trigger that fails stands for a full disk, which a test can't make.
     const other = new DatabaseSync(path);
-    other.exec("CREATE TRIGGER full BEFORE INSERT ON session BEGIN SELECT RAISE(ABORT, 'disk full'); END");
+    other.exec("CREATE TRIGGER failing BEFORE INSERT ON session BEGIN SELECT RAISE(ABORT, 'no room'); END");
     await expect(store.create(spec("s-2"))).rejects.toMatchObject(unavailable);
     expect(await store.list("alice")).toEqual(["s-1"]);
-    other.exec("DROP TRIGGER full");
+    other.exec("DROP TRIGGER failing");
     other.close();
     await store.create(spec("s-2"));
     expect(await store.list("alice")).toEqual(["s-1", "s-2"]);

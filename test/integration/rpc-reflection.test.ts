@@ -1,6 +1,6 @@
-import { createFileRegistry, fromBinary, getOption, hasOption } from "@bufbuild/protobuf";
+import { create, createFileRegistry, fromBinary, getOption, hasOption } from "@bufbuild/protobuf";
 import { BinaryWriter } from "@bufbuild/protobuf/wire";
-import { FileDescriptorProtoSchema } from "@bufbuild/protobuf/wkt";
+import { FileDescriptorProtoSchema, FileDescriptorSetSchema } from "@bufbuild/protobuf/wkt";
 import type { ClientDuplexStream } from "@grpc/grpc-js";
 import { status } from "@grpc/grpc-js";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -106,8 +106,8 @@ describe.each(["v1", "v1alpha"])("server reflection %s", (version) => {
 
   test("serves custom options as they are in the proto files", async () => {
     await using conversation = converse(version);
-    const [file, ...imports] = await conversation.files({ file_by_filename: sessionFile });
-    const registry = createFileRegistry(file!, (path) => imports.find(({ name }) => name === path));
+    const files = await conversation.files({ file_by_filename: sessionFile });
+    const registry = createFileRegistry(create(FileDescriptorSetSchema, { file: files.reverse() }));
     const keepAlive = registry.getService(serviceName)?.method.keepAlive;
     expect(keepAlive && hasOption(keepAlive, operationOption)).toBe(true);
     expect(getOption(keepAlive!, operationOption)).toMatchObject({
@@ -125,8 +125,8 @@ describe.each(["v1", "v1alpha"])("server reflection %s", (version) => {
     ]);
     expect(await namesOf({ file_by_filename: sessionFile })).toEqual([
       sessionFile,
-      "google/protobuf/timestamp.proto",
       "vapi/v1/localizable_message.proto",
+      "google/protobuf/timestamp.proto",
     ]);
     expect(await namesOf({ file_by_filename: sessionFile })).toEqual([sessionFile]);
     await using another = converse(version);

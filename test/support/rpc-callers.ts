@@ -74,7 +74,7 @@ export function throughGrpcJs(urlOf: () => string): Call {
     return {
       code: connectNames[outcome.code]!,
       message: outcome.details,
-      info: status && errorInfoIn(status as Buffer),
+      info: status instanceof Buffer ? errorInfoIn(status) : undefined,
       requestId: answeredId,
     };
   };
