@@ -4,12 +4,10 @@ import { connect } from "node:net";
 import { fileURLToPath } from "node:url";
 import { eventually } from "../test/support/eventually.ts";
 import { freePort } from "../test/support/ports.ts";
-import type { Door } from "./load.ts";
 
 /** A server that is measured, in a process of its own. */
 export interface Contender {
   readonly name: string;
-  readonly doors: readonly Door[];
   /** Command line for a port. */
   args(port: number, redisUrl: string): string[];
 }
@@ -25,7 +23,6 @@ const path = (name: string) => fileURLToPath(new URL(name, import.meta.url));
 
 export const downlease: Contender = {
   name: "downlease",
-  doors: ["rest", "grpc"],
   args: (port, redisUrl) => [
     path("../src/main.ts"),
     "serve",
@@ -36,15 +33,19 @@ export const downlease: Contender = {
   ],
 };
 
+/** As the peers, which write no line a call. */
+export const downleaseWithoutCallLog: Contender = {
+  name: "downlease, no line a call",
+  args: (port, redisUrl) => [...downlease.args(port, redisUrl), "--log-level", "warn"],
+};
+
 export const nodeHttp: Contender = {
   name: "node:http",
-  doors: ["rest"],
   args: (port) => [path("peers/node-http.ts"), String(port)],
 };
 
 export const grpcJs: Contender = {
   name: "grpc-js",
-  doors: ["grpc"],
   args: (port) => [path("peers/grpc-js.ts"), String(port)],
 };
 
@@ -58,6 +59,7 @@ export async function startContender(contender: Contender, redisUrl: string): Pr
     stdio: ["ignore", "ignore", "inherit"],
     env: { ...process.env, REDIS_URL: redisUrl },
   });
+  process.once("exit", () => child.kill("SIGKILL"));
   const exited = new Promise((resolve) => child.once("exit", resolve));
   await eventually(`${contender.name} on port ${port}`, () => accepts(port), { withinMs: 15_000 });
   return {

@@ -6,6 +6,7 @@ import { startRedis } from "../test/support/redis-server.ts";
 import {
   type Contender,
   downlease,
+  downleaseWithoutCallLog,
   grpcJs,
   nodeHttp,
   type RunningContender,
@@ -27,27 +28,30 @@ const { values } = parseArgs({
     rounds: { type: "string", default: "5" },
     seconds: { type: "string", default: "3" },
     concurrency: { type: "string", default: "200" },
+    doors: { type: "string", default: "rest,grpc" },
   },
 });
 const rounds = Number(values.rounds);
 const seconds = Number(values.seconds);
 const concurrency = Number(values.concurrency);
 const sessionCount = 1000;
+const warmUpSeconds = 5;
 
-const duels: readonly { door: Door; contenders: readonly Contender[] }[] = [
-  { door: "rest", contenders: [nodeHttp, downlease] },
-  { door: "grpc", contenders: [grpcJs, downlease] },
-];
+const duels = [
+  { door: "rest" as Door, contenders: [nodeHttp, downleaseWithoutCallLog, downlease] },
+  { door: "grpc" as Door, contenders: [grpcJs, downleaseWithoutCallLog, downlease] },
+].filter(({ door }) => values.doors.split(",").includes(door));
 
 await using redis = await startRedis();
 const sessionIds = await createSessions(redis.url);
 const running = new Map<Contender, RunningContender>();
-for (const contender of [downlease, nodeHttp, grpcJs])
+for (const contender of new Set(duels.flatMap(({ contenders }) => contenders)))
   running.set(contender, await startContender(contender, redis.url));
 
 const results = new Map<string, Round[]>();
 for (const { door, contenders } of duels) {
-  for (const contender of contenders) await measure(door, contender, 1);
+  // V8 goes on optimising for some seconds.
+  for (const contender of contenders) await measure(door, contender, warmUpSeconds);
   for (let round = 1; round <= rounds; round++) {
     for (const contender of contenders) {
       const key = `${door} ${contender.name}`;

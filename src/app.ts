@@ -64,14 +64,21 @@ export async function startApp(config: Config, { logger }: { logger?: Logger } =
   const store = await orStartError(() => openStore(config, metrics, log));
   const health = new Health([DownloadSessionService.typeName]);
   const monitor = new StoreMonitor({ store, health, log });
+  const streamsMayEnd = new AbortController();
   const callsMayEnd = new AbortController();
   try {
     const observe = callObserver(metrics, log);
     const corridor = new Corridor(downloadSessionOperations(store, content), () => anonymous, observe);
     const { host, maxBodyBytes, graceMs, drainMs } = config;
     const rest = restHandler({ corridor, maxBodyBytes, observe });
-    const shutdownSignal = callsMayEnd.signal;
-    const rpc = rpcHandler({ corridor, health, maxBodyBytes, shutdownSignal, fallback: rest });
+    const rpc = rpcHandler({
+      corridor,
+      health,
+      maxBodyBytes,
+      shutdownSignal: callsMayEnd.signal,
+      streamsSignal: streamsMayEnd.signal,
+      fallback: rest,
+    });
     const handler = adminHandler({ health, metrics: () => metrics.expose(), next: rpc });
     const { connections } = metrics;
     const server = new Server({ handler, host, port: config.port, tls, connections });
@@ -82,7 +89,8 @@ export async function startApp(config: Config, { logger }: { logger?: Logger } =
       config.redisUrl === undefined ? `SQLite ${config.sqlitePath}` : `Redis ${config.redisUrl}`;
     log.info({ url, sessions: storedIn, contentRoot: config.contentRoot }, "serving");
     let stopped: Promise<void> | undefined;
-    const stop = () => shutDown({ health, server, store, monitor, callsMayEnd, graceMs, drainMs, log });
+    const parts = { health, server, store, monitor, streamsMayEnd, callsMayEnd, graceMs, drainMs, log };
+    const stop = () => shutDown(parts);
     return { url, port, stop: () => (stopped ??= stop()) };
   } catch (error) {
     monitor.stop();

@@ -1,14 +1,23 @@
 import { randomInt } from "node:crypto";
-import { connectRedis, parseRedisUrl } from "../../src/stores/redis/client.ts";
-import { keepAliveScript, runScript } from "../../src/stores/redis/scripts.ts";
+import { Redis } from "ioredis";
+import { keepAliveScript } from "../../src/stores/redis/scripts.ts";
 
-const client = connectRedis(parseRedisUrl(process.env.REDIS_URL ?? ""));
-const caller = { principal: "anonymous", admin: false };
+/** ioredis as it comes. */
+const client = new Redis(process.env.REDIS_URL ?? "");
+client.on("error", (error: Error) => process.stderr.write(`${error.message}\n`));
+await client.script("LOAD", keepAliveScript.text);
 
-/** The same EVALSHA over the same driver as the service; gives nothing but whether it was renewed. */
+/** The same EVALSHA as the service's; gives nothing but whether the lease was renewed. */
 export async function keepAlive(id: string, progress: number | undefined): Promise<boolean> {
-  const { outcome } = await runScript(client, keepAliveScript, { id, caller, leaseMs: 300_000, progress });
-  return outcome === "renewed";
+  const reply = await client.evalsha(
+    keepAliveScript.sha1,
+    1,
+    `dl:{${id}}`,
+    "anonymous",
+    300_000,
+    progress ?? "",
+  );
+  return Array.isArray(reply) && reply[0] === "OK";
 }
 
 /** The port to listen on, from the command line. */

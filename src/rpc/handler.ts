@@ -28,8 +28,10 @@ export interface RpcOptions {
   readonly health: Health;
   /** Largest request message, in bytes, before and after decompression; a larger one is RESOURCE_EXHAUSTED. */
   readonly maxBodyBytes: number;
-  /** Aborted when calls under way can't be waited for any longer: they end with UNAVAILABLE, streams with OK. */
+  /** Aborted when calls under way can't be waited for any longer: they end with UNAVAILABLE. */
   readonly shutdownSignal: AbortSignal;
+  /** Aborted as soon as streams that would not end by themselves are to end: health Watch and reflection. */
+  readonly streamsSignal: AbortSignal;
   /** Answers what is no RPC. */
   readonly fallback: HttpHandler;
 }
@@ -58,7 +60,7 @@ export function rpcHandler(options: RpcOptions): HttpHandler {
 }
 
 function addRoutes(router: ConnectRouter, options: RpcOptions): void {
-  const { corridor, health, shutdownSignal } = options;
+  const { corridor, health, shutdownSignal, streamsSignal } = options;
   for (const row of corridor.operations) {
     const run = corridor.entry(row);
     router.rpc(row.method, async (request, context) => {
@@ -70,8 +72,8 @@ function addRoutes(router: ConnectRouter, options: RpcOptions): void {
       }
     });
   }
-  router.service(HealthService, healthService(health, shutdownSignal));
-  addReflection(router, shutdownSignal);
+  router.service(HealthService, healthService(health, streamsSignal));
+  addReflection(router, streamsSignal);
 }
 
 /**

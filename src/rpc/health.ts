@@ -8,12 +8,9 @@ import type { Health } from "../telemetry/health.ts";
 /**
  * `grpc.health.v1` over the health state.
  *
- * @param shutdownSignal ends watches, after they have told NOT_SERVING; Connect links it to the calls' own
+ * @param streamsSignal ends watches, after they have told NOT_SERVING
  */
-export function healthService(
-  health: Health,
-  shutdownSignal: AbortSignal,
-): ServiceImpl<typeof HealthService> {
+export function healthService(health: Health, streamsSignal: AbortSignal): ServiceImpl<typeof HealthService> {
   const statusOf = (service: string) => {
     const status = health.statuses.get(service);
     return status && WireStatus[status];
@@ -39,10 +36,11 @@ export function healthService(
       const onChange = () => change.resolve();
       const unwatch = health.watch(service, onChange);
       signal.addEventListener("abort", onChange);
+      streamsSignal.addEventListener("abort", onChange);
       try {
         let told: number | undefined;
         for (;;) {
-          const isStopping = shutdownSignal.aborted;
+          const isStopping = streamsSignal.aborted;
           let status = statusOf(service) ?? WireStatus.SERVICE_UNKNOWN;
           if (isStopping && status === WireStatus.SERVING) status = WireStatus.NOT_SERVING;
           if (status !== told) {
@@ -50,12 +48,13 @@ export function healthService(
             yield { status };
           }
           if (isStopping) return;
-          if (signal.aborted && !shutdownSignal.aborted) throw signal.reason;
+          if (signal.aborted) throw signal.reason;
           await change.promise;
           change = Promise.withResolvers();
         }
       } finally {
         unwatch();
+        streamsSignal.removeEventListener("abort", onChange);
       }
     },
   };

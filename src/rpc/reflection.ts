@@ -27,14 +27,14 @@ type Answer =
 /**
  * Adds server reflection, v1 and v1alpha, for the services registered so far and for itself.
  *
- * @param shutdownSignal ends conversations; Connect links it to the calls' own
+ * @param streamsSignal ends conversations
  */
-export function addReflection(router: ConnectRouter, shutdownSignal: AbortSignal): void {
+export function addReflection(router: ConnectRouter, streamsSignal: AbortSignal): void {
   const services = new Set(router.handlers.map(({ service }) => service));
   services.add(ServerReflection).add(ServerReflectionAlpha);
   const index = new DescriptorIndex([...services]);
   const converse = <R extends Request>(requests: AsyncIterable<R>, { signal }: HandlerContext) =>
-    conversation(requests, (request, sent) => answer(request, services, index, sent), signal, shutdownSignal);
+    conversation(requests, (request, sent) => answer(request, services, index, sent), signal, streamsSignal);
   router.service(ServerReflection, { serverReflectionInfo: converse });
   router.service(ServerReflectionAlpha, { serverReflectionInfo: converse });
 }
@@ -43,19 +43,20 @@ async function* conversation<R extends Request>(
   requests: AsyncIterable<R>,
   answerTo: (request: R, sent: Set<string>) => Answer,
   signal: AbortSignal,
-  shutdownSignal: AbortSignal,
+  streamsSignal: AbortSignal,
 ) {
   const sent = new Set<string>();
   const iterator = requests[Symbol.asyncIterator]();
-  while (!signal.aborted) {
-    const next = await unlessAborted(iterator.next(), signal);
+  const end = AbortSignal.any([signal, streamsSignal]);
+  while (!end.aborted) {
+    const next = await unlessAborted(iterator.next(), end);
     if (next?.done) return;
     if (next !== undefined) {
       const request = next.value;
       yield { validHost: request.host, originalRequest: request, messageResponse: answerTo(request, sent) };
     }
   }
-  if (!shutdownSignal.aborted) throw signal.reason;
+  if (!streamsSignal.aborted) throw signal.reason;
 }
 
 /** What the promise gives, or undefined as soon as the signal is aborted. */

@@ -13,7 +13,7 @@ export interface ShutdownParts {
   /** Would set the health again. */
   readonly monitor: { stop(): void };
   /** Aborted when streams that would not end by themselves are to end. */
-  readonly streamsMayEnd?: AbortController | undefined;
+  readonly streamsMayEnd: AbortController;
   /** Aborted when calls can't be waited for any longer. */
   readonly callsMayEnd: AbortController;
   /** How long the whole stop may take. */
@@ -39,7 +39,7 @@ export async function shutDown(parts: ShutdownParts): Promise<void> {
   await delay(drainMs, undefined, { signal: deadline.signal }).catch(() => {});
 
   const stopping = new ServiceError("downlease.server.stopping");
-  streamsMayEnd?.abort(stopping);
+  streamsMayEnd.abort(stopping);
   // Half of what is left is for the calls, the other half for telling them that they were ended.
   const patienceMs = Math.max(0, (endsAt - performance.now()) / 2);
   const callTimer = setTimeout(() => callsMayEnd.abort(stopping), patienceMs);

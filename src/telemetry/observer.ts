@@ -5,10 +5,21 @@ import type { Metrics } from "./metrics.ts";
 
 /** Counts, measures and logs every finished call. */
 export function callObserver(metrics: Metrics, log: Logger): CallObserver {
+  // Members that repeat are written once, into a child; that takes a third off the cost of a line.
+  const children = new Map<string, Logger>();
   return (record) => {
     metrics.observeCall(record);
     const level = levelOf(record);
-    if (log.isLevelEnabled(level)) log[level](logged(record), "call");
+    if (!log.isLevelEnabled(level)) return;
+    const { operation, outcome } = record;
+    const { door } = record.call;
+    const key = `${operation} ${door} ${outcome}`;
+    let child = children.get(key);
+    if (child === undefined) {
+      child = log.child({ operation, door, outcome });
+      children.set(key, child);
+    }
+    child[level](logged(record), "call");
   };
 }
 
@@ -33,16 +44,11 @@ interface LoggedFailure {
 
 function logged({
   call,
-  operation,
-  outcome,
   durationMs,
   sessionId,
   error,
-}: CallRecord): LoggedCall & LoggedFailure {
+}: CallRecord): Omit<LoggedCall, "operation" | "door" | "outcome"> & LoggedFailure {
   return {
-    operation,
-    door: call.door,
-    outcome,
     durationMs: Math.round(durationMs * 1000) / 1000,
     peer: call.peer,
     requestId: call.requestId,

@@ -158,6 +158,7 @@ const bindBoolean: Bind = (tree, path, textual) => {
 };
 
 function numberText(tree: Tree, textual: boolean): string | undefined {
+  if (typeof tree === "number") return String(tree);
   if (tree instanceof NumberLiteral) return tree.text;
   return textual && typeof tree === "string" ? tree.trim() : undefined;
 }

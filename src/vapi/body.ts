@@ -15,13 +15,23 @@ export function readBody(request: HttpRequest, maxBytes: number): Promise<Buffer
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = [];
     let size = 0;
+    let isDone = false;
     request.on("data", (chunk: Buffer) => {
       size += chunk.length;
-      if (size > maxBytes) reject(tooLarge(maxBytes));
-      else chunks.push(chunk);
+      if (size <= maxBytes) chunks.push(chunk);
+      else if (!isDone) {
+        isDone = true;
+        reject(tooLarge(maxBytes));
+      }
     });
-    request.on("end", () => resolve(chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks)));
-    const onGone = () => reject(new ServiceError("downlease.call.canceled"));
+    request.on("end", () => {
+      isDone = true;
+      resolve(chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks));
+    });
+    // Also comes after the end, and making an error costs as much as all the rest.
+    const onGone = () => {
+      if (!isDone) reject(new ServiceError("downlease.call.canceled"));
+    };
     request.on("error", onGone);
     request.on("close", onGone);
   });

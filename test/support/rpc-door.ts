@@ -76,7 +76,15 @@ export async function openRpcDoor(): Promise<RpcDoor> {
     response.writeHead(404, { "content-type": "text/plain" });
     response.end("fallback");
   };
-  const handler = rpcHandler({ corridor, health, maxBodyBytes, shutdownSignal: shutdown.signal, fallback });
+  const { signal } = shutdown;
+  const handler = rpcHandler({
+    corridor,
+    health,
+    maxBodyBytes,
+    shutdownSignal: signal,
+    streamsSignal: signal,
+    fallback,
+  });
 
   const http1 = createHttp1Server(handler).listen(0, "127.0.0.1");
   const http2 = createHttp2Server(handler).listen(0, "127.0.0.1");

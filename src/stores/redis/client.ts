@@ -1,4 +1,5 @@
 import { Cluster, Redis, type RedisOptions } from "ioredis";
+import { coalesceWrites } from "./coalesce-writes.ts";
 import type { RedisClient } from "./scripts.ts";
 
 /** Where Redis is, as told by a URL. */
@@ -106,29 +107,41 @@ export function connectRedis(target: RedisTarget): RedisClient {
         // With 100 ms between them, all redirections together end before the command times out.
         maxRedirections: 6,
         slotsRefreshTimeout: 2000,
-      }).on("+node", handleAsking);
+      }).on("+node", (node: Redis) => {
+        coalesceWrites(node);
+        handleAsking(node);
+      });
     case "sentinel":
-      return new Redis({
-        ...options,
-        db: target.db,
-        name: target.master ?? "",
-        sentinels: [...target.nodes],
-        sentinelRetryStrategy: reconnectDelay,
-        retryStrategy: reconnectDelay,
-        enableOfflineQueue: false,
-        enableTLSForSentinelMode: target.tls,
-        // After a failover the old master is a replica: reconnect to find the new one.
-        reconnectOnError: (error) => error.message.startsWith("READONLY"),
-      });
+      return coalesced(
+        new Redis({
+          ...options,
+          db: target.db,
+          name: target.master ?? "",
+          sentinels: [...target.nodes],
+          sentinelRetryStrategy: reconnectDelay,
+          retryStrategy: reconnectDelay,
+          enableOfflineQueue: false,
+          enableTLSForSentinelMode: target.tls,
+          // After a failover the old master is a replica: reconnect to find the new one.
+          reconnectOnError: (error) => error.message.startsWith("READONLY"),
+        }),
+      );
     case "single":
-      return new Redis({
-        ...options,
-        ...target.nodes[0],
-        db: target.db,
-        retryStrategy: reconnectDelay,
-        enableOfflineQueue: false,
-      });
+      return coalesced(
+        new Redis({
+          ...options,
+          ...target.nodes[0],
+          db: target.db,
+          retryStrategy: reconnectDelay,
+          enableOfflineQueue: false,
+        }),
+      );
   }
+}
+
+function coalesced(redis: Redis): Redis {
+  coalesceWrites(redis);
+  return redis;
 }
 
 /**

@@ -139,19 +139,21 @@ export class RedisSessionStore implements SessionStore {
   }
 
   async #run<Input, Output>(script: Script<Input, Output>, input: Input): Promise<Output> {
-    if (this.#observe === undefined) return await this.#guard(runScript(this.#client, script, input));
     const startedAt = performance.now();
-    const output = await this.#guard(runScript(this.#client, script, input));
-    this.#observe(script.name, (performance.now() - startedAt) / 1000);
-    return output;
+    try {
+      const output = await runScript(this.#client, script, input);
+      this.#observe?.(script.name, (performance.now() - startedAt) / 1000);
+      return output;
+    } catch (error) {
+      throw unavailable(error);
+    }
   }
 
-  /** A driver's error stops here. */
   async #guard<T>(work: Promise<T>): Promise<T> {
     try {
       return await work;
     } catch (error) {
-      throw new ServiceError("downlease.store.unavailable", [], error);
+      throw unavailable(error);
     }
   }
 
@@ -199,6 +201,11 @@ export class RedisSessionStore implements SessionStore {
       this.#log.warn({ policy }, "Redis may evict sessions; set maxmemory-policy to noeviction");
     }
   }
+}
+
+/** A driver's error stops here. */
+function unavailable(error: unknown): ServiceError {
+  return new ServiceError("downlease.store.unavailable", [], error);
 }
 
 /** Redis errors carry the arguments of the command, and those carry ids: only the message is shown. */

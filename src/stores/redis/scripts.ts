@@ -29,21 +29,20 @@ export interface Script<Input, Output> {
 type Reply = readonly [tag: string, ...rest: (string | number)[]];
 
 /** Runs a script in one round trip; a server that does not know it yet is sent the text. */
-export async function runScript<Input, Output>(
+export function runScript<Input, Output>(
   client: RedisClient,
   script: Script<Input, Output>,
   input: Input,
 ): Promise<Output> {
   const key = script.key(input);
   const args = script.args(input);
-  let reply: unknown;
-  try {
-    reply = await client.evalsha(script.sha1, 1, key, ...args);
-  } catch (error) {
-    if (!(error instanceof Error && error.message.startsWith("NOSCRIPT"))) throw error;
-    reply = await client.eval(script.text, 1, key, ...args);
-  }
-  return script.output(reply as Reply);
+  return client.evalsha(script.sha1, 1, key, ...args).then(
+    (reply) => script.output(reply as Reply),
+    async (error: unknown) => {
+      if (!(error instanceof Error && error.message.startsWith("NOSCRIPT"))) throw error;
+      return script.output((await client.eval(script.text, 1, key, ...args)) as Reply);
+    },
+  );
 }
 
 /** What a reply tells of a session; its id is in the key. */

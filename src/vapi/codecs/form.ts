@@ -10,6 +10,7 @@ export type Pair = readonly [name: string, value: string];
  */
 export function decodePairs(text: string): Pair[] {
   const pairs: Pair[] = [];
+  if (text === "") return pairs;
   for (const part of text.replace(/[\r\n]+/g, "").split("&")) {
     if (part === "") continue;
     const equals = part.indexOf("=");
@@ -18,6 +19,8 @@ export function decodePairs(text: string): Pair[] {
   }
   return pairs;
 }
+
+const encoded = /[%+]/;
 
 /** Reads a form body: `outer.inner=value` nests, `list.1=a&list.2=b` is a list. */
 export function decodeForm(bytes: Buffer): TreeObject {
@@ -49,6 +52,7 @@ export function nest(pairs: readonly Pair[]): TreeObject {
 }
 
 function decodePart(text: string): string {
+  if (!encoded.test(text)) return text;
   try {
     return decodeURIComponent(text.replaceAll("+", " "));
   } catch {
