@@ -38,7 +38,7 @@ const sessionCount = 1000;
 const warmUpSeconds = 5;
 
 const duels = [
-  { door: "rest" as Door, contenders: [nodeHttp, downleaseWithoutCallLog, downlease] },
+  { door: "rest" as Door, contenders: [nodeHttp, downlease, downleaseWithoutCallLog] },
   { door: "grpc" as Door, contenders: [grpcJs, downleaseWithoutCallLog, downlease] },
 ].filter(({ door }) => values.doors.split(",").includes(door));
 

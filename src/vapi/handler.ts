@@ -43,6 +43,7 @@ export function restHandler(options: RestOptions): HttpHandler {
 class Exchange {
   readonly door = "rest";
   readonly requestId: string;
+  readonly peer: string;
   readonly #req: HttpRequest;
   readonly #res: HttpResponse;
   readonly #options: RestOptions;
@@ -55,10 +56,8 @@ class Exchange {
     this.#res = res;
     this.#options = options;
     this.requestId = requestIdFrom(req.headers["x-request-id"]);
-  }
-
-  get peer(): string {
-    return this.#req.socket?.remoteAddress ?? "";
+    // Read at once: of a connection that is gone the address can't be told.
+    this.peer = req.socket.remoteAddress ?? "";
   }
 
   async serve(routes: RouteTable): Promise<void> {
