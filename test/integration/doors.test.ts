@@ -2,10 +2,13 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { startTestApp, storeKinds, type TestApp } from "../support/app.ts";
 import { type DoorClient, doors, Refused } from "../support/doors.ts";
 import { eventually } from "../support/eventually.ts";
+import { type RedisServer, startRedis } from "../support/redis-server.ts";
 
+const unavailable = "SERVICE_UNAVAILABLE downlease.store.unavailable";
 const refusalCodes: Record<string, { grpc: string; http: string }> = {
   NOT_FOUND: { grpc: "NotFound", http: "404" },
   NOT_ALLOWED_IN_CURRENT_STATE: { grpc: "FailedPrecondition", http: "400" },
+  SERVICE_UNAVAILABLE: { grpc: "Unavailable", http: "503" },
   INVALID_ARGUMENT: { grpc: "InvalidArgument", http: "400" },
 };
 
@@ -168,6 +171,44 @@ describe.each(storeKinds)("%s", (kind) => {
       for (const other of clients) expect((await other.get(id)).client_progress).toBe(index + 1);
     }
   });
+});
+
+describe("a Redis that is down", () => {
+  let redis: RedisServer;
+  let app: TestApp;
+  let item: string;
+  let id: string;
+  beforeAll(async () => {
+    redis = await startRedis({ appendonly: true });
+    app = await startTestApp({ redisUrl: redis.url });
+    item = await app.addItem();
+    id = await doors.gRPC!(app.url).create(item);
+  });
+  afterAll(async () => {
+    await app.stop();
+    await redis.stop();
+  });
+
+  test.each(Object.keys(doors))(
+    "is service_unavailable, never not_found, and then forgotten: %s",
+    async (name) => {
+      const door = doors[name]!(app.url);
+      await redis.kill();
+      expect(await refusal(door.keepAlive(id))).toBe(unavailable);
+      expect(await refusal(door.get(id))).toBe(unavailable);
+      expect(await refusal(door.list())).toBe(unavailable);
+      expect(await refusal(door.create(item))).toBe(unavailable);
+      expect(await refusal(door.cancel(id))).toBe(unavailable);
+      expect(await refusal(door.fail(id, "x"))).toBe(unavailable);
+      expect(await refusal(door.delete(id))).toBe(unavailable);
+      await redis.restart();
+      await eventually(
+        "the store to be back",
+        async () => (await refusal(door.keepAlive(id))) === "accepted",
+      );
+      expect((await door.get(id)).state).toBe("ACTIVE");
+    },
+  );
 });
 
 describe.each(storeKinds)("%s with a lease of 300 ms", (kind) => {

@@ -14,26 +14,29 @@ const steps = [...readme.matchAll(/```sh\n([\s\S]*?)```\n(?:\n```(?:json|xml)\n(
   .filter(({ commands }) => !commands.startsWith("npm ci"));
 
 let service: Service;
+let withShortLease: Service;
 beforeAll(async () => {
-  service = await startService([]);
+  [service, withShortLease] = await Promise.all([startService([]), startService(["--lease-seconds", "3"])]);
 });
-afterAll(() => service.stop());
+afterAll(() => Promise.all([service.stop(), withShortLease.stop()]));
 
 test("every command of the README does what is printed there", { timeout: 60_000 }, async () => {
   expect(steps.length).toBeGreaterThanOrEqual(6);
   let before = "";
   for (const { commands, answer } of steps) {
+    // The README says so where it waits for a lease to end.
+    const { port } = commands.includes("sleep") ? withShortLease : service;
     // Later blocks use the variables of earlier ones, whose output is not of interest again.
     const script = `set -euo pipefail\n{ :\n${before}\n} >/dev/null\n${commands}`.replaceAll(
       "127.0.0.1:8080",
-      `127.0.0.1:${service.port}`,
+      `127.0.0.1:${port}`,
     );
     const { stdout } = await promisify(execFile)("bash", ["-c", script], {
       cwd: root,
       env: { ...process.env, PATH: [join(root, "node_modules/.bin"), process.env.PATH].join(delimiter) },
     });
     if (answer !== "") expect(withoutIdentity(stdout)).toBe(withoutIdentity(answer));
-    before += commands;
+    if (!commands.includes("sleep")) before += commands;
   }
 });
 
