@@ -77,6 +77,7 @@ export async function startApp(config: Config, { logger }: { logger?: Logger } =
       maxBodyBytes,
       shutdownSignal: callsMayEnd.signal,
       streamsSignal: streamsMayEnd.signal,
+      observe,
       fallback: rest,
     });
     const handler = adminHandler({ health, metrics: () => metrics.expose(), next: rpc });

@@ -6,9 +6,11 @@ import type { Call, Door } from "../operations/call.ts";
 export interface Origin {
   readonly requestId: string;
   readonly peer: string;
+  /** Whether the request could be read and became a call. */
+  isCall: boolean;
 }
 
-export const originKey = createContextKey<Origin>({ requestId: "", peer: "" });
+export const originKey = createContextKey<Origin>({ requestId: "", peer: "", isCall: false });
 
 /** A call as the corridor sees it, read from Connect's context when it is asked for. */
 export class RpcCall implements Call {
@@ -20,6 +22,7 @@ export class RpcCall implements Call {
   constructor(context: HandlerContext, shutdownSignal: AbortSignal) {
     this.#context = context;
     this.#origin = context.values.get(originKey);
+    this.#origin.isCall = true;
     this.#shutdownSignal = shutdownSignal;
   }
 

@@ -1,3 +1,4 @@
+import type { DescMethodUnary } from "@bufbuild/protobuf";
 import {
   type ConnectRouter,
   type ConnectRouterOptions,
@@ -12,11 +13,12 @@ import {
   universalResponseToNodeResponse,
 } from "@connectrpc/connect-node";
 import { Health as HealthService } from "../../gen/grpc/health/v1/health_pb.ts";
-import { requestIdFrom } from "../operations/call.ts";
-import { asServiceError, type Corridor } from "../operations/corridor.ts";
+import type { ErrorKind } from "../domain/errors.ts";
+import { type CallObserver, type Door, requestIdFrom } from "../operations/call.ts";
+import { asServiceError, type Corridor, operationNameOf } from "../operations/corridor.ts";
 import type { HttpHandler, HttpRequest, HttpResponse } from "../operations/http.ts";
 import type { Health } from "../telemetry/health.ts";
-import { originKey, RpcCall } from "./call.ts";
+import { type Origin, originKey, RpcCall } from "./call.ts";
 import { dropEndlessDeadline } from "./deadline.ts";
 import { connectErrorOf, withGrpcSpelling } from "./errors.ts";
 import { healthService } from "./health.ts";
@@ -32,6 +34,8 @@ export interface RpcOptions {
   readonly shutdownSignal: AbortSignal;
   /** Aborted as soon as streams that would not end by themselves are to end: health Watch and reflection. */
   readonly streamsSignal: AbortSignal;
+  /** Told of requests that never become a call of an operation; the corridor tells of the others. */
+  readonly observe: CallObserver;
   /** Answers what is no RPC. */
   readonly fallback: HttpHandler;
 }
@@ -41,6 +45,7 @@ export interface RpcOptions {
  * Connect.
  */
 export function rpcHandler(options: RpcOptions): HttpHandler {
+  const { corridor, observe } = options;
   const routerOptions: ConnectRouterOptions = {
     acceptCompression: [compressionGzip, compressionBrotli],
     readMaxBytes: options.maxBodyBytes,
@@ -50,13 +55,28 @@ export function rpcHandler(options: RpcOptions): HttpHandler {
   addRoutes(router, options);
   const served = new Map(router.handlers.map((handler) => [handler.requestPath, handler]));
   const services = new Set(router.handlers.map(({ service }) => service.typeName));
+  const operations = new Map(corridor.operations.map(({ method }) => [method, operationNameOf(method)]));
   const unimplemented = unimplementedHandlers(routerOptions, services);
   return (req, res) => {
     const [path = ""] = (req.url ?? "").split("?", 1);
-    const handler = served.get(path) ?? unimplemented(req, path);
-    if (handler === undefined) options.fallback(req, res);
-    else void serve(handler, req, res);
+    const handler = served.get(path);
+    const stranger = handler === undefined ? unimplemented(req, path) : undefined;
+    if (handler !== undefined) {
+      const operation = operations.get(handler.method as DescMethodUnary);
+      const isOperation = operation !== undefined;
+      void serve(handler, req, res, isOperation ? refusal(operation, "invalid_request", observe) : undefined);
+    } else if (stranger !== undefined) {
+      void serve(stranger, req, res, refusal("unknown", "operation_not_found", observe));
+    } else options.fallback(req, res);
   };
+}
+
+/** Tells of a request that was answered without becoming a call. */
+type TellRefusal = (door: Door, origin: Origin, durationMs: number) => void;
+
+function refusal(operation: string, outcome: ErrorKind, observe: CallObserver): TellRefusal {
+  return (door, { requestId, peer }, durationMs) =>
+    observe({ call: { door, requestId, peer }, operation, outcome, durationMs });
 }
 
 function addRoutes(router: ConnectRouter, options: RpcOptions): void {
@@ -81,13 +101,24 @@ function addRoutes(router: ConnectRouter, options: RpcOptions): void {
  * that goes away is not an error on the console, and a body that is refused does not take the connection, and
  * with it the answer, down.
  */
-async function serve(handler: UniversalHandler, req: HttpRequest, res: HttpResponse): Promise<void> {
+async function serve(
+  handler: UniversalHandler,
+  req: HttpRequest,
+  res: HttpResponse,
+  tellRefusal: TellRefusal | undefined,
+): Promise<void> {
+  const startedAt = performance.now();
+  const requestId = requestIdFrom(req.headers["x-request-id"]);
+  // Read at once: of a connection that is gone the address can't be told.
+  const origin: Origin = { requestId, peer: req.socket.remoteAddress ?? "", isCall: false };
+  if (tellRefusal !== undefined) {
+    res.once("close", () => {
+      if (!origin.isCall) tellRefusal(doorOf(req), origin, performance.now() - startedAt);
+    });
+  }
   try {
-    const requestId = requestIdFrom(req.headers["x-request-id"]);
     res.setHeader("x-request-id", requestId);
-    // Read at once: of a connection that is gone the address can't be told.
-    const peer = req.socket.remoteAddress ?? "";
-    const values = createContextValues().set(originKey, { requestId, peer });
+    const values = createContextValues().set(originKey, origin);
     const request = universalRequestFromNodeRequest(req, res, undefined, values);
     dropEndlessDeadline(request.header);
     const body = req.iterator({ destroyOnReturn: false });
@@ -103,4 +134,9 @@ async function serve(handler: UniversalHandler, req: HttpRequest, res: HttpRespo
       res.end();
     }
   }
+}
+
+function doorOf({ headers }: HttpRequest): Door {
+  const [, protocol] = /^application\/(grpc-web|grpc)/i.exec(headers["content-type"] ?? "") ?? [];
+  return (protocol?.toLowerCase() as Door | undefined) ?? "connect";
 }

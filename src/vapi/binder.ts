@@ -242,6 +242,6 @@ function wrongType(tree: Tree, path: string, expected: string, textual = false):
   return new ServiceError("downlease.argument.type", [path, expected]);
 }
 
-function unsupported(field: DescField): UnsupportedFieldError {
+export function unsupported(field: DescField): UnsupportedFieldError {
   return new UnsupportedFieldError(`${field} has no vAPI representation`);
 }

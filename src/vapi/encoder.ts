@@ -7,7 +7,7 @@ import {
   ScalarType,
 } from "@bufbuild/protobuf";
 import { type Timestamp, TimestampSchema, timestampMs } from "@bufbuild/protobuf/wkt";
-import { UnsupportedFieldError } from "./binder.ts";
+import { unsupported } from "./binder.ts";
 import { formatDateTime } from "./date-time.ts";
 import { NumberLiteral, type Tree, type TreeObject } from "./tree.ts";
 
@@ -115,8 +115,4 @@ function encodeScalar(field: DescField, scalar: ScalarType): Encode {
 function encodeEnum(desc: DescEnum): Encode {
   const names = new Map(desc.values.map(({ number, localName }) => [number, localName]));
   return (value: number) => names.get(value) ?? String(value);
-}
-
-function unsupported(field: DescField): UnsupportedFieldError {
-  return new UnsupportedFieldError(`${field} has no vAPI representation`);
 }

@@ -5,6 +5,7 @@ import {
   createGrpcWebTransport,
 } from "@connectrpc/connect-node";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { eventually } from "../support/eventually.ts";
 import { type Call, throughConnectEs, throughFetch, throughGrpcJs } from "../support/rpc-callers.ts";
 import { itemId, openRpcDoor, type RpcDoor } from "../support/rpc-door.ts";
 
@@ -175,6 +176,15 @@ describe.each(Object.entries(protocols))("%s", (_, { door: doorName, call }) => 
     const downloadSessionId = await newSession(call);
     const outcome = await call("Fail", { downloadSessionId, clientErrorMessage: "x".repeat(5000) });
     expect(outcome).toMatchObject({ code: "resource_exhausted" });
+    // Such a request never becomes a call, and must not be invisible to operators for that.
+    await eventually("the refusal to be told of", () => {
+      expect(door.records.at(-1)).toMatchObject({
+        call: { door: doorName, peer: "127.0.0.1" },
+        operation: "DownloadSession.Fail",
+        outcome: "invalid_request",
+      });
+      return true;
+    });
     expect(await call("KeepAlive", { downloadSessionId })).toMatchObject({ ok: {} });
   });
 });

@@ -10,7 +10,7 @@ import { DownloadSessionService } from "../../gen/content/library/item/v1/downlo
 import type { ContentSource } from "../../src/domain/content-source.ts";
 import { ServiceError } from "../../src/domain/errors.ts";
 import type { Caller, Session } from "../../src/domain/session.ts";
-import type { CallRecord } from "../../src/operations/call.ts";
+import type { CallObserver, CallRecord } from "../../src/operations/call.ts";
 import { Corridor } from "../../src/operations/corridor.ts";
 import { downloadSessionOperations } from "../../src/operations/download-session.ts";
 import type { HttpHandler } from "../../src/operations/http.ts";
@@ -62,12 +62,13 @@ const content = {
 export async function openRpcDoor(): Promise<RpcDoor> {
   const store = new FaultyStore({ path: ":memory:", terms: { leaseMs: 60_000, retentionMs: 60_000 } });
   const records: CallRecord[] = [];
+  // The call itself reads lazily from what is gone after the call.
+  const observe: CallObserver = ({ call: { door, requestId, peer }, ...record }) =>
+    void records.push({ ...record, call: { door, requestId, peer } });
   const corridor = new Corridor(
     downloadSessionOperations(store, content),
     () => ({ principal: "anonymous", admin: false }),
-    // The call itself reads lazily from what is gone after the call.
-    ({ call: { door, requestId, peer }, ...record }) =>
-      records.push({ ...record, call: { door, requestId, peer } }),
+    observe,
   );
   const health = new Health([serviceName]);
   health.set("SERVING");
@@ -83,6 +84,7 @@ export async function openRpcDoor(): Promise<RpcDoor> {
     maxBodyBytes,
     shutdownSignal: signal,
     streamsSignal: signal,
+    observe,
     fallback,
   });
 
