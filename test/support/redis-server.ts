@@ -32,7 +32,8 @@ export interface RedisOptions {
 
 /** Starts a redis-server; resolves when it answers. */
 export function startRedis({ appendonly = false, args = [] }: RedisOptions = {}): Promise<RedisServer> {
-  const persistence = ["--save", "", "--appendonly", appendonly ? "yes" : "no"];
+  // By default Redis may hold a write back for up to two seconds while the disk is busy; a kill would lose it.
+  const persistence = ["--save", "", "--appendonly", appendonly ? "yes" : "no", "--appendfsync", "always"];
   return onFreePorts(() => start(async () => [...persistence, ...args]));
 }
 
