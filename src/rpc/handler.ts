@@ -1,4 +1,4 @@
-import type { DescMethodUnary } from "@bufbuild/protobuf";
+import type { DescMethod } from "@bufbuild/protobuf";
 import {
   type ConnectRouter,
   type ConnectRouterOptions,
@@ -53,21 +53,24 @@ export function rpcHandler(options: RpcOptions): HttpHandler {
   };
   const router = createConnectRouter(routerOptions);
   addRoutes(router, options);
+  const refusals = new Map<DescMethod, TellRefusal>();
+  for (const { method } of corridor.operations) {
+    refusals.set(method, refusal(operationNameOf(method), "invalid_request", observe));
+  }
   const served = new Map(router.handlers.map((handler) => [handler.requestPath, handler]));
   const services = new Set(router.handlers.map(({ service }) => service.typeName));
-  const operations = new Map(corridor.operations.map(({ method }) => [method, operationNameOf(method)]));
   const unimplemented = unimplementedHandlers(routerOptions, services);
+  const tellUnimplemented = refusal("unknown", "operation_not_found", observe);
   return (req, res) => {
     const [path = ""] = (req.url ?? "").split("?", 1);
     const handler = served.get(path);
-    const stranger = handler === undefined ? unimplemented(req, path) : undefined;
     if (handler !== undefined) {
-      const operation = operations.get(handler.method as DescMethodUnary);
-      const isOperation = operation !== undefined;
-      void serve(handler, req, res, isOperation ? refusal(operation, "invalid_request", observe) : undefined);
-    } else if (stranger !== undefined) {
-      void serve(stranger, req, res, refusal("unknown", "operation_not_found", observe));
-    } else options.fallback(req, res);
+      void serve(handler, req, res, refusals.get(handler.method));
+      return;
+    }
+    const stranger = unimplemented(req, path);
+    if (stranger === undefined) options.fallback(req, res);
+    else void serve(stranger, req, res, tellUnimplemented);
   };
 }
 

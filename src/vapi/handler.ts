@@ -10,7 +10,7 @@ import { readBody } from "./body.ts";
 import { decodeForm, decodePairs, nest, type Pair } from "./codecs/form.ts";
 import { decodeJson, encodeJson } from "./codecs/json.ts";
 import { decodeXml, encodeXml, type XmlRoot } from "./codecs/xml.ts";
-import { restDialect } from "./dialects.ts";
+import { type Dialect, restDialect } from "./dialects.ts";
 import { requestFormat, responseType } from "./media-types.ts";
 import { type Place, pathMembers, RouteTable, type Target } from "./route-table.ts";
 import type { TreeObject } from "./tree.ts";
@@ -75,7 +75,7 @@ class Exchange {
       this.#operation = target.binding.name;
       const request = await this.#readRequest(target, place, pairs);
       this.#isInCorridor = true;
-      this.#answer(target, await target.binding.run(request, this));
+      this.#answer(target, place.dialect, await target.binding.run(request, this));
     } catch (reason) {
       this.#refuse(asServiceError(reason, this));
     }
@@ -110,7 +110,7 @@ class Exchange {
     return request;
   }
 
-  #answer({ binding, dialect, status }: Target, response: object): void {
+  #answer({ binding, status }: Target, dialect: Dialect, response: object): void {
     const result = binding.result && dialect.wrapResult(binding.result(response));
     this.#write(status, result, binding.resultRoot);
   }

@@ -7,7 +7,6 @@ import type { TreeObject } from "./tree.ts";
 /** One operation at one place. */
 export interface Target {
   readonly binding: Binding;
-  readonly dialect: Dialect;
   readonly status: number;
   /** Request fields named by the path, outermost first. */
   readonly variables: readonly string[];
@@ -81,7 +80,7 @@ export class RouteTable {
         `${route.method} ${path} with action '${route.action}' leads to ${binding.name} and to ${other?.binding.name ?? "another dialect"}`,
       );
     }
-    actions.set(route.action, { binding, dialect, status: route.status, variables });
+    actions.set(route.action, { binding, status: route.status, variables });
   }
 }
 

@@ -3,7 +3,7 @@ import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { eventually } from "../support/eventually.ts";
-import { type GrpcClient, grpcClient } from "../support/grpc-client.ts";
+import { grpcJsCall, grpcJsClient, loadInterface } from "../support/grpc-js.ts";
 import { type Haproxy, startHaproxy } from "../support/haproxy.ts";
 import { type RedisServer, startRedis } from "../support/redis-server.ts";
 import { type Service, startService } from "../support/service.ts";
@@ -49,20 +49,27 @@ interface Sessions extends Disposable {
 
 const protocols: Record<string, (url: string) => Sessions> = { gRPC: overGrpc, REST: overRest };
 
+const grpcInterface = loadInterface();
+
 function overGrpc(url: string): Sessions {
-  const client: GrpcClient = grpcClient(url);
+  const client = grpcJsClient(grpcInterface, "content.library.item.v1.DownloadSessionService", url);
+  const call = async (method: string, request: object, headers: Record<string, string> = {}) => {
+    const { reply, code, details } = await grpcJsCall(client, method, request, { headers });
+    if (reply === undefined) throw new Error(`${code} ${details}`);
+    return reply;
+  };
   return {
     async create(requestId) {
       const request = { create_spec: { library_item_id: item } };
-      const reply = await client.call("Create", request, { "x-request-id": requestId });
+      const reply = await call("Create", request, { "x-request-id": requestId });
       return reply.download_session_id as string;
     },
     async keepAlive(id, progress, requestId) {
-      await client.call("KeepAlive", { download_session_id: id, progress }, { "x-request-id": requestId });
+      await call("KeepAlive", { download_session_id: id, progress }, { "x-request-id": requestId });
     },
     async progress(id) {
-      const { download_session } = await client.call("Get", { download_session_id: id });
-      return (download_session as { client_progress: number }).client_progress;
+      const { download_session } = await call("Get", { download_session_id: id });
+      return Number((download_session as { client_progress: string }).client_progress);
     },
     [Symbol.dispose]: () => client.close(),
   };

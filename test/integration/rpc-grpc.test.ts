@@ -3,15 +3,8 @@ import { Client, credentials, status } from "@grpc/grpc-js";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { ServiceError } from "../../src/domain/errors.ts";
 import { eventually } from "../support/eventually.ts";
-import {
-  type GrpcJsClient,
-  grpcJsCall,
-  grpcJsClient,
-  loadInterface,
-  openRpcDoor,
-  type RpcDoor,
-  serviceName,
-} from "../support/rpc-door.ts";
+import { type GrpcJsClient, grpcJsCall, grpcJsClient, loadInterface } from "../support/grpc-js.ts";
+import { openRpcDoor, type RpcDoor, serviceName } from "../support/rpc-door.ts";
 
 const grpcInterface = loadInterface();
 let door: RpcDoor;

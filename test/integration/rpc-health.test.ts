@@ -1,15 +1,8 @@
 import { status } from "@grpc/grpc-js";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { eventually } from "../support/eventually.ts";
-import {
-  type GrpcJsClient,
-  grpcJsCall,
-  grpcJsClient,
-  loadInterface,
-  openRpcDoor,
-  type RpcDoor,
-  serviceName,
-} from "../support/rpc-door.ts";
+import { type GrpcJsClient, grpcJsCall, grpcJsClient, loadInterface } from "../support/grpc-js.ts";
+import { openRpcDoor, type RpcDoor, serviceName } from "../support/rpc-door.ts";
 
 const grpcInterface = loadInterface();
 let door: RpcDoor;
@@ -50,9 +43,8 @@ describe("Check", () => {
 
 test("List tells the status of every service", async () => {
   const { reply } = await grpcJsCall(client, "List", {});
-  // This is how proto-loader gives a map.
-  const statuses = ["", serviceName].map((key) => ({ key, value: { status: "SERVING" } }));
-  expect(reply).toEqual({ statuses });
+  const serving = { status: "SERVING" };
+  expect(reply).toEqual({ statuses: { "": serving, [serviceName]: serving } });
 });
 
 describe("Watch", () => {

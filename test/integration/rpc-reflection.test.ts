@@ -5,16 +5,8 @@ import type { ClientDuplexStream } from "@grpc/grpc-js";
 import { status } from "@grpc/grpc-js";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { operation as operationOption } from "../../gen/vapi/v1/options_pb.ts";
-import {
-  grpcJsCall,
-  grpcJsClient,
-  grpcObjectOf,
-  itemId,
-  loadInterface,
-  openRpcDoor,
-  type RpcDoor,
-  serviceName,
-} from "../support/rpc-door.ts";
+import { grpcJsCall, grpcJsClient, grpcObjectOf, loadInterface } from "../support/grpc-js.ts";
+import { itemId, openRpcDoor, type RpcDoor, serviceName } from "../support/rpc-door.ts";
 
 const grpcInterface = loadInterface();
 let door: RpcDoor;

@@ -4,7 +4,8 @@ import { AnySchema, anyUnpack } from "@bufbuild/protobuf/wkt";
 import { Code, ConnectError, createClient, type Transport } from "@connectrpc/connect";
 import { DownloadSessionService } from "../../gen/content/library/item/v1/download_session_pb.ts";
 import { ErrorInfoSchema } from "../../gen/google/rpc/error_details_pb.ts";
-import { grpcJsCall, grpcJsClient, loadInterface, serviceName } from "./rpc-door.ts";
+import { grpcJsCall, grpcJsClient, loadInterface } from "./grpc-js.ts";
+import { serviceName } from "./rpc-door.ts";
 
 interface ErrorInfo {
   readonly reason?: string;

@@ -1,11 +1,7 @@
-import { execFileSync } from "node:child_process";
 import { once } from "node:events";
 import { createServer as createHttp1Server } from "node:http";
 import { createServer as createHttp2Server, type ServerHttp2Session } from "node:http2";
 import type { AddressInfo } from "node:net";
-import { fileURLToPath } from "node:url";
-import { type Client, credentials, type GrpcObject, loadPackageDefinition, Metadata } from "@grpc/grpc-js";
-import { loadFileDescriptorSetFromBuffer } from "@grpc/proto-loader";
 import { DownloadSessionService } from "../../gen/content/library/item/v1/download_session_pb.ts";
 import type { ContentSource } from "../../src/domain/content-source.ts";
 import { ServiceError } from "../../src/domain/errors.ts";
@@ -113,77 +109,4 @@ export async function openRpcDoor(): Promise<RpcDoor> {
       await store.close();
     },
   };
-}
-
-const root = fileURLToPath(new URL("../..", import.meta.url));
-
-/** The interface as grpc-js sees it; fields have their proto names, int64 are texts, enums are names. */
-export function loadInterface(): GrpcObject {
-  // protobufjs does not understand lists of messages in option values, so buf reads the proto files for it.
-  const descriptors = execFileSync(
-    "node_modules/.bin/buf",
-    ["build", "--as-file-descriptor-set", "-o", "-"],
-    {
-      cwd: root,
-    },
-  );
-  return grpcObjectOf(descriptors);
-}
-
-/** @param descriptors a serialised google.protobuf.FileDescriptorSet */
-export function grpcObjectOf(descriptors: Buffer): GrpcObject {
-  return loadPackageDefinition(
-    loadFileDescriptorSetFromBuffer(descriptors, { keepCase: true, longs: String, enums: String }),
-  );
-}
-
-// biome-ignore lint/suspicious/noExplicitAny: grpc-js adds a service's methods at run time
-export type GrpcJsClient = Client & Record<string, any>;
-
-export function grpcJsClient(grpcObject: GrpcObject, service: string, url: string): GrpcJsClient {
-  let scope: unknown = grpcObject;
-  for (const name of service.split(".")) scope = (scope as Record<string, unknown>)[name];
-  const Constructor = scope as new (...args: unknown[]) => GrpcJsClient;
-  return new Constructor(new URL(url).host, credentials.createInsecure());
-}
-
-export interface GrpcJsOutcome {
-  readonly reply?: Record<string, unknown>;
-  readonly code: number;
-  readonly details: string;
-  readonly headers: Metadata;
-  readonly trailers: Metadata;
-}
-
-/** A unary call through grpc-js with everything that came back; resolves whatever the status is. */
-export function grpcJsCall(
-  client: GrpcJsClient,
-  method: string,
-  request: object,
-  {
-    headers = {},
-    deadline = Date.now() + 10_000,
-  }: { headers?: Record<string, string>; deadline?: number } = {},
-): Promise<GrpcJsOutcome> {
-  const metadata = new Metadata();
-  for (const [name, value] of Object.entries(headers)) metadata.set(name, value);
-  return new Promise((resolve) => {
-    let reply: Record<string, unknown> | undefined;
-    let received = new Metadata();
-    const call = client[method](request, metadata, { deadline }, (_: unknown, value: typeof reply) => {
-      reply = value;
-    });
-    call.on("metadata", (value: Metadata) => {
-      received = value;
-    });
-    call.on(
-      "status",
-      ({ code, details, metadata: trailers }: Omit<GrpcJsOutcome, "trailers"> & { metadata: Metadata }) => {
-        // The callback comes right after this event.
-        setImmediate(() =>
-          resolve({ code, details, headers: received, trailers, ...(reply !== undefined && { reply }) }),
-        );
-      },
-    );
-  });
 }

@@ -112,7 +112,7 @@ export function connectRedis(target: RedisTarget): RedisClient {
         handleAsking(node);
       });
     case "sentinel":
-      return coalesced(
+      return coalesceWrites(
         new Redis({
           ...options,
           db: target.db,
@@ -127,7 +127,7 @@ export function connectRedis(target: RedisTarget): RedisClient {
         }),
       );
     case "single":
-      return coalesced(
+      return coalesceWrites(
         new Redis({
           ...options,
           ...target.nodes[0],
@@ -137,11 +137,6 @@ export function connectRedis(target: RedisTarget): RedisClient {
         }),
       );
   }
-}
-
-function coalesced(redis: Redis): Redis {
-  coalesceWrites(redis);
-  return redis;
 }
 
 /**
