@@ -3,6 +3,8 @@ import {
   type DescEnum,
   type DescField,
   type DescMessage,
+  equals,
+  isFieldSet,
   type Message,
   ScalarType,
 } from "@bufbuild/protobuf";
@@ -15,7 +17,7 @@ import { isTreeObject, NumberLiteral, type Tree, type TreeObject } from "./tree.
 type Bind = (tree: Tree, path: string, textual: boolean) => unknown;
 
 interface FieldPlan {
-  readonly localName: string;
+  readonly field: DescField;
   readonly bind: Bind;
 }
 
@@ -43,7 +45,7 @@ export function planOf(desc: DescMessage): MessagePlan {
   plans.set(desc, plan);
   for (const field of desc.fields) {
     if (field.oneof !== undefined) throw unsupported(field);
-    fields.set(field.name, { localName: field.localName, bind: bindField(field) });
+    fields.set(field.name, { field, bind: bindField(field) });
   }
   return plan;
 }
@@ -52,7 +54,8 @@ export function planOf(desc: DescMessage): MessagePlan {
  * Reads the members of a tree into a message. `null` is unset. A member that the message has from elsewhere
  * already must be the same again.
  *
- * @param operation named in the error about an unknown member
+ * @param owner named in the error about an unknown member
+ * @param prefix comes before the names of the members in errors
  * @throws ServiceError `invalid_argument`
  */
 export function bindInto(
@@ -60,34 +63,29 @@ export function bindInto(
   plan: MessagePlan,
   tree: TreeObject,
   textual: boolean,
-  operation: string,
-): void {
-  bindMembers(message, plan, tree, "", textual, operation);
-}
-
-function bindMembers(
-  message: Message,
-  plan: MessagePlan,
-  tree: TreeObject,
-  prefix: string,
-  textual: boolean,
   owner: string,
+  prefix = "",
 ): void {
   const target = message as unknown as Record<string, unknown>;
   for (const name of Object.keys(tree)) {
     const path = prefix + name;
-    const field = plan.fields.get(name);
-    if (field === undefined) throw new ServiceError("downlease.argument.unknown", [path, owner]);
+    const plannedField = plan.fields.get(name);
+    if (plannedField === undefined) throw new ServiceError("downlease.argument.unknown", [path, owner]);
     const value = tree[name]!;
     if (value === null) continue;
-    const bound = field.bind(value, path, textual);
-    const present = Object.hasOwn(target, field.localName) ? target[field.localName] : undefined;
-    const isSet = present !== undefined && present !== "";
-    if (isSet && typeof bound !== "object" && present !== bound) {
+    const { field, bind } = plannedField;
+    const bound = bind(value, path, textual);
+    if (isFieldSet(message, field) && !isSame(field, target[field.localName], bound)) {
       throw new ServiceError("downlease.argument.conflict", [path]);
     }
     target[field.localName] = bound;
   }
+}
+
+/** Lists and maps are never the same: whoever sends one twice does not mean it. */
+function isSame(field: DescField, present: unknown, bound: unknown): boolean {
+  if (field.fieldKind === "message") return equals(field.message, present as Message, bound as Message);
+  return present === bound;
 }
 
 function bindField(field: DescField): Bind {
@@ -184,7 +182,7 @@ function bindMessage(desc: DescMessage): Bind {
     // An empty XML element is both the empty text and the empty structure.
     if (textual && typeof tree === "string" && tree.trim() === "") return message;
     if (!isTreeObject(tree)) throw wrongType(tree, path, "a structure", textual);
-    bindMembers(message, plan, tree, `${path}.`, textual, path);
+    bindInto(message, plan, tree, textual, path, `${path}.`);
     return message;
   };
 }

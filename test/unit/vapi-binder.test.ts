@@ -141,6 +141,18 @@ describe("values", () => {
     );
   });
 
+  test("a structure in the body was silently replaced by the one in the query string", () => {
+    const message = create(CreateRequestSchema);
+    const plan = planOf(CreateRequestSchema);
+    const spec = (item: string) => ({ create_spec: { library_item_id: item } });
+    bindInto(message, plan, spec("a"), false, "create");
+    bindInto(message, plan, spec("a"), true, "create");
+    expect(() => bindInto(message, plan, spec("b"), true, "create")).toThrow(
+      "'create_spec' is given twice, with different values.",
+    );
+    expect(message.createSpec?.libraryItemId).toBe("a");
+  });
+
   test("a map is a list of keys and values, and comes back as it was", () => {
     const tree = {
       id: "m",
