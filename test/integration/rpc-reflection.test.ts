@@ -118,11 +118,13 @@ describe.each(["v1", "v1alpha"])("server reflection %s", (version) => {
     expect(await namesOf({ file_by_filename: sessionFile })).toEqual([
       sessionFile,
       "vapi/v1/localizable_message.proto",
+      "google/rpc/status.proto",
+      "google/protobuf/any.proto",
       "google/protobuf/timestamp.proto",
     ]);
     expect(await namesOf({ file_by_filename: sessionFile })).toEqual([sessionFile]);
     await using another = converse(version);
-    expect(await another.files({ file_by_filename: sessionFile })).toHaveLength(5);
+    expect(await another.files({ file_by_filename: sessionFile })).toHaveLength(7);
   });
 
   const message = "content.library.item.v1.DownloadSessionModel";

@@ -10,6 +10,8 @@ import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobu
 import { enumDesc, fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
+import type { Status } from "../../../../google/rpc/status_pb.ts";
+import { file_google_rpc_status } from "../../../../google/rpc/status_pb.ts";
 import type { LocalizableMessage } from "../../../../vapi/v1/localizable_message_pb.ts";
 import { file_vapi_v1_localizable_message } from "../../../../vapi/v1/localizable_message_pb.ts";
 import { file_vapi_v1_options } from "../../../../vapi/v1/options_pb.ts";
@@ -19,7 +21,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file content/library/item/v1/download_session.proto.
  */
 export const file_content_library_item_v1_download_session: GenFile = /*@__PURE__*/
-  fileDesc("Ci5jb250ZW50L2xpYnJhcnkvaXRlbS92MS9kb3dubG9hZF9zZXNzaW9uLnByb3RvEhdjb250ZW50LmxpYnJhcnkuaXRlbS52MSKhBAoURG93bmxvYWRTZXNzaW9uTW9kZWwSDwoCaWQYASABKAlIAIgBARIcCg9saWJyYXJ5X2l0ZW1faWQYAiABKAlIAYgBARIpChxsaWJyYXJ5X2l0ZW1fY29udGVudF92ZXJzaW9uGAMgASgJSAKIAQESNwoNZXJyb3JfbWVzc2FnZRgEIAEoCzIbLnZhcGkudjEuTG9jYWxpemFibGVNZXNzYWdlSAOIAQESHAoPY2xpZW50X3Byb2dyZXNzGAUgASgDSASIAQESRwoFc3RhdGUYBiABKA4yMy5jb250ZW50LmxpYnJhcnkuaXRlbS52MS5Eb3dubG9hZFNlc3Npb25Nb2RlbC5TdGF0ZUgFiAEBEjgKD2V4cGlyYXRpb25fdGltZRgHIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXBIBogBASJVCgVTdGF0ZRIVChFTVEFURV9VTlNQRUNJRklFRBAAEhAKDFNUQVRFX0FDVElWRRABEhIKDlNUQVRFX0NBTkNFTEVEEAISDwoLU1RBVEVfRVJST1IQA0IFCgNfaWRCEgoQX2xpYnJhcnlfaXRlbV9pZEIfCh1fbGlicmFyeV9pdGVtX2NvbnRlbnRfdmVyc2lvbkIQCg5fZXJyb3JfbWVzc2FnZUISChBfY2xpZW50X3Byb2dyZXNzQggKBl9zdGF0ZUISChBfZXhwaXJhdGlvbl90aW1lIn8KDUNyZWF0ZVJlcXVlc3QSGQoMY2xpZW50X3Rva2VuGAEgASgJSACIAQESQgoLY3JlYXRlX3NwZWMYAiABKAsyLS5jb250ZW50LmxpYnJhcnkuaXRlbS52MS5Eb3dubG9hZFNlc3Npb25Nb2RlbEIPCg1fY2xpZW50X3Rva2VuIi0KDkNyZWF0ZVJlc3BvbnNlEhsKE2Rvd25sb2FkX3Nlc3Npb25faWQYASABKAkiKQoKR2V0UmVxdWVzdBIbChNkb3dubG9hZF9zZXNzaW9uX2lkGAEgASgJIlYKC0dldFJlc3BvbnNlEkcKEGRvd25sb2FkX3Nlc3Npb24YASABKAsyLS5jb250ZW50LmxpYnJhcnkuaXRlbS52MS5Eb3dubG9hZFNlc3Npb25Nb2RlbCI/CgtMaXN0UmVxdWVzdBIcCg9saWJyYXJ5X2l0ZW1faWQYASABKAlIAIgBAUISChBfbGlicmFyeV9pdGVtX2lkIiwKDExpc3RSZXNwb25zZRIcChRkb3dubG9hZF9zZXNzaW9uX2lkcxgBIAMoCSJTChBLZWVwQWxpdmVSZXF1ZXN0EhsKE2Rvd25sb2FkX3Nlc3Npb25faWQYASABKAkSFQoIcHJvZ3Jlc3MYAiABKANIAIgBAUILCglfcHJvZ3Jlc3MiYQoRS2VlcEFsaXZlUmVzcG9uc2USMwoPZXhwaXJhdGlvbl90aW1lGAEgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIXCg9jbGllbnRfcHJvZ3Jlc3MYAiABKAMiLAoNQ2FuY2VsUmVxdWVzdBIbChNkb3dubG9hZF9zZXNzaW9uX2lkGAEgASgJIhAKDkNhbmNlbFJlc3BvbnNlIkgKC0ZhaWxSZXF1ZXN0EhsKE2Rvd25sb2FkX3Nlc3Npb25faWQYASABKAkSHAoUY2xpZW50X2Vycm9yX21lc3NhZ2UYAiABKAkiDgoMRmFpbFJlc3BvbnNlIiwKDURlbGV0ZVJlcXVlc3QSGwoTZG93bmxvYWRfc2Vzc2lvbl9pZBgBIAEoCSIQCg5EZWxldGVSZXNwb25zZTKdEAoWRG93bmxvYWRTZXNzaW9uU2VydmljZRLwAQoGQ3JlYXRlEiYuY29udGVudC5saWJyYXJ5Lml0ZW0udjEuQ3JlYXRlUmVxdWVzdBonLmNvbnRlbnQubGlicmFyeS5pdGVtLnYxLkNyZWF0ZVJlc3BvbnNlIpQB2ucYjwEKBmNyZWF0ZRITZG93bmxvYWRfc2Vzc2lvbl9pZBozEjEvY29tL3Ztd2FyZS9jb250ZW50L2xpYnJhcnkvaXRlbS9kb3dubG9hZC1zZXNzaW9uGjsiBmNyZWF0ZRIxL2NvbS92bXdhcmUvY29udGVudC9saWJyYXJ5L2l0ZW0vZG93bmxvYWQtc2Vzc2lvbhLKAgoDR2V0EiMuY29udGVudC5saWJyYXJ5Lml0ZW0udjEuR2V0UmVxdWVzdBokLmNvbnRlbnQubGlicmFyeS5pdGVtLnYxLkdldFJlc3BvbnNlIvcB2ucY8gEKA2dldBIQZG93bmxvYWRfc2Vzc2lvbhpMCkovY29tL3Ztd2FyZS9jb250ZW50L2xpYnJhcnkvaXRlbS9kb3dubG9hZC1zZXNzaW9uL2lkOntkb3dubG9hZF9zZXNzaW9uX2lkfRpRIgNnZXQSSi9jb20vdm13YXJlL2NvbnRlbnQvbGlicmFyeS9pdGVtL2Rvd25sb2FkLXNlc3Npb24vaWQ6e2Rvd25sb2FkX3Nlc3Npb25faWR9GjgiA2dldBIxL2NvbS92bXdhcmUvY29udGVudC9saWJyYXJ5L2l0ZW0vZG93bmxvYWQtc2Vzc2lvbhK3AgoETGlzdBIkLmNvbnRlbnQubGlicmFyeS5pdGVtLnYxLkxpc3RSZXF1ZXN0GiUuY29udGVudC5saWJyYXJ5Lml0ZW0udjEuTGlzdFJlc3BvbnNlIuEB2ucY3AEKBGxpc3QSFGRvd25sb2FkX3Nlc3Npb25faWRzGjMKMS9jb20vdm13YXJlL2NvbnRlbnQvbGlicmFyeS9pdGVtL2Rvd25sb2FkLXNlc3Npb24aTiIEbGlzdBJGL2NvbS92bXdhcmUvY29udGVudC9saWJyYXJ5L2l0ZW0vZG93bmxvYWQtc2Vzc2lvbi9pZDp7bGlicmFyeV9pdGVtX2lkfRo5IgRsaXN0EjEvY29tL3Ztd2FyZS9jb250ZW50L2xpYnJhcnkvaXRlbS9kb3dubG9hZC1zZXNzaW9uEpECCglLZWVwQWxpdmUSKS5jb250ZW50LmxpYnJhcnkuaXRlbS52MS5LZWVwQWxpdmVSZXF1ZXN0GiouY29udGVudC5saWJyYXJ5Lml0ZW0udjEuS2VlcEFsaXZlUmVzcG9uc2UirAHa5xinAQoKa2VlcF9hbGl2ZRpYIgprZWVwLWFsaXZlEkovY29tL3Ztd2FyZS9jb250ZW50L2xpYnJhcnkvaXRlbS9kb3dubG9hZC1zZXNzaW9uL2lkOntkb3dubG9hZF9zZXNzaW9uX2lkfRo/IgprZWVwLWFsaXZlEjEvY29tL3Ztd2FyZS9jb250ZW50L2xpYnJhcnkvaXRlbS9kb3dubG9hZC1zZXNzaW9uEvwBCgZDYW5jZWwSJi5jb250ZW50LmxpYnJhcnkuaXRlbS52MS5DYW5jZWxSZXF1ZXN0GicuY29udGVudC5saWJyYXJ5Lml0ZW0udjEuQ2FuY2VsUmVzcG9uc2UioAHa5xibAQoGY2FuY2VsGlQiBmNhbmNlbBJKL2NvbS92bXdhcmUvY29udGVudC9saWJyYXJ5L2l0ZW0vZG93bmxvYWQtc2Vzc2lvbi9pZDp7ZG93bmxvYWRfc2Vzc2lvbl9pZH0aOyIGY2FuY2VsEjEvY29tL3Ztd2FyZS9jb250ZW50L2xpYnJhcnkvaXRlbS9kb3dubG9hZC1zZXNzaW9uEvABCgRGYWlsEiQuY29udGVudC5saWJyYXJ5Lml0ZW0udjEuRmFpbFJlcXVlc3QaJS5jb250ZW50LmxpYnJhcnkuaXRlbS52MS5GYWlsUmVzcG9uc2UimgHa5xiVAQoEZmFpbBpSIgRmYWlsEkovY29tL3Ztd2FyZS9jb250ZW50L2xpYnJhcnkvaXRlbS9kb3dubG9hZC1zZXNzaW9uL2lkOntkb3dubG9hZF9zZXNzaW9uX2lkfRo5IgRmYWlsEjEvY29tL3Ztd2FyZS9jb250ZW50L2xpYnJhcnkvaXRlbS9kb3dubG9hZC1zZXNzaW9uEsoCCgZEZWxldGUSJi5jb250ZW50LmxpYnJhcnkuaXRlbS52MS5EZWxldGVSZXF1ZXN0GicuY29udGVudC5saWJyYXJ5Lml0ZW0udjEuRGVsZXRlUmVzcG9uc2Ui7gHa5xjpAQoGZGVsZXRlGkwaSi9jb20vdm13YXJlL2NvbnRlbnQvbGlicmFyeS9pdGVtL2Rvd25sb2FkLXNlc3Npb24vaWQ6e2Rvd25sb2FkX3Nlc3Npb25faWR9GlQiBmRlbGV0ZRJKL2NvbS92bXdhcmUvY29udGVudC9saWJyYXJ5L2l0ZW0vZG93bmxvYWQtc2Vzc2lvbi9pZDp7ZG93bmxvYWRfc2Vzc2lvbl9pZH0aOyIGZGVsZXRlEjEvY29tL3Ztd2FyZS9jb250ZW50L2xpYnJhcnkvaXRlbS9kb3dubG9hZC1zZXNzaW9uGjbS5xgyCjBjb20udm13YXJlLmNvbnRlbnQubGlicmFyeS5pdGVtLmRvd25sb2FkX3Nlc3Npb25iBnByb3RvMw", [file_google_protobuf_timestamp, file_vapi_v1_localizable_message, file_vapi_v1_options]);
+  fileDesc("Ci5jb250ZW50L2xpYnJhcnkvaXRlbS92MS9kb3dubG9hZF9zZXNzaW9uLnByb3RvEhdjb250ZW50LmxpYnJhcnkuaXRlbS52MSKhBAoURG93bmxvYWRTZXNzaW9uTW9kZWwSDwoCaWQYASABKAlIAIgBARIcCg9saWJyYXJ5X2l0ZW1faWQYAiABKAlIAYgBARIpChxsaWJyYXJ5X2l0ZW1fY29udGVudF92ZXJzaW9uGAMgASgJSAKIAQESNwoNZXJyb3JfbWVzc2FnZRgEIAEoCzIbLnZhcGkudjEuTG9jYWxpemFibGVNZXNzYWdlSAOIAQESHAoPY2xpZW50X3Byb2dyZXNzGAUgASgDSASIAQESRwoFc3RhdGUYBiABKA4yMy5jb250ZW50LmxpYnJhcnkuaXRlbS52MS5Eb3dubG9hZFNlc3Npb25Nb2RlbC5TdGF0ZUgFiAEBEjgKD2V4cGlyYXRpb25fdGltZRgHIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXBIBogBASJVCgVTdGF0ZRIVChFTVEFURV9VTlNQRUNJRklFRBAAEhAKDFNUQVRFX0FDVElWRRABEhIKDlNUQVRFX0NBTkNFTEVEEAISDwoLU1RBVEVfRVJST1IQA0IFCgNfaWRCEgoQX2xpYnJhcnlfaXRlbV9pZEIfCh1fbGlicmFyeV9pdGVtX2NvbnRlbnRfdmVyc2lvbkIQCg5fZXJyb3JfbWVzc2FnZUISChBfY2xpZW50X3Byb2dyZXNzQggKBl9zdGF0ZUISChBfZXhwaXJhdGlvbl90aW1lIn8KDUNyZWF0ZVJlcXVlc3QSGQoMY2xpZW50X3Rva2VuGAEgASgJSACIAQESQgoLY3JlYXRlX3NwZWMYAiABKAsyLS5jb250ZW50LmxpYnJhcnkuaXRlbS52MS5Eb3dubG9hZFNlc3Npb25Nb2RlbEIPCg1fY2xpZW50X3Rva2VuIi0KDkNyZWF0ZVJlc3BvbnNlEhsKE2Rvd25sb2FkX3Nlc3Npb25faWQYASABKAkiKQoKR2V0UmVxdWVzdBIbChNkb3dubG9hZF9zZXNzaW9uX2lkGAEgASgJIlYKC0dldFJlc3BvbnNlEkcKEGRvd25sb2FkX3Nlc3Npb24YASABKAsyLS5jb250ZW50LmxpYnJhcnkuaXRlbS52MS5Eb3dubG9hZFNlc3Npb25Nb2RlbCI/CgtMaXN0UmVxdWVzdBIcCg9saWJyYXJ5X2l0ZW1faWQYASABKAlIAIgBAUISChBfbGlicmFyeV9pdGVtX2lkIiwKDExpc3RSZXNwb25zZRIcChRkb3dubG9hZF9zZXNzaW9uX2lkcxgBIAMoCSJTChBLZWVwQWxpdmVSZXF1ZXN0EhsKE2Rvd25sb2FkX3Nlc3Npb25faWQYASABKAkSFQoIcHJvZ3Jlc3MYAiABKANIAIgBAUILCglfcHJvZ3Jlc3MiYQoRS2VlcEFsaXZlUmVzcG9uc2USMwoPZXhwaXJhdGlvbl90aW1lGAEgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIXCg9jbGllbnRfcHJvZ3Jlc3MYAiABKAMinwEKD0tlZXBBbGl2ZVJlc3VsdBIbChNkb3dubG9hZF9zZXNzaW9uX2lkGAEgASgJEjMKD2V4cGlyYXRpb25fdGltZRgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASFwoPY2xpZW50X3Byb2dyZXNzGAMgASgDEiEKBWVycm9yGAQgASgLMhIuZ29vZ2xlLnJwYy5TdGF0dXMiWQoWS2VlcEFsaXZlU3RyZWFtUmVxdWVzdBIbChNkb3dubG9hZF9zZXNzaW9uX2lkGAEgASgJEhUKCHByb2dyZXNzGAIgASgDSACIAQFCCwoJX3Byb2dyZXNzIlMKF0tlZXBBbGl2ZVN0cmVhbVJlc3BvbnNlEjgKBnJlc3VsdBgBIAEoCzIoLmNvbnRlbnQubGlicmFyeS5pdGVtLnYxLktlZXBBbGl2ZVJlc3VsdCJXChVCYXRjaEtlZXBBbGl2ZVJlcXVlc3QSPgoLa2VlcF9hbGl2ZXMYASADKAsyKS5jb250ZW50LmxpYnJhcnkuaXRlbS52MS5LZWVwQWxpdmVSZXF1ZXN0IlMKFkJhdGNoS2VlcEFsaXZlUmVzcG9uc2USOQoHcmVzdWx0cxgBIAMoCzIoLmNvbnRlbnQubGlicmFyeS5pdGVtLnYxLktlZXBBbGl2ZVJlc3VsdCIsCg1DYW5jZWxSZXF1ZXN0EhsKE2Rvd25sb2FkX3Nlc3Npb25faWQYASABKAkiEAoOQ2FuY2VsUmVzcG9uc2UiSAoLRmFpbFJlcXVlc3QSGwoTZG93bmxvYWRfc2Vzc2lvbl9pZBgBIAEoCRIcChRjbGllbnRfZXJyb3JfbWVzc2FnZRgCIAEoCSIOCgxGYWlsUmVzcG9uc2UiLAoNRGVsZXRlUmVxdWVzdBIbChNkb3dubG9hZF9zZXNzaW9uX2lkGAEgASgJIhAKDkRlbGV0ZVJlc3BvbnNlMooSChZEb3dubG9hZFNlc3Npb25TZXJ2aWNlEvABCgZDcmVhdGUSJi5jb250ZW50LmxpYnJhcnkuaXRlbS52MS5DcmVhdGVSZXF1ZXN0GicuY29udGVudC5saWJyYXJ5Lml0ZW0udjEuQ3JlYXRlUmVzcG9uc2UilAHa5xiPAQoGY3JlYXRlEhNkb3dubG9hZF9zZXNzaW9uX2lkGjMSMS9jb20vdm13YXJlL2NvbnRlbnQvbGlicmFyeS9pdGVtL2Rvd25sb2FkLXNlc3Npb24aOyIGY3JlYXRlEjEvY29tL3Ztd2FyZS9jb250ZW50L2xpYnJhcnkvaXRlbS9kb3dubG9hZC1zZXNzaW9uEsoCCgNHZXQSIy5jb250ZW50LmxpYnJhcnkuaXRlbS52MS5HZXRSZXF1ZXN0GiQuY29udGVudC5saWJyYXJ5Lml0ZW0udjEuR2V0UmVzcG9uc2Ui9wHa5xjyAQoDZ2V0EhBkb3dubG9hZF9zZXNzaW9uGkwKSi9jb20vdm13YXJlL2NvbnRlbnQvbGlicmFyeS9pdGVtL2Rvd25sb2FkLXNlc3Npb24vaWQ6e2Rvd25sb2FkX3Nlc3Npb25faWR9GlEiA2dldBJKL2NvbS92bXdhcmUvY29udGVudC9saWJyYXJ5L2l0ZW0vZG93bmxvYWQtc2Vzc2lvbi9pZDp7ZG93bmxvYWRfc2Vzc2lvbl9pZH0aOCIDZ2V0EjEvY29tL3Ztd2FyZS9jb250ZW50L2xpYnJhcnkvaXRlbS9kb3dubG9hZC1zZXNzaW9uErcCCgRMaXN0EiQuY29udGVudC5saWJyYXJ5Lml0ZW0udjEuTGlzdFJlcXVlc3QaJS5jb250ZW50LmxpYnJhcnkuaXRlbS52MS5MaXN0UmVzcG9uc2Ui4QHa5xjcAQoEbGlzdBIUZG93bmxvYWRfc2Vzc2lvbl9pZHMaMwoxL2NvbS92bXdhcmUvY29udGVudC9saWJyYXJ5L2l0ZW0vZG93bmxvYWQtc2Vzc2lvbhpOIgRsaXN0EkYvY29tL3Ztd2FyZS9jb250ZW50L2xpYnJhcnkvaXRlbS9kb3dubG9hZC1zZXNzaW9uL2lkOntsaWJyYXJ5X2l0ZW1faWR9GjkiBGxpc3QSMS9jb20vdm13YXJlL2NvbnRlbnQvbGlicmFyeS9pdGVtL2Rvd25sb2FkLXNlc3Npb24SkQIKCUtlZXBBbGl2ZRIpLmNvbnRlbnQubGlicmFyeS5pdGVtLnYxLktlZXBBbGl2ZVJlcXVlc3QaKi5jb250ZW50LmxpYnJhcnkuaXRlbS52MS5LZWVwQWxpdmVSZXNwb25zZSKsAdrnGKcBCgprZWVwX2FsaXZlGlgiCmtlZXAtYWxpdmUSSi9jb20vdm13YXJlL2NvbnRlbnQvbGlicmFyeS9pdGVtL2Rvd25sb2FkLXNlc3Npb24vaWQ6e2Rvd25sb2FkX3Nlc3Npb25faWR9Gj8iCmtlZXAtYWxpdmUSMS9jb20vdm13YXJlL2NvbnRlbnQvbGlicmFyeS9pdGVtL2Rvd25sb2FkLXNlc3Npb24SeAoPS2VlcEFsaXZlU3RyZWFtEi8uY29udGVudC5saWJyYXJ5Lml0ZW0udjEuS2VlcEFsaXZlU3RyZWFtUmVxdWVzdBowLmNvbnRlbnQubGlicmFyeS5pdGVtLnYxLktlZXBBbGl2ZVN0cmVhbVJlc3BvbnNlKAEwARJxCg5CYXRjaEtlZXBBbGl2ZRIuLmNvbnRlbnQubGlicmFyeS5pdGVtLnYxLkJhdGNoS2VlcEFsaXZlUmVxdWVzdBovLmNvbnRlbnQubGlicmFyeS5pdGVtLnYxLkJhdGNoS2VlcEFsaXZlUmVzcG9uc2US/AEKBkNhbmNlbBImLmNvbnRlbnQubGlicmFyeS5pdGVtLnYxLkNhbmNlbFJlcXVlc3QaJy5jb250ZW50LmxpYnJhcnkuaXRlbS52MS5DYW5jZWxSZXNwb25zZSKgAdrnGJsBCgZjYW5jZWwaVCIGY2FuY2VsEkovY29tL3Ztd2FyZS9jb250ZW50L2xpYnJhcnkvaXRlbS9kb3dubG9hZC1zZXNzaW9uL2lkOntkb3dubG9hZF9zZXNzaW9uX2lkfRo7IgZjYW5jZWwSMS9jb20vdm13YXJlL2NvbnRlbnQvbGlicmFyeS9pdGVtL2Rvd25sb2FkLXNlc3Npb24S8AEKBEZhaWwSJC5jb250ZW50LmxpYnJhcnkuaXRlbS52MS5GYWlsUmVxdWVzdBolLmNvbnRlbnQubGlicmFyeS5pdGVtLnYxLkZhaWxSZXNwb25zZSKaAdrnGJUBCgRmYWlsGlIiBGZhaWwSSi9jb20vdm13YXJlL2NvbnRlbnQvbGlicmFyeS9pdGVtL2Rvd25sb2FkLXNlc3Npb24vaWQ6e2Rvd25sb2FkX3Nlc3Npb25faWR9GjkiBGZhaWwSMS9jb20vdm13YXJlL2NvbnRlbnQvbGlicmFyeS9pdGVtL2Rvd25sb2FkLXNlc3Npb24SygIKBkRlbGV0ZRImLmNvbnRlbnQubGlicmFyeS5pdGVtLnYxLkRlbGV0ZVJlcXVlc3QaJy5jb250ZW50LmxpYnJhcnkuaXRlbS52MS5EZWxldGVSZXNwb25zZSLuAdrnGOkBCgZkZWxldGUaTBpKL2NvbS92bXdhcmUvY29udGVudC9saWJyYXJ5L2l0ZW0vZG93bmxvYWQtc2Vzc2lvbi9pZDp7ZG93bmxvYWRfc2Vzc2lvbl9pZH0aVCIGZGVsZXRlEkovY29tL3Ztd2FyZS9jb250ZW50L2xpYnJhcnkvaXRlbS9kb3dubG9hZC1zZXNzaW9uL2lkOntkb3dubG9hZF9zZXNzaW9uX2lkfRo7IgZkZWxldGUSMS9jb20vdm13YXJlL2NvbnRlbnQvbGlicmFyeS9pdGVtL2Rvd25sb2FkLXNlc3Npb24aNtLnGDIKMGNvbS52bXdhcmUuY29udGVudC5saWJyYXJ5Lml0ZW0uZG93bmxvYWRfc2Vzc2lvbmIGcHJvdG8z", [file_google_protobuf_timestamp, file_google_rpc_status, file_vapi_v1_localizable_message, file_vapi_v1_options]);
 
 /**
  * A download session
@@ -333,6 +335,140 @@ export const KeepAliveResponseSchema: GenMessage<KeepAliveResponse> = /*@__PURE_
   messageDesc(file_content_library_item_v1_download_session, 8);
 
 /**
+ * What became of one of many keep-alives.
+ *
+ * @generated from message content.library.item.v1.KeepAliveResult
+ */
+export type KeepAliveResult = Message<"content.library.item.v1.KeepAliveResult"> & {
+  /**
+   * Identifier of the session, as in the request.
+   *
+   * @generated from field: string download_session_id = 1;
+   */
+  downloadSessionId: string;
+
+  /**
+   * As in KeepAliveResponse; not set when the keep-alive was refused.
+   *
+   * @generated from field: google.protobuf.Timestamp expiration_time = 2;
+   */
+  expirationTime?: Timestamp | undefined;
+
+  /**
+   * As in KeepAliveResponse; 0 when the keep-alive was refused.
+   *
+   * @generated from field: int64 client_progress = 3;
+   */
+  clientProgress: bigint;
+
+  /**
+   * Why the keep-alive was refused; not set when the lease was renewed. Code,
+   * message and the `google.rpc.ErrorInfo` detail are those of KeepAlive.
+   *
+   * @generated from field: google.rpc.Status error = 4;
+   */
+  error?: Status | undefined;
+};
+
+/**
+ * Describes the message content.library.item.v1.KeepAliveResult.
+ * Use `create(KeepAliveResultSchema)` to create a new message.
+ */
+export const KeepAliveResultSchema: GenMessage<KeepAliveResult> = /*@__PURE__*/
+  messageDesc(file_content_library_item_v1_download_session, 9);
+
+/**
+ * Request of KeepAliveStream: one keep-alive.
+ *
+ * @generated from message content.library.item.v1.KeepAliveStreamRequest
+ */
+export type KeepAliveStreamRequest = Message<"content.library.item.v1.KeepAliveStreamRequest"> & {
+  /**
+   * Identifier of the session. Required.
+   *
+   * @generated from field: string download_session_id = 1;
+   */
+  downloadSessionId: string;
+
+  /**
+   * Progress of the client in percent, 0 to 100. Unset: only renew the lease.
+   *
+   * @generated from field: optional int64 progress = 2;
+   */
+  progress?: bigint | undefined;
+};
+
+/**
+ * Describes the message content.library.item.v1.KeepAliveStreamRequest.
+ * Use `create(KeepAliveStreamRequestSchema)` to create a new message.
+ */
+export const KeepAliveStreamRequestSchema: GenMessage<KeepAliveStreamRequest> = /*@__PURE__*/
+  messageDesc(file_content_library_item_v1_download_session, 10);
+
+/**
+ * Response of KeepAliveStream: the answer to one request.
+ *
+ * @generated from message content.library.item.v1.KeepAliveStreamResponse
+ */
+export type KeepAliveStreamResponse = Message<"content.library.item.v1.KeepAliveStreamResponse"> & {
+  /**
+   * What became of it.
+   *
+   * @generated from field: content.library.item.v1.KeepAliveResult result = 1;
+   */
+  result?: KeepAliveResult | undefined;
+};
+
+/**
+ * Describes the message content.library.item.v1.KeepAliveStreamResponse.
+ * Use `create(KeepAliveStreamResponseSchema)` to create a new message.
+ */
+export const KeepAliveStreamResponseSchema: GenMessage<KeepAliveStreamResponse> = /*@__PURE__*/
+  messageDesc(file_content_library_item_v1_download_session, 11);
+
+/**
+ * Request of BatchKeepAlive.
+ *
+ * @generated from message content.library.item.v1.BatchKeepAliveRequest
+ */
+export type BatchKeepAliveRequest = Message<"content.library.item.v1.BatchKeepAliveRequest"> & {
+  /**
+   * The keep-alives, at most 1,000. One session may occur several times.
+   *
+   * @generated from field: repeated content.library.item.v1.KeepAliveRequest keep_alives = 1;
+   */
+  keepAlives: KeepAliveRequest[];
+};
+
+/**
+ * Describes the message content.library.item.v1.BatchKeepAliveRequest.
+ * Use `create(BatchKeepAliveRequestSchema)` to create a new message.
+ */
+export const BatchKeepAliveRequestSchema: GenMessage<BatchKeepAliveRequest> = /*@__PURE__*/
+  messageDesc(file_content_library_item_v1_download_session, 12);
+
+/**
+ * Response of BatchKeepAlive.
+ *
+ * @generated from message content.library.item.v1.BatchKeepAliveResponse
+ */
+export type BatchKeepAliveResponse = Message<"content.library.item.v1.BatchKeepAliveResponse"> & {
+  /**
+   * What became of each keep-alive, in the order of the request.
+   *
+   * @generated from field: repeated content.library.item.v1.KeepAliveResult results = 1;
+   */
+  results: KeepAliveResult[];
+};
+
+/**
+ * Describes the message content.library.item.v1.BatchKeepAliveResponse.
+ * Use `create(BatchKeepAliveResponseSchema)` to create a new message.
+ */
+export const BatchKeepAliveResponseSchema: GenMessage<BatchKeepAliveResponse> = /*@__PURE__*/
+  messageDesc(file_content_library_item_v1_download_session, 13);
+
+/**
  * Request of Cancel.
  *
  * @generated from message content.library.item.v1.CancelRequest
@@ -351,7 +487,7 @@ export type CancelRequest = Message<"content.library.item.v1.CancelRequest"> & {
  * Use `create(CancelRequestSchema)` to create a new message.
  */
 export const CancelRequestSchema: GenMessage<CancelRequest> = /*@__PURE__*/
-  messageDesc(file_content_library_item_v1_download_session, 9);
+  messageDesc(file_content_library_item_v1_download_session, 14);
 
 /**
  * Response of Cancel.
@@ -366,7 +502,7 @@ export type CancelResponse = Message<"content.library.item.v1.CancelResponse"> &
  * Use `create(CancelResponseSchema)` to create a new message.
  */
 export const CancelResponseSchema: GenMessage<CancelResponse> = /*@__PURE__*/
-  messageDesc(file_content_library_item_v1_download_session, 10);
+  messageDesc(file_content_library_item_v1_download_session, 15);
 
 /**
  * Request of Fail.
@@ -396,7 +532,7 @@ export type FailRequest = Message<"content.library.item.v1.FailRequest"> & {
  * Use `create(FailRequestSchema)` to create a new message.
  */
 export const FailRequestSchema: GenMessage<FailRequest> = /*@__PURE__*/
-  messageDesc(file_content_library_item_v1_download_session, 11);
+  messageDesc(file_content_library_item_v1_download_session, 16);
 
 /**
  * Response of Fail.
@@ -411,7 +547,7 @@ export type FailResponse = Message<"content.library.item.v1.FailResponse"> & {
  * Use `create(FailResponseSchema)` to create a new message.
  */
 export const FailResponseSchema: GenMessage<FailResponse> = /*@__PURE__*/
-  messageDesc(file_content_library_item_v1_download_session, 12);
+  messageDesc(file_content_library_item_v1_download_session, 17);
 
 /**
  * Request of Delete.
@@ -432,7 +568,7 @@ export type DeleteRequest = Message<"content.library.item.v1.DeleteRequest"> & {
  * Use `create(DeleteRequestSchema)` to create a new message.
  */
 export const DeleteRequestSchema: GenMessage<DeleteRequest> = /*@__PURE__*/
-  messageDesc(file_content_library_item_v1_download_session, 13);
+  messageDesc(file_content_library_item_v1_download_session, 18);
 
 /**
  * Response of Delete.
@@ -447,7 +583,7 @@ export type DeleteResponse = Message<"content.library.item.v1.DeleteResponse"> &
  * Use `create(DeleteResponseSchema)` to create a new message.
  */
 export const DeleteResponseSchema: GenMessage<DeleteResponse> = /*@__PURE__*/
-  messageDesc(file_content_library_item_v1_download_session, 14);
+  messageDesc(file_content_library_item_v1_download_session, 19);
 
 /**
  * The life cycle of download sessions
@@ -469,9 +605,11 @@ export const DeleteResponseSchema: GenMessage<DeleteResponse> = /*@__PURE__*/
  *    An identifier is 1 to 256 bytes of UTF-8 without control characters.
  *  - NOT_FOUND (`NOT_FOUND`): no such session, it has expired, or it belongs
  *    to somebody else.
- *  - UNAVAILABLE (`SERVICE_UNAVAILABLE`): the session store does not answer.
- *    Nothing is known of the outcome; every method may be repeated, Create
- *    with a `client_token`.
+ *  - UNAVAILABLE (`SERVICE_UNAVAILABLE`): the session store does not answer,
+ *    and nothing is known of the outcome; or the server has more calls than it
+ *    can answer soon, and has not begun this one: then a `google.rpc.RetryInfo`
+ *    tells when to try again. Every method may be repeated, Create with a
+ *    `client_token`.
  *  - DEADLINE_EXCEEDED (`TIMED_OUT`): the caller's deadline has passed.
  *
  * Checks are made in this order: who is calling, identifiers, whether the
@@ -541,6 +679,42 @@ export const DownloadSessionService: GenService<{
     methodKind: "unary";
     input: typeof KeepAliveRequestSchema;
     output: typeof KeepAliveResponseSchema;
+  },
+  /**
+   * KeepAlive for clients that hold many sessions: one answer for each request,
+   * in the order of the requests, for as long as both sides like. Only on RPC.
+   *
+   * A request that is refused gets its refusal as `result.error`, and the stream
+   * goes on. Requests may be sent without waiting for answers; a client that
+   * does not read its answers is not read from either. The server ends the
+   * stream with UNAVAILABLE when it stops, after it has answered every request
+   * that it has read: open a new stream and go on.
+   *
+   * Errors: RESOURCE_EXHAUSTED when a single request is larger than the server
+   * accepts; the stream is over then.
+   *
+   * @generated from rpc content.library.item.v1.DownloadSessionService.KeepAliveStream
+   */
+  keepAliveStream: {
+    methodKind: "bidi_streaming";
+    input: typeof KeepAliveStreamRequestSchema;
+    output: typeof KeepAliveStreamResponseSchema;
+  },
+  /**
+   * KeepAlive for up to 1,000 sessions in one call. Each session is renewed, or
+   * refused, by itself; the batch as a whole is not atomic. Only on RPC.
+   *
+   * Errors: INVALID_ARGUMENT when there are more than 1,000; nothing has changed
+   * then. Whatever concerns a single session is told in its result. When the
+   * store fails in the middle (UNAVAILABLE) some of the sessions may have been
+   * renewed: repeat the batch.
+   *
+   * @generated from rpc content.library.item.v1.DownloadSessionService.BatchKeepAlive
+   */
+  batchKeepAlive: {
+    methodKind: "unary";
+    input: typeof BatchKeepAliveRequestSchema;
+    output: typeof BatchKeepAliveResponseSchema;
   },
   /**
    * Ends an ACTIVE session on behalf of the client; its state becomes CANCELED
