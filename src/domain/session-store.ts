@@ -1,5 +1,11 @@
 import type { Caller, FinalState, Finish, NewSession, Refusal, Renewal, Session } from "./session.ts";
 
+/** One keep-alive of several; the progress as in `keepAlive`. */
+export interface Heartbeat {
+  readonly id: string;
+  readonly progress?: number | undefined;
+}
+
 /**
  * Where sessions live. Each method is atomic for its session and durable when it resolves, for every process
  * that uses the same store. The rules are those of `session.ts`; expired sessions, and sessions of others, are
@@ -26,6 +32,13 @@ export interface SessionStore {
    * is refused only after it is clear that the session exists and is ACTIVE, and changes nothing.
    */
   keepAlive(id: string, caller: Caller, progress?: number): Promise<Renewal | Refusal>;
+
+  /**
+   * A keep-alive for each heartbeat, results in the same order. Each is atomic for its session, all together are
+   * not; those for the same session apply in order. When the store fails the call rejects, and some may have been
+   * applied: heartbeats are harmless to repeat.
+   */
+  keepAliveMany(heartbeats: readonly Heartbeat[], caller: Caller): Promise<(Renewal | Refusal)[]>;
 
   /** Takes an ACTIVE session to a final state. */
   finish(id: string, caller: Caller, state: FinalState, errorMessage?: string): Promise<Finish | Refusal>;

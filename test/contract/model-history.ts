@@ -11,11 +11,15 @@ export const items = ["item-1", "item-2"] as const;
 /** Few, so that histories keep meeting the same sessions. */
 export const sessionNumbers = [0, 1, 2, 3] as const;
 
+/** A heartbeat for the session of that number. */
+type NumberedHeartbeat = { readonly session: number; readonly progress: number | undefined };
+
 /** One thing that happens; `on` is the replica that is asked, `by` who asks. */
 export type Step = { readonly on: 0 | 1; readonly by: Person; readonly session: number } & (
   | { readonly act: "create"; readonly item: string }
   | { readonly act: "keepAlive"; readonly progress: number | undefined }
   | { readonly act: "heartbeats"; readonly progress: readonly (number | undefined)[] }
+  | { readonly act: "keepAliveMany"; readonly heartbeats: readonly NumberedHeartbeat[] }
   | { readonly act: "finish"; readonly state: FinalState; readonly message: string | undefined }
   | { readonly act: "delete" | "get" }
   | { readonly act: "list"; readonly item: string | undefined }
@@ -53,6 +57,13 @@ const step: fc.Arbitrary<Step> = fc.oneof(
     }),
   },
   {
+    weight: 4,
+    arbitrary: fc.record({
+      ...act("keepAliveMany"),
+      heartbeats: fc.array(fc.record({ session: actor.session, progress }), { maxLength: 8 }),
+    }),
+  },
+  {
     weight: 3,
     arbitrary: fc.record({
       ...act("finish"),
@@ -84,6 +95,7 @@ export type Answer =
   | Refusal
   | { readonly outcome: "finished"; readonly expiresAt: number }
   | Burst
+  | readonly (Renewal | Refusal)[]
   | readonly string[]
   | boolean
   | undefined;
@@ -108,6 +120,13 @@ export async function perform(step: Step, replicas: Replicas, namespace: string)
     case "heartbeats": {
       const beats = step.progress.map((told, beat) => replicas[beat % 2 ? 1 : 0].keepAlive(id, caller, told));
       return burst(await Promise.all(beats));
+    }
+    case "keepAliveMany": {
+      const heartbeats = step.heartbeats.map(({ session, progress }) => ({
+        id: `${namespace}-${session}`,
+        progress,
+      }));
+      return await store.keepAliveMany(heartbeats, caller);
     }
     case "finish":
       return await store.finish(id, caller, step.state, step.state === "ERROR" ? step.message : undefined);

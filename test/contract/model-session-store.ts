@@ -15,7 +15,7 @@ import {
   reopenSession,
   type Session,
 } from "../../src/domain/session.ts";
-import type { SessionStore } from "../../src/domain/session-store.ts";
+import type { Heartbeat, SessionStore } from "../../src/domain/session-store.ts";
 
 /**
  * The rules and a map: what a real store is compared with. Instances that share the map are replicas. A call is
@@ -62,6 +62,10 @@ export class ModelSessionStore implements SessionStore {
     if (isRefusal(renewed)) return renewed;
     this.#put(renewed);
     return { outcome: "renewed", expiresAt: renewed.expiresAt, progress: renewed.progress };
+  }
+
+  keepAliveMany(heartbeats: readonly Heartbeat[], caller: Caller): Promise<(Renewal | Refusal)[]> {
+    return Promise.all(heartbeats.map(({ id, progress }) => this.keepAlive(id, caller, progress)));
   }
 
   async finish(

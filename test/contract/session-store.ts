@@ -2,6 +2,7 @@ import { describe, expect, it } from "vitest";
 import type { FinalState } from "../../src/domain/session.ts";
 import { concurrencyContract } from "./session-store-concurrency.ts";
 import { expiryContract } from "./session-store-expiry.ts";
+import { heartbeatsContract } from "./session-store-heartbeats.ts";
 import { identityContract } from "./session-store-identity.ts";
 import {
   type ContractOptions,
@@ -24,6 +25,7 @@ export function sessionStoreContract(
   describe(`session store: ${name}`, () => {
     operationsContract(open, options);
     listContract(open);
+    heartbeatsContract(open, options);
     identityContract(open);
     expiryContract(open, options);
     concurrencyContract(open, options);
@@ -201,6 +203,7 @@ function operationsContract(open: OpenStoresWith, options: ContractOptions): voi
       () => store.list(alice.principal),
       () => store.keepAlive(spec.id, alice),
       () => store.keepAlive(spec.id, alice, 101),
+      () => store.keepAliveMany([{ id: spec.id }], alice),
       () => store.finish(spec.id, alice, "CANCELED"),
       () => store.delete(spec.id, alice),
       () => store.ping(),

@@ -59,6 +59,23 @@ describe("on a Redis Cluster", () => {
     expect(listed).toEqual(expect.arrayContaining(sessions.map(({ id }) => id)));
   });
 
+  it("many heartbeats find their nodes, each of which is told a lost script once", async () => {
+    const sessions = await Promise.all(Array.from({ length: 200 }, createSession));
+    for (const node of nodes) {
+      await node.script("FLUSH");
+      await node.config("RESETSTAT");
+    }
+    const heartbeats = [1, 2].flatMap((progress) => sessions.map(({ id }) => ({ id, progress })));
+    expect(await store.keepAliveMany(heartbeats, alice)).toMatchObject(
+      heartbeats.map(({ progress }) => ({ outcome: "renewed", progress })),
+    );
+    for (const node of nodes) {
+      const stats = await node.info("commandstats");
+      expect(stats).toMatch(/cmdstat_script\|load:calls=1,/);
+      expect(stats).not.toContain("cmdstat_eval:");
+    }
+  });
+
   /** Begins to move the session's slot to the next node; its keys may be in either until `end`. */
   async function moveSlot(session: Session) {
     const key = sessionKey(session.id);
@@ -94,6 +111,13 @@ describe("on a Redis Cluster", () => {
     // The old node answers ASK; the new one may not know the script yet.
     await move.target.script("FLUSH");
     expect(await store.keepAlive(session.id, alice, 20)).toMatchObject({ progress: 20 });
+    await move.target.script("FLUSH");
+    const heartbeats = [21, 22, 23].map((progress) => ({ id: session.id, progress }));
+    expect(await store.keepAliveMany(heartbeats, alice)).toMatchObject([
+      { progress: 21 },
+      { progress: 22 },
+      { progress: 23 },
+    ]);
     await move.end();
     expect(await store.keepAlive(session.id, alice, 30)).toMatchObject({ progress: 30 });
   });

@@ -25,6 +25,7 @@ const calls: Record<string, (store: SessionStore, id: string) => Promise<unknown
   get: (store, id) => store.get(id, alice),
   list: (store) => store.list(alice.principal),
   "keep-alive": (store, id) => store.keepAlive(id, alice, 50),
+  heartbeats: (store, id) => store.keepAliveMany([{ id, progress: 50 }, { id }], alice),
   cancel: (store, id) => store.finish(id, alice, "CANCELED"),
   delete: (store, id) => store.delete(id, alice),
   ping: (store) => store.ping(),
@@ -91,6 +92,10 @@ describe("a Redis of its own", () => {
       get: { id, state: "ACTIVE" },
       list: [id],
       "keep-alive": { outcome: "renewed", progress: 50 },
+      heartbeats: [
+        { outcome: "renewed", progress: 50 },
+        { outcome: "renewed", progress: 50 },
+      ],
       cancel: { outcome: "finished" },
       delete: true,
     });
@@ -99,6 +104,35 @@ describe("a Redis of its own", () => {
     await client.script("FLUSH");
     const renewals = await Promise.all(many.map((session) => store.keepAlive(session.id, alice, 10)));
     expect(renewals.map(({ outcome }) => outcome)).toEqual(many.map(() => "renewed"));
+  });
+
+  it("that loses its scripts in the middle of many heartbeats is told the text once", async () => {
+    const sessions = await Promise.all(Array.from({ length: 500 }, () => store.create(newSession())));
+    await store.keepAlive(sessions[0]!.id, alice);
+    await client.config("RESETSTAT");
+    // Redis is stopped until all have been sent. It then takes 16 kB from one connection before it looks at another,
+    // and begins with the one that it heard from last: the store's.
+    await store.ping();
+    redis.pause();
+    const heartbeats = [1, 2].flatMap((progress) => sessions.map(({ id }) => ({ id, progress })));
+    const beating = store.keepAliveMany(heartbeats, alice);
+    await new Promise(setImmediate);
+    const flushed = client.script("FLUSH");
+    await new Promise(setImmediate);
+    redis.resume();
+    await flushed;
+    const results = await beating;
+
+    const expected = heartbeats.map(({ progress }) => ({ outcome: "renewed", progress }));
+    expect(results).toMatchObject(expected);
+    const stats = await client.info("commandstats", "errorstats");
+    const lost = Number(/errorstat_NOSCRIPT:count=(\d+)/.exec(stats)?.[1]);
+    expect(lost, "heartbeats after the flush").toBeGreaterThan(0);
+    expect(lost, "heartbeats before the flush").toBeLessThan(heartbeats.length);
+    expect(stats).toMatch(/cmdstat_script\|load:calls=1,/);
+    expect(stats).not.toContain("cmdstat_eval:");
+    // What was refused is repeated, and nothing else.
+    expect(stats).toContain(`cmdstat_evalsha:calls=${heartbeats.length + lost},`);
   });
 
   it("that is killed is unavailable, and has lost nothing when it is back", async () => {

@@ -10,7 +10,7 @@ import type {
   Renewal,
   Session,
 } from "../../domain/session.ts";
-import type { SessionStore } from "../../domain/session-store.ts";
+import type { Heartbeat, SessionStore } from "../../domain/session-store.ts";
 import { connectRedis, parseRedisUrl } from "./client.ts";
 import { ownerIndexKey, sessionKey } from "./keys.ts";
 import {
@@ -23,6 +23,7 @@ import {
   type RedisClient,
   readSessionScript,
   runScript,
+  runScriptForEach,
   type Script,
 } from "./scripts.ts";
 
@@ -111,6 +112,15 @@ export class RedisSessionStore implements SessionStore {
 
   keepAlive(id: string, caller: Caller, progress?: number): Promise<Renewal | Refusal> {
     return this.#run(keepAliveScript, { id, caller, leaseMs: this.#terms.leaseMs, progress });
+  }
+
+  async keepAliveMany(heartbeats: readonly Heartbeat[], caller: Caller): Promise<(Renewal | Refusal)[]> {
+    const startedAt = performance.now();
+    const { leaseMs } = this.#terms;
+    const inputs = heartbeats.map(({ id, progress }) => ({ id, caller, leaseMs, progress }));
+    const results = await this.#guard(runScriptForEach(this.#client, keepAliveScript, inputs));
+    this.#observe?.("keepAliveMany", (performance.now() - startedAt) / 1000);
+    return results;
   }
 
   finish(id: string, caller: Caller, state: FinalState, errorMessage?: string): Promise<Finish | Refusal> {

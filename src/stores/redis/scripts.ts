@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
-import type { Cluster, Redis } from "ioredis";
+import { Cluster, type Redis } from "ioredis";
 import type {
   Caller,
   FinalState,
@@ -39,10 +39,55 @@ export function runScript<Input, Output>(
   return client.evalsha(script.sha1, 1, key, ...args).then(
     (reply) => script.output(reply as Reply),
     async (error: unknown) => {
-      if (!(error instanceof Error && error.message.startsWith("NOSCRIPT"))) throw error;
+      if (!isNoScript(error)) throw error;
       return script.output((await client.eval(script.text, 1, key, ...args)) as Reply);
     },
   );
+}
+
+/**
+ * Runs a script for each input. The commands leave together, and those about the same key run in order. A server that
+ * does not know the script is sent the text once, and what it has left undone again with all that followed: a
+ * heartbeat must not be overtaken by a later one.
+ */
+export async function runScriptForEach<Input, Output>(
+  client: RedisClient,
+  script: Script<Input, Output>,
+  inputs: readonly Input[],
+): Promise<Output[]> {
+  const outputs: Output[] = [];
+  let missing: unknown;
+  for (let round = 0; round < maxRounds; round++) {
+    const replies = await Promise.all(
+      inputs.slice(outputs.length).map((input) =>
+        client.evalsha(script.sha1, 1, script.key(input), ...script.args(input)).catch((error: unknown) => {
+          if (!isNoScript(error)) throw error;
+          missing = error;
+          return undefined;
+        }),
+      ),
+    );
+    for (const reply of replies) {
+      if (reply === undefined) break;
+      outputs.push(script.output(reply as Reply));
+    }
+    if (outputs.length === inputs.length) return outputs;
+    loadScript(client, script);
+  }
+  throw missing;
+}
+
+/** A node of a cluster that the script was not loaded into may turn up between two rounds. */
+const maxRounds = 4;
+
+/** Commands that are sent after this find the script; that it could not be loaded is told by them. */
+function loadScript(client: RedisClient, { text }: { readonly text: string }): void {
+  const nodes = client instanceof Cluster ? client.nodes("master") : [client];
+  for (const node of nodes) node.script("LOAD", text).catch(() => {});
+}
+
+function isNoScript(error: unknown): boolean {
+  return error instanceof Error && error.message.startsWith("NOSCRIPT");
 }
 
 /** What a reply tells of a session; its id is in the key. */

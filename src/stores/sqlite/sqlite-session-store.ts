@@ -18,7 +18,7 @@ import {
   reopenSession,
   type Session,
 } from "../../domain/session.ts";
-import type { SessionStore } from "../../domain/session-store.ts";
+import type { Heartbeat, SessionStore } from "../../domain/session-store.ts";
 import { openDatabase } from "./database.ts";
 import { prepareStatements, type SessionRow, type Statements } from "./statements.ts";
 
@@ -79,29 +79,13 @@ export class SqliteSessionStore implements SessionStore {
   }
 
   async keepAlive(id: string, caller: Caller, progress?: number): Promise<Renewal | Refusal> {
-    return this.#guard(() => {
-      const now = this.#clock.now();
-      if (progress === undefined || isProgress(progress)) {
-        const { leaseMs } = this.#terms;
-        const renewed = this.#statements.keepAlive.get({
-          ...visibleTo(id, caller, now),
-          progress: progress ?? 0,
-          leaseMs,
-        });
-        if (renewed !== undefined) {
-          return {
-            outcome: "renewed",
-            expiresAt: Number(renewed.expiresAt),
-            progress: Number(renewed.progress),
-          };
-        }
-      }
-      const session = this.#findFor(id, caller, now);
-      if (session === undefined) return { outcome: "not_found" };
-      const refusal = keepAlive(session, progress, now, this.#terms);
-      // Else another process has created the session anew since the update, which it did not exist for.
-      return isRefusal(refusal) ? refusal : { outcome: "not_found" };
-    });
+    return this.#guard(() => this.#keepAlive(id, caller, progress, this.#clock.now()));
+  }
+
+  async keepAliveMany(heartbeats: readonly Heartbeat[], caller: Caller): Promise<(Renewal | Refusal)[]> {
+    return this.#transaction((now) =>
+      heartbeats.map(({ id, progress }) => this.#keepAlive(id, caller, progress, now)),
+    );
   }
 
   async finish(
@@ -133,6 +117,29 @@ export class SqliteSessionStore implements SessionStore {
   /** The last process to close a file moves the log into it and removes the log. */
   async close(): Promise<void> {
     if (this.#db.isOpen) this.#guard(() => this.#db.close());
+  }
+
+  #keepAlive(id: string, caller: Caller, progress: number | undefined, now: number): Renewal | Refusal {
+    if (progress === undefined || isProgress(progress)) {
+      const { leaseMs } = this.#terms;
+      const renewed = this.#statements.keepAlive.get({
+        ...visibleTo(id, caller, now),
+        progress: progress ?? 0,
+        leaseMs,
+      });
+      if (renewed !== undefined) {
+        return {
+          outcome: "renewed",
+          expiresAt: Number(renewed.expiresAt),
+          progress: Number(renewed.progress),
+        };
+      }
+    }
+    const session = this.#findFor(id, caller, now);
+    if (session === undefined) return { outcome: "not_found" };
+    const refusal = keepAlive(session, progress, now, this.#terms);
+    // Else another process has created the session anew since the update, which it did not exist for.
+    return isRefusal(refusal) ? refusal : { outcome: "not_found" };
   }
 
   #find(id: string): Session | undefined {
