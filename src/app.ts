@@ -10,9 +10,10 @@ import { type ConfigSources, loadConfig } from "./config/load.ts";
 import type { Config } from "./config/settings.ts";
 import { DirectoryContentSource } from "./content/directory-content-source.ts";
 import type { SessionStore } from "./domain/session-store.ts";
+import { Admission } from "./operations/admission.ts";
 import { Corridor } from "./operations/corridor.ts";
 import { downloadSessionOperations } from "./operations/download-session.ts";
-import { rpcHandler } from "./rpc/handler.ts";
+import { openRpcDoor } from "./rpc/handler.ts";
 import { adminHandler } from "./server/admin.ts";
 import { Server } from "./server/server.ts";
 import { shutDown } from "./server/shutdown.ts";
@@ -68,21 +69,35 @@ export async function startApp(config: Config, { logger }: { logger?: Logger } =
   const callsMayEnd = new AbortController();
   try {
     const observe = callObserver(metrics, log);
-    const corridor = new Corridor(downloadSessionOperations(store, content), () => anonymous, observe);
-    const { host, maxBodyBytes, graceMs, drainMs } = config;
+    const { host, maxBodyBytes, maxCalls, fastLane, graceMs, drainMs } = config;
+    const { countKeepAlive } = metrics;
+    const corridor = new Corridor({
+      operations: downloadSessionOperations({ store, content, countKeepAlive }),
+      authenticate: () => anonymous,
+      admission: new Admission(maxCalls),
+      observe,
+    });
     const rest = restHandler({ corridor, maxBodyBytes, observe });
-    const rpc = rpcHandler({
+    const rpc = openRpcDoor({
       corridor,
       health,
       maxBodyBytes,
+      fastLane,
       shutdownSignal: callsMayEnd.signal,
       streamsSignal: streamsMayEnd.signal,
       observe,
       fallback: rest,
     });
-    const handler = adminHandler({ health, metrics: () => metrics.expose(), next: rpc });
+    const handler = adminHandler({ health, metrics: () => metrics.expose(), next: rpc.handler });
     const { connections } = metrics;
-    const server = new Server({ handler, host, port: config.port, tls, connections });
+    const server = new Server({
+      handler,
+      takeStream: rpc.takeStream,
+      host,
+      port: config.port,
+      tls,
+      connections,
+    });
     await monitor.start();
     const { port } = await orStartError(() => server.listen());
     const url = `${tls ? "https" : "http"}://${isIPv6(host) ? `[${host}]` : host}:${port}`;

@@ -22,12 +22,17 @@ export interface Config {
   /** Paths of PEM files. */
   readonly tls: { readonly cert: string; readonly key: string } | undefined;
   readonly maxBodyBytes: number;
+  /** Calls that may be under way at a time; more are refused at once. */
+  readonly maxCalls: number;
+  /** Whether plain RPCs take the short way past Connect's runtime. */
+  readonly fastLane: boolean;
   readonly logLevel: (typeof logLevels)[number];
   readonly logFormat: (typeof logFormats)[number];
 }
 
 const logLevels = ["trace", "debug", "info", "warn", "error", "fatal", "silent"] as const;
 const logFormats = ["auto", "pretty", "json"] as const;
+const switches = ["on", "off"] as const;
 
 interface Manual {
   /** What the flag takes, as in `--port <number>`. */
@@ -107,6 +112,14 @@ const fields = z.object({
   maxBodyBytes: integer(1, 64 * 1024 * 1024)
     .prefault("65536")
     .register(manual, { argument: "bytes", help: "largest RPC or REST message" }),
+  maxCalls: integer(1, 1_000_000).prefault("1250").register(manual, {
+    argument: "number",
+    help: "calls that may be under way at a time; more are refused at once and told when to try again",
+  }),
+  fastLane: oneOf(switches).prefault("on").register(manual, {
+    argument: "on|off",
+    help: "serve plain gRPC and Connect calls the short way, or leave all of them to Connect's runtime",
+  }),
   logLevel: oneOf(logLevels)
     .prefault("info")
     .register(manual, { argument: "level", help: `least level to log: ${logLevels.join(", ")}` }),
@@ -161,6 +174,8 @@ export const configSchema = fields
           ? undefined
           : Object.freeze({ cert: given.tlsCert, key: given.tlsKey }),
       maxBodyBytes: given.maxBodyBytes,
+      maxCalls: given.maxCalls,
+      fastLane: given.fastLane === "on",
       logLevel: given.logLevel,
       logFormat: given.logFormat,
     }),

@@ -70,6 +70,10 @@ export const errorMessages = {
     kind: "invalid_argument",
     text: "'{0}' is given more than once.",
   },
+  "downlease.argument.too_many": {
+    kind: "invalid_argument",
+    text: "'{0}' has {1} entries; at most {2} are accepted. Nothing was changed.",
+  },
   "downlease.argument.conflict": {
     kind: "invalid_argument",
     text: "'{0}' is given twice, with different values.",
@@ -110,6 +114,10 @@ export const errorMessages = {
     kind: "service_unavailable",
     text: "The server is shutting down. Try again.",
   },
+  "downlease.server.overloaded": {
+    kind: "service_unavailable",
+    text: "The server has more calls than it can answer soon and has not begun this one. Try again in {0} s.",
+  },
   "downlease.server.internal": {
     kind: "internal_server_error",
     text: "The server failed; its log has the details under request id {0}.",
@@ -117,6 +125,9 @@ export const errorMessages = {
 } as const satisfies Record<string, { kind: ErrorKind; text: string }>;
 
 export type ErrorMessageId = keyof typeof errorMessages;
+
+/** How long a caller who was refused for overload is told to wait, in seconds. */
+const overloadPauseSeconds = 1;
 
 /** A call that failed in a way its caller may know about. Thrown at the service boundary, once. */
 export class ServiceError extends Error {
@@ -129,6 +140,16 @@ export class ServiceError extends Error {
     super(format(errorMessages[messageId].text, args), cause === undefined ? undefined : { cause });
     this.messageId = messageId;
     this.args = args;
+  }
+
+  /** A call that was refused because there are too many. */
+  static overloaded(): ServiceError {
+    return new ServiceError("downlease.server.overloaded", [String(overloadPauseSeconds)]);
+  }
+
+  /** When the caller is told to try again; undefined when the error does not tell. */
+  get retryAfterSeconds(): number | undefined {
+    return this.messageId === "downlease.server.overloaded" ? overloadPauseSeconds : undefined;
   }
 
   get kind(): ErrorKind {

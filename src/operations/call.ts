@@ -3,26 +3,44 @@ import type { ErrorKind, ErrorMessageId, ServiceError } from "../domain/errors.t
 /** Which protocol a call came in by. */
 export type Door = "grpc" | "grpc-web" | "connect" | "rest";
 
-/** What the corridor may want to know of a call. Doors make members that cost something lazy getters. */
+/**
+ * What the corridor may want to know of a call. Doors make members that cost something lazy getters.
+ *
+ * A call may have to end before its answer: its caller is gone, its deadline has passed, or the server can't wait
+ * any longer. The door tells by setting `abortedWith` and calling `onAbort`, see `abort`.
+ */
 export interface Call {
   readonly door: Door;
   /** Given by the caller (`X-Request-ID`) or made up; repeated in the answer and in the log. */
   readonly requestId: string;
   /** Address of the caller's end of the connection. */
   readonly peer: string;
-  /** Aborted when the caller is gone, the deadline has passed, or the server can't wait any longer. */
-  readonly signal?: AbortSignal | undefined;
-  /** Why `signal` was aborted. */
-  abortedWith?(): ErrorMessageId;
+  /** Stands for the caller's connection, whose calls share what one connection may take. */
+  readonly connection: object;
+  /** Why the call has to end before its answer. */
+  abortedWith?: ErrorMessageId | undefined;
+  /** Told when the call has to end before its answer. Set by the corridor while it works on the call. */
+  onAbort?: ((reason: ErrorMessageId) => void) | undefined;
 }
+
+/** Ends a call before its answer; the first reason counts. */
+export function abort(call: Call, reason: ErrorMessageId): void {
+  if (call.abortedWith !== undefined) return;
+  call.abortedWith = reason;
+  call.onAbort?.(reason);
+}
+
+export type CallOrigin = Pick<Call, "door" | "requestId" | "peer">;
 
 /** A finished call, for metrics and the log. */
 export interface CallRecord {
-  readonly call: Pick<Call, "door" | "requestId" | "peer">;
+  readonly call: CallOrigin;
   /** vAPI style name, for example `DownloadSession.KeepAlive`, or `unknown`. */
   readonly operation: string;
   readonly outcome: "ok" | ErrorKind;
   readonly durationMs: number;
+  /** Whether this is what goes on all day and is not worth a line in the log. */
+  readonly isRoutine?: boolean | undefined;
   /** Session that the call was about. */
   readonly sessionId?: string | undefined;
   readonly error?: ServiceError | undefined;

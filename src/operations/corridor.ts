@@ -1,20 +1,53 @@
-import type { DescMessage, DescMethodUnary, MessageShape } from "@bufbuild/protobuf";
+import type {
+  DescMessage,
+  DescMethod,
+  DescMethodBiDiStreaming,
+  DescMethodUnary,
+  MessageShape,
+} from "@bufbuild/protobuf";
 import { ServiceError } from "../domain/errors.ts";
 import type { Caller } from "../domain/session.ts";
+import type { Admission } from "./admission.ts";
 import type { Call, CallObserver } from "./call.ts";
 
 /** One row of the table of operations. */
 export interface Operation<I extends DescMessage = DescMessage, O extends DescMessage = DescMessage> {
   readonly method: DescMethodUnary<I, O>;
+  /** Whether this is what callers do all day, so that a line in the log for each success would be noise. */
+  readonly isRoutine?: boolean;
+  /** What a request weighs among the calls under way; 1 when left out. */
+  weight?(request: MessageShape<I>): number;
   /** The session that a request is about, for the log. */
   sessionId?(request: MessageShape<I>): string;
   /** Checks the arguments, does the work, throws ServiceError. */
   run(request: MessageShape<I>, caller: Caller): Promise<MessageShape<O>>;
 }
 
+/** An operation on a stream of requests: one answer for each request, in the order of the requests. */
+export interface StreamOperation<I extends DescMessage = DescMessage, O extends DescMessage = DescMessage> {
+  readonly method: DescMethodBiDiStreaming<I, O>;
+  /**
+   * Answers the requests that have arrived together. What is wrong with one of them is told in its answer; throws
+   * ServiceError for what ends the stream.
+   */
+  answer(requests: readonly MessageShape<I>[], caller: Caller): Promise<readonly MessageShape<O>[]>;
+}
+
+export interface Operations {
+  readonly unary: readonly Operation[];
+  readonly streams: readonly StreamOperation[];
+}
+
 /** States the types of a row; the table itself forgets them. */
 export function operation<I extends DescMessage, O extends DescMessage>(row: Operation<I, O>): Operation {
   return row as unknown as Operation;
+}
+
+/** As `operation`, for a stream. */
+export function streamOperation<I extends DescMessage, O extends DescMessage>(
+  row: StreamOperation<I, O>,
+): StreamOperation {
+  return row as unknown as StreamOperation;
 }
 
 /** Says who is calling, or throws ServiceError `unauthenticated`. */
@@ -23,50 +56,120 @@ export type Authenticate = (call: Call) => Caller | Promise<Caller>;
 /** An operation behind the whole pipeline: never rejects with anything but a ServiceError. */
 export type Entry = (request: MessageShape<DescMessage>, call: Call) => Promise<MessageShape<DescMessage>>;
 
+/** A stream operation behind the pipeline, for one call. */
+export interface Conversation {
+  /** Rejects with ServiceError when the stream is over. One group of requests at a time. */
+  answer(requests: readonly MessageShape<DescMessage>[]): Promise<readonly MessageShape<DescMessage>[]>;
+  /** Tells that the stream is over, and why if it did not end by the caller's will. */
+  end(error?: ServiceError): void;
+}
+
+/** Begins a conversation. */
+export type StreamEntry = (call: Call) => Conversation;
+
+export interface CorridorParts {
+  readonly operations: Operations;
+  readonly authenticate: Authenticate;
+  readonly admission: Admission;
+  readonly observe: CallObserver;
+}
+
 /**
- * What lies between every door and every operation: authenticate → run → map errors → measure. A door looks up
- * the entries of its methods once, at start-up.
+ * What lies between every door and every operation: admit → authenticate → run → map errors → measure. A door looks
+ * up the entries of its methods once, at start-up.
  */
 export class Corridor {
-  readonly operations: readonly Operation[];
+  readonly operations: Operations;
   readonly #authenticate: Authenticate;
+  readonly #admission: Admission;
   readonly #observe: CallObserver;
+  /** Made once: an error costs more than the refusal itself, which must be cheap to be of use. */
+  readonly #overloaded = ServiceError.overloaded();
 
-  constructor(operations: readonly Operation[], authenticate: Authenticate, observe: CallObserver) {
+  constructor({ operations, authenticate, admission, observe }: CorridorParts) {
     this.operations = operations;
     this.#authenticate = authenticate;
+    this.#admission = admission;
     this.#observe = observe;
   }
 
+  /** One promise and two functions a call, and no more: this is the way of every heartbeat. */
   entry(row: Operation): Entry {
-    const operationName = operationNameOf(row.method);
-    return async (request, call) => {
+    const operation = operationNameOf(row.method);
+    const { isRoutine } = row;
+    return (request, call) =>
+      new Promise((resolve, reject) => {
+        const startedAt = performance.now();
+        const { connection } = call;
+        const weight = row.weight?.(request) ?? 1;
+        const isAdmitted = this.#admission.enter(connection, weight);
+        let isOver = false;
+        const end = (error: ServiceError | undefined): void => {
+          isOver = true;
+          if (isAdmitted) this.#admission.leave(connection, weight);
+          const outcome = error?.kind ?? "ok";
+          const durationMs = performance.now() - startedAt;
+          const sessionId = row.sessionId?.(request);
+          this.#observe({ call, operation, outcome, durationMs, isRoutine, sessionId, error });
+        };
+        const fail = (reason: unknown): void => {
+          if (isOver) return;
+          const error = asServiceError(reason, call);
+          end(error);
+          reject(error);
+        };
+        const succeed = (response: MessageShape<DescMessage>): void => {
+          if (isOver) return;
+          end(undefined);
+          resolve(response);
+        };
+        if (!isAdmitted) return fail(this.#overloaded);
+        if (call.abortedWith !== undefined) return fail(new ServiceError(call.abortedWith));
+        // The work itself goes on when a call has to end before its answer, and its answer is dropped.
+        call.onAbort = (reason) => fail(new ServiceError(reason));
+        try {
+          const caller = this.#authenticate(call);
+          const response =
+            caller instanceof Promise
+              ? caller.then((known) => row.run(request, known))
+              : row.run(request, caller);
+          response.then(succeed, fail);
+        } catch (reason) {
+          fail(reason);
+        }
+      });
+  }
+
+  /**
+   * Streams need no admission: they are read no faster than they are answered, and what they may have under way is
+   * bounded by the windows of HTTP/2.
+   */
+  streamEntry(row: StreamOperation): StreamEntry {
+    const operation = operationNameOf(row.method);
+    return (call) => {
       const startedAt = performance.now();
-      let error: ServiceError | undefined;
-      try {
-        if (call.signal?.aborted) throw abortError(call);
-        const caller = this.#authenticate(call);
-        const response = row.run(request, caller instanceof Promise ? await caller : caller);
-        return await (call.signal === undefined ? response : unlessAborted(response, call, call.signal));
-      } catch (reason) {
-        error = asServiceError(reason, call);
-        throw error;
-      } finally {
-        this.#observe({
-          call,
-          operation: operationName,
-          outcome: error?.kind ?? "ok",
-          durationMs: performance.now() - startedAt,
-          sessionId: row.sessionId?.(request),
-          error,
-        });
-      }
+      let caller: Caller | undefined;
+      return {
+        answer: async (requests) => {
+          try {
+            if (call.abortedWith !== undefined) throw new ServiceError(call.abortedWith);
+            caller ??= await this.#authenticate(call);
+            return await unlessAborted(row.answer(requests, caller), call);
+          } catch (reason) {
+            throw asServiceError(reason, call);
+          }
+        },
+        end: (error) => {
+          const durationMs = performance.now() - startedAt;
+          this.#observe({ call, operation, outcome: error?.kind ?? "ok", durationMs, error });
+        },
+      };
     };
   }
 }
 
 /** For example `DownloadSession.KeepAlive`. */
-export function operationNameOf(method: DescMethodUnary): string {
+export function operationNameOf(method: DescMethod): string {
   return `${method.parent.name.replace(/Service$/, "")}.${method.name}`;
 }
 
@@ -76,15 +179,10 @@ export function asServiceError(reason: unknown, call: Pick<Call, "requestId">): 
   return new ServiceError("downlease.server.internal", [call.requestId], reason);
 }
 
-function abortError(call: Call): ServiceError {
-  return new ServiceError(call.abortedWith?.() ?? "downlease.call.canceled");
-}
-
-/** The store's answer, or the abort if that comes first; the work itself goes on and its answer is dropped. */
-function unlessAborted<T>(work: Promise<T>, call: Call, signal: AbortSignal): Promise<T> {
+/** The answer, or the abort if that comes first; the work itself goes on and its answer is dropped. */
+function unlessAborted<T>(work: Promise<T>, call: Call): Promise<T> {
   return new Promise<T>((resolve, reject) => {
-    const onAbort = () => reject(abortError(call));
-    signal.addEventListener("abort", onAbort, { once: true });
-    work.then(resolve, reject).finally(() => signal.removeEventListener("abort", onAbort));
+    call.onAbort = (reason) => reject(new ServiceError(reason));
+    work.then(resolve, reject);
   });
 }

@@ -2,6 +2,7 @@ import { create, type MessageShape } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { v5 as nameBasedUuid } from "uuid";
 import {
+  BatchKeepAliveResponseSchema,
   CancelResponseSchema,
   CreateResponseSchema,
   DeleteResponseSchema,
@@ -10,30 +11,55 @@ import {
   DownloadSessionService,
   FailResponseSchema,
   GetResponseSchema,
+  type KeepAliveRequest,
   KeepAliveResponseSchema,
+  type KeepAliveResult,
+  KeepAliveResultSchema,
+  KeepAliveStreamResponseSchema,
   ListResponseSchema,
 } from "../../gen/content/library/item/v1/download_session_pb.ts";
 import type { ContentSource } from "../domain/content-source.ts";
-import { ServiceError } from "../domain/errors.ts";
+import { type ErrorKind, ServiceError } from "../domain/errors.ts";
 import {
   type Caller,
   isClientToken,
   isIdentifier,
   type Refusal,
+  type Renewal,
   type Session,
   type SessionState,
 } from "../domain/session.ts";
 import type { SessionStore } from "../domain/session-store.ts";
-import { type Operation, operation } from "./corridor.ts";
+import { type Operations, operation, streamOperation } from "./corridor.ts";
+import { statusOf } from "./status.ts";
 
 const rpc = DownloadSessionService.method;
 /** Namespace of the ids that are derived from a client token. */
 const tokenNamespace = "6a8f4a2e-5c1d-4f0b-9c1e-7d3b2a90e5f4";
 const sessionId = (request: { readonly downloadSessionId: string }) => request.downloadSessionId;
 
-/** The operations of `com.vmware.content.library.item.download_session`. */
-export function downloadSessionOperations(store: SessionStore, content: ContentSource): readonly Operation[] {
-  return [
+/** Keep-alives that one batch may carry. */
+const maxBatch = 1000;
+/** A keep-alive costs this many times more by itself than in a batch. */
+const batchDiscount = 8;
+
+/** What became of a keep-alive that came with others. */
+export type KeepAliveOutcome = "ok" | ErrorKind;
+
+export interface DownloadSessionParts {
+  readonly store: SessionStore;
+  readonly content: ContentSource;
+  /** Told of each keep-alive of a batch or a stream, which share one call. */
+  readonly countKeepAlive?: ((outcome: KeepAliveOutcome) => void) | undefined;
+}
+
+/**
+ * The operations of `com.vmware.content.library.item.download_session`, and those for callers who hold many sessions.
+ */
+export function downloadSessionOperations(parts: DownloadSessionParts): Operations {
+  const { store, content } = parts;
+  const keepAliveAll = manyKeepAlives(parts);
+  const unary = [
     operation({
       method: rpc.create,
       async run(request, caller) {
@@ -74,17 +100,29 @@ export function downloadSessionOperations(store: SessionStore, content: ContentS
     }),
     operation({
       method: rpc.keepAlive,
+      isRoutine: true,
       sessionId,
-      async run(request, caller) {
-        const id = identifier(request.downloadSessionId, "download_session_id");
-        // An int64 beyond 2^53 loses digits here, but stays out of range.
-        const progress = request.progress === undefined ? undefined : Number(request.progress);
-        const result = await store.keepAlive(id, caller, progress);
-        if (result.outcome !== "renewed") throw refused(id, result);
-        return create(KeepAliveResponseSchema, {
-          expirationTime: timestampFromMs(result.expiresAt),
-          clientProgress: BigInt(result.progress),
+      run(request, caller) {
+        const { id, progress } = heartbeat(request);
+        return store.keepAlive(id, caller, progress).then((result) => {
+          if (result.outcome !== "renewed") throw refused(id, result);
+          return create(KeepAliveResponseSchema, {
+            expirationTime: timestampFromMs(result.expiresAt),
+            clientProgress: BigInt(result.progress),
+          });
         });
+      },
+    }),
+    operation({
+      method: rpc.batchKeepAlive,
+      isRoutine: true,
+      weight: ({ keepAlives }) => Math.max(1, keepAlives.length / batchDiscount),
+      async run({ keepAlives }, caller) {
+        const { length } = keepAlives;
+        if (length > maxBatch) {
+          throw new ServiceError("downlease.argument.too_many", ["keep_alives", `${length}`, `${maxBatch}`]);
+        }
+        return create(BatchKeepAliveResponseSchema, { results: await keepAliveAll(keepAlives, caller) });
       },
     }),
     operation({
@@ -117,6 +155,68 @@ export function downloadSessionOperations(store: SessionStore, content: ContentS
       },
     }),
   ];
+  const streams = [
+    streamOperation({
+      method: rpc.keepAliveStream,
+      async answer(requests, caller) {
+        const results = await keepAliveAll(requests, caller);
+        return results.map((result) => create(KeepAliveStreamResponseSchema, { result }));
+      },
+    }),
+  ];
+  return { unary, streams };
+}
+
+type KeepAliveAll = (requests: readonly Heartbeat[], caller: Caller) => Promise<KeepAliveResult[]>;
+
+/** Keep-alives that share a call: each is renewed or refused by itself, and its result tells. */
+function manyKeepAlives({ store, countKeepAlive }: DownloadSessionParts): KeepAliveAll {
+  const renewed = (downloadSessionId: string, { expiresAt, progress }: Renewal) => {
+    countKeepAlive?.("ok");
+    const expirationTime = timestampFromMs(expiresAt);
+    return create(KeepAliveResultSchema, {
+      downloadSessionId,
+      expirationTime,
+      clientProgress: BigInt(progress),
+    });
+  };
+  const refuse = (downloadSessionId: string, error: ServiceError) => {
+    countKeepAlive?.(error.kind);
+    return create(KeepAliveResultSchema, { downloadSessionId, error: statusOf(error) });
+  };
+  return async (requests, caller) => {
+    const results = new Array<KeepAliveResult>(requests.length);
+    const beats: ReturnType<typeof heartbeat>[] = [];
+    /** Where the result of each beat belongs. */
+    const places: number[] = [];
+    for (const [place, request] of requests.entries()) {
+      try {
+        beats.push(heartbeat(request));
+        places.push(place);
+      } catch (error) {
+        if (!(error instanceof ServiceError)) throw error;
+        results[place] = refuse(request.downloadSessionId, error);
+      }
+    }
+    const outcomes = beats.length === 0 ? [] : await store.keepAliveMany(beats, caller);
+    for (const [index, result] of outcomes.entries()) {
+      const { id } = beats[index]!;
+      results[places[index]!] =
+        result.outcome === "renewed" ? renewed(id, result) : refuse(id, refused(id, result));
+    }
+    return results;
+  };
+}
+
+type Heartbeat = Pick<KeepAliveRequest, "downloadSessionId" | "progress">;
+
+/** @throws ServiceError when the id is none */
+function heartbeat({ downloadSessionId, progress }: Heartbeat) {
+  return {
+    id: identifier(downloadSessionId, "download_session_id"),
+    // An int64 beyond 2^53 loses digits here, but stays out of range.
+    progress: progress === undefined ? undefined : Number(progress),
+  };
 }
 
 function identifier(value: string | undefined, field: string): string {

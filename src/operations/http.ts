@@ -1,5 +1,10 @@
 import type { IncomingMessage, OutgoingHttpHeaders, ServerResponse } from "node:http";
-import type { Http2ServerRequest, Http2ServerResponse } from "node:http2";
+import type {
+  Http2ServerRequest,
+  Http2ServerResponse,
+  IncomingHttpHeaders,
+  ServerHttp2Stream,
+} from "node:http2";
 
 /** A request of either HTTP version. */
 export type HttpRequest = IncomingMessage | Http2ServerRequest;
@@ -17,3 +22,13 @@ export type HttpResponse = (Omit<ServerResponse, "write"> | Omit<Http2ServerResp
 
 /** Answers a request, or hands it to another handler. Never throws. */
 export type HttpHandler = (request: HttpRequest, response: HttpResponse) => void;
+
+/**
+ * Serves an HTTP/2 stream without the request and response objects that cost more than the work, or says no and
+ * leaves it untouched. Never throws.
+ */
+export type Http2StreamHandler = (
+  stream: ServerHttp2Stream,
+  headers: IncomingHttpHeaders,
+  rawHeaders: readonly string[],
+) => boolean;

@@ -1,29 +1,33 @@
 import { Code, ConnectError, createContextKey, type HandlerContext } from "@connectrpc/connect";
-import type { ErrorMessageId } from "../domain/errors.ts";
-import type { Call, Door } from "../operations/call.ts";
+import { type ErrorMessageId, ServiceError } from "../domain/errors.ts";
+import { abort, type Call, type Door } from "../operations/call.ts";
 
 /** Where a call comes from: what Connect's own context does not tell. */
 export interface Origin {
   readonly requestId: string;
   readonly peer: string;
+  readonly connection: object;
   /** Whether the request could be read and became a call. */
   isCall: boolean;
 }
 
-export const originKey = createContextKey<Origin>({ requestId: "", peer: "", isCall: false });
+export const originKey = createContextKey<Origin>({ requestId: "", peer: "", connection: {}, isCall: false });
 
 /** A call as the corridor sees it, read from Connect's context when it is asked for. */
 export class RpcCall implements Call {
+  abortedWith: ErrorMessageId | undefined = undefined;
+  onAbort: ((reason: ErrorMessageId) => void) | undefined = undefined;
   readonly #context: HandlerContext;
   readonly #origin: Origin;
-  readonly #shutdownSignal: AbortSignal;
 
-  /** @param shutdownSignal the one that Connect links to the signals of its calls */
-  constructor(context: HandlerContext, shutdownSignal: AbortSignal) {
+  constructor(context: HandlerContext) {
     this.#context = context;
     this.#origin = context.values.get(originKey);
     this.#origin.isCall = true;
-    this.#shutdownSignal = shutdownSignal;
+    const { signal } = context;
+    const onAbort = () => abort(this, reasonOf(signal.reason));
+    if (signal.aborted) onAbort();
+    else signal.addEventListener("abort", onAbort, { once: true });
   }
 
   get door(): Door {
@@ -38,16 +42,14 @@ export class RpcCall implements Call {
     return this.#origin.peer;
   }
 
-  get signal(): AbortSignal {
-    return this.#context.signal;
+  get connection(): object {
+    return this.#origin.connection;
   }
+}
 
-  abortedWith(): ErrorMessageId {
-    const { reason } = this.signal;
-    if (this.#shutdownSignal.aborted && reason === this.#shutdownSignal.reason) {
-      return "downlease.server.stopping";
-    }
-    const isDeadline = reason instanceof ConnectError && reason.code === Code.DeadlineExceeded;
-    return isDeadline ? "downlease.call.timed_out" : "downlease.call.canceled";
-  }
+/** Connect aborts with the reason of the signal that ends all calls, with an error of its own, or without any. */
+function reasonOf(reason: unknown): ErrorMessageId {
+  if (reason instanceof ServiceError) return reason.messageId;
+  const isDeadline = reason instanceof ConnectError && reason.code === Code.DeadlineExceeded;
+  return isDeadline ? "downlease.call.timed_out" : "downlease.call.canceled";
 }

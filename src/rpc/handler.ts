@@ -5,7 +5,7 @@ import {
   createConnectRouter,
   createContextValues,
 } from "@connectrpc/connect";
-import type { UniversalHandler } from "@connectrpc/connect/protocol";
+import { createMethodUrl, type UniversalHandler } from "@connectrpc/connect/protocol";
 import {
   compressionBrotli,
   compressionGzip,
@@ -14,15 +14,18 @@ import {
 } from "@connectrpc/connect-node";
 import { Health as HealthService } from "../../gen/grpc/health/v1/health_pb.ts";
 import type { ErrorKind } from "../domain/errors.ts";
-import { type CallObserver, type Door, requestIdFrom } from "../operations/call.ts";
+import { type CallObserver, type CallOrigin, type Door, requestIdFrom } from "../operations/call.ts";
 import { asServiceError, type Corridor, operationNameOf } from "../operations/corridor.ts";
-import type { HttpHandler, HttpRequest, HttpResponse } from "../operations/http.ts";
+import type { Http2StreamHandler, HttpHandler, HttpRequest, HttpResponse } from "../operations/http.ts";
 import type { Health } from "../telemetry/health.ts";
 import { type Origin, originKey, RpcCall } from "./call.ts";
 import { dropEndlessDeadline } from "./deadline.ts";
 import { connectErrorOf, withGrpcSpelling } from "./errors.ts";
+import { openFastLane } from "./fast-lane/fast-lane.ts";
+import type { LaneMethod, ServeStock } from "./fast-lane/lane.ts";
 import { healthService } from "./health.ts";
 import { addReflection } from "./reflection.ts";
+import { conversationOf } from "./stock-stream.ts";
 import { unimplementedHandlers } from "./unimplemented.ts";
 
 export interface RpcOptions {
@@ -30,9 +33,11 @@ export interface RpcOptions {
   readonly health: Health;
   /** Largest request message, in bytes, before and after decompression; a larger one is RESOURCE_EXHAUSTED. */
   readonly maxBodyBytes: number;
+  /** Whether plain calls take the short way, see `fast-lane/`; without it Connect's runtime serves all. */
+  readonly fastLane: boolean;
   /** Aborted when calls under way can't be waited for any longer: they end with UNAVAILABLE. */
   readonly shutdownSignal: AbortSignal;
-  /** Aborted as soon as streams that would not end by themselves are to end: health Watch and reflection. */
+  /** Aborted as soon as streams that would not end by themselves are to end. */
   readonly streamsSignal: AbortSignal;
   /** Told of requests that never become a call of an operation; the corridor tells of the others. */
   readonly observe: CallObserver;
@@ -40,11 +45,18 @@ export interface RpcOptions {
   readonly fallback: HttpHandler;
 }
 
+/** What serves RPCs, and gives everything else to the fallback. */
+export interface RpcDoor {
+  readonly handler: HttpHandler;
+  /** For HTTP/2 streams before they become requests for the handler. */
+  readonly takeStream: Http2StreamHandler;
+}
+
 /**
  * Door 1: every operation of the corridor, `grpc.health.v1` and server reflection over gRPC, gRPC-Web and
  * Connect.
  */
-export function rpcHandler(options: RpcOptions): HttpHandler {
+export function openRpcDoor(options: RpcOptions): RpcDoor {
   const { corridor, observe } = options;
   const routerOptions: ConnectRouterOptions = {
     acceptCompression: [compressionGzip, compressionBrotli],
@@ -53,47 +65,80 @@ export function rpcHandler(options: RpcOptions): HttpHandler {
   };
   const router = createConnectRouter(routerOptions);
   addRoutes(router, options);
-  const refusals = new Map<DescMethod, TellRefusal>();
-  for (const { method } of corridor.operations) {
-    refusals.set(method, refusal(operationNameOf(method), "invalid_request", observe));
+  const served = new Map<string, ServeStock>();
+  for (const handler of router.handlers) {
+    const { unary, streams } = corridor.operations;
+    const isOurs = [...unary, ...streams].some(({ method }) => method === handler.method);
+    const tellRefusal = isOurs ? refusalTeller(operationNameOf(handler.method), observe) : undefined;
+    served.set(handler.requestPath, (req, res, body) => void serve(handler, req, res, tellRefusal, body));
   }
-  const served = new Map(router.handlers.map((handler) => [handler.requestPath, handler]));
+  const fastLane = options.fastLane ? fastLaneFor(options, served) : undefined;
   const services = new Set(router.handlers.map(({ service }) => service.typeName));
   const unimplemented = unimplementedHandlers(routerOptions, services);
-  const tellUnimplemented = refusal("unknown", "operation_not_found", observe);
-  return (req, res) => {
+  const tellUnimplemented = refusalTeller("unknown", observe, "operation_not_found");
+  const handler: HttpHandler = (req, res) => {
     const [path = ""] = (req.url ?? "").split("?", 1);
-    const handler = served.get(path);
-    if (handler !== undefined) {
-      void serve(handler, req, res, refusals.get(handler.method));
+    const serveStock = served.get(path);
+    if (serveStock !== undefined) {
+      if (fastLane?.takeRequest(path, req, res) !== true) serveStock(req, res);
       return;
     }
     const stranger = unimplemented(req, path);
     if (stranger === undefined) options.fallback(req, res);
     else void serve(stranger, req, res, tellUnimplemented);
   };
+  return { handler, takeStream: fastLane?.takeStream ?? (() => false) };
 }
 
-/** Tells of a request that was answered without becoming a call. */
-type TellRefusal = (door: Door, origin: Origin, durationMs: number) => void;
+function fastLaneFor(options: RpcOptions, served: ReadonlyMap<string, ServeStock>) {
+  const { corridor, observe, maxBodyBytes, shutdownSignal, streamsSignal } = options;
+  const { unary, streams } = corridor.operations;
+  const rowOf = <Run>(
+    method: DescMethod,
+    run: Run,
+    isRoutine = false,
+  ): [path: string, row: LaneMethod<Run>] => {
+    const path = createMethodUrl("/", method);
+    const tellRefusal = refusalTeller(operationNameOf(method), observe);
+    return [path, { method, isRoutine, run, serveStock: served.get(path)!, tellRefusal }];
+  };
+  return openFastLane({
+    unary: new Map(unary.map((row) => rowOf(row.method, corridor.entry(row), row.isRoutine))),
+    streams: new Map(streams.map((row) => rowOf(row.method, corridor.streamEntry(row)))),
+    maxMessageBytes: maxBodyBytes,
+    shutdownSignal,
+    streamsSignal,
+  });
+}
 
-function refusal(operation: string, outcome: ErrorKind, observe: CallObserver): TellRefusal {
-  return (door, { requestId, peer }, durationMs) =>
+/** Tells of a request that ended without having become a call. */
+type TellRefusal = (origin: CallOrigin, durationMs: number, outcome?: ErrorKind) => void;
+
+function refusalTeller(
+  operation: string,
+  observe: CallObserver,
+  usual: ErrorKind = "invalid_request",
+): TellRefusal {
+  return ({ door, requestId, peer }, durationMs, outcome = usual) =>
     observe({ call: { door, requestId, peer }, operation, outcome, durationMs });
 }
 
 function addRoutes(router: ConnectRouter, options: RpcOptions): void {
-  const { corridor, health, shutdownSignal, streamsSignal } = options;
-  for (const row of corridor.operations) {
+  const { corridor, health, streamsSignal } = options;
+  for (const row of corridor.operations.unary) {
     const run = corridor.entry(row);
     router.rpc(row.method, async (request, context) => {
-      const call = new RpcCall(context, shutdownSignal);
+      const call = new RpcCall(context);
       try {
         return await run(request, call);
       } catch (reason) {
         throw connectErrorOf(asServiceError(reason, call));
       }
     });
+  }
+  for (const row of corridor.operations.streams) {
+    const converse = corridor.streamEntry(row);
+    router.rpc(row.method, (requests, context) => conversationOf(converse, requests, context, streamsSignal));
   }
   router.service(HealthService, healthService(health, streamsSignal));
   addReflection(router, streamsSignal);
@@ -103,20 +148,26 @@ function addRoutes(router: ConnectRouter, options: RpcOptions): void {
  * What `connectNodeAdapter` does, except that a `Host` which makes no URL is not thrown at the server, a caller
  * that goes away is not an error on the console, and a body that is refused does not take the connection, and
  * with it the answer, down.
+ *
+ * @param given takes the place of the request's own body, of which something has been read already
  */
 async function serve(
   handler: UniversalHandler,
   req: HttpRequest,
   res: HttpResponse,
   tellRefusal: TellRefusal | undefined,
+  given?: AsyncIterable<Uint8Array>,
 ): Promise<void> {
   const startedAt = performance.now();
   const requestId = requestIdFrom(req.headers["x-request-id"]);
+  const isHttp2 = "stream" in req;
+  const connection = (isHttp2 ? req.stream.session : req.socket) ?? req;
   // Read at once: of a connection that is gone the address can't be told.
-  const origin: Origin = { requestId, peer: req.socket.remoteAddress ?? "", isCall: false };
+  const origin: Origin = { requestId, peer: req.socket.remoteAddress ?? "", connection, isCall: false };
   if (tellRefusal !== undefined) {
     res.once("close", () => {
-      if (!origin.isCall) tellRefusal(doorOf(req), origin, performance.now() - startedAt);
+      const { peer, isCall } = origin;
+      if (!isCall) tellRefusal({ door: doorOf(req), requestId, peer }, performance.now() - startedAt);
     });
   }
   try {
@@ -124,9 +175,11 @@ async function serve(
     const values = createContextValues().set(originKey, origin);
     const request = universalRequestFromNodeRequest(req, res, undefined, values);
     dropEndlessDeadline(request.header);
-    const body = req.iterator({ destroyOnReturn: false });
+    const body = given ?? req.iterator({ destroyOnReturn: false });
     // What is left of a refused body: unread, it would block the connection.
     res.once("finish", () => req.resume());
+    // A stream of requests may be silent for as long as its caller likes.
+    if (isHttp2 && handler.method.methodKind === "bidi_streaming") req.stream.setTimeout(0);
     const response = await handler({ ...request, body });
     await universalResponseToNodeResponse(withGrpcSpelling(response), res);
   } catch {

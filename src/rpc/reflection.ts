@@ -6,6 +6,7 @@ import {
 } from "../../gen/grpc/reflection/v1/reflection_pb.ts";
 import { ServerReflection as ServerReflectionAlpha } from "../../gen/grpc/reflection/v1alpha/reflection_pb.ts";
 import { DescriptorIndex, type ServedFile, withImports } from "./descriptor-index.ts";
+import { untilAborted } from "./until-aborted.ts";
 
 /** What both versions ask; they differ in nothing but the names of their packages. */
 interface Request {
@@ -46,26 +47,10 @@ async function* conversation<R extends Request>(
   streamsSignal: AbortSignal,
 ) {
   const sent = new Set<string>();
-  const iterator = requests[Symbol.asyncIterator]();
-  const end = AbortSignal.any([signal, streamsSignal]);
-  while (!end.aborted) {
-    const next = await unlessAborted(iterator.next(), end);
-    if (next?.done) return;
-    if (next !== undefined) {
-      const request = next.value;
-      yield { validHost: request.host, originalRequest: request, messageResponse: answerTo(request, sent) };
-    }
+  for await (const request of untilAborted(requests, AbortSignal.any([signal, streamsSignal]))) {
+    yield { validHost: request.host, originalRequest: request, messageResponse: answerTo(request, sent) };
   }
-  if (!streamsSignal.aborted) throw signal.reason;
-}
-
-/** What the promise gives, or undefined as soon as the signal is aborted. */
-function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T | undefined> {
-  return new Promise((resolve, reject) => {
-    const onAbort = () => resolve(undefined);
-    signal.addEventListener("abort", onAbort);
-    promise.then(resolve, reject).finally(() => signal.removeEventListener("abort", onAbort));
-  });
+  if (signal.aborted && !streamsSignal.aborted) throw signal.reason;
 }
 
 function answer(

@@ -7,31 +7,36 @@ import {
   type ServerHttp2Session,
 } from "node:http2";
 import type { Socket } from "node:net";
-import type { HttpHandler } from "../operations/http.ts";
+import type { Http2StreamHandler, HttpHandler } from "../operations/http.ts";
 import type { Limits } from "./limits.ts";
 import { lingerThenDestroy } from "./linger.ts";
 
 /** The connections that speak HTTP/2. */
 export class Http2Connections {
   readonly #server;
+  /** Never gets a connection: makes requests and responses of the streams that it is given. */
+  readonly #requests;
   readonly #handler: HttpHandler;
   readonly #limits: Limits;
   /** Sessions with their connections. */
   readonly #sessions = new Map<ServerHttp2Session, Socket>();
 
-  constructor(handler: HttpHandler, limits: Limits) {
+  /** @param takeStream is asked first, for each stream */
+  constructor(handler: HttpHandler, takeStream: Http2StreamHandler, limits: Limits) {
     this.#handler = handler;
     this.#limits = limits;
-    this.#server = createServer(
-      {
-        maxSessionMemory: limits.maxSessionMegabytes,
-        settings: {
-          maxConcurrentStreams: limits.maxConcurrentStreams,
-          maxHeaderListSize: limits.maxHeaderBytes,
-        },
+    this.#requests = createServer((request, response) => this.#serve(request, response));
+    this.#server = createServer({
+      maxSessionMemory: limits.maxSessionMegabytes,
+      settings: {
+        maxConcurrentStreams: limits.maxConcurrentStreams,
+        maxHeaderListSize: limits.maxHeaderBytes,
       },
-      (request, response) => this.#serve(request, response),
-    );
+    }).on("stream", (stream, headers, flags, rawHeaders) => {
+      if (!takeStream(stream, headers, rawHeaders)) {
+        this.#requests.emit("stream", stream, headers, flags, rawHeaders);
+      }
+    });
   }
 
   accept(socket: Socket): void {

@@ -1,7 +1,7 @@
 import { once } from "node:events";
 import { type AddressInfo, createServer, type Server as NetServer, type Socket } from "node:net";
 import { createServer as createTlsServer } from "node:tls";
-import type { HttpHandler } from "../operations/http.ts";
+import type { Http2StreamHandler, HttpHandler } from "../operations/http.ts";
 import { Http1Connections } from "./http1.ts";
 import { Http2Connections } from "./http2.ts";
 import { defaultLimits, type Limits } from "./limits.ts";
@@ -9,6 +9,8 @@ import { detectProtocol, type Protocol } from "./protocol.ts";
 
 export interface ServerOptions {
   readonly handler: HttpHandler;
+  /** Asked for each HTTP/2 stream before the handler; by default it takes none. */
+  readonly takeStream?: Http2StreamHandler | undefined;
   readonly host: string;
   /** 0 takes a free one. */
   readonly port: number;
@@ -37,11 +39,11 @@ export class Server {
 
   /** @throws Error when key and certificate can't be used */
   constructor(options: ServerOptions) {
-    const { handler, tls } = options;
+    const { handler, takeStream = () => false, tls } = options;
     this.#options = options;
     this.#limits = { ...defaultLimits, ...options.limits };
     this.#http1 = new Http1Connections(handler, this.#limits);
-    this.#http2 = new Http2Connections(handler, this.#limits);
+    this.#http2 = new Http2Connections(handler, takeStream, this.#limits);
     // TCP's own keep-alive finds out about peers that are gone without a word.
     const tcp = { noDelay: true, keepAlive: true, keepAliveInitialDelay: 60_000 };
     if (tls === undefined) {

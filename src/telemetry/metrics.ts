@@ -26,6 +26,13 @@ export class Metrics {
     registers: this.#registers,
   });
 
+  readonly #keepAlives = new Counter({
+    name: "downlease_shared_keep_alives_total",
+    help: "Keep-alives that came in batches and on streams by outcome.",
+    labelNames: ["code"],
+    registers: this.#registers,
+  });
+
   readonly #roundTrips = new Histogram({
     name: "downlease_redis_round_trip_seconds",
     help: "Time from sending a script to Redis to its answer by script.",
@@ -60,6 +67,9 @@ export class Metrics {
   /** For the Redis store. */
   readonly observeRoundTrip = (script: string, seconds: number): void =>
     this.#roundTrips.observe({ script }, seconds);
+
+  /** For keep-alives that share a call. */
+  readonly countKeepAlive = (code: CallRecord["outcome"]): void => this.#keepAlives.inc({ code });
 
   observeCall({ operation, call: { door }, outcome, durationMs }: CallRecord): void {
     this.#requests.inc({ operation, door, code: outcome });

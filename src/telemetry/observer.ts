@@ -23,9 +23,15 @@ export function callObserver(metrics: Metrics, log: Logger): CallObserver {
   };
 }
 
-/** What a caller can cause is information; what an operator has to see to is more. */
-function levelOf({ outcome }: CallRecord): "info" | "warn" | "error" {
+/**
+ * What a caller can cause is information; what an operator has to see to is more, and what goes on all day is less.
+ * So is a call that was refused for overload: there are many of them at a time, and they are counted.
+ */
+function levelOf({ outcome, isRoutine, error }: CallRecord): "debug" | "info" | "warn" | "error" {
+  if (error?.messageId === "downlease.server.overloaded") return "debug";
   switch (outcome) {
+    case "ok":
+      return isRoutine ? "debug" : "info";
     case "internal_server_error":
       return "error";
     case "service_unavailable":

@@ -45,7 +45,7 @@ export class BindingError extends Error {
  * @throws BindingError, UnsupportedFieldError
  */
 export function bindingsOf(corridor: Corridor): Binding[] {
-  return corridor.operations
+  return corridor.operations.unary
     .filter(({ method }) => hasOption(method, operationOption))
     .map((row) => bindingOf(row, corridor.entry(row)));
 }

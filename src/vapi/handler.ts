@@ -60,6 +60,10 @@ class Exchange {
     this.peer = req.socket.remoteAddress ?? "";
   }
 
+  get connection(): object {
+    return this.#req.socket;
+  }
+
   async serve(routes: RouteTable): Promise<void> {
     try {
       const [path, query] = splitUrl(this.#req.url ?? "/");

@@ -2,13 +2,13 @@ import { status } from "@grpc/grpc-js";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { eventually } from "../support/eventually.ts";
 import { type GrpcJsClient, grpcJsCall, grpcJsClient, loadInterface } from "../support/grpc-js.ts";
-import { openRpcDoor, type RpcDoor, serviceName } from "../support/rpc-door.ts";
+import { type RpcDoor, serviceName, startRpcDoor } from "../support/rpc-door.ts";
 
 const grpcInterface = loadInterface();
 let door: RpcDoor;
 let client: GrpcJsClient;
 beforeEach(async () => {
-  door = await openRpcDoor();
+  door = await startRpcDoor();
   client = grpcJsClient(grpcInterface, "grpc.health.v1.Health", door.http2Url);
 });
 afterEach(async () => {

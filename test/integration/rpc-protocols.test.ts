@@ -7,184 +7,195 @@ import {
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { eventually } from "../support/eventually.ts";
 import { type Call, throughConnectEs, throughFetch, throughGrpcJs } from "../support/rpc-callers.ts";
-import { itemId, openRpcDoor, type RpcDoor } from "../support/rpc-door.ts";
+import { itemId, lanes, type RpcDoor, startRpcDoor } from "../support/rpc-door.ts";
 
-let door: RpcDoor;
-beforeAll(async () => {
-  door = await openRpcDoor();
-});
-afterAll(async () => {
-  await door[Symbol.asyncDispose]();
-});
-
-const protocols: Record<string, { readonly door: string; readonly call: Call }> = {
-  "gRPC, grpc-js": { door: "grpc", call: throughGrpcJs(() => door.http2Url) },
-  "gRPC, Connect-ES": {
-    door: "grpc",
-    call: throughConnectEs(() => createGrpcTransport({ baseUrl: door.http2Url })),
-  },
-  "gRPC-Web, HTTP/1.1": {
-    door: "grpc-web",
-    call: throughConnectEs(() => createGrpcWebTransport({ baseUrl: door.http1Url, httpVersion: "1.1" })),
-  },
-  "gRPC-Web, HTTP/2": {
-    door: "grpc-web",
-    call: throughConnectEs(() => createGrpcWebTransport({ baseUrl: door.http2Url, httpVersion: "2" })),
-  },
-  "Connect proto, HTTP/1.1": {
-    door: "connect",
-    call: throughConnectEs(() =>
-      createConnectTransport({ baseUrl: door.http1Url, httpVersion: "1.1", useBinaryFormat: true }),
-    ),
-  },
-  "Connect JSON, HTTP/2": {
-    door: "connect",
-    call: throughConnectEs(() =>
-      createConnectTransport({ baseUrl: door.http2Url, httpVersion: "2", useBinaryFormat: false }),
-    ),
-  },
-  "Connect JSON, fetch": { door: "connect", call: throughFetch(() => door.http1Url) },
-};
-
-const newSession = async (call: Call): Promise<string> => {
-  const outcome = await call("Create", { createSpec: { libraryItemId: itemId } });
-  if (!("ok" in outcome)) throw new Error(`no session: ${outcome.message}`);
-  return String(outcome.ok.downloadSessionId);
-};
-
-describe.each(Object.entries(protocols))("%s", (_, { door: doorName, call }) => {
-  test("the life cycle of a session", async () => {
-    const downloadSessionId = await newSession(call);
-    expect(await call("KeepAlive", { downloadSessionId, progress: "40" })).toMatchObject({
-      ok: { clientProgress: "40", expirationTime: expect.anything() },
-    });
-    expect(await call("KeepAlive", { downloadSessionId, progress: "30" })).toMatchObject({
-      ok: { clientProgress: "40" },
-    });
-    expect(await call("Get", { downloadSessionId })).toMatchObject({
-      ok: {
-        downloadSession: {
-          libraryItemId: itemId,
-          libraryItemContentVersion: "7",
-          clientProgress: "40",
-          state: "STATE_ACTIVE",
-          expirationTime: expect.anything(),
-        },
-      },
-    });
-    expect(await call("List", { libraryItemId: itemId })).toMatchObject({
-      ok: { downloadSessionIds: expect.arrayContaining([downloadSessionId]) },
-    });
-    expect(await call("Fail", { downloadSessionId, clientErrorMessage: "désolé" })).toMatchObject({ ok: {} });
-    expect(await call("Get", { downloadSessionId })).toMatchObject({
-      ok: { downloadSession: { state: "STATE_ERROR", errorMessage: { defaultMessage: "désolé" } } },
-    });
-    expect(await call("Delete", { downloadSessionId })).toMatchObject({ ok: {} });
-    expect(await call("Get", { downloadSessionId })).toMatchObject({ code: "not_found" });
+describe.each(lanes)("$lane", ({ fastLane }) => {
+  let door: RpcDoor;
+  beforeAll(async () => {
+    door = await startRpcDoor({ fastLane });
+  });
+  afterAll(async () => {
+    await door[Symbol.asyncDispose]();
   });
 
-  const errors: [
-    what: string,
-    method: string,
-    request: JsonObject,
-    code: string,
-    reason: string,
-    id: string,
-  ][] = [
-    [
-      "an unknown session",
-      "Get",
-      { downloadSessionId: "nöwhere 🎈" },
-      "not_found",
-      "NOT_FOUND",
-      "session.not_found",
-    ],
-    [
-      "an unknown item",
-      "Create",
-      { createSpec: { libraryItemId: "x" } },
-      "not_found",
-      "NOT_FOUND",
-      "item.not_found",
-    ],
-    ["no item", "Create", {}, "invalid_argument", "INVALID_ARGUMENT", "argument.missing"],
-    ["no id", "KeepAlive", {}, "invalid_argument", "INVALID_ARGUMENT", "argument.missing"],
-    [
-      "a bad id",
-      "Cancel",
-      { downloadSessionId: "a\u0000" },
-      "invalid_argument",
-      "INVALID_ARGUMENT",
-      "argument.identifier",
-    ],
-    [
-      "a dead store",
-      "Get",
-      { downloadSessionId: "unavailable" },
-      "unavailable",
-      "SERVICE_UNAVAILABLE",
-      "store.unavailable",
-    ],
-    ["a bug", "Get", { downloadSessionId: "broken" }, "internal", "INTERNAL_SERVER_ERROR", "server.internal"],
-  ];
-  test.each(errors)("%s: %s of %j is %s %s %s", async (_what, method, request, code, reason, id) => {
-    const outcome = await call(method, request, "request-7");
-    expect(outcome).toMatchObject({
-      code,
-      requestId: "request-7",
-      info: { reason, domain: "com.vmware.vapi.std.errors", metadata: { message_id: `downlease.${id}` } },
-    });
-    expect(JSON.stringify(outcome)).not.toMatch(/driver|\.ts/);
-  });
+  const protocols: Record<string, { readonly door: string; readonly call: Call }> = {
+    "gRPC, grpc-js": { door: "grpc", call: throughGrpcJs(() => door.http2Url) },
+    "gRPC, Connect-ES": {
+      door: "grpc",
+      call: throughConnectEs(() => createGrpcTransport({ baseUrl: door.http2Url })),
+    },
+    "gRPC-Web, HTTP/1.1": {
+      door: "grpc-web",
+      call: throughConnectEs(() => createGrpcWebTransport({ baseUrl: door.http1Url, httpVersion: "1.1" })),
+    },
+    "gRPC-Web, HTTP/2": {
+      door: "grpc-web",
+      call: throughConnectEs(() => createGrpcWebTransport({ baseUrl: door.http2Url, httpVersion: "2" })),
+    },
+    "Connect proto, HTTP/1.1": {
+      door: "connect",
+      call: throughConnectEs(() =>
+        createConnectTransport({ baseUrl: door.http1Url, httpVersion: "1.1", useBinaryFormat: true }),
+      ),
+    },
+    "Connect JSON, HTTP/2": {
+      door: "connect",
+      call: throughConnectEs(() =>
+        createConnectTransport({ baseUrl: door.http2Url, httpVersion: "2", useBinaryFormat: false }),
+      ),
+    },
+    "Connect JSON, fetch": { door: "connect", call: throughFetch(() => door.http1Url) },
+  };
 
-  test("an error names the session whatever its characters", async () => {
-    const outcome = await call("Get", { downloadSessionId: "nöwhere 🎈, 100 %" });
-    expect(outcome).toMatchObject({
-      message:
-        "Download session 'nöwhere 🎈, 100 %' does not exist or has expired. Create a new session for the item.",
-      info: { metadata: { arg0: "nöwhere 🎈, 100 %" } },
-    });
-  });
+  const newSession = async (call: Call): Promise<string> => {
+    const outcome = await call("Create", { createSpec: { libraryItemId: itemId } });
+    if (!("ok" in outcome)) throw new Error(`no session: ${outcome.message}`);
+    return String(outcome.ok.downloadSessionId);
+  };
 
-  test("progress of a canceled session is FAILED_PRECONDITION, out of range INVALID_ARGUMENT", async () => {
-    const downloadSessionId = await newSession(call);
-    expect(await call("KeepAlive", { downloadSessionId, progress: "101" })).toMatchObject({
-      code: "invalid_argument",
-      info: { metadata: { message_id: "downlease.argument.progress", arg0: downloadSessionId } },
-    });
-    await call("Cancel", { downloadSessionId });
-    expect(await call("KeepAlive", { downloadSessionId, progress: "50" })).toMatchObject({
-      code: "failed_precondition",
-      message: `Download session '${downloadSessionId}' is CANCELED, not ACTIVE. Create a new session to go on.`,
-      info: { reason: "NOT_ALLOWED_IN_CURRENT_STATE", metadata: { arg1: "CANCELED" } },
-    });
-  });
-
-  test("the request id is the caller's, or made up when there is none or no usable one", async () => {
-    expect(await call("List", {}, "abc-123")).toMatchObject({ ok: {}, requestId: "abc-123" });
-    expect(door.records.at(-1)).toMatchObject({
-      call: { door: doorName, requestId: "abc-123", peer: "127.0.0.1" },
-      operation: "DownloadSession.List",
-      outcome: "ok",
-    });
-    const uuid = expect.stringMatching(/^[0-9a-f-]{36}$/);
-    expect(await call("List", {})).toMatchObject({ requestId: uuid });
-    expect(await call("List", {}, "x".repeat(200))).toMatchObject({ requestId: uuid });
-  });
-
-  test("a message above the limit is RESOURCE_EXHAUSTED", async () => {
-    const downloadSessionId = await newSession(call);
-    const outcome = await call("Fail", { downloadSessionId, clientErrorMessage: "x".repeat(5000) });
-    expect(outcome).toMatchObject({ code: "resource_exhausted" });
-    // Such a request never becomes a call, and must not be invisible to operators for that.
-    await eventually("the refusal to be told of", () => {
-      expect(door.records.at(-1)).toMatchObject({
-        call: { door: doorName, peer: "127.0.0.1" },
-        operation: "DownloadSession.Fail",
-        outcome: "invalid_request",
+  describe.each(Object.entries(protocols))("%s", (_, { door: doorName, call }) => {
+    test("the life cycle of a session", async () => {
+      const downloadSessionId = await newSession(call);
+      expect(await call("KeepAlive", { downloadSessionId, progress: "40" })).toMatchObject({
+        ok: { clientProgress: "40", expirationTime: expect.anything() },
       });
-      return true;
+      expect(await call("KeepAlive", { downloadSessionId, progress: "30" })).toMatchObject({
+        ok: { clientProgress: "40" },
+      });
+      expect(await call("Get", { downloadSessionId })).toMatchObject({
+        ok: {
+          downloadSession: {
+            libraryItemId: itemId,
+            libraryItemContentVersion: "7",
+            clientProgress: "40",
+            state: "STATE_ACTIVE",
+            expirationTime: expect.anything(),
+          },
+        },
+      });
+      expect(await call("List", { libraryItemId: itemId })).toMatchObject({
+        ok: { downloadSessionIds: expect.arrayContaining([downloadSessionId]) },
+      });
+      expect(await call("Fail", { downloadSessionId, clientErrorMessage: "désolé" })).toMatchObject({
+        ok: {},
+      });
+      expect(await call("Get", { downloadSessionId })).toMatchObject({
+        ok: { downloadSession: { state: "STATE_ERROR", errorMessage: { defaultMessage: "désolé" } } },
+      });
+      expect(await call("Delete", { downloadSessionId })).toMatchObject({ ok: {} });
+      expect(await call("Get", { downloadSessionId })).toMatchObject({ code: "not_found" });
     });
-    expect(await call("KeepAlive", { downloadSessionId })).toMatchObject({ ok: {} });
+
+    const errors: [
+      what: string,
+      method: string,
+      request: JsonObject,
+      code: string,
+      reason: string,
+      id: string,
+    ][] = [
+      [
+        "an unknown session",
+        "Get",
+        { downloadSessionId: "nöwhere 🎈" },
+        "not_found",
+        "NOT_FOUND",
+        "session.not_found",
+      ],
+      [
+        "an unknown item",
+        "Create",
+        { createSpec: { libraryItemId: "x" } },
+        "not_found",
+        "NOT_FOUND",
+        "item.not_found",
+      ],
+      ["no item", "Create", {}, "invalid_argument", "INVALID_ARGUMENT", "argument.missing"],
+      ["no id", "KeepAlive", {}, "invalid_argument", "INVALID_ARGUMENT", "argument.missing"],
+      [
+        "a bad id",
+        "Cancel",
+        { downloadSessionId: "a\u0000" },
+        "invalid_argument",
+        "INVALID_ARGUMENT",
+        "argument.identifier",
+      ],
+      [
+        "a dead store",
+        "Get",
+        { downloadSessionId: "unavailable" },
+        "unavailable",
+        "SERVICE_UNAVAILABLE",
+        "store.unavailable",
+      ],
+      [
+        "a bug",
+        "Get",
+        { downloadSessionId: "broken" },
+        "internal",
+        "INTERNAL_SERVER_ERROR",
+        "server.internal",
+      ],
+    ];
+    test.each(errors)("%s: %s of %j is %s %s %s", async (_what, method, request, code, reason, id) => {
+      const outcome = await call(method, request, "request-7");
+      expect(outcome).toMatchObject({
+        code,
+        requestId: "request-7",
+        info: { reason, domain: "com.vmware.vapi.std.errors", metadata: { message_id: `downlease.${id}` } },
+      });
+      expect(JSON.stringify(outcome)).not.toMatch(/driver|\.ts/);
+    });
+
+    test("an error names the session whatever its characters", async () => {
+      const outcome = await call("Get", { downloadSessionId: "nöwhere 🎈, 100 %" });
+      expect(outcome).toMatchObject({
+        message:
+          "Download session 'nöwhere 🎈, 100 %' does not exist or has expired. Create a new session for the item.",
+        info: { metadata: { arg0: "nöwhere 🎈, 100 %" } },
+      });
+    });
+
+    test("progress of a canceled session is FAILED_PRECONDITION, out of range INVALID_ARGUMENT", async () => {
+      const downloadSessionId = await newSession(call);
+      expect(await call("KeepAlive", { downloadSessionId, progress: "101" })).toMatchObject({
+        code: "invalid_argument",
+        info: { metadata: { message_id: "downlease.argument.progress", arg0: downloadSessionId } },
+      });
+      await call("Cancel", { downloadSessionId });
+      expect(await call("KeepAlive", { downloadSessionId, progress: "50" })).toMatchObject({
+        code: "failed_precondition",
+        message: `Download session '${downloadSessionId}' is CANCELED, not ACTIVE. Create a new session to go on.`,
+        info: { reason: "NOT_ALLOWED_IN_CURRENT_STATE", metadata: { arg1: "CANCELED" } },
+      });
+    });
+
+    test("the request id is the caller's, or made up when there is none or no usable one", async () => {
+      expect(await call("List", {}, "abc-123")).toMatchObject({ ok: {}, requestId: "abc-123" });
+      expect(door.records.at(-1)).toMatchObject({
+        call: { door: doorName, requestId: "abc-123", peer: "127.0.0.1" },
+        operation: "DownloadSession.List",
+        outcome: "ok",
+      });
+      const uuid = expect.stringMatching(/^[0-9a-f-]{36}$/);
+      expect(await call("List", {})).toMatchObject({ requestId: uuid });
+      expect(await call("List", {}, "x".repeat(200))).toMatchObject({ requestId: uuid });
+    });
+
+    test("a message above the limit is RESOURCE_EXHAUSTED", async () => {
+      const downloadSessionId = await newSession(call);
+      const outcome = await call("Fail", { downloadSessionId, clientErrorMessage: "x".repeat(5000) });
+      expect(outcome).toMatchObject({ code: "resource_exhausted" });
+      // Such a request never becomes a call, and must not be invisible to operators for that.
+      await eventually("the refusal to be told of", () => {
+        expect(door.records.at(-1)).toMatchObject({
+          call: { door: doorName, peer: "127.0.0.1" },
+          operation: "DownloadSession.Fail",
+          outcome: "invalid_request",
+        });
+        return true;
+      });
+      expect(await call("KeepAlive", { downloadSessionId })).toMatchObject({ ok: {} });
+    });
   });
 });

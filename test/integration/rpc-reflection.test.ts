@@ -6,12 +6,12 @@ import { status } from "@grpc/grpc-js";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { operation as operationOption } from "../../gen/vapi/v1/options_pb.ts";
 import { grpcJsCall, grpcJsClient, grpcObjectOf, loadInterface } from "../support/grpc-js.ts";
-import { itemId, openRpcDoor, type RpcDoor, serviceName } from "../support/rpc-door.ts";
+import { itemId, type RpcDoor, serviceName, startRpcDoor } from "../support/rpc-door.ts";
 
 const grpcInterface = loadInterface();
 let door: RpcDoor;
 beforeAll(async () => {
-  door = await openRpcDoor();
+  door = await startRpcDoor();
 });
 afterAll(async () => {
   await door[Symbol.asyncDispose]();
@@ -199,7 +199,7 @@ describe.each(["v1", "v1alpha"])("server reflection %s", (version) => {
   });
 
   test("ends with OK when the server ends", async () => {
-    await using stopping = await openRpcDoor();
+    await using stopping = await startRpcDoor();
     await using conversation = converse(version, stopping.http2Url);
     await conversation.ask({ list_services: "" });
     stopping.shutdown.abort();

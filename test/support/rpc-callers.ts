@@ -69,7 +69,9 @@ export function throughGrpcJs(urlOf: () => string): Call {
     const headers = requestId === undefined ? {} : { "x-request-id": requestId };
     const outcome = await grpcJsCall(client, name, snakeCased(request), { headers });
     client.close();
-    const answeredId = String(outcome.headers.get("x-request-id")[0]);
+    // A failure may be told in one block of headers, which grpc-js calls trailers.
+    const received = [...outcome.headers.get("x-request-id"), ...outcome.trailers.get("x-request-id")];
+    const answeredId = String(received[0]);
     if (outcome.reply !== undefined) return { ok: camelCased(outcome.reply), requestId: answeredId };
     const [status] = outcome.trailers.get("grpc-status-details-bin");
     return {

@@ -6,11 +6,12 @@ import { DownloadSessionService } from "../../gen/content/library/item/v1/downlo
 import type { ContentSource } from "../../src/domain/content-source.ts";
 import { ServiceError } from "../../src/domain/errors.ts";
 import type { Caller, Session } from "../../src/domain/session.ts";
+import { Admission } from "../../src/operations/admission.ts";
 import type { CallObserver, CallRecord } from "../../src/operations/call.ts";
 import { Corridor } from "../../src/operations/corridor.ts";
 import { downloadSessionOperations } from "../../src/operations/download-session.ts";
 import type { HttpHandler } from "../../src/operations/http.ts";
-import { rpcHandler } from "../../src/rpc/handler.ts";
+import { openRpcDoor } from "../../src/rpc/handler.ts";
 import { SqliteSessionStore } from "../../src/stores/sqlite/sqlite-session-store.ts";
 import { Health } from "../../src/telemetry/health.ts";
 
@@ -55,17 +56,33 @@ const content = {
     id === itemId ? { id, libraryId: "library-1", name: "Item", contentVersion: "7", size: 0 } : undefined,
 } as Partial<ContentSource> as ContentSource;
 
-export async function openRpcDoor(): Promise<RpcDoor> {
+/** The two ways that an RPC can take, for `describe.each`. */
+export const lanes = [
+  { lane: "on the fast lane", fastLane: true },
+  { lane: "in Connect's runtime", fastLane: false },
+] as const;
+
+export interface RpcDoorOptions {
+  readonly fastLane?: boolean;
+  /** Calls that may be under way at a time. */
+  readonly maxCalls?: number;
+}
+
+export async function startRpcDoor({
+  fastLane = true,
+  maxCalls = 1000,
+}: RpcDoorOptions = {}): Promise<RpcDoor> {
   const store = new FaultyStore({ path: ":memory:", terms: { leaseMs: 60_000, retentionMs: 60_000 } });
   const records: CallRecord[] = [];
   // The call itself reads lazily from what is gone after the call.
   const observe: CallObserver = ({ call: { door, requestId, peer }, ...record }) =>
     void records.push({ ...record, call: { door, requestId, peer } });
-  const corridor = new Corridor(
-    downloadSessionOperations(store, content),
-    () => ({ principal: "anonymous", admin: false }),
+  const corridor = new Corridor({
+    operations: downloadSessionOperations({ store, content }),
+    authenticate: () => ({ principal: "anonymous", admin: false }),
+    admission: new Admission(maxCalls),
     observe,
-  );
+  });
   const health = new Health([serviceName]);
   health.set("SERVING");
   const shutdown = new AbortController();
@@ -74,8 +91,9 @@ export async function openRpcDoor(): Promise<RpcDoor> {
     response.end("fallback");
   };
   const { signal } = shutdown;
-  const handler = rpcHandler({
+  const { handler, takeStream } = openRpcDoor({
     corridor,
+    fastLane,
     health,
     maxBodyBytes,
     shutdownSignal: signal,
@@ -85,7 +103,13 @@ export async function openRpcDoor(): Promise<RpcDoor> {
   });
 
   const http1 = createHttp1Server(handler).listen(0, "127.0.0.1");
-  const http2 = createHttp2Server(handler).listen(0, "127.0.0.1");
+  const requests = createHttp2Server(handler);
+  const http2 = createHttp2Server()
+    .on("stream", (stream, headers, flags, rawHeaders) => {
+      if (!takeStream(stream, headers, rawHeaders))
+        requests.emit("stream", stream, headers, flags, rawHeaders);
+    })
+    .listen(0, "127.0.0.1");
   const sessions = new Set<ServerHttp2Session>();
   http2.on("session", (session) => {
     sessions.add(session);

@@ -31,6 +31,8 @@ describe("settings", () => {
       ["--tls-cert", "DOWNLEASE_TLS_CERT", "unset"],
       ["--tls-key", "DOWNLEASE_TLS_KEY", "unset"],
       ["--max-body-bytes", "DOWNLEASE_MAX_BODY_BYTES", "65536"],
+      ["--max-calls", "DOWNLEASE_MAX_CALLS", "1250"],
+      ["--fast-lane", "DOWNLEASE_FAST_LANE", "on"],
       ["--log-level", "DOWNLEASE_LOG_LEVEL", "info"],
       ["--log-format", "DOWNLEASE_LOG_FORMAT", "auto"],
     ]);
@@ -55,6 +57,8 @@ describe("a right configuration", () => {
       drainMs: 0,
       tls: undefined,
       maxBodyBytes: 65_536,
+      maxCalls: 1250,
+      fastLane: true,
       logLevel: "info",
       logFormat: "auto",
     });
@@ -162,6 +166,8 @@ describe("mistakes", () => {
     ["graceSeconds", ["0", "3601"]],
     ["drainSeconds", ["-1", "10", "3601"]],
     ["maxBodyBytes", ["0", "64k", "67108865"]],
+    ["maxCalls", ["0", "many", "1000001"]],
+    ["fastLane", ["yes", "true", "ON"]],
     ["logLevel", ["INFO", "verbose"]],
     ["logFormat", ["text"]],
   ] as const)("%s is refused when it is one of %j", (name, texts) => {

@@ -1,0 +1,76 @@
+import { create, type MessageInitShape } from "@bufbuild/protobuf";
+import { anyPack, durationFromMs } from "@bufbuild/protobuf/wkt";
+import { ErrorInfoSchema, RetryInfoSchema } from "../../gen/google/rpc/error_details_pb.ts";
+import { type Status, StatusSchema } from "../../gen/google/rpc/status_pb.ts";
+import { type ErrorKind, errorKinds, type ServiceError } from "../domain/errors.ts";
+
+/** https://github.com/grpc/grpc/blob/master/doc/statuscodes.md */
+const codes = {
+  CANCELLED: 1,
+  INVALID_ARGUMENT: 3,
+  DEADLINE_EXCEEDED: 4,
+  NOT_FOUND: 5,
+  PERMISSION_DENIED: 7,
+  RESOURCE_EXHAUSTED: 8,
+  FAILED_PRECONDITION: 9,
+  UNIMPLEMENTED: 12,
+  INTERNAL: 13,
+  UNAVAILABLE: 14,
+  UNAUTHENTICATED: 16,
+} as const satisfies Record<(typeof errorKinds)[ErrorKind]["grpc"], number>;
+
+/** Who defines the reasons in `google.rpc.ErrorInfo`: they are the names of vAPI's standard errors. */
+export const errorDomain = "com.vmware.vapi.std.errors";
+
+/** The number of the error's gRPC status code. */
+export function grpcCodeOf(error: ServiceError): (typeof codes)[keyof typeof codes] {
+  return codes[errorKinds[error.kind].grpc];
+}
+
+interface Detail {
+  readonly desc: typeof ErrorInfoSchema | typeof RetryInfoSchema;
+  readonly value: MessageInitShape<typeof ErrorInfoSchema> | MessageInitShape<typeof RetryInfoSchema>;
+}
+
+/**
+ * The facts that an RPC error carries: a `google.rpc.ErrorInfo` with the vAPI type as reason and, as metadata,
+ * `message_id` and the arguments of the message as `arg0`, `arg1`…; when there is a time to try again, also a
+ * `google.rpc.RetryInfo`.
+ */
+export function detailsOf(error: ServiceError): readonly Detail[] {
+  const args = error.args.map((arg, index) => [`arg${index}`, arg.toWellFormed()]);
+  const info = {
+    reason: error.vapiType,
+    domain: errorDomain,
+    metadata: { message_id: error.messageId, ...Object.fromEntries(args) },
+  };
+  const { retryAfterSeconds } = error;
+  if (retryAfterSeconds === undefined) return [{ desc: ErrorInfoSchema, value: info }];
+  const retry = { retryDelay: durationFromMs(retryAfterSeconds * 1000) };
+  return [
+    { desc: ErrorInfoSchema, value: info },
+    { desc: RetryInfoSchema, value: retry },
+  ];
+}
+
+/** The error as a part of an answer, and as `grpc-status-details-bin` carries it. */
+export function statusOf(error: ServiceError): Status {
+  return create(StatusSchema, {
+    code: grpcCodeOf(error),
+    // Half a surrogate pair, which JSON can smuggle in, has no percent-encoding and no UTF-8.
+    message: error.message.toWellFormed(),
+    details: detailsOf(error).map(({ desc, value }) => anyPack(desc, create(desc, value))),
+  });
+}
+
+/**
+ * When to try again, for clients that read headers: HTTP's `Retry-After`, and the one that gRPC clients with a
+ * retry policy obey (https://github.com/grpc/proposal/blob/master/A6-client-retries.md#pushback).
+ */
+export function retryHeadersOf({ retryAfterSeconds }: ServiceError): Readonly<Record<string, string>> {
+  if (retryAfterSeconds === undefined) return {};
+  return {
+    "retry-after": String(retryAfterSeconds),
+    "grpc-retry-pushback-ms": String(retryAfterSeconds * 1000),
+  };
+}

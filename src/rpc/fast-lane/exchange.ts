@@ -1,0 +1,100 @@
+import type { IncomingMessage, ServerResponse } from "node:http";
+import { constants, type IncomingHttpHeaders, type ServerHttp2Stream } from "node:http2";
+import { originOf } from "../origin.ts";
+import type { LaneMethod } from "./lane.ts";
+import { handOverStream } from "./stock.ts";
+import type { Source } from "./unary-call.ts";
+
+/** A request and its response, over either HTTP version. */
+export interface Exchange extends Source {
+  /** Calls back when the response is complete, or the caller gone before. */
+  onClose(closed: () => void): void;
+  /** Sends the whole response, unless the caller is gone. Headers are names and values in turn. */
+  respond(status: number, headers: readonly string[], body: Uint8Array): void;
+  /** Gives the request to Connect's runtime. */
+  handOver(method: LaneMethod, body: AsyncIterable<Uint8Array>): void;
+  /** Ends the exchange without a response. */
+  cut(): void;
+}
+
+export class Http1Exchange implements Exchange {
+  readonly body: IncomingMessage;
+  readonly givenId: string | string[] | undefined;
+  readonly peer: string;
+  readonly #response: ServerResponse;
+
+  constructor(request: IncomingMessage, response: ServerResponse) {
+    this.body = request;
+    this.givenId = request.headers["x-request-id"];
+    // Read at once: of a connection that is gone the address can't be told.
+    this.peer = request.socket.remoteAddress ?? "";
+    this.#response = response;
+  }
+
+  get connection(): object {
+    return this.body.socket;
+  }
+
+  onClose(closed: () => void): void {
+    this.#response.on("close", closed);
+  }
+
+  respond(status: number, headers: readonly string[], body: Uint8Array): void {
+    const response = this.#response;
+    if (response.destroyed) return;
+    response.writeHead(status, headers as string[]);
+    response.end(body);
+    // What is left of a request that is answered early: unread, it would block the connection.
+    if (!this.body.readableEnded) this.body.resume();
+  }
+
+  handOver(method: LaneMethod, body: AsyncIterable<Uint8Array>): void {
+    method.serveStock(this.body, this.#response, body);
+  }
+
+  cut(): void {
+    this.body.socket.destroy();
+  }
+}
+
+export class Http2Exchange implements Exchange {
+  readonly body: ServerHttp2Stream;
+  readonly givenId: string | string[] | undefined;
+  readonly peer: string;
+  readonly connection: object;
+  readonly #headers: IncomingHttpHeaders;
+  readonly #rawHeaders: readonly string[];
+
+  constructor(stream: ServerHttp2Stream, headers: IncomingHttpHeaders, rawHeaders: readonly string[]) {
+    const { peer, connection } = originOf(stream);
+    this.body = stream;
+    this.givenId = headers["x-request-id"];
+    this.peer = peer;
+    this.connection = connection;
+    this.#headers = headers;
+    this.#rawHeaders = rawHeaders;
+    // The end of the stream tells all that there is to know of an error.
+    stream.on("error", () => {});
+  }
+
+  onClose(closed: () => void): void {
+    this.body.on("close", closed);
+  }
+
+  respond(status: number, headers: readonly string[], body: Uint8Array): void {
+    const stream = this.body;
+    if (stream.closed) return;
+    const isWhole = stream.readableEnded;
+    stream.respond([":status", String(status), ...headers]);
+    stream.end(body);
+    if (!isWhole) stream.close(constants.NGHTTP2_NO_ERROR);
+  }
+
+  handOver(method: LaneMethod, body: AsyncIterable<Uint8Array>): void {
+    handOverStream(method, this.body, this.#headers, this.#rawHeaders, body);
+  }
+
+  cut(): void {
+    this.body.close(constants.NGHTTP2_CANCEL);
+  }
+}

@@ -1,0 +1,74 @@
+import type { IncomingHttpHeaders, ServerHttp2Stream } from "node:http2";
+import { constants } from "node:http2";
+import { fromBinary, type Message, toBinary } from "@bufbuild/protobuf";
+import type { ServiceError } from "../../domain/errors.ts";
+import { originOf } from "../origin.ts";
+import { envelope, headBytes, messageLength } from "./envelope.ts";
+import { errorTrailers, grpcHeaders, sendOk } from "./grpc-response.ts";
+import type { Lane, LaneMethod } from "./lane.ts";
+import { handOverStream } from "./stock.ts";
+import { UnaryCall } from "./unary-call.ts";
+
+/** A unary gRPC call on a bare HTTP/2 stream. */
+export class GrpcCall extends UnaryCall {
+  readonly door = "grpc";
+  protected readonly largestBody: number;
+  readonly #stream: ServerHttp2Stream;
+  readonly #headers: IncomingHttpHeaders;
+  readonly #rawHeaders: readonly string[];
+
+  constructor(
+    lane: Lane,
+    method: LaneMethod,
+    stream: ServerHttp2Stream,
+    headers: IncomingHttpHeaders,
+    rawHeaders: readonly string[],
+  ) {
+    const { peer, connection } = originOf(stream);
+    super(lane, method, { body: stream, givenId: headers["x-request-id"], peer, connection });
+    this.largestBody = headBytes + lane.maxMessageBytes;
+    this.#stream = stream;
+    this.#headers = headers;
+    this.#rawHeaders = rawHeaders;
+    // The end of the stream tells all that there is to know of an error.
+    stream.on("error", ignore).on("close", () => this.end("downlease.call.canceled"));
+  }
+
+  cut(): void {
+    this.#stream.close(constants.NGHTTP2_CANCEL);
+  }
+
+  protected parse(body: Buffer): Message | undefined {
+    // Exactly one message, not compressed.
+    const isInOrder =
+      body.length >= headBytes && body[0] === 0 && messageLength(body, 0) === body.length - headBytes;
+    return isInOrder ? fromBinary(this.method.method.input, body.subarray(headBytes)) : undefined;
+  }
+
+  protected answer(response: Message): void {
+    const stream = this.#stream;
+    if (stream.closed) return;
+    const message = envelope(toBinary(this.method.method.output, response));
+    stream.respond(grpcHeaders(this.tellsRequestId ? this.requestId : undefined), waitForTrailers);
+    stream.on("wantTrailers", sendOk);
+    stream.end(message);
+  }
+
+  protected refuse(error: ServiceError): void {
+    const stream = this.#stream;
+    if (stream.closed) return;
+    const isWhole = stream.readableEnded;
+    const headers = { ...grpcHeaders(this.requestId), ...errorTrailers(error) };
+    stream.respond(headers, { endStream: true });
+    // What is left of the request has no reader any more.
+    if (!isWhole) stream.close(constants.NGHTTP2_NO_ERROR);
+  }
+
+  protected handOver(body: AsyncIterable<Uint8Array>): void {
+    handOverStream(this.method, this.#stream, this.#headers, this.#rawHeaders, body);
+  }
+}
+
+const waitForTrailers = { waitForTrailers: true };
+
+function ignore(): void {}

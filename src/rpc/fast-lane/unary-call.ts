@@ -1,0 +1,182 @@
+import type { Readable } from "node:stream";
+import type { Message } from "@bufbuild/protobuf";
+import { type ErrorMessageId, ServiceError } from "../../domain/errors.ts";
+import { abort, type Call, type Door, requestIdFrom } from "../../operations/call.ts";
+import { asServiceError } from "../../operations/corridor.ts";
+import type { Lane, LaneCall, LaneMethod } from "./lane.ts";
+
+/** Where a request comes from. */
+export interface Source {
+  readonly body: Readable;
+  /** The request id that the caller gave. */
+  readonly givenId: string | string[] | undefined;
+  readonly peer: string;
+  readonly connection: object;
+}
+
+const callOf = Symbol("call");
+type Body = Readable & { [callOf]?: UnaryCall };
+
+/**
+ * A unary call on the fast lane, whatever its protocol: reads the request, runs the operation, answers. It knows the
+ * way of a request that is in order; any other is handed over to Connect's runtime, with what has been read of it.
+ */
+export abstract class UnaryCall implements Call, LaneCall {
+  abstract readonly door: Door;
+  readonly peer: string;
+  readonly connection: object;
+  readonly startedAt = performance.now();
+  abortedWith: ErrorMessageId | undefined = undefined;
+  onAbort: ((reason: ErrorMessageId) => void) | undefined = undefined;
+
+  protected readonly method: LaneMethod;
+  readonly #lane: Lane;
+  readonly #body: Body;
+  readonly #givenId: string | string[] | undefined;
+  #requestId: string | undefined = undefined;
+  /** What has been read, nearly always in one piece. */
+  #first: Buffer | undefined = undefined;
+  #more: Buffer[] | undefined = undefined;
+  #size = 0;
+  #state: "reading" | "running" | "over" = "reading";
+  #deadline: NodeJS.Timeout | undefined = undefined;
+
+  constructor(lane: Lane, method: LaneMethod, { body, givenId, peer, connection }: Source) {
+    this.#lane = lane;
+    this.method = method;
+    this.#givenId = givenId;
+    this.peer = peer;
+    this.connection = connection;
+    this.#body = body;
+    this.#body[callOf] = this;
+    lane.calls.add(this);
+    body.on("data", onData).on("end", onEnd);
+  }
+
+  get requestId(): string {
+    this.#requestId ??= requestIdFrom(this.#givenId);
+    return this.#requestId;
+  }
+
+  /**
+   * Whether the answer has to tell the request id: somebody knows it. A routine call that goes well and brings none
+   * is not in the log, and the id that would be made up for it would cost more than it is worth.
+   */
+  protected get tellsRequestId(): boolean {
+    return this.#requestId !== undefined || this.#givenId !== undefined || !this.method.isRoutine;
+  }
+
+  get isReading(): boolean {
+    return this.#state === "reading";
+  }
+
+  setDeadline(timeoutMs: number | undefined): void {
+    if (timeoutMs === undefined) return;
+    this.#deadline = setTimeout(() => this.end("downlease.call.timed_out"), timeoutMs);
+  }
+
+  /** Ends the call before its answer. */
+  end(reason: ErrorMessageId): void {
+    if (this.#state === "running") abort(this, reason);
+    else if (this.#state === "reading") {
+      const error = new ServiceError(reason);
+      this.method.tellRefusal(this, performance.now() - this.startedAt, error.kind);
+      this.#stopReading();
+      this.#leave();
+      this.refuse(error);
+    }
+  }
+
+  /** Cuts off a caller who has sent half a request. */
+  abstract cut(): void;
+
+  /** Largest body that `parse` may be able to read. */
+  protected abstract readonly largestBody: number;
+
+  /** The request message; undefined or an error when the body is not in order. */
+  protected abstract parse(body: Buffer): Message | undefined;
+
+  /** Sends the answer, unless the caller is gone. */
+  protected abstract answer(response: Message): void;
+
+  /** Sends an error, unless the caller is gone. */
+  protected abstract refuse(error: ServiceError): void;
+
+  /** Lets Connect's runtime serve the request, whose body is given anew. */
+  protected abstract handOver(body: AsyncIterable<Uint8Array>): void;
+
+  /** For the listeners below. */
+  take(chunk: Buffer): void {
+    this.#size += chunk.length;
+    if (this.#first === undefined) this.#first = chunk;
+    else if (this.#more === undefined) this.#more = [chunk];
+    else this.#more.push(chunk);
+    if (this.#size > this.largestBody) {
+      this.#stopReading();
+      this.#giveUp(this.#body.iterator({ destroyOnReturn: false }));
+    }
+  }
+
+  /** For the listeners below. */
+  complete(): void {
+    let request: Message | undefined;
+    try {
+      request = this.parse(this.#more === undefined ? (this.#first ?? nothing) : Buffer.concat(this.#read()));
+    } catch {
+      // Why it can't be read is told by the runtime that gets it now.
+    }
+    if (request === undefined) {
+      this.#giveUp();
+      return;
+    }
+    this.#state = "running";
+    this.method.run(request, this).then(
+      (response) => {
+        this.#leave();
+        try {
+          this.answer(response);
+        } catch (reason) {
+          this.refuse(asServiceError(reason, this));
+        }
+      },
+      (error: ServiceError) => {
+        this.#leave();
+        this.refuse(error);
+      },
+    );
+  }
+
+  #giveUp(rest?: AsyncIterable<Uint8Array>): void {
+    this.#leave();
+    this.handOver(joined(this.#read(), rest));
+  }
+
+  #read(): Buffer[] {
+    return this.#first === undefined ? [] : [this.#first, ...(this.#more ?? [])];
+  }
+
+  #stopReading(): void {
+    this.#body.off("data", onData).off("end", onEnd);
+  }
+
+  #leave(): void {
+    this.#state = "over";
+    this.#lane.calls.delete(this);
+    if (this.#deadline !== undefined) clearTimeout(this.#deadline);
+  }
+}
+
+const nothing = Buffer.alloc(0);
+
+/** Listeners without an object of their own for each call. */
+function onData(this: Body, chunk: Buffer): void {
+  this[callOf]!.take(chunk);
+}
+function onEnd(this: Body): void {
+  this[callOf]!.complete();
+}
+
+async function* joined(chunks: readonly Uint8Array[], rest?: AsyncIterable<Uint8Array>) {
+  yield* chunks;
+  if (rest !== undefined) yield* rest;
+}
