@@ -1,6 +1,6 @@
 import { Cluster, Redis, type RedisOptions } from "ioredis";
 import { coalesceWrites } from "./coalesce-writes.ts";
-import type { RedisClient } from "./scripts.ts";
+import type { RedisClient } from "./run-script.ts";
 
 /** Where Redis is, as told by a URL. */
 export interface RedisTarget {
@@ -79,7 +79,7 @@ function decode(text: string | undefined): string | undefined {
 }
 
 /** A command without an answer after this time has failed; callers are promised an answer within a second. */
-const commandTimeout = 800;
+export const commandTimeout = 800;
 /** A Redis that comes back is noticed this fast, at most. */
 const reconnectDelay = (attempt: number) => Math.min(attempt * 20, 200);
 

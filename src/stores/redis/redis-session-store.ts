@@ -11,8 +11,9 @@ import type {
   Session,
 } from "../../domain/session.ts";
 import type { Heartbeat, SessionStore } from "../../domain/session-store.ts";
-import { connectRedis, parseRedisUrl } from "./client.ts";
+import { commandTimeout, connectRedis, parseRedisUrl } from "./client.ts";
 import { ownerIndexKey, sessionKey } from "./keys.ts";
+import { type RedisClient, runScript, runScriptForEach } from "./run-script.ts";
 import {
   createSessionScript,
   deleteSessionScript,
@@ -20,10 +21,7 @@ import {
   indexSessionScript,
   keepAliveScript,
   pruneIndexScript,
-  type RedisClient,
   readSessionScript,
-  runScript,
-  runScriptForEach,
   type Script,
 } from "./scripts.ts";
 
@@ -118,7 +116,9 @@ export class RedisSessionStore implements SessionStore {
     const startedAt = performance.now();
     const { leaseMs } = this.#terms;
     const inputs = heartbeats.map(({ id, progress }) => ({ id, caller, leaseMs, progress }));
-    const results = await this.#guard(runScriptForEach(this.#client, keepAliveScript, inputs));
+    const results = await this.#guard(
+      runScriptForEach(this.#client, keepAliveScript, inputs, commandTimeout),
+    );
     this.#observe?.("keepAliveMany", (performance.now() - startedAt) / 1000);
     return results;
   }
@@ -151,7 +151,7 @@ export class RedisSessionStore implements SessionStore {
   async #run<Input, Output>(script: Script<Input, Output>, input: Input): Promise<Output> {
     const startedAt = performance.now();
     try {
-      const output = await runScript(this.#client, script, input);
+      const output = await runScript(this.#client, script, input, commandTimeout);
       this.#observe?.(script.name, (performance.now() - startedAt) / 1000);
       return output;
     } catch (error) {

@@ -1,6 +1,5 @@
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
-import { Cluster, type Redis } from "ioredis";
 import type {
   Caller,
   FinalState,
@@ -13,8 +12,6 @@ import type {
 import { isProgress } from "../../domain/session.ts";
 import { ownerIndexKey, sessionKey } from "./keys.ts";
 
-export type RedisClient = Redis | Cluster;
-
 /** A script with everything that knows its wire form. The SHA-1 of the text is its identity. */
 export interface Script<Input, Output> {
   readonly name: string;
@@ -26,69 +23,7 @@ export interface Script<Input, Output> {
 }
 
 /** A tag and what belongs to it; strings and small integers only. */
-type Reply = readonly [tag: string, ...rest: (string | number)[]];
-
-/** Runs a script in one round trip; a server that does not know it yet is sent the text. */
-export function runScript<Input, Output>(
-  client: RedisClient,
-  script: Script<Input, Output>,
-  input: Input,
-): Promise<Output> {
-  const key = script.key(input);
-  const args = script.args(input);
-  return client.evalsha(script.sha1, 1, key, ...args).then(
-    (reply) => script.output(reply as Reply),
-    async (error: unknown) => {
-      if (!isNoScript(error)) throw error;
-      return script.output((await client.eval(script.text, 1, key, ...args)) as Reply);
-    },
-  );
-}
-
-/**
- * Runs a script for each input. The commands leave together, and those about the same key run in order. A server that
- * does not know the script is sent the text once, and what it has left undone again with all that followed: a
- * heartbeat must not be overtaken by a later one.
- */
-export async function runScriptForEach<Input, Output>(
-  client: RedisClient,
-  script: Script<Input, Output>,
-  inputs: readonly Input[],
-): Promise<Output[]> {
-  const outputs: Output[] = [];
-  let missing: unknown;
-  for (let round = 0; round < maxRounds; round++) {
-    const replies = await Promise.all(
-      inputs.slice(outputs.length).map((input) =>
-        client.evalsha(script.sha1, 1, script.key(input), ...script.args(input)).catch((error: unknown) => {
-          if (!isNoScript(error)) throw error;
-          missing = error;
-          return undefined;
-        }),
-      ),
-    );
-    for (const reply of replies) {
-      if (reply === undefined) break;
-      outputs.push(script.output(reply as Reply));
-    }
-    if (outputs.length === inputs.length) return outputs;
-    loadScript(client, script);
-  }
-  throw missing;
-}
-
-/** A node of a cluster that the script was not loaded into may turn up between two rounds. */
-const maxRounds = 4;
-
-/** Commands that are sent after this find the script; that it could not be loaded is told by them. */
-function loadScript(client: RedisClient, { text }: { readonly text: string }): void {
-  const nodes = client instanceof Cluster ? client.nodes("master") : [client];
-  for (const node of nodes) node.script("LOAD", text).catch(() => {});
-}
-
-function isNoScript(error: unknown): boolean {
-  return error instanceof Error && error.message.startsWith("NOSCRIPT");
-}
+export type Reply = readonly [tag: string, ...rest: (string | number)[]];
 
 /** What a reply tells of a session; its id is in the key. */
 type StoredSession = Omit<Session, "id">;
