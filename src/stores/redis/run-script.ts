@@ -60,9 +60,9 @@ class Run<Input, Output> {
     this.#send(this.#inputs.keys(), this.#inputs.length, "evalsha");
   }
 
-  replied(index: number, reply: (Buffer | number)[]): void {
+  replied(index: number, reply: RawReply): void {
     try {
-      this.#outputs[index] = this.#script.output(reply.map(textOf) as unknown as Reply);
+      this.#outputs[index] = this.#script.output(partsOf(reply));
     } catch (error) {
       this.#fail(error);
     }
@@ -139,7 +139,7 @@ class ScriptCall<Input, Output> extends Command {
     this.#wire = wire;
     // ioredis reports a command's end to its diagnostics channel by the promise, which this one does not settle.
     this.isTraced = true;
-    this.resolve = (reply: (Buffer | number)[]) => run.replied(index, reply);
+    this.resolve = (reply: RawReply) => run.replied(index, reply);
     this.reject = (error: Error) => run.failed(index, error);
   }
 
@@ -160,6 +160,12 @@ function bulk(text: string): string {
   return `$${Buffer.byteLength(text)}\r\n${text}\r\n`;
 }
 
-function textOf(value: Buffer | number): string | number {
-  return typeof value === "number" ? value : value.toString();
+/** A tag and what belongs to it: a table, or one text with blanks between the parts. */
+type RawReply = Buffer | (Buffer | number)[];
+
+function partsOf(reply: RawReply): Reply {
+  const parts = Array.isArray(reply)
+    ? reply.map((part) => (typeof part === "number" ? part : part.toString()))
+    : reply.toString().split(" ");
+  return parts as unknown as Reply;
 }
