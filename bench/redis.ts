@@ -63,11 +63,13 @@ function storeCall(client: Redis): Beat {
 }
 
 function outputOf(reply: unknown) {
-  return script.output(String(reply).split(" ") as [string, ...string[]]);
+  const [tag = "", ...rest] = String(reply).split(" ");
+  return script.output([tag, ...rest]);
 }
 
 async function open(options: RedisOptions = {}): Promise<Redis> {
-  const client = new Redis(redis.url, {
+  const client = new Redis({
+    port: redis.port,
     commandTimeout,
     maxRetriesPerRequest: 0,
     enableOfflineQueue: false,
