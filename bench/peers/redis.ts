@@ -17,7 +17,7 @@ export async function keepAlive(id: string, progress: number | undefined): Promi
     300_000,
     progress ?? "",
   );
-  return Array.isArray(reply) && reply[0] === "OK";
+  return String(reply).startsWith("OK ");
 }
 
 /** The port to listen on, from the command line. */
