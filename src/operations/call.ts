@@ -30,6 +30,35 @@ export function abort(call: Call, reason: ErrorMessageId): void {
   call.onAbort?.(reason);
 }
 
+/** What the calls of most doors have in common. */
+export abstract class DoorCall implements Call {
+  abstract readonly door: Door;
+  abstract readonly peer: string;
+  abstract readonly connection: object;
+  abortedWith: ErrorMessageId | undefined = undefined;
+  onAbort: ((reason: ErrorMessageId) => void) | undefined = undefined;
+  readonly #givenId: string | string[] | undefined;
+  #requestId: string | undefined = undefined;
+
+  /** @param givenId the request id that the caller gave */
+  constructor(givenId: string | string[] | undefined) {
+    this.#givenId = givenId;
+  }
+
+  get requestId(): string {
+    this.#requestId ??= requestIdFrom(this.#givenId);
+    return this.#requestId;
+  }
+
+  /**
+   * Whether a good answer has to tell the request id: when the caller gave it, or the log has it. A routine call that
+   * goes well is not in the log, and the id that would be made up for it would cost more than it is worth.
+   */
+  protected tellsRequestId(isRoutine: boolean): boolean {
+    return !isRoutine || this.#givenId !== undefined || this.#requestId !== undefined;
+  }
+}
+
 export type CallOrigin = Pick<Call, "door" | "requestId" | "peer">;
 
 /** A finished call, for metrics and the log. */

@@ -17,7 +17,7 @@ export type HttpResponse = (Omit<ServerResponse, "write"> | Omit<Http2ServerResp
     encoding: BufferEncoding,
     callback?: (error: Error | null | undefined) => void,
   ): boolean;
-  writeHead(status: number, headers?: OutgoingHttpHeaders): unknown;
+  writeHead(status: number, headers?: OutgoingHttpHeaders | string[]): unknown;
 };
 
 /** Answers a request, or hands it to another handler. Never throws. */

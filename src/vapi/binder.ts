@@ -75,7 +75,8 @@ export function bindInto(
     if (value === null) continue;
     const { field, bind } = plannedField;
     const bound = bind(value, path, textual);
-    if (isFieldSet(message, field) && !isSame(field, target[field.localName], bound)) {
+    const present = target[field.localName];
+    if (present !== undefined && isFieldSet(message, field) && !isSame(field, present, bound)) {
       throw new ServiceError("downlease.argument.conflict", [path]);
     }
     target[field.localName] = bound;

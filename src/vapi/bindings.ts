@@ -17,6 +17,8 @@ export interface Binding {
   /** For example `keep_alive`. */
   readonly operationId: string;
   readonly run: Entry;
+  /** As of the operation: what goes on all day. */
+  readonly isRoutine: boolean;
   readonly request: MessagePlan;
   /** Undefined: void. */
   readonly result: ((response: object) => Tree) | undefined;
@@ -61,6 +63,7 @@ function bindingOf(row: Operation, run: Entry): Binding {
     name: operationNameOf(method),
     operationId: option.id,
     run,
+    isRoutine: row.isRoutine ?? false,
     request: planOf(method.input),
     result: resultOf(method.output, option.result),
     routes: option.rest.map((route) => routeOf(route, `${method}`)),

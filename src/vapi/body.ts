@@ -13,20 +13,26 @@ export function readBody(request: HttpRequest, maxBytes: number): Promise<Buffer
   if (length === "0") return Promise.resolve(nothing);
   if (length !== undefined && Number(length) > maxBytes) return Promise.reject(tooLarge(maxBytes));
   return new Promise((resolve, reject) => {
-    const chunks: Buffer[] = [];
+    // Nearly every body comes in one piece.
+    let whole: Buffer = nothing;
+    let pieces: Buffer[] | undefined;
     let size = 0;
     let isDone = false;
-    request.on("data", (chunk: Buffer) => {
-      size += chunk.length;
-      if (size <= maxBytes) chunks.push(chunk);
-      else if (!isDone) {
+    request.on("data", (piece: Buffer) => {
+      size += piece.length;
+      if (isDone) return;
+      if (size > maxBytes) {
         isDone = true;
         reject(tooLarge(maxBytes));
+      } else if (size === piece.length) whole = piece;
+      else {
+        pieces ??= [whole];
+        pieces.push(piece);
       }
     });
     request.on("end", () => {
       isDone = true;
-      resolve(chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks));
+      resolve(pieces === undefined ? whole : Buffer.concat(pieces, size));
     });
     // Also comes after the end, and making an error costs as much as all the rest.
     const onGone = () => {

@@ -1,13 +1,12 @@
-import type { OutgoingHttpHeaders } from "node:http";
 import { create, type Message } from "@bufbuild/protobuf";
 import { errorKinds, ServiceError } from "../domain/errors.ts";
-import { type CallObserver, requestIdFrom } from "../operations/call.ts";
+import { type CallObserver, DoorCall } from "../operations/call.ts";
 import { asServiceError, type Corridor } from "../operations/corridor.ts";
 import type { HttpHandler, HttpRequest, HttpResponse } from "../operations/http.ts";
 import { bindInto } from "./binder.ts";
 import { bindingsOf } from "./bindings.ts";
 import { readBody } from "./body.ts";
-import { decodeForm, decodePairs, nest, type Pair } from "./codecs/form.ts";
+import { decodeForm, nest, type Pair } from "./codecs/form.ts";
 import { decodeJson, encodeJson } from "./codecs/json.ts";
 import { decodeXml, encodeXml, type XmlRoot } from "./codecs/xml.ts";
 import { type Dialect, restDialect } from "./dialects.ts";
@@ -40,36 +39,40 @@ export function restHandler(options: RestOptions): HttpHandler {
 }
 
 /** One request and its answer; also the call that the corridor sees. */
-class Exchange {
+class Exchange extends DoorCall {
   readonly door = "rest";
-  readonly requestId: string;
   readonly peer: string;
   readonly #req: HttpRequest;
   readonly #res: HttpResponse;
-  readonly #options: RestOptions;
+  readonly #maxBodyBytes: number;
+  readonly #observe: CallObserver;
   readonly #startedAt = performance.now();
   #operation = "unknown";
   #isInCorridor = false;
 
   constructor(req: HttpRequest, res: HttpResponse, options: RestOptions) {
+    super(req.headers["x-request-id"]);
     this.#req = req;
     this.#res = res;
-    this.#options = options;
-    this.requestId = requestIdFrom(req.headers["x-request-id"]);
+    this.#maxBodyBytes = options.maxBodyBytes;
+    this.#observe = options.observe;
     // Read at once: of a connection that is gone the address can't be told.
     this.peer = req.socket.remoteAddress ?? "";
   }
 
+  /** The client's connection: always the same object for the same one. */
   get connection(): object {
-    return this.#req.socket;
+    if (!("stream" in this.#req)) return this.#req.socket;
+    // A connection that is gone has no more calls to be compared with.
+    return this.#req.stream.session ?? this;
   }
 
   async serve(routes: RouteTable): Promise<void> {
     try {
-      const [path, query] = splitUrl(this.#req.url ?? "/");
+      const [path, queryText] = splitUrl(this.#req.url ?? "/");
       const place = routes.find(path);
-      const pairs = decodePairs(query);
-      const target = place && this.#select(place, pairs);
+      const query = place?.queries.read(queryText);
+      const target = query && place?.targets.get(this.#req.method ?? "")?.get(query.action);
       if (place === undefined || target === undefined) {
         throw new ServiceError("downlease.operation.not_found", [
           this.#req.method ?? "",
@@ -77,70 +80,73 @@ class Exchange {
         ]);
       }
       this.#operation = target.binding.name;
-      const request = await this.#readRequest(target, place, pairs);
+      // A GET has no body that counts, even if some clients send `{}`.
+      const body = this.#req.method === "GET" ? undefined : await readBody(this.#req, this.#maxBodyBytes);
+      const request = this.#bind(target, place, query!.members, body);
       this.#isInCorridor = true;
-      this.#answer(target, place.dialect, await target.binding.run(request, this));
+      const response = await target.binding.run(request, this);
+      this.#answer(target, place.dialect, response);
     } catch (reason) {
       this.#refuse(asServiceError(reason, this));
     }
   }
 
-  #select({ dialect, targets }: Place, query: readonly Pair[]): Target | undefined {
-    const actions = query.filter(([name]) => name === dialect.actionParameter);
-    if (actions.length > 1) throw new ServiceError("downlease.argument.repeated", [dialect.actionParameter]);
-    return targets.get(this.#req.method ?? "")?.get(actions[0]?.[1] ?? "");
-  }
-
   /** Parameters may come from the path, the query string and the body, and must agree where they meet. */
-  async #readRequest(target: Target, place: Place, query: readonly Pair[]): Promise<Message> {
-    const { binding } = target;
-    const request = create(binding.request.desc);
-    const bind = (tree: TreeObject, textual: boolean) =>
-      bindInto(request, binding.request, tree, textual, binding.operationId);
-    // A GET has no body that counts, even if some clients send `{}`.
-    if (this.#req.method !== "GET") {
-      const body = await readBody(this.#req, this.#options.maxBodyBytes);
-      if (body.length > 0) {
-        const { "content-type": type, "content-encoding": encoding } = this.#req.headers;
-        const format = requestFormat(type, encoding);
-        if (format === "json") bind(decodeJson(body), false);
-        else bind(format === "xml" ? decodeXml(body, binding.inputRoot) : decodeForm(body), true);
+  #bind(target: Target, place: Place, query: readonly Pair[], body: Buffer | undefined): Message {
+    const { request: plan, operationId, inputRoot } = target.binding;
+    const request = create(plan.desc);
+    if (body !== undefined && body.length > 0) {
+      const { "content-type": type, "content-encoding": encoding } = this.#req.headers;
+      const format = requestFormat(type, encoding);
+      if (format === "json") bindInto(request, plan, decodeJson(body), false, operationId);
+      else {
+        const tree = format === "xml" ? decodeXml(body, inputRoot) : decodeForm(body);
+        bindInto(request, plan, tree, true, operationId);
       }
     }
     // Other query parameters are not ours: callers may add their own for tracing.
-    const ours = query.filter(([name]) => binding.request.fields.has(name.split(".", 1)[0]!));
-    if (ours.length > 0) bind(nest(ours), true);
-    if (place.values.length > 0) bind(pathMembers(target, place), true);
+    const ours =
+      query.length === 0 ? query : query.filter(([name]) => plan.fields.has(name.split(".", 1)[0]!));
+    if (ours.length > 0) bindInto(request, plan, nest(ours), true, operationId);
+    if (place.values.length > 0) bindInto(request, plan, pathMembers(target, place), true, operationId);
     return request;
   }
 
   #answer({ binding, status }: Target, dialect: Dialect, response: object): void {
     const result = binding.result && dialect.wrapResult(binding.result(response));
-    this.#write(status, result, binding.resultRoot);
+    const headers = ["cache-control", "no-store"];
+    if (this.tellsRequestId(binding.isRoutine)) headers.push("x-request-id", this.requestId);
+    this.#write(status, headers, result, binding.resultRoot);
   }
 
   #refuse(error: ServiceError): void {
     if (!this.#isInCorridor) {
       const { kind: outcome } = error;
       const durationMs = performance.now() - this.#startedAt;
-      this.#options.observe({ call: this, operation: this.#operation, outcome, durationMs, error });
+      this.#observe({ call: this, operation: this.#operation, outcome, durationMs, error });
     }
-    this.#write(errorKinds[error.kind].http, restDialect.wrapError(error), errorRoot);
+    const headers = ["cache-control", "no-store", "x-request-id", this.requestId];
+    const { retryAfterSeconds } = error;
+    if (retryAfterSeconds !== undefined) headers.push("retry-after", String(retryAfterSeconds));
+    this.#write(errorKinds[error.kind].http, headers, restDialect.wrapError(error), errorRoot);
     // What is left of a body that was refused: unread, it would block the connection.
     this.#req.resume();
   }
 
-  /** Writes the tree as JSON or XML, or no body at all. */
-  #write(status: number, tree: TreeObject | undefined, root: XmlRoot): void {
+  /**
+   * Writes the tree as JSON or XML, or no body at all.
+   *
+   * @param headers names and values in turn: Node writes these out without looking for names that are repeated
+   */
+  #write(status: number, headers: string[], tree: TreeObject | undefined, root: XmlRoot): void {
     if (this.#res.destroyed) return;
-    const headers: OutgoingHttpHeaders = { "x-request-id": this.requestId, "cache-control": "no-store" };
     let body = "";
     if (tree !== undefined) {
       const type = responseType(this.#req.headers.accept);
-      headers["content-type"] = type;
       body = type === "application/json" ? encodeJson(tree) : encodeXml(tree, root);
+      headers.push("content-type", type);
     }
-    headers["content-length"] = Buffer.byteLength(body);
+    headers.push("content-length", String(Buffer.byteLength(body)));
     this.#res.writeHead(status, headers);
     this.#res.end(body);
   }

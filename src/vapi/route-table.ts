@@ -2,6 +2,7 @@ import { ScalarType } from "@bufbuild/protobuf";
 import { type Binding, BindingError } from "./bindings.ts";
 import { malformed } from "./codecs/utf8.ts";
 import type { Dialect } from "./dialects.ts";
+import { QueryReader } from "./query.ts";
 import type { TreeObject } from "./tree.ts";
 
 /** One operation at one place. */
@@ -15,6 +16,8 @@ export interface Target {
 /** What a path leads to: by HTTP method, then by action. */
 export interface Place {
   readonly dialect: Dialect;
+  /** Finds the action in the query string. */
+  readonly queries: QueryReader;
   readonly targets: ReadonlyMap<string, ReadonlyMap<string, Target>>;
   /** Values of the path variables, decoded, in the order of `Target.variables`. */
   readonly values: readonly string[];
@@ -24,12 +27,16 @@ interface Node {
   readonly literals: Map<string, Node>;
   /** Segments such as `id:{field}`, by what comes before the variable. */
   readonly variables: Map<string, Node>;
-  place: { dialect: Dialect; targets: Map<string, Map<string, Target>> } | undefined;
+  /** Without values. */
+  place: (Omit<Place, "targets"> & { readonly targets: Map<string, Map<string, Target>> }) | undefined;
 }
 
 /** Finds the operation of a path. Built once from the bindings; a clash of two routes refuses to start. */
 export class RouteTable {
   readonly #root = newNode();
+  /** The nodes that literal segments alone lead to, by their paths: shortcuts, as a walk goes by them anyway. */
+  readonly #byPath = new Map([["", this.#root]]);
+  readonly #queries = new Map<Dialect, QueryReader>();
 
   add(binding: Binding, dialect: Dialect): void {
     for (const route of binding.routes) {
@@ -43,20 +50,28 @@ export class RouteTable {
    * @throws ServiceError `invalid_request` when the percent-encoding is broken
    */
   find(path: string): Place | undefined {
-    let node: Node | undefined = this.#root;
+    const literal = this.#byPath.get(path);
+    if (literal !== undefined) return literal.place;
+    // Most variables come last.
+    const lastSlash = path.lastIndexOf("/");
+    const parent = this.#byPath.get(path.slice(0, lastSlash));
+    let node: Node | undefined = parent ?? this.#root;
     const values: string[] = [];
-    for (let start = 1, end: number; start <= path.length; start = end + 1) {
+    for (let start = parent ? lastSlash + 1 : 1, end: number; start <= path.length; start = end + 1) {
       end = path.indexOf("/", start);
       if (end < 0) end = path.length;
       node = step(node, path.slice(start, end), values);
       if (node === undefined) return undefined;
     }
-    return node.place && { ...node.place, values };
+    if (node.place === undefined || values.length === 0) return node.place;
+    const { dialect, queries, targets } = node.place;
+    return { dialect, queries, targets, values };
   }
 
   #add(path: string, route: Binding["routes"][number], binding: Binding, dialect: Dialect): void {
     const variables: string[] = [];
     let node = this.#root;
+    let literalPath: string | undefined = "";
     for (const segment of path.slice(1).split("/")) {
       const [, literal = segment, variable] = /^([^{}]*)\{(\w+)\}$/.exec(segment) ?? [];
       if (variable !== undefined) variables.push(variable);
@@ -64,6 +79,9 @@ export class RouteTable {
       const child: Node = children.get(literal) ?? newNode();
       children.set(literal, child);
       node = child;
+      literalPath =
+        variable === undefined && literalPath !== undefined ? `${literalPath}/${literal}` : undefined;
+      if (literalPath !== undefined) this.#byPath.set(literalPath, node);
     }
     for (const variable of variables) {
       const field = binding.request.desc.fields.find(({ name }) => name === variable);
@@ -71,7 +89,10 @@ export class RouteTable {
         throw new BindingError(`${path}: ${binding.request.desc} has no string field '${variable}'`);
       }
     }
-    node.place ??= { dialect, targets: new Map() };
+    const queries = this.#queries.get(dialect) ?? new QueryReader(dialect.actionParameter);
+    this.#queries.set(dialect, queries);
+    queries.prepareAction(route.action);
+    node.place ??= { dialect, queries, targets: new Map(), values: [] };
     const actions = node.place.targets.get(route.method) ?? new Map<string, Target>();
     node.place.targets.set(route.method, actions);
     const other = actions.get(route.action);
@@ -86,7 +107,11 @@ export class RouteTable {
 
 /** The path variables of a target as a tree. */
 export function pathMembers(target: Target, place: Place): TreeObject {
-  return Object.fromEntries(target.variables.map((name, index) => [name, place.values[index] ?? ""]));
+  const members: { [name: string]: string } = {};
+  for (let index = 0; index < place.values.length; index++) {
+    members[target.variables[index]!] = place.values[index]!;
+  }
+  return members;
 }
 
 function step(node: Node, raw: string, values: string[]): Node | undefined {

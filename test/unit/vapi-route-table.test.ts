@@ -14,6 +14,7 @@ function binding(name: string, ...routes: Partial<Route>[]): Binding {
     operationId: name,
     run: async () => create(KeepAliveRequestSchema),
     request: planOf(KeepAliveRequestSchema),
+    isRoutine: false,
     result: undefined,
     routes: routes.map((route) => ({ method: "POST", path: "/s", action: "", status: 200, ...route })),
     inputRoot: root,

@@ -49,7 +49,10 @@ export class GrpcCall extends UnaryCall {
     const stream = this.#stream;
     if (stream.closed) return;
     const message = envelope(toBinary(this.method.method.output, response));
-    stream.respond(grpcHeaders(this.tellsRequestId ? this.requestId : undefined), waitForTrailers);
+    stream.respond(
+      grpcHeaders(this.tellsRequestId(this.method.isRoutine) ? this.requestId : undefined),
+      waitForTrailers,
+    );
     stream.on("wantTrailers", sendOk);
     stream.end(message);
   }

@@ -1,7 +1,7 @@
 import type { Readable } from "node:stream";
 import type { Message } from "@bufbuild/protobuf";
 import { type ErrorMessageId, ServiceError } from "../../domain/errors.ts";
-import { abort, type Call, type Door, requestIdFrom } from "../../operations/call.ts";
+import { abort, DoorCall } from "../../operations/call.ts";
 import { asServiceError } from "../../operations/corridor.ts";
 import type { Lane, LaneCall, LaneMethod } from "./lane.ts";
 
@@ -21,19 +21,14 @@ type Body = Readable & { [callOf]?: UnaryCall };
  * A unary call on the fast lane, whatever its protocol: reads the request, runs the operation, answers. It knows the
  * way of a request that is in order; any other is handed over to Connect's runtime, with what has been read of it.
  */
-export abstract class UnaryCall implements Call, LaneCall {
-  abstract readonly door: Door;
+export abstract class UnaryCall extends DoorCall implements LaneCall {
   readonly peer: string;
   readonly connection: object;
   readonly startedAt = performance.now();
-  abortedWith: ErrorMessageId | undefined = undefined;
-  onAbort: ((reason: ErrorMessageId) => void) | undefined = undefined;
 
   protected readonly method: LaneMethod;
   readonly #lane: Lane;
   readonly #body: Body;
-  readonly #givenId: string | string[] | undefined;
-  #requestId: string | undefined = undefined;
   /** What has been read, nearly always in one piece. */
   #first: Buffer | undefined = undefined;
   #more: Buffer[] | undefined = undefined;
@@ -42,28 +37,15 @@ export abstract class UnaryCall implements Call, LaneCall {
   #deadline: NodeJS.Timeout | undefined = undefined;
 
   constructor(lane: Lane, method: LaneMethod, { body, givenId, peer, connection }: Source) {
+    super(givenId);
     this.#lane = lane;
     this.method = method;
-    this.#givenId = givenId;
     this.peer = peer;
     this.connection = connection;
     this.#body = body;
     this.#body[callOf] = this;
     lane.calls.add(this);
     body.on("data", onData).on("end", onEnd);
-  }
-
-  get requestId(): string {
-    this.#requestId ??= requestIdFrom(this.#givenId);
-    return this.#requestId;
-  }
-
-  /**
-   * Whether the answer has to tell the request id: somebody knows it. A routine call that goes well and brings none
-   * is not in the log, and the id that would be made up for it would cost more than it is worth.
-   */
-  protected get tellsRequestId(): boolean {
-    return this.#requestId !== undefined || this.#givenId !== undefined || !this.method.isRoutine;
   }
 
   get isReading(): boolean {

@@ -15,7 +15,8 @@ const keepNumbers: Reviver = (_key, value, context) =>
 /** Reads a JSON object. */
 export function decodeJson(bytes: Buffer): TreeObject {
   const text = decodeUtf8(bytes);
-  if (nestingOf(text) > maxDepth) throw malformed("the JSON is nested too deeply");
+  // So many brackets need as many characters.
+  if (text.length > maxDepth && nestingOf(text) > maxDepth) throw malformed("the JSON is nested too deeply");
   let tree: Tree;
   try {
     tree = otherNumber.test(text) ? parse(text, keepNumbers) : JSON.parse(text);
@@ -34,19 +35,26 @@ function writeNumbers(_key: string, value: unknown): unknown {
   return value instanceof NumberLiteral ? rawJson(value.text) : value;
 }
 
+const quote = 0x22;
+const backslash = 0x5c;
+const openBracket = 0x5b;
+const closeBracket = 0x5d;
+const openBrace = 0x7b;
+const closeBrace = 0x7d;
+
 /** How deep the brackets outside of strings are nested; recursion must not begin before this is known. */
 function nestingOf(text: string): number {
   let depth = 0;
   let deepest = 0;
   let inString = false;
   for (let index = 0; index < text.length; index++) {
-    const char = text[index];
+    const char = text.charCodeAt(index);
     if (inString) {
-      if (char === "\\") index++;
-      else if (char === '"') inString = false;
-    } else if (char === '"') inString = true;
-    else if (char === "{" || char === "[") deepest = Math.max(deepest, ++depth);
-    else if (char === "}" || char === "]") depth--;
+      if (char === backslash) index++;
+      else if (char === quote) inString = false;
+    } else if (char === quote) inString = true;
+    else if (char === openBrace || char === openBracket) deepest = Math.max(deepest, ++depth);
+    else if (char === closeBrace || char === closeBracket) depth--;
   }
   return deepest;
 }

@@ -1,0 +1,62 @@
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { QueryReader } from "../../src/vapi/query.ts";
+
+function outcome(reader: QueryReader, text: string): unknown {
+  try {
+    return reader.read(text);
+  } catch (error) {
+    return (error as Error).message;
+  }
+}
+
+describe("a query string", () => {
+  const reader = new QueryReader("~action");
+  reader.prepareAction("");
+  reader.prepareAction("keep-alive");
+
+  test.each<[string, string, [string, string][]]>([
+    ["", "", []],
+    ["~action=keep-alive", "keep-alive", []],
+    ["~action=keep%2Dalive", "keep-alive", []],
+    ["~action=unknown", "unknown", []],
+    ["~action=", "", []],
+    ["~action", "", []],
+    ["&~action=keep-alive&progress=10", "keep-alive", [["progress", "10"]]],
+    [
+      "a=1&~action=keep-alive&a=2",
+      "keep-alive",
+      [
+        ["a", "1"],
+        ["a", "2"],
+      ],
+    ],
+    ["action=keep-alive", "", [["action", "keep-alive"]]],
+  ])("'%s' has the action '%s'", (text, action, members) =>
+    expect(reader.read(text)).toEqual({ action, members }),
+  );
+
+  test("two actions are refused, equal ones too", () => {
+    expect(() => reader.read("~action=keep-alive&~action=keep-alive")).toThrow("given more than once");
+  });
+
+  test("broken percent-encoding is refused", () => {
+    expect(() => reader.read("~action=keep-alive&a=%zz")).toThrow("percent-encoding");
+  });
+});
+
+test("preparing an action changes no answer", () => {
+  const text = fc
+    .array(fc.constantFrom("~action", "=", "&", "keep-alive", "%2D", "+", "%", "a", "\n"), { maxLength: 8 })
+    .map((parts) => parts.join(""));
+  fc.assert(
+    fc.property(text, fc.constantFrom("", "keep-alive", "a b", "a&b", "a%2Db"), (query, action) => {
+      const plain = new QueryReader("~action");
+      const prepared = new QueryReader("~action");
+      prepared.prepareAction(action);
+      for (const each of [query, `~action=${action}`]) {
+        expect(outcome(prepared, each)).toEqual(outcome(plain, each));
+      }
+    }),
+  );
+});
