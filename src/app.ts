@@ -1,8 +1,9 @@
 import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
-import { isIPv6 } from "node:net";
+import { type AddressInfo, isIPv6 } from "node:net";
 import { createSecureContext } from "node:tls";
 import { fileURLToPath } from "node:url";
+import { getSystemErrorMessage } from "node:util";
 import type { Logger } from "pino";
 import { DownloadSessionService } from "../gen/content/library/item/v1/download_session_pb.ts";
 import { anonymous } from "./auth/anonymous.ts";
@@ -157,6 +158,14 @@ async function orStartError<T>(work: () => T | Promise<T>, prefix = ""): Promise
   try {
     return await work();
   } catch (error) {
-    throw new StartError(prefix + (error instanceof Error ? error.message : String(error)), { cause: error });
+    throw new StartError(prefix + messageOf(error), { cause: error });
   }
+}
+
+function messageOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  const { syscall, code, errno, address, port } = error as NodeJS.ErrnoException & Partial<AddressInfo>;
+  if (syscall !== "bind" || errno === undefined) return error.message;
+  // Of a port that can't be had, Node tells a worker less than it tells a process of its own.
+  return `listen ${code}: ${getSystemErrorMessage(errno)} ${address}${port ? `:${port}` : ""}`;
 }

@@ -40,6 +40,8 @@ export class Supervisor {
   readonly #stopping = new AbortController();
   #exposing: Promise<Exposition> | undefined;
   #isRestarting = false;
+  /** The one whose successor is awaited; its end needs no other. */
+  #outgoing: WorkerProcess | undefined;
   /** The one that all workers share, once it is known. */
   #port = 0;
 
@@ -74,7 +76,7 @@ export class Supervisor {
     this.#isRestarting = true;
     this.#log.info("restarting the workers");
     try {
-      for (const old of [...this.#workers].filter(({ serves, isLeaving }) => serves && !isLeaving)) {
+      for (const old of [...this.#workers].filter(({ serves }) => serves)) {
         if (this.#workers.has(old)) await this.#succeed(old);
       }
       this.#log.info("restarted the workers");
@@ -105,9 +107,9 @@ export class Supervisor {
   }
 
   #fork(crashes: number): WorkerProcess {
-    // Workers share the port of those that serve under the number that these asked for, which may be 0.
-    const isHeld = [...this.#workers].some(({ serves }) => serves);
-    const port = isHeld || this.#port === 0 ? this.#options.port : this.#port;
+    // A worker shares the port of one that serves by asking for the same, be it 0.
+    const other = [...this.#workers].find(({ port }) => port !== undefined && port === this.#port);
+    const port = other?.askedPort ?? (this.#port || this.#options.port);
     const worker = new WorkerProcess(port, crashes, (from, message) => this.#receive(from, message));
     this.#workers.add(worker);
     void worker.ended.then(() => {
@@ -118,15 +120,14 @@ export class Supervisor {
     return worker;
   }
 
-  /** Sees to it that a worker that ends without having been told to is replaced. */
+  /** A worker that serves is replaced when it ends without having been told to. */
   #watch(worker: WorkerProcess): void {
+    this.#log.info({ worker: worker.number, pid: worker.pid }, "a worker serves");
     void worker.ended.then(({ code, signal }) => {
-      if (this.#isStopping) return;
-      const wasLeaving = worker.isLeaving;
-      if (wasLeaving && code === 0) return;
+      if (worker.isLeaving) return;
       this.#log.error({ worker: worker.number, code, signal }, "a worker ended unexpectedly");
       this.#metrics.countCrash();
-      if (!wasLeaving) void this.#replace(worker);
+      if (worker !== this.#outgoing && !this.#isStopping) void this.#replace(worker);
     });
   }
 
@@ -154,14 +155,15 @@ export class Supervisor {
   }
 
   async #succeed(old: WorkerProcess): Promise<void> {
-    old.isLeaving = true;
+    this.#outgoing = old;
     try {
       await this.#serves(this.#fork(0));
     } catch (error) {
-      old.isLeaving = false;
-      // It ended while its successor was awaited.
+      // It may have ended while its successor was awaited.
       if (!this.#workers.has(old)) void this.#replace(old);
       throw error;
+    } finally {
+      this.#outgoing = undefined;
     }
     await this.#stopAll([old]);
   }
@@ -170,13 +172,12 @@ export class Supervisor {
   async #serves(worker: WorkerProcess): Promise<void> {
     const { port } = await worker.serving;
     if (port !== this.#port) {
-      // All others ended while it was starting, and with them the port went.
+      // All others ended while it was starting, and what it asked for was given anew.
       worker.kill();
       await worker.ended;
       throw new Error(`it serves port ${port} instead of ${this.#port}`);
     }
     this.#watch(worker);
-    this.#log.info({ worker: worker.number }, "a worker was added");
   }
 
   async #stopAll(workers: readonly WorkerProcess[]): Promise<boolean> {

@@ -24,6 +24,9 @@ export interface Ending {
 /** A worker as the supervisor sees it. */
 export class WorkerProcess {
   readonly number: number;
+  readonly askedPort: number;
+  /** Where it serves; undefined until it does. */
+  port: number | undefined;
   /** How many workers in whose place it stands have ended too early, one after the other. */
   readonly crashes: number;
   /** Rejects with a `WorkerFailure` when it ends before it serves. */
@@ -32,22 +35,23 @@ export class WorkerProcess {
   readonly ended: Promise<Ending>;
   /** When it began to serve, by the monotonic clock. */
   servesSince: number | undefined;
-  /** Its end is wanted, or another is about to take its place. */
+  /** Its end is wanted. */
   isLeaving = false;
   readonly #worker: Worker;
 
   constructor(
-    port: number,
+    askedPort: number,
     crashes: number,
     onMessage: (from: WorkerProcess, message: WorkerMessage) => void,
   ) {
     // The last flag wins. Connections are dealt out in turn, see docs/architecture.md.
     cluster.schedulingPolicy = cluster.SCHED_RR;
-    const args = [...process.argv.slice(2), "--port", String(port)];
+    const args = [...process.argv.slice(2), "--port", String(askedPort)];
     // A metric may be NaN, for which JSON has no word.
     cluster.setupPrimary({ args, serialization: "advanced" });
     this.#worker = cluster.fork();
     this.number = this.#worker.id;
+    this.askedPort = askedPort;
     this.crashes = crashes;
     this.ended = ending(this.#worker);
     const serving = Promise.withResolvers<Serving>();
@@ -55,6 +59,7 @@ export class WorkerProcess {
     this.serving.catch(() => {});
     this.#worker.on("message", (message: WorkerMessage) => {
       if (message.type === "serving") {
+        this.port = message.at.port;
         this.servesSince = performance.now();
         serving.resolve(message.at);
       } else if (message.type === "failed") {
@@ -64,6 +69,10 @@ export class WorkerProcess {
       }
     });
     void this.ended.then((end) => serving.reject(new WorkerFailure(untold(this.number, end), false)));
+  }
+
+  get pid(): number | undefined {
+    return this.#worker.process.pid;
   }
 
   get serves(): boolean {

@@ -154,7 +154,7 @@ export const configSchema = fields
   .refine((given) => given.workers === 1 || given.redisUrl !== undefined || given.sqlitePath !== inMemory, {
     ...unlessWrong("workers", "redisUrl", "sqlitePath"),
     path: ["workers"],
-    message: `must be 1 when sessions are kept in ${inMemory}, which is not shared`,
+    message: `must be 1 when sessions are kept in ${inMemory}, which processes can't share`,
   })
   .transform(
     (given): Config => ({
