@@ -18,6 +18,8 @@ export type WorkerMessage =
   | { readonly type: "failed"; readonly failure: Failure }
   /** Its own metrics: the answer to "snapshot", and its last word. */
   | { readonly type: "snapshot"; readonly metrics: MetricsSnapshot }
+  /** It has closed its port and finished; see "left". */
+  | { readonly type: "leaving" }
   /** It was asked for the metrics of the whole program. */
   | { readonly type: "metrics" };
 
@@ -25,5 +27,7 @@ export type WorkerMessage =
 export type SupervisorMessage =
   | { readonly type: "stop" }
   | { readonly type: "snapshot" }
+  /** The answer to "leaving": no connection is on its way to this worker any more. */
+  | { readonly type: "left" }
   /** The answer to "metrics". */
   | { readonly type: "exposition"; readonly exposition: Exposition };

@@ -205,6 +205,8 @@ export class Supervisor {
     if (message.type === "snapshot") {
       this.#metrics.keep(from.number, message.metrics);
       this.#asked.get(from)?.();
+    } else if (message.type === "leaving") {
+      from.send({ type: "left" });
     } else if (message.type === "metrics") {
       this.#exposing ??= this.#expose().finally(() => {
         this.#exposing = undefined;

@@ -32,6 +32,7 @@ export async function runWorker(
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, () => {});
   let app: WorkerApp | undefined;
   let exposed: PromiseWithResolvers<Exposition> | undefined;
+  const left = Promise.withResolvers<void>();
 
   const metrics = async () => {
     if (exposed !== undefined) return exposed.promise;
@@ -51,6 +52,9 @@ export async function runWorker(
   };
   const stop = async () => {
     await app?.stop();
+    // A connection that was handed over meanwhile goes back, and must not be forgotten on the way.
+    await send({ type: "leaving" });
+    if (process.connected) await left.promise;
     await tellMetrics();
     process.exit(0);
   };
@@ -61,6 +65,8 @@ export async function runWorker(
         return void stop();
       case "snapshot":
         return void tellMetrics();
+      case "left":
+        return left.resolve();
       case "exposition":
         return exposed?.resolve(message.exposition);
     }
@@ -68,6 +74,7 @@ export async function runWorker(
   self.once("disconnect", () => {
     // Else Node ends a worker at once when its supervisor is gone; there is nothing to finish before it serves.
     self.exitedAfterDisconnect = app !== undefined;
+    left.resolve();
     void stop();
   });
 
