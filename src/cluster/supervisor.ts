@@ -181,7 +181,7 @@ export class Supervisor {
   }
 
   async #stopAll(workers: readonly WorkerProcess[]): Promise<boolean> {
-    const isAwaited = workers.filter(({ serves }) => serves);
+    const serving = workers.filter(({ serves }) => serves);
     for (const worker of workers) worker.stop();
     const timer = setTimeout(() => {
       for (const worker of workers.filter((each) => this.#workers.has(each))) {
@@ -191,8 +191,14 @@ export class Supervisor {
     }, this.#options.graceMs + killMarginMs);
     await Promise.all(workers.map(({ ended }) => ended));
     clearTimeout(timer);
-    const endings = await Promise.all(isAwaited.map(({ ended }) => ended));
-    return endings.every(({ code }) => code === 0);
+    let isWell = true;
+    for (const { number, ended } of serving) {
+      const { code, signal } = await ended;
+      if (code === 0) continue;
+      isWell = false;
+      this.#log.warn({ worker: number, code, signal }, "a worker did not stop well");
+    }
+    return isWell;
   }
 
   async #killAll(): Promise<void> {

@@ -44,8 +44,9 @@ export class WorkerProcess {
     crashes: number,
     onMessage: (from: WorkerProcess, message: WorkerMessage) => void,
   ) {
-    // The last flag wins. Connections are dealt out in turn, see docs/architecture.md.
+    // Why in turn is in docs/architecture.md.
     cluster.schedulingPolicy = cluster.SCHED_RR;
+    // The last flag wins.
     const args = [...process.argv.slice(2), "--port", String(askedPort)];
     // A metric may be NaN, for which JSON has no word.
     cluster.setupPrimary({ args, serialization: "advanced" });
