@@ -1,11 +1,15 @@
 import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
-import { isIPv6 } from "node:net";
+import { type AddressInfo, isIPv6 } from "node:net";
 import { createSecureContext } from "node:tls";
 import { fileURLToPath } from "node:url";
+import { getSystemErrorMessage } from "node:util";
 import type { Logger } from "pino";
 import { DownloadSessionService } from "../gen/content/library/item/v1/download_session_pb.ts";
 import { anonymous } from "./auth/anonymous.ts";
+import { Supervisor, type SupervisorEvents } from "./cluster/supervisor.ts";
+import { type Program, runWorker } from "./cluster/worker.ts";
+import { WorkerFailure } from "./cluster/worker-process.ts";
 import { type ConfigSources, loadConfig } from "./config/load.ts";
 import type { Config } from "./config/settings.ts";
 import { DirectoryContentSource } from "./content/directory-content-source.ts";
@@ -22,16 +26,19 @@ import { RedisSessionStore } from "./stores/redis/redis-session-store.ts";
 import { SqliteSessionStore } from "./stores/sqlite/sqlite-session-store.ts";
 import { Health } from "./telemetry/health.ts";
 import { createLogger } from "./telemetry/log.ts";
-import { Metrics } from "./telemetry/metrics.ts";
+import { Metrics, type MetricsSnapshot } from "./telemetry/metrics.ts";
 import { callObserver } from "./telemetry/observer.ts";
 import { StoreMonitor } from "./telemetry/store-monitor.ts";
 import { restHandler } from "./vapi/handler.ts";
+
+export { WorkerFailure };
 
 /** A running service. */
 export interface App {
   /** For example `http://127.0.0.1:8080`. */
   readonly url: string;
   readonly port: number;
+  metricsSnapshot(): Promise<MetricsSnapshot>;
   /** Resolves when everything has ended, within the grace time; the same promise however often it is called. */
   stop(): Promise<void>;
 }
@@ -49,14 +56,20 @@ export function readConfig(flags: ConfigSources["flags"], environment: ConfigSou
   return loadConfig({ flags, environment, defaultContentRoot, checkRedisUrl: parseRedisUrl });
 }
 
+export interface AppOptions {
+  readonly logger?: Logger;
+  /** The program that this app is one worker of. */
+  readonly program?: Program;
+}
+
 /**
  * Puts the parts together and serves. Resolves when the port is open; a store that does not answer yet does not
  * keep it from opening, the service is then not ready.
  *
  * @throws StartError
  */
-export async function startApp(config: Config, { logger }: { logger?: Logger } = {}): Promise<App> {
-  const log = logger ?? createLogger({ level: config.logLevel, format: config.logFormat });
+export async function startApp(config: Config, { logger, program }: AppOptions = {}): Promise<App> {
+  const log = logger ?? loggerFor(config, program);
   const tls = config.tls && (await orStartError(() => readTls(config.tls!), "TLS can't be used: "));
   const content = await orStartError(() =>
     DirectoryContentSource.open({ root: config.contentRoot, warn: (message) => log.warn(message) }),
@@ -88,7 +101,8 @@ export async function startApp(config: Config, { logger }: { logger?: Logger } =
       observe,
       fallback: rest,
     });
-    const handler = adminHandler({ health, metrics: () => metrics.expose(), next: rpc.handler });
+    const exposition = program?.metrics ?? (() => metrics.expose());
+    const handler = adminHandler({ health, metrics: exposition, next: rpc.handler });
     const { connections } = metrics;
     const server = new Server({
       handler,
@@ -101,18 +115,44 @@ export async function startApp(config: Config, { logger }: { logger?: Logger } =
     await monitor.start();
     const { port } = await orStartError(() => server.listen());
     const url = `${tls ? "https" : "http"}://${isIPv6(host) ? `[${host}]` : host}:${port}`;
-    const storedIn =
-      config.redisUrl === undefined ? `SQLite ${config.sqlitePath}` : `Redis ${config.redisUrl}`;
-    log.info({ url, sessions: storedIn, contentRoot: config.contentRoot }, "serving");
+    if (program === undefined) log.info({ url, ...served(config) }, "serving");
     let stopped: Promise<void> | undefined;
     const parts = { health, server, store, monitor, streamsMayEnd, callsMayEnd, graceMs, drainMs, log };
     const stop = () => shutDown(parts);
-    return { url, port, stop: () => (stopped ??= stop()) };
+    return { url, port, metricsSnapshot: () => metrics.snapshot(), stop: () => (stopped ??= stop()) };
   } catch (error) {
     monitor.stop();
     await store.close();
     throw error;
   }
+}
+
+/** One of the workers of `superviseApps`: serves until it is told to stop. */
+export function startWorkerApp(config: Config, explain: Parameters<typeof runWorker>[1]): Promise<void> {
+  return runWorker((program) => startApp(config, { program }), explain);
+}
+
+/** The program of several workers; it is to be started. */
+export function superviseApps(config: Config, events: SupervisorEvents): Supervisor {
+  const { workers, port, graceMs } = config;
+  return new Supervisor({
+    workers,
+    port,
+    graceMs,
+    log: loggerFor(config),
+    served: served(config),
+    ...events,
+  });
+}
+
+function loggerFor({ logLevel: level, logFormat: format }: Config, program?: Program): Logger {
+  const log = createLogger({ level, format });
+  return program === undefined ? log : log.child({ worker: program.worker });
+}
+
+/** What the line tells that the service is up. */
+function served({ redisUrl, sqlitePath, contentRoot }: Config) {
+  return { sessions: redisUrl === undefined ? `SQLite ${sqlitePath}` : `Redis ${redisUrl}`, contentRoot };
 }
 
 function openStore(config: Config, { observeRoundTrip }: Metrics, log: Logger): SessionStore {
@@ -133,6 +173,14 @@ async function orStartError<T>(work: () => T | Promise<T>, prefix = ""): Promise
   try {
     return await work();
   } catch (error) {
-    throw new StartError(prefix + (error instanceof Error ? error.message : String(error)), { cause: error });
+    throw new StartError(prefix + messageOf(error), { cause: error });
   }
+}
+
+function messageOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  const { syscall, code, errno, address, port } = error as NodeJS.ErrnoException & Partial<AddressInfo>;
+  if (syscall !== "bind" || errno === undefined) return error.message;
+  // Of a port that can't be had, Node tells a worker less than it tells a process of its own.
+  return `listen ${code}: ${getSystemErrorMessage(errno)} ${address}${port ? `:${port}` : ""}`;
 }

@@ -7,6 +7,8 @@ export interface Config {
   readonly host: string;
   /** 0: any free one. */
   readonly port: number;
+  /** Processes that serve; with more than one, a supervisor besides. */
+  readonly workers: number;
   /** Directory of library items. */
   readonly contentRoot: string;
   /** Sessions live there; when unset, in the SQLite file. */
@@ -47,6 +49,7 @@ interface Manual {
 const manual = z.registry<Manual>();
 
 const day = 86_400;
+const inMemory = ":memory:";
 const pathOf = () => z.string("must be set").min(1, "must not be empty");
 
 /**
@@ -62,6 +65,9 @@ const fields = z.object({
   port: integer(0, 65_535)
     .prefault("8080")
     .register(manual, { argument: "number", help: "port to listen on; 0 picks a free one" }),
+  workers: integer(1, 128)
+    .prefault("1")
+    .register(manual, { argument: "number", help: "processes that serve, all on the one port" }),
   contentRoot: pathOf().register(manual, {
     argument: "directory",
     help: "directory of library items",
@@ -158,10 +164,16 @@ export const configSchema = fields
     path: ["drainSeconds"],
     message: "must be less than the grace",
   })
+  .refine((given) => given.workers === 1 || given.redisUrl !== undefined || given.sqlitePath !== inMemory, {
+    ...unlessWrong("workers", "redisUrl", "sqlitePath"),
+    path: ["workers"],
+    message: `must be 1 when sessions are kept in ${inMemory}, which processes can't share`,
+  })
   .transform(
     (given): Config => ({
       host: given.host,
       port: given.port,
+      workers: given.workers,
       contentRoot: given.contentRoot,
       redisUrl: given.redisUrl === undefined ? undefined : new SecretUrl(given.redisUrl),
       sqlitePath: given.sqlitePath,

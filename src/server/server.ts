@@ -24,6 +24,9 @@ export interface ServerOptions {
 /** Pause between two looks for connections that have become idle, of which Node does not tell. */
 const sweepMs = 50;
 
+/** How long a connection that came just before the port closed may take to say what it wants. */
+const newcomerMs = 100;
+
 /** One port for HTTP/1.1 and HTTP/2, with prior knowledge in clear text and with ALPN over TLS. */
 export class Server {
   readonly #options: ServerOptions;
@@ -85,7 +88,9 @@ export class Server {
     this.#isClosing = true;
     const closed = once(this.#port, "close");
     this.#port.close();
-    for (const socket of this.#undecided) socket.destroy();
+    const hello = setTimeout(() => {
+      for (const socket of this.#undecided) socket.destroy();
+    }, newcomerMs);
     this.#http1.drain();
     this.#http2.goAway();
     const closeIdle = () => {
@@ -100,6 +105,7 @@ export class Server {
     deadline.addEventListener("abort", cut, { once: true });
     if (deadline.aborted) cut();
     await closed;
+    clearTimeout(hello);
     deadline.removeEventListener("abort", cut);
     clearInterval(sweep);
     this.#http1.close();
@@ -116,6 +122,11 @@ export class Server {
     socket.once("close", () => this.#undecided.delete(socket));
     detectProtocol(socket, this.#limits.helloMs, (protocol) => {
       this.#undecided.delete(socket);
+      if (this.#isClosing && protocol === "h2") {
+        // It would have to be told to go away before it has said anything.
+        socket.destroy();
+        return;
+      }
       this.#options.connections?.opened(protocol);
       socket.once("close", () => this.#options.connections?.closed(protocol));
       (protocol === "h2" ? this.#http2 : this.#http1).accept(socket);

@@ -38,21 +38,29 @@ function isoTime(): () => string {
   };
 }
 
+/** PIPE_BUF of Linux: writes up to this size do not mix with those of other processes, here of other workers. */
+const unmixedBytes = 4096;
+
 /**
  * Writes the lines of one turn of the event loop together. Measured on a pipe with 20 lines a turn: about 5 µs a
  * line all in, where `pino.destination` takes 8 to 13 µs with a buffer of its own and up to 70 µs without.
  */
 function buffered(): DestinationStream {
   let pending = "";
+  let pendingBytes = 0;
   const flush = () => {
     process.stdout.write(pending);
     pending = "";
+    pendingBytes = 0;
   };
   process.on("exit", flush);
   return {
     write(line) {
+      const bytes = Buffer.byteLength(line);
       if (pending === "") setImmediate(flush);
+      else if (pendingBytes + bytes > unmixedBytes) flush();
       pending += line;
+      pendingBytes += bytes;
     },
   };
 }

@@ -1,7 +1,24 @@
-import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "@prometheus-io/client";
+import {
+  Counter,
+  collectDefaultMetrics,
+  Gauge,
+  Histogram,
+  type MetricObjectWithValues,
+  type MetricValue,
+  Registry,
+} from "@prometheus-io/client";
 import type { CallRecord } from "../operations/call.ts";
 
 type Protocol = "http1" | "h2";
+
+/** Every metric with its values, as plain data. */
+export type MetricsSnapshot = readonly MetricObjectWithValues<MetricValue<string>>[];
+
+/** What `/metrics` answers with. */
+export interface Exposition {
+  readonly contentType: string;
+  readonly body: string;
+}
 
 /** Seconds; from a keep-alive on a near Redis to a call that waited for a dead one. */
 const buckets = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2];
@@ -77,7 +94,12 @@ export class Metrics {
   }
 
   /** In the Prometheus text format. */
-  async expose(): Promise<{ contentType: string; body: string }> {
+  async expose(): Promise<Exposition> {
     return { contentType: this.#registry.contentType, body: await this.#registry.metrics() };
+  }
+
+  /** For another process to add up. */
+  snapshot(): Promise<MetricsSnapshot> {
+    return this.#registry.getMetricsAsJSON();
   }
 }

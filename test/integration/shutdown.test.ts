@@ -118,6 +118,20 @@ describe("close", () => {
     await eventually("the end of the server", () => closing.settled);
   });
 
+  test("serves an HTTP/1 client that has just connected", async () => {
+    const { server, port, responses } = await hold();
+    using newcomer = await rawConnection(port);
+    // Connections are accepted in the order in which they come.
+    const later = fetch(`http://127.0.0.1:${port}/`);
+    (await next(responses)).end("later");
+    expect(await (await later).text()).toBe("later");
+    const closed = server.close(never);
+    newcomer.socket.write(getRequest);
+    (await next(responses)).end("done");
+    expect(await newcomer.closed).toMatch(/connection: close.*done$/is);
+    await closed;
+  });
+
   test("closes the connection of an HTTP/1 answer that had begun as one of many", async () => {
     const { server, port, responses } = await hold();
     using client = await rawConnection(port);

@@ -1,5 +1,12 @@
 import { fileURLToPath } from "node:url";
-import { type Client, credentials, type GrpcObject, loadPackageDefinition, Metadata } from "@grpc/grpc-js";
+import {
+  type Client,
+  type ClientOptions,
+  credentials,
+  type GrpcObject,
+  loadPackageDefinition,
+  Metadata,
+} from "@grpc/grpc-js";
 import { loadFileDescriptorSetFromBuffer, loadSync } from "@grpc/proto-loader";
 
 /** Fields have their proto names, int64 are texts, enums are names. */
@@ -25,11 +32,16 @@ export function grpcObjectOf(descriptors: Buffer): GrpcObject {
 // biome-ignore lint/suspicious/noExplicitAny: grpc-js adds a service's methods at run time
 export type GrpcJsClient = Client & Record<string, any>;
 
-export function grpcJsClient(grpcObject: GrpcObject, service: string, url: string): GrpcJsClient {
+export function grpcJsClient(
+  grpcObject: GrpcObject,
+  service: string,
+  url: string,
+  options: ClientOptions = {},
+): GrpcJsClient {
   let scope: unknown = grpcObject;
   for (const name of service.split(".")) scope = (scope as Record<string, unknown>)[name];
   const Constructor = scope as new (...args: unknown[]) => GrpcJsClient;
-  return new Constructor(new URL(url).host, credentials.createInsecure());
+  return new Constructor(new URL(url).host, credentials.createInsecure(), options);
 }
 
 export interface GrpcJsOutcome {

@@ -21,6 +21,7 @@ describe("settings", () => {
     expect(settings.map(({ flag, variable, default: fallback }) => [flag, variable, fallback])).toEqual([
       ["--host", "DOWNLEASE_HOST", "127.0.0.1"],
       ["--port", "DOWNLEASE_PORT", "8080"],
+      ["--workers", "DOWNLEASE_WORKERS", "1"],
       ["--content-root", "DOWNLEASE_CONTENT_ROOT", "examples/library in a checkout, else required"],
       ["--redis-url", "DOWNLEASE_REDIS_URL", "unset, sessions are kept in SQLite"],
       ["--sqlite-path", "DOWNLEASE_SQLITE_PATH", "downlease.db"],
@@ -48,6 +49,7 @@ describe("a right configuration", () => {
     expect(load()).toEqual({
       host: "127.0.0.1",
       port: 8080,
+      workers: 1,
       contentRoot: "library",
       redisUrl: undefined,
       sqlitePath: "downlease.db",
@@ -158,6 +160,7 @@ describe("mistakes", () => {
   test.each([
     ["port", ["-1", "1.5", "0x50", "65536", " 80", "8080a"]],
     ["host", ["", "a b", "[::1]", "http://host", "host:80", "a..b", "x".repeat(64)]],
+    ["workers", ["0", "129", "two"]],
     ["contentRoot", [""]],
     ["sqlitePath", [""]],
     ["redisUrl", ["", "redis://", "redis:host", "rediss+master://host", "localhost:6379"]],
@@ -177,6 +180,16 @@ describe("mistakes", () => {
       expect(mistakes, text).toHaveLength(1);
       expect(mistakes[0]).toMatch(new RegExp(`^${flag} must `));
     }
+  });
+
+  test("sessions in memory are for one worker, sessions in Redis and in a file for any number", () => {
+    const flags = { contentRoot: "library", workers: "2", sqlitePath: ":memory:" };
+    expect(mistakesOf({ flags })).toEqual([
+      "--workers must be 1 when sessions are kept in :memory:, which processes can't share, not '2'",
+    ]);
+    expect(load({ ...flags, workers: "1" }).workers).toBe(1);
+    expect(load({ ...flags, redisUrl: "redis://host" }).workers).toBe(2);
+    expect(load({ ...flags, sqlitePath: "sessions.db" }).workers).toBe(2);
   });
 
   test("a drain as long as the grace is one only once the grace itself is right", () => {

@@ -1,9 +1,9 @@
 import { pino } from "pino";
-import { beforeEach, describe, expect, test } from "vitest";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { ServiceError } from "../../src/domain/errors.ts";
 import type { CallRecord } from "../../src/operations/call.ts";
 import { Health } from "../../src/telemetry/health.ts";
-import { prettyLine } from "../../src/telemetry/log.ts";
+import { createLogger, prettyLine } from "../../src/telemetry/log.ts";
 import { Metrics } from "../../src/telemetry/metrics.ts";
 import { callObserver } from "../../src/telemetry/observer.ts";
 import { StoreMonitor } from "../../src/telemetry/store-monitor.ts";
@@ -237,5 +237,30 @@ describe("the store monitor", () => {
     answer.resolve();
     await started;
     expect(statusOf(health)).toBe("NOT_SERVING");
+  });
+});
+
+describe("the log as JSON", () => {
+  afterEach(() => vi.restoreAllMocks());
+
+  test("is written in whole lines that do not mix with those of other processes on the same pipe", async () => {
+    const chunks: string[] = [];
+    vi.spyOn(process.stdout, "write").mockImplementation((chunk) => chunks.push(String(chunk)) > 0);
+    const own = createLogger({ level: "info", format: "json" });
+    const texts = Array.from({ length: 50 }, (_, index) => `${index} ${"\u00e4".repeat(60 + index)}`);
+    for (const text of texts) own.info(text);
+    await eventually("the last line", () => chunks.at(-1)?.includes(texts.at(-1)!));
+    expect(chunks.length).toBeLessThan(texts.length / 4);
+    for (const chunk of chunks) {
+      expect(Buffer.byteLength(chunk)).toBeLessThanOrEqual(4096);
+      expect(chunk).toMatch(/\n$/);
+    }
+    expect(
+      chunks
+        .join("")
+        .trim()
+        .split("\n")
+        .map((line) => JSON.parse(line).msg),
+    ).toEqual(texts);
   });
 });

@@ -1,0 +1,33 @@
+import type { Exposition, MetricsSnapshot } from "../telemetry/metrics.ts";
+
+/** Where a worker serves. */
+export interface Serving {
+  readonly url: string;
+  readonly port: number;
+}
+
+/** Why a program can't start: what to tell the user, and the exit code. */
+export interface Failure {
+  readonly message: string;
+  readonly exitCode: number;
+}
+
+/** From a worker to its supervisor. */
+export type WorkerMessage =
+  | { readonly type: "serving"; readonly at: Serving }
+  | { readonly type: "failed"; readonly failure: Failure }
+  /** Its own metrics: the answer to "snapshot", and its last word. */
+  | { readonly type: "snapshot"; readonly metrics: MetricsSnapshot }
+  /** It has closed its port and finished; see "left". */
+  | { readonly type: "leaving" }
+  /** It was asked for the metrics of the whole program. */
+  | { readonly type: "metrics" };
+
+/** From the supervisor to a worker. */
+export type SupervisorMessage =
+  | { readonly type: "stop" }
+  | { readonly type: "snapshot" }
+  /** The answer to "leaving": no connection is on its way to this worker any more. */
+  | { readonly type: "left" }
+  /** The answer to "metrics". */
+  | { readonly type: "exposition"; readonly exposition: Exposition };

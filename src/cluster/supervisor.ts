@@ -1,0 +1,245 @@
+import { setTimeout as delay } from "node:timers/promises";
+import type { Logger } from "pino";
+import type { Exposition } from "../telemetry/metrics.ts";
+import { ProgramMetrics } from "../telemetry/program-metrics.ts";
+import type { Serving, WorkerMessage } from "./messages.ts";
+import { restartDelayMs, steadyMs } from "./restart-delay.ts";
+import { WorkerFailure, WorkerProcess } from "./worker-process.ts";
+
+export interface SupervisorEvents {
+  /** No worker serves any more, and none can be started; all have ended. */
+  readonly onFailure: (failure: WorkerFailure) => void;
+}
+
+export interface SupervisorOptions extends SupervisorEvents {
+  readonly workers: number;
+  /** 0: any free one, the same for all. */
+  readonly port: number;
+  /** How long a stop may take. */
+  readonly graceMs: number;
+  readonly log: Logger;
+  /** Told in the line that says that the program serves. */
+  readonly served: object;
+}
+
+/** What a worker at its deadline needs to cut what is left and to end. */
+const killMarginMs = 500;
+
+/** How long workers may take to tell their numbers; one that is busy or dying must not hold up the others. */
+const snapshotMs = 1000;
+
+/** Runs the workers of a program and serves nothing itself. */
+export class Supervisor {
+  readonly #options: SupervisorOptions;
+  readonly #log: Logger;
+  readonly #metrics: ProgramMetrics;
+  /** Those that have not ended. */
+  readonly #workers = new Set<WorkerProcess>();
+  /** Workers whose numbers are awaited. */
+  readonly #asked = new Map<WorkerProcess, () => void>();
+  readonly #stopping = new AbortController();
+  #exposing: Promise<Exposition> | undefined;
+  #isRestarting = false;
+  /** The one whose successor is awaited; its end needs no other. */
+  #outgoing: WorkerProcess | undefined;
+  /** The one that all workers share, once it is known. */
+  #port = 0;
+
+  constructor(options: SupervisorOptions) {
+    this.#options = options;
+    this.#log = options.log;
+    this.#metrics = new ProgramMetrics(options);
+  }
+
+  /**
+   * Resolves when every worker serves.
+   *
+   * @throws WorkerFailure that of the first worker that can't; none is left then
+   */
+  async start(): Promise<void> {
+    const { workers: number, served } = this.#options;
+    const workers = Array.from({ length: number }, () => this.#fork(0));
+    try {
+      const [{ url, port }] = (await Promise.all(workers.map(({ serving }) => serving))) as [Serving];
+      this.#port = port;
+      for (const worker of workers) this.#watch(worker);
+      this.#log.info({ url, workers: number, ...served }, "serving");
+    } catch (error) {
+      await this.#killAll();
+      throw error;
+    }
+  }
+
+  /** Puts a new worker in the place of each, one after the other; one that serves leaves when its successor does. */
+  async restart(): Promise<void> {
+    if (this.#isRestarting || this.#isStopping) return;
+    this.#isRestarting = true;
+    this.#log.info("restarting the workers");
+    try {
+      for (const old of [...this.#workers].filter(({ serves }) => serves)) {
+        if (this.#workers.has(old)) await this.#succeed(old);
+      }
+      this.#log.info("restarted the workers");
+    } catch (error) {
+      if (!this.#isStopping) this.#log.error({ reason: reasonOf(error) }, "the restart was given up");
+    } finally {
+      this.#isRestarting = false;
+    }
+  }
+
+  /** Every worker stops at once. Resolves when all have ended, with whether they did so in time and well. */
+  async stop(): Promise<boolean> {
+    this.#log.info("stopping");
+    this.#stopping.abort();
+    const isWell = await this.#stopAll([...this.#workers]);
+    this.#log.info("stopped");
+    return isWell;
+  }
+
+  /** Ends everything at once. */
+  kill(): void {
+    this.#stopping.abort();
+    for (const worker of this.#workers) worker.kill();
+  }
+
+  get #isStopping(): boolean {
+    return this.#stopping.signal.aborted;
+  }
+
+  #fork(crashes: number): WorkerProcess {
+    // A worker shares the port of one that serves by asking for the same, be it 0.
+    const other = [...this.#workers].find(({ port }) => port !== undefined && port === this.#port);
+    const port = other?.askedPort ?? (this.#port || this.#options.port);
+    const worker = new WorkerProcess(port, crashes, (from, message) => this.#receive(from, message));
+    this.#workers.add(worker);
+    void worker.ended.then(() => {
+      this.#workers.delete(worker);
+      this.#asked.get(worker)?.();
+      this.#metrics.retire(worker.number);
+    });
+    return worker;
+  }
+
+  /** A worker that serves is replaced when it ends without having been told to. */
+  #watch(worker: WorkerProcess): void {
+    this.#log.info({ worker: worker.number, pid: worker.pid }, "a worker serves");
+    void worker.ended.then(({ code, signal }) => {
+      if (worker.isLeaving) return;
+      this.#log.error({ worker: worker.number, code, signal }, "a worker ended unexpectedly");
+      this.#metrics.countCrash();
+      if (worker !== this.#outgoing && !this.#isStopping) void this.#replace(worker);
+    });
+  }
+
+  async #replace({ servesSince = 0, crashes: before }: WorkerProcess): Promise<void> {
+    let crashes = performance.now() - servesSince > steadyMs ? 1 : before + 1;
+    for (; ; crashes++) {
+      await delay(restartDelayMs(crashes), undefined, { signal: this.#stopping.signal }).catch(() => {});
+      if (this.#isStopping) return;
+      const worker = this.#fork(crashes);
+      try {
+        await this.#serves(worker);
+        return;
+      } catch (error) {
+        if (this.#isStopping) return;
+        this.#log.error({ worker: worker.number, reason: reasonOf(error) }, "a worker did not start");
+        const isAlone = ![...this.#workers].some(({ serves }) => serves);
+        if (isAlone && error instanceof WorkerFailure && error.isExplained) {
+          this.#stopping.abort();
+          await this.#killAll();
+          this.#options.onFailure(error);
+          return;
+        }
+      }
+    }
+  }
+
+  async #succeed(old: WorkerProcess): Promise<void> {
+    this.#outgoing = old;
+    try {
+      await this.#serves(this.#fork(0));
+    } catch (error) {
+      // It may have ended while its successor was awaited.
+      if (!this.#workers.has(old)) void this.#replace(old);
+      throw error;
+    } finally {
+      this.#outgoing = undefined;
+    }
+    await this.#stopAll([old]);
+  }
+
+  /** Resolves when a worker that was added later serves, where all do. */
+  async #serves(worker: WorkerProcess): Promise<void> {
+    const { port } = await worker.serving;
+    if (port !== this.#port) {
+      // All others ended while it was starting, and what it asked for was given anew.
+      worker.kill();
+      await worker.ended;
+      throw new Error(`it serves port ${port} instead of ${this.#port}`);
+    }
+    this.#watch(worker);
+  }
+
+  async #stopAll(workers: readonly WorkerProcess[]): Promise<boolean> {
+    const serving = workers.filter(({ serves }) => serves);
+    for (const worker of workers) worker.stop();
+    const timer = setTimeout(() => {
+      for (const worker of workers.filter((each) => this.#workers.has(each))) {
+        this.#log.warn({ worker: worker.number }, "a worker did not end within the grace time and is killed");
+        worker.kill();
+      }
+    }, this.#options.graceMs + killMarginMs);
+    await Promise.all(workers.map(({ ended }) => ended));
+    clearTimeout(timer);
+    let isWell = true;
+    for (const { number, ended } of serving) {
+      const { code, signal } = await ended;
+      if (code === 0) continue;
+      isWell = false;
+      this.#log.warn({ worker: number, code, signal }, "a worker did not stop well");
+    }
+    return isWell;
+  }
+
+  async #killAll(): Promise<void> {
+    const workers = [...this.#workers];
+    for (const worker of workers) worker.kill();
+    await Promise.all(workers.map(({ ended }) => ended));
+  }
+
+  #receive(from: WorkerProcess, message: WorkerMessage): void {
+    if (message.type === "snapshot") {
+      this.#metrics.keep(from.number, message.metrics);
+      this.#asked.get(from)?.();
+    } else if (message.type === "leaving") {
+      from.send({ type: "left" });
+    } else if (message.type === "metrics") {
+      this.#exposing ??= this.#expose().finally(() => {
+        this.#exposing = undefined;
+      });
+      void this.#exposing.then((exposition) => from.send({ type: "exposition", exposition }));
+    }
+  }
+
+  /** Asks every worker for its numbers; those of one that does not answer in time are its last known ones. */
+  async #expose(): Promise<Exposition> {
+    const workers = [...this.#workers].filter(({ serves }) => serves);
+    const inTime = delay(snapshotMs, undefined, { ref: false });
+    let answered = 0;
+    const answers = workers.map(async (worker) => {
+      const answer = Promise.withResolvers<void>();
+      this.#asked.set(worker, answer.resolve);
+      worker.send({ type: "snapshot" });
+      await answer.promise;
+      this.#asked.delete(worker);
+      if (this.#workers.has(worker)) answered++;
+    });
+    await Promise.race([Promise.all(answers), inTime]);
+    for (const worker of workers) this.#asked.delete(worker);
+    return this.#metrics.expose({ answered });
+  }
+}
+
+function reasonOf(error: unknown): string {
+  return error instanceof Error ? error.message.trim() : String(error);
+}

@@ -1,0 +1,117 @@
+import cluster, { type Worker } from "node:cluster";
+import { once } from "node:events";
+import type { Failure, Serving, SupervisorMessage, WorkerMessage } from "./messages.ts";
+
+/** A worker ended before it served. */
+export class WorkerFailure extends Error {
+  override readonly name = "WorkerFailure";
+  readonly exitCode: number;
+  /** Whether the worker said itself why, so that trying again is of little use. */
+  readonly isExplained: boolean;
+
+  constructor({ message, exitCode }: Failure, isExplained: boolean) {
+    super(message);
+    this.exitCode = exitCode;
+    this.isExplained = isExplained;
+  }
+}
+
+export interface Ending {
+  readonly code: number | null;
+  readonly signal: string | null;
+}
+
+/** A worker as the supervisor sees it. */
+export class WorkerProcess {
+  readonly number: number;
+  readonly askedPort: number;
+  /** Where it serves; undefined until it does. */
+  port: number | undefined;
+  /** How many workers in whose place it stands have ended too early, one after the other. */
+  readonly crashes: number;
+  /** Rejects with a `WorkerFailure` when it ends before it serves. */
+  readonly serving: Promise<Serving>;
+  /** Resolves when it has ended and all it sent has been read. */
+  readonly ended: Promise<Ending>;
+  /** When it began to serve, by the monotonic clock. */
+  servesSince: number | undefined;
+  /** Its end is wanted. */
+  isLeaving = false;
+  readonly #worker: Worker;
+
+  constructor(
+    askedPort: number,
+    crashes: number,
+    onMessage: (from: WorkerProcess, message: WorkerMessage) => void,
+  ) {
+    // Why in turn is in docs/architecture.md.
+    cluster.schedulingPolicy = cluster.SCHED_RR;
+    // The last flag wins.
+    const args = [...process.argv.slice(2), "--port", String(askedPort)];
+    // A metric may be NaN, for which JSON has no word.
+    cluster.setupPrimary({ args, serialization: "advanced" });
+    this.#worker = cluster.fork();
+    this.number = this.#worker.id;
+    this.askedPort = askedPort;
+    this.crashes = crashes;
+    this.ended = ending(this.#worker);
+    const serving = Promise.withResolvers<Serving>();
+    this.serving = serving.promise;
+    this.serving.catch(() => {});
+    this.#worker.on("message", (message: WorkerMessage) => {
+      if (message.type === "serving") {
+        this.port = message.at.port;
+        this.servesSince = performance.now();
+        serving.resolve(message.at);
+      } else if (message.type === "failed") {
+        serving.reject(new WorkerFailure(message.failure, true));
+      } else {
+        onMessage(this, message);
+      }
+    });
+    void this.ended.then((end) => serving.reject(new WorkerFailure(untold(this.number, end), false)));
+  }
+
+  get pid(): number | undefined {
+    return this.#worker.process.pid;
+  }
+
+  get serves(): boolean {
+    return this.servesSince !== undefined;
+  }
+
+  send(message: SupervisorMessage): void {
+    // Without a callback, a worker that has just died would be an unhandled error here.
+    if (this.#worker.isConnected()) this.#worker.process.send(message, undefined, undefined, () => {});
+  }
+
+  /** Tells it to stop. One that does not serve yet has nothing to finish. */
+  stop(): void {
+    this.isLeaving = true;
+    if (this.serves) this.send({ type: "stop" });
+    else this.kill();
+  }
+
+  kill(): void {
+    this.isLeaving = true;
+    this.#worker.process.kill("SIGKILL");
+  }
+}
+
+async function ending(worker: Worker): Promise<Ending> {
+  // A process that can't be made has an error and no end.
+  const failed = once(worker.process, "error").then(() => ({ code: 1, signal: null }));
+  const exited = new Promise<Ending>((resolve) => {
+    worker.process.once("exit", (code, signal) => resolve({ code, signal }));
+  });
+  const end = await Promise.race([exited, failed]);
+  // What a process sent may be read after its exit has been seen.
+  if (worker.isConnected()) await once(worker, "disconnect");
+  return end;
+}
+
+function untold(worker: number, { code, signal }: Ending): Failure {
+  const how = signal === null ? `exit code ${code}` : signal;
+  const message = `downlease can't start: worker ${worker} ended with ${how} before it served\n`;
+  return { message, exitCode: code || 1 };
+}

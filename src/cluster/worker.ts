@@ -1,0 +1,98 @@
+import cluster from "node:cluster";
+import type { Exposition, MetricsSnapshot } from "../telemetry/metrics.ts";
+import type { Failure, Serving, SupervisorMessage, WorkerMessage } from "./messages.ts";
+
+/** The whole, as one of its workers sees it. */
+export interface Program {
+  /** This worker's number; a worker that takes the place of another has a new one. */
+  readonly worker: number;
+  /** Those of all workers. Rejects when the supervisor does not answer in time. */
+  readonly metrics: () => Promise<Exposition>;
+}
+
+export interface WorkerApp extends Serving {
+  metricsSnapshot(): Promise<MetricsSnapshot>;
+  stop(): Promise<void>;
+}
+
+/** Longer than the supervisor waits for the workers. */
+const metricsMs = 2000;
+
+/**
+ * A worker's life: it starts, serves, and stops when the supervisor says so or is gone. Signals are the
+ * supervisor's: a terminal's Ctrl-C and some service managers send them to every process of a program.
+ *
+ * @param explain a failure to start that is no bug
+ */
+export async function runWorker(
+  start: (program: Program) => Promise<WorkerApp>,
+  explain: (error: unknown) => Failure | undefined,
+): Promise<void> {
+  const self = cluster.worker!;
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, () => {});
+  let app: WorkerApp | undefined;
+  let exposed: PromiseWithResolvers<Exposition> | undefined;
+  const left = Promise.withResolvers<void>();
+
+  const metrics = async () => {
+    if (exposed !== undefined) return exposed.promise;
+    exposed = Promise.withResolvers<Exposition>();
+    const { promise, reject } = exposed;
+    const timer = setTimeout(() => reject(new Error("the supervisor does not answer")), metricsMs);
+    void send({ type: "metrics" });
+    try {
+      return await promise;
+    } finally {
+      clearTimeout(timer);
+      exposed = undefined;
+    }
+  };
+  const tellMetrics = async () => {
+    if (app !== undefined) await send({ type: "snapshot", metrics: await app.metricsSnapshot() });
+  };
+  const stop = async () => {
+    await app?.stop();
+    // A connection that was handed over meanwhile goes back, and must not be forgotten on the way.
+    await send({ type: "leaving" });
+    if (process.connected) await left.promise;
+    await tellMetrics();
+    process.exit(0);
+  };
+
+  process.on("message", (message: SupervisorMessage) => {
+    switch (message.type) {
+      case "stop":
+        return void stop();
+      case "snapshot":
+        return void tellMetrics();
+      case "left":
+        return left.resolve();
+      case "exposition":
+        return exposed?.resolve(message.exposition);
+    }
+  });
+  self.once("disconnect", () => {
+    // Else Node ends a worker at once when its supervisor is gone; there is nothing to finish before it serves.
+    self.exitedAfterDisconnect = app !== undefined;
+    left.resolve();
+    void stop();
+  });
+
+  try {
+    app = await start({ worker: self.id, metrics });
+  } catch (error) {
+    const failure = explain(error);
+    if (failure === undefined) throw error;
+    await send({ type: "failed", failure });
+    process.exit(failure.exitCode);
+  }
+  await send({ type: "serving", at: { url: app.url, port: app.port } });
+}
+
+/** Resolves when the message is on its way, or there is nobody any more to get it. */
+function send(message: WorkerMessage): Promise<void> {
+  return new Promise((resolve) => {
+    if (process.connected) process.send!(message, undefined, undefined, () => resolve());
+    else resolve();
+  });
+}
