@@ -4,7 +4,7 @@
  */
 import { execFile } from "node:child_process";
 import { promisify } from "node:util";
-import { Redis, type RedisOptions } from "ioredis";
+import { Redis } from "ioredis";
 import { coalesceWrites } from "../src/stores/redis/coalesce-writes.ts";
 import { sessionKey } from "../src/stores/redis/keys.ts";
 import { runScript, runScriptForEach } from "../src/stores/redis/run-script.ts";
@@ -67,20 +67,24 @@ function outputOf(reply: unknown) {
   return script.output([tag, ...rest]);
 }
 
-async function open(options: RedisOptions = {}): Promise<Redis> {
-  const client = new Redis({
-    port: redis.port,
+interface ClientOptions {
+  readonly enableAutoPipelining?: boolean;
+  readonly protocol?: 2 | 3;
+}
+
+async function open(options: ClientOptions = {}): Promise<Redis> {
+  const client = new Redis(redis.port, {
+    ...options,
     commandTimeout,
     maxRetriesPerRequest: 0,
     enableOfflineQueue: false,
     lazyConnect: true,
-    ...options,
   });
   await client.connect();
   return client;
 }
 
-async function openCoalescing(options: RedisOptions = {}): Promise<Redis> {
+async function openCoalescing(options: ClientOptions = {}): Promise<Redis> {
   // The first connection is there already when the writes are to be caught.
   const client = coalesceWrites(await open(options));
   client.emit("connect");
