@@ -9,6 +9,7 @@ import { coalesceWrites } from "../src/stores/redis/coalesce-writes.ts";
 import { sessionKey } from "../src/stores/redis/keys.ts";
 import { runScript, runScriptForEach } from "../src/stores/redis/run-script.ts";
 import { keepAliveScript as script } from "../src/stores/redis/scripts.ts";
+import { TimeLimit } from "../src/stores/redis/time-limit.ts";
 import { startRedis } from "../test/support/redis-server.ts";
 import { median, table } from "./statistics.ts";
 
@@ -16,6 +17,7 @@ const rounds = Number(process.argv[2] ?? 7);
 const callers = 200;
 const batchLength = 100;
 const commandTimeout = 800;
+const limit = new TimeLimit(commandTimeout);
 const leaseMs = 3_600_000;
 const caller = { principal: "anonymous", admin: false };
 const numbers = Array.from({ length: 1_000 }, (_, number) => String(number).padStart(12, "0"));
@@ -59,7 +61,7 @@ function functionCall(client: Redis): Beat {
 
 /** As the store does it. */
 function storeCall(client: Redis): Beat {
-  return (id, progress) => runScript(client, script, inputOf(id, progress), commandTimeout);
+  return (id, progress) => runScript(client, script, inputOf(id, progress), limit);
 }
 
 function outputOf(reply: unknown) {
@@ -136,7 +138,7 @@ async function batchTable(): Promise<string> {
         client,
         script,
         beats.map(([id, progress]) => inputOf(id, progress)),
-        commandTimeout,
+        limit,
       ),
   };
   const costs = await interleaved(ways, (send) => inBatches(send, 40_000));

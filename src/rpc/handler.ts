@@ -1,4 +1,4 @@
-import type { DescMethod } from "@bufbuild/protobuf";
+import { type DescMethod, type Message, toBinary } from "@bufbuild/protobuf";
 import {
   type ConnectRouter,
   type ConnectRouterOptions,
@@ -12,6 +12,10 @@ import {
   universalRequestFromNodeRequest,
   universalResponseToNodeResponse,
 } from "@connectrpc/connect-node";
+import {
+  DownloadSessionService,
+  type KeepAliveResponse,
+} from "../../gen/content/library/item/v1/download_session_pb.ts";
 import { Health as HealthService } from "../../gen/grpc/health/v1/health_pb.ts";
 import type { ErrorKind } from "../domain/errors.ts";
 import { type CallObserver, type CallOrigin, type Door, requestIdFrom } from "../operations/call.ts";
@@ -21,7 +25,9 @@ import type { Health } from "../telemetry/health.ts";
 import { type Origin, originKey, RpcCall } from "./call.ts";
 import { dropEndlessDeadline } from "./deadline.ts";
 import { connectErrorOf, withGrpcSpelling } from "./errors.ts";
+import { envelope as envelopeOf } from "./fast-lane/envelope.ts";
 import { openFastLane } from "./fast-lane/fast-lane.ts";
+import { keepAliveEnvelope } from "./fast-lane/keep-alive-envelope.ts";
 import type { LaneMethod, ServeStock } from "./fast-lane/lane.ts";
 import { healthService } from "./health.ts";
 import { addReflection } from "./reflection.ts";
@@ -100,7 +106,11 @@ function fastLaneFor(options: RpcOptions, served: ReadonlyMap<string, ServeStock
   ): [path: string, row: LaneMethod<Run>] => {
     const path = createMethodUrl("/", method);
     const tellRefusal = refusalTeller(operationNameOf(method), observe);
-    return [path, { method, isRoutine, run, serveStock: served.get(path)!, tellRefusal }];
+    const envelope =
+      method === DownloadSessionService.method.keepAlive
+        ? (m: Message) => keepAliveEnvelope(m as KeepAliveResponse)
+        : (m: Message) => envelopeOf(toBinary(method.output, m));
+    return [path, { method, isRoutine, run, envelope, serveStock: served.get(path)!, tellRefusal }];
   };
   return openFastLane({
     unary: new Map(unary.map((row) => rowOf(row.method, corridor.entry(row), row.isRoutine))),

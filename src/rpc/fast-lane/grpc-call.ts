@@ -1,13 +1,13 @@
 import type { IncomingHttpHeaders, ServerHttp2Stream } from "node:http2";
 import { constants } from "node:http2";
-import { fromBinary, type Message, toBinary } from "@bufbuild/protobuf";
+import { fromBinary, type Message } from "@bufbuild/protobuf";
 import type { ServiceError } from "../../domain/errors.ts";
 import { originOf } from "../origin.ts";
-import { envelope, headBytes, messageLength } from "./envelope.ts";
+import { headBytes, messageLength } from "./envelope.ts";
 import { errorTrailers, grpcHeaders, sendOk } from "./grpc-response.ts";
 import type { Lane, LaneMethod } from "./lane.ts";
 import { handOverStream } from "./stock.ts";
-import { UnaryCall } from "./unary-call.ts";
+import { onGone, UnaryCall } from "./unary-call.ts";
 
 /** A unary gRPC call on a bare HTTP/2 stream. */
 export class GrpcCall extends UnaryCall {
@@ -31,7 +31,7 @@ export class GrpcCall extends UnaryCall {
     this.#headers = headers;
     this.#rawHeaders = rawHeaders;
     // The end of the stream tells all that there is to know of an error.
-    stream.on("error", ignore).on("close", () => this.end("downlease.call.canceled"));
+    stream.on("error", ignore).on("close", onGone);
   }
 
   cut(): void {
@@ -48,7 +48,7 @@ export class GrpcCall extends UnaryCall {
   protected answer(response: Message): void {
     const stream = this.#stream;
     if (stream.closed) return;
-    const message = envelope(toBinary(this.method.method.output, response));
+    const message = this.method.envelope(response);
     stream.respond(
       grpcHeaders(this.tellsRequestId(this.method.isRoutine) ? this.requestId : undefined),
       waitForTrailers,

@@ -1,4 +1,4 @@
-import type { DescMethod } from "@bufbuild/protobuf";
+import type { DescMethod, Message } from "@bufbuild/protobuf";
 import type { ErrorKind, ErrorMessageId } from "../../domain/errors.ts";
 import type { CallOrigin } from "../../operations/call.ts";
 import type { Entry, StreamEntry } from "../../operations/corridor.ts";
@@ -17,6 +17,8 @@ export interface LaneMethod<Run = Entry> {
   /** As of the operation: what goes on all day. */
   readonly isRoutine: boolean;
   readonly run: Run;
+  /** A gRPC answer in its envelope. */
+  readonly envelope: (response: Message) => Buffer;
   readonly serveStock: ServeStock;
   /** Tells of a request that ended without having become a call. */
   readonly tellRefusal: (origin: CallOrigin, durationMs: number, outcome: ErrorKind) => void;

@@ -15,7 +15,7 @@ export interface Source {
 }
 
 const callOf = Symbol("call");
-type Body = Readable & { [callOf]?: UnaryCall };
+type Body = Readable & { [callOf]?: UnaryCall | undefined };
 
 /**
  * A unary call on the fast lane, whatever its protocol: reads the request, runs the operation, answers. It knows the
@@ -143,6 +143,8 @@ export abstract class UnaryCall extends DoorCall implements LaneCall {
 
   #leave(): void {
     this.#state = "over";
+    // Node keeps a stream until the next collection of the old heap: it must not keep the call as well.
+    this.#body[callOf] = undefined;
     this.#lane.calls.delete(this);
     if (this.#deadline !== undefined) clearTimeout(this.#deadline);
   }
@@ -152,10 +154,15 @@ const nothing = Buffer.alloc(0);
 
 /** Listeners without an object of their own for each call. */
 function onData(this: Body, chunk: Buffer): void {
-  this[callOf]!.take(chunk);
+  this[callOf]?.take(chunk);
 }
 function onEnd(this: Body): void {
-  this[callOf]!.complete();
+  this[callOf]?.complete();
+}
+
+/** For the `close` event of the body, where that tells that the caller is gone. */
+export function onGone(this: Body): void {
+  this[callOf]?.end("downlease.call.canceled");
 }
 
 async function* joined(chunks: readonly Uint8Array[], rest?: AsyncIterable<Uint8Array>) {

@@ -24,6 +24,7 @@ import {
   readSessionScript,
   type Script,
 } from "./scripts.ts";
+import { TimeLimit } from "./time-limit.ts";
 
 /**
  * An index entry without a session is left alone for this long: the session may be about to be created. Far
@@ -50,6 +51,7 @@ export interface RedisSessionStoreOptions {
  */
 export class RedisSessionStore implements SessionStore {
   readonly #client: RedisClient;
+  readonly #limit = new TimeLimit(commandTimeout);
   readonly #terms: LeaseTerms;
   readonly #log: Logger;
   readonly #observe: ((script: string, seconds: number) => void) | undefined;
@@ -116,9 +118,7 @@ export class RedisSessionStore implements SessionStore {
     const startedAt = performance.now();
     const { leaseMs } = this.#terms;
     const inputs = heartbeats.map(({ id, progress }) => ({ id, caller, leaseMs, progress }));
-    const results = await this.#guard(
-      runScriptForEach(this.#client, keepAliveScript, inputs, commandTimeout),
-    );
+    const results = await this.#guard(runScriptForEach(this.#client, keepAliveScript, inputs, this.#limit));
     this.#observe?.("keepAliveMany", (performance.now() - startedAt) / 1000);
     return results;
   }
@@ -148,15 +148,17 @@ export class RedisSessionStore implements SessionStore {
     this.#client.disconnect();
   }
 
-  async #run<Input, Output>(script: Script<Input, Output>, input: Input): Promise<Output> {
+  #run<Input, Output>(script: Script<Input, Output>, input: Input): Promise<Output> {
     const startedAt = performance.now();
-    try {
-      const output = await runScript(this.#client, script, input, commandTimeout);
-      this.#observe?.(script.name, (performance.now() - startedAt) / 1000);
-      return output;
-    } catch (error) {
-      throw unavailable(error);
-    }
+    return runScript(this.#client, script, input, this.#limit).then(
+      (output) => {
+        this.#observe?.(script.name, (performance.now() - startedAt) / 1000);
+        return output;
+      },
+      (error: unknown) => {
+        throw unavailable(error);
+      },
+    );
   }
 
   async #guard<T>(work: Promise<T>): Promise<T> {

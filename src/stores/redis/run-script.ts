@@ -1,5 +1,6 @@
 import { type Cluster, Command, type Redis } from "ioredis";
 import type { Reply, Script } from "./scripts.ts";
+import type { Limited, TimeLimit } from "./time-limit.ts";
 
 export type RedisClient = Redis | Cluster;
 
@@ -7,13 +8,15 @@ export type RedisClient = Redis | Cluster;
  * Runs a script in one round trip; a server that does not know it yet is sent the text. FCALL would save neither this
  * nor much time in Redis, and needs a library that every release installs for all others.
  */
-export async function runScript<Input, Output>(
+export function runScript<Input, Output>(
   client: RedisClient,
   script: Script<Input, Output>,
   input: Input,
-  timeLimitMs: number,
+  limit: TimeLimit,
 ): Promise<Output> {
-  return (await runScriptForEach(client, script, [input], timeLimitMs))[0]!;
+  return new Promise((resolve, reject) => {
+    new Run(client, script, [input], limit, ([output]) => resolve(output!), reject).start();
+  });
 }
 
 /**
@@ -24,43 +27,50 @@ export function runScriptForEach<Input, Output>(
   client: RedisClient,
   script: Script<Input, Output>,
   inputs: readonly Input[],
-  timeLimitMs: number,
+  limit: TimeLimit,
 ): Promise<Output[]> {
   return new Promise((resolve, reject) => {
     if (inputs.length === 0) resolve([]);
-    else new Run(client, script, inputs, resolve, reject).start(timeLimitMs);
+    else new Run(client, script, inputs, limit, resolve, reject).start();
   });
 }
 
-class Run<Input, Output> {
+class Run<Input, Output> implements Limited {
   readonly #client: RedisClient;
   readonly #script: Script<Input, Output>;
   readonly #inputs: readonly Input[];
+  readonly #limit: TimeLimit;
   readonly #resolve: (outputs: Output[]) => void;
   readonly #reject: (error: unknown) => void;
   readonly #outputs: Output[] = [];
   #unanswered = 0;
   /** Inputs that a server did not run because it has lost the script. */
   #undone: Set<number> | undefined;
-  #timer: NodeJS.Timeout | undefined;
+  #isOver = false;
 
   constructor(
     client: RedisClient,
     script: Script<Input, Output>,
     inputs: readonly Input[],
+    limit: TimeLimit,
     resolve: (outputs: Output[]) => void,
     reject: (error: unknown) => void,
   ) {
     this.#client = client;
     this.#script = script;
     this.#inputs = inputs;
+    this.#limit = limit;
     this.#resolve = resolve;
     this.#reject = reject;
   }
 
-  start(timeLimitMs: number): void {
-    this.#timer = setTimeout(() => this.#fail(new Error("Redis did not answer in time")), timeLimitMs);
+  start(): void {
+    this.#limit.begin(this, performance.now());
     this.#send(this.#inputs.keys(), this.#inputs.length, "evalsha");
+  }
+
+  timedOut(): void {
+    this.#fail(new Error("Redis did not answer in time"));
   }
 
   replied(index: number, reply: RawReply): void {
@@ -88,13 +98,13 @@ class Run<Input, Output> {
   }
 
   #answered(): void {
-    // Without a timer the run is over: what comes in now is late, and nothing more must be sent.
-    if (--this.#unanswered > 0 || this.#timer === undefined) return;
+    // When the run is over, what comes in is late, and nothing more must be sent.
+    if (--this.#unanswered > 0 || this.#isOver) return;
     if (this.#undone !== undefined) {
       this.#repeat(this.#undone);
       return;
     }
-    clearTimeout(this.#timer);
+    this.#limit.end(this);
     this.#resolve(this.#outputs);
   }
 
@@ -112,8 +122,8 @@ class Run<Input, Output> {
   }
 
   #fail(error: unknown): void {
-    clearTimeout(this.#timer);
-    this.#timer = undefined;
+    this.#isOver = true;
+    this.#limit.end(this);
     this.#reject(error);
   }
 }
@@ -136,8 +146,7 @@ class ScriptCall<Input, Output> extends Command {
     super(command);
     this.#key = script.key(input);
     const args = script.args(input);
-    let wire = `*${args.length + 4}\r\n`;
-    wire += bulk(command) + bulk(command === "eval" ? script.text : script.sha1) + oneKey + bulk(this.#key);
+    let wire = `*${args.length + 4}\r\n${headOf(script)[command]}${bulk(this.#key)}`;
     for (const arg of args) wire += bulk(String(arg));
     this.#wire = wire;
     // ioredis reports a command's end to its diagnostics channel by the promise, which this one does not settle.
@@ -157,7 +166,20 @@ class ScriptCall<Input, Output> extends Command {
   override setTimeout(): void {}
 }
 
-const oneKey = bulk("1");
+/** The arguments that stay the same for a script. */
+const heads = new WeakMap<Script<never, unknown>, { readonly evalsha: string; readonly eval: string }>();
+
+function headOf(script: Script<never, unknown>) {
+  let head = heads.get(script);
+  if (head === undefined) {
+    head = {
+      evalsha: bulk("evalsha") + bulk(script.sha1) + bulk("1"),
+      eval: bulk("eval") + bulk(script.text) + bulk("1"),
+    };
+    heads.set(script, head);
+  }
+  return head;
+}
 
 function bulk(text: string): string {
   return `$${Buffer.byteLength(text)}\r\n${text}\r\n`;
