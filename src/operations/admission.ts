@@ -1,3 +1,5 @@
+import type { Connection } from "./connection.ts";
+
 /**
  * How much may be under way at a time. More is refused at once, before any work: a call that waits in a long queue
  * is answered too late for its caller, and keeps those behind it from being answered in time.
@@ -9,8 +11,9 @@
 export class Admission {
   readonly #limit: number;
   readonly #limitForBusy: number;
-  readonly #loads = new Map<object, number>();
-  #total = 0;
+  #load = 0;
+  /** Connections that have calls under way. */
+  #busy = 0;
 
   /** @param limit weight of all calls under way */
   constructor(limit: number) {
@@ -20,29 +23,28 @@ export class Admission {
 
   /** Weight of all calls under way. */
   get load(): number {
-    return this.#total;
+    return this.#load;
   }
 
   /**
    * Whether a call may begin; the caller of this method then owes a `leave` of the same weight. A call that weighs
-   * more than what there is may begin when nothing else is under way on its connection.
+   * more than its share may begin when nothing else is under way on its connection.
    */
-  enter(connection: object, weight: number): boolean {
-    const own = this.#loads.get(connection);
-    const isAdmitted =
-      own === undefined
-        ? this.#total < this.#limit
-        : this.#total < this.#limitForBusy && own < this.#limitForBusy / this.#loads.size;
+  enter(connection: Connection, weight: number): boolean {
+    const isNew = connection.load === 0;
+    const isAdmitted = isNew
+      ? this.#load < this.#limit
+      : this.#load < this.#limitForBusy && connection.load < this.#limitForBusy / this.#busy;
     if (!isAdmitted) return false;
-    this.#total += weight;
-    this.#loads.set(connection, (own ?? 0) + weight);
+    if (isNew) this.#busy++;
+    connection.load += weight;
+    this.#load += weight;
     return true;
   }
 
-  leave(connection: object, weight: number): void {
-    this.#total -= weight;
-    const left = (this.#loads.get(connection) ?? 0) - weight;
-    if (left > 0) this.#loads.set(connection, left);
-    else this.#loads.delete(connection);
+  leave(connection: Connection, weight: number): void {
+    connection.load -= weight;
+    this.#load -= weight;
+    if (connection.load === 0) this.#busy--;
   }
 }

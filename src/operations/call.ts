@@ -1,4 +1,5 @@
 import type { ErrorKind, ErrorMessageId, ServiceError } from "../domain/errors.ts";
+import type { Connection } from "./connection.ts";
 
 /** Which protocol a call came in by. */
 export type Door = "grpc" | "grpc-web" | "connect" | "rest";
@@ -13,10 +14,8 @@ export interface Call {
   readonly door: Door;
   /** Given by the caller (`X-Request-ID`) or made up; repeated in the answer and in the log. */
   readonly requestId: string;
-  /** Address of the caller's end of the connection. */
-  readonly peer: string;
-  /** Stands for the caller's connection, whose calls share what one connection may take. */
-  readonly connection: object;
+  /** The caller's, whose calls share what one connection may take. */
+  readonly connection: Connection;
   /** Why the call has to end before its answer. */
   abortedWith?: ErrorMessageId | undefined;
   /** Told when the call has to end before its answer. Set by the corridor while it works on the call. */
@@ -33,8 +32,7 @@ export function abort(call: Call, reason: ErrorMessageId): void {
 /** What the calls of most doors have in common. */
 export abstract class DoorCall implements Call {
   abstract readonly door: Door;
-  abstract readonly peer: string;
-  abstract readonly connection: object;
+  abstract readonly connection: Connection;
   abortedWith: ErrorMessageId | undefined = undefined;
   onAbort: ((reason: ErrorMessageId) => void) | undefined = undefined;
   readonly #givenId: string | string[] | undefined;
@@ -59,7 +57,7 @@ export abstract class DoorCall implements Call {
   }
 }
 
-export type CallOrigin = Pick<Call, "door" | "requestId" | "peer">;
+export type CallOrigin = Pick<Call, "door" | "requestId" | "connection">;
 
 /** A finished call, for metrics and the log. */
 export interface CallRecord {

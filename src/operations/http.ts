@@ -5,6 +5,7 @@ import type {
   IncomingHttpHeaders,
   ServerHttp2Stream,
 } from "node:http2";
+import { type Connection, connectionOfSocket, connectionOfStream } from "./connection.ts";
 
 /** A request of either HTTP version. */
 export type HttpRequest = IncomingMessage | Http2ServerRequest;
@@ -19,6 +20,11 @@ export type HttpResponse = (Omit<ServerResponse, "write"> | Omit<Http2ServerResp
   ): boolean;
   writeHead(status: number, headers?: OutgoingHttpHeaders | string[]): unknown;
 };
+
+/** The connection that a request came by. */
+export function connectionOf(request: HttpRequest): Connection {
+  return "stream" in request ? connectionOfStream(request.stream) : connectionOfSocket(request.socket);
+}
 
 /** Answers a request, or hands it to another handler. Never throws. */
 export type HttpHandler = (request: HttpRequest, response: HttpResponse) => void;

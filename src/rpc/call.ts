@@ -1,17 +1,21 @@
 import { Code, ConnectError, createContextKey, type HandlerContext } from "@connectrpc/connect";
 import { type ErrorMessageId, ServiceError } from "../domain/errors.ts";
 import { abort, type Call, type Door } from "../operations/call.ts";
+import { Connection } from "../operations/connection.ts";
 
 /** Where a call comes from: what Connect's own context does not tell. */
 export interface Origin {
   readonly requestId: string;
-  readonly peer: string;
-  readonly connection: object;
+  readonly connection: Connection;
   /** Whether the request could be read and became a call. */
   isCall: boolean;
 }
 
-export const originKey = createContextKey<Origin>({ requestId: "", peer: "", connection: {}, isCall: false });
+export const originKey = createContextKey<Origin>({
+  requestId: "",
+  connection: new Connection(""),
+  isCall: false,
+});
 
 /** A call as the corridor sees it, read from Connect's context when it is asked for. */
 export class RpcCall implements Call {
@@ -38,11 +42,7 @@ export class RpcCall implements Call {
     return this.#origin.requestId;
   }
 
-  get peer(): string {
-    return this.#origin.peer;
-  }
-
-  get connection(): object {
+  get connection(): Connection {
     return this.#origin.connection;
   }
 }

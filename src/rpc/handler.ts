@@ -20,7 +20,13 @@ import { Health as HealthService } from "../../gen/grpc/health/v1/health_pb.ts";
 import type { ErrorKind } from "../domain/errors.ts";
 import { type CallObserver, type CallOrigin, type Door, requestIdFrom } from "../operations/call.ts";
 import { asServiceError, type Corridor, operationNameOf } from "../operations/corridor.ts";
-import type { Http2StreamHandler, HttpHandler, HttpRequest, HttpResponse } from "../operations/http.ts";
+import {
+  connectionOf,
+  type Http2StreamHandler,
+  type HttpHandler,
+  type HttpRequest,
+  type HttpResponse,
+} from "../operations/http.ts";
 import type { Health } from "../telemetry/health.ts";
 import { type Origin, originKey, RpcCall } from "./call.ts";
 import { dropEndlessDeadline } from "./deadline.ts";
@@ -129,8 +135,7 @@ function refusalTeller(
   observe: CallObserver,
   usual: ErrorKind = "invalid_request",
 ): TellRefusal {
-  return ({ door, requestId, peer }, durationMs, outcome = usual) =>
-    observe({ call: { door, requestId, peer }, operation, outcome, durationMs });
+  return (call, durationMs, outcome = usual) => observe({ call, operation, outcome, durationMs });
 }
 
 function addRoutes(router: ConnectRouter, options: RpcOptions): void {
@@ -170,14 +175,11 @@ async function serve(
 ): Promise<void> {
   const startedAt = performance.now();
   const requestId = requestIdFrom(req.headers["x-request-id"]);
-  const isHttp2 = "stream" in req;
-  const connection = (isHttp2 ? req.stream.session : req.socket) ?? req;
-  // Read at once: of a connection that is gone the address can't be told.
-  const origin: Origin = { requestId, peer: req.socket.remoteAddress ?? "", connection, isCall: false };
+  const origin: Origin = { requestId, connection: connectionOf(req), isCall: false };
   if (tellRefusal !== undefined) {
     res.once("close", () => {
-      const { peer, isCall } = origin;
-      if (!isCall) tellRefusal({ door: doorOf(req), requestId, peer }, performance.now() - startedAt);
+      const { connection, isCall } = origin;
+      if (!isCall) tellRefusal({ door: doorOf(req), requestId, connection }, performance.now() - startedAt);
     });
   }
   try {
@@ -189,7 +191,7 @@ async function serve(
     // What is left of a refused body: unread, it would block the connection.
     res.once("finish", () => req.resume());
     // A stream of requests may be silent for as long as its caller likes.
-    if (isHttp2 && handler.method.methodKind === "bidi_streaming") req.stream.setTimeout(0);
+    if ("stream" in req && handler.method.methodKind === "bidi_streaming") req.stream.setTimeout(0);
     const response = await handler({ ...request, body });
     await universalResponseToNodeResponse(withGrpcSpelling(response), res);
   } catch {

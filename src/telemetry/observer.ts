@@ -56,7 +56,7 @@ function logged({
 }: CallRecord): Omit<LoggedCall, "operation" | "door" | "outcome"> & LoggedFailure {
   return {
     durationMs: Math.round(durationMs * 1000) / 1000,
-    peer: call.peer,
+    peer: call.connection.peer,
     requestId: call.requestId,
     session: sessionId && truncated(sessionId, 8),
     reason: error?.messageId,

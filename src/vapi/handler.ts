@@ -1,8 +1,9 @@
 import { create, type Message } from "@bufbuild/protobuf";
 import { errorKinds, ServiceError } from "../domain/errors.ts";
 import { type CallObserver, DoorCall } from "../operations/call.ts";
+import type { Connection } from "../operations/connection.ts";
 import { asServiceError, type Corridor } from "../operations/corridor.ts";
-import type { HttpHandler, HttpRequest, HttpResponse } from "../operations/http.ts";
+import { connectionOf, type HttpHandler, type HttpRequest, type HttpResponse } from "../operations/http.ts";
 import { bindInto } from "./binder.ts";
 import { bindingsOf } from "./bindings.ts";
 import { readBody } from "./body.ts";
@@ -41,7 +42,7 @@ export function restHandler(options: RestOptions): HttpHandler {
 /** One request and its answer; also the call that the corridor sees. */
 class Exchange extends DoorCall {
   readonly door = "rest";
-  readonly peer: string;
+  readonly connection: Connection;
   readonly #req: HttpRequest;
   readonly #res: HttpResponse;
   readonly #maxBodyBytes: number;
@@ -56,15 +57,7 @@ class Exchange extends DoorCall {
     this.#res = res;
     this.#maxBodyBytes = options.maxBodyBytes;
     this.#observe = options.observe;
-    // Read at once: of a connection that is gone the address can't be told.
-    this.peer = req.socket.remoteAddress ?? "";
-  }
-
-  /** The client's connection: always the same object for the same one. */
-  get connection(): object {
-    if (!("stream" in this.#req)) return this.#req.socket;
-    // A connection that is gone has no more calls to be compared with.
-    return this.#req.stream.session ?? this;
+    this.connection = connectionOf(req);
   }
 
   async serve(routes: RouteTable): Promise<void> {

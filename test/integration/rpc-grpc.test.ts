@@ -63,7 +63,10 @@ describe.each(lanes)("$lane", ({ fastLane }) => {
       await stalledCall();
       abort.abort();
       await gone;
-      expect(await onlyRecord()).toMatchObject({ outcome: "canceled", call: { peer: "127.0.0.1" } });
+      expect(await onlyRecord()).toMatchObject({
+        outcome: "canceled",
+        call: { connection: { peer: "127.0.0.1" } },
+      });
     });
 
     test("ends with UNAVAILABLE when the server can't wait any longer", async () => {

@@ -173,7 +173,7 @@ describe.each(lanes)("$lane", ({ fastLane }) => {
     test("the request id is the caller's, or made up when there is none or no usable one", async () => {
       expect(await call("List", {}, "abc-123")).toMatchObject({ ok: {}, requestId: "abc-123" });
       expect(door.records.at(-1)).toMatchObject({
-        call: { door: doorName, requestId: "abc-123", peer: "127.0.0.1" },
+        call: { door: doorName, requestId: "abc-123", connection: { peer: "127.0.0.1" } },
         operation: "DownloadSession.List",
         outcome: "ok",
       });
@@ -189,7 +189,7 @@ describe.each(lanes)("$lane", ({ fastLane }) => {
       // Such a request never becomes a call, and must not be invisible to operators for that.
       await eventually("the refusal to be told of", () => {
         expect(door.records.at(-1)).toMatchObject({
-          call: { door: doorName, peer: "127.0.0.1" },
+          call: { door: doorName, connection: { peer: "127.0.0.1" } },
           operation: "DownloadSession.Fail",
           outcome: "invalid_request",
         });

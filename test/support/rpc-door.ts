@@ -75,8 +75,8 @@ export async function startRpcDoor({
   const store = new FaultyStore({ path: ":memory:", terms: { leaseMs: 60_000, retentionMs: 60_000 } });
   const records: CallRecord[] = [];
   // The call itself reads lazily from what is gone after the call.
-  const observe: CallObserver = ({ call: { door, requestId, peer }, ...record }) =>
-    void records.push({ ...record, call: { door, requestId, peer } });
+  const observe: CallObserver = ({ call: { door, requestId, connection }, ...record }) =>
+    void records.push({ ...record, call: { door, requestId, connection } });
   const corridor = new Corridor({
     operations: downloadSessionOperations({ store, content }),
     authenticate: () => ({ principal: "anonymous", admin: false }),

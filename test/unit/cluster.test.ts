@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
 import { restartDelayMs } from "../../src/cluster/restart-delay.ts";
+import { Connection } from "../../src/operations/connection.ts";
 import { Metrics } from "../../src/telemetry/metrics.ts";
 import { ProgramMetrics } from "../../src/telemetry/program-metrics.ts";
 
@@ -9,7 +10,7 @@ test("a worker is replaced at once the first time, then later and later up to a 
 });
 
 const finished = {
-  call: { door: "rest", requestId: "r", peer: "127.0.0.1" },
+  call: { door: "rest", requestId: "r", connection: new Connection("127.0.0.1") },
   operation: "DownloadSession.Get",
   outcome: "ok",
   durationMs: 2,

@@ -2,6 +2,7 @@ import { pino } from "pino";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { ServiceError } from "../../src/domain/errors.ts";
 import type { CallRecord } from "../../src/operations/call.ts";
+import { Connection } from "../../src/operations/connection.ts";
 import { Health } from "../../src/telemetry/health.ts";
 import { createLogger, prettyLine } from "../../src/telemetry/log.ts";
 import { Metrics } from "../../src/telemetry/metrics.ts";
@@ -10,7 +11,7 @@ import { StoreMonitor } from "../../src/telemetry/store-monitor.ts";
 import { eventually } from "../support/eventually.ts";
 
 const sessionId = "3f1c9b52-7a51-4b8e-9d8e-0c3b8f1f2a77";
-const call = { door: "rest", requestId: "request-1", peer: "127.0.0.1" } as const;
+const call = { door: "rest", requestId: "request-1", connection: new Connection("127.0.0.1") } as const;
 const finished: CallRecord = {
   call,
   operation: "DownloadSession.KeepAlive",

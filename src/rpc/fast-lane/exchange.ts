@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { constants, type IncomingHttpHeaders, type ServerHttp2Stream } from "node:http2";
-import { originOf } from "../origin.ts";
+import { type Connection, connectionOfSocket, connectionOfStream } from "../../operations/connection.ts";
 import type { LaneMethod } from "./lane.ts";
 import { handOverStream } from "./stock.ts";
 import type { Source } from "./unary-call.ts";
@@ -20,19 +20,14 @@ export interface Exchange extends Source {
 export class Http1Exchange implements Exchange {
   readonly body: IncomingMessage;
   readonly givenId: string | string[] | undefined;
-  readonly peer: string;
+  readonly connection: Connection;
   readonly #response: ServerResponse;
 
   constructor(request: IncomingMessage, response: ServerResponse) {
     this.body = request;
     this.givenId = request.headers["x-request-id"];
-    // Read at once: of a connection that is gone the address can't be told.
-    this.peer = request.socket.remoteAddress ?? "";
+    this.connection = connectionOfSocket(request.socket);
     this.#response = response;
-  }
-
-  get connection(): object {
-    return this.body.socket;
   }
 
   onClose(closed: () => void): void {
@@ -60,17 +55,14 @@ export class Http1Exchange implements Exchange {
 export class Http2Exchange implements Exchange {
   readonly body: ServerHttp2Stream;
   readonly givenId: string | string[] | undefined;
-  readonly peer: string;
-  readonly connection: object;
+  readonly connection: Connection;
   readonly #headers: IncomingHttpHeaders;
   readonly #rawHeaders: readonly string[];
 
   constructor(stream: ServerHttp2Stream, headers: IncomingHttpHeaders, rawHeaders: readonly string[]) {
-    const { peer, connection } = originOf(stream);
     this.body = stream;
     this.givenId = headers["x-request-id"];
-    this.peer = peer;
-    this.connection = connection;
+    this.connection = connectionOfStream(stream);
     this.#headers = headers;
     this.#rawHeaders = rawHeaders;
     // The end of the stream tells all that there is to know of an error.

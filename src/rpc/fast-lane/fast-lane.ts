@@ -7,7 +7,7 @@ import { connectTimeoutMs, grpcTimeoutMs, isEndless } from "../deadline.ts";
 import { ConnectCall, type Representation } from "./connect-call.ts";
 import { Http1Exchange, Http2Exchange } from "./exchange.ts";
 import { GrpcCall } from "./grpc-call.ts";
-import type { Lane, LaneCall, LaneMethod, LaneStreamMethod } from "./lane.ts";
+import { type Lane, LaneCalls, type LaneMethod, type LaneStreamMethod } from "./lane.ts";
 import { StreamCall } from "./stream-call.ts";
 
 export interface FastLaneOptions {
@@ -41,7 +41,7 @@ const sweepMs = 1000;
 
 export function openFastLane(options: FastLaneOptions): FastLane {
   const { unary, streams, maxMessageBytes, readMs = 30_000, shutdownSignal, streamsSignal } = options;
-  const calls = new Set<LaneCall>();
+  const calls = new LaneCalls();
   const lane: Lane = { calls, maxMessageBytes };
   const representations = new Map<LaneMethod, (json: boolean) => Representation>();
   for (const method of unary.values())
@@ -55,10 +55,7 @@ export function openFastLane(options: FastLaneOptions): FastLane {
   });
   setInterval(() => {
     const latest = performance.now() - readMs;
-    for (const call of calls) {
-      if (call.startedAt > latest) break;
-      if (call.isReading) call.cut();
-    }
+    for (const call of calls) if (call.isReading && call.startedAt <= latest) call.cut();
   }, sweepMs).unref();
 
   return {

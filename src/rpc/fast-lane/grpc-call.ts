@@ -2,7 +2,7 @@ import type { IncomingHttpHeaders, ServerHttp2Stream } from "node:http2";
 import { constants } from "node:http2";
 import { fromBinary, type Message } from "@bufbuild/protobuf";
 import type { ServiceError } from "../../domain/errors.ts";
-import { originOf } from "../origin.ts";
+import { connectionOfStream } from "../../operations/connection.ts";
 import { headBytes, messageLength } from "./envelope.ts";
 import { errorTrailers, grpcHeaders, sendOk } from "./grpc-response.ts";
 import type { Lane, LaneMethod } from "./lane.ts";
@@ -24,8 +24,11 @@ export class GrpcCall extends UnaryCall {
     headers: IncomingHttpHeaders,
     rawHeaders: readonly string[],
   ) {
-    const { peer, connection } = originOf(stream);
-    super(lane, method, { body: stream, givenId: headers["x-request-id"], peer, connection });
+    super(lane, method, {
+      body: stream,
+      givenId: headers["x-request-id"],
+      connection: connectionOfStream(stream),
+    });
     this.largestBody = headBytes + lane.maxMessageBytes;
     this.#stream = stream;
     this.#headers = headers;

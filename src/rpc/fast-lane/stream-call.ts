@@ -2,8 +2,8 @@ import { constants, type IncomingHttpHeaders, type ServerHttp2Stream } from "nod
 import { fromBinary, type Message, toBinary } from "@bufbuild/protobuf";
 import { type ErrorMessageId, ServiceError } from "../../domain/errors.ts";
 import { abort, type Call, requestIdFrom } from "../../operations/call.ts";
+import { type Connection, connectionOfStream } from "../../operations/connection.ts";
 import { asServiceError, type Conversation } from "../../operations/corridor.ts";
-import { originOf } from "../origin.ts";
 import { envelopes, headBytes, messageLength } from "./envelope.ts";
 import { errorTrailers, grpcHeaders, sendOk } from "./grpc-response.ts";
 import type { Lane, LaneCall, LaneStreamMethod } from "./lane.ts";
@@ -19,8 +19,8 @@ const maxWaiting = 1000;
 export class StreamCall implements Call, LaneCall {
   readonly door = "grpc";
   readonly requestId: string;
-  readonly peer: string;
-  readonly connection: object;
+  readonly connection: Connection;
+  slot = -1;
   readonly startedAt = performance.now();
   /** A stream may be silent for as long as its caller likes. */
   readonly isReading = false;
@@ -47,10 +47,8 @@ export class StreamCall implements Call, LaneCall {
     headers: IncomingHttpHeaders,
     timeoutMs: number | undefined,
   ) {
-    const { peer, connection } = originOf(stream);
     this.requestId = requestIdFrom(headers["x-request-id"]);
-    this.peer = peer;
-    this.connection = connection;
+    this.connection = connectionOfStream(stream);
     this.#lane = lane;
     this.#method = method;
     this.#stream = stream;
@@ -149,7 +147,7 @@ export class StreamCall implements Call, LaneCall {
   #finish(): void {
     if (this.#isOver) return;
     this.#isOver = true;
-    this.#lane.calls.delete(this);
+    this.#lane.calls.remove(this);
     clearTimeout(this.#deadline);
     this.#conversation.end(this.#end === "complete" ? undefined : this.#end);
     if (!this.#stream.closed) this.#stream.end();

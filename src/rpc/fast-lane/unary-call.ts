@@ -2,6 +2,7 @@ import type { Readable } from "node:stream";
 import type { Message } from "@bufbuild/protobuf";
 import { type ErrorMessageId, ServiceError } from "../../domain/errors.ts";
 import { abort, DoorCall } from "../../operations/call.ts";
+import type { Connection } from "../../operations/connection.ts";
 import { asServiceError } from "../../operations/corridor.ts";
 import type { Lane, LaneCall, LaneMethod } from "./lane.ts";
 
@@ -10,8 +11,7 @@ export interface Source {
   readonly body: Readable;
   /** The request id that the caller gave. */
   readonly givenId: string | string[] | undefined;
-  readonly peer: string;
-  readonly connection: object;
+  readonly connection: Connection;
 }
 
 const callOf = Symbol("call");
@@ -22,8 +22,8 @@ type Body = Readable & { [callOf]?: UnaryCall | undefined };
  * way of a request that is in order; any other is handed over to Connect's runtime, with what has been read of it.
  */
 export abstract class UnaryCall extends DoorCall implements LaneCall {
-  readonly peer: string;
-  readonly connection: object;
+  readonly connection: Connection;
+  slot = -1;
   readonly startedAt = performance.now();
 
   protected readonly method: LaneMethod;
@@ -36,11 +36,10 @@ export abstract class UnaryCall extends DoorCall implements LaneCall {
   #state: "reading" | "running" | "over" = "reading";
   #deadline: NodeJS.Timeout | undefined = undefined;
 
-  constructor(lane: Lane, method: LaneMethod, { body, givenId, peer, connection }: Source) {
+  constructor(lane: Lane, method: LaneMethod, { body, givenId, connection }: Source) {
     super(givenId);
     this.#lane = lane;
     this.method = method;
-    this.peer = peer;
     this.connection = connection;
     this.#body = body;
     this.#body[callOf] = this;
@@ -145,7 +144,7 @@ export abstract class UnaryCall extends DoorCall implements LaneCall {
     this.#state = "over";
     // Node keeps a stream until the next collection of the old heap: it must not keep the call as well.
     this.#body[callOf] = undefined;
-    this.#lane.calls.delete(this);
+    this.#lane.calls.remove(this);
     if (this.#deadline !== undefined) clearTimeout(this.#deadline);
   }
 }

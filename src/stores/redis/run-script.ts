@@ -46,7 +46,7 @@ class Run<Input, Output> implements Limited {
   #unanswered = 0;
   /** Inputs that a server did not run because it has lost the script. */
   #undone: Set<number> | undefined;
-  #isOver = false;
+  isOver = false;
 
   constructor(
     client: RedisClient,
@@ -65,7 +65,7 @@ class Run<Input, Output> implements Limited {
   }
 
   start(): void {
-    this.#limit.begin(this, performance.now());
+    this.#limit.begin(this);
     this.#send(this.#inputs.keys(), this.#inputs.length, "evalsha");
   }
 
@@ -99,12 +99,12 @@ class Run<Input, Output> implements Limited {
 
   #answered(): void {
     // When the run is over, what comes in is late, and nothing more must be sent.
-    if (--this.#unanswered > 0 || this.#isOver) return;
+    if (--this.#unanswered > 0 || this.isOver) return;
     if (this.#undone !== undefined) {
       this.#repeat(this.#undone);
       return;
     }
-    this.#limit.end(this);
+    this.isOver = true;
     this.#resolve(this.#outputs);
   }
 
@@ -122,8 +122,7 @@ class Run<Input, Output> implements Limited {
   }
 
   #fail(error: unknown): void {
-    this.#isOver = true;
-    this.#limit.end(this);
+    this.isOver = true;
     this.#reject(error);
   }
 }

@@ -1,42 +1,52 @@
-/** Told when its time is over. */
+/** What has a limited time. */
 export interface Limited {
+  readonly isOver: boolean;
+  /** Told when its time is over and it is not. */
   timedOut(): void;
 }
 
+/** Pause between two looks for what has been under way for too long. */
+const lookMs = 50;
+
 /**
- * A limit that many share. What has the same limit times out in the order in which it began, so that one timer does
- * for all of it: a timer each would be a tenth of what a command costs.
+ * A limit that many share. One timer does for all: a timer each is a tenth of what a command costs. They are kept in
+ * a queue, because they end in the order in which they began, but for rare exceptions; a map of what comes and goes so
+ * fast would keep V8's garbage collector from freeing what it has held (an old table refers to its successor).
  */
 export class TimeLimit {
   readonly #ms: number;
-  /** When each began, oldest first. */
-  readonly #running = new Map<Limited, number>();
+  #queue: (Limited | undefined)[] = [];
+  #begun: number[] = [];
+  #head = 0;
   #timer: NodeJS.Timeout | undefined;
 
   constructor(ms: number) {
     this.#ms = ms;
   }
 
-  begin(limited: Limited, now: number): void {
-    this.#running.set(limited, now);
-    this.#timer ??= setTimeout(this.#look, this.#ms);
-  }
-
-  end(limited: Limited): void {
-    this.#running.delete(limited);
+  begin(limited: Limited): void {
+    this.#dropOver();
+    this.#queue.push(limited);
+    this.#begun.push(performance.now());
+    this.#timer ??= setTimeout(this.#look, lookMs);
   }
 
   readonly #look = (): void => {
     this.#timer = undefined;
-    const now = performance.now();
-    for (const [limited, begun] of this.#running) {
-      const left = begun + this.#ms - now;
-      if (left > 0) {
-        this.#timer = setTimeout(this.#look, Math.ceil(left));
-        return;
-      }
-      this.#running.delete(limited);
-      limited.timedOut();
+    const latest = performance.now() - this.#ms;
+    for (let index = this.#head; index < this.#queue.length && this.#begun[index]! <= latest; index++) {
+      const limited = this.#queue[index]!;
+      if (!limited.isOver) limited.timedOut();
     }
+    this.#dropOver();
+    if (this.#head < this.#queue.length) this.#timer = setTimeout(this.#look, lookMs);
   };
+
+  #dropOver(): void {
+    while (this.#queue[this.#head]?.isOver === true) this.#queue[this.#head++] = undefined;
+    if (this.#head < 1024 && this.#head < this.#queue.length) return;
+    this.#queue = this.#queue.slice(this.#head);
+    this.#begun = this.#begun.slice(this.#head);
+    this.#head = 0;
+  }
 }
