@@ -1,6 +1,7 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { constants, type IncomingHttpHeaders, type ServerHttp2Stream } from "node:http2";
 import { type Connection, connectionOfSocket, connectionOfStream } from "../../operations/connection.ts";
+import { discardRest } from "./discard-rest.ts";
 import type { LaneMethod } from "./lane.ts";
 import { handOverStream } from "./stock.ts";
 import type { Source } from "./unary-call.ts";
@@ -76,10 +77,9 @@ export class Http2Exchange implements Exchange {
   respond(status: number, headers: readonly string[], body: Uint8Array): void {
     const stream = this.body;
     if (stream.closed) return;
-    const isWhole = stream.readableEnded;
     stream.respond([":status", String(status), ...headers]);
     stream.end(body);
-    if (!isWhole) stream.close(constants.NGHTTP2_NO_ERROR);
+    discardRest(stream);
   }
 
   handOver(method: LaneMethod, body: AsyncIterable<Uint8Array>): void {

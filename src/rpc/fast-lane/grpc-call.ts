@@ -3,6 +3,7 @@ import { constants } from "node:http2";
 import { fromBinary, type Message } from "@bufbuild/protobuf";
 import type { ServiceError } from "../../domain/errors.ts";
 import { connectionOfStream } from "../../operations/connection.ts";
+import { discardRest } from "./discard-rest.ts";
 import { headBytes, messageLength } from "./envelope.ts";
 import { errorTrailers, grpcHeaders, sendOk } from "./grpc-response.ts";
 import type { Lane, LaneMethod } from "./lane.ts";
@@ -63,11 +64,9 @@ export class GrpcCall extends UnaryCall {
   protected refuse(error: ServiceError): void {
     const stream = this.#stream;
     if (stream.closed) return;
-    const isWhole = stream.readableEnded;
-    const headers = { ...grpcHeaders(this.requestId), ...errorTrailers(error) };
+    const headers = [...grpcHeaders(this.requestId), ...Object.entries(errorTrailers(error)).flat()];
     stream.respond(headers, { endStream: true });
-    // What is left of the request has no reader any more.
-    if (!isWhole) stream.close(constants.NGHTTP2_NO_ERROR);
+    discardRest(stream);
   }
 
   protected handOver(body: AsyncIterable<Uint8Array>): void {

@@ -1,4 +1,4 @@
-import type { OutgoingHttpHeaders, ServerHttp2Stream } from "node:http2";
+import type { ServerHttp2Stream } from "node:http2";
 import { toBinary } from "@bufbuild/protobuf";
 import { base64Encode } from "@bufbuild/protobuf/wire";
 import { StatusSchema } from "../../../gen/google/rpc/status_pb.ts";
@@ -6,11 +6,11 @@ import type { ServiceError } from "../../domain/errors.ts";
 import { retryHeadersOf, statusOf } from "../../operations/status.ts";
 import { grpcSpelling } from "../errors.ts";
 
-const plainHeaders = { ":status": 200, "content-type": "application/grpc+proto" };
-
-/** Headers of a response. */
-export function grpcHeaders(requestId: string | undefined): OutgoingHttpHeaders {
-  return requestId === undefined ? plainHeaders : { ...plainHeaders, "x-request-id": requestId };
+/** Headers of a response, as names and values in turn, which Node takes as they are. */
+export function grpcHeaders(requestId: string | undefined): string[] {
+  const headers = [":status", "200", "content-type", "application/grpc+proto"];
+  if (requestId !== undefined) headers.push("x-request-id", requestId);
+  return headers;
 }
 
 const okTrailers = { "grpc-status": "0" };

@@ -4,6 +4,7 @@ import { type ErrorMessageId, ServiceError } from "../../domain/errors.ts";
 import { abort, type Call, requestIdFrom } from "../../operations/call.ts";
 import { type Connection, connectionOfStream } from "../../operations/connection.ts";
 import { asServiceError, type Conversation } from "../../operations/corridor.ts";
+import { discardRest } from "./discard-rest.ts";
 import { envelopes, headBytes, messageLength } from "./envelope.ts";
 import { errorTrailers, grpcHeaders, sendOk } from "./grpc-response.ts";
 import type { Lane, LaneCall, LaneStreamMethod } from "./lane.ts";
@@ -157,8 +158,7 @@ export class StreamCall implements Call, LaneCall {
     const stream = this.#stream;
     if (this.#end === "complete" || this.#end === undefined) sendOk.call(stream);
     else stream.sendTrailers(errorTrailers(this.#end));
-    // What is left of the request has no reader any more.
-    if (!stream.readableEnded) stream.close(constants.NGHTTP2_NO_ERROR);
+    discardRest(stream);
   }
 }
 
