@@ -1,139 +1,119 @@
-import { randomInt } from "node:crypto";
-import { once } from "node:events";
-import { type ClientHttp2Session, connect as connectHttp2, constants } from "node:http2";
-import { connect, type Socket } from "node:net";
-import { create, toBinary } from "@bufbuild/protobuf";
-import { KeepAliveRequestSchema } from "../gen/content/library/item/v1/download_session_pb.ts";
-
-/** A closed loop: `concurrency` callers, each with one heartbeat under way. */
-export interface Load {
-  readonly port: number;
-  readonly sessionIds: readonly string[];
-  readonly concurrency: number;
-  readonly seconds: number;
-}
+/** How calls arrive. Both models run for a time and then wait for every answer. */
+import { setTimeout as delay } from "node:timers/promises";
+import type { Beat, Outcome } from "./doors/door.ts";
 
 export interface LoadResult {
-  readonly requests: number;
-  readonly failures: number;
   readonly seconds: number;
-  /** Milliseconds, ascending. */
+  /** Calls by how they ended. */
+  readonly accepted: number;
+  readonly unavailable: number;
+  readonly failed: number;
+  /** Sent, and not answered within some seconds after the end, or cut off. */
+  readonly lost: number;
+  /** Due when every caller was busy, and therefore never sent. */
+  readonly unsent: number;
+  /** Of accepted calls, in milliseconds, ascending. */
   readonly latencies: Float64Array;
+  /** Why calls were cut off, when some were. */
+  readonly error: unknown;
 }
 
-/** One heartbeat; resolves to whether it was accepted. */
-type Beat = () => Promise<boolean>;
+const lastAnswerMs = 5_000;
 
-export type Door = "rest" | "grpc";
-
-/** Drives keep-alives through a door and closes its connections. */
-export async function drive(door: Door, load: Load): Promise<LoadResult> {
-  const { beats, close } = await (door === "rest" ? openRest(load) : openGrpc(load));
-  const latencies: number[] = [];
-  let failures = 0;
+/** Every caller calls again as soon as it is answered, whatever the answer. */
+export async function closedLoop(beats: readonly Beat[], seconds: number): Promise<LoadResult> {
+  const tally = new Tally();
   const startedAt = performance.now();
-  const endsAt = startedAt + load.seconds * 1000;
-  await Promise.all(
-    beats.map(async (beat) => {
-      for (let now = performance.now(); now < endsAt; ) {
-        const accepted = await beat();
-        const then = performance.now();
-        latencies.push(then - now);
-        if (!accepted) failures++;
-        now = then;
+  const endsAt = startedAt + seconds * 1000;
+  const callers = beats.map(async (beat) => {
+    for (let now = performance.now(); now < endsAt; ) {
+      if (!(await tally.count(beat, now))) return;
+      now = performance.now();
+    }
+  });
+  const ended = Promise.all(callers).then(() => performance.now());
+  const endedAt = await Promise.race([ended, delay(seconds * 1000 + lastAnswerMs, endsAt, { ref: false })]);
+  return tally.result((endedAt - startedAt) / 1000);
+}
+
+export interface Arrivals {
+  /** Calls per second, on average. */
+  readonly rate: number;
+  readonly seconds: number;
+  /** What becomes of a call that is due while every caller is busy. */
+  readonly whenBusy: "wait" | "drop";
+}
+
+/**
+ * Calls come when they come, however slow the answers: independent callers, exponential gaps. Latency counts from
+ * the moment a call was due, so that a server that stalls is charged for the calls that it made late. Calls are
+ * sent once a millisecond, which the latency includes.
+ */
+export async function openLoop(
+  beats: readonly Beat[],
+  { rate, seconds, whenBusy }: Arrivals,
+): Promise<LoadResult> {
+  const tally = new Tally();
+  const idle = [...beats];
+  const startedAt = performance.now();
+  const endsAt = startedAt + seconds * 1000;
+  const gap = () => (-Math.log(1 - Math.random()) * 1000) / rate;
+  let due = startedAt + gap();
+  let underWay = 0;
+  const send = () => {
+    for (const now = performance.now(); due <= now && due < endsAt; due += gap()) {
+      const beat = idle.pop();
+      if (beat === undefined) {
+        if (whenBusy === "wait") return;
+        tally.unsent++;
+        continue;
       }
-    }),
-  );
-  const seconds = (performance.now() - startedAt) / 1000;
-  close();
-  return { requests: latencies.length, failures, seconds, latencies: Float64Array.from(latencies).sort() };
-}
-
-/** Raw sockets: the generator must cost less than what it measures. */
-async function openRest({ port, sessionIds, concurrency }: Load) {
-  const body = '{"progress":10}';
-  const requests = sessionIds.map((id) =>
-    Buffer.from(
-      `POST /rest/com/vmware/content/library/item/download-session/id:${id}?~action=keep-alive HTTP/1.1\r\n` +
-        `host: 127.0.0.1\r\ncontent-type: application/json\r\ncontent-length: ${body.length}\r\n\r\n${body}`,
-    ),
-  );
-  const sockets = await Promise.all(
-    Array.from({ length: concurrency }, async () => {
-      const socket = connect({ port, host: "127.0.0.1", noDelay: true });
-      await once(socket, "connect");
-      return socket;
-    }),
-  );
-  return {
-    beats: sockets.map((socket) => restBeat(socket, requests)),
-    close: () => sockets.forEach((socket) => void socket.destroy()),
-  };
-}
-
-function restBeat(socket: Socket, requests: readonly Buffer[]): Beat {
-  let received = "";
-  let settle: (accepted: boolean) => void = () => {};
-  socket.setEncoding("latin1");
-  socket.on("data", (chunk: string) => {
-    received += chunk;
-    const end = received.indexOf("\r\n\r\n");
-    if (end < 0) return;
-    const length = Number(/content-length: (\d+)/i.exec(received)?.[1] ?? 0);
-    if (received.length < end + 4 + length) return;
-    const accepted = received.startsWith("HTTP/1.1 200");
-    received = "";
-    settle(accepted);
-  });
-  socket.on("close", () => settle(false));
-  return () =>
-    new Promise((resolve) => {
-      settle = resolve;
-      socket.write(requests[randomInt(requests.length)]!);
-    });
-}
-
-const sessionsPerRun = 4;
-
-async function openGrpc({ port, sessionIds, concurrency }: Load) {
-  const frames = sessionIds.map((downloadSessionId) => {
-    const message = toBinary(
-      KeepAliveRequestSchema,
-      create(KeepAliveRequestSchema, { downloadSessionId, progress: 10n }),
-    );
-    const frame = Buffer.alloc(5 + message.length);
-    frame.writeUInt32BE(message.length, 1);
-    frame.set(message, 5);
-    return frame;
-  });
-  const connections = Array.from({ length: sessionsPerRun }, () => connectHttp2(`http://127.0.0.1:${port}`));
-  await Promise.all(connections.map((connection) => once(connection, "connect")));
-  return {
-    beats: Array.from({ length: concurrency }, (_, index) =>
-      grpcBeat(connections[index % sessionsPerRun]!, frames),
-    ),
-    close: () => connections.forEach((connection) => void connection.close()),
-  };
-}
-
-const grpcHeaders = {
-  [constants.HTTP2_HEADER_METHOD]: "POST",
-  [constants.HTTP2_HEADER_PATH]: "/content.library.item.v1.DownloadSessionService/KeepAlive",
-  "content-type": "application/grpc",
-  te: "trailers",
-};
-
-function grpcBeat(connection: ClientHttp2Session, frames: readonly Buffer[]): Beat {
-  return () =>
-    new Promise((resolve) => {
-      const stream = connection.request(grpcHeaders);
-      let accepted = false;
-      stream.on("trailers", (trailers) => {
-        accepted = trailers["grpc-status"] === "0";
+      underWay++;
+      void tally.count(beat, due).then((isConnected) => {
+        underWay--;
+        if (isConnected) idle.push(beat);
+        if (whenBusy === "wait") send();
       });
-      stream.on("error", () => {});
-      stream.on("close", () => resolve(accepted));
-      stream.resume();
-      stream.end(frames[randomInt(frames.length)]!);
-    });
+    }
+  };
+  while (performance.now() < endsAt + lastAnswerMs) {
+    send();
+    if (due >= endsAt && underWay === 0) break;
+    await delay(1);
+  }
+  return tally.result(seconds);
+}
+
+class Tally {
+  readonly #counts: Record<Outcome, number> = { accepted: 0, unavailable: 0, failed: 0 };
+  readonly #latencies: number[] = [];
+  #sent = 0;
+  #error: unknown;
+  unsent = 0;
+
+  /** Resolves to whether the caller can call again. */
+  async count(beat: Beat, since: number): Promise<boolean> {
+    this.#sent++;
+    try {
+      const outcome = await beat();
+      this.#counts[outcome]++;
+      if (outcome === "accepted") this.#latencies.push(performance.now() - since);
+      return true;
+    } catch (error) {
+      this.#error ??= error;
+      return false;
+    }
+  }
+
+  result(seconds: number): LoadResult {
+    const { accepted, unavailable, failed } = this.#counts;
+    return {
+      seconds,
+      ...this.#counts,
+      lost: this.#sent - accepted - unavailable - failed,
+      unsent: this.unsent,
+      latencies: Float64Array.from(this.#latencies).sort(),
+      error: this.#error,
+    };
+  }
 }

@@ -1,10 +1,102 @@
-/** Runs every benchmark, one after the other; arguments go to the first. */
-import { spawnSync } from "node:child_process";
-import { fileURLToPath } from "node:url";
+/** `npm run bench`: measures everything, prints it, and writes it to docs/performance.md. `--help` tells the options. */
+import { parseArgs } from "node:util";
+import { Redis } from "ioredis";
+import { startRedis } from "../test/support/redis-server.ts";
+import { tempDir } from "../test/support/temp-dir.ts";
+import type { Bench, Options, Table } from "./bench.ts";
+import { goalsOf } from "./goals.ts";
+import { conditionsOf, markdown, writeChart, writePage } from "./report.ts";
+import { createSessions } from "./sessions-in-redis.ts";
+import { studies } from "./studies/studies.ts";
 
-for (const name of ["keep-alive.ts", "sessions.ts"]) {
-  const args = name === "keep-alive.ts" ? process.argv.slice(2) : [];
-  const file = fileURLToPath(new URL(name, import.meta.url));
-  const { status } = spawnSync(process.execPath, [file, ...args], { stdio: "inherit" });
-  if (status !== 0) process.exit(status ?? 1);
+const sessionCount = 1000;
+
+const help = `npm run bench -- [options]
+
+  --only <names>       studies to run: ${studies.map(({ name }) => name).join(", ")}
+  --rounds <number>    rounds of each measurement (5)
+  --seconds <number>   seconds of each measurement (2)
+  --callers <number>   callers of a closed loop (200)
+  --quick              short rounds and few sessions: whether it works, not how fast it is
+  --write, --no-write  whether to write tables to docs/performance.md, and if all studies ran its chart, goals and
+                       conditions (yes, when nothing above is given)
+`;
+
+const { values } = parseArgs({
+  options: {
+    only: { type: "string" },
+    rounds: { type: "string" },
+    seconds: { type: "string" },
+    callers: { type: "string" },
+    quick: { type: "boolean", default: false },
+    write: { type: "boolean" },
+    help: { type: "boolean", default: false },
+  },
+  allowNegative: true,
+});
+
+if (values.help) process.stdout.write(help);
+else await main();
+
+async function main(): Promise<void> {
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.once(signal, () => process.exit(1));
+  const chosen = chosenStudies(values.only);
+  const options = optionsFrom(values);
+  const isStandard =
+    !values.quick &&
+    [values.only, values.rounds, values.seconds, values.callers].every((value) => value === undefined);
+  await using directory = await tempDir();
+  await using redis = await startRedis();
+  const sessionIds = Array.from({ length: sessionCount }, () => crypto.randomUUID());
+  await createSessions(redis.url, sessionIds);
+  const bench: Bench = {
+    options,
+    redis,
+    sessionIds,
+    directory: directory.path,
+    results: { throughput: new Map(), overload: new Map() },
+    progress: (text) => void process.stderr.write(`${text}\n`),
+  };
+  const tables: Table[] = [];
+  for (const study of chosen) tables.push(...(await study.run(bench)));
+  const conditions = conditionsOf(bench, await redisVersion(redis.url));
+  const goals = goalsOf(bench.results);
+  for (const table of [conditions, ...tables, goals]) process.stdout.write(`${markdown(table)}\n\n`);
+  if (values.write ?? isStandard) {
+    const isWhole = chosen.length === studies.length;
+    writePage(isWhole ? [conditions, ...tables, goals] : tables);
+    if (isWhole) writeChart(bench);
+  }
+}
+
+function chosenStudies(only: string | undefined) {
+  if (only === undefined) return studies;
+  const names = only.split(",");
+  const unknown = names.filter((name) => !studies.some((study) => study.name === name));
+  if (unknown.length > 0) throw new Error(`no study ${unknown.join(", ")}\n\n${help}`);
+  return studies.filter(({ name }) => names.includes(name));
+}
+
+function optionsFrom({ quick, rounds, seconds, callers }: typeof values): Options {
+  const number = (name: string, text: string | undefined, otherwise: number) => {
+    const value = text === undefined ? otherwise : Number(text);
+    if (!(value > 0)) throw new Error(`--${name} must be a number greater than 0`);
+    return value;
+  };
+  return {
+    rounds: Math.ceil(number("rounds", rounds, quick ? 2 : 5)),
+    seconds: number("seconds", seconds, quick ? 0.25 : 2),
+    callers: Math.ceil(number("callers", callers, 200)),
+    warmUpSeconds: quick ? 0.3 : 3,
+    sessionCounts: quick ? [100, 10_000] : [100, 100_000, 1_000_000],
+  };
+}
+
+async function redisVersion(url: string): Promise<string> {
+  const client = new Redis(url);
+  try {
+    return /^redis_version:(\S+)/m.exec(await client.info("server"))?.[1] ?? "unknown";
+  } finally {
+    client.disconnect();
+  }
 }

@@ -1,115 +1,147 @@
 /** What an idle session costs in memory, and what a keep-alive costs with few and with many sessions. */
 import { randomInt } from "node:crypto";
-import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { Redis } from "ioredis";
-import { pino } from "pino";
 import type { SessionStore } from "../src/domain/session-store.ts";
 import { ownerIndexKey, sessionKey } from "../src/stores/redis/keys.ts";
-import { RedisSessionStore } from "../src/stores/redis/redis-session-store.ts";
 import { SqliteSessionStore } from "../src/stores/sqlite/sqlite-session-store.ts";
-import { eventually } from "../test/support/eventually.ts";
 import { startRedis } from "../test/support/redis-server.ts";
 import { tempDir } from "../test/support/temp-dir.ts";
-import { median, table } from "./statistics.ts";
+import type { Bench, Study, Table } from "./bench.ts";
+import { count } from "./formats.ts";
+import { leaseMs, openStore, owner } from "./sessions-in-redis.ts";
+import { median } from "./statistics.ts";
 
-const terms = { leaseMs: 3_600_000, retentionMs: 3_600_000 };
-const caller = { principal: "anonymous", admin: false };
-const counts = [100, 100_000, 1_000_000];
+const caller = { principal: owner, admin: false };
+const callers = 50;
 const beats = 100_000;
-const rounds = 5;
+const creators = 200;
 
-const print = (text: string) => process.stdout.write(`${text}\n`);
+export const sessionsStudy: Study = {
+  name: "sessions",
+  tables: ["session-memory", "sessions-in-redis", "sessions-in-sqlite"],
+  async run(bench) {
+    return [...(await inRedis(bench)), await inSqlite(bench)];
+  },
+};
 
-await using redis = await startRedis();
-const client = new Redis(redis.url);
-const store = RedisSessionStore.connect({ url: redis.url, terms, log: pino({ level: "silent" }) });
-await eventually("Redis", () => store.ping().then(() => true));
-
-const ids: string[] = [];
-const emptyBytes = await usedMemory();
-const redisRows: string[][] = [];
-for (const count of counts) {
-  await createUpTo(store, count);
-  if (count === 100_000) print(`${await memoryReport(count)}\n`);
-  redisRows.push([count.toLocaleString("en"), ...(await redisCost())]);
+async function inRedis({ options, progress }: Bench): Promise<Table[]> {
+  // A Redis of its own: memory is what is measured.
+  await using redis = await startRedis();
+  const client = new Redis(redis.url);
+  const store = await openStore(redis.url);
+  const ids: string[] = [];
+  const emptyBytes = await usedMemory(client);
+  const memoryAt = options.sessionCounts[1]!;
+  let memory: Table | undefined;
+  const rows: string[][] = [];
+  for (const sessions of options.sessionCounts) {
+    progress(`sessions: ${count(sessions)} in Redis`);
+    await createUpTo(store, ids, sessions);
+    if (sessions === memoryAt) memory = await memoryTable(client, ids, emptyBytes);
+    rows.push([count(sessions), ...(await redisCost(client, store, ids, options.rounds))]);
+  }
+  await store.close();
+  client.disconnect();
+  return [
+    memory!,
+    {
+      name: "sessions-in-redis",
+      title: `KeepAlive in Redis, ${callers} callers`,
+      header: ["sessions", "inside Redis µs", "calls/s"],
+      rows,
+    },
+  ];
 }
-print("KeepAlive in Redis, 50 callers\n");
-print(`${table(["sessions", "Redis µs/call", "calls/s"], redisRows)}\n`);
-await store.close();
-client.disconnect();
 
-const directory = await tempDir();
-const file = join(directory.path, "bench.db");
-const sqlite = new SqliteSessionStore({ path: file, terms });
-ids.length = 0;
-const sqliteRows: string[][] = [];
-for (const count of counts) {
-  await createUpTo(sqlite, count);
-  sqliteRows.push([count.toLocaleString("en"), (await microsPerBeat(sqlite, 1)).toFixed(1)]);
+async function inSqlite({ options, progress }: Bench): Promise<Table> {
+  await using directory = await tempDir();
+  const store = new SqliteSessionStore({
+    path: join(directory.path, "bench.db"),
+    terms: { leaseMs, retentionMs: leaseMs },
+  });
+  const ids: string[] = [];
+  const rows: string[][] = [];
+  for (const sessions of options.sessionCounts) {
+    progress(`sessions: ${count(sessions)} in SQLite`);
+    await createUpTo(store, ids, sessions);
+    rows.push([count(sessions), (await microsPerBeat(store, ids, 1)).toFixed(1)]);
+  }
+  await store.close();
+  return {
+    name: "sessions-in-sqlite",
+    title: "KeepAlive in SQLite, one caller after the other",
+    header: ["sessions", "µs"],
+    rows,
+  };
 }
-print("KeepAlive in SQLite, one caller after the other\n");
-print(table(["sessions", "µs/call"], sqliteRows));
-await sqlite.close();
-rmSync(file, { force: true });
-await directory.remove();
 
-async function createUpTo(target: SessionStore, count: number): Promise<void> {
-  const missing = Array.from({ length: count - ids.length }, () => crypto.randomUUID());
+async function createUpTo(store: SessionStore, ids: string[], sessions: number): Promise<void> {
+  const missing = Array.from({ length: sessions - ids.length }, () => crypto.randomUUID());
   for (const id of missing) ids.push(id);
-  const creators = Array.from({ length: 200 }, async () => {
+  const work = Array.from({ length: creators }, async () => {
     for (let id = missing.pop(); id !== undefined; id = missing.pop()) {
-      await target.create({
+      await store.create({
         id,
-        owner: caller.principal,
+        owner,
         libraryItemId: "7c9e6679-7425-40de-944b-e07fc1f90ae7",
         contentVersion: "0123456789abcdef",
       });
     }
   });
-  await Promise.all(creators);
-  process.stderr.write(`${count} sessions\n`);
+  await Promise.all(work);
 }
 
-async function usedMemory(): Promise<number> {
+async function usedMemory(client: Redis): Promise<number> {
   return Number(/used_memory:(\d+)/.exec(await client.info("memory"))?.[1]);
 }
 
-async function memoryReport(count: number): Promise<string> {
-  const total = ((await usedMemory()) - emptyBytes) / count;
-  const index = Number(await client.memory("USAGE", ownerIndexKey(caller.principal), "SAMPLES", 0)) / count;
+async function memoryTable(client: Redis, ids: readonly string[], emptyBytes: number): Promise<Table> {
+  const total = ((await usedMemory(client)) - emptyBytes) / ids.length;
+  const index = Number(await client.memory("USAGE", ownerIndexKey(owner), "SAMPLES", 0)) / ids.length;
   const sample = await Promise.all(ids.slice(0, 1000).map((id) => client.memory("USAGE", sessionKey(id))));
   const hash = median(sample.map(Number));
-  return `Redis memory per idle session, ${count.toLocaleString("en")} sessions of one owner\n\n${table(
-    ["part", "bytes"],
-    [
-      ["hash with its key (MEMORY USAGE, median)", hash.toFixed(0)],
+  return {
+    name: "session-memory",
+    title: `Redis memory per idle session, ${count(ids.length)} sessions of one owner`,
+    header: ["part of an idle session in Redis", "bytes"],
+    rows: [
+      ["hash with its key (`MEMORY USAGE`, median)", hash.toFixed(0)],
       ["entry in the owner's index", index.toFixed(0)],
       ["key space and expiry tables (the rest)", (total - index - hash).toFixed(0)],
-      ["together (used_memory)", total.toFixed(0)],
+      ["together (`used_memory`)", total.toFixed(0)],
     ],
-  )}`;
+  };
 }
 
-/** Redis' own time in EVALSHA, and the rate that 50 callers reach. */
-async function redisCost(): Promise<string[]> {
+/** Redis' own time in EVALSHA, and the rate that the callers reach. */
+async function redisCost(
+  client: Redis,
+  store: SessionStore,
+  ids: readonly string[],
+  rounds: number,
+): Promise<string[]> {
   const micros: number[] = [];
   const rates: number[] = [];
   for (let round = 0; round < rounds; round++) {
     await client.config("RESETSTAT");
-    rates.push(1e6 / (await microsPerBeat(store, 50)));
+    rates.push(1e6 / (await microsPerBeat(store, ids, callers)));
     const stats = await client.info("commandstats");
     micros.push(Number(/cmdstat_evalsha:.*usec_per_call=([\d.]+)/.exec(stats)?.[1]));
   }
-  return [median(micros).toFixed(2), median(rates).toFixed(0)];
+  return [median(micros).toFixed(2), count(median(rates))];
 }
 
-async function microsPerBeat(target: SessionStore, callers: number): Promise<number> {
+async function microsPerBeat(
+  store: SessionStore,
+  ids: readonly string[],
+  concurrency: number,
+): Promise<number> {
   let left = beats;
   const startedAt = performance.now();
   await Promise.all(
-    Array.from({ length: callers }, async () => {
-      while (left-- > 0) await target.keepAlive(ids[randomInt(ids.length)]!, caller, 10);
+    Array.from({ length: concurrency }, async () => {
+      while (left-- > 0) await store.keepAlive(ids[randomInt(ids.length)]!, caller, 10);
     }),
   );
   return ((performance.now() - startedAt) * 1000) / beats;

@@ -1,5 +1,4 @@
 /** A stock @grpc/grpc-js server over the same interface, one EVALSHA a call. */
-
 import { fileURLToPath } from "node:url";
 import {
   loadPackageDefinition,

@@ -1,0 +1,52 @@
+import type { RedisServer } from "../test/support/redis-server.ts";
+import type { OverloadRound } from "./studies/overload.ts";
+import type { Round } from "./studies/throughput.ts";
+
+export interface Options {
+  readonly rounds: number;
+  readonly seconds: number;
+  readonly callers: number;
+  readonly warmUpSeconds: number;
+  /** Numbers of sessions for the study of sessions. */
+  readonly sessionCounts: readonly number[];
+}
+
+/** What the studies of a run share. */
+export interface Bench {
+  readonly options: Options;
+  readonly redis: RedisServer;
+  /** Sessions that stay alive for the whole run. */
+  readonly sessionIds: readonly string[];
+  /** For files of the run. */
+  readonly directory: string;
+  readonly results: Results;
+  progress(text: string): void;
+}
+
+/** What was measured, round by round. */
+export interface Results {
+  /** By door and contender, see `rowName`. */
+  readonly throughput: Map<string, Round[]>;
+  /** By door. */
+  readonly overload: Map<string, OverloadRound[]>;
+}
+
+export interface Table {
+  /** As in the marks of docs/performance.md. */
+  readonly name: string;
+  readonly title: string;
+  readonly header: readonly string[];
+  readonly rows: readonly (readonly string[])[];
+}
+
+export interface Study {
+  /** For `--only`. */
+  readonly name: string;
+  /** Names of the tables it gives. */
+  readonly tables: readonly string[];
+  run(bench: Bench): Promise<readonly Table[]>;
+}
+
+export function rowName(door: string, contender: string): string {
+  return `${door}/${contender}`;
+}

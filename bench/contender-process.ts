@@ -1,0 +1,113 @@
+import { spawn } from "node:child_process";
+import { readFileSync } from "node:fs";
+import { readFile, rm } from "node:fs/promises";
+import { connect } from "node:net";
+import { constants } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { eventually } from "../test/support/eventually.ts";
+import { freePort } from "../test/support/ports.ts";
+import type { Contender } from "./contenders.ts";
+import { type ProbeReading, probeDirectoryVariable } from "./probe.ts";
+
+export interface RunningContender {
+  readonly port: number;
+  /** CPU time used so far by the process and its children, user and system, in seconds. */
+  cpuSeconds(): number;
+  /** What the processes allocated, and the worst of their event-loop delays, while `work` was done. */
+  probe(work: () => Promise<unknown>): Promise<ProbeReading>;
+  stop(): Promise<void>;
+}
+
+const probeFile = fileURLToPath(new URL("probe.ts", import.meta.url));
+
+/** @param directory for what the probes write */
+export async function startContender(
+  contender: Contender,
+  redisUrl: string,
+  directory: string,
+): Promise<RunningContender> {
+  const port = await freePort();
+  const args = ["--import", probeFile, ...contender.args(port, redisUrl)];
+  const child = spawn(process.execPath, args, {
+    // Logs are written, as in production, to a place that keeps nothing.
+    stdio: ["ignore", "ignore", "inherit"],
+    env: { ...process.env, REDIS_URL: redisUrl, [probeDirectoryVariable]: directory },
+  });
+  process.once("exit", () => child.kill("SIGKILL"));
+  const exited = new Promise((resolve) => child.once("exit", resolve));
+  const isUp = async () => child.exitCode !== null || (await accepts(port));
+  await eventually(`${contender.name} on port ${port}`, isUp, { withinMs: 15_000 });
+  if (child.exitCode !== null) throw new Error(`${contender.name} did not start`);
+  const root = child.pid!;
+  // Before that, the signal would end the process.
+  await eventually(`the probes in ${contender.name}`, () => processTree(root).every(catchesProbeSignal));
+
+  const signalProbes = async () => {
+    const pids = processTree(root);
+    await Promise.all(pids.map((pid) => rm(join(directory, String(pid)), { force: true })));
+    for (const pid of pids) process.kill(pid, "SIGUSR2");
+    return Promise.all(
+      pids.map(async (pid) => {
+        const text = await eventually(`the probe in ${contender.name}`, () =>
+          readFile(join(directory, String(pid)), "utf8"),
+        );
+        return JSON.parse(text) as ProbeReading;
+      }),
+    );
+  };
+  return {
+    port,
+    cpuSeconds: () => processTree(root).reduce((sum, pid) => sum + cpuSecondsOf(pid), 0),
+    async probe(work) {
+      await signalProbes();
+      await work();
+      const readings = await signalProbes();
+      return {
+        allocatedBytes: readings.reduce((sum, reading) => sum + reading.allocatedBytes, 0),
+        loopDelayP99Ms: Math.max(...readings.map((reading) => reading.loopDelayP99Ms)),
+      };
+    },
+    async stop() {
+      child.kill("SIGTERM");
+      await exited;
+    },
+  };
+}
+
+/** A process and all below it. */
+function processTree(pid: number): number[] {
+  const children = readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").split(" ").filter(Boolean);
+  return [pid, ...children.flatMap((child) => processTree(Number(child)))];
+}
+
+const probeSignalBit = 1n << BigInt(constants.signals.SIGUSR2 - 1);
+
+function catchesProbeSignal(pid: number): boolean {
+  const status = readFileSync(`/proc/${pid}/status`, "utf8");
+  const caught = BigInt(`0x${/^SigCgt:\s*(\w+)$/m.exec(status)?.[1]}`);
+  return (caught & probeSignalBit) !== 0n;
+}
+
+/** Linux counts CPU time in ticks of 10 ms. */
+const ticksPerSecond = 100;
+
+export function cpuSecondsOf(pid: number): number {
+  const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
+  const [user, system] = stat
+    .slice(stat.lastIndexOf(")") + 2)
+    .split(" ")
+    .slice(11, 13);
+  return (Number(user) + Number(system)) / ticksPerSecond;
+}
+
+function accepts(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect({ port, host: "127.0.0.1" });
+    socket.on("connect", () => {
+      socket.destroy();
+      resolve(true);
+    });
+    socket.on("error", () => resolve(false));
+  });
+}

@@ -1,0 +1,172 @@
+/** What the service has set itself, and whether a run shows it. */
+import { type Results, rowName, type Table } from "./bench.ts";
+import * as contenders from "./contenders.ts";
+import { doors } from "./doors/doors.ts";
+import { times } from "./formats.ts";
+import type { LoadResult } from "./load.ts";
+import { median, quantile, ratio, type Spread } from "./statistics.ts";
+import type { OverloadRound } from "./studies/overload.ts";
+import type { Round } from "./studies/throughput.ts";
+
+interface Goal {
+  readonly what: string;
+  readonly target: string;
+  /** Undefined when the run did not measure it. */
+  measured(results: Results): { readonly value: string; readonly met: boolean } | undefined;
+}
+
+interface Side {
+  readonly door: { readonly name: string };
+  readonly contender: { readonly name: string };
+}
+
+const side = (door: Side["door"], contender: Side["contender"]): Side => ({ door, contender });
+const unary = side(doors.grpc, contenders.downlease);
+const rest = side(doors.rest, contenders.downlease);
+
+const goals: readonly Goal[] = [
+  compared("gRPC: rate against grpc-js", "rate", unary, side(doors.grpc, contenders.grpcJs), "≥ 1.6"),
+  compared(
+    "gRPC: rate against connect-node",
+    "rate",
+    unary,
+    side(doors.grpc, contenders.connectHttp2),
+    "≥ 6",
+  ),
+  compared(
+    "gRPC: rate against bare node:http2",
+    "rate",
+    unary,
+    side(doors.grpc, contenders.nodeHttp2),
+    "≥ 0.85",
+  ),
+  compared("REST: rate against bare node:http", "rate", rest, side(doors.rest, contenders.nodeHttp), "≥ 0.9"),
+  compared("REST: rate against Fastify", "rate", rest, side(doors.rest, contenders.fastify), "> 1"),
+  compared(
+    "server CPU of a streamed heartbeat against unary",
+    "cpuMicros",
+    side(doors.grpcStream, contenders.downlease),
+    unary,
+    "≤ 0.333",
+  ),
+  compared(
+    "server CPU of a heartbeat in a batch of 100 against unary",
+    "cpuMicros",
+    side(doors.grpcBatch, contenders.downlease),
+    unary,
+    "≤ 0.25",
+  ),
+  compared(
+    "server CPU of two workers against one",
+    "cpuMicros",
+    side(doors.grpc, contenders.downleaseOfTwo),
+    unary,
+    "≤ 1.1",
+  ),
+  ...[doors.rest, doors.grpc].flatMap((door) => [
+    p99Goal(door.name, "at half of the maximum", ["half"], "< 5 ms"),
+    p99Goal(
+      door.name,
+      "of accepted calls, five-fold overload",
+      ["fivefoldRate", "fivefoldCallers"],
+      "< 50 ms",
+    ),
+    answeredGoal(door.name),
+  ]),
+];
+
+export const goalsTable = "goals";
+
+export function goalsOf(results: Results): Table {
+  return {
+    name: goalsTable,
+    title: "What it must show",
+    header: ["", "target", "measured", "met"],
+    rows: goals.map(({ what, target, measured }) => {
+      const found = measured(results);
+      if (found === undefined) return [what, target, "not measured", ""];
+      return [what, target, found.value, found.met ? "yes" : "no"];
+    }),
+  };
+}
+
+/** A ratio of medians; for a rate the ratio of the CPU times is told, too. */
+function compared(what: string, key: "rate" | "cpuMicros", ours: Side, theirs: Side, target: string): Goal {
+  return {
+    what,
+    target,
+    measured({ throughput }) {
+      const rounds = throughput.get(rowName(ours.door.name, ours.contender.name));
+      const others = throughput.get(rowName(theirs.door.name, theirs.contender.name));
+      if (rounds === undefined || others === undefined) return undefined;
+      const of = (pick: keyof Round): Spread =>
+        ratio(
+          rounds.map((round) => round[pick]),
+          others.map((round) => round[pick]),
+        );
+      const value = of(key);
+      const cpu = key === "rate" ? `, CPU ${of("cpuMicros").median.toFixed(2)}` : "";
+      return { value: `${times(value)}${cpu}`, met: meets(value.median, target) };
+    },
+  };
+}
+
+function p99Goal(door: string, what: string, models: readonly (keyof OverloadRound)[], target: string): Goal {
+  return {
+    what: `${nameOf(door)}: p99 ${what}`,
+    target,
+    measured({ overload }) {
+      const rounds = overload.get(door);
+      if (rounds === undefined) return undefined;
+      const p99s = models.map((model) =>
+        median(rounds.map((round) => quantile(round[model].latencies, 0.99))),
+      );
+      const worst = Math.max(...p99s);
+      return { value: `${worst.toFixed(1)} ms`, met: meets(worst, target) };
+    },
+  };
+}
+
+function answeredGoal(door: string): Goal {
+  return {
+    what: `${nameOf(door)}: five-fold overload, calls neither accepted nor told to come back later`,
+    target: "0",
+    measured({ overload }) {
+      const rounds = overload.get(door);
+      if (rounds === undefined) return undefined;
+      const sum = (value: (result: LoadResult) => number) =>
+        rounds.reduce(
+          (total, { fivefoldRate, fivefoldCallers }) => total + value(fivefoldRate) + value(fivefoldCallers),
+          0,
+        );
+      const failed = sum((result) => result.failed);
+      const lost = sum((result) => result.lost);
+      const away = sum((result) => result.unavailable);
+      return {
+        value: `${failed} errors, ${lost} lost (${away.toLocaleString("en")} turned away)`,
+        met: failed + lost === 0,
+      };
+    },
+  };
+}
+
+function nameOf(door: string): string {
+  return door === doors.rest.name ? "REST" : "gRPC";
+}
+
+/** @param target for example `≥ 1.6` or `< 5 ms` */
+export function meets(value: number, target: string): boolean {
+  const [relation, bound] = target.split(" ");
+  switch (relation) {
+    case "≥":
+      return value >= Number(bound);
+    case ">":
+      return value > Number(bound);
+    case "≤":
+      return value <= Number(bound);
+    case "<":
+      return value < Number(bound);
+    default:
+      throw new Error(`${target} is no target`);
+  }
+}

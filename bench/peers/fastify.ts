@@ -1,0 +1,21 @@
+/** Fastify doing the work of the REST door: a route with the id in it, a JSON body, one EVALSHA. */
+import { fastify } from "fastify";
+import { keepAlive, port } from "./redis.ts";
+
+interface Route {
+  Params: { id: string };
+  Querystring: { "~action"?: string };
+  Body: { progress?: number };
+}
+
+const server = fastify();
+// A doubled colon is a colon, and no parameter.
+server.post<Route>(
+  "/rest/com/vmware/content/library/item/download-session/id:::id",
+  async (request, reply) => {
+    if (request.query["~action"] !== "keep-alive") return reply.code(404).send();
+    const renewed = await keepAlive(request.params.id, request.body.progress);
+    return reply.code(renewed ? 200 : 404).send();
+  },
+);
+await server.listen({ port, host: "127.0.0.1" });

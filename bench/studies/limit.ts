@@ -1,0 +1,79 @@
+/** What Redis itself gives: `redis-benchmark` with the same script on as many sessions. */
+import { execFile } from "node:child_process";
+import { promisify } from "node:util";
+import { Redis } from "ioredis";
+import { keepAliveScript } from "../../src/stores/redis/scripts.ts";
+import type { Study } from "../bench.ts";
+import { cpuSecondsOf } from "../contender-process.ts";
+import { progress } from "../doors/door.ts";
+import { count, range } from "../formats.ts";
+import { createSessions, leaseMs, owner } from "../sessions-in-redis.ts";
+import { median, spread } from "../statistics.ts";
+
+const run = promisify(execFile);
+
+const sessionCount = 1000;
+/** redis-benchmark puts a number of 12 digits in its place. */
+const anySession = "dl:{__rand_int__}";
+
+const pipelines = [
+  { depth: 1, label: "one command at a time on a connection", callsPerSecond: 50_000 },
+  { depth: 16, label: "16 commands at a time on a connection", callsPerSecond: 100_000 },
+] as const;
+
+export const limitStudy: Study = {
+  name: "limit",
+  tables: ["limit"],
+  async run({ options, redis, progress: tell }) {
+    const ids = Array.from({ length: sessionCount }, (_, index) => String(index).padStart(12, "0"));
+    await createSessions(redis.url, ids);
+    await prepareScript(redis.url, ids[0]!);
+    const rates = pipelines.map((): number[] => []);
+    const micros = pipelines.map((): number[] => []);
+    for (let round = 1; round <= options.rounds; round++) {
+      for (const [index, { depth, label, callsPerSecond }] of pipelines.entries()) {
+        const calls = Math.round(options.seconds * callsPerSecond);
+        const before = cpuSecondsOf(redis.pid);
+        const rate = await benchmark(redis.port, options.callers, depth, calls);
+        rates[index]!.push(rate);
+        micros[index]!.push(((cpuSecondsOf(redis.pid) - before) * 1e6) / calls);
+        tell(`limit ${round}/${options.rounds} ${label}: ${count(rate)}/s`);
+      }
+    }
+    return [
+      {
+        name: "limit",
+        title: `redis-benchmark, ${options.callers} connections`,
+        header: ["", "calls/s", "spread", "Redis CPU µs"],
+        rows: pipelines.map(({ label }, index) => [
+          label,
+          count(median(rates[index]!)),
+          range(spread(rates[index]!)),
+          median(micros[index]!).toFixed(1),
+        ]),
+      },
+    ];
+  },
+};
+
+/** redis-benchmark counts whatever Redis answers. */
+async function prepareScript(redisUrl: string, id: string): Promise<void> {
+  const client = new Redis(redisUrl);
+  try {
+    await client.script("LOAD", keepAliveScript.text);
+    const reply = await client.evalsha(keepAliveScript.sha1, 1, `dl:{${id}}`, owner, leaseMs, progress);
+    if (!String(reply).startsWith("OK ")) throw new Error(`the script answers ${reply}`);
+  } finally {
+    client.disconnect();
+  }
+}
+
+async function benchmark(port: number, connections: number, depth: number, calls: number): Promise<number> {
+  const numbers = { "-p": port, "-c": connections, "-P": depth, "-n": calls, "-r": sessionCount };
+  const options = Object.entries(numbers).flatMap(([flag, value]) => [flag, String(value)]);
+  const script = ["EVALSHA", keepAliveScript.sha1, "1", anySession, owner, String(leaseMs), String(progress)];
+  const { stdout } = await run("redis-benchmark", [...options, "--csv", ...script]);
+  const rate = Number(/^"EVALSHA[^\n]*?","([\d.]+)"/m.exec(stdout)?.[1]);
+  if (!(rate > 0)) throw new Error(`redis-benchmark tells no rate: ${stdout}`);
+  return rate;
+}

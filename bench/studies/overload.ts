@@ -1,0 +1,128 @@
+/** What callers see when half of what the service can do is asked of it, and when five times as much is. */
+import type { Bench, Study, Table } from "../bench.ts";
+import { startContender } from "../contender-process.ts";
+import { downlease } from "../contenders.ts";
+import type { Beat, Door } from "../doors/door.ts";
+import { doors } from "../doors/doors.ts";
+import { count, percent } from "../formats.ts";
+import { closedLoop, type LoadResult, openLoop } from "../load.ts";
+import { median, quantile } from "../statistics.ts";
+
+export interface OverloadRound {
+  /** A closed loop of the usual number of callers; its rate is what "maximum" means. */
+  readonly maximum: LoadResult;
+  /** An open loop at half of the maximum. */
+  readonly half: LoadResult;
+  /** An open loop at five times the maximum, of ten times the callers: more than may be under way in the service. */
+  readonly fivefoldRate: LoadResult;
+  /** A closed loop of five times the callers, who call again at once when they are turned away. */
+  readonly fivefoldCallers: LoadResult;
+}
+
+const fold = 5;
+/** Of an open loop the callers are only a bound. */
+const openFold = 10;
+const studied: readonly Door[] = [doors.rest, doors.grpc];
+
+const models: readonly (readonly [keyof OverloadRound, string])[] = [
+  ["maximum", "maximum: as fast as it goes"],
+  ["half", "half of the maximum, open loop"],
+  ["fivefoldRate", "5 × the maximum, open loop"],
+  ["fivefoldCallers", "5 × the callers, closed loop"],
+];
+
+export const overloadStudy: Study = {
+  name: "overload",
+  tables: studied.map(({ name }) => `overload-${name}`),
+  async run(bench) {
+    const tables: Table[] = [];
+    for (const door of studied) {
+      const rounds = await study(door, bench);
+      bench.results.overload.set(door.name, rounds);
+      tables.push(tableOf(door, rounds));
+    }
+    return tables;
+  },
+};
+
+async function study(door: Door, bench: Bench): Promise<OverloadRound[]> {
+  const { rounds, seconds, callers, warmUpSeconds } = bench.options;
+  const server = await startContender(downlease, bench.redis.url, bench.directory);
+  const drive = async (count: number, load: (beats: readonly Beat[]) => Promise<LoadResult>) => {
+    const open = await door.open({ port: server.port, sessionIds: bench.sessionIds, callers: count });
+    try {
+      return await load(open.beats);
+    } finally {
+      open.close();
+    }
+  };
+  try {
+    await drive(callers, (beats) => closedLoop(beats, warmUpSeconds));
+    const measured: OverloadRound[] = [];
+    for (let round = 1; round <= rounds; round++) {
+      const maximum = await drive(callers, (beats) => closedLoop(beats, seconds));
+      const rate = maximum.accepted / maximum.seconds;
+      const half = await drive(callers, (beats) =>
+        openLoop(beats, { rate: rate / 2, seconds, whenBusy: "wait" }),
+      );
+      const fivefoldRate = await drive(callers * openFold, (beats) =>
+        openLoop(beats, { rate: rate * fold, seconds, whenBusy: "drop" }),
+      );
+      const fivefoldCallers = await drive(callers * fold, (beats) => closedLoop(beats, seconds));
+      const result = { maximum, half, fivefoldRate, fivefoldCallers };
+      measured.push(result);
+      for (const [key, label] of models) {
+        const { accepted, unavailable, failed, lost, latencies } = result[key];
+        bench.progress(
+          `overload ${round}/${rounds} ${door.name}, ${label}: p99 ${quantile(latencies, 0.99).toFixed(1)} ms, ` +
+            `${accepted} accepted, ${unavailable} unavailable, ${failed} failed, ${lost} lost`,
+        );
+      }
+    }
+    return measured;
+  } finally {
+    await server.stop();
+  }
+}
+
+function tableOf(door: Door, rounds: readonly OverloadRound[]): Table {
+  return {
+    name: `overload-${door.name}`,
+    title: `Load on ${door.name === "rest" ? "REST" : "gRPC"}`,
+    header: [
+      "",
+      "due/s",
+      "sent/s",
+      "accepted/s",
+      "p50 ms",
+      "p99 ms",
+      "worst p99 ms",
+      "turned away",
+      "other errors",
+      "lost",
+    ],
+    rows: models.map(([key, label]) => {
+      const results = rounds.map((round) => round[key]);
+      const middle = (value: (result: LoadResult) => number) => median(results.map(value));
+      const sum = (value: (result: LoadResult) => number) =>
+        results.reduce((total, result) => total + value(result), 0);
+      const p99 = (result: LoadResult) => quantile(result.latencies, 0.99);
+      return [
+        label,
+        count(middle((result) => (sentOf(result) + result.unsent) / result.seconds)),
+        count(middle((result) => sentOf(result) / result.seconds)),
+        count(middle((result) => result.accepted / result.seconds)),
+        middle((result) => quantile(result.latencies, 0.5)).toFixed(2),
+        middle(p99).toFixed(2),
+        Math.max(...results.map(p99)).toFixed(2),
+        percent(sum((result) => result.unavailable) / sum(sentOf)),
+        count(sum((result) => result.failed)),
+        count(sum((result) => result.lost)),
+      ];
+    }),
+  };
+}
+
+function sentOf({ accepted, unavailable, failed, lost }: LoadResult): number {
+  return accepted + unavailable + failed + lost;
+}

@@ -1,0 +1,227 @@
+import { once } from "node:events";
+import { type AddressInfo, createServer, type Socket } from "node:net";
+import { Redis } from "ioredis";
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { startContender } from "../../bench/contender-process.ts";
+import type { Beat, Door, OpenDoor, Outcome } from "../../bench/doors/door.ts";
+import { doors } from "../../bench/doors/doors.ts";
+import { closedLoop, openLoop } from "../../bench/load.ts";
+import { createSessions } from "../../bench/sessions-in-redis.ts";
+import { groups, labelOf } from "../../bench/studies/throughput.ts";
+import { sessionKey } from "../../src/stores/redis/keys.ts";
+import { freePort } from "../support/ports.ts";
+import { type Service, startService } from "../support/service.ts";
+import { sharedRedisUrl } from "../support/shared-redis.ts";
+import { tempDir } from "../support/temp-dir.ts";
+
+const callers = 30;
+let service: Service;
+/** One that can't reach its Redis. */
+let cutOff: Service;
+let redis: Redis;
+let sessionIds: string[];
+
+beforeAll(async () => {
+  redis = new Redis(sharedRedisUrl());
+  service = await startService(["--redis-url", sharedRedisUrl()]);
+  cutOff = await startService(["--redis-url", `redis://127.0.0.1:${await freePort()}`]);
+});
+
+afterAll(async () => {
+  await service.stop();
+  await cutOff.stop();
+  redis.disconnect();
+});
+
+beforeEach(async () => {
+  sessionIds = Array.from({ length: 3 }, () => crypto.randomUUID());
+  await createSessions(sharedRedisUrl(), sessionIds);
+});
+
+async function withDoor<T>(
+  door: Door,
+  target: { readonly port: number; readonly sessionIds?: readonly string[] },
+  use: (open: OpenDoor) => Promise<T>,
+): Promise<T> {
+  const open = await door.open({ sessionIds, callers, ...target });
+  try {
+    return await use(open);
+  } finally {
+    open.close();
+  }
+}
+
+async function outcomes(beats: readonly Beat[], times: number): Promise<Record<Outcome, number>> {
+  const counts = { accepted: 0, unavailable: 0, failed: 0 };
+  await Promise.all(
+    beats.map(async (beat) => {
+      for (let time = 0; time < times; time++) counts[await beat()]++;
+    }),
+  );
+  return counts;
+}
+
+/** Keep-alives that the service has renewed so far, as its own metrics tell. */
+async function servedKeepAlives(): Promise<number> {
+  const text = await (await fetch(`${service.url}/metrics`)).text();
+  const lines = text.matchAll(
+    /^downlease_requests_total\{operation="DownloadSession.KeepAlive",.*code="ok"\} (\d+)$/gm,
+  );
+  return [...lines].reduce((sum, [, value]) => sum + Number(value), 0);
+}
+
+describe.each(Object.values(doors))("the door $name", (door) => {
+  test("counts a heartbeat as accepted when the service has renewed the session", async () => {
+    const counts = await withDoor(door, service, ({ beats }) => outcomes(beats, 10));
+    expect(counts).toEqual({ accepted: callers * 10, unavailable: 0, failed: 0 });
+    const stored = await Promise.all(sessionIds.map((id) => redis.hget(sessionKey(id), "p")));
+    expect(stored).toEqual(sessionIds.map(() => "10"));
+  });
+
+  test("does not count a heartbeat for a session that is not there", async () => {
+    const counts = await withDoor(door, { port: service.port, sessionIds: ["missing"] }, ({ beats }) =>
+      outcomes(beats, 2),
+    );
+    expect(counts).toEqual({ accepted: 0, unavailable: 0, failed: callers * 2 });
+  });
+
+  test("tells unavailable from other refusals", async () => {
+    const counts = await withDoor(door, cutOff, ({ beats }) => outcomes(beats, 1));
+    expect(counts).toEqual({ accepted: 0, unavailable: callers, failed: 0 });
+  });
+
+  test("rejects when the connection is gone", async () => {
+    await using mute = await startMuteServer();
+    await withDoor(door, mute, async ({ beats }) => {
+      const answers = Promise.allSettled(beats.map((beat) => beat()));
+      await mute.hungUp();
+      const { status } = (await answers)[0]!;
+      expect(status).toBe("rejected");
+      await expect(beats[0]!()).rejects.toThrow();
+    });
+  });
+});
+
+describe.each([doors.rest, doors.grpc])("load on the door $name", (door) => {
+  test("a closed loop counts every call that the service has served", async () => {
+    const before = await servedKeepAlives();
+    const result = await withDoor(door, service, ({ beats }) => closedLoop(beats, 0.2));
+    expect(result).toMatchObject({ unavailable: 0, failed: 0, lost: 0, unsent: 0, error: undefined });
+    expect(result.accepted).toBeGreaterThanOrEqual(callers);
+    expect(result.latencies.length).toBe(result.accepted);
+    expect((await servedKeepAlives()) - before).toBe(result.accepted);
+  });
+
+  test("an open loop sends every call when callers wait", async () => {
+    const before = await servedKeepAlives();
+    const result = await withDoor(door, service, ({ beats }) =>
+      openLoop(beats, { rate: 1000, seconds: 0.2, whenBusy: "wait" }),
+    );
+    expect(result).toMatchObject({ unavailable: 0, failed: 0, lost: 0, unsent: 0, error: undefined });
+    expect(result.accepted).toBeGreaterThan(0);
+    expect((await servedKeepAlives()) - before).toBe(result.accepted);
+  });
+});
+
+const rows = groups.flatMap((group) =>
+  group.rows.map((row) => ({ ...row, at: row.door.name, label: labelOf(row) })),
+);
+
+test.each(rows)(
+  "$label serves heartbeats at the door $at, and can be probed",
+  async ({ contender, door }) => {
+    await using directory = await tempDir();
+    const server = await startContender(contender, sharedRedisUrl(), directory.path);
+    try {
+      let counts: Record<Outcome, number> | undefined;
+      const reading = await server.probe(async () => {
+        counts = await withDoor(door, server, ({ beats }) => outcomes(beats, 10));
+      });
+      expect(counts).toEqual({ accepted: callers * 10, unavailable: 0, failed: 0 });
+      expect(reading.allocatedBytes).toBeGreaterThan(callers * 10);
+      expect(reading.loopDelayP99Ms).toBeGreaterThanOrEqual(0);
+      expect(server.cpuSeconds()).toBeGreaterThan(0);
+    } finally {
+      await server.stop();
+    }
+  },
+);
+
+test("a contender that does not start is named", async () => {
+  const broken = { name: "broken", args: () => ["--eval", "process.exit(3)"] };
+  await using directory = await tempDir();
+  await expect(startContender(broken, sharedRedisUrl(), directory.path)).rejects.toThrow(
+    "broken did not start",
+  );
+});
+
+test("an open loop drops what is due when every caller is busy", async () => {
+  const pending: ((outcome: Outcome) => void)[] = [];
+  const beat: Beat = () => new Promise((resolve) => pending.push(resolve));
+  const running = openLoop([beat, beat], { rate: 10_000, seconds: 0.1, whenBusy: "drop" });
+  setTimeout(() => pending.forEach((resolve) => void resolve("unavailable")), 150);
+  const result = await running;
+  expect(result).toMatchObject({ accepted: 0, unavailable: 2, lost: 0 });
+  expect(result.unsent).toBeGreaterThan(0);
+});
+
+test("calls that are cut off are lost, and the reason is kept", async () => {
+  await using mute = await startMuteServer();
+  const result = await withDoor(doors.rest, mute, async ({ beats }) => {
+    const running = openLoop(beats, { rate: 10_000, seconds: 0.1, whenBusy: "drop" });
+    await mute.hungUp();
+    return running;
+  });
+  expect(result).toMatchObject({ accepted: 0, unavailable: 0, failed: 0 });
+  expect(result.lost).toBeGreaterThan(0);
+  expect(result.error).toBeInstanceOf(Error);
+});
+
+test("a caller over HTTP/1.1 connects again after an answer that closes the connection", async () => {
+  let connections = 0;
+  const server = createServer((socket) => {
+    connections++;
+    socket.on("error", () => {});
+    socket.once("data", () => {
+      socket.end("HTTP/1.1 503 Busy\r\nconnection: close\r\ncontent-length: 0\r\n\r\n");
+    });
+  });
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const target = { port: (server.address() as AddressInfo).port, sessionIds, callers: 2 };
+  const open = await doors.rest.open(target);
+  expect(await outcomes(open.beats, 3)).toEqual({ accepted: 0, unavailable: 6, failed: 0 });
+  expect(connections).toBeGreaterThanOrEqual(6);
+  open.close();
+  server.close();
+});
+
+/** Takes requests and answers none. `hungUp` waits for the first and closes all connections, those to come as well. */
+async function startMuteServer() {
+  const asked = Promise.withResolvers<void>();
+  const sockets = new Set<Socket>();
+  let isHungUp = false;
+  const server = createServer((socket) => {
+    socket.on("error", () => {});
+    socket.once("data", () => asked.resolve());
+    if (isHungUp) socket.destroy();
+    else sockets.add(socket);
+  });
+  const hangUp = () => {
+    isHungUp = true;
+    for (const socket of sockets) socket.destroy();
+  };
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  return {
+    port: (server.address() as AddressInfo).port,
+    async hungUp() {
+      await asked.promise;
+      hangUp();
+    },
+    async [Symbol.asyncDispose]() {
+      hangUp();
+      server.close();
+    },
+  };
+}
