@@ -2,6 +2,7 @@ import { Redis } from "ioredis";
 import { coalesceWrites } from "../../src/stores/redis/coalesce-writes.ts";
 import { runScript } from "../../src/stores/redis/run-script.ts";
 import { keepAliveScript } from "../../src/stores/redis/scripts.ts";
+import { TimeLimit } from "../../src/stores/redis/time-limit.ts";
 
 const [portArgument, ...flags] = process.argv.slice(2);
 
@@ -18,7 +19,7 @@ await client.script("LOAD", keepAliveScript.text);
 
 const caller = { principal: "anonymous", admin: false };
 const leaseMs = 300_000;
-const timeLimitMs = 800;
+const limit = new TimeLimit(800);
 
 /** The same EVALSHA as the service's; gives nothing but whether the lease was renewed. */
 export const keepAlive = hasFlag("--our-redis") ? asTheService() : asItComes;
@@ -32,12 +33,7 @@ async function asItComes(id: string, progress: number | undefined): Promise<bool
 function asTheService(): typeof asItComes {
   coalesceWrites(client);
   return async (id, progress) => {
-    const { outcome } = await runScript(
-      client,
-      keepAliveScript,
-      { id, caller, leaseMs, progress },
-      timeLimitMs,
-    );
+    const { outcome } = await runScript(client, keepAliveScript, { id, caller, leaseMs, progress }, limit);
     return outcome === "renewed";
   };
 }
