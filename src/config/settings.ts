@@ -118,7 +118,7 @@ const fields = z.object({
   maxBodyBytes: integer(1, 64 * 1024 * 1024)
     .prefault("65536")
     .register(manual, { argument: "bytes", help: "largest RPC or REST message" }),
-  maxCalls: integer(1, 1_000_000).prefault("1250").register(manual, {
+  maxCalls: integer(1, 1_000_000).prefault("1000").register(manual, {
     argument: "number",
     help: "calls that may be under way at a time; more are refused at once and told when to try again",
   }),

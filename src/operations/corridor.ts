@@ -67,6 +67,9 @@ export interface Conversation {
 /** Begins a conversation. */
 export type StreamEntry = (call: Call) => Conversation;
 
+/** How long a call that is refused for overload waits for its answer. */
+const refusalPauseMs = 100;
+
 export interface CorridorParts {
   readonly operations: Operations;
   readonly authenticate: Authenticate;
@@ -123,7 +126,7 @@ export class Corridor {
           end(undefined);
           resolve(response);
         };
-        if (!isAdmitted) return fail(this.#overloaded);
+        if (!isAdmitted) return this.#turnAway(call, end, reject);
         if (call.abortedWith !== undefined) return fail(new ServiceError(call.abortedWith));
         // The work itself goes on when a call has to end before its answer, and its answer is dropped.
         call.onAbort = (reason) => fail(new ServiceError(reason));
@@ -138,6 +141,20 @@ export class Corridor {
           fail(reason);
         }
       });
+  }
+
+  /**
+   * Counts the refusal now and tells it a little later. Callers who try again at once would else take more of the
+   * server with their refusals than the calls under way have.
+   */
+  #turnAway(call: Call, end: (error: ServiceError) => void, reject: (error: ServiceError) => void): void {
+    const error = this.#overloaded;
+    end(error);
+    const timer = setTimeout(reject, refusalPauseMs, error);
+    call.onAbort = (reason) => {
+      clearTimeout(timer);
+      reject(new ServiceError(reason));
+    };
   }
 
   /**
