@@ -15,6 +15,7 @@ import { serviceName } from "./rpc-door.ts";
 
 /** A request as it goes over the wire. */
 export interface RawRequest {
+  /** Name of a method, or a path. */
   readonly method: string;
   readonly headers: Readonly<Record<string, string>>;
   /** Each piece is written by itself. */
@@ -35,7 +36,7 @@ export interface RawClient extends Disposable {
 }
 
 export function pathOf(method: string): string {
-  return `/${serviceName}/${method}`;
+  return method.startsWith("/") ? method : `/${serviceName}/${method}`;
 }
 
 export function http1Client(url: string): RawClient {

@@ -79,6 +79,11 @@ const content = {
     id === itemId ? { id, libraryId: "library-1", name: "Item", contentVersion: "7", size: 0 } : undefined,
 } as Partial<ContentSource> as ContentSource;
 
+const textFallback: HttpHandler = (_, response) => {
+  response.writeHead(404, { "content-type": "text/plain" });
+  response.end("fallback");
+};
+
 /** The two ways that an RPC can take, for `describe.each`. */
 export const lanes = [
   { lane: "on the fast lane", fastLane: true },
@@ -93,6 +98,8 @@ export interface RpcDoorOptions {
   readonly maxMessageBytes?: number;
   /** How long a caller may take to send a unary request, in milliseconds. */
   readonly readMs?: number;
+  /** Answers what is no RPC; a text by default. */
+  readonly fallback?: (parts: { readonly corridor: Corridor; readonly observe: CallObserver }) => HttpHandler;
   /** Instead of one that knows `stalled` and its like; closed with the door. */
   readonly store?: SessionStore;
 }
@@ -102,6 +109,7 @@ export async function startRpcDoor({
   maxCalls = 1000,
   maxMessageBytes = maxBodyBytes,
   readMs,
+  fallback = () => textFallback,
   store = new FaultyStore({ path: ":memory:", terms: { leaseMs: 60_000, retentionMs: 60_000 } }),
 }: RpcDoorOptions = {}): Promise<RpcDoor> {
   const records: CallRecord[] = [];
@@ -118,10 +126,6 @@ export async function startRpcDoor({
   const health = new Health([serviceName]);
   health.set("SERVING");
   const [shutdown, streamsMayEnd] = [new AbortController(), new AbortController()];
-  const fallback: HttpHandler = (_, response) => {
-    response.writeHead(404, { "content-type": "text/plain" });
-    response.end("fallback");
-  };
   const { handler, takeStream } = openRpcDoor({
     corridor,
     fastLane,
@@ -131,7 +135,7 @@ export async function startRpcDoor({
     shutdownSignal: shutdown.signal,
     streamsSignal: AbortSignal.any([shutdown.signal, streamsMayEnd.signal]),
     observe,
-    fallback,
+    fallback: fallback({ corridor, observe }),
   });
 
   const http1 = createHttp1Server(handler).listen(0, "127.0.0.1");
