@@ -29,6 +29,7 @@ import {
   pathOf,
   type RawAnswer,
 } from "../support/raw-rpc.ts";
+import { startRedis } from "../support/redis-server.ts";
 import {
   itemId,
   lanes,
@@ -481,3 +482,62 @@ test.each(storeKinds)("/metrics counts the keep-alives of batches and streams, %
     await app.stop();
   }
 });
+
+test.each(storeKinds)(
+  "5,000 keep-alives sent at once on one stream are answered in order, %s",
+  async (store) => {
+    const app = await startTestApp({ store });
+    try {
+      const client = createClient(DownloadSessionService, createGrpcTransport({ baseUrl: app.url }));
+      const libraryItemId = await app.addItem();
+      const ids = await Promise.all(
+        Array.from(
+          { length: 100 },
+          async () => (await client.create({ createSpec: { libraryItemId } })).downloadSessionId,
+        ),
+      );
+      const beats = Array.from({ length: 5000 }, (_, index) => ({
+        downloadSessionId: ids[index % 100] ?? "",
+        progress: BigInt(Math.floor(index / 100)),
+      }));
+      async function* all() {
+        yield* beats;
+      }
+      const answers: Answered[] = [];
+      const keepAliveStream = keepAliveStreams["gRPC, grpc-js"]!;
+      const end = await keepAliveStream(app.url, all(), (answer) => answers.push(answer));
+      expect(end.code).toBe(status.OK);
+      expect(answers).toEqual(
+        beats.map(({ downloadSessionId: id, progress }) => ({ id, progress: Number(progress) })),
+      );
+    } finally {
+      await app.stop();
+    }
+  },
+);
+
+test.each(lanes)(
+  "a stream ends with UNAVAILABLE when Redis goes down under it, $lane",
+  async ({ fastLane }) => {
+    await using redis = await startRedis();
+    const app = await startTestApp({ redisUrl: redis.url, fastLane });
+    try {
+      const answers: Answered[] = [];
+      async function* beats() {
+        yield { downloadSessionId: "nobody" };
+        await eventually("the answer", () => answers.length === 1);
+        await redis.kill();
+        yield { downloadSessionId: "nobody" };
+      }
+      const keepAliveStream = keepAliveStreams["gRPC, grpc-js"]!;
+      const end = await keepAliveStream(app.url, beats(), (answer) => answers.push(answer));
+      expect(end).toEqual({
+        code: status.UNAVAILABLE,
+        message: "The session store does not answer; the outcome is not known. Try again.",
+      });
+      expect(answers).toEqual([{ id: "nobody", refusedWith: status.NOT_FOUND }]);
+    } finally {
+      await app.stop();
+    }
+  },
+);
