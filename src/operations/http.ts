@@ -26,6 +26,12 @@ export function connectionOf(request: HttpRequest): Connection {
   return "stream" in request ? connectionOfStream(request.stream) : connectionOfSocket(request.socket);
 }
 
+/** The path of a request's URL, as it came. */
+export function pathOf({ url = "" }: HttpRequest): string {
+  const mark = url.indexOf("?");
+  return mark < 0 ? url : url.slice(0, mark);
+}
+
 /** Answers a request, or hands it to another handler. Never throws. */
 export type HttpHandler = (request: HttpRequest, response: HttpResponse) => void;
 

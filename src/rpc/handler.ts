@@ -26,6 +26,7 @@ import {
   type HttpHandler,
   type HttpRequest,
   type HttpResponse,
+  pathOf,
 } from "../operations/http.ts";
 import type { Health } from "../telemetry/health.ts";
 import { type Origin, originKey, RpcCall } from "./call.ts";
@@ -92,7 +93,7 @@ export function openRpcDoor(options: RpcOptions): RpcDoor {
   const unimplemented = unimplementedHandlers(routerOptions, services);
   const tellUnimplemented = refusalTeller("unknown", observe, "operation_not_found");
   const handler: HttpHandler = (req, res) => {
-    const [path = ""] = (req.url ?? "").split("?", 1);
+    const path = pathOf(req);
     const serveStock = served.get(path);
     if (serveStock !== undefined) {
       if (fastLane?.takeRequest(path, req, res) !== true) serveStock(req, res);

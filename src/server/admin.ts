@@ -1,4 +1,4 @@
-import type { HttpHandler, HttpResponse } from "../operations/http.ts";
+import { type HttpHandler, type HttpResponse, pathOf } from "../operations/http.ts";
 import type { Health } from "../telemetry/health.ts";
 
 export interface AdminOptions {
@@ -25,8 +25,7 @@ export function adminHandler({ health, metrics, next }: AdminOptions): HttpHandl
     ["/metrics", async () => ({ status: 200, ...(await metrics()) })],
   ]);
   return (request, response) => {
-    const [path = ""] = (request.url ?? "").split("?", 1);
-    const page = pages.get(path);
+    const page = pages.get(pathOf(request));
     if (page === undefined) {
       next(request, response);
       return;

@@ -8,6 +8,7 @@ import {
   Registry,
 } from "@prometheus-io/client";
 import type { CallRecord } from "../operations/call.ts";
+import { Tallies, Tally } from "./tallies.ts";
 
 type Protocol = "http1" | "h2";
 
@@ -33,6 +34,7 @@ export class Metrics {
     help: "Finished calls by operation, door and outcome.",
     labelNames: ["operation", "door", "code"],
     registers: this.#registers,
+    collect: () => this.#tallies.flush(),
   });
 
   readonly #durations = new Histogram({
@@ -41,6 +43,15 @@ export class Metrics {
     labelNames: ["operation", "door"],
     buckets,
     registers: this.#registers,
+    collect: () => this.#tallies.flush(),
+  });
+
+  readonly #tallies = new Tallies((operation, door, code) => {
+    const labels = { operation, door, code };
+    return new Tally((durationsMs) => {
+      this.#requests.inc(labels, durationsMs.length);
+      for (const ms of durationsMs) this.#durations.observe({ operation, door }, ms / 1000);
+    });
   });
 
   readonly #keepAlives = new Counter({
@@ -89,8 +100,7 @@ export class Metrics {
   readonly countKeepAlive = (code: CallRecord["outcome"]): void => this.#keepAlives.inc({ code });
 
   observeCall({ operation, call: { door }, outcome, durationMs }: CallRecord): void {
-    this.#requests.inc({ operation, door, code: outcome });
-    this.#durations.observe({ operation, door }, durationMs / 1000);
+    this.#tallies.of(operation, door, outcome).add(durationMs);
   }
 
   /** In the Prometheus text format. */

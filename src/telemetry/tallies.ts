@@ -1,0 +1,58 @@
+/** Durations that are kept before they are told. */
+const mostKept = 1000;
+
+/**
+ * Durations of calls of one kind until the next collection. To find a metric by its labels costs more than to count,
+ * so that it is done for many calls at a time.
+ */
+export class Tally {
+  readonly #tell: (durationsMs: readonly number[]) => void;
+  readonly #durationsMs: number[] = [];
+
+  constructor(tell: (durationsMs: readonly number[]) => void) {
+    this.#tell = tell;
+  }
+
+  add(durationMs: number): void {
+    this.#durationsMs.push(durationMs);
+    if (this.#durationsMs.length === mostKept) this.flush();
+  }
+
+  flush(): void {
+    if (this.#durationsMs.length === 0) return;
+    this.#tell(this.#durationsMs);
+    this.#durationsMs.length = 0;
+  }
+}
+
+type ByOutcome = Map<string, Tally>;
+
+/** A tally for each kind of call: by operation, door and outcome. */
+export class Tallies {
+  readonly #make: (operation: string, door: string, outcome: string) => Tally;
+  readonly #byOperation = new Map<string, Map<string, ByOutcome>>();
+
+  constructor(make: (operation: string, door: string, outcome: string) => Tally) {
+    this.#make = make;
+  }
+
+  of(operation: string, door: string, outcome: string): Tally {
+    return this.#byOperation.get(operation)?.get(door)?.get(outcome) ?? this.#add(operation, door, outcome);
+  }
+
+  flush(): void {
+    for (const byDoor of this.#byOperation.values()) {
+      for (const byOutcome of byDoor.values()) for (const tally of byOutcome.values()) tally.flush();
+    }
+  }
+
+  #add(operation: string, door: string, outcome: string): Tally {
+    const byDoor = this.#byOperation.get(operation) ?? new Map<string, ByOutcome>();
+    this.#byOperation.set(operation, byDoor);
+    const byOutcome: ByOutcome = byDoor.get(door) ?? new Map();
+    byDoor.set(door, byOutcome);
+    const tally = this.#make(operation, door, outcome);
+    byOutcome.set(outcome, tally);
+    return tally;
+  }
+}
