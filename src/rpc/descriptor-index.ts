@@ -1,4 +1,4 @@
-import { type DescFile, type DescService, toBinary } from "@bufbuild/protobuf";
+import { type DescFile, toBinary } from "@bufbuild/protobuf";
 import { nestedTypes } from "@bufbuild/protobuf/reflect";
 import { FileDescriptorProtoSchema } from "@bufbuild/protobuf/wkt";
 
@@ -11,15 +11,15 @@ export interface ServedFile {
   readonly imports: readonly ServedFile[];
 }
 
-/** The files that some services need, transitive imports included, and what is declared in them. */
+/** Some files, transitive imports included, and what is declared in them. */
 export class DescriptorIndex {
   readonly #byPath = new Map<string, ServedFile>();
   readonly #bySymbol = new Map<string, ServedFile>();
   readonly #messages = new Set<string>();
   readonly #extensions = new Map<string, Map<number, ServedFile>>();
 
-  constructor(services: readonly DescService[]) {
-    for (const { file } of services) this.#add(file);
+  constructor(files: Iterable<DescFile>) {
+    for (const file of files) this.#add(file);
   }
 
   fileByPath(path: string): ServedFile | undefined {

@@ -31,7 +31,7 @@ import {
 import type { Health } from "../telemetry/health.ts";
 import { type Origin, originKey, RpcCall } from "./call.ts";
 import { dropEndlessDeadline } from "./deadline.ts";
-import { connectErrorOf, withGrpcSpelling } from "./errors.ts";
+import { connectErrorOf, jsonOptions, withGrpcSpelling } from "./errors.ts";
 import { envelope as envelopeOf } from "./fast-lane/envelope.ts";
 import { openFastLane } from "./fast-lane/fast-lane.ts";
 import { keepAliveEnvelope } from "./fast-lane/keep-alive-envelope.ts";
@@ -48,6 +48,8 @@ export interface RpcOptions {
   readonly maxBodyBytes: number;
   /** Whether plain calls take the short way, see `fast-lane/`; without it Connect's runtime serves all. */
   readonly fastLane: boolean;
+  /** How long a caller may take to send a unary request on the fast lane, in milliseconds. */
+  readonly readMs?: number | undefined;
   /** Aborted when calls under way can't be waited for any longer: they end with UNAVAILABLE. */
   readonly shutdownSignal: AbortSignal;
   /** Aborted as soon as streams that would not end by themselves are to end. */
@@ -73,6 +75,7 @@ export function openRpcDoor(options: RpcOptions): RpcDoor {
   const { corridor, observe } = options;
   const routerOptions: ConnectRouterOptions = {
     acceptCompression: [compressionGzip, compressionBrotli],
+    jsonOptions,
     readMaxBytes: options.maxBodyBytes,
     shutdownSignal: options.shutdownSignal,
   };
@@ -104,7 +107,7 @@ export function openRpcDoor(options: RpcOptions): RpcDoor {
 }
 
 function fastLaneFor(options: RpcOptions, served: ReadonlyMap<string, ServeStock>) {
-  const { corridor, observe, maxBodyBytes, shutdownSignal, streamsSignal } = options;
+  const { corridor, observe, maxBodyBytes, readMs, shutdownSignal, streamsSignal } = options;
   const { unary, streams } = corridor.operations;
   const rowOf = <Run>(
     method: DescMethod,
@@ -123,6 +126,7 @@ function fastLaneFor(options: RpcOptions, served: ReadonlyMap<string, ServeStock
     unary: new Map(unary.map((row) => rowOf(row.method, corridor.entry(row), row.isRoutine))),
     streams: new Map(streams.map((row) => rowOf(row.method, corridor.streamEntry(row)))),
     maxMessageBytes: maxBodyBytes,
+    readMs,
     shutdownSignal,
     streamsSignal,
   });

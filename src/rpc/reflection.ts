@@ -1,5 +1,6 @@
 import type { DescService } from "@bufbuild/protobuf";
 import { Code, type ConnectRouter, type HandlerContext } from "@connectrpc/connect";
+import { file_google_rpc_error_details } from "../../gen/google/rpc/error_details_pb.ts";
 import {
   ServerReflection,
   type ServerReflectionRequest,
@@ -33,7 +34,9 @@ type Answer =
 export function addReflection(router: ConnectRouter, streamsSignal: AbortSignal): void {
   const services = new Set(router.handlers.map(({ service }) => service));
   services.add(ServerReflection).add(ServerReflectionAlpha);
-  const index = new DescriptorIndex([...services]);
+  const files = new Set([...services].map(({ file }) => file));
+  // No file imports what is only found in the details of errors, and clients ask for it to show them.
+  const index = new DescriptorIndex(files.add(file_google_rpc_error_details));
   const converse = <R extends Request>(requests: AsyncIterable<R>, { signal }: HandlerContext) =>
     conversation(requests, (request, sent) => answer(request, services, index, sent), signal, streamsSignal);
   router.service(ServerReflection, { serverReflectionInfo: converse });

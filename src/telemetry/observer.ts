@@ -7,8 +7,10 @@ import type { Metrics } from "./metrics.ts";
 export function callObserver(metrics: Metrics, log: Logger): CallObserver {
   // Members that repeat are written once, into a child; that takes a third off the cost of a line.
   const children = new Map<string, Logger>();
+  const tellOverload = overloadTeller(log);
   return (record) => {
     metrics.observeCall(record);
+    if (isOverload(record)) tellOverload();
     const level = levelOf(record);
     if (!log.isLevelEnabled(level)) return;
     const { operation, outcome } = record;
@@ -23,12 +25,32 @@ export function callObserver(metrics: Metrics, log: Logger): CallObserver {
   };
 }
 
+/** How long calls that are refused for overload are counted before a line tells of them. */
+const overloadLineMs = 1000;
+
+/** To be called for each call that is refused for overload; they are told of together, because they come in masses. */
+function overloadTeller(log: Logger): () => void {
+  let refused = 0;
+  const tell = () => {
+    log.warn({ refused }, "overloaded: calls were refused");
+    refused = 0;
+  };
+  return () => {
+    if (refused++ === 0) setTimeout(tell, overloadLineMs).unref();
+  };
+}
+
+function isOverload({ error }: CallRecord): boolean {
+  return error?.messageId === "downlease.server.overloaded";
+}
+
 /**
  * What a caller can cause is information; what an operator has to see to is more, and what goes on all day is less.
- * So is a call that was refused for overload: there are many of them at a time, and they are counted.
+ * So is a call that was refused for overload, of which another line tells.
  */
-function levelOf({ outcome, isRoutine, error }: CallRecord): "debug" | "info" | "warn" | "error" {
-  if (error?.messageId === "downlease.server.overloaded") return "debug";
+function levelOf(record: CallRecord): "debug" | "info" | "warn" | "error" {
+  if (isOverload(record)) return "debug";
+  const { outcome, isRoutine } = record;
   switch (outcome) {
     case "ok":
       return isRoutine ? "debug" : "info";

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { startTestApp, storeKinds, type TestApp } from "../support/app.ts";
-import { type DoorClient, doors, Refused } from "../support/doors.ts";
+import { type DoorClient, doors, Refused, rpcDoors } from "../support/doors.ts";
 import { eventually } from "../support/eventually.ts";
 import { type RedisServer, startRedis } from "../support/redis-server.ts";
 
@@ -149,10 +149,16 @@ const cases: Record<string, (door: DoorClient, item: string) => Promise<void>> =
   },
 };
 
-describe.each(storeKinds)("%s", (kind) => {
+/** A flag turns the fast lane off, which REST has no part in. */
+const services = storeKinds.flatMap((kind) => [
+  { kind, lane: "with the fast lane", fastLane: true, doors },
+  { kind, lane: "without the fast lane", fastLane: false, doors: rpcDoors },
+]);
+
+describe.each(services)("$kind, $lane", ({ kind, fastLane, doors }) => {
   let app: TestApp;
   beforeAll(async () => {
-    app = await startTestApp({ store: kind });
+    app = await startTestApp({ store: kind, fastLane });
   });
   afterAll(() => app.stop());
 

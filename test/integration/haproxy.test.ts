@@ -20,7 +20,16 @@ let haproxy: Haproxy;
 beforeAll(async () => {
   [content, redis] = await Promise.all([library(), startRedis()]);
   // HAProxy notices within two checks, 500 ms apart.
-  const flags = ["--redis-url", redis.url, "--content-root", content.path, "--drain-seconds", "2"];
+  const flags = [
+    "--log-level",
+    "debug",
+    "--redis-url",
+    redis.url,
+    "--content-root",
+    content.path,
+    "--drain-seconds",
+    "2",
+  ];
   [first, second] = await Promise.all([startService(flags), startService(flags)]);
   haproxy = await startHaproxy([`127.0.0.1:${first.port}`, `127.0.0.1:${second.port}`]);
 });

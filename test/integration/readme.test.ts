@@ -6,12 +6,16 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { type Service, startService } from "../support/service.ts";
 
 const root = resolve(import.meta.dirname, "../..");
-const readme = readFileSync(join(root, "README.md"), "utf8");
-
-/** The blocks of commands, each with the answer that is printed below it; set-up is what CI itself runs. */
-const steps = [...readme.matchAll(/```sh\n([\s\S]*?)```\n(?:\n```(?:json|xml)\n([\s\S]*?)```)?/g)]
-  .map(([, commands = "", answer = ""]) => ({ commands, answer }))
-  .filter(({ commands }) => !commands.startsWith("npm ci"));
+/** The blocks of commands of a page, each with the answer that is printed below it; set-up is what CI itself runs. */
+function stepsOf(page: string) {
+  return [
+    ...readFileSync(join(root, page), "utf8").matchAll(
+      /```sh\n([\s\S]*?)```\n(?:\n```(?:json|xml)\n([\s\S]*?)```)?/g,
+    ),
+  ]
+    .map(([, commands = "", answer = ""]) => ({ commands, answer }))
+    .filter(({ commands }) => !commands.startsWith("npm ci"));
+}
 
 let service: Service;
 let withShortLease: Service;
@@ -20,8 +24,12 @@ beforeAll(async () => {
 });
 afterAll(() => Promise.all([service.stop(), withShortLease.stop()]));
 
-test("every command of the README does what is printed there", { timeout: 60_000 }, async () => {
-  expect(steps.length).toBeGreaterThanOrEqual(6);
+test.each([
+  ["README.md", 6],
+  ["docs/rpc.md", 2],
+])("every command of %s does what is printed there", { timeout: 60_000 }, async (page, least) => {
+  const steps = stepsOf(page);
+  expect(steps.length).toBeGreaterThanOrEqual(least);
   let before = "";
   for (const { commands, answer } of steps) {
     // The README says so where it waits for a lease to end.

@@ -96,6 +96,12 @@ describe.each(["v1", "v1alpha"])("server reflection %s", (version) => {
     client.close();
   });
 
+  test("knows the details of errors, which no served file imports", async () => {
+    await using conversation = converse(version);
+    const [file] = await conversation.files({ file_containing_symbol: "google.rpc.ErrorInfo" });
+    expect(file?.name).toBe("google/rpc/error_details.proto");
+  });
+
   test("serves custom options as they are in the proto files", async () => {
     await using conversation = converse(version);
     const files = await conversation.files({ file_by_filename: sessionFile });

@@ -22,11 +22,12 @@ export interface TestAppOptions {
   readonly redisUrl?: string;
   readonly leaseSeconds?: number;
   readonly maxBodyBytes?: number;
+  readonly fastLane?: boolean;
 }
 
 /** The whole service in this process, on a free port, over a library of its own. */
 export async function startTestApp(options: TestAppOptions = {}): Promise<TestApp> {
-  const { store = "SQLite", redisUrl, leaseSeconds = 300, maxBodyBytes = 65_536 } = options;
+  const { store = "SQLite", redisUrl, leaseSeconds = 300, maxBodyBytes = 65_536, fastLane = true } = options;
   const directory = await tempDir();
   const library = join(directory.path, "library");
   await mkdir(join(library, "lib"), { recursive: true });
@@ -36,6 +37,7 @@ export async function startTestApp(options: TestAppOptions = {}): Promise<TestAp
       contentRoot: library,
       leaseSeconds: String(leaseSeconds),
       maxBodyBytes: String(maxBodyBytes),
+      fastLane: fastLane ? "on" : "off",
       graceSeconds: "5",
       ...(store === "Redis" || redisUrl !== undefined
         ? { redisUrl: redisUrl ?? sharedRedisUrl() }

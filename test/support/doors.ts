@@ -1,4 +1,5 @@
-import { timestampMs } from "@bufbuild/protobuf/wkt";
+import { create, createRegistry, type MessageInitShape } from "@bufbuild/protobuf";
+import { anyUnpack, timestampMs } from "@bufbuild/protobuf/wkt";
 import { type Client, Code, ConnectError, createClient, type Transport } from "@connectrpc/connect";
 import {
   createConnectTransport,
@@ -8,8 +9,11 @@ import {
 import {
   DownloadSessionModel_State,
   DownloadSessionService,
+  type KeepAliveRequestSchema,
+  type KeepAliveResult,
+  KeepAliveStreamRequestSchema,
 } from "../../gen/content/library/item/v1/download_session_pb.ts";
-import { ErrorInfoSchema } from "../../gen/google/rpc/error_details_pb.ts";
+import { type ErrorInfo, ErrorInfoSchema } from "../../gen/google/rpc/error_details_pb.ts";
 import { decodeXml } from "../../src/vapi/codecs/xml.ts";
 
 /** A session as every door shows it. */
@@ -49,15 +53,33 @@ export interface DoorClient {
   delete(id: string): Promise<void>;
 }
 
-/** Every way in, by name. */
-export const doors: Record<string, (baseUrl: string) => DoorClient> = {
+type OpenDoor = (baseUrl: string) => DoorClient;
+
+export const rpcDoors: Record<string, OpenDoor> = {
   gRPC: (baseUrl) => rpcDoor(createGrpcTransport({ baseUrl })),
+  "gRPC, keep-alives in batches": (baseUrl) => rpcDoor(createGrpcTransport({ baseUrl }), inBatch),
+  "gRPC, keep-alives on streams": (baseUrl) => rpcDoor(createGrpcTransport({ baseUrl }), onStream),
   "gRPC-Web over HTTP/1.1": (baseUrl) => rpcDoor(createGrpcWebTransport({ baseUrl, httpVersion: "1.1" })),
   "gRPC-Web over HTTP/2": (baseUrl) => rpcDoor(createGrpcWebTransport({ baseUrl, httpVersion: "2" })),
   "Connect, protobuf": (baseUrl) =>
     rpcDoor(createConnectTransport({ baseUrl, httpVersion: "2", useBinaryFormat: true })),
   "Connect, JSON": (baseUrl) =>
     rpcDoor(createConnectTransport({ baseUrl, httpVersion: "1.1", useBinaryFormat: false })),
+  "Connect, JSON, keep-alives in batches": (baseUrl) =>
+    rpcDoor(
+      createConnectTransport({ baseUrl, httpVersion: "1.1", useBinaryFormat: false, jsonOptions }),
+      inBatch,
+    ),
+  "Connect, JSON, keep-alives on streams": (baseUrl) =>
+    rpcDoor(
+      createConnectTransport({ baseUrl, httpVersion: "2", useBinaryFormat: false, jsonOptions }),
+      onStream,
+    ),
+};
+
+/** Every way in, by name. */
+export const doors: Record<string, OpenDoor> = {
+  ...rpcDoors,
   "REST, JSON, id in the path": (baseUrl) => restDoor(baseUrl, jsonBody, "path"),
   "REST, JSON, id in the body": (baseUrl) => restDoor(`${baseUrl}/rest`, jsonBody, "body"),
   "REST, XML, id in the path": (baseUrl) => restDoor(`${baseUrl}/rest`, xmlBody, "path"),
@@ -66,8 +88,53 @@ export const doors: Record<string, (baseUrl: string) => DoorClient> = {
   "REST, query string": (baseUrl) => restDoor(`${baseUrl}/rest`, formBody, "query"),
 };
 
-function rpcDoor(transport: Transport): DoorClient {
-  const client: Client<typeof DownloadSessionService> = createClient(DownloadSessionService, transport);
+type RpcClient = Client<typeof DownloadSessionService>;
+type RpcKeepAlive = (
+  client: RpcClient,
+  request: MessageInitShape<typeof KeepAliveRequestSchema>,
+) => Promise<void>;
+
+const byItself: RpcKeepAlive = async (client, request) => {
+  await told(client.keepAlive(request));
+};
+
+const inBatch: RpcKeepAlive = async (client, request) => {
+  const { results } = await told(client.batchKeepAlive({ keepAlives: [request] }));
+  throwIfRefused(results[0]!);
+};
+
+const onStream: RpcKeepAlive = async (client, { downloadSessionId, progress }) => {
+  async function* requests() {
+    yield create(KeepAliveStreamRequestSchema, {
+      ...(downloadSessionId !== undefined && { downloadSessionId }),
+      ...(progress !== undefined && { progress }),
+    });
+  }
+  const results: KeepAliveResult[] = [];
+  const stream = client.keepAliveStream(requests());
+  await told(
+    (async () => {
+      for await (const { result } of stream) results.push(result!);
+    })(),
+  );
+  throwIfRefused(results[0]!);
+};
+
+/** Clients have to know what the details of a refusal may be, too. */
+const jsonOptions = { registry: createRegistry(ErrorInfoSchema) };
+
+function throwIfRefused({ error }: KeepAliveResult): void {
+  if (error === undefined) return;
+  const info = anyUnpack(error.details[0]!, ErrorInfoSchema);
+  throw refusedWith(error.code, info, error.message);
+}
+
+function refusedWith(code: Code, info: ErrorInfo | undefined, message: string): Refused {
+  return new Refused(Code[code], info?.reason ?? "", info?.metadata.message_id ?? "", message);
+}
+
+function rpcDoor(transport: Transport, keepAlive = byItself): DoorClient {
+  const client: RpcClient = createClient(DownloadSessionService, transport);
   return {
     create: (libraryItemId, clientToken) =>
       told(
@@ -92,12 +159,10 @@ function rpcDoor(transport: Transport): DoorClient {
         ({ downloadSessionIds }) => downloadSessionIds,
       ),
     async keepAlive(downloadSessionId, progress) {
-      await told(
-        client.keepAlive({
-          downloadSessionId,
-          ...(progress !== undefined && { progress: BigInt(progress) }),
-        }),
-      );
+      await keepAlive(client, {
+        downloadSessionId,
+        ...(progress !== undefined && { progress: BigInt(progress) }),
+      });
     },
     async cancel(downloadSessionId) {
       await told(client.cancel({ downloadSessionId }));
@@ -121,12 +186,7 @@ async function told<T>(call: Promise<T>): Promise<T> {
   } catch (error) {
     if (!(error instanceof ConnectError)) throw error;
     const [info] = error.findDetails(ErrorInfoSchema);
-    throw new Refused(
-      Code[error.code],
-      info?.reason ?? "",
-      info?.metadata.message_id ?? "",
-      error.rawMessage,
-    );
+    throw refusedWith(error.code, info, error.rawMessage);
   }
 }
 

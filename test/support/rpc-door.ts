@@ -5,13 +5,14 @@ import type { AddressInfo } from "node:net";
 import { DownloadSessionService } from "../../gen/content/library/item/v1/download_session_pb.ts";
 import type { ContentSource } from "../../src/domain/content-source.ts";
 import { ServiceError } from "../../src/domain/errors.ts";
-import type { Caller, Session } from "../../src/domain/session.ts";
+import type { Caller, Refusal, Renewal, Session } from "../../src/domain/session.ts";
+import type { Heartbeat, SessionStore } from "../../src/domain/session-store.ts";
 import { Admission } from "../../src/operations/admission.ts";
 import type { CallObserver, CallRecord } from "../../src/operations/call.ts";
 import { Corridor } from "../../src/operations/corridor.ts";
 import { downloadSessionOperations } from "../../src/operations/download-session.ts";
 import type { HttpHandler } from "../../src/operations/http.ts";
-import { openRpcDoor } from "../../src/rpc/handler.ts";
+import { openRpcDoor, type RpcDoor as ServedDoor } from "../../src/rpc/handler.ts";
 import { SqliteSessionStore } from "../../src/stores/sqlite/sqlite-session-store.ts";
 import { Health } from "../../src/telemetry/health.ts";
 
@@ -28,13 +29,35 @@ export interface RpcDoor extends AsyncDisposable {
   readonly records: CallRecord[];
   /** Aborts the calls under way. */
   readonly shutdown: AbortController;
+  /** Ends streams when what they were sent is answered. */
+  readonly streamsMayEnd: AbortController;
+  readonly store: SessionStore;
+  readonly admission: Admission;
+  /** What the servers at both URLs are made of. */
+  readonly rpc: Pick<ServedDoor, "handler" | "takeStream">;
   /** How many calls for the session `stalled`, which never end by themselves, have reached the store. */
   stalledCalls(): number;
 }
 
-/** Reads of some ids go wrong in ways that a real store can't be made to. */
+/** Calls for some ids go wrong in ways that a real store can't be made to. */
 class FaultyStore extends SqliteSessionStore {
   stalledCalls = 0;
+
+  override async keepAlive(id: string, caller: Caller, progress?: number): Promise<Renewal | Refusal> {
+    if (id === "unavailable") throw new ServiceError("downlease.store.unavailable");
+    return super.keepAlive(id, caller, progress);
+  }
+
+  override async keepAliveMany(heartbeats: readonly Heartbeat[], caller: Caller) {
+    for (const { id } of heartbeats) {
+      if (id === "unavailable") throw new ServiceError("downlease.store.unavailable");
+      if (id === "stalled") {
+        this.stalledCalls++;
+        return new Promise<never>(() => {});
+      }
+    }
+    return super.keepAliveMany(heartbeats, caller);
+  }
 
   override async get(id: string, caller: Caller): Promise<Session | undefined> {
     switch (id) {
@@ -56,6 +79,11 @@ const content = {
     id === itemId ? { id, libraryId: "library-1", name: "Item", contentVersion: "7", size: 0 } : undefined,
 } as Partial<ContentSource> as ContentSource;
 
+const textFallback: HttpHandler = (_, response) => {
+  response.writeHead(404, { "content-type": "text/plain" });
+  response.end("fallback");
+};
+
 /** The two ways that an RPC can take, for `describe.each`. */
 export const lanes = [
   { lane: "on the fast lane", fastLane: true },
@@ -66,40 +94,48 @@ export interface RpcDoorOptions {
   readonly fastLane?: boolean;
   /** Calls that may be under way at a time. */
   readonly maxCalls?: number;
+  /** Largest request message, in bytes. */
+  readonly maxMessageBytes?: number;
+  /** How long a caller may take to send a unary request, in milliseconds. */
+  readonly readMs?: number;
+  /** Answers what is no RPC; a text by default. */
+  readonly fallback?: (parts: { readonly corridor: Corridor; readonly observe: CallObserver }) => HttpHandler;
+  /** Instead of one that knows `stalled` and its like; closed with the door. */
+  readonly store?: SessionStore;
 }
 
 export async function startRpcDoor({
   fastLane = true,
   maxCalls = 1000,
+  maxMessageBytes = maxBodyBytes,
+  readMs,
+  fallback = () => textFallback,
+  store = new FaultyStore({ path: ":memory:", terms: { leaseMs: 60_000, retentionMs: 60_000 } }),
 }: RpcDoorOptions = {}): Promise<RpcDoor> {
-  const store = new FaultyStore({ path: ":memory:", terms: { leaseMs: 60_000, retentionMs: 60_000 } });
   const records: CallRecord[] = [];
   // The call itself reads lazily from what is gone after the call.
   const observe: CallObserver = ({ call: { door, requestId, connection }, ...record }) =>
     void records.push({ ...record, call: { door, requestId, connection } });
+  const admission = new Admission(maxCalls);
   const corridor = new Corridor({
     operations: downloadSessionOperations({ store, content }),
     authenticate: () => ({ principal: "anonymous", admin: false }),
-    admission: new Admission(maxCalls),
+    admission,
     observe,
   });
   const health = new Health([serviceName]);
   health.set("SERVING");
-  const shutdown = new AbortController();
-  const fallback: HttpHandler = (_, response) => {
-    response.writeHead(404, { "content-type": "text/plain" });
-    response.end("fallback");
-  };
-  const { signal } = shutdown;
+  const [shutdown, streamsMayEnd] = [new AbortController(), new AbortController()];
   const { handler, takeStream } = openRpcDoor({
     corridor,
     fastLane,
     health,
-    maxBodyBytes,
-    shutdownSignal: signal,
-    streamsSignal: signal,
+    maxBodyBytes: maxMessageBytes,
+    readMs,
+    shutdownSignal: shutdown.signal,
+    streamsSignal: AbortSignal.any([shutdown.signal, streamsMayEnd.signal]),
     observe,
-    fallback,
+    fallback: fallback({ corridor, observe }),
   });
 
   const http1 = createHttp1Server(handler).listen(0, "127.0.0.1");
@@ -124,7 +160,11 @@ export async function startRpcDoor({
     health,
     records,
     shutdown,
-    stalledCalls: () => store.stalledCalls,
+    streamsMayEnd,
+    store,
+    admission,
+    rpc: { handler, takeStream },
+    stalledCalls: () => (store as FaultyStore).stalledCalls,
     async [Symbol.asyncDispose]() {
       http1.close();
       http1.closeAllConnections();

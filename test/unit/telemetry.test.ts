@@ -89,6 +89,32 @@ describe("a finished call", () => {
     expect(error.cause.message).toBe(`${"y".repeat(500)}…`);
   });
 
+  test("that was refused for overload is one of many, of which a line tells once a second", () => {
+    vi.useFakeTimers();
+    try {
+      const observe = callObserver(
+        new Metrics(),
+        pino({ level: "info" }, { write: (line) => void lines.push(line) }),
+      );
+      const refuse = (times: number) => {
+        for (let count = 0; count < times; count++) observe(failed(ServiceError.overloaded()));
+      };
+      refuse(100);
+      expect(lines).toEqual([]);
+      vi.advanceTimersByTime(999);
+      refuse(20);
+      vi.advanceTimersByTime(1);
+      expect(logged()).toMatchObject([{ level: 40, msg: "overloaded: calls were refused", refused: 120 }]);
+      vi.advanceTimersByTime(5000);
+      expect(lines).toHaveLength(1);
+      refuse(1);
+      vi.advanceTimersByTime(1000);
+      expect(logged()[1]).toMatchObject({ refused: 1 });
+    } finally {
+      vi.useRealTimers();
+    }
+  });
+
   test("below the level of the log is still counted", async () => {
     const metrics = new Metrics();
     callObserver(metrics, pino({ level: "warn" }, { write: (line) => void lines.push(line) }))(finished);

@@ -4,6 +4,7 @@ import type { Message } from "@bufbuild/protobuf";
 import { createMethodSerializationLookup, type Serialization } from "@connectrpc/connect/protocol";
 import type { Http2StreamHandler, HttpRequest, HttpResponse } from "../../operations/http.ts";
 import { connectTimeoutMs, grpcTimeoutMs, isEndless } from "../deadline.ts";
+import { jsonOptions } from "../errors.ts";
 import { ConnectCall, type Representation } from "./connect-call.ts";
 import { Http1Exchange, Http2Exchange } from "./exchange.ts";
 import { GrpcCall } from "./grpc-call.ts";
@@ -137,7 +138,7 @@ function representationsOf(
   maxMessageBytes: number,
 ): (json: boolean) => Representation {
   const limits = { readMaxBytes: maxMessageBytes, writeMaxBytes: 0xffff_ffff };
-  const lookup = createMethodSerializationLookup(method, undefined, undefined, limits);
+  const lookup = createMethodSerializationLookup(method, undefined, jsonOptions, limits);
   const of = (contentType: Representation["contentType"], binary: boolean): Representation => ({
     contentType,
     request: lookup.getI(binary) as Serialization<Message>,

@@ -61,7 +61,11 @@ export class StreamCall implements Call, LaneCall {
     stream.respond(grpcHeaders(this.requestId), { waitForTrailers: true });
     stream.on("wantTrailers", () => this.#sendTrailers());
     stream.on("data", (chunk: Buffer) => this.#read(chunk));
-    stream.on("end", () => this.#stopReading(this.#rest.length === 0 ? "complete" : incomplete()));
+    stream.on("end", () => {
+      // A reset ends what can be read, too.
+      if (stream.closed) this.end("downlease.call.canceled");
+      else this.#stopReading(this.#rest.length === 0 ? "complete" : incomplete());
+    });
     stream.on("drain", () => void this.#answerAll());
     // The end of the stream tells all that there is to know of an error.
     stream.on("error", () => {});
