@@ -25,7 +25,7 @@ export interface Bench {
 
 /** What was measured, round by round. */
 export interface Results {
-  /** By door and contender, see `rowName`. */
+  /** By door and the row's label, see `rowName`. */
   readonly throughput: Map<string, Round[]>;
   /** By door. */
   readonly overload: Map<string, OverloadRound[]>;
@@ -47,6 +47,6 @@ export interface Study {
   run(bench: Bench): Promise<readonly Table[]>;
 }
 
-export function rowName(door: string, contender: string): string {
-  return `${door}/${contender}`;
+export function rowName(door: string, label: string): string {
+  return `${door}/${label}`;
 }

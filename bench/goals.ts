@@ -6,7 +6,7 @@ import { times } from "./formats.ts";
 import type { LoadResult } from "./load.ts";
 import { median, quantile, ratio, type Spread } from "./statistics.ts";
 import type { OverloadRound } from "./studies/overload.ts";
-import type { Round } from "./studies/throughput.ts";
+import { halfTheCallers, type Round } from "./studies/throughput.ts";
 
 interface Goal {
   readonly what: string;
@@ -45,22 +45,22 @@ const goals: readonly Goal[] = [
   compared(
     "server CPU of a streamed heartbeat against unary",
     "cpuMicros",
-    side(doors.grpcStream, contenders.downlease),
+    side(doors.grpcStream, { name: "downlease, streamed" }),
     unary,
     "≤ 0.333",
   ),
   compared(
     "server CPU of a heartbeat in a batch of 100 against unary",
     "cpuMicros",
-    side(doors.grpcBatch, contenders.downlease),
+    side(doors.grpcBatch, { name: "downlease, batches of 100" }),
     unary,
     "≤ 0.25",
   ),
   compared(
-    "server CPU of two workers against one",
+    "server CPU of two workers against one, as many callers for each",
     "cpuMicros",
     side(doors.grpc, contenders.downleaseOfTwo),
-    unary,
+    side(doors.grpc, { name: halfTheCallers }),
     "≤ 1.1",
   ),
   ...[doors.rest, doors.grpc].flatMap((door) => [

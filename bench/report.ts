@@ -69,7 +69,7 @@ export function tableMarks(text: string): string[] {
 export function writeChart({ results, options }: Bench): void {
   const measured = groups.flatMap((group) => {
     const bars = group.rows.flatMap((row) => {
-      const rounds = results.throughput.get(rowName(row.door.name, row.contender.name));
+      const rounds = results.throughput.get(rowName(row.door.name, labelOf(row)));
       if (rounds === undefined) return [];
       const { median: value, least, greatest } = spread(rounds.map(({ rate }) => rate));
       const isOurs = row.contender === contenders.downlease || row.contender === contenders.downleaseOfTwo;

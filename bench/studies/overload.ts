@@ -1,7 +1,7 @@
 /** What callers see when half of what the service can do is asked of it, and when five times as much is. */
 import type { Bench, Study, Table } from "../bench.ts";
 import { startContender } from "../contender-process.ts";
-import { downlease } from "../contenders.ts";
+import { downleaseBounded } from "../contenders.ts";
 import type { Beat, Door } from "../doors/door.ts";
 import { doors } from "../doors/doors.ts";
 import { count, percent } from "../formats.ts";
@@ -13,15 +13,13 @@ export interface OverloadRound {
   readonly maximum: LoadResult;
   /** An open loop at half of the maximum. */
   readonly half: LoadResult;
-  /** An open loop at five times the maximum, of ten times the callers: more than may be under way in the service. */
+  /** An open loop at five times the maximum, of five times the callers: more than may be under way in the service. */
   readonly fivefoldRate: LoadResult;
   /** A closed loop of five times the callers, who call again at once when they are turned away. */
   readonly fivefoldCallers: LoadResult;
 }
 
 const fold = 5;
-/** Of an open loop the callers are only a bound. */
-const openFold = 10;
 const studied: readonly Door[] = [doors.rest, doors.grpc];
 
 const models: readonly (readonly [keyof OverloadRound, string])[] = [
@@ -47,7 +45,7 @@ export const overloadStudy: Study = {
 
 async function study(door: Door, bench: Bench): Promise<OverloadRound[]> {
   const { rounds, seconds, callers, warmUpSeconds } = bench.options;
-  const server = await startContender(downlease, bench.redis.url, bench.directory);
+  const server = await startContender(downleaseBounded, bench.redis.url, bench.directory);
   const drive = async (count: number, load: (beats: readonly Beat[]) => Promise<LoadResult>) => {
     const open = await door.open({ port: server.port, sessionIds: bench.sessionIds, callers: count });
     try {
@@ -65,7 +63,7 @@ async function study(door: Door, bench: Bench): Promise<OverloadRound[]> {
       const half = await drive(callers, (beats) =>
         openLoop(beats, { rate: rate / 2, seconds, whenBusy: "wait" }),
       );
-      const fivefoldRate = await drive(callers * openFold, (beats) =>
+      const fivefoldRate = await drive(callers * fold, (beats) =>
         openLoop(beats, { rate: rate * fold, seconds, whenBusy: "drop" }),
       );
       const fivefoldCallers = await drive(callers * fold, (beats) => closedLoop(beats, seconds));

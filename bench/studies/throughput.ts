@@ -27,7 +27,12 @@ export interface Row {
   readonly label?: string;
   /** When it is not what the run was asked for. */
   readonly callers?: number;
+  /** Of the callers that the run was asked for. */
+  readonly callersShare?: number;
 }
+
+/** What tells the cost of a second worker: one process with the callers that each of two has. */
+export const halfTheCallers = "downlease, half the callers";
 
 interface Group {
   readonly name: string;
@@ -74,6 +79,7 @@ export const groups: readonly Group[] = [
         contenders.downlease,
         contenders.downleaseOfTwo,
       ),
+      { door: doors.grpc, contender: contenders.downlease, label: halfTheCallers, callersShare: 0.5 },
       { door: doors.grpcStream, contender: contenders.downlease, label: "downlease, streamed" },
       // As many heartbeats under way as make sense to one process, not as many batches.
       {
@@ -116,8 +122,8 @@ async function run(group: Group, bench: Bench): Promise<Table[]> {
         );
       }
     }
-    for (const [index, { door, contender }] of group.rows.entries()) {
-      bench.results.throughput.set(rowName(door.name, contender.name), measured[index]!);
+    for (const [index, row] of group.rows.entries()) {
+      bench.results.throughput.set(rowName(row.door.name, labelOf(row)), measured[index]!);
     }
     return [tableOf(group, measured)];
   } finally {
@@ -127,7 +133,7 @@ async function run(group: Group, bench: Bench): Promise<Table[]> {
 
 async function measure(row: Row, server: RunningContender, seconds: number, bench: Bench): Promise<Round> {
   const { door, contender } = row;
-  const callers = row.callers ?? bench.options.callers;
+  const callers = row.callers ?? Math.ceil(bench.options.callers * (row.callersShare ?? 1));
   const open = await door.open({ port: server.port, sessionIds: bench.sessionIds, callers });
   try {
     const before = server.cpuSeconds();

@@ -61,6 +61,7 @@ export function openFastLane(options: FastLaneOptions): FastLane {
 
   return {
     takeStream(stream, headers, rawHeaders) {
+      if (shutdownSignal.aborted) return false;
       const path = headers[":path"] ?? "";
       const method = unary.get(path);
       if (method === undefined) {
@@ -87,6 +88,7 @@ export function openFastLane(options: FastLaneOptions): FastLane {
     },
 
     takeRequest(path, request, response) {
+      if (shutdownSignal.aborted) return false;
       const method = unary.get(path);
       if (method === undefined || "stream" in request || "stream" in response) return false;
       const { headers } = request;
