@@ -3,14 +3,10 @@
  * a test holds the pages to them.
  */
 import { readFileSync, writeFileSync } from "node:fs";
-import { type DescService, getOption, hasOption } from "@bufbuild/protobuf";
 import { codeFromString } from "@connectrpc/connect/protocol-connect";
-import { DownloadSessionService } from "../gen/content/library/item/v1/download_session_pb.ts";
-import { operation as operationOption } from "../gen/vapi/v1/options_pb.ts";
 import { settings } from "../src/config/settings.ts";
 import { errorKinds, errorMessages } from "../src/domain/errors.ts";
-
-const services: readonly DescService[] = [DownloadSessionService];
+import { operationCells, operationHeader, operationRows } from "./operations.ts";
 
 /** Table name, as in `<!-- table: name -->`, to the page that has it and its rows. */
 export const tables: Record<string, { page: string; header: readonly string[]; rows: () => string[][] }> = {
@@ -42,25 +38,10 @@ export const tables: Record<string, { page: string; header: readonly string[]; r
     header: ["message id", "kind", "text"],
     rows: () => Object.entries(errorMessages).map(([id, { kind, text }]) => [code(id), code(kind), text]),
   },
-  routes: {
+  operations: {
     page: "rest.md",
-    header: ["operation", "method", "path", "`~action`", "parameters", "success"],
-    rows: () =>
-      services.flatMap((service) =>
-        service.methods
-          .filter((method) => hasOption(method, operationOption))
-          .flatMap((method) => {
-            const { id, result, rest } = getOption(method, operationOption);
-            return rest.map(({ pattern, action, status }) => [
-              code(id),
-              String(pattern.case?.toUpperCase()),
-              code(String(pattern.value)),
-              action === "" ? "" : code(action),
-              method.input.fields.map(({ name }) => code(name)).join(", "),
-              `${status || 200}, ${result === "" ? "no body" : `\`{"value": …}\``}`,
-            ]);
-          }),
-      ),
+    header: operationHeader,
+    rows: () => operationRows().map(operationCells),
   },
 };
 

@@ -84,7 +84,7 @@ export const errorMessages = {
   },
   "downlease.request.media_type": {
     kind: "unsupported_media_type",
-    text: "The body can't be read: {0}. Send application/json, application/xml or application/x-www-form-urlencoded in UTF-8.",
+    text: "The body can't be read: {0}. Send {1} in UTF-8.",
   },
   "downlease.request.too_large": {
     kind: "body_too_large",

@@ -3,17 +3,23 @@ import { errorKinds, ServiceError } from "../domain/errors.ts";
 import { type CallObserver, DoorCall } from "../operations/call.ts";
 import type { Connection } from "../operations/connection.ts";
 import { asServiceError, type Corridor } from "../operations/corridor.ts";
-import { connectionOf, type HttpHandler, type HttpRequest, type HttpResponse } from "../operations/http.ts";
+import {
+  connectionOf,
+  type HttpHandler,
+  type HttpRequest,
+  type HttpResponse,
+  pathOf,
+} from "../operations/http.ts";
 import { bindInto } from "./binder.ts";
 import { bindingsOf } from "./bindings.ts";
 import { readBody } from "./body.ts";
 import { decodeForm, nest, type Pair } from "./codecs/form.ts";
 import { decodeJson, encodeJson } from "./codecs/json.ts";
 import { decodeXml, encodeXml, type XmlRoot } from "./codecs/xml.ts";
-import { type Dialect, restDialect } from "./dialects.ts";
-import { requestFormat, responseType } from "./media-types.ts";
-import { type Place, pathMembers, RouteTable, type Target } from "./route-table.ts";
-import type { TreeObject } from "./tree.ts";
+import { type Dialect, dialectOf, dialects } from "./dialects.ts";
+import { type RequestFormat, requestFormat, responseType } from "./media-types.ts";
+import { type Place, pathMembers, RouteTable, type Target, targetOf } from "./route-table.ts";
+import type { Tree, TreeObject } from "./tree.ts";
 
 export interface RestOptions {
   readonly corridor: Corridor;
@@ -21,22 +27,39 @@ export interface RestOptions {
   readonly maxBodyBytes: number;
   /** Told of requests that never reach an operation; the corridor tells of the others. */
   readonly observe: CallObserver;
+  /** Answers `POST /api` itself, below which the routes of `/api` are. */
+  readonly jsonRpc?: HttpHandler;
 }
 
+const jsonRpcPath = "/api";
 const errorRoot: XmlRoot = { name: "Error", namespace: "http://vmware.com/vapi/std/errors" };
 
+const decoders: Record<RequestFormat, (body: Buffer, root: XmlRoot) => TreeObject> = {
+  json: decodeJson,
+  xml: decodeXml,
+  form: decodeForm,
+};
+
 /**
- * The REST shim: every operation with a `vapi.v1.operation` option on the paths that the option names. Answers
- * every request; what it does not know is a vAPI `not_found`.
+ * The REST shim: every operation with a `vapi.v1.operation` option on the paths that the option names, in every
+ * dialect. Answers every request; what it does not know is a vAPI `not_found`.
  *
  * @throws BindingError, UnsupportedFieldError when the options of the descriptors contradict themselves
  */
 export function restHandler(options: RestOptions): HttpHandler {
   const routes = new RouteTable();
-  for (const binding of bindingsOf(options.corridor)) routes.add(binding, restDialect);
+  for (const binding of bindingsOf(options.corridor)) {
+    for (const dialect of dialects) routes.add(binding, dialect);
+  }
+  const { jsonRpc } = options;
   return (req, res) => {
+    if (jsonRpc !== undefined && req.method === "POST" && isJsonRpc(req.url)) return jsonRpc(req, res);
     void new Exchange(req, res, options).serve(routes);
   };
+}
+
+function isJsonRpc(url = ""): boolean {
+  return url === jsonRpcPath || url.startsWith(`${jsonRpcPath}?`);
 }
 
 /** One request and its answer; also the call that the corridor sees. */
@@ -48,6 +71,8 @@ class Exchange extends DoorCall {
   readonly #maxBodyBytes: number;
   readonly #observe: CallObserver;
   readonly #startedAt = performance.now();
+  /** How to tell an error; not known until the path is looked up, or when it leads nowhere. */
+  #dialect: Dialect | undefined = undefined;
   #operation = "unknown";
   #isInCorridor = false;
 
@@ -64,8 +89,9 @@ class Exchange extends DoorCall {
     try {
       const [path, queryText] = splitUrl(this.#req.url ?? "/");
       const place = routes.find(path);
+      this.#dialect = place?.dialect;
       const query = place?.queries.read(queryText);
-      const target = query && place?.targets.get(this.#req.method ?? "")?.get(query.action);
+      const target = query && targetOf(place!, this.#req.method ?? "", query);
       if (place === undefined || target === undefined) {
         throw new ServiceError("downlease.operation.not_found", [
           this.#req.method ?? "",
@@ -92,7 +118,7 @@ class Exchange extends DoorCall {
     }
   }
 
-  /** Parameters may come from the path, the query string and the body, and must agree where they meet. */
+  /** Parameters may come from the path, the query string, headers and the body, and must agree where they meet. */
   #bind(
     target: Target,
     place: Place,
@@ -100,15 +126,24 @@ class Exchange extends DoorCall {
     body: Buffer | ServiceError | undefined,
   ): Message {
     if (body instanceof ServiceError) throw body;
-    const { request: plan, operationId, inputRoot } = target.binding;
+    const { binding, route } = target;
+    const { request: plan, operationId } = binding;
+    const { headers } = this.#req;
     const request = create(plan.desc);
     if (body !== undefined && body.length > 0) {
-      const { "content-type": type, "content-encoding": encoding } = this.#req.headers;
-      const format = requestFormat(type, encoding);
-      if (format === "json") bindInto(request, plan, decodeJson(body), false, operationId);
-      else {
-        const tree = format === "xml" ? decodeXml(body, inputRoot) : decodeForm(body);
-        bindInto(request, plan, tree, true, operationId);
+      const format = requestFormat(
+        headers["content-type"],
+        headers["content-encoding"],
+        place.dialect.requestFormats,
+      );
+      const tree = decoders[format](body, binding.inputRoot);
+      const members = route.body === undefined ? tree : { [route.body]: tree };
+      bindInto(request, plan, members, format !== "json", operationId);
+    }
+    for (const { field, spellings } of route.headers) {
+      for (const spelling of spellings) {
+        const value = headers[spelling];
+        if (value !== undefined) bindInto(request, plan, { [field]: String(value) }, true, operationId);
       }
     }
     // Other query parameters are not ours: callers may add their own for tracing.
@@ -119,11 +154,11 @@ class Exchange extends DoorCall {
     return request;
   }
 
-  #answer({ binding, status }: Target, dialect: Dialect, response: object): void {
+  #answer({ binding, route }: Target, dialect: Dialect, response: object): void {
     const result = binding.result && dialect.wrapResult(binding.result(response));
     const headers = ["cache-control", "no-store"];
     if (this.tellsRequestId(binding.isRoutine)) headers.push("x-request-id", this.requestId);
-    this.#write(status, headers, result, binding.resultRoot);
+    this.#write(route.status, headers, dialect, result, binding.resultRoot);
   }
 
   #refuse(error: ServiceError): void {
@@ -135,25 +170,34 @@ class Exchange extends DoorCall {
     const headers = ["cache-control", "no-store", "x-request-id", this.requestId];
     const { retryAfterSeconds } = error;
     if (retryAfterSeconds !== undefined) headers.push("retry-after", String(retryAfterSeconds));
-    this.#write(errorKinds[error.kind].http, headers, restDialect.wrapError(error), errorRoot);
+    const dialect = this.#dialect ?? dialectOf(pathOf(this.#req));
+    this.#write(errorKinds[error.kind].http, headers, dialect, dialect.wrapError(error), errorRoot);
     // What is left of a body that was refused: unread, it would block the connection.
     this.#req.resume();
   }
 
   /**
-   * Writes the tree as JSON or XML, or no body at all.
+   * Writes the tree in a representation of the dialect, or no body at all.
    *
    * @param headers names and values in turn: Node writes these out without looking for names that are repeated
    */
-  #write(status: number, headers: string[], tree: TreeObject | undefined, root: XmlRoot): void {
+  #write(
+    status: number,
+    headers: string[],
+    { responseTypes }: Dialect,
+    tree: Tree | undefined,
+    root: XmlRoot,
+  ): void {
     if (this.#res.destroyed) return;
     let body = "";
     if (tree !== undefined) {
-      const type = responseType(this.#req.headers.accept);
-      body = type === "application/json" ? encodeJson(tree) : encodeXml(tree, root);
+      const type = responseType(this.#req.headers.accept, responseTypes);
+      // Dialects that have XML wrap everything into a structure.
+      body = type === "application/json" ? encodeJson(tree) : encodeXml(tree as TreeObject, root);
       headers.push("content-type", type);
     }
-    headers.push("content-length", String(Buffer.byteLength(body)));
+    // RFC 9110, section 8.6: not with 204.
+    if (status !== 204) headers.push("content-length", String(Buffer.byteLength(body)));
     this.#res.writeHead(status, headers);
     this.#res.end(body);
   }

@@ -1,10 +1,11 @@
 import { ServiceError } from "../domain/errors.ts";
 import { decodePairs, type Pair } from "./codecs/form.ts";
+import type { Dialect } from "./dialects.ts";
 
 /** A query string, read. */
 export interface Query {
-  /** "" without one. */
-  readonly action: string;
+  /** "" without one; undefined when it is told in the way of another dialect. */
+  readonly action: string | undefined;
   /** The pairs that are not the action. */
   readonly members: readonly Pair[];
 }
@@ -15,10 +16,12 @@ export interface Query {
  */
 export class QueryReader {
   readonly #actionParameter: string;
+  readonly #foreignActionParameter: string | undefined;
   readonly #prepared = new Map<string, Query>();
 
-  constructor(actionParameter: string) {
-    this.#actionParameter = actionParameter;
+  constructor(dialect: Pick<Dialect, "actionParameter" | "foreignActionParameter">) {
+    this.#actionParameter = dialect.actionParameter;
+    this.#foreignActionParameter = dialect.foreignActionParameter;
     this.#prepare("");
   }
 
@@ -42,8 +45,9 @@ export class QueryReader {
     const pairs = decodePairs(text);
     const actions = pairs.filter(([name]) => name === this.#actionParameter);
     if (actions.length > 1) throw new ServiceError("downlease.argument.repeated", [this.#actionParameter]);
+    const isForeign = pairs.some(([name]) => name === this.#foreignActionParameter);
     return {
-      action: actions[0]?.[1] ?? "",
+      action: isForeign ? undefined : (actions[0]?.[1] ?? ""),
       members: pairs.filter(([name]) => name !== this.#actionParameter),
     };
   }

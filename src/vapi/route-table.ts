@@ -1,24 +1,26 @@
-import { ScalarType } from "@bufbuild/protobuf";
-import { type Binding, BindingError } from "./bindings.ts";
+import type { Binding } from "./bindings.ts";
 import { malformed } from "./codecs/utf8.ts";
 import type { Dialect } from "./dialects.ts";
-import { QueryReader } from "./query.ts";
+import { BindingError, type Route, templateOf } from "./operation-options.ts";
+import { type Query, QueryReader } from "./query.ts";
 import type { TreeObject } from "./tree.ts";
 
 /** One operation at one place. */
 export interface Target {
   readonly binding: Binding;
-  readonly status: number;
+  readonly route: Route;
   /** Request fields named by the path, outermost first. */
   readonly variables: readonly string[];
 }
 
-/** What a path leads to: by HTTP method, then by action. */
+/** What a path leads to: by HTTP method, then by action, those that a query parameter selects first. */
 export interface Place {
   readonly dialect: Dialect;
+  /** That of the dialect's prefixes by which the place is reached. */
+  readonly prefix: string;
   /** Finds the action in the query string. */
   readonly queries: QueryReader;
-  readonly targets: ReadonlyMap<string, ReadonlyMap<string, Target>>;
+  readonly targets: ReadonlyMap<string, ReadonlyMap<string | undefined, readonly Target[]>>;
   /** Values of the path variables, decoded, in the order of `Target.variables`. */
   readonly values: readonly string[];
 }
@@ -28,7 +30,7 @@ interface Node {
   /** Segments such as `id:{field}`, by what comes before the variable. */
   readonly variables: Map<string, Node>;
   /** Without values. */
-  place: (Omit<Place, "targets"> & { readonly targets: Map<string, Map<string, Target>> }) | undefined;
+  place: (Omit<Place, "targets"> & { readonly targets: Map<string, Map<string, Target[]>> }) | undefined;
 }
 
 /** Finds the operation of a path. Built once from the bindings; a clash of two routes refuses to start. */
@@ -39,8 +41,8 @@ export class RouteTable {
   readonly #queries = new Map<Dialect, QueryReader>();
 
   add(binding: Binding, dialect: Dialect): void {
-    for (const route of binding.routes) {
-      for (const prefix of dialect.prefixes) this.#add(prefix + route.path, route, binding, dialect);
+    for (const route of binding.routes[dialect.routes]) {
+      for (const prefix of dialect.prefixes) this.#add(prefix, route, binding, dialect);
     }
   }
 
@@ -64,17 +66,16 @@ export class RouteTable {
       if (node === undefined) return undefined;
     }
     if (node.place === undefined || values.length === 0) return node.place;
-    const { dialect, queries, targets } = node.place;
-    return { dialect, queries, targets, values };
+    const { dialect, prefix, queries, targets } = node.place;
+    return { dialect, prefix, queries, targets, values };
   }
 
-  #add(path: string, route: Binding["routes"][number], binding: Binding, dialect: Dialect): void {
-    const variables: string[] = [];
+  #add(prefix: string, route: Route, binding: Binding, dialect: Dialect): void {
+    const before = prefix.split("/").slice(1);
+    const segments = [...before.map((literal) => ({ literal, variable: undefined })), ...route.segments];
     let node = this.#root;
     let literalPath: string | undefined = "";
-    for (const segment of path.slice(1).split("/")) {
-      const [, literal = segment, variable] = /^([^{}]*)\{(\w+)\}$/.exec(segment) ?? [];
-      if (variable !== undefined) variables.push(variable);
+    for (const { literal, variable } of segments) {
       const children: Map<string, Node> = variable === undefined ? node.literals : node.variables;
       const child: Node = children.get(literal) ?? newNode();
       children.set(literal, child);
@@ -83,26 +84,38 @@ export class RouteTable {
         variable === undefined && literalPath !== undefined ? `${literalPath}/${literal}` : undefined;
       if (literalPath !== undefined) this.#byPath.set(literalPath, node);
     }
-    for (const variable of variables) {
-      const field = binding.request.desc.fields.find(({ name }) => name === variable);
-      if (field?.fieldKind !== "scalar" || field.scalar !== ScalarType.STRING) {
-        throw new BindingError(`${path}: ${binding.request.desc} has no string field '${variable}'`);
-      }
-    }
-    const queries = this.#queries.get(dialect) ?? new QueryReader(dialect.actionParameter);
+    const queries = this.#queries.get(dialect) ?? new QueryReader(dialect);
     this.#queries.set(dialect, queries);
     queries.prepareAction(route.action);
-    node.place ??= { dialect, queries, targets: new Map(), values: [] };
-    const actions = node.place.targets.get(route.method) ?? new Map<string, Target>();
-    node.place.targets.set(route.method, actions);
-    const other = actions.get(route.action);
-    if (other !== undefined || node.place.dialect !== dialect) {
-      throw new BindingError(
-        `${route.method} ${path} with action '${route.action}' leads to ${binding.name} and to ${other?.binding.name ?? "another dialect"}`,
+    node.place ??= { dialect, prefix, queries, targets: new Map(), values: [] };
+    const clash = (other: string) =>
+      new BindingError(
+        `${route.method} ${prefix}${templateOf(route)} with action '${route.action}' leads to ${binding.name} and to ${other}`,
       );
-    }
-    actions.set(route.action, { binding, status: route.status, variables });
+    if (node.place.dialect !== dialect) throw clash("another dialect");
+    if (node.place.prefix !== prefix) throw clash(`what is below '${node.place.prefix}'`);
+    const actions = node.place.targets.get(route.method) ?? new Map<string, Target[]>();
+    node.place.targets.set(route.method, actions);
+    const targets = actions.get(route.action) ?? [];
+    actions.set(route.action, targets);
+    const other = targets.find((target) => target.route.dispatch === route.dispatch);
+    if (other !== undefined) throw clash(other.binding.name);
+    const variables = route.segments.flatMap(({ variable }) => variable ?? []);
+    const target = { binding, route, variables };
+    if (route.dispatch === undefined) targets.push(target);
+    else targets.unshift(target);
   }
+}
+
+/** The operation of a request that came to a place. */
+export function targetOf(place: Place, method: string, query: Query): Target | undefined {
+  const targets = place.targets.get(method)?.get(query.action);
+  if (targets === undefined) return undefined;
+  for (const target of targets) {
+    const { dispatch } = target.route;
+    if (dispatch === undefined || query.members.some(([name]) => name === dispatch)) return target;
+  }
+  return undefined;
 }
 
 /** The path variables of a target as a tree. */
@@ -117,6 +130,8 @@ export function pathMembers(target: Target, place: Place): TreeObject {
 function step(node: Node, raw: string, values: string[]): Node | undefined {
   const literal = node.literals.get(raw);
   if (literal !== undefined) return literal;
+  // An id is never empty, and a path that ends in a slash is another path.
+  if (raw === "") return undefined;
   const segment = raw.includes("%") ? decodeSegment(raw) : raw;
   const decoded = node.literals.get(segment);
   if (decoded !== undefined) return decoded;

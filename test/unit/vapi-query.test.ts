@@ -1,5 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import { apiDialect, restDialect } from "../../src/vapi/dialects.ts";
 import { QueryReader } from "../../src/vapi/query.ts";
 
 function outcome(reader: QueryReader, text: string): unknown {
@@ -11,7 +12,7 @@ function outcome(reader: QueryReader, text: string): unknown {
 }
 
 describe("a query string", () => {
-  const reader = new QueryReader("~action");
+  const reader = new QueryReader(restDialect);
   reader.prepareAction("");
   reader.prepareAction("keep-alive");
 
@@ -45,14 +46,29 @@ describe("a query string", () => {
   });
 });
 
+describe("a query string of /api", () => {
+  const reader = new QueryReader(apiDialect);
+  reader.prepareAction("keep-alive");
+
+  test.each<[string, string | undefined, [string, string][]]>([
+    ["", "", []],
+    ["action=keep-alive", "keep-alive", []],
+    ["action=%6beep-alive&a=1", "keep-alive", [["a", "1"]]],
+    ["~action=keep-alive", undefined, [["~action", "keep-alive"]]],
+    ["action=keep-alive&%7Eaction=keep-alive", undefined, [["~action", "keep-alive"]]],
+  ])("'%s' has the action '%s'", (text, action, members) =>
+    expect(reader.read(text)).toEqual({ action, members }),
+  );
+});
+
 test("preparing an action changes no answer", () => {
   const text = fc
     .array(fc.constantFrom("~action", "=", "&", "keep-alive", "%2D", "+", "%", "a", "\n"), { maxLength: 8 })
     .map((parts) => parts.join(""));
   fc.assert(
     fc.property(text, fc.constantFrom("", "keep-alive", "a b", "a&b", "a%2Db"), (query, action) => {
-      const plain = new QueryReader("~action");
-      const prepared = new QueryReader("~action");
+      const plain = new QueryReader(restDialect);
+      const prepared = new QueryReader(restDialect);
       prepared.prepareAction(action);
       for (const each of [query, `~action=${action}`]) {
         expect(outcome(prepared, each)).toEqual(outcome(plain, each));

@@ -1,59 +1,65 @@
-import { create } from "@bufbuild/protobuf";
 import { describe, expect, test } from "vitest";
-import { KeepAliveRequestSchema } from "../../gen/content/library/item/v1/download_session_pb.ts";
-import { planOf } from "../../src/vapi/binder.ts";
-import { type Binding, BindingError, type Route } from "../../src/vapi/bindings.ts";
-import { restDialect } from "../../src/vapi/dialects.ts";
-import { pathMembers, RouteTable } from "../../src/vapi/route-table.ts";
+import type { Binding } from "../../src/vapi/bindings.ts";
+import { type Dialect, dialects, restDialect } from "../../src/vapi/dialects.ts";
+import { BindingError } from "../../src/vapi/operation-options.ts";
+import { pathMembers, RouteTable, targetOf } from "../../src/vapi/route-table.ts";
+import { bindingOn, type RouteOption } from "../support/binding.ts";
 
-const root = { name: "", namespace: "" };
+const get = (path: string, more: RouteOption = {}): RouteOption => ({
+  pattern: { case: "get", value: path },
+  ...more,
+});
+const rest = (name: string, ...routes: RouteOption[]) => bindingOn({ rest: routes }, name);
+const api = (name: string, ...routes: RouteOption[]) => bindingOn({ api: routes }, name);
 
-function binding(name: string, ...routes: Partial<Route>[]): Binding {
-  return {
-    name,
-    operationId: name,
-    run: async () => create(KeepAliveRequestSchema),
-    request: planOf(KeepAliveRequestSchema),
-    isRoutine: false,
-    result: undefined,
-    routes: routes.map((route) => ({ method: "POST", path: "/s", action: "", status: 200, ...route })),
-    inputRoot: root,
-    resultRoot: root,
-  };
-}
-
-function tableOf(...bindings: Binding[]): RouteTable {
+function tableOf(bindings: readonly Binding[], spoken: readonly Dialect[] = dialects): RouteTable {
   const table = new RouteTable();
-  for (const each of bindings) table.add(each, restDialect);
+  for (const each of bindings) for (const dialect of spoken) table.add(each, dialect);
   return table;
 }
 
-describe("a path", () => {
-  const table = tableOf(
-    binding("all", { method: "GET", path: "/s" }),
-    binding("one", { method: "GET", path: "/s/id:{download_session_id}" }),
-    binding("files", { method: "GET", path: "/s/id:{download_session_id}/file" }),
-  );
-  const lookUp = (path: string) => {
-    const place = table.find(path);
-    const target = place?.targets.get("GET")?.get("");
-    return target && [target.binding.name, pathMembers(target, place!).download_session_id];
-  };
+const table = tableOf([
+  rest("all", get("/s")),
+  rest("one", get("/s/id:{download_session_id}")),
+  rest("files", get("/s/id:{download_session_id}/file")),
+  api("api all", get("/s")),
+  api("api one", get("/s/{download_session_id}")),
+  api("api files", get("/s/{download_session_id}/file")),
+  api("api file", get("/s/{download_session_id}/file", { dispatch: "download_session_id" })),
+]);
 
+function lookUp(path: string, queryText = "") {
+  const place = table.find(path);
+  const target = place && targetOf(place, "GET", place.queries.read(queryText));
+  return target && [target.binding.name, place.prefix, pathMembers(target, place).download_session_id];
+}
+
+describe("a path", () => {
   test.each([
-    ["/s", "all", undefined],
-    ["/rest/s", "all", undefined],
-    ["/rest/s/id:x", "one", "x"],
-    ["/rest/s/id%3Ax", "one", "x"],
-    ["/rest/s/id:id:x", "one", "id:x"],
-    ["/rest/s/id:uuid:uuid", "one", "uuid:uuid"],
-    ["/rest/s/id:a%2Fb", "one", "a/b"],
-    ["/rest/s/id:a+b", "one", "a+b"],
-    ["/rest/s/id:%C3%A9", "one", "é"],
-    ["/rest/s/id:a%2Fb/file", "files", "a/b"],
-    ["/rest/%73/id:x", "one", "x"],
-    ["/rest/s/id:", "one", ""],
-  ])("%s leads to %s", (path, name, id) => expect(lookUp(path)).toEqual([name, id]));
+    ["/s", "all", "", undefined],
+    ["/rest/s", "all", "/rest", undefined],
+    ["/s/id:x", "one", "", "x"],
+    ["/rest/s/id:x", "one", "/rest", "x"],
+    ["/rest/s/id%3Ax", "one", "/rest", "x"],
+    ["/rest/s/id:id:x", "one", "/rest", "id:x"],
+    ["/rest/s/id:uuid:uuid", "one", "/rest", "uuid:uuid"],
+    ["/rest/s/id:a%2Fb", "one", "/rest", "a/b"],
+    ["/rest/s/id:a+b", "one", "/rest", "a+b"],
+    ["/rest/s/id:%C3%A9", "one", "/rest", "é"],
+    ["/rest/s/id:a%2Fb/file", "files", "/rest", "a/b"],
+    ["/rest/%73/id:x", "one", "/rest", "x"],
+    ["/rest/s/id:", "one", "/rest", ""],
+    ["/api/s", "api all", "/api", undefined],
+    ["/api/s/x", "api one", "/api", "x"],
+    ["/api/s/id:x", "api one", "/api", "id:x"],
+    ["/api/s/uuid:uuid", "api one", "/api", "uuid:uuid"],
+    ["/api/s/uuid%3Auuid", "api one", "/api", "uuid:uuid"],
+    ["/api/s/a%2Fb", "api one", "/api", "a/b"],
+    ["/api/s/s", "api one", "/api", "s"],
+    ["/api/s/file", "api one", "/api", "file"],
+    ["/%61pi/s/x", "api one", "/api", "x"],
+    ["/api/s/a%2Fb/file", "api files", "/api", "a/b"],
+  ])("%s leads to %s", (path, name, prefix, id) => expect(lookUp(path)).toEqual([name, prefix, id]));
 
   test.each([
     "",
@@ -68,21 +74,45 @@ describe("a path", () => {
     "/s/id:x/",
     "/s%2Fid:x",
     "/../s",
+    "/api",
+    "/api/",
+    "/api/s/",
+    "/api/s//file",
+    "/api/s/x/",
+    "/api/rest/s",
+    "/rest/api/s",
+    "/API/s",
   ])("%s leads nowhere", (path) => expect(lookUp(path)).toBeUndefined());
 
-  test.each(["/s/id:%", "/s/id:%zz", "/s/id:%ff"])("%s is malformed", (path) => {
+  test.each(["/s/id:%", "/s/id:%zz", "/s/id:%ff", "/api/s/%zz"])("%s is malformed", (path) => {
     expect(() => lookUp(path)).toThrow("percent-encoding");
   });
 });
 
-test("two operations on one route refuse to start", () => {
-  expect(() => tableOf(binding("a", {}), binding("b", {}))).toThrow(BindingError);
-  expect(() => tableOf(binding("a", { action: "x" }), binding("b", { action: "y" }))).not.toThrow();
+test.each([
+  ["", "api files"],
+  ["other=1", "api files"],
+  ["download_session_id=y", "api file"],
+  ["download_session_id", "api file"],
+  ["other=1&download_session_id=", "api file"],
+])("a query parameter selects among the operations of a path: '%s'", (query, name) => {
+  expect(lookUp("/api/s/x/file", query)?.[0]).toBe(name);
 });
 
-test.each(["/s/id:{nobody}", "/s/{progress}"])(
-  "the path %s, whose variable is no string field, refuses to start",
-  (path) => {
-    expect(() => tableOf(binding("a", { path }))).toThrow(BindingError);
-  },
-);
+test.each([
+  ["two operations on one route", [rest("a", get("/s")), rest("b", get("/s"))]],
+  ["two dialects on one path", [rest("a", get("/api/s")), api("b", get("/s"))]],
+  ["two prefixes on one path", [rest("a", get("/rest/s")), rest("b", get("/s"))]],
+  [
+    "two operations that one parameter selects",
+    [
+      api("a", get("/s", { dispatch: "download_session_id" })),
+      api("b", get("/s", { dispatch: "download_session_id" })),
+    ],
+  ],
+])("%s refuse to start", (_, bindings) => expect(() => tableOf(bindings)).toThrow(BindingError));
+
+test("two operations with actions of their own share a path", () => {
+  const bindings = [rest("a", get("/s", { action: "x" })), rest("b", get("/s", { action: "y" }))];
+  expect(() => tableOf(bindings, [restDialect])).not.toThrow();
+});

@@ -1,0 +1,28 @@
+import { create, type MessageInitShape } from "@bufbuild/protobuf";
+import {
+  DownloadSessionService,
+  KeepAliveRequestSchema,
+} from "../../gen/content/library/item/v1/download_session_pb.ts";
+import { RestRouteSchema } from "../../gen/vapi/v1/options_pb.ts";
+import { planOf } from "../../src/vapi/binder.ts";
+import type { Binding } from "../../src/vapi/bindings.ts";
+import { optionsOf, type RouteSet, routeOf } from "../../src/vapi/operation-options.ts";
+
+export type RouteOption = MessageInitShape<typeof RestRouteSchema>;
+
+/** `DownloadSession.KeepAlive` under another name and on other routes. */
+export function bindingOn(routes: Partial<Record<RouteSet, RouteOption[]>>, name = "any"): Binding {
+  const method = DownloadSessionService.method.keepAlive;
+  const routesOf = (options: RouteOption[] = []) =>
+    options.map((option) => routeOf(create(RestRouteSchema, option), method, 200));
+  return {
+    ...optionsOf(method),
+    name,
+    run: async () => create(KeepAliveRequestSchema),
+    request: planOf(KeepAliveRequestSchema),
+    isRoutine: false,
+    isLogin: false,
+    result: undefined,
+    routes: { rest: routesOf(routes.rest), api: routesOf(routes.api) },
+  };
+}
