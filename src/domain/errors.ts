@@ -6,6 +6,8 @@
 export const errorKinds = {
   not_found: { grpc: "NOT_FOUND", vapi: "not_found", http: 404 },
   operation_not_found: { grpc: "UNIMPLEMENTED", vapi: "not_found", http: 404 },
+  /** JSON-RPC names operations; on REST there is only a path that leads nowhere. */
+  unknown_operation: { grpc: "UNIMPLEMENTED", vapi: "operation_not_found", http: 404 },
   not_allowed_in_current_state: {
     grpc: "FAILED_PRECONDITION",
     vapi: "not_allowed_in_current_state",
@@ -93,6 +95,30 @@ export const errorMessages = {
   "downlease.operation.not_found": {
     kind: "operation_not_found",
     text: "There is no operation for {0} {1}.",
+  },
+  "vapi.method.input.invalid.interface": {
+    kind: "unknown_operation",
+    text: "There is no service '{0}'.",
+  },
+  "vapi.method.input.invalid.method": {
+    kind: "unknown_operation",
+    text: "The service '{0}' has no operation '{1}'.",
+  },
+  "vapi.method.input.invalid": {
+    kind: "invalid_argument",
+    text: "'{0}' must be {1}.",
+  },
+  "vapi.data.structure.field.missing": {
+    kind: "invalid_argument",
+    text: "The field '{0}' of '{1}' is missing.",
+  },
+  "vapi.data.structure.field.unexpected": {
+    kind: "invalid_argument",
+    text: "'{0}' is not a field of '{1}'.",
+  },
+  "vapi.data.structure.name.mismatch": {
+    kind: "invalid_argument",
+    text: "A structure '{0}' is expected, not '{1}'.",
   },
   "downlease.call.canceled": {
     kind: "canceled",

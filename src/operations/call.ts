@@ -4,7 +4,7 @@ import type { Connection } from "./connection.ts";
 import { type Credentials, HeaderCredentials } from "./credentials.ts";
 
 /** Which protocol a call came in by. */
-export type Door = "grpc" | "grpc-web" | "connect" | "rest";
+export type Door = "grpc" | "grpc-web" | "connect" | "rest" | "json-rpc";
 
 /**
  * What the corridor may want to know of a call. Doors make members that cost something lazy getters.
@@ -39,10 +39,16 @@ export abstract class DoorCall implements Call {
   abortedWith: ErrorMessageId | undefined = undefined;
   onAbort: ((reason: ErrorMessageId) => void) | undefined = undefined;
   readonly #headers: IncomingHttpHeaders;
+  readonly #givenId: string | string[] | undefined;
   #requestId: string | undefined = undefined;
 
-  constructor(headers: IncomingHttpHeaders) {
+  /** @param givenId the request id that the caller gave */
+  constructor(
+    headers: IncomingHttpHeaders,
+    givenId: string | string[] | undefined = headers["x-request-id"],
+  ) {
     this.#headers = headers;
+    this.#givenId = givenId;
   }
 
   get credentials(): Credentials {
@@ -52,10 +58,6 @@ export abstract class DoorCall implements Call {
   get requestId(): string {
     this.#requestId ??= requestIdFrom(this.#givenId);
     return this.#requestId;
-  }
-
-  get #givenId(): string | string[] | undefined {
-    return this.#headers["x-request-id"];
   }
 
   /**

@@ -3,6 +3,7 @@ import { operation as operationOption } from "../../gen/vapi/v1/options_pb.ts";
 import { type Corridor, type Entry, type Operation, operationNameOf } from "../operations/corridor.ts";
 import { type MessagePlan, planOf } from "./binder.ts";
 import { encoderOf } from "./encoder.ts";
+import type { Notation } from "./notation.ts";
 import { type OperationOptions, optionsOf } from "./operation-options.ts";
 import type { Tree } from "./tree.ts";
 
@@ -15,6 +16,11 @@ export interface Binding extends Omit<OperationOptions, "result"> {
   readonly isRoutine: boolean;
   /** As of the operation: its result is the identifier of a login session. */
   readonly isLogin: boolean;
+  formIn(notation: Notation): Form;
+}
+
+/** How an operation's request and result are written in a notation. */
+export interface Form {
   readonly request: MessagePlan;
   /** Undefined: void. */
   readonly result: ((response: object) => Tree) | undefined;
@@ -40,13 +46,15 @@ function bindingOf(row: Operation, run: Entry): Binding {
     run,
     isRoutine,
     isLogin,
-    request: planOf(method.input),
-    result: resultOf(options),
+    formIn: (notation) => ({
+      request: planOf(method.input, notation),
+      result: resultOf(options, notation),
+    }),
   };
 }
 
-function resultOf({ result: field }: OperationOptions): Binding["result"] {
+function resultOf({ result: field }: OperationOptions, notation: Notation): Form["result"] {
   if (field === undefined) return undefined;
-  const encode = encoderOf(field);
+  const encode = encoderOf(field, notation);
   return (response) => encode((response as Record<string, unknown>)[field.localName]);
 }

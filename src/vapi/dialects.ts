@@ -1,5 +1,6 @@
 import type { ServiceError } from "../domain/errors.ts";
 import type { RequestFormat, ResponseType } from "./media-types.ts";
+import { apiNotation, type Notation, restNotation } from "./notation.ts";
 import type { RouteSet } from "./operation-options.ts";
 import type { Tree, TreeObject } from "./tree.ts";
 
@@ -17,6 +18,7 @@ export interface Dialect {
   readonly requestFormats: readonly RequestFormat[];
   /** What answers may be written in, the usual one first. */
   readonly responseTypes: readonly ResponseType[];
+  readonly notation: Notation;
   /** XML has room for a structure only. */
   wrapResult(result: Tree): Tree;
   wrapError(error: ServiceError): TreeObject;
@@ -29,6 +31,7 @@ export const restDialect: Dialect = {
   actionParameter: "~action",
   requestFormats: ["json", "xml", "form"],
   responseTypes: ["application/json", "application/xml", "text/xml"],
+  notation: restNotation,
   wrapResult: (value) => ({ value }),
   wrapError: (error) => ({
     type: `com.vmware.vapi.std.errors.${error.vapiType.toLowerCase()}`,
@@ -45,6 +48,7 @@ export const apiDialect: Dialect = {
   foreignActionParameter: "~action",
   requestFormats: ["json"],
   responseTypes: ["application/json"],
+  notation: apiNotation,
   wrapResult: (value) => value,
   wrapError: errorStructure,
 };

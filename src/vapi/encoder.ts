@@ -9,7 +9,8 @@ import {
 import { type Timestamp, TimestampSchema, timestampMs } from "@bufbuild/protobuf/wkt";
 import { unsupported } from "./binder.ts";
 import { formatDateTime } from "./date-time.ts";
-import { NumberLiteral, type Tree, type TreeObject } from "./tree.ts";
+import { isOptional, isSecret, type Notation, restNotation, structureIdOf } from "./notation.ts";
+import { NumberLiteral, type Tree } from "./tree.ts";
 
 /** Turns one field value into a tree. */
 type Encode = (value: never) => Tree;
@@ -18,92 +19,107 @@ interface EncodePlan {
   readonly name: string;
   readonly localName: string;
   readonly encode: Encode;
-  isSet(message: Message): boolean;
+  /** Undefined: always. */
+  readonly isSet: ((message: Message) => boolean) | undefined;
 }
 
-const plans = new WeakMap<DescMessage, EncodePlan[]>();
+const plans = new WeakMap<Notation, WeakMap<DescMessage, EncodePlan[]>>();
 
 /**
- * How a value of this field is written; made once at start-up. Unset members are left out, members without
- * presence and lists are always written, longs are numbers, enums their names without prefix.
+ * How a value of this field is written in a notation; made once at start-up. Members without presence and lists are
+ * always written, longs are numbers, enums their names without prefix.
  *
  * @throws UnsupportedFieldError when a field, at any depth, has no vAPI representation
  */
-export function encoderOf(field: DescField): (value: unknown) => Tree {
-  return encodeField(field) as (value: unknown) => Tree;
+export function encoderOf(field: DescField, notation: Notation = restNotation): (value: unknown) => Tree {
+  return encodeField(field, notation) as (value: unknown) => Tree;
 }
 
-function planOf(desc: DescMessage): EncodePlan[] {
-  const known = plans.get(desc);
+/** As `encoderOf`, for a whole message. */
+export function messageEncoderOf(desc: DescMessage, notation: Notation): (message: Message) => Tree {
+  return encodeMessage(desc, notation) as (message: Message) => Tree;
+}
+
+function planOf(desc: DescMessage, notation: Notation): EncodePlan[] {
+  const ofNotation = plans.get(notation) ?? new WeakMap<DescMessage, EncodePlan[]>();
+  plans.set(notation, ofNotation);
+  const known = ofNotation.get(desc);
   if (known !== undefined) return known;
   const plan: EncodePlan[] = [];
-  plans.set(desc, plan);
+  ofNotation.set(desc, plan);
   for (const field of desc.fields) {
-    const hasPresence =
-      field.fieldKind === "map" || (field.fieldKind !== "list" && isFieldWithPresence(field));
     plan.push({
       name: field.name,
       localName: field.localName,
-      encode: encodeField(field),
-      isSet: hasPresence ? (message) => isFieldSet(message, field) : () => true,
+      encode: encodeField(field, notation),
+      isSet: hasPresence(field, notation) ? (message) => isFieldSet(message, field) : undefined,
     });
   }
   return plan;
 }
 
 /** Proto3 fields without `optional` are required in vAPI and written also when they are zero. */
-function isFieldWithPresence(field: DescField): boolean {
-  return field.fieldKind === "message" || field.proto.proto3Optional;
+function hasPresence(field: DescField, notation: Notation): boolean {
+  if (notation.isStrict) return isOptional(field);
+  return field.fieldKind === "message" || field.fieldKind === "map" || field.proto.proto3Optional;
 }
 
-function encodeMessage(desc: DescMessage): Encode {
+function encodeMessage(desc: DescMessage, notation: Notation): Encode {
   if (desc.typeName === TimestampSchema.typeName) {
     return (value: Timestamp) => formatDateTime(timestampMs(value));
   }
-  const plan = planOf(desc);
+  const id = structureIdOf(desc);
+  if (notation.isStrict && id === undefined) throw unsupported(desc);
+  const plan = planOf(desc, notation);
   return (message: Message) => {
     const tree: { [name: string]: Tree } = {};
-    for (const field of plan) {
-      if (!field.isSet(message)) continue;
-      tree[field.name] = field.encode((message as unknown as Record<string, never>)[field.localName]!);
+    for (const { name, localName, encode, isSet } of plan) {
+      const value = (message as unknown as Record<string, never>)[localName]!;
+      if (isSet === undefined) {
+        tree[name] = encode(value);
+        continue;
+      }
+      const member = notation.optional(isSet(message) ? encode(value) : undefined);
+      if (member !== undefined) tree[name] = member;
     }
-    return tree satisfies TreeObject;
+    return notation.structure(tree, id ?? "");
   };
 }
 
-function encodeField(field: DescField): Encode {
+function encodeField(field: DescField, notation: Notation): Encode {
   if (field.oneof !== undefined) throw unsupported(field);
   switch (field.fieldKind) {
     case "scalar":
-      return encodeScalar(field, field.scalar);
+      return encodeScalar(field, field.scalar, notation);
     case "enum":
       return encodeEnum(field.enum);
     case "message":
-      return encodeMessage(field.message);
+      return encodeMessage(field.message, notation);
     case "list": {
-      const encode = encodeElement(field);
+      const encode = encodeElement(field, notation);
       return (items: readonly never[]) => items.map(encode);
     }
     case "map": {
-      const encode = encodeElement(field);
+      const encode = encodeElement(field, notation);
       return (map: Record<string, never>) =>
-        Object.entries(map).map(([key, value]) => ({ key, value: encode(value) }));
+        notation.map(Object.entries(map).map(([key, value]) => [key, encode(value)]));
     }
   }
 }
 
-function encodeElement(field: DescField & { fieldKind: "list" | "map" }): Encode {
-  if (field.message) return encodeMessage(field.message);
+function encodeElement(field: DescField & { fieldKind: "list" | "map" }, notation: Notation): Encode {
+  if (field.message) return encodeMessage(field.message, notation);
   if (field.enum) return encodeEnum(field.enum);
-  return encodeScalar(field, field.scalar!);
+  return encodeScalar(field, field.scalar!, notation);
 }
 
-function encodeScalar(field: DescField, scalar: ScalarType): Encode {
+function encodeScalar(field: DescField, scalar: ScalarType, notation: Notation): Encode {
   switch (scalar) {
     case ScalarType.STRING:
+      return isSecret(field) ? (text: string) => notation.secret(text) : (text: string) => text;
     case ScalarType.BOOL:
     case ScalarType.DOUBLE:
-      return (value: string | boolean | number) => value;
+      return (value: boolean | number) => value;
     case ScalarType.INT64:
       return (value: bigint) =>
         BigInt.asIntN(53, value) === value ? Number(value) : new NumberLiteral(value.toString());

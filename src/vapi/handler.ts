@@ -126,8 +126,9 @@ class Exchange extends DoorCall {
     body: Buffer | ServiceError | undefined,
   ): Message {
     if (body instanceof ServiceError) throw body;
-    const { binding, route } = target;
-    const { request: plan, operationId } = binding;
+    const { binding, form, route } = target;
+    const { operationId } = binding;
+    const plan = form.request;
     const { headers } = this.#req;
     const request = create(plan.desc);
     if (body !== undefined && body.length > 0) {
@@ -154,8 +155,8 @@ class Exchange extends DoorCall {
     return request;
   }
 
-  #answer({ binding, route }: Target, dialect: Dialect, response: object): void {
-    const result = binding.result && dialect.wrapResult(binding.result(response));
+  #answer({ binding, form, route }: Target, dialect: Dialect, response: object): void {
+    const result = form.result && dialect.wrapResult(form.result(response));
     const headers = ["cache-control", "no-store"];
     if (this.tellsRequestId(binding.isRoutine)) headers.push("x-request-id", this.requestId);
     this.#write(route.status, headers, dialect, result, binding.resultRoot);

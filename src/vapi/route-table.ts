@@ -1,4 +1,4 @@
-import type { Binding } from "./bindings.ts";
+import type { Binding, Form } from "./bindings.ts";
 import { malformed } from "./codecs/utf8.ts";
 import type { Dialect } from "./dialects.ts";
 import { BindingError, type Route, templateOf } from "./operation-options.ts";
@@ -8,6 +8,8 @@ import type { TreeObject } from "./tree.ts";
 /** One operation at one place. */
 export interface Target {
   readonly binding: Binding;
+  /** In the notation of the dialect. */
+  readonly form: Form;
   readonly route: Route;
   /** Request fields named by the path, outermost first. */
   readonly variables: readonly string[];
@@ -101,7 +103,7 @@ export class RouteTable {
     const other = targets.find((target) => target.route.dispatch === route.dispatch);
     if (other !== undefined) throw clash(other.binding.name);
     const variables = route.segments.flatMap(({ variable }) => variable ?? []);
-    const target = { binding, route, variables };
+    const target = { binding, form: binding.formIn(dialect.notation), route, variables };
     if (route.dispatch === undefined) targets.push(target);
     else targets.unshift(target);
   }

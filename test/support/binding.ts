@@ -19,10 +19,9 @@ export function bindingOn(routes: Partial<Record<RouteSet, RouteOption[]>>, name
     ...optionsOf(method),
     name,
     run: async () => create(KeepAliveRequestSchema),
-    request: planOf(KeepAliveRequestSchema),
+    formIn: (notation) => ({ request: planOf(KeepAliveRequestSchema, notation), result: undefined }),
     isRoutine: false,
     isLogin: false,
-    result: undefined,
     routes: { rest: routesOf(routes.rest), api: routesOf(routes.api) },
   };
 }

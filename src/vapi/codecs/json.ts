@@ -14,17 +14,34 @@ const keepNumbers: Reviver = (_key, value, context) =>
 
 /** Reads a JSON object. */
 export function decodeJson(bytes: Buffer): TreeObject {
-  const text = decodeUtf8(bytes);
+  const tree = parseJson(decodeUtf8(bytes));
+  if (!isTreeObject(tree)) throw malformed("the body must be a JSON object");
+  return tree;
+}
+
+/** Reads a JSON value. */
+export function parseJson(text: string): Tree {
   // So many brackets need as many characters.
   if (text.length > maxDepth && nestingOf(text) > maxDepth) throw malformed("the JSON is nested too deeply");
-  let tree: Tree;
   try {
-    tree = otherNumber.test(text) ? parse(text, keepNumbers) : JSON.parse(text);
+    return otherNumber.test(text) ? parse(text, keepNumbers) : JSON.parse(text);
   } catch (error) {
     throw malformed(`the JSON is not well-formed (${(error as Error).message.replace(/\s+/g, " ")})`);
   }
-  if (!isTreeObject(tree)) throw malformed("the body must be a JSON object");
-  return tree;
+}
+
+/**
+ * The text of a member of the outermost object, as it was written; undefined when it is no string or number.
+ *
+ * @param text well-formed JSON
+ */
+export function sourceOf(text: string, member: string): string | undefined {
+  const sources = new Map<unknown, string | undefined>();
+  const noteSource: Reviver = function (key, value, { source }) {
+    if (key === member) sources.set(this, source);
+    return value;
+  };
+  return sources.get(parse(text, noteSource));
 }
 
 export function encodeJson(tree: Tree): string {

@@ -1,0 +1,166 @@
+import { create, type Message } from "@bufbuild/protobuf";
+import { LocalizableMessageSchema } from "../../../gen/vapi/v1/localizable_message_pb.ts";
+import { ServiceError } from "../../domain/errors.ts";
+import { type CallObserver, type CallOrigin, DoorCall, requestIdFrom } from "../../operations/call.ts";
+import type { Connection } from "../../operations/connection.ts";
+import { asServiceError, type Corridor } from "../../operations/corridor.ts";
+import type { Credentials } from "../../operations/credentials.ts";
+import { connectionOf, type HttpHandler, type HttpRequest, type HttpResponse } from "../../operations/http.ts";
+import { headersOf } from "../../operations/status.ts";
+import { bindInto } from "../binder.ts";
+import { type Binding, bindingsOf, type Form } from "../bindings.ts";
+import { readBody } from "../body.ts";
+import { encodeJson } from "../codecs/json.ts";
+import { messageEncoderOf } from "../encoder.ts";
+import { dataValueNotation } from "../notation.ts";
+import type { Tree } from "../tree.ts";
+import { type Invocation, ProtocolError, type RequestId, readInvocation } from "./request.ts";
+import { credentialsOf } from "./security-context.ts";
+
+export interface JsonRpcOptions {
+  readonly corridor: Corridor;
+  /** Largest request body, in bytes. */
+  readonly maxBodyBytes: number;
+  /** Told of requests that never reach an operation; the corridor tells of the others. */
+  readonly observe: CallObserver;
+}
+
+interface Target {
+  readonly binding: Binding;
+  readonly form: Form;
+}
+
+/** By service id, then by operation id. */
+type Services = ReadonlyMap<string, ReadonlyMap<string, Target>>;
+
+const { optional } = dataValueNotation;
+const encodeMessage = messageEncoderOf(LocalizableMessageSchema, dataValueNotation);
+
+/**
+ * vAPI's JSON-RPC 2.0, which VMware's own SDKs speak: every operation with a `vapi.v1.operation` option. Answers every
+ * request with HTTP status 200; errors of an operation are results, and what is no call of one is an error of JSON-RPC.
+ *
+ * @throws BindingError, UnsupportedFieldError when the options of the descriptors contradict themselves
+ */
+export function jsonRpcHandler(options: JsonRpcOptions): HttpHandler {
+  const services = new Map<string, Map<string, Target>>();
+  for (const binding of bindingsOf(options.corridor)) {
+    const operations = services.get(binding.serviceId) ?? new Map<string, Target>();
+    services.set(binding.serviceId, operations);
+    operations.set(binding.operationId, { binding, form: binding.formIn(dataValueNotation) });
+  }
+  return (request, response) => void serve(request, response, services, options);
+}
+
+async function serve(
+  request: HttpRequest,
+  response: HttpResponse,
+  services: Services,
+  { maxBodyBytes, observe }: JsonRpcOptions,
+): Promise<void> {
+  const startedAt = performance.now();
+  const tell = (call: CallOrigin, error: ServiceError) =>
+    observe({ call, operation: "unknown", outcome: error.kind, durationMs: performance.now() - startedAt, error });
+  let invocation: Invocation;
+  try {
+    invocation = readInvocation(await readBody(request, maxBodyBytes), request.headers);
+  } catch (reason) {
+    const requestId = requestIdFrom(request.headers["x-request-id"]);
+    const call: CallOrigin = { door: "json-rpc", requestId, connection: connectionOf(request) };
+    const error = protocolErrorOf(reason, call);
+    tell(call, new ServiceError("downlease.request.malformed", [error.message]));
+    const { id, code, message } = error;
+    write(response, requestId, {}, { jsonrpc: "2.0", id, error: { code, message } });
+    // What is left of a body that was refused: unread, it would block the connection.
+    request.resume();
+    return;
+  }
+  const { id, serviceId, operationId } = invocation;
+  const call = new JsonRpcCall(request, invocation);
+  const target = services.get(serviceId)?.get(operationId);
+  if (target === undefined) {
+    const error = services.has(serviceId)
+      ? new ServiceError("vapi.method.input.invalid.method", [serviceId, operationId])
+      : new ServiceError("vapi.method.input.invalid.interface", [serviceId]);
+    tell(call, error);
+    refuse(response, call, id, error);
+    return;
+  }
+  const { binding, form } = target;
+  try {
+    const answer = await binding.run(() => bind(form, invocation.input), call);
+    const output = form.result?.(answer) ?? null;
+    write(response, call.requestId, {}, { jsonrpc: "2.0", id, result: { output } });
+  } catch (reason) {
+    refuse(response, call, id, asServiceError(reason, call));
+  }
+}
+
+const inputId = "operation-input";
+
+function bind({ request: plan }: Form, input: Tree): Message {
+  const members = dataValueNotation.readStructure(input, inputId);
+  if (members === undefined) throw new ServiceError("vapi.method.input.invalid", ["input", `a structure '${inputId}'`]);
+  const request = create(plan.desc);
+  bindInto(request, plan, members, false, inputId);
+  return request;
+}
+
+function protocolErrorOf(reason: unknown, call: CallOrigin): ProtocolError {
+  if (reason instanceof ProtocolError) return reason;
+  const error = asServiceError(reason, call);
+  const isOurs = error.kind === "internal_server_error";
+  return new ProtocolError(isOurs ? "internalError" : "invalidRequest", error.message);
+}
+
+/** An error of an operation: a result like any other. */
+function refuse(response: HttpResponse, { requestId }: JsonRpcCall, id: RequestId, error: ServiceError): void {
+  const name = `com.vmware.vapi.std.errors.${error.vapiType.toLowerCase()}`;
+  const { messageId, message, args } = error;
+  const messages = [encodeMessage(create(LocalizableMessageSchema, { id: messageId, defaultMessage: message, args: [...args] }))];
+  const value = {
+    messages,
+    data: optional(undefined)!,
+    error_type: optional(error.vapiType)!,
+    ...(error.kind === "unauthenticated" && { challenge: optional(error.challenge)! }),
+  };
+  const headers = { ...headersOf(error), "vapi-error": name };
+  write(response, requestId, headers, { jsonrpc: "2.0", id, result: { error: { ERROR: { [name]: value } } } });
+}
+
+function write(
+  response: HttpResponse,
+  requestId: string,
+  headers: Readonly<Record<string, string>>,
+  answer: Tree,
+): void {
+  if (response.destroyed) return;
+  const body = encodeJson(answer);
+  response.writeHead(200, {
+    ...headers,
+    "cache-control": "no-store",
+    "x-request-id": requestId,
+    "content-type": "application/json",
+    "content-length": Buffer.byteLength(body),
+  });
+  response.end(body);
+}
+
+/** An invocation as the corridor sees it. */
+class JsonRpcCall extends DoorCall {
+  readonly door = "json-rpc";
+  readonly connection: Connection;
+  readonly #credentials: Credentials;
+
+  constructor(request: HttpRequest, { application, security }: Invocation) {
+    const { headers } = request;
+    const { opId } = application;
+    super(headers, headers["vapi-ctx-opid"] ?? headers["x-request-id"] ?? (typeof opId === "string" ? opId : undefined));
+    this.connection = connectionOf(request);
+    this.#credentials = credentialsOf(security, headers);
+  }
+
+  override get credentials(): Credentials {
+    return this.#credentials;
+  }
+}
