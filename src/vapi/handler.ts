@@ -4,6 +4,7 @@ import { type CallObserver, DoorCall } from "../operations/call.ts";
 import type { Connection } from "../operations/connection.ts";
 import { asServiceError, type Corridor } from "../operations/corridor.ts";
 import { connectionOf, type HttpHandler, type HttpRequest, type HttpResponse } from "../operations/http.ts";
+import { headersOf } from "../operations/status.ts";
 import { bindInto } from "./binder.ts";
 import { bindingsOf } from "./bindings.ts";
 import { readBody } from "./body.ts";
@@ -133,8 +134,7 @@ class Exchange extends DoorCall {
       this.#observe({ call: this, operation: this.#operation, outcome, durationMs, error });
     }
     const headers = ["cache-control", "no-store", "x-request-id", this.requestId];
-    const { retryAfterSeconds } = error;
-    if (retryAfterSeconds !== undefined) headers.push("retry-after", String(retryAfterSeconds));
+    headers.push(...Object.entries(headersOf(error)).flat());
     this.#write(errorKinds[error.kind].http, headers, restDialect.wrapError(error), errorRoot);
     // What is left of a body that was refused: unread, it would block the connection.
     this.#req.resume();
