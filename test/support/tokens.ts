@@ -1,0 +1,32 @@
+import { exportJWK, generateKeyPair, type JWTPayload, SignJWT } from "jose";
+
+/** An issuer of tokens with one key. */
+export interface Issuer {
+  readonly issuer: string;
+  readonly audience: string;
+  /** The key set that it publishes. */
+  readonly jwks: { readonly keys: readonly object[] };
+  readonly publicKey: CryptoKey;
+  readonly privateKey: CryptoKey;
+  /** A good token, but for what is given; undefined leaves a claim out. */
+  token(claims?: JWTPayload, header?: { readonly alg?: string; readonly kid?: string }): Promise<string>;
+}
+
+export async function newIssuer(alg = "ES256", kid = crypto.randomUUID()): Promise<Issuer> {
+  const { publicKey, privateKey } = await generateKeyPair(alg, { extractable: true });
+  const [issuer, audience] = ["https://issuer.example", "downlease"];
+  return {
+    issuer,
+    audience,
+    jwks: { keys: [{ ...(await exportJWK(publicKey)), kid, alg, use: "sig" }] },
+    publicKey,
+    privateKey,
+    token(claims = {}, header = {}) {
+      const exp = Math.floor(Date.now() / 1000) + 600;
+      const payload = { iss: issuer, aud: audience, sub: "alice", exp, ...claims };
+      return new SignJWT(JSON.parse(JSON.stringify(payload)))
+        .setProtectedHeader({ alg, kid, ...header })
+        .sign(privateKey);
+    },
+  };
+}
