@@ -1,4 +1,5 @@
-import { exportJWK, generateKeyPair, type JWTPayload, SignJWT } from "jose";
+import type { webcrypto } from "node:crypto";
+import { exportJWK, generateKeyPair, SignJWT } from "jose";
 
 /** An issuer of tokens with one key. */
 export interface Issuer {
@@ -6,13 +7,16 @@ export interface Issuer {
   readonly audience: string;
   /** The key set that it publishes. */
   readonly jwks: { readonly keys: readonly object[] };
-  readonly publicKey: CryptoKey;
-  readonly privateKey: CryptoKey;
+  readonly publicKey: webcrypto.CryptoKey;
+  readonly privateKey: webcrypto.CryptoKey;
   /** A good token, but for what is given; undefined leaves a claim out. */
-  token(claims?: JWTPayload, header?: { readonly alg?: string; readonly kid?: string }): Promise<string>;
+  token(
+    claims?: Readonly<Record<string, unknown>>,
+    header?: { readonly alg?: string; readonly kid?: string },
+  ): Promise<string>;
 }
 
-export async function newIssuer(alg = "ES256", kid = crypto.randomUUID()): Promise<Issuer> {
+export async function newIssuer(alg = "ES256", kid: string = crypto.randomUUID()): Promise<Issuer> {
   const { publicKey, privateKey } = await generateKeyPair(alg, { extractable: true });
   const [issuer, audience] = ["https://issuer.example", "downlease"];
   return {
