@@ -183,10 +183,13 @@ describe("users of a file", () => {
 });
 
 describe("login sessions", () => {
-  test.each(["", "unknown", "0".repeat(32), "x".repeat(10_000), "\0"])("%.10j is none", async (loginId) => {
-    const { authenticate } = await open(await users());
-    expect(await outcome(authenticate, { loginId })).toMatchObject(refused("expired", session));
-  });
+  test.each(["", "unknown", "0".repeat(32), "x".repeat(10_000), "\0"])(
+    "number %# of the made-up is none",
+    async (loginId) => {
+      const { authenticate } = await open(await users());
+      expect(await outcome(authenticate, { loginId })).toMatchObject(refused("expired", session));
+    },
+  );
 
   test.each([
     ["a user whom nobody can prove any more", "user:abc"],
