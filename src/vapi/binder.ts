@@ -109,7 +109,8 @@ function isSame(field: DescField, present: unknown, bound: unknown): boolean {
 function bindMember(field: DescField, notation: Notation): Bind {
   const bind = bindField(field, notation);
   const wrongType = wrongTypeIn(notation);
-  if (!notation.isStrict) return (tree, path, textual) => (tree === null ? undefined : bind(tree, path, textual));
+  if (!notation.isStrict)
+    return (tree, path, textual) => (tree === null ? undefined : bind(tree, path, textual));
   if (!isOptional(field)) return bind;
   return (tree, path, textual) => {
     const value = notation.readOptional(tree);

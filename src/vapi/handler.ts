@@ -10,6 +10,7 @@ import {
   type HttpResponse,
   pathOf,
 } from "../operations/http.ts";
+import { headersOf } from "../operations/status.ts";
 import { bindInto } from "./binder.ts";
 import { bindingsOf } from "./bindings.ts";
 import { readBody } from "./body.ts";
@@ -169,8 +170,7 @@ class Exchange extends DoorCall {
       this.#observe({ call: this, operation: this.#operation, outcome, durationMs, error });
     }
     const headers = ["cache-control", "no-store", "x-request-id", this.requestId];
-    const { retryAfterSeconds } = error;
-    if (retryAfterSeconds !== undefined) headers.push("retry-after", String(retryAfterSeconds));
+    headers.push(...Object.entries(headersOf(error)).flat());
     const dialect = this.#dialect ?? dialectOf(pathOf(this.#req));
     this.#write(errorKinds[error.kind].http, headers, dialect, dialect.wrapError(error), errorRoot);
     // What is left of a body that was refused: unread, it would block the connection.

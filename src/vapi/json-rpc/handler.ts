@@ -5,7 +5,12 @@ import { type CallObserver, type CallOrigin, DoorCall, requestIdFrom } from "../
 import type { Connection } from "../../operations/connection.ts";
 import { asServiceError, type Corridor } from "../../operations/corridor.ts";
 import type { Credentials } from "../../operations/credentials.ts";
-import { connectionOf, type HttpHandler, type HttpRequest, type HttpResponse } from "../../operations/http.ts";
+import {
+  connectionOf,
+  type HttpHandler,
+  type HttpRequest,
+  type HttpResponse,
+} from "../../operations/http.ts";
 import { headersOf } from "../../operations/status.ts";
 import { bindInto } from "../binder.ts";
 import { type Binding, bindingsOf, type Form } from "../bindings.ts";
@@ -60,7 +65,13 @@ async function serve(
 ): Promise<void> {
   const startedAt = performance.now();
   const tell = (call: CallOrigin, error: ServiceError) =>
-    observe({ call, operation: "unknown", outcome: error.kind, durationMs: performance.now() - startedAt, error });
+    observe({
+      call,
+      operation: "unknown",
+      outcome: error.kind,
+      durationMs: performance.now() - startedAt,
+      error,
+    });
   let invocation: Invocation;
   try {
     invocation = readInvocation(await readBody(request, maxBodyBytes), request.headers);
@@ -100,7 +111,8 @@ const inputId = "operation-input";
 
 function bind({ request: plan }: Form, input: Tree): Message {
   const members = dataValueNotation.readStructure(input, inputId);
-  if (members === undefined) throw new ServiceError("vapi.method.input.invalid", ["input", `a structure '${inputId}'`]);
+  if (members === undefined)
+    throw new ServiceError("vapi.method.input.invalid", ["input", `a structure '${inputId}'`]);
   const request = create(plan.desc);
   bindInto(request, plan, members, false, inputId);
   return request;
@@ -114,10 +126,19 @@ function protocolErrorOf(reason: unknown, call: CallOrigin): ProtocolError {
 }
 
 /** An error of an operation: a result like any other. */
-function refuse(response: HttpResponse, { requestId }: JsonRpcCall, id: RequestId, error: ServiceError): void {
+function refuse(
+  response: HttpResponse,
+  { requestId }: JsonRpcCall,
+  id: RequestId,
+  error: ServiceError,
+): void {
   const name = `com.vmware.vapi.std.errors.${error.vapiType.toLowerCase()}`;
   const { messageId, message, args } = error;
-  const messages = [encodeMessage(create(LocalizableMessageSchema, { id: messageId, defaultMessage: message, args: [...args] }))];
+  const messages = [
+    encodeMessage(
+      create(LocalizableMessageSchema, { id: messageId, defaultMessage: message, args: [...args] }),
+    ),
+  ];
   const value = {
     messages,
     data: optional(undefined)!,
@@ -125,7 +146,11 @@ function refuse(response: HttpResponse, { requestId }: JsonRpcCall, id: RequestI
     ...(error.kind === "unauthenticated" && { challenge: optional(error.challenge)! }),
   };
   const headers = { ...headersOf(error), "vapi-error": name };
-  write(response, requestId, headers, { jsonrpc: "2.0", id, result: { error: { ERROR: { [name]: value } } } });
+  write(response, requestId, headers, {
+    jsonrpc: "2.0",
+    id,
+    result: { error: { ERROR: { [name]: value } } },
+  });
 }
 
 function write(
@@ -155,7 +180,10 @@ class JsonRpcCall extends DoorCall {
   constructor(request: HttpRequest, { application, security }: Invocation) {
     const { headers } = request;
     const { opId } = application;
-    super(headers, headers["vapi-ctx-opid"] ?? headers["x-request-id"] ?? (typeof opId === "string" ? opId : undefined));
+    super(
+      headers,
+      headers["vapi-ctx-opid"] ?? headers["x-request-id"] ?? (typeof opId === "string" ? opId : undefined),
+    );
     this.connection = connectionOf(request);
     this.#credentials = credentialsOf(security, headers);
   }

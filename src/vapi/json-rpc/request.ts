@@ -66,7 +66,11 @@ export function readInvocation(body: Buffer, headers: IncomingHttpHeaders): Invo
   const context = objectOr(ctx, () => invalid("'params.ctx' is not an object."));
   const { "vapi-service": service = serviceId, "vapi-operation": operation = operationId } = headers;
   if (service !== serviceId || operation !== operationId) {
-    throw new ProtocolError("headerMismatch", "The headers 'vapi-service' and 'vapi-operation' contradict the body.", id);
+    throw new ProtocolError(
+      "headerMismatch",
+      "The headers 'vapi-service' and 'vapi-operation' contradict the body.",
+      id,
+    );
   }
   return {
     id,
