@@ -18,12 +18,7 @@ export const tables: Record<string, { page: string; header: readonly string[]; r
     page: "configuration.md",
     header: ["flag", "variable", "default", "meaning"],
     rows: () =>
-      settings.map(({ flag, argument, variable, default: value, help }) => [
-        code(`${flag} <${argument}>`),
-        code(variable),
-        value,
-        help,
-      ]),
+      settings.map(({ usage, variable, default: value, help }) => [code(usage), code(variable), value, help]),
   },
   "error-kinds": {
     page: "errors.md",

@@ -1,3 +1,4 @@
+import { X509Certificate } from "node:crypto";
 import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { type AddressInfo, isIPv6 } from "node:net";
@@ -6,13 +7,17 @@ import { fileURLToPath } from "node:url";
 import { getSystemErrorMessage } from "node:util";
 import type { Logger } from "pino";
 import { DownloadSessionService } from "../gen/content/library/item/v1/download_session_pb.ts";
-import { anonymous } from "./auth/anonymous.ts";
+import { noAuthentication } from "./auth/anonymous.ts";
+import { Authenticator } from "./auth/authenticator.ts";
 import { Supervisor, type SupervisorEvents } from "./cluster/supervisor.ts";
 import { type Program, runWorker } from "./cluster/worker.ts";
 import { WorkerFailure } from "./cluster/worker-process.ts";
+import { isLoopback } from "./config/authentication.ts";
 import { type ConfigSources, loadConfig } from "./config/load.ts";
 import type { Config } from "./config/settings.ts";
 import { DirectoryContentSource } from "./content/directory-content-source.ts";
+import { ServiceError } from "./domain/errors.ts";
+import type { LoginStore } from "./domain/login-store.ts";
 import type { SessionStore } from "./domain/session-store.ts";
 import { Admission } from "./operations/admission.ts";
 import { Corridor } from "./operations/corridor.ts";
@@ -70,7 +75,7 @@ export interface AppOptions {
  */
 export async function startApp(config: Config, { logger, program }: AppOptions = {}): Promise<App> {
   const log = logger ?? loggerFor(config, program);
-  const tls = config.tls && (await orStartError(() => readTls(config.tls!), "TLS can't be used: "));
+  const tls = config.tls && (await orStartError(() => readTls(config), "TLS can't be used: "));
   const content = await orStartError(() =>
     DirectoryContentSource.open({ root: config.contentRoot, warn: (message) => log.warn(message) }),
   );
@@ -80,13 +85,15 @@ export async function startApp(config: Config, { logger, program }: AppOptions =
   const monitor = new StoreMonitor({ store, health, log });
   const streamsMayEnd = new AbortController();
   const callsMayEnd = new AbortController();
+  let authenticator: Authenticator | undefined;
   try {
+    authenticator = await orStartError(() => openAuthenticator(config, log));
     const observe = callObserver(metrics, log);
     const { host, maxBodyBytes, maxCalls, fastLane, graceMs, drainMs } = config;
     const { countKeepAlive } = metrics;
     const corridor = new Corridor({
       operations: downloadSessionOperations({ store, content, countKeepAlive }),
-      authenticate: () => anonymous,
+      ...(authenticator ?? noAuthentication),
       admission: new Admission(maxCalls),
       observe,
     });
@@ -118,10 +125,11 @@ export async function startApp(config: Config, { logger, program }: AppOptions =
     if (program === undefined) log.info({ url, ...served(config) }, "serving");
     let stopped: Promise<void> | undefined;
     const parts = { health, server, store, monitor, streamsMayEnd, callsMayEnd, graceMs, drainMs, log };
-    const stop = () => shutDown(parts);
+    const stop = () => shutDown(parts).finally(() => authenticator?.close());
     return { url, port, metricsSnapshot: () => metrics.snapshot(), stop: () => (stopped ??= stop()) };
   } catch (error) {
     monitor.stop();
+    authenticator?.close();
     await store.close();
     throw error;
   }
@@ -162,11 +170,40 @@ function openStore(config: Config, { observeRoundTrip }: Metrics, log: Logger): 
   return RedisSessionStore.connect({ url: redisUrl.reveal(), terms, log, observeRoundTrip });
 }
 
-/** Reads both files and makes sure that they belong together. */
-async function readTls(paths: { readonly cert: string; readonly key: string }) {
-  const [cert, key] = await Promise.all([readFile(paths.cert), readFile(paths.key)]);
+/**
+ * SEAM: to be replaced by the login sessions of the stores. There is no operation that opens one yet, so that none is
+ * ever found.
+ */
+const noLogins: LoginStore = {
+  open: () => Promise.reject(new ServiceError("downlease.store.unavailable")),
+  find: () => undefined,
+  close: () => Promise.resolve(false),
+  addFailure: () => Promise.reject(new ServiceError("downlease.store.unavailable")),
+  removeFailure: () => Promise.resolve(),
+};
+
+/** Undefined: everybody is anonymous. */
+async function openAuthenticator(config: Config, log: Logger): Promise<Authenticator | undefined> {
+  const { authentication: methods, login, host } = config;
+  if (methods === undefined) {
+    if (!isLoopback(host)) log.warn({ host }, "everybody who reaches this address is served as anonymous");
+    return undefined;
+  }
+  return Authenticator.open({ methods, failureLimits: login.failures, logins: noLogins, log });
+}
+
+/** Reads the files and makes sure that certificate and key belong together. */
+async function readTls({ tls, authentication }: Config) {
+  const clientCaPath = authentication?.mtls?.ca;
+  const [cert, key, clientCa] = await Promise.all([
+    readFile(tls!.cert),
+    readFile(tls!.key),
+    clientCaPath === undefined ? undefined : readFile(clientCaPath),
+  ]);
   createSecureContext({ cert, key });
-  return { cert, key };
+  // TLS itself would trust nobody without a word.
+  if (clientCa !== undefined) new X509Certificate(clientCa);
+  return { cert, key, clientCa };
 }
 
 async function orStartError<T>(work: () => T | Promise<T>, prefix = ""): Promise<T> {

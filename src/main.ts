@@ -13,6 +13,10 @@ import {
   superviseApps,
   WorkerFailure,
 } from "./app.ts";
+import { listUsers, putUser, removeUser, UsersError, userName } from "./auth/edit-users.ts";
+import { readNewPassword } from "./auth/new-password.ts";
+import { hashPassword } from "./auth/password-hash.ts";
+import { adminRole } from "./auth/principal.ts";
 import { ConfigError, type ConfigSources } from "./config/load.ts";
 import { type Config, settings } from "./config/settings.ts";
 
@@ -35,14 +39,50 @@ const serveCommand = program
     "\nEvery flag is also a variable: --lease-seconds is DOWNLEASE_LEASE_SECONDS. The flag wins.",
   )
   .action(serve);
-for (const { flag, argument, help, default: value } of settings) {
-  serveCommand.addOption(new Option(`${flag} <${argument}>`, `${help} (default: ${value})`));
+for (const { usage, alone, help, default: value } of settings) {
+  const option = new Option(usage, `${help} (default: ${value})`);
+  serveCommand.addOption(alone === undefined ? option : option.preset(alone));
 }
+
+const users = program.command("users").description("change the users who may log in with a password");
+const usersFile = () =>
+  new Option("--users-file <path>", "the users").env("DOWNLEASE_USERS_FILE").makeOptionMandatory();
+users
+  .command("add <name>")
+  .description("add a user, or give one another password; it is asked for, or read from standard input")
+  .addOption(usersFile())
+  .addOption(new Option("--role <role>", "what the user may do besides").choices([adminRole]))
+  .action(addUser);
+users
+  .command("remove <name>")
+  .description("remove a user, which ends their login sessions")
+  .addOption(usersFile())
+  .action(async (name: string, { usersFile: path }: UsersFlags) => removeUser(path, userName(name)));
+users
+  .command("list")
+  .description("print names and roles")
+  .addOption(usersFile())
+  .action(async ({ usersFile: path }: UsersFlags) => {
+    for (const { name, roles } of await listUsers(path))
+      process.stdout.write(`${[name, ...roles].join("\t")}\n`);
+  });
 
 try {
   await program.parseAsync();
 } catch (error) {
   process.exit(report(error));
+}
+
+interface UsersFlags {
+  readonly usersFile: string;
+  readonly role?: string;
+}
+
+async function addUser(text: string, { usersFile: path, role }: UsersFlags): Promise<void> {
+  const name = userName(text);
+  const password = await hashPassword(await readNewPassword(name));
+  const outcome = await putUser(path, { name, password, roles: role === undefined ? [] : [role] });
+  process.stdout.write(`${name} is ${outcome}\n`);
 }
 
 /** What a signal can end. */
@@ -118,6 +158,7 @@ function explain(error: unknown): { message: string; exitCode: number } | undefi
   }
   if (error instanceof StartError)
     return { message: `downlease can't start: ${error.message}\n`, exitCode: 1 };
+  if (error instanceof UsersError) return { message: `${error.message}\n`, exitCode: 1 };
   if (error instanceof WorkerFailure) return error;
   return undefined;
 }

@@ -1,4 +1,11 @@
 import type { Caller } from "../domain/session.ts";
+import type { Authentication } from "./authenticator.ts";
 
-/** The principal of every call while no authentication is configured. */
-export const anonymous: Caller = Object.freeze({ principal: "anonymous", admin: false });
+const anonymous: Caller = Object.freeze({ principal: "anonymous", admin: false });
+const anonymousLogin: Caller = Object.freeze({ ...anonymous, proof: "anonymous" });
+
+/** Everybody is the principal `anonymous`, and logs in with any credentials or none. */
+export const noAuthentication: Authentication = {
+  authenticate: () => anonymous,
+  login: () => anonymousLogin,
+};

@@ -1,5 +1,15 @@
 import { isIP } from "node:net";
 import { z } from "zod";
+import {
+  type AuthenticationConfig,
+  authenticationConfig,
+  authenticationFields,
+  authenticationRules,
+  type LoginConfig,
+  loginConfig,
+  type Rule,
+} from "./authentication.ts";
+import { integer, type Manual, manual, oneOf, pathOf, seconds, switches } from "./fields.ts";
 import { SecretUrl } from "./secret.ts";
 
 /** Everything the service can be told, checked; lengths of time in milliseconds. */
@@ -23,6 +33,9 @@ export interface Config {
   readonly drainMs: number;
   /** Paths of PEM files. */
   readonly tls: { readonly cert: string; readonly key: string } | undefined;
+  /** Undefined: everybody is anonymous. */
+  readonly authentication: AuthenticationConfig | undefined;
+  readonly login: LoginConfig;
   readonly maxBodyBytes: number;
   /** Calls that may be under way at a time; more are refused at once. */
   readonly maxCalls: number;
@@ -34,23 +47,9 @@ export interface Config {
 
 const logLevels = ["trace", "debug", "info", "warn", "error", "fatal", "silent"] as const;
 const logFormats = ["auto", "pretty", "json"] as const;
-const switches = ["on", "off"] as const;
-
-interface Manual {
-  /** What the flag takes, as in `--port <number>`. */
-  readonly argument: string;
-  readonly help: string;
-  /** What holds when the setting is left out, if that is not a fixed value. */
-  readonly default?: string;
-  /** Whether the value must not be repeated in messages. */
-  readonly secret?: boolean;
-}
-
-const manual = z.registry<Manual>();
 
 const day = 86_400;
 const inMemory = ":memory:";
-const pathOf = () => z.string("must be set").min(1, "must not be empty");
 
 /**
  * The one list of settings, by name: `leaseSeconds` is `--lease-seconds` and `DOWNLEASE_LEASE_SECONDS`. Takes
@@ -115,6 +114,7 @@ const fields = z.object({
   tlsKey: pathOf()
     .optional()
     .register(manual, { argument: "path", help: "the certificate's PEM private key", default: "unset" }),
+  ...authenticationFields,
   maxBodyBytes: integer(1, 64 * 1024 * 1024)
     .prefault("65536")
     .register(manual, { argument: "bytes", help: "largest RPC or REST message" }),
@@ -136,67 +136,83 @@ const fields = z.object({
 
 export type SettingName = keyof typeof fields.shape;
 
+const pair = "must be set: certificate and key belong together";
+
+const rules: readonly Rule<z.output<typeof fields>>[] = [
+  {
+    about: ["tlsKey"],
+    path: "tlsCert",
+    message: pair,
+    holds: (given) => given.tlsCert !== undefined || given.tlsKey === undefined,
+  },
+  {
+    about: ["tlsCert"],
+    path: "tlsKey",
+    message: pair,
+    holds: (given) => given.tlsKey !== undefined || given.tlsCert === undefined,
+  },
+  {
+    about: ["drainSeconds", "graceSeconds"],
+    path: "drainSeconds",
+    message: "must be less than the grace",
+    holds: (given) => given.drainSeconds < given.graceSeconds,
+  },
+  {
+    about: ["workers", "redisUrl", "sqlitePath"],
+    path: "workers",
+    message: `must be 1 when sessions are kept in ${inMemory}, which processes can't share`,
+    holds: (given) => given.workers === 1 || given.redisUrl !== undefined || given.sqlitePath !== inMemory,
+  },
+  ...authenticationRules,
+];
+
 /**
  * Zod leaves a rule between settings out when any setting is wrong. All mistakes are to be told at once, so ours
- * is left out only when these settings are.
+ * is left out only when the settings that it is about are.
  */
-function unlessWrong(...names: SettingName[]) {
-  return {
-    when: ({ issues }: z.core.ParsePayload) =>
-      !issues.some(({ path }) => names.some((name) => name === path?.[0])),
-  };
-}
+const checked = rules.reduce(
+  (schema, { about, path, message, holds }) =>
+    schema.refine(holds, {
+      path: [path],
+      message,
+      when: ({ issues }) => !issues.some(({ path: of }) => about.some((name) => name === of?.[0])),
+    }),
+  fields,
+);
 
 /** Texts by setting name → Config. An issue's path is the name of the setting. */
-export const configSchema = fields
-  .refine((given) => given.tlsCert !== undefined || given.tlsKey === undefined, {
-    ...unlessWrong("tlsKey"),
-    path: ["tlsCert"],
-    message: "must be set: certificate and key belong together",
-  })
-  .refine((given) => given.tlsKey !== undefined || given.tlsCert === undefined, {
-    ...unlessWrong("tlsCert"),
-    path: ["tlsKey"],
-    message: "must be set: certificate and key belong together",
-  })
-  .refine((given) => given.drainSeconds < given.graceSeconds, {
-    ...unlessWrong("drainSeconds", "graceSeconds"),
-    path: ["drainSeconds"],
-    message: "must be less than the grace",
-  })
-  .refine((given) => given.workers === 1 || given.redisUrl !== undefined || given.sqlitePath !== inMemory, {
-    ...unlessWrong("workers", "redisUrl", "sqlitePath"),
-    path: ["workers"],
-    message: `must be 1 when sessions are kept in ${inMemory}, which processes can't share`,
-  })
-  .transform(
-    (given): Config => ({
-      host: given.host,
-      port: given.port,
-      workers: given.workers,
-      contentRoot: given.contentRoot,
-      redisUrl: given.redisUrl === undefined ? undefined : new SecretUrl(given.redisUrl),
-      sqlitePath: given.sqlitePath,
-      leaseMs: given.leaseSeconds,
-      retentionMs: given.retentionSeconds ?? given.leaseSeconds,
-      graceMs: given.graceSeconds,
-      drainMs: given.drainSeconds,
-      tls:
-        given.tlsCert === undefined || given.tlsKey === undefined
-          ? undefined
-          : Object.freeze({ cert: given.tlsCert, key: given.tlsKey }),
-      maxBodyBytes: given.maxBodyBytes,
-      maxCalls: given.maxCalls,
-      fastLane: given.fastLane === "on",
-      logLevel: given.logLevel,
-      logFormat: given.logFormat,
-    }),
-  );
+export const configSchema = checked.transform(
+  (given): Config => ({
+    host: given.host,
+    port: given.port,
+    workers: given.workers,
+    contentRoot: given.contentRoot,
+    redisUrl: given.redisUrl === undefined ? undefined : new SecretUrl(given.redisUrl),
+    sqlitePath: given.sqlitePath,
+    leaseMs: given.leaseSeconds,
+    retentionMs: given.retentionSeconds ?? given.leaseSeconds,
+    graceMs: given.graceSeconds,
+    drainMs: given.drainSeconds,
+    tls:
+      given.tlsCert === undefined || given.tlsKey === undefined
+        ? undefined
+        : Object.freeze({ cert: given.tlsCert, key: given.tlsKey }),
+    authentication: authenticationConfig(given),
+    login: loginConfig(given),
+    maxBodyBytes: given.maxBodyBytes,
+    maxCalls: given.maxCalls,
+    fastLane: given.fastLane === "on",
+    logLevel: given.logLevel,
+    logFormat: given.logFormat,
+  }),
+);
 
 export interface Setting extends Manual {
   readonly name: SettingName;
   /** For example `--lease-seconds`. */
   readonly flag: string;
+  /** The flag with what it takes, for example `--lease-seconds <seconds>`. */
+  readonly usage: string;
   /** For example `DOWNLEASE_LEASE_SECONDS`. */
   readonly variable: string;
   readonly default: string;
@@ -205,36 +221,16 @@ export interface Setting extends Manual {
 /** Every setting, in the order of the help. */
 export const settings: readonly Setting[] = Object.entries(fields.shape).map(([name, schema]) => {
   const told = manual.get(schema)!;
+  const flag = `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
   return {
     ...told,
     name: name as SettingName,
-    flag: `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`,
+    flag,
+    usage: `${flag} ${told.alone === undefined ? `<${told.argument}>` : `[${told.argument}]`}`,
     variable: `DOWNLEASE_${name.replace(/[A-Z]/g, (letter) => `_${letter}`).toUpperCase()}`,
     default: schema instanceof z.ZodPrefault ? String(schema.def.defaultValue) : (told.default ?? "required"),
   };
 });
-
-function integer(least: number, most: number) {
-  return z
-    .string()
-    .transform((text) => (/^\d+$/.test(text) ? Number(text) : Number.NaN))
-    .refine((value) => value >= least && value <= most, `must be a whole number from ${least} to ${most}`);
-}
-
-/** Seconds with fractions → milliseconds. */
-function seconds(least: number, most: number) {
-  return z
-    .string()
-    .transform((text) => (/^\d+(\.\d+)?$/.test(text) ? Math.round(Number(text) * 1000) : Number.NaN))
-    .refine(
-      (ms) => ms >= least * 1000 && ms <= most * 1000,
-      `must be a number of seconds from ${least} to ${most}`,
-    );
-}
-
-function oneOf<const Values extends readonly [string, ...string[]]>(values: Values) {
-  return z.enum(values, `must be one of ${values.join(", ")}`);
-}
 
 function isHost(text: string): boolean {
   return isIP(text) !== 0 || /^(?=.{1,253}$)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*\.?$/i.test(text);

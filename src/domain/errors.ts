@@ -17,6 +17,7 @@ export const errorKinds = {
   body_too_large: { grpc: "RESOURCE_EXHAUSTED", vapi: "invalid_request", http: 413 },
   unauthenticated: { grpc: "UNAUTHENTICATED", vapi: "unauthenticated", http: 401 },
   unauthorized: { grpc: "PERMISSION_DENIED", vapi: "unauthorized", http: 403 },
+  too_many_attempts: { grpc: "RESOURCE_EXHAUSTED", vapi: "service_unavailable", http: 429 },
   canceled: { grpc: "CANCELLED", vapi: "canceled", http: 500 },
   timed_out: { grpc: "DEADLINE_EXCEEDED", vapi: "timed_out", http: 504 },
   service_unavailable: { grpc: "UNAVAILABLE", vapi: "service_unavailable", http: 503 },
@@ -24,6 +25,13 @@ export const errorKinds = {
 } as const satisfies Record<string, { grpc: string; vapi: string; http: number }>;
 
 export type ErrorKind = keyof typeof errorKinds;
+
+interface ErrorRow {
+  readonly kind: ErrorKind;
+  readonly text: string;
+  /** Which argument tells in how many seconds to try again. */
+  readonly retryAfter?: number;
+}
 
 /**
  * Every message that a caller may see: its id, the kind of error it belongs to, and its English text, in which
@@ -94,6 +102,36 @@ export const errorMessages = {
     kind: "operation_not_found",
     text: "There is no operation for {0} {1}.",
   },
+  "downlease.authentication.required": {
+    kind: "unauthenticated",
+    text: "The call does not tell who is calling. Log in (com.vmware.cis.session create) and send the identifier as 'vmware-api-session-id', or send credentials of a kind that the server takes.",
+  },
+  "downlease.authentication.invalid": {
+    kind: "unauthenticated",
+    text: "The credentials are wrong.",
+  },
+  "downlease.authentication.expired": {
+    kind: "unauthenticated",
+    text: "The login session, token or certificate is not valid any more. Log in again.",
+  },
+  "downlease.authentication.password": {
+    kind: "unauthenticated",
+    text: "User name and password are for logging in only: create a login session (com.vmware.cis.session create) and send its identifier as 'vmware-api-session-id'.",
+  },
+  "downlease.authentication.keys_unavailable": {
+    kind: "service_unavailable",
+    text: "The keys that tokens are checked with can't be had. Try again.",
+  },
+  "downlease.login.too_many_failures": {
+    kind: "too_many_attempts",
+    text: "Logging in has failed too often. Try again in {0} s.",
+    retryAfter: 0,
+  },
+  "downlease.login.overloaded": {
+    kind: "service_unavailable",
+    text: "More callers are logging in than the server can check soon. Try again in {0} s.",
+    retryAfter: 0,
+  },
   "downlease.call.canceled": {
     kind: "canceled",
     text: "The caller canceled the call.",
@@ -117,12 +155,13 @@ export const errorMessages = {
   "downlease.server.overloaded": {
     kind: "service_unavailable",
     text: "The server has more calls than it can answer soon and has not begun this one. Try again in {0} s.",
+    retryAfter: 0,
   },
   "downlease.server.internal": {
     kind: "internal_server_error",
     text: "The server failed; its log has the details under request id {0}.",
   },
-} as const satisfies Record<string, { kind: ErrorKind; text: string }>;
+} as const satisfies Record<string, ErrorRow>;
 
 export type ErrorMessageId = keyof typeof errorMessages;
 
@@ -134,12 +173,20 @@ export class ServiceError extends Error {
   override readonly name = "ServiceError";
   readonly messageId: ErrorMessageId;
   readonly args: readonly string[];
+  /** What a caller who is not known may show, as `WWW-Authenticate` tells it (RFC 9110, section 11.6.1). */
+  readonly challenge: string | undefined;
 
   /** @param cause what happened below, for the log only; it is never shown to callers */
-  constructor(messageId: ErrorMessageId, args: readonly string[] = [], cause?: unknown) {
+  constructor(messageId: ErrorMessageId, args: readonly string[] = [], cause?: unknown, challenge?: string) {
     super(format(errorMessages[messageId].text, args), cause === undefined ? undefined : { cause });
     this.messageId = messageId;
     this.args = args;
+    this.challenge = challenge;
+  }
+
+  /** A call whose caller is not known, or not who it says. */
+  static unauthenticated(messageId: ErrorMessageId, challenge: string | undefined): ServiceError {
+    return new ServiceError(messageId, [], undefined, challenge);
   }
 
   /** A call that was refused because there are too many. */
@@ -149,7 +196,8 @@ export class ServiceError extends Error {
 
   /** When the caller is told to try again; undefined when the error does not tell. */
   get retryAfterSeconds(): number | undefined {
-    return this.messageId === "downlease.server.overloaded" ? overloadPauseSeconds : undefined;
+    const { retryAfter }: ErrorRow = errorMessages[this.messageId];
+    return retryAfter === undefined ? undefined : Number(this.args[retryAfter]);
   }
 
   get kind(): ErrorKind {

@@ -31,6 +31,8 @@ export interface Caller {
   readonly principal: string;
   /** Whether the principal holds the `admin` role: it sees everybody's sessions. */
   readonly admin: boolean;
+  /** What a login session of the caller would rest on; see `Login`. */
+  readonly proof?: string;
 }
 
 /** Lengths of the lease, in milliseconds. */

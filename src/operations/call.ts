@@ -1,5 +1,7 @@
+import type { IncomingHttpHeaders } from "node:http";
 import type { ErrorKind, ErrorMessageId, ServiceError } from "../domain/errors.ts";
 import type { Connection } from "./connection.ts";
+import { type Credentials, HeaderCredentials } from "./credentials.ts";
 
 /** Which protocol a call came in by. */
 export type Door = "grpc" | "grpc-web" | "connect" | "rest";
@@ -16,6 +18,7 @@ export interface Call {
   readonly requestId: string;
   /** The caller's, whose calls share what one connection may take. */
   readonly connection: Connection;
+  readonly credentials: Credentials;
   /** Why the call has to end before its answer. */
   abortedWith?: ErrorMessageId | undefined;
   /** Told when the call has to end before its answer. Set by the corridor while it works on the call. */
@@ -35,17 +38,24 @@ export abstract class DoorCall implements Call {
   abstract readonly connection: Connection;
   abortedWith: ErrorMessageId | undefined = undefined;
   onAbort: ((reason: ErrorMessageId) => void) | undefined = undefined;
-  readonly #givenId: string | string[] | undefined;
+  readonly #headers: IncomingHttpHeaders;
   #requestId: string | undefined = undefined;
 
-  /** @param givenId the request id that the caller gave */
-  constructor(givenId: string | string[] | undefined) {
-    this.#givenId = givenId;
+  constructor(headers: IncomingHttpHeaders) {
+    this.#headers = headers;
+  }
+
+  get credentials(): Credentials {
+    return new HeaderCredentials(this.#headers);
   }
 
   get requestId(): string {
     this.#requestId ??= requestIdFrom(this.#givenId);
     return this.#requestId;
+  }
+
+  get #givenId(): string | string[] | undefined {
+    return this.#headers["x-request-id"];
   }
 
   /**

@@ -1,5 +1,6 @@
 import type { Http2Session, Http2Stream } from "node:http2";
 import type { Socket } from "node:net";
+import { type ClientCertificate, clientCertificateOf } from "./client-certificate.ts";
 
 /** A client's connection, as far as its calls have something in common. */
 export class Connection {
@@ -7,9 +8,22 @@ export class Connection {
   readonly peer: string;
   /** Weight of its calls under way; see `Admission`. */
   load = 0;
+  /** From which the certificate is still to be read. */
+  #socket: Socket | undefined;
+  #certificate: ClientCertificate | undefined;
 
-  constructor(peer: string) {
+  constructor(peer: string, socket?: Socket) {
     this.peer = peer;
+    this.#socket = socket;
+  }
+
+  /** The certificate that the client has shown; read when somebody asks, once. */
+  get certificate(): ClientCertificate | undefined {
+    if (this.#socket !== undefined) {
+      this.#certificate = clientCertificateOf(this.#socket);
+      this.#socket = undefined;
+    }
+    return this.#certificate;
   }
 }
 
@@ -34,8 +48,8 @@ export function connectionOfStream({ session }: Http2Stream): Connection {
 function connectionOf(carrier: (Socket | Http2Session) & Carrier): Connection {
   const known = carrier[key];
   if (known !== undefined) return known;
-  const { remoteAddress } = "socket" in carrier ? carrier.socket : carrier;
-  const connection = new Connection(remoteAddress ?? "");
+  const socket = "socket" in carrier ? carrier.socket : carrier;
+  const connection = new Connection(socket.remoteAddress ?? "", socket);
   carrier[key] = connection;
   return connection;
 }

@@ -15,12 +15,14 @@ export interface Operation<I extends DescMessage = DescMessage, O extends DescMe
   readonly method: DescMethodUnary<I, O>;
   /** Whether this is what callers do all day, so that a line in the log for each success would be noise. */
   readonly isRoutine?: boolean;
+  /** Whether callers prove who they are by what is good for logging in, a password among it. */
+  readonly isLogin?: boolean;
   /** What a request weighs among the calls under way; 1 when left out. */
   weight?(request: MessageShape<I>): number;
   /** The session that a request is about, for the log. */
   sessionId?(request: MessageShape<I>): string;
   /** Checks the arguments, does the work, throws ServiceError. */
-  run(request: MessageShape<I>, caller: Caller): Promise<MessageShape<O>>;
+  run(request: MessageShape<I>, caller: Caller, call: Call): Promise<MessageShape<O>>;
 }
 
 /** An operation on a stream of requests: one answer for each request, in the order of the requests. */
@@ -53,8 +55,11 @@ export function streamOperation<I extends DescMessage, O extends DescMessage>(
 /** Says who is calling, or throws ServiceError `unauthenticated`. */
 export type Authenticate = (call: Call) => Caller | Promise<Caller>;
 
+/** A request, or how to read it: that is done only when it is clear who is calling. Throws ServiceError. */
+export type Given = MessageShape<DescMessage> | (() => MessageShape<DescMessage>);
+
 /** An operation behind the whole pipeline: never rejects with anything but a ServiceError. */
-export type Entry = (request: MessageShape<DescMessage>, call: Call) => Promise<MessageShape<DescMessage>>;
+export type Entry = (request: Given, call: Call) => Promise<MessageShape<DescMessage>>;
 
 /** A stream operation behind the pipeline, for one call. */
 export interface Conversation {
@@ -73,25 +78,29 @@ const refusalPauseMs = 100;
 export interface CorridorParts {
   readonly operations: Operations;
   readonly authenticate: Authenticate;
+  /** For operations that are logins; as the others when left out. */
+  readonly login?: Authenticate;
   readonly admission: Admission;
   readonly observe: CallObserver;
 }
 
 /**
- * What lies between every door and every operation: admit → authenticate → run → map errors → measure. A door looks
+ * What lies between every door and every operation: admit → authenticate → read → run → map errors → measure. A door looks
  * up the entries of its methods once, at start-up.
  */
 export class Corridor {
   readonly operations: Operations;
   readonly #authenticate: Authenticate;
+  readonly #login: Authenticate;
   readonly #admission: Admission;
   readonly #observe: CallObserver;
   /** Made once: an error costs more than the refusal itself, which must be cheap to be of use. */
   readonly #overloaded = ServiceError.overloaded();
 
-  constructor({ operations, authenticate, admission, observe }: CorridorParts) {
+  constructor({ operations, authenticate, login = authenticate, admission, observe }: CorridorParts) {
     this.operations = operations;
     this.#authenticate = authenticate;
+    this.#login = login;
     this.#admission = admission;
     this.#observe = observe;
   }
@@ -100,11 +109,13 @@ export class Corridor {
   entry(row: Operation): Entry {
     const operation = operationNameOf(row.method);
     const { isRoutine } = row;
-    return (request, call) =>
+    const authenticate = row.isLogin ? this.#login : this.#authenticate;
+    return (given, call) =>
       new Promise((resolve, reject) => {
         const startedAt = performance.now();
         const { connection } = call;
-        const weight = row.weight?.(request) ?? 1;
+        let request = typeof given === "function" ? undefined : given;
+        const weight = request === undefined ? 1 : (row.weight?.(request) ?? 1);
         const isAdmitted = this.#admission.enter(connection, weight);
         let isOver = false;
         const end = (error: ServiceError | undefined): void => {
@@ -112,7 +123,7 @@ export class Corridor {
           if (isAdmitted) this.#admission.leave(connection, weight);
           const outcome = error?.kind ?? "ok";
           const durationMs = performance.now() - startedAt;
-          const sessionId = row.sessionId?.(request);
+          const sessionId = request && row.sessionId?.(request);
           this.#observe({ call, operation, outcome, durationMs, isRoutine, sessionId, error });
         };
         const fail = (reason: unknown): void => {
@@ -131,11 +142,12 @@ export class Corridor {
         // The work itself goes on when a call has to end before its answer, and its answer is dropped.
         call.onAbort = (reason) => fail(new ServiceError(reason));
         try {
-          const caller = this.#authenticate(call);
-          const response =
-            caller instanceof Promise
-              ? caller.then((known) => row.run(request, known))
-              : row.run(request, caller);
+          const runAs = (caller: Caller) => {
+            request ??= (given as () => MessageShape<DescMessage>)();
+            return row.run(request, caller, call);
+          };
+          const caller = authenticate(call);
+          const response = caller instanceof Promise ? caller.then(runAs) : runAs(caller);
           response.then(succeed, fail);
         } catch (reason) {
           fail(reason);
@@ -165,12 +177,12 @@ export class Corridor {
     const operation = operationNameOf(row.method);
     return (call) => {
       const startedAt = performance.now();
-      let caller: Caller | undefined;
       return {
         answer: async (requests) => {
           try {
             if (call.abortedWith !== undefined) throw new ServiceError(call.abortedWith);
-            caller ??= await this.#authenticate(call);
+            // Each time anew: a stream may outlive what its caller has shown.
+            const caller = await this.#authenticate(call);
             return await unlessAborted(row.answer(requests, caller), call);
           } catch (reason) {
             throw asServiceError(reason, call);

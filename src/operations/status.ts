@@ -63,14 +63,22 @@ export function statusOf(error: ServiceError): Status {
   });
 }
 
-/**
- * When to try again, for clients that read headers: HTTP's `Retry-After`, and the one that gRPC clients with a
- * retry policy obey (https://github.com/grpc/proposal/blob/master/A6-client-retries.md#pushback).
- */
-export function retryHeadersOf({ retryAfterSeconds }: ServiceError): Readonly<Record<string, string>> {
-  if (retryAfterSeconds === undefined) return {};
+/** What an error tells in headers of HTTP: when to try again, and what callers may show to tell who they are. */
+export function headersOf({ retryAfterSeconds, challenge }: ServiceError): Readonly<Record<string, string>> {
   return {
-    "retry-after": String(retryAfterSeconds),
+    ...(retryAfterSeconds !== undefined && { "retry-after": String(retryAfterSeconds) }),
+    ...(challenge !== undefined && { "www-authenticate": challenge }),
+  };
+}
+
+/**
+ * The same as metadata of an RPC, and the time to try again once more, for gRPC clients with a retry policy
+ * (https://github.com/grpc/proposal/blob/master/A6-client-retries.md#pushback).
+ */
+export function metadataOf(error: ServiceError): Readonly<Record<string, string>> {
+  const { retryAfterSeconds } = error;
+  const pushback = retryAfterSeconds !== undefined && {
     "grpc-retry-pushback-ms": String(retryAfterSeconds * 1000),
   };
+  return { ...headersOf(error), ...pushback };
 }

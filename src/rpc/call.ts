@@ -2,11 +2,13 @@ import { Code, ConnectError, createContextKey, type HandlerContext } from "@conn
 import { type ErrorMessageId, ServiceError } from "../domain/errors.ts";
 import { abort, type Call, type Door } from "../operations/call.ts";
 import { Connection } from "../operations/connection.ts";
+import { type Credentials, HeaderCredentials } from "../operations/credentials.ts";
 
 /** Where a call comes from: what Connect's own context does not tell. */
 export interface Origin {
   readonly requestId: string;
   readonly connection: Connection;
+  readonly credentials: Credentials;
   /** Whether the request could be read and became a call. */
   isCall: boolean;
 }
@@ -14,6 +16,7 @@ export interface Origin {
 export const originKey = createContextKey<Origin>({
   requestId: "",
   connection: new Connection(""),
+  credentials: new HeaderCredentials({}),
   isCall: false,
 });
 
@@ -44,6 +47,10 @@ export class RpcCall implements Call {
 
   get connection(): Connection {
     return this.#origin.connection;
+  }
+
+  get credentials(): Credentials {
+    return this.#origin.credentials;
   }
 }
 

@@ -3,7 +3,7 @@ import { ConnectError } from "@connectrpc/connect";
 import type { UniversalServerResponse } from "@connectrpc/connect/protocol";
 import { ErrorInfoSchema, RetryInfoSchema } from "../../gen/google/rpc/error_details_pb.ts";
 import type { ServiceError } from "../domain/errors.ts";
-import { detailsOf, grpcCodeOf, retryHeadersOf } from "../operations/status.ts";
+import { detailsOf, grpcCodeOf, metadataOf } from "../operations/status.ts";
 
 /** For messages in JSON, which can't write the details of an error in a message without knowing their types. */
 export const jsonOptions = { registry: createRegistry(ErrorInfoSchema, RetryInfoSchema) };
@@ -11,7 +11,7 @@ export const jsonOptions = { registry: createRegistry(ErrorInfoSchema, RetryInfo
 /** The error as Connect's runtime takes it; its codes are the numbers of gRPC. */
 export function connectErrorOf(error: ServiceError): ConnectError {
   const { message } = error;
-  return new ConnectError(message.toWellFormed(), grpcCodeOf(error), retryHeadersOf(error), [
+  return new ConnectError(message.toWellFormed(), grpcCodeOf(error), metadataOf(error), [
     ...detailsOf(error),
   ]);
 }

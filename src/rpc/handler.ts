@@ -20,6 +20,7 @@ import { Health as HealthService } from "../../gen/grpc/health/v1/health_pb.ts";
 import type { ErrorKind } from "../domain/errors.ts";
 import { type CallObserver, type CallOrigin, type Door, requestIdFrom } from "../operations/call.ts";
 import { asServiceError, type Corridor, operationNameOf } from "../operations/corridor.ts";
+import { HeaderCredentials } from "../operations/credentials.ts";
 import {
   connectionOf,
   type Http2StreamHandler,
@@ -180,7 +181,8 @@ async function serve(
 ): Promise<void> {
   const startedAt = performance.now();
   const requestId = requestIdFrom(req.headers["x-request-id"]);
-  const origin: Origin = { requestId, connection: connectionOf(req), isCall: false };
+  const credentials = new HeaderCredentials(req.headers);
+  const origin: Origin = { requestId, connection: connectionOf(req), credentials, isCall: false };
   if (tellRefusal !== undefined) {
     res.once("close", () => {
       const { connection, isCall } = origin;

@@ -7,6 +7,14 @@ import { Http2Connections } from "./http2.ts";
 import { defaultLimits, type Limits } from "./limits.ts";
 import { detectProtocol, type Protocol } from "./protocol.ts";
 
+/** PEM. */
+export interface ServerTls {
+  readonly cert: string | Buffer;
+  readonly key: string | Buffer;
+  /** Authorities of clients, who are then asked for a certificate. They need not have one: calls tell what they need. */
+  readonly clientCa?: string | Buffer | undefined;
+}
+
 export interface ServerOptions {
   readonly handler: HttpHandler;
   /** Asked for each HTTP/2 stream before the handler; by default it takes none. */
@@ -14,8 +22,8 @@ export interface ServerOptions {
   readonly host: string;
   /** 0 takes a free one. */
   readonly port: number;
-  /** PEM. Without it, connections are in clear text. */
-  readonly tls?: { readonly cert: string | Buffer; readonly key: string | Buffer } | undefined;
+  /** Without it, connections are in clear text. */
+  readonly tls?: ServerTls | undefined;
   /** Is told when a connection starts to speak a protocol and when it is gone. */
   readonly connections?: { opened(protocol: Protocol): void; closed(protocol: Protocol): void } | undefined;
   readonly limits?: Partial<Limits> | undefined;
@@ -54,8 +62,10 @@ export class Server {
     } else {
       const { helloMs: handshakeTimeout } = this.#limits;
       const ALPNProtocols = ["h2", "http/1.1"];
+      const { clientCa: ca, ...secrets } = tls;
+      const asking = ca !== undefined && { ca, requestCert: true, rejectUnauthorized: false };
       this.#port = createTlsServer(
-        { ...tcp, ...tls, minVersion: "TLSv1.2", ALPNProtocols, handshakeTimeout },
+        { ...tcp, ...secrets, ...asking, minVersion: "TLSv1.2", ALPNProtocols, handshakeTimeout },
         (socket) => this.#accept(socket),
       ).on("tlsClientError", (_, socket) => socket.destroy());
     }

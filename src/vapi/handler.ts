@@ -4,6 +4,7 @@ import { type CallObserver, DoorCall } from "../operations/call.ts";
 import type { Connection } from "../operations/connection.ts";
 import { asServiceError, type Corridor } from "../operations/corridor.ts";
 import { connectionOf, type HttpHandler, type HttpRequest, type HttpResponse } from "../operations/http.ts";
+import { headersOf } from "../operations/status.ts";
 import { bindInto } from "./binder.ts";
 import { bindingsOf } from "./bindings.ts";
 import { readBody } from "./body.ts";
@@ -52,7 +53,7 @@ class Exchange extends DoorCall {
   #isInCorridor = false;
 
   constructor(req: HttpRequest, res: HttpResponse, options: RestOptions) {
-    super(req.headers["x-request-id"]);
+    super(req.headers);
     this.#req = req;
     this.#res = res;
     this.#maxBodyBytes = options.maxBodyBytes;
@@ -74,18 +75,32 @@ class Exchange extends DoorCall {
       }
       this.#operation = target.binding.name;
       // A GET has no body that counts, even if some clients send `{}`.
-      const body = this.#req.method === "GET" ? undefined : await readBody(this.#req, this.#maxBodyBytes);
-      const request = this.#bind(target, place, query!.members, body);
+      const body = this.#req.method === "GET" ? undefined : await this.#body();
       this.#isInCorridor = true;
-      const response = await target.binding.run(request, this);
+      const response = await target.binding.run(() => this.#bind(target, place, query!.members, body), this);
       this.#answer(target, place.dialect, response);
     } catch (reason) {
       this.#refuse(asServiceError(reason, this));
     }
   }
 
+  /** The body, or why it can't be had: that is told only to callers who are known. */
+  async #body(): Promise<Buffer | ServiceError> {
+    try {
+      return await readBody(this.#req, this.#maxBodyBytes);
+    } catch (reason) {
+      return asServiceError(reason, this);
+    }
+  }
+
   /** Parameters may come from the path, the query string and the body, and must agree where they meet. */
-  #bind(target: Target, place: Place, query: readonly Pair[], body: Buffer | undefined): Message {
+  #bind(
+    target: Target,
+    place: Place,
+    query: readonly Pair[],
+    body: Buffer | ServiceError | undefined,
+  ): Message {
+    if (body instanceof ServiceError) throw body;
     const { request: plan, operationId, inputRoot } = target.binding;
     const request = create(plan.desc);
     if (body !== undefined && body.length > 0) {
@@ -119,8 +134,7 @@ class Exchange extends DoorCall {
       this.#observe({ call: this, operation: this.#operation, outcome, durationMs, error });
     }
     const headers = ["cache-control", "no-store", "x-request-id", this.requestId];
-    const { retryAfterSeconds } = error;
-    if (retryAfterSeconds !== undefined) headers.push("retry-after", String(retryAfterSeconds));
+    headers.push(...Object.entries(headersOf(error)).flat());
     this.#write(errorKinds[error.kind].http, headers, restDialect.wrapError(error), errorRoot);
     // What is left of a body that was refused: unread, it would block the connection.
     this.#req.resume();

@@ -84,8 +84,8 @@ describe("usage", () => {
     expect(general.stdout).toMatch(/^ {2}serve /m);
     expect(ofServe).toMatchObject({ code: 0, stderr: "" });
     const text = ofServe.stdout.replace(/\s+/g, " ");
-    for (const { flag, argument, help, default: value } of settings) {
-      expect(text).toContain(`${flag} <${argument}> ${help} (default: ${value})`);
+    for (const { usage, help, default: value } of settings) {
+      expect(text).toContain(`${usage} ${help} (default: ${value})`);
     }
   });
 

@@ -31,6 +31,22 @@ describe("settings", () => {
       ["--drain-seconds", "DOWNLEASE_DRAIN_SECONDS", "0"],
       ["--tls-cert", "DOWNLEASE_TLS_CERT", "unset"],
       ["--tls-key", "DOWNLEASE_TLS_KEY", "unset"],
+      ["--auth", "DOWNLEASE_AUTH", "required when there is a way to tell, else none"],
+      ["--insecure-no-auth", "DOWNLEASE_INSECURE_NO_AUTH", "off"],
+      ["--users-file", "DOWNLEASE_USERS_FILE", "unset"],
+      ["--jwt-jwks", "DOWNLEASE_JWT_JWKS", "unset"],
+      ["--jwt-issuer", "DOWNLEASE_JWT_ISSUER", "required with --jwt-jwks"],
+      ["--jwt-audience", "DOWNLEASE_JWT_AUDIENCE", "required with --jwt-jwks"],
+      ["--jwt-algorithms", "DOWNLEASE_JWT_ALGORITHMS", "RS256,PS256,ES256,EdDSA"],
+      ["--jwt-clock-tolerance-seconds", "DOWNLEASE_JWT_CLOCK_TOLERANCE_SECONDS", "30"],
+      ["--jwt-principal-claim", "DOWNLEASE_JWT_PRINCIPAL_CLAIM", "sub"],
+      ["--jwt-role-claim", "DOWNLEASE_JWT_ROLE_CLAIM", "roles"],
+      ["--mtls-ca", "DOWNLEASE_MTLS_CA", "unset"],
+      ["--mtls-admins", "DOWNLEASE_MTLS_ADMINS", "unset"],
+      ["--login-idle-seconds", "DOWNLEASE_LOGIN_IDLE_SECONDS", "1800"],
+      ["--login-lifetime-seconds", "DOWNLEASE_LOGIN_LIFETIME_SECONDS", "172800"],
+      ["--login-failures-per-user", "DOWNLEASE_LOGIN_FAILURES_PER_USER", "20"],
+      ["--login-failures-per-address", "DOWNLEASE_LOGIN_FAILURES_PER_ADDRESS", "20"],
       ["--max-body-bytes", "DOWNLEASE_MAX_BODY_BYTES", "65536"],
       ["--max-calls", "DOWNLEASE_MAX_CALLS", "1000"],
       ["--fast-lane", "DOWNLEASE_FAST_LANE", "on"],
@@ -58,6 +74,8 @@ describe("a right configuration", () => {
       graceMs: 10_000,
       drainMs: 0,
       tls: undefined,
+      authentication: undefined,
+      login: { idleMs: 1_800_000, lifetimeMs: 172_800_000, failures: { perUser: 20, perAddress: 20 } },
       maxBodyBytes: 65_536,
       maxCalls: 1000,
       fastLane: true,
@@ -168,6 +186,19 @@ describe("mistakes", () => {
     ["retentionSeconds", ["0", "-5", "2592001"]],
     ["graceSeconds", ["0", "3601"]],
     ["drainSeconds", ["-1", "10", "3601"]],
+    ["auth", ["", "off", "required "]],
+    ["insecureNoAuth", ["yes", "true"]],
+    ["usersFile", [""]],
+    ["jwtJwks", ["", "ftp://host/keys", "https://", "https://user:secret@host/keys"]],
+    ["jwtAlgorithms", ["", "none", "HS256", "RS256,HS256", "rs256", "RS256,"]],
+    ["jwtClockToleranceSeconds", ["-1", "601"]],
+    ["jwtPrincipalClaim", [""]],
+    ["jwtRoleClaim", [""]],
+    ["mtlsAdmins", ["", "a,,b"]],
+    ["loginIdleSeconds", ["0", "2592001"]],
+    ["loginLifetimeSeconds", ["0", "31536001"]],
+    ["loginFailuresPerUser", ["-1", "some"]],
+    ["loginFailuresPerAddress", ["-1", "1000001"]],
     ["maxBodyBytes", ["0", "64k", "67108865"]],
     ["maxCalls", ["0", "many", "1000001"]],
     ["fastLane", ["yes", "true", "ON"]],
@@ -210,5 +241,96 @@ describe("mistakes", () => {
       "--content-root (or DOWNLEASE_CONTENT_ROOT) must be set",
       "--redis-url has a bad port",
     ]);
+  });
+});
+
+describe("who is calling", () => {
+  const jwt = { jwtJwks: "keys.json", jwtIssuer: "https://issuer", jwtAudience: "downlease" };
+  const tls = { tlsCert: "cert.pem", tlsKey: "key.pem" };
+  const mistakes = (flags: ConfigSources["flags"]) =>
+    mistakesOf({ flags: { contentRoot: "library", ...flags } });
+
+  test.each([
+    ["users", { usersFile: "users" }, { usersFile: "users", jwt: undefined, mtls: undefined }],
+    [
+      "tokens",
+      { ...jwt, jwtAlgorithms: "ES256, EdDSA", jwtClockToleranceSeconds: "0.5", jwtRoleClaim: "groups" },
+      {
+        usersFile: undefined,
+        jwt: {
+          jwks: "keys.json",
+          issuer: "https://issuer",
+          audience: "downlease",
+          algorithms: ["ES256", "EdDSA"],
+          clockToleranceMs: 500,
+          principalClaim: "sub",
+          roleClaim: "groups",
+        },
+        mtls: undefined,
+      },
+    ],
+    [
+      "certificates",
+      { ...tls, mtlsCa: "ca.pem", mtlsAdmins: "ops, root" },
+      { usersFile: undefined, jwt: undefined, mtls: { ca: "ca.pem", admins: ["ops", "root"] } },
+    ],
+  ] as const)(
+    "%s make callers tell, with and without --auth required, on every host",
+    (_, flags, expected) => {
+      expect(load(flags).authentication).toEqual(expected);
+      expect(load({ ...flags, auth: "required", host: "0.0.0.0" }).authentication).toEqual(expected);
+    },
+  );
+
+  test.each([
+    "127.0.0.1",
+    "127.8.9.10",
+    "::1",
+    "0:0:0:0:0:0:0:1",
+    "::ffff:127.0.0.1",
+    "localhost",
+    "LOCALHOST.",
+  ])("%s is loopback, where nobody needs to", (host) => {
+    expect(load({ host }).authentication).toBeUndefined();
+    expect(load({ host, auth: "none" }).authentication).toBeUndefined();
+  });
+
+  test.each(["0.0.0.0", "::", "192.168.0.1", "128.0.0.1", "::2", "example.org", "localhost.example.org"])(
+    "%s is not loopback, and refused unless told --insecure-no-auth",
+    (host) => {
+      for (const auth of [{}, { auth: "none" }]) {
+        expect(mistakes({ host, ...auth })).toEqual([
+          expect.stringMatching(
+            /^--host must be a loopback address while callers need not tell who they are/,
+          ),
+        ]);
+        expect(load({ host, ...auth, insecureNoAuth: "on" }).authentication).toBeUndefined();
+      }
+    },
+  );
+
+  test("--insecure-no-auth turns nothing off", () => {
+    expect(load({ usersFile: "users", insecureNoAuth: "on" }).authentication).toBeDefined();
+  });
+
+  test("what contradicts itself is told, all of it", () => {
+    expect(
+      mistakes({ auth: "none", usersFile: "users", loginIdleSeconds: "5", loginLifetimeSeconds: "4" }),
+    ).toEqual([
+      "--auth must be required or left out with --users-file, --jwt-jwks or --mtls-ca, not 'none'",
+      "--login-idle-seconds must not be more than the lifetime of a login session, not '5'",
+    ]);
+    expect(mistakes({ auth: "required", host: "0.0.0.0" })).toEqual([
+      "--auth must be none or left out without --users-file, --jwt-jwks or --mtls-ca, not 'required'",
+    ]);
+    expect(mistakes({ jwtJwks: "https://issuer/keys" })).toEqual([
+      expect.stringMatching(/^--jwt-issuer \(or DOWNLEASE_JWT_ISSUER\) must be set/),
+      expect.stringMatching(/^--jwt-audience \(or DOWNLEASE_JWT_AUDIENCE\) must be set/),
+    ]);
+    expect(mistakes({ jwtIssuer: "https://issuer" })).toEqual([
+      expect.stringMatching(/^--jwt-jwks .* must be set/),
+    ]);
+    expect(mistakes({ mtlsCa: "ca.pem" })).toEqual([expect.stringMatching(/^--tls-cert .* must be set/)]);
+    expect(mistakes({ mtlsAdmins: "ops" })).toEqual([expect.stringMatching(/^--mtls-ca .* must be set/)]);
   });
 });

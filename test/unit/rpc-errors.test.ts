@@ -1,20 +1,20 @@
 import { create, toBinary } from "@bufbuild/protobuf";
 import { Code } from "@connectrpc/connect";
 import { expect, test } from "vitest";
-import { ErrorInfoSchema } from "../../gen/google/rpc/error_details_pb.ts";
+import { ErrorInfoSchema, RetryInfoSchema } from "../../gen/google/rpc/error_details_pb.ts";
 import { type ErrorMessageId, errorMessages, ServiceError } from "../../src/domain/errors.ts";
 import { connectErrorOf, withGrpcSpelling } from "../../src/rpc/errors.ts";
 
 const messageIds = Object.keys(errorMessages) as ErrorMessageId[];
 
 test.each(messageIds)("%s has a code and legal details", (messageId) => {
-  const error = connectErrorOf(new ServiceError(messageId, ["first", "second"]));
+  const error = connectErrorOf(new ServiceError(messageId, ["1", "second"]));
   expect(Code[error.code]).toBeDefined();
   const [info] = error.findDetails(ErrorInfoSchema);
   expect(info).toMatchObject({
     reason: expect.stringMatching(/^[A-Z][A-Z_]+[A-Z]$/),
     domain: "com.vmware.vapi.std.errors",
-    metadata: { message_id: messageId, arg0: "first", arg1: "second" },
+    metadata: { message_id: messageId, arg0: "1", arg1: "second" },
   });
 });
 
@@ -27,6 +27,18 @@ test("codes are those of the table of errors", () => {
   expect(codeOf("downlease.call.timed_out")).toBe(Code.DeadlineExceeded);
   expect(codeOf("downlease.call.canceled")).toBe(Code.Canceled);
   expect(codeOf("downlease.server.internal")).toBe(Code.Internal);
+});
+
+test("when to try again and what to show are told as metadata", () => {
+  const tooMany = connectErrorOf(new ServiceError("downlease.login.too_many_failures", ["7"]));
+  expect(tooMany.code).toBe(Code.ResourceExhausted);
+  expect(Object.fromEntries(tooMany.metadata)).toEqual({
+    "retry-after": "7",
+    "grpc-retry-pushback-ms": "7000",
+  });
+  expect(tooMany.findDetails(RetryInfoSchema)).toMatchObject([{ retryDelay: { seconds: 7n } }]);
+  const unknown = ServiceError.unauthenticated("downlease.authentication.required", "Bearer");
+  expect(Object.fromEntries(connectErrorOf(unknown).metadata)).toEqual({ "www-authenticate": "Bearer" });
 });
 
 test("the cause of an error does not leave the server", () => {

@@ -2,7 +2,7 @@ import type { Message } from "@bufbuild/protobuf";
 import type { Serialization } from "@connectrpc/connect/protocol";
 import { codeToHttpStatus, errorToJsonBytes } from "@connectrpc/connect/protocol-connect";
 import type { ServiceError } from "../../domain/errors.ts";
-import { retryHeadersOf } from "../../operations/status.ts";
+import { metadataOf } from "../../operations/status.ts";
 import { connectErrorOf } from "../errors.ts";
 import type { Exchange } from "./exchange.ts";
 import type { Lane, LaneMethod } from "./lane.ts";
@@ -48,7 +48,7 @@ export class ConnectCall extends UnaryCall {
     const connectError = connectErrorOf(error);
     const status = codeToHttpStatus(connectError.code);
     const body = errorToJsonBytes(connectError, undefined);
-    const headers = ["x-request-id", this.requestId, ...Object.entries(retryHeadersOf(error)).flat()];
+    const headers = ["x-request-id", this.requestId, ...Object.entries(metadataOf(error)).flat()];
     this.#respond(status, "application/json", body, headers);
   }
 

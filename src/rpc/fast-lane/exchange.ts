@@ -1,5 +1,5 @@
-import type { IncomingMessage, ServerResponse } from "node:http";
-import { constants, type IncomingHttpHeaders, type ServerHttp2Stream } from "node:http2";
+import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from "node:http";
+import { constants, type ServerHttp2Stream } from "node:http2";
 import { type Connection, connectionOfSocket, connectionOfStream } from "../../operations/connection.ts";
 import { discardRest } from "./discard-rest.ts";
 import type { LaneMethod } from "./lane.ts";
@@ -20,13 +20,13 @@ export interface Exchange extends Source {
 
 export class Http1Exchange implements Exchange {
   readonly body: IncomingMessage;
-  readonly givenId: string | string[] | undefined;
+  readonly headers: IncomingHttpHeaders;
   readonly connection: Connection;
   readonly #response: ServerResponse;
 
   constructor(request: IncomingMessage, response: ServerResponse) {
     this.body = request;
-    this.givenId = request.headers["x-request-id"];
+    this.headers = request.headers;
     this.connection = connectionOfSocket(request.socket);
     this.#response = response;
   }
@@ -55,16 +55,14 @@ export class Http1Exchange implements Exchange {
 
 export class Http2Exchange implements Exchange {
   readonly body: ServerHttp2Stream;
-  readonly givenId: string | string[] | undefined;
+  readonly headers: IncomingHttpHeaders;
   readonly connection: Connection;
-  readonly #headers: IncomingHttpHeaders;
   readonly #rawHeaders: readonly string[];
 
   constructor(stream: ServerHttp2Stream, headers: IncomingHttpHeaders, rawHeaders: readonly string[]) {
     this.body = stream;
-    this.givenId = headers["x-request-id"];
     this.connection = connectionOfStream(stream);
-    this.#headers = headers;
+    this.headers = headers;
     this.#rawHeaders = rawHeaders;
     // The end of the stream tells all that there is to know of an error.
     stream.on("error", () => {});
@@ -83,7 +81,7 @@ export class Http2Exchange implements Exchange {
   }
 
   handOver(method: LaneMethod, body: AsyncIterable<Uint8Array>): void {
-    handOverStream(method, this.body, this.#headers, this.#rawHeaders, body);
+    handOverStream(method, this.body, this.headers, this.#rawHeaders, body);
   }
 
   cut(): void {

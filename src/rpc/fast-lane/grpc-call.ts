@@ -25,11 +25,7 @@ export class GrpcCall extends UnaryCall {
     headers: IncomingHttpHeaders,
     rawHeaders: readonly string[],
   ) {
-    super(lane, method, {
-      body: stream,
-      givenId: headers["x-request-id"],
-      connection: connectionOfStream(stream),
-    });
+    super(lane, method, { body: stream, headers, connection: connectionOfStream(stream) });
     this.largestBody = headBytes + lane.maxMessageBytes;
     this.#stream = stream;
     this.#headers = headers;

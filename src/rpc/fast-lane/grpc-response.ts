@@ -3,7 +3,7 @@ import { toBinary } from "@bufbuild/protobuf";
 import { base64Encode } from "@bufbuild/protobuf/wire";
 import { StatusSchema } from "../../../gen/google/rpc/status_pb.ts";
 import type { ServiceError } from "../../domain/errors.ts";
-import { retryHeadersOf, statusOf } from "../../operations/status.ts";
+import { metadataOf, statusOf } from "../../operations/status.ts";
 import { grpcSpelling } from "../errors.ts";
 
 /** Headers of a response, as names and values in turn, which Node takes as they are. */
@@ -32,7 +32,7 @@ export function errorTrailers(error: ServiceError): Readonly<Record<string, stri
       "grpc-status": String(status.code),
       "grpc-message": grpcSpelling(status.message),
       "grpc-status-details-bin": base64Encode(toBinary(StatusSchema, status), "std_raw"),
-      ...retryHeadersOf(error),
+      ...metadataOf(error),
     };
     known.set(error, trailers);
   }

@@ -4,6 +4,7 @@ import { type ErrorMessageId, ServiceError } from "../../domain/errors.ts";
 import { abort, type Call, requestIdFrom } from "../../operations/call.ts";
 import { type Connection, connectionOfStream } from "../../operations/connection.ts";
 import { asServiceError, type Conversation } from "../../operations/corridor.ts";
+import { type Credentials, HeaderCredentials } from "../../operations/credentials.ts";
 import { discardRest } from "./discard-rest.ts";
 import { envelopes, headBytes, messageLength } from "./envelope.ts";
 import { errorTrailers, grpcHeaders, sendOk } from "./grpc-response.ts";
@@ -21,6 +22,7 @@ export class StreamCall implements Call, LaneCall {
   readonly door = "grpc";
   readonly requestId: string;
   readonly connection: Connection;
+  readonly credentials: Credentials;
   slot = -1;
   readonly startedAt = performance.now();
   /** A stream may be silent for as long as its caller likes. */
@@ -50,6 +52,7 @@ export class StreamCall implements Call, LaneCall {
   ) {
     this.requestId = requestIdFrom(headers["x-request-id"]);
     this.connection = connectionOfStream(stream);
+    this.credentials = new HeaderCredentials(headers);
     this.#lane = lane;
     this.#method = method;
     this.#stream = stream;

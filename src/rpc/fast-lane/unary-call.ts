@@ -1,3 +1,4 @@
+import type { IncomingHttpHeaders } from "node:http";
 import type { Readable } from "node:stream";
 import type { Message } from "@bufbuild/protobuf";
 import { type ErrorMessageId, ServiceError } from "../../domain/errors.ts";
@@ -9,8 +10,7 @@ import type { Lane, LaneCall, LaneMethod } from "./lane.ts";
 /** Where a request comes from. */
 export interface Source {
   readonly body: Readable;
-  /** The request id that the caller gave. */
-  readonly givenId: string | string[] | undefined;
+  readonly headers: IncomingHttpHeaders;
   readonly connection: Connection;
 }
 
@@ -36,8 +36,8 @@ export abstract class UnaryCall extends DoorCall implements LaneCall {
   #state: "reading" | "running" | "over" = "reading";
   #deadline: NodeJS.Timeout | undefined = undefined;
 
-  constructor(lane: Lane, method: LaneMethod, { body, givenId, connection }: Source) {
-    super(givenId);
+  constructor(lane: Lane, method: LaneMethod, { body, headers, connection }: Source) {
+    super(headers);
     this.#lane = lane;
     this.method = method;
     this.connection = connection;

@@ -1,0 +1,47 @@
+import { isPrincipalName } from "./principal.ts";
+
+/** A user name and a password. */
+export interface BasicCredentials {
+  readonly name: string;
+  readonly password: string;
+}
+
+/** The challenge that asks for them, in UTF-8. */
+export const basicChallenge = 'Basic realm="downlease", charset="UTF-8"';
+
+const longestPasswordBytes = 1024;
+
+/**
+ * What an `Authorization: Basic` says (RFC 7617); undefined when it can't be read: no base64, no UTF-8, no colon, control
+ * characters, or longer than any name and password may be. Both are normalized, because keyboards differ in how they
+ * compose letters.
+ */
+export function readBasic(authorization: string): BasicCredentials | undefined {
+  const [, encoded] = /^basic +([A-Za-z0-9+/]+={0,2}) *$/i.exec(authorization) ?? [];
+  if (encoded === undefined) return undefined;
+  const text = utf8(Buffer.from(encoded, "base64"))?.normalize("NFC");
+  const colon = text?.indexOf(":") ?? -1;
+  if (text === undefined || colon < 1) return undefined;
+  const [name, password] = [text.slice(0, colon), text.slice(colon + 1)];
+  return isPrincipalName(name) && isPassword(password) ? { name, password } : undefined;
+}
+
+/** At most 1024 bytes without control characters, which basic authentication can't carry. */
+export function isPassword(text: string): boolean {
+  return Buffer.byteLength(text) <= longestPasswordBytes && !/\p{Cc}/u.test(text);
+}
+
+/** Whether an `Authorization` is of this scheme, readable or not. */
+export function isBasic(authorization: string): boolean {
+  return /^basic( |$)/i.test(authorization);
+}
+
+const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+
+function utf8(bytes: Buffer): string | undefined {
+  try {
+    return decoder.decode(bytes);
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,59 @@
+/** A login session: what its identifier stands for. It has nothing to do with download sessions, which outlive it. */
+export interface Login {
+  /** Name of the principal that opened it. */
+  readonly principal: string;
+  /** Whether the principal held the `admin` role when it was proven. */
+  readonly admin: boolean;
+  /** What the login rests on and must still hold, in the words of whoever proved it; opaque to the store. */
+  readonly proof: string;
+  /** Milliseconds since the epoch. */
+  readonly createdAt: number;
+  /** Milliseconds since the epoch, to within a second or so. */
+  readonly lastUsedAt: number;
+}
+
+/** What the opener of a login session decides. */
+export type NewLogin = Pick<Login, "principal" | "admin" | "proof">;
+
+/** Lengths of a login session's life, in milliseconds. */
+export interface LoginTerms {
+  /** How long it lives without being used. */
+  readonly idleMs: number;
+  /** How long it lives at most. */
+  readonly lifetimeMs: number;
+}
+
+/** What is known of the failures under a key. */
+export interface Failures {
+  /** How many there were since the first that is not forgotten. */
+  readonly count: number;
+  /** Milliseconds until they are forgotten. */
+  readonly forgottenInMs: number;
+}
+
+/**
+ * Where login sessions live, for every process that uses the same store, and failures to log in are counted. A store
+ * that can't be reached rejects with a ServiceError `downlease.store.unavailable` within a second.
+ *
+ * An identifier is 32 random hexadecimal digits. Stores keep only a digest of it, so that a copy of the store opens
+ * nothing.
+ */
+export interface LoginStore {
+  /** Opens a login session and gives its identifier. */
+  open(login: NewLogin): Promise<string>;
+
+  /**
+   * The login session, unless it is unknown, closed, idle for too long or too old; the look-up is a use. Answers at
+   * once, without a promise, when it can: this is on the way of every call.
+   */
+  find(id: string): Login | undefined | Promise<Login | undefined>;
+
+  /** Closes a login session at once, for every process. False: there was none. */
+  close(id: string): Promise<boolean>;
+
+  /** Counts one more failure under the key. The count starts anew when the window since the first one is over. */
+  addFailure(key: string, windowMs: number): Promise<Failures>;
+
+  /** Takes one failure back that was counted before it was known to be none. */
+  removeFailure(key: string): Promise<void>;
+}

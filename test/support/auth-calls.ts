@@ -1,0 +1,34 @@
+import { randomBytes, scryptSync } from "node:crypto";
+import type { Call } from "../../src/operations/call.ts";
+import type { ClientCertificate } from "../../src/operations/client-certificate.ts";
+
+export interface Shown {
+  readonly authorization?: string | undefined;
+  readonly loginId?: string | undefined;
+  readonly certificate?: ClientCertificate | undefined;
+  readonly peer?: string;
+}
+
+/** A call with the credentials given. */
+export function callWith({ authorization, loginId, certificate, peer = "192.0.2.1" }: Shown): Call {
+  return {
+    door: "rest",
+    requestId: "request",
+    // The class has private members, and a certificate comes only from a socket.
+    connection: { peer, load: 0, certificate } as Call["connection"],
+    credentials: { authorization, loginId },
+  };
+}
+
+export function basic(name: string, password: string): string {
+  return `Basic ${Buffer.from(`${name}:${password}`).toString("base64")}`;
+}
+
+/** A hash as a users file has it, cheap enough for tests. */
+export function cheapHash(password: string): string {
+  const [salt, cost] = [randomBytes(16), { N: 2 ** 4, r: 8, p: 1 }];
+  const [saltText, hash] = [salt, scryptSync(password, salt, 32, cost)].map((bytes) =>
+    bytes.toString("base64").replace(/=+$/, ""),
+  );
+  return `$scrypt$ln=4,r=8,p=1$${saltText}$${hash}`;
+}

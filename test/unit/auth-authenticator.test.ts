@@ -1,0 +1,434 @@
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { noAuthentication } from "../../src/auth/anonymous.ts";
+import { Authenticator, type Methods } from "../../src/auth/authenticator.ts";
+import type { FailureLimits } from "../../src/auth/password-login.ts";
+import { ServiceError } from "../../src/domain/errors.ts";
+import type { Caller } from "../../src/domain/session.ts";
+import type { Authenticate } from "../../src/operations/corridor.ts";
+import { basic, callWith, cheapHash, type Shown } from "../support/auth-calls.ts";
+import { eventually } from "../support/eventually.ts";
+import { MemoryLoginStore } from "../support/memory-login-store.ts";
+import { type TempDir, tempDir } from "../support/temp-dir.ts";
+import { type Issuer, newIssuer } from "../support/tokens.ts";
+
+let issuer: Issuer;
+/** Of `alice's password` and of `bob's password`. */
+const hashes = [cheapHash("alice's password"), cheapHash("bob's password")] as const;
+let directory: TempDir;
+let logins: MemoryLoginStore;
+const closing: Authenticator[] = [];
+
+beforeAll(async () => {
+  issuer = await newIssuer();
+});
+beforeEach(async () => {
+  directory = await tempDir();
+  logins = new MemoryLoginStore();
+});
+afterEach(async () => {
+  for (const one of closing.splice(0)) one.close();
+  await directory.remove();
+});
+
+const usersPath = () => join(directory.path, "users");
+const writeUsers = (...lines: string[]) => writeFile(usersPath(), `${lines.join("\n")}\n`, { mode: 0o600 });
+
+async function users(): Promise<Methods> {
+  await writeUsers(`alice:${hashes[0]}:admin`, `bob:${hashes[1]}:`);
+  return { usersFile: usersPath() };
+}
+
+async function jwt(): Promise<Methods> {
+  const jwks = join(directory.path, "jwks.json");
+  await writeFile(jwks, JSON.stringify(issuer.jwks));
+  return {
+    jwt: {
+      jwks,
+      issuer: issuer.issuer,
+      audience: issuer.audience,
+      algorithms: ["ES256"],
+      clockToleranceMs: 0,
+      principalClaim: "sub",
+      roleClaim: "roles",
+    },
+  };
+}
+
+const mtls: Methods = { mtls: { admins: ["ops"] } };
+
+async function open(methods: Methods, limits: FailureLimits = { perUser: 0, perAddress: 0 }) {
+  const log = { warn() {}, error() {} };
+  const authenticator = await Authenticator.open({ methods, failureLimits: limits, logins, log, everyMs: 5 });
+  closing.push(authenticator);
+  return authenticator;
+}
+
+const outcome = async (authenticate: Authenticate, shown: Shown): Promise<Caller | ServiceError> => {
+  try {
+    return await authenticate(callWith(shown));
+  } catch (error) {
+    if (error instanceof ServiceError) return error;
+    throw error;
+  }
+};
+
+const refused = (id: string, challenge?: string) => ({
+  messageId: `downlease.authentication.${id}`,
+  kind: "unauthenticated",
+  challenge,
+});
+
+const certificate = { isTrusted: true, name: "ops", validUntil: Date.now() + 600_000 };
+const session = 'vmware-api-session-id realm="downlease"';
+const basicChallenge = 'Basic realm="downlease", charset="UTF-8"';
+const bearer = 'Bearer realm="downlease"';
+const badBearer = `${bearer}, error="invalid_token"`;
+
+/** Logs in and gives the identifier, as the operation does. */
+async function logIn({ login }: Authenticator, shown: Shown): Promise<string> {
+  const { principal, admin, proof } = await login(callWith(shown));
+  return logins.open({ principal, admin, proof: proof! });
+}
+
+test("without authentication everybody is anonymous, at once, whatever they show", () => {
+  for (const shown of [{}, { authorization: "nonsense", loginId: "x" }, { authorization: basic("a", "b") }]) {
+    expect(noAuthentication.authenticate(callWith(shown))).toEqual({ principal: "anonymous", admin: false });
+    expect(noAuthentication.login(callWith(shown))).toMatchObject({
+      principal: "anonymous",
+      proof: "anonymous",
+    });
+  }
+});
+
+describe("users of a file", () => {
+  test("log in with name and password, and have the roles of the file", async () => {
+    const { login } = await open(await users());
+    const alice = await outcome(login, { authorization: basic("alice", "alice's password") });
+    expect(alice).toMatchObject({ principal: "alice", admin: true, proof: expect.stringMatching(/^user:/) });
+    const bob = await outcome(login, { authorization: basic("bob", "bob's password") });
+    expect(bob).toMatchObject({ principal: "bob", admin: false });
+  });
+
+  test.each([
+    ["a wrong password", basic("alice", "bob's password")],
+    ["an empty password", basic("alice", "")],
+    ["an unknown name", basic("carol", "alice's password")],
+    ["a name in other letters", basic("Alice", "alice's password")],
+    ["what is no Basic", "Basic %%%"],
+    ["a NUL", basic("alice", "alice's password\0")],
+    ["another scheme", "Digest username=alice"],
+    ["a token", "Bearer a.b.c"],
+  ])("do not log in with %s, and are not told why", async (_, authorization) => {
+    const { login } = await open(await users());
+    expect(await outcome(login, { authorization })).toMatchObject(refused("invalid", basicChallenge));
+  });
+
+  test("have to show something to log in", async () => {
+    const { login } = await open(await users());
+    expect(await outcome(login, {})).toMatchObject(refused("required", basicChallenge));
+    expect(await outcome(login, { loginId: "any" })).toMatchObject(refused("required", basicChallenge));
+  });
+
+  test("can't send their password with other calls, be it right or wrong", async () => {
+    const { authenticate } = await open(await users());
+    for (const password of ["alice's password", "wrong"]) {
+      expect(await outcome(authenticate, { authorization: basic("alice", password) })).toMatchObject(
+        refused("password", session),
+      );
+    }
+  });
+
+  test.each([false, true])("are known by their login session, from a remote store: %j", async (isRemote) => {
+    logins.isRemote = isRemote;
+    const authenticator = await open(await users());
+    const loginId = await logIn(authenticator, { authorization: basic("alice", "alice's password") });
+    const caller = authenticator.authenticate(callWith({ loginId }));
+    expect(caller instanceof Promise).toBe(isRemote);
+    expect(await caller).toMatchObject({ principal: "alice", admin: true });
+    await logins.close(loginId);
+    expect(await outcome(authenticator.authenticate, { loginId })).toMatchObject(refused("expired", session));
+  });
+
+  test("have the roles that the file gives them now", async () => {
+    const authenticator = await open(await users());
+    const loginId = await logIn(authenticator, { authorization: basic("alice", "alice's password") });
+    await writeUsers(`alice:${hashes[0]}:`);
+    await eventually("the change", async () => {
+      return !((await authenticator.authenticate(callWith({ loginId }))) as Caller).admin;
+    });
+  });
+
+  test.each([
+    ["gone", () => writeUsers(`bob:${hashes[1]}:`)],
+    ["given another password", () => writeUsers(`alice:${hashes[1]}:admin`)],
+  ])("are logged out when they are %s", async (_, change) => {
+    const authenticator = await open(await users());
+    const loginId = await logIn(authenticator, { authorization: basic("alice", "alice's password") });
+    await change();
+    await eventually("the change", async () => {
+      return (await outcome(authenticator.authenticate, { loginId })) instanceof ServiceError;
+    });
+    expect(await outcome(authenticator.authenticate, { loginId })).toMatchObject(refused("expired", session));
+  });
+
+  test("that are nobody yet let nobody in", async () => {
+    await writeUsers("");
+    const { login } = await open({ usersFile: usersPath() });
+    expect(await outcome(login, { authorization: basic("alice", "") })).toMatchObject(
+      refused("invalid", basicChallenge),
+    );
+  });
+});
+
+describe("login sessions", () => {
+  test.each(["", "unknown", "0".repeat(32), "x".repeat(10_000), "\0"])(
+    "number %# of the made-up is none",
+    async (loginId) => {
+      const { authenticate } = await open(await users());
+      expect(await outcome(authenticate, { loginId })).toMatchObject(refused("expired", session));
+    },
+  );
+
+  test.each([
+    ["a user whom nobody can prove any more", "user:abc"],
+    ["a token while none are accepted", `token:${Date.now() + 60_000}`],
+    ["a certificate while none are accepted", `certificate:${Date.now() + 60_000}`],
+    ["nothing, from before authentication was required", "anonymous"],
+    ["an empty proof", ""],
+  ])("that rest on %s do not count", async (_, proof) => {
+    const { authenticate } = await open(await users());
+    const loginId = await logins.open({ principal: "alice", admin: true, proof });
+    expect(await outcome(authenticate, { loginId })).toMatchObject(refused("expired", session));
+  });
+
+  test("of a token end with it", async () => {
+    const authenticator = await open(await jwt());
+    const exp = Math.floor(Date.now() / 1000) + 1;
+    const token = await issuer.token({ exp, roles: ["admin"] });
+    const loginId = await logIn(authenticator, { authorization: `Bearer ${token}` });
+    expect(authenticator.authenticate(callWith({ loginId }))).toMatchObject({
+      principal: "alice",
+      admin: true,
+    });
+    await eventually("the end", () => Date.now() >= exp * 1000);
+    expect(await outcome(authenticator.authenticate, { loginId })).toMatchObject({
+      messageId: "downlease.authentication.expired",
+    });
+  });
+
+  test.each(["token:soon", "token:", "token:NaN", "certificate:"])(
+    "with the proof %j do not count",
+    async (proof) => {
+      const { authenticate } = await open({ ...(await jwt()), ...mtls });
+      const loginId = await logins.open({ principal: "alice", admin: true, proof });
+      expect(await outcome(authenticate, { loginId })).toBeInstanceOf(ServiceError);
+    },
+  );
+
+  test("of a certificate end with it, and have the roles of now", async () => {
+    const authenticator = await open(mtls);
+    const loginId = await logIn(authenticator, { certificate });
+    expect(authenticator.authenticate(callWith({ loginId }))).toEqual({ principal: "ops", admin: true });
+    const others = await open({ mtls: { admins: [] } });
+    expect(others.authenticate(callWith({ loginId }))).toEqual({ principal: "ops", admin: false });
+    const old = await logins.open({ principal: "ops", admin: true, proof: `certificate:${Date.now() - 1}` });
+    expect(await outcome(authenticator.authenticate, { loginId: old })).toBeInstanceOf(ServiceError);
+  });
+
+  test("that the store can't look up are nobody's fault", async () => {
+    const { authenticate } = await open(await users());
+    logins.isDown = true;
+    expect(await outcome(authenticate, { loginId: "any" })).toMatchObject({ kind: "service_unavailable" });
+  });
+});
+
+describe("tokens and certificates", () => {
+  test("a token is good for every call and for logging in", async () => {
+    const { authenticate, login } = await open(await jwt());
+    const authorization = `Bearer ${await issuer.token({ roles: "admin" })}`;
+    const alice = { principal: "alice", admin: true, proof: expect.stringMatching(/^token:\d+$/) };
+    expect(await outcome(authenticate, { authorization })).toEqual(alice);
+    expect(authenticate(callWith({ authorization }))).toEqual(alice);
+    expect(await outcome(login, { authorization })).toEqual(alice);
+  });
+
+  test("a bad token is told as RFC 6750 has it", async () => {
+    const { authenticate, login } = await open({ ...(await users()), ...(await jwt()) });
+    const expired = `Bearer ${await issuer.token({ exp: 1 })}`;
+    for (const [authorization, id] of [
+      ["Bearer a.b.c", "invalid"],
+      [expired, "expired"],
+    ] as const) {
+      expect(await outcome(authenticate, { authorization })).toMatchObject(
+        refused(id, `${badBearer}, ${session}`),
+      );
+      expect(await outcome(login, { authorization })).toMatchObject(
+        refused(id, `${basicChallenge}, ${badBearer}`),
+      );
+    }
+    expect(await outcome(authenticate, {})).toMatchObject(refused("required", `${bearer}, ${session}`));
+    expect(await outcome(login, {})).toMatchObject(refused("required", `${basicChallenge}, ${bearer}`));
+  });
+
+  test("a certificate is good for every call and for logging in", async () => {
+    const { authenticate, login } = await open(mtls);
+    const ops = { principal: "ops", admin: true, proof: `certificate:${certificate.validUntil}` };
+    expect(authenticate(callWith({ certificate }))).toEqual(ops);
+    expect(login(callWith({ certificate }))).toEqual(ops);
+    expect(authenticate(callWith({ certificate: { ...certificate, name: "carol" } }))).toMatchObject({
+      principal: "carol",
+      admin: false,
+    });
+  });
+
+  test.each([
+    ["nobody trusts", { ...certificate, isTrusted: false }, "invalid"],
+    ["names nobody", { ...certificate, name: undefined }, "invalid"],
+    ["names somebody impossible", { ...certificate, name: "a\0b" }, "invalid"],
+    ["has expired since it was shown", { ...certificate, validUntil: Date.now() - 1 }, "expired"],
+    ["does not say when it expires", { ...certificate, validUntil: Number.NaN }, "expired"],
+  ])("a certificate that %s proves nothing", async (_, shown, id) => {
+    const { authenticate, login } = await open(mtls);
+    expect(await outcome(authenticate, { certificate: shown })).toMatchObject(refused(id, session));
+    expect(await outcome(login, { certificate: shown })).toMatchObject(refused(id));
+  });
+
+  test("a certificate counts only where they are accepted", async () => {
+    const { authenticate } = await open(await users());
+    expect(await outcome(authenticate, { certificate })).toMatchObject(refused("required", session));
+  });
+});
+
+describe("the first that is shown decides", () => {
+  test("login session before header before certificate", async () => {
+    const authenticator = await open({ ...(await users()), ...(await jwt()), ...mtls });
+    const { authenticate, login } = authenticator;
+    const authorization = `Bearer ${await issuer.token({ sub: "token" })}`;
+    const loginId = await logIn(authenticator, { authorization: basic("bob", "bob's password") });
+    const principal = async (shown: Shown) => ((await authenticate(callWith(shown))) as Caller).principal;
+    expect(await principal({ loginId, authorization, certificate })).toBe("bob");
+    expect(await principal({ authorization, certificate })).toBe("token");
+    expect(await principal({ certificate })).toBe("ops");
+    expect(await login(callWith({ loginId, authorization, certificate }))).toMatchObject({
+      principal: "token",
+    });
+  });
+
+  test("and is not made good by the others", async () => {
+    const { authenticate, login } = await open({ ...(await users()), ...(await jwt()), ...mtls });
+    const authorization = `Bearer ${await issuer.token()}`;
+    for (const shown of [
+      { loginId: "wrong", authorization, certificate },
+      { authorization: "Bearer wrong", certificate },
+      { authorization: "", certificate },
+      { authorization: basic("alice", "alice's password"), certificate },
+    ]) {
+      expect(await outcome(authenticate, shown)).toBeInstanceOf(ServiceError);
+    }
+    expect(await outcome(login, { authorization: basic("alice", "wrong"), certificate })).toBeInstanceOf(
+      ServiceError,
+    );
+  });
+});
+
+describe("who fails too often", () => {
+  const wrong = { authorization: basic("alice", "wrong") };
+  const right = { authorization: basic("alice", "alice's password") };
+  const tooMany = { kind: "too_many_attempts", messageId: "downlease.login.too_many_failures" };
+
+  test("by name is told to wait, on every replica, even with the right password", async () => {
+    const limits = { perUser: 2, perAddress: 0 };
+    const [one, two] = await Promise.all([open(await users(), limits), open(await users(), limits)]);
+    expect(await outcome(one.login, { ...wrong, peer: "a" })).toMatchObject(
+      refused("invalid", basicChallenge),
+    );
+    expect(await outcome(two.login, { ...wrong, peer: "b" })).toMatchObject(
+      refused("invalid", basicChallenge),
+    );
+    for (const { login } of [one, two]) {
+      const refusal = await outcome(login, { ...right, peer: "c" });
+      expect(refusal).toMatchObject(tooMany);
+      const { retryAfterSeconds = 0 } = refusal as ServiceError;
+      expect(retryAfterSeconds).toBeGreaterThan(0);
+      expect(retryAfterSeconds).toBeLessThanOrEqual(60);
+    }
+    expect(await outcome(one.login, { authorization: basic("bob", "bob's password") })).toMatchObject({
+      principal: "bob",
+    });
+  });
+
+  test("by address is told to wait, whatever the name", async () => {
+    const { login } = await open(await users(), { perUser: 0, perAddress: 2 });
+    for (const name of ["x", "y"])
+      await outcome(login, { authorization: basic(name, "z"), peer: "2001:db8::1" });
+    expect(await outcome(login, { ...right, peer: "2001:db8::2" })).toMatchObject(tooMany);
+    expect(await outcome(login, { ...right, peer: "2001:db8:0:1::2" })).toMatchObject({ principal: "alice" });
+  });
+
+  test("successes do not count", async () => {
+    const { login } = await open(await users(), { perUser: 1, perAddress: 1 });
+    for (let count = 0; count < 3; count++)
+      expect(await outcome(login, right)).toMatchObject({ principal: "alice" });
+    expect([...logins.failures.values()].map(({ count }) => count)).toEqual([0, 0]);
+  });
+
+  test("many good ones at a time are not taken for failures", async () => {
+    const { login } = await open(await users(), { perUser: 2, perAddress: 2 });
+    const callers = await Promise.all(Array.from({ length: 8 }, () => outcome(login, right)));
+    expect(callers.filter((caller) => !(caller instanceof ServiceError))).toHaveLength(8);
+  });
+
+  test("names and addresses are not told to the store", async () => {
+    const { login } = await open(await users(), { perUser: 5, perAddress: 5 });
+    await outcome(login, { ...wrong, peer: "192.0.2.7" });
+    expect([...logins.failures.keys()]).toHaveLength(2);
+    expect([...logins.failures.keys()].join()).not.toMatch(/alice|192/);
+  });
+
+  test("nobody, when there is no limit", async () => {
+    const { login } = await open(await users());
+    logins.isDown = true;
+    expect(await outcome(login, wrong)).toMatchObject(refused("invalid", basicChallenge));
+  });
+
+  test("and a store that can't count lets nobody guess", async () => {
+    const { login } = await open(await users(), { perUser: 5, perAddress: 5 });
+    logins.isDown = true;
+    expect(await outcome(login, right)).toMatchObject({ kind: "service_unavailable" });
+  });
+
+  test("more than can be checked soon are sent away, and the others answered", async () => {
+    const { login } = await open(await users());
+    const outcomes = await Promise.all(Array.from({ length: 60 }, () => outcome(login, wrong)));
+    const told = outcomes.map((one) => (one as ServiceError).messageId);
+    const answered = told.filter((id) => id === "downlease.authentication.invalid");
+    expect(answered).toHaveLength(34);
+    expect(told.filter((id) => id === "downlease.login.overloaded")).toHaveLength(26);
+    const { retryAfterSeconds } = outcomes.at(-1) as ServiceError;
+    expect(retryAfterSeconds).toBe(1);
+  }, 30_000);
+
+  test("a caller who is gone is not worked for", async () => {
+    const { login } = await open(await users(), { perUser: 5, perAddress: 5 });
+    const call = callWith(wrong);
+    call.abortedWith = "downlease.call.canceled";
+    await expect(login(call)).rejects.toMatchObject({ messageId: "downlease.call.canceled" });
+    expect(logins.failures.size).toBe(0);
+  });
+});
+
+test.each([
+  ["users", { usersFile: "/nowhere/users" }, /the users file \/nowhere\/users can't be used: ENOENT/],
+  [
+    "keys",
+    async () => ({ jwt: { ...(await jwt()).jwt!, jwks: "/nowhere/jwks" } }),
+    /the keys in \/nowhere\/jwks can't be used: ENOENT/,
+  ],
+] as const)(
+  "a file of %s that can't be used keeps the service from starting",
+  async (_, methods, message) => {
+    await expect(open(typeof methods === "function" ? await methods() : methods)).rejects.toThrow(message);
+  },
+);

@@ -1,0 +1,200 @@
+import { chmod, mkdir, readFile, rename, stat, symlink, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { listUsers, putUser, removeUser, UsersError, userName } from "../../src/auth/edit-users.ts";
+import { openUsersFile, parseUsers } from "../../src/auth/users-file.ts";
+import { eventually } from "../support/eventually.ts";
+import { type TempDir, tempDir } from "../support/temp-dir.ts";
+
+const password = `$scrypt$ln=4,r=8,p=1$${"A".repeat(22)}$${"B".repeat(42)}A`;
+const other = `$scrypt$ln=5,r=8,p=1$${"A".repeat(22)}$${"B".repeat(42)}A`;
+
+let directory: TempDir;
+let path: string;
+const warnings: string[] = [];
+const errors: string[] = [];
+const log = {
+  warn: (message: string) => void warnings.push(message),
+  error: (message: string) => void errors.push(message),
+};
+const closing: { close(): void }[] = [];
+
+beforeEach(async () => {
+  directory = await tempDir();
+  path = join(directory.path, "users");
+  warnings.length = 0;
+  errors.length = 0;
+});
+afterEach(async () => {
+  for (const file of closing.splice(0)) file.close();
+  await directory.remove();
+});
+
+async function open() {
+  const file = await openUsersFile({ path, log, everyMs: 5 });
+  closing.push(file);
+  return file;
+}
+
+describe("a users file", () => {
+  test("has a user a line, with roles, and comments", () => {
+    const text = `# people\r\n\nalice:${password}:admin\n  \nVSPHERE.LOCAL\\bob:${other}:\ncarol@x:${password}\n`;
+    expect(parseUsers(text)).toEqual([
+      { name: "alice", password, roles: ["admin"] },
+      { name: "VSPHERE.LOCAL\\bob", password: other, roles: [] },
+      { name: "carol@x", password, roles: [] },
+    ]);
+    expect(parseUsers("")).toEqual([]);
+  });
+
+  test.each([
+    ["alice", /^line 2: a line is name:password-hash:roles$/],
+    [`alice:${password}:admin:`, /^line 2: a line is/],
+    [`:${password}:`, /^line 2: the name must be/],
+    [` alice:${password}:`, /^line 2: the name must be/],
+    [`${"x".repeat(257)}:${password}:`, /^line 2: the name must be/],
+    ["alice:secret:", /^line 2: the password must be a PHC string/],
+    [`alice:${password}:root`, /^line 2: there is no role 'root'/],
+    [`bob:${password}:`, /^line 2: the user is there twice$/],
+  ])("%j is told by its line, without the password", (line, message) => {
+    const problem = (() => {
+      try {
+        return parseUsers(`bob:${password}:\n${line}\n`);
+      } catch (error) {
+        return (error as Error).message;
+      }
+    })();
+    expect(problem).toMatch(message);
+    expect(problem).not.toContain("secret");
+  });
+});
+
+describe("an open users file", () => {
+  test("is read anew when it changes, replaced or written in place", async () => {
+    await writeFile(path, `alice:${password}:\n`, { mode: 0o600 });
+    const users = await open();
+    const proof = users.value.get("alice")?.caller.proof;
+    expect(users.value.get("alice")?.caller).toEqual({
+      principal: "alice",
+      admin: false,
+      proof: expect.stringMatching(/^user:[\w-]{22}$/),
+    });
+    await writeFile(`${path}.2`, `alice:${other}:admin\n`, { mode: 0o600 });
+    await rename(`${path}.2`, path);
+    await eventually("the replacement", () => users.value.get("alice")?.caller.admin);
+    expect(users.value.get("alice")?.caller.proof).not.toBe(proof);
+    await writeFile(path, "# nobody\n");
+    await eventually("nobody", () => users.value.size === 0);
+    expect({ warnings, errors }).toEqual({ warnings: [], errors: [] });
+  });
+
+  test("is read anew when a link on the way to it is turned", async () => {
+    for (const [name, text] of [
+      ["one", `alice:${password}:\n`],
+      ["two", `bob:${password}:\n`],
+    ] as const) {
+      await mkdir(join(directory.path, name));
+      await writeFile(join(directory.path, name, "users"), text, { mode: 0o600 });
+    }
+    const link = join(directory.path, "link");
+    await symlink("one", link);
+    path = join(link, "users");
+    const users = await open();
+    await symlink("two", `${link}.2`);
+    await rename(`${link}.2`, link);
+    await eventually("the other file", () => users.value.has("bob"));
+  });
+
+  test("keeps the users of before while the file is broken or gone, and says so once", async () => {
+    await writeFile(path, `alice:${password}:\n`, { mode: 0o600 });
+    const users = await open();
+    await writeFile(path, "broken");
+    await eventually("the complaint", () => errors.length > 0);
+    expect(users.value.has("alice")).toBe(true);
+    await rename(path, `${path}.gone`);
+    await eventually("the second complaint", () => errors.length > 1);
+    expect(errors).toEqual([
+      expect.stringMatching(/users can't be used, the users of before still hold: line 1: /),
+      expect.stringMatching(/users can't be used, the users of before still hold: ENOENT/),
+    ]);
+    await writeFile(path, `bob:${password}:\n`, { mode: 0o600 });
+    await eventually("the repaired file", () => users.value.has("bob"));
+    expect(users.value.has("alice")).toBe(false);
+    expect(errors).toHaveLength(2);
+  });
+
+  test("that others can read is warned of", async () => {
+    await writeFile(path, "", { mode: 0o600 });
+    await chmod(path, 0o644);
+    await open();
+    expect(warnings).toEqual([
+      expect.stringMatching(/everybody on this machine can read .*users: chmod o-r/),
+    ]);
+  });
+
+  test.each([
+    ["that is not there", async () => {}, /ENOENT/],
+    ["that is a directory", () => mkdir(path), /it is no file|EISDIR/],
+    ["that is too large", () => writeFile(path, "#".repeat(1024 * 1024 + 1)), /larger than 1048576 bytes/],
+    ["that is no UTF-8", () => writeFile(path, Buffer.from([0xff, 0xfe])), /no text in UTF-8/],
+    ["that is broken", () => writeFile(path, "alice"), /line 1: a line is/],
+  ])("%s can't be opened", async (_, make, message) => {
+    await make();
+    await expect(open()).rejects.toThrow(message);
+  });
+});
+
+describe("changing users", () => {
+  const modeOf = async (file = path) => (await stat(file)).mode & 0o777;
+
+  test("makes the file, and leaves what it is not about as it is", async () => {
+    expect(await putUser(path, { name: "alice", password, roles: [] })).toBe("added");
+    expect(await modeOf()).toBe(0o600);
+    await writeFile(path, `# people\nalice:${password}:`);
+    expect(await putUser(path, { name: "bob", password, roles: ["admin"] })).toBe("added");
+    expect(await putUser(path, { name: "alice", password: other, roles: [] })).toBe("changed");
+    expect(await readFile(path, "utf8")).toBe(`# people\nalice:${other}:\nbob:${password}:admin\n`);
+    await removeUser(path, "alice");
+    expect(await listUsers(path)).toEqual([{ name: "bob", password, roles: ["admin"] }]);
+  });
+
+  test("takes the right to read it from others, not from its group, and keeps a link to it", async () => {
+    const target = join(directory.path, "target");
+    await writeFile(target, "");
+    await chmod(target, 0o644);
+    await symlink("target", path);
+    await putUser(path, { name: "alice", password, roles: [] });
+    expect(await modeOf(target)).toBe(0o640);
+    expect(await readFile(target, "utf8")).toBe(`alice:${password}:\n`);
+  });
+
+  test("is refused while another command is at it, and changes nothing", async () => {
+    await writeFile(path, "");
+    await writeFile(`${path}.new`, "");
+    await expect(putUser(path, { name: "alice", password, roles: [] })).rejects.toThrow(
+      /users\.new is there: another command/,
+    );
+    expect(await readFile(path, "utf8")).toBe("");
+    expect(await readFile(`${path}.new`, "utf8")).toBe("");
+  });
+
+  test("of a broken file is refused, and leaves no draft", async () => {
+    await writeFile(path, "broken");
+    await expect(putUser(path, { name: "alice", password, roles: [] })).rejects.toThrow(UsersError);
+    expect(await readFile(path, "utf8")).toBe("broken");
+    await expect(stat(`${path}.new`)).rejects.toThrow(/ENOENT/);
+  });
+
+  test("who are not there is told", async () => {
+    await expect(removeUser(path, "alice")).rejects.toThrow(UsersError);
+    await writeFile(path, "");
+    await expect(removeUser(path, "alice")).rejects.toThrow(/there is no user alice/);
+  });
+
+  test.each(["", "a:b", "#a", " a", "a ", "a\nb", "\0", "x".repeat(257), "\ud800"])(
+    "%j is no name",
+    (name) => {
+      expect(() => userName(name)).toThrow(UsersError);
+    },
+  );
+});
