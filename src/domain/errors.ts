@@ -38,6 +38,14 @@ export const errorMessages = {
     kind: "not_allowed_in_current_state",
     text: "Download session '{0}' is {1}, not ACTIVE. Create a new session to go on.",
   },
+  "downlease.authentication.required": {
+    kind: "unauthenticated",
+    text: "Log in first: send the identifier of a login session, a bearer token or a client certificate.",
+  },
+  "downlease.authentication.invalid": {
+    kind: "unauthenticated",
+    text: "The credentials are wrong or no longer valid.",
+  },
   "downlease.item.not_found": {
     kind: "not_found",
     text: "Library item '{0}' does not exist.",
