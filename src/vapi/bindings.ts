@@ -19,6 +19,10 @@ export interface Binding {
   readonly run: Entry;
   /** As of the operation: what goes on all day. */
   readonly isRoutine: boolean;
+  /** As of the operation: its result is the identifier of a login session. */
+  readonly isLogin: boolean;
+  /** As of the operation: the login session of the call is closed. */
+  readonly isLogout: boolean;
   readonly request: MessagePlan;
   /** Undefined: void. */
   readonly result: ((response: object) => Tree) | undefined;
@@ -64,6 +68,8 @@ function bindingOf(row: Operation, run: Entry): Binding {
     operationId: option.id,
     run,
     isRoutine: row.isRoutine ?? false,
+    isLogin: row.isLogin ?? false,
+    isLogout: row.isLogout ?? false,
     request: planOf(method.input),
     result: resultOf(method.output, option.result),
     routes: option.rest.map((route) => routeOf(route, `${method}`)),

@@ -7,6 +7,8 @@ export interface Dialect {
   readonly prefixes: readonly string[];
   /** Query parameter that selects among the routes of a path. */
   readonly actionParameter: string;
+  /** Whether logging in sets a cookie. */
+  readonly hasLoginCookie?: boolean;
   wrapResult(result: Tree): TreeObject;
   wrapError(error: ServiceError): TreeObject;
 }
@@ -15,6 +17,7 @@ export interface Dialect {
 export const restDialect: Dialect = {
   prefixes: ["", "/rest"],
   actionParameter: "~action",
+  hasLoginCookie: true,
   wrapResult: (value) => ({ value }),
   wrapError: (error) => ({
     type: `com.vmware.vapi.std.errors.${error.vapiType.toLowerCase()}`,

@@ -12,6 +12,7 @@ import { decodeForm, nest, type Pair } from "./codecs/form.ts";
 import { decodeJson, encodeJson } from "./codecs/json.ts";
 import { decodeXml, encodeXml, type XmlRoot } from "./codecs/xml.ts";
 import { type Dialect, restDialect } from "./dialects.ts";
+import { loginCookieHeaders } from "./login-cookie.ts";
 import { requestFormat, responseType } from "./media-types.ts";
 import { type Place, pathMembers, RouteTable, type Target } from "./route-table.ts";
 import type { TreeObject } from "./tree.ts";
@@ -124,6 +125,9 @@ class Exchange extends DoorCall {
     const result = binding.result && dialect.wrapResult(binding.result(response));
     const headers = ["cache-control", "no-store"];
     if (this.tellsRequestId(binding.isRoutine)) headers.push("x-request-id", this.requestId);
+    if ((binding.isLogin || binding.isLogout) && dialect.hasLoginCookie) {
+      headers.push(...loginCookieHeaders(this.#req, dialect, binding.result?.(response)));
+    }
     this.#write(status, headers, result, binding.resultRoot);
   }
 

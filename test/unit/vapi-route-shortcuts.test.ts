@@ -14,6 +14,8 @@ const binding: Binding = {
   name: "any",
   operationId: "any",
   isRoutine: false,
+  isLogin: false,
+  isLogout: false,
   run: async () => create(KeepAliveRequestSchema),
   request: planOf(KeepAliveRequestSchema),
   result: undefined,

@@ -15,6 +15,8 @@ function binding(name: string, ...routes: Partial<Route>[]): Binding {
     run: async () => create(KeepAliveRequestSchema),
     request: planOf(KeepAliveRequestSchema),
     isRoutine: false,
+    isLogin: false,
+    isLogout: false,
     result: undefined,
     routes: routes.map((route) => ({ method: "POST", path: "/s", action: "", status: 200, ...route })),
     inputRoot: root,
