@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { Redis } from "ioredis";
 import type { SessionStore } from "../src/domain/session-store.ts";
 import { ownerIndexKey, sessionKey } from "../src/stores/redis/keys.ts";
+import { SqliteDatabase } from "../src/stores/sqlite/database.ts";
 import { SqliteSessionStore } from "../src/stores/sqlite/sqlite-session-store.ts";
 import { startRedis } from "../test/support/redis-server.ts";
 import { tempDir } from "../test/support/temp-dir.ts";
@@ -57,7 +58,7 @@ async function inRedis({ options, progress }: Bench): Promise<Table[]> {
 async function inSqlite({ options, progress }: Bench): Promise<Table> {
   await using directory = await tempDir();
   const store = new SqliteSessionStore({
-    path: join(directory.path, "bench.db"),
+    database: new SqliteDatabase(join(directory.path, "bench.db")),
     terms: { leaseMs, retentionMs: leaseMs },
   });
   const ids: string[] = [];

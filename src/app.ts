@@ -6,7 +6,6 @@ import { createSecureContext } from "node:tls";
 import { fileURLToPath } from "node:url";
 import { getSystemErrorMessage } from "node:util";
 import type { Logger } from "pino";
-import { DownloadSessionService } from "../gen/content/library/item/v1/download_session_pb.ts";
 import { noAuthentication } from "./auth/anonymous.ts";
 import { Authenticator } from "./auth/authenticator.ts";
 import { Supervisor, type SupervisorEvents } from "./cluster/supervisor.ts";
@@ -16,18 +15,22 @@ import { isLoopback } from "./config/authentication.ts";
 import { type ConfigSources, loadConfig } from "./config/load.ts";
 import type { Config } from "./config/settings.ts";
 import { DirectoryContentSource } from "./content/directory-content-source.ts";
-import { ServiceError } from "./domain/errors.ts";
 import type { LoginStore } from "./domain/login-store.ts";
 import type { SessionStore } from "./domain/session-store.ts";
 import { Admission } from "./operations/admission.ts";
-import { Corridor } from "./operations/corridor.ts";
+import { Corridor, serviceNamesOf } from "./operations/corridor.ts";
 import { downloadSessionOperations } from "./operations/download-session.ts";
+import { loginOperations } from "./operations/login.ts";
 import { openRpcDoor } from "./rpc/handler.ts";
 import { adminHandler } from "./server/admin.ts";
 import { Server } from "./server/server.ts";
 import { shutDown } from "./server/shutdown.ts";
 import { parseRedisUrl } from "./stores/redis/client.ts";
+import { RedisConnection } from "./stores/redis/connection.ts";
+import { RedisLoginStore } from "./stores/redis/redis-login-store.ts";
 import { RedisSessionStore } from "./stores/redis/redis-session-store.ts";
+import { SqliteDatabase } from "./stores/sqlite/database.ts";
+import { SqliteLoginStore } from "./stores/sqlite/sqlite-login-store.ts";
 import { SqliteSessionStore } from "./stores/sqlite/sqlite-session-store.ts";
 import { Health } from "./telemetry/health.ts";
 import { createLogger } from "./telemetry/log.ts";
@@ -35,6 +38,7 @@ import { Metrics, type MetricsSnapshot } from "./telemetry/metrics.ts";
 import { callObserver } from "./telemetry/observer.ts";
 import { StoreMonitor } from "./telemetry/store-monitor.ts";
 import { restHandler } from "./vapi/handler.ts";
+import { jsonRpcHandler } from "./vapi/json-rpc/handler.ts";
 
 export { WorkerFailure };
 
@@ -80,24 +84,27 @@ export async function startApp(config: Config, { logger, program }: AppOptions =
     DirectoryContentSource.open({ root: config.contentRoot, warn: (message) => log.warn(message) }),
   );
   const metrics = new Metrics();
-  const store = await orStartError(() => openStore(config, metrics, log));
-  const health = new Health([DownloadSessionService.typeName]);
+  const { countKeepAlive } = metrics;
+  const { store, logins } = await orStartError(() => openStores(config, metrics, log));
+  const { unary, streams } = downloadSessionOperations({ store, content, countKeepAlive });
+  const operations = { unary: [...unary, ...loginOperations(logins)], streams };
+  const health = new Health(serviceNamesOf(operations));
   const monitor = new StoreMonitor({ store, health, log });
   const streamsMayEnd = new AbortController();
   const callsMayEnd = new AbortController();
   let authenticator: Authenticator | undefined;
   try {
-    authenticator = await orStartError(() => openAuthenticator(config, log));
+    authenticator = await orStartError(() => openAuthenticator(config, logins, log));
     const observe = callObserver(metrics, log);
     const { host, maxBodyBytes, maxCalls, fastLane, graceMs, drainMs } = config;
-    const { countKeepAlive } = metrics;
     const corridor = new Corridor({
-      operations: downloadSessionOperations({ store, content, countKeepAlive }),
+      operations,
       ...(authenticator ?? noAuthentication),
       admission: new Admission(maxCalls),
       observe,
     });
-    const rest = restHandler({ corridor, maxBodyBytes, observe });
+    const jsonRpc = jsonRpcHandler({ corridor, maxBodyBytes, observe });
+    const rest = restHandler({ corridor, maxBodyBytes, observe, jsonRpc });
     const rpc = openRpcDoor({
       corridor,
       health,
@@ -163,33 +170,40 @@ function served({ redisUrl, sqlitePath, contentRoot }: Config) {
   return { sessions: redisUrl === undefined ? `SQLite ${sqlitePath}` : `Redis ${redisUrl}`, contentRoot };
 }
 
-function openStore(config: Config, { observeRoundTrip }: Metrics, log: Logger): SessionStore {
-  const { redisUrl, sqlitePath, leaseMs, retentionMs } = config;
+/** Both on one connection, which is closed with the first. */
+function openStores(
+  config: Config,
+  { observeRoundTrip }: Metrics,
+  log: Logger,
+): { readonly store: SessionStore; readonly logins: LoginStore } {
+  const { redisUrl, sqlitePath, leaseMs, retentionMs, login: loginTerms } = config;
   const terms = { leaseMs, retentionMs };
-  if (redisUrl === undefined) return new SqliteSessionStore({ path: sqlitePath, terms });
-  return RedisSessionStore.connect({ url: redisUrl.reveal(), terms, log, observeRoundTrip });
+  if (redisUrl === undefined) {
+    const database = new SqliteDatabase(sqlitePath);
+    return {
+      store: new SqliteSessionStore({ database, terms }),
+      logins: new SqliteLoginStore({ database, terms: loginTerms }),
+    };
+  }
+  const redis = RedisConnection.open({ url: redisUrl.reveal(), log, observeRoundTrip });
+  return {
+    store: new RedisSessionStore(redis, terms),
+    logins: new RedisLoginStore(redis, loginTerms),
+  };
 }
 
-/**
- * SEAM: to be replaced by the login sessions of the stores. There is no operation that opens one yet, so that none is
- * ever found.
- */
-const noLogins: LoginStore = {
-  open: () => Promise.reject(new ServiceError("downlease.store.unavailable")),
-  find: () => undefined,
-  close: () => Promise.resolve(false),
-  addFailure: () => Promise.reject(new ServiceError("downlease.store.unavailable")),
-  removeFailure: () => Promise.resolve(),
-};
-
 /** Undefined: everybody is anonymous. */
-async function openAuthenticator(config: Config, log: Logger): Promise<Authenticator | undefined> {
+async function openAuthenticator(
+  config: Config,
+  logins: LoginStore,
+  log: Logger,
+): Promise<Authenticator | undefined> {
   const { authentication: methods, login, host } = config;
   if (methods === undefined) {
     if (!isLoopback(host)) log.warn({ host }, "everybody who reaches this address is served as anonymous");
     return undefined;
   }
-  return Authenticator.open({ methods, failureLimits: login.failures, logins: noLogins, log });
+  return Authenticator.open({ methods, failureLimits: login.failures, logins, log });
 }
 
 /** Reads the files and makes sure that certificate and key belong together. */

@@ -33,25 +33,25 @@ export interface Failures {
 
 /**
  * Where login sessions live, for every process that uses the same store, and failures to log in are counted. A store
- * that can't be reached rejects with a ServiceError `downlease.store.unavailable` within a second.
- *
- * An identifier is 32 random hexadecimal digits. Stores keep only a digest of it, so that a copy of the store opens
- * nothing.
+ * that can't be reached rejects, or throws where no promise is given, a ServiceError `downlease.store.unavailable`
+ * within a second. The rules are those of `login.ts`; what keeps the connection to the store also ends it.
  */
 export interface LoginStore {
   /** Opens a login session and gives its identifier. */
   open(login: NewLogin): Promise<string>;
 
   /**
-   * The login session, unless it is unknown, closed, idle for too long or too old; the look-up is a use. Answers at
-   * once, without a promise, when it can: this is on the way of every call.
+   * The login session, unless it is unknown, closed, idle for too long or too old; the look-up is a use. Takes any
+   * text for an identifier. Answers at once, without a promise, when it can: this is on the way of every call.
    */
   find(id: string): Login | undefined | Promise<Login | undefined>;
 
-  /** Closes a login session at once, for every process. False: there was none. */
+  /**
+   * Closes a login session. False: there was none. A process that can't be told accepts it for `trustMs` at most.
+   */
   close(id: string): Promise<boolean>;
 
-  /** Counts one more failure under the key. The count starts anew when the window since the first one is over. */
+  /** Counts one more failure under the key, any text. The count starts anew when the window since the first is over. */
   addFailure(key: string, windowMs: number): Promise<Failures>;
 
   /** Takes one failure back that was counted before it was known to be none. */

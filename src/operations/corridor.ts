@@ -17,6 +17,8 @@ export interface Operation<I extends DescMessage = DescMessage, O extends DescMe
   readonly isRoutine?: boolean;
   /** Whether callers prove who they are by what is good for logging in, a password among it. */
   readonly isLogin?: boolean;
+  /** Whether the login session of the call is closed by it. */
+  readonly isLogout?: boolean;
   /** What a request weighs among the calls under way; 1 when left out. */
   weight?(request: MessageShape<I>): number;
   /** The session that a request is about, for the log. */
@@ -38,6 +40,11 @@ export interface StreamOperation<I extends DescMessage = DescMessage, O extends 
 export interface Operations {
   readonly unary: readonly Operation[];
   readonly streams: readonly StreamOperation[];
+}
+
+/** Names of the services that have operations, for example `cis.v1.SessionService`. */
+export function serviceNamesOf({ unary, streams }: Operations): string[] {
+  return [...new Set([...unary, ...streams].map(({ method }) => method.parent.typeName))];
 }
 
 /** States the types of a row; the table itself forgets them. */

@@ -26,6 +26,12 @@ export function connectionOf(request: HttpRequest): Connection {
   return "stream" in request ? connectionOfStream(request.stream) : connectionOfSocket(request.socket);
 }
 
+/** Whether the request came by TLS. */
+export function isEncrypted(request: HttpRequest): boolean {
+  const carrier = "stream" in request ? request.stream.session : request.socket;
+  return carrier !== undefined && "encrypted" in carrier && carrier.encrypted === true;
+}
+
 /** The path of a request's URL, as it came. */
 export function pathOf({ url = "" }: HttpRequest): string {
   const mark = url.indexOf("?");

@@ -16,6 +16,8 @@ export interface Binding extends Omit<OperationOptions, "result"> {
   readonly isRoutine: boolean;
   /** As of the operation: its result is the identifier of a login session. */
   readonly isLogin: boolean;
+  /** As of the operation: the login session of the call is closed. */
+  readonly isLogout: boolean;
   formIn(notation: Notation): Form;
 }
 
@@ -38,7 +40,7 @@ export function bindingsOf(corridor: Corridor): Binding[] {
 }
 
 function bindingOf(row: Operation, run: Entry): Binding {
-  const { method, isRoutine = false, isLogin = false } = row;
+  const { method, isRoutine = false, isLogin = false, isLogout = false } = row;
   const options = optionsOf(method);
   return {
     ...options,
@@ -46,6 +48,7 @@ function bindingOf(row: Operation, run: Entry): Binding {
     run,
     isRoutine,
     isLogin,
+    isLogout,
     formIn: (notation) => ({
       request: planOf(method.input, notation),
       result: resultOf(options, notation),

@@ -19,6 +19,8 @@ export interface Dialect {
   /** What answers may be written in, the usual one first. */
   readonly responseTypes: readonly ResponseType[];
   readonly notation: Notation;
+  /** Whether logging in sets a cookie. */
+  readonly hasLoginCookie?: boolean;
   /** XML has room for a structure only. */
   wrapResult(result: Tree): Tree;
   wrapError(error: ServiceError): TreeObject;
@@ -32,6 +34,7 @@ export const restDialect: Dialect = {
   requestFormats: ["json", "xml", "form"],
   responseTypes: ["application/json", "application/xml", "text/xml"],
   notation: restNotation,
+  hasLoginCookie: true,
   wrapResult: (value) => ({ value }),
   wrapError: (error) => ({
     type: `com.vmware.vapi.std.errors.${error.vapiType.toLowerCase()}`,

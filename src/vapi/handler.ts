@@ -18,6 +18,7 @@ import { decodeForm, nest, type Pair } from "./codecs/form.ts";
 import { decodeJson, encodeJson } from "./codecs/json.ts";
 import { decodeXml, encodeXml, type XmlRoot } from "./codecs/xml.ts";
 import { type Dialect, dialectOf, dialects } from "./dialects.ts";
+import { loginCookieHeaders } from "./login-cookie.ts";
 import { type RequestFormat, requestFormat, responseType } from "./media-types.ts";
 import { type Place, pathMembers, RouteTable, type Target, targetOf } from "./route-table.ts";
 import type { Tree, TreeObject } from "./tree.ts";
@@ -104,7 +105,7 @@ class Exchange extends DoorCall {
       const body = this.#req.method === "GET" ? undefined : await this.#body();
       this.#isInCorridor = true;
       const response = await target.binding.run(() => this.#bind(target, place, query!.members, body), this);
-      this.#answer(target, place.dialect, response);
+      this.#answer(target, place, response);
     } catch (reason) {
       this.#refuse(asServiceError(reason, this));
     }
@@ -156,10 +157,14 @@ class Exchange extends DoorCall {
     return request;
   }
 
-  #answer({ binding, form, route }: Target, dialect: Dialect, response: object): void {
+  #answer({ binding, form, route }: Target, place: Place, response: object): void {
+    const { dialect } = place;
     const result = form.result && dialect.wrapResult(form.result(response));
     const headers = ["cache-control", "no-store"];
     if (this.tellsRequestId(binding.isRoutine)) headers.push("x-request-id", this.requestId);
+    if ((binding.isLogin || binding.isLogout) && dialect.hasLoginCookie) {
+      headers.push(...loginCookieHeaders(this.#req, place.prefix, form.result?.(response)));
+    }
     this.#write(route.status, headers, dialect, result, binding.resultRoot);
   }
 

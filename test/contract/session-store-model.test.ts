@@ -6,6 +6,7 @@ import { afterAll, beforeAll, expect, it } from "vitest";
 import type { LeaseTerms, Renewal, Session } from "../../src/domain/session.ts";
 import { sessionKey } from "../../src/stores/redis/keys.ts";
 import type { RedisSessionStore } from "../../src/stores/redis/redis-session-store.ts";
+import { SqliteDatabase } from "../../src/stores/sqlite/database.ts";
 import { SqliteSessionStore } from "../../src/stores/sqlite/sqlite-session-store.ts";
 import { sharedRedisUrl } from "../support/shared-redis.ts";
 import { type TempDir, tempDir } from "../support/temp-dir.ts";
@@ -37,8 +38,8 @@ beforeAll(async () => {
   dir = await tempDir();
   const path = join(dir.path, "sessions.db");
   sqlite = [
-    new SqliteSessionStore({ path, terms: terms[0], clock }),
-    new SqliteSessionStore({ path, terms: terms[1], clock }),
+    new SqliteSessionStore({ database: new SqliteDatabase(path), terms: terms[0], clock }),
+    new SqliteSessionStore({ database: new SqliteDatabase(path), terms: terms[1], clock }),
   ];
   const url = sharedRedisUrl();
   node = new Redis(url);

@@ -1,3 +1,4 @@
+import { SqliteDatabase } from "../../src/stores/sqlite/database.ts";
 import { SqliteSessionStore } from "../../src/stores/sqlite/sqlite-session-store.ts";
 import type { Observation } from "./session-store-concurrency.ts";
 
@@ -9,7 +10,7 @@ const [path = "", id = "", principal = ""] = process.argv.slice(2);
 const refusalsToSee = 20;
 const terms = { leaseMs: 60_000, retentionMs: 60_000 };
 
-const store = new SqliteSessionStore({ path, terms });
+const store = new SqliteSessionStore({ database: new SqliteDatabase(path), terms });
 const observations: Observation[] = [];
 const now = () => Number(process.hrtime.bigint()) / 1e6;
 for (let turn = 0, refused = 0; refused < refusalsToSee; turn++) {

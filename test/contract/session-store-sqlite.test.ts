@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { fileURLToPath } from "node:url";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { SqliteDatabase } from "../../src/stores/sqlite/database.ts";
 import { SqliteSessionStore } from "../../src/stores/sqlite/sqlite-session-store.ts";
 import { eventually } from "../support/eventually.ts";
 import { startProcess } from "../support/process.ts";
@@ -25,14 +26,14 @@ const spec = (id: string) => ({ id, owner: "alice", libraryItemId: "item-1", con
 
 describe("an SQLite file", () => {
   it("keeps its sessions when it is closed and opened again", async () => {
-    const before = new SqliteSessionStore({ path, terms });
+    const before = new SqliteSessionStore({ database: new SqliteDatabase(path), terms });
     await before.create(spec("s-1"));
     await before.keepAlive("s-1", alice, 50);
     const session = await before.get("s-1", alice);
     await before.close();
     expect(await readdir(dir.path), "the log is moved into the file").toEqual(["sessions.db"]);
 
-    const after = new SqliteSessionStore({ path, terms });
+    const after = new SqliteSessionStore({ database: new SqliteDatabase(path), terms });
     expect(await after.get("s-1", alice)).toEqual(session);
     await after.close();
   });
@@ -40,7 +41,9 @@ describe("an SQLite file", () => {
   it("is refused, and left as it is, when it is no database", async () => {
     await writeFile(path, "a letter to my aunt ".repeat(500));
     const before = await readFile(path);
-    expect(() => new SqliteSessionStore({ path, terms })).toThrow(/sessions\.db'.*not a database/);
+    expect(() => new SqliteSessionStore({ database: new SqliteDatabase(path), terms })).toThrow(
+      /sessions\.db'.*not a database/,
+    );
     expect(await readFile(path)).toEqual(before);
     expect(await readdir(dir.path)).toEqual(["sessions.db"]);
   });
@@ -53,26 +56,32 @@ describe("an SQLite file", () => {
     other.exec(sql);
     other.close();
     const before = await readFile(path);
-    expect(() => new SqliteSessionStore({ path, terms })).toThrow(/some other program/);
+    expect(() => new SqliteSessionStore({ database: new SqliteDatabase(path), terms })).toThrow(
+      /some other program/,
+    );
     expect(await readFile(path)).toEqual(before);
     expect(await readdir(dir.path)).toEqual(["sessions.db"]);
   });
 
   it("is refused when its schema is of a newer release", async () => {
-    await new SqliteSessionStore({ path, terms }).close();
+    await new SqliteSessionStore({ database: new SqliteDatabase(path), terms }).close();
     const newer = new DatabaseSync(path);
     newer.exec("PRAGMA user_version = 1000");
     newer.close();
-    expect(() => new SqliteSessionStore({ path, terms })).toThrow(/schema has version 1000/);
+    expect(() => new SqliteSessionStore({ database: new SqliteDatabase(path), terms })).toThrow(
+      /schema has version 1000/,
+    );
   });
 
   it("that can't be created is named in the error", () => {
     const missing = join(dir.path, "no", "such.db");
-    expect(() => new SqliteSessionStore({ path: missing, terms })).toThrow(/no\/such\.db'.*unable to open/);
+    expect(() => new SqliteSessionStore({ database: new SqliteDatabase(missing), terms })).toThrow(
+      /no\/such\.db'.*unable to open/,
+    );
   });
 
   it("answers unavailable while another process has locked it, and works again afterwards", async () => {
-    const store = new SqliteSessionStore({ path, terms });
+    const store = new SqliteSessionStore({ database: new SqliteDatabase(path), terms });
     await store.create(spec("s-1"));
     const other = new DatabaseSync(path);
     other.exec("BEGIN IMMEDIATE");
@@ -87,7 +96,7 @@ describe("an SQLite file", () => {
   });
 
   it("answers unavailable when SQLite fails within a change, which is undone, and works again afterwards", async () => {
-    const store = new SqliteSessionStore({ path, terms });
+    const store = new SqliteSessionStore({ database: new SqliteDatabase(path), terms });
     await store.create(spec("s-1"));
     // A trigger that fails stands for a full disk, which a test can't make.
     const other = new DatabaseSync(path);
@@ -103,7 +112,11 @@ describe("an SQLite file", () => {
 
   it("does not grow with sessions that have expired", async () => {
     const clock = { time: 1_000_000, now: () => clock.time };
-    const store = new SqliteSessionStore({ path, terms: { leaseMs: 100, retentionMs: 100 }, clock });
+    const store = new SqliteSessionStore({
+      database: new SqliteDatabase(path),
+      terms: { leaseMs: 100, retentionMs: 100 },
+      clock,
+    });
     const reader = new DatabaseSync(path);
     const count = reader.prepare("SELECT count(*) AS rows FROM session");
     for (let created = 0; created < 2_000; created++) {
@@ -118,7 +131,7 @@ describe("an SQLite file", () => {
   });
 
   it("keeps the promises of keep-alive and cancel between processes", async () => {
-    const store = new SqliteSessionStore({ path, terms });
+    const store = new SqliteSessionStore({ database: new SqliteDatabase(path), terms });
     const { id } = await store.create(spec("s-1"));
     const script = fileURLToPath(new URL("session-store-sqlite-client.ts", import.meta.url));
     const clients = await Promise.all(
@@ -145,8 +158,9 @@ describe("an SQLite file", () => {
 
   it("can be created by several processes at once", async () => {
     const script = `
+      import { SqliteDatabase } from ${JSON.stringify(new URL("../../src/stores/sqlite/database.ts", import.meta.url).href)};
       import { SqliteSessionStore } from ${JSON.stringify(new URL("../../src/stores/sqlite/sqlite-session-store.ts", import.meta.url).href)};
-      const store = new SqliteSessionStore({ path: ${JSON.stringify(path)}, terms: ${JSON.stringify(terms)} });
+      const store = new SqliteSessionStore({ database: new SqliteDatabase(${JSON.stringify(path)}), terms: ${JSON.stringify(terms)} });
       await store.create({ id: String(process.pid), owner: "alice", libraryItemId: "i", contentVersion: "v" });
       await store.close();`;
     const openers = await Promise.all(
@@ -154,7 +168,7 @@ describe("an SQLite file", () => {
     );
     for (const opener of openers)
       expect(await opener.exited, opener.stderr).toEqual({ code: 0, signal: null });
-    const store = new SqliteSessionStore({ path, terms });
+    const store = new SqliteSessionStore({ database: new SqliteDatabase(path), terms });
     expect(new Set(await store.list("alice"))).toEqual(new Set(openers.map(({ pid }) => String(pid))));
     await store.close();
   });

@@ -11,6 +11,7 @@ import { Health, HealthCheckResponse_ServingStatus } from "../../gen/grpc/health
 import type { Caller } from "../../src/domain/session.ts";
 import { adminHandler } from "../../src/server/admin.ts";
 import { Server } from "../../src/server/server.ts";
+import { SqliteDatabase } from "../../src/stores/sqlite/database.ts";
 import { SqliteSessionStore } from "../../src/stores/sqlite/sqlite-session-store.ts";
 import { Metrics } from "../../src/telemetry/metrics.ts";
 import { restHandler } from "../../src/vapi/handler.ts";
@@ -164,7 +165,10 @@ describe.each(lanes)("$lane", ({ fastLane }) => {
   let url: string;
   const clients: RawClient[] = [];
   beforeEach(async () => {
-    store = new HeldStore({ path: ":memory:", terms: { leaseMs: 60_000, retentionMs: 60_000 } });
+    store = new HeldStore({
+      database: new SqliteDatabase(":memory:"),
+      terms: { leaseMs: 60_000, retentionMs: 60_000 },
+    });
     door = await startRpcDoor({
       fastLane,
       maxCalls: limit,

@@ -4,6 +4,9 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { Session } from "../../src/domain/session.ts";
 import { sessionKey } from "../../src/stores/redis/keys.ts";
 import type { RedisSessionStore } from "../../src/stores/redis/redis-session-store.ts";
+import { loginStoreContract } from "../contract/login-store.ts";
+import { connectedLogins, redisLoginStores } from "../contract/login-store-redis.ts";
+import { longLoginTerms, newLogin } from "../contract/login-store-stage.ts";
 import { sessionStoreContract } from "../contract/session-store.ts";
 import { connected, redisStores } from "../contract/session-store-redis.ts";
 import { longTerms } from "../contract/session-store-stage.ts";
@@ -21,6 +24,34 @@ afterAll(() => cluster.stop());
 sessionStoreContract("Redis Cluster", (...terms) =>
   redisStores(cluster.url, cluster.nodes[0]!.url)(...terms),
 );
+
+loginStoreContract("Redis Cluster", (...terms) =>
+  redisLoginStores(cluster.url, cluster.nodes[0]!.url)(...terms),
+);
+
+it("revocations are heard again after the node that told them has died", async () => {
+  const [one, other] = await Promise.all([
+    connectedLogins(cluster.url, longLoginTerms),
+    connectedLogins(cluster.url, longLoginTerms),
+  ]);
+  try {
+    for (const node of cluster.nodes) {
+      await node.kill();
+      await node.restart();
+      await eventually("every node to serve", () =>
+        Promise.all(Array.from({ length: 20 }, () => one.store.open(newLogin()))),
+      );
+      await eventually("revocations to be heard", () => one.store.isAtHand && other.store.isAtHand);
+      const id = await one.store.open(newLogin());
+      expect(await other.store.find(id)).toBeDefined();
+      expect(await one.store.close(id)).toBe(true);
+      await eventually("the revocation", async () => (await other.store.find(id)) === undefined);
+    }
+  } finally {
+    one.connection.close();
+    other.connection.close();
+  }
+});
 
 describe("on a Redis Cluster", () => {
   let store: RedisSessionStore;

@@ -11,6 +11,7 @@ import {
   ListRequestSchema,
 } from "../../gen/content/library/item/v1/download_session_pb.ts";
 import type { NewSession, Session } from "../../src/domain/session.ts";
+import { SqliteDatabase } from "../../src/stores/sqlite/database.ts";
 import { SqliteSessionStore } from "../../src/stores/sqlite/sqlite-session-store.ts";
 import {
   decompressed,
@@ -31,7 +32,7 @@ class RepeatableStore extends SqliteSessionStore {
 
   constructor() {
     const terms = { leaseMs: 60_000, retentionMs: 60_000 };
-    super({ path: ":memory:", terms, clock: { now: () => 1_750_000_000_000 } });
+    super({ database: new SqliteDatabase(":memory:"), terms, clock: { now: () => 1_750_000_000_000 } });
   }
 
   override create(spec: NewSession): Promise<Session> {

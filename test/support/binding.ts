@@ -22,6 +22,7 @@ export function bindingOn(routes: Partial<Record<RouteSet, RouteOption[]>>, name
     formIn: (notation) => ({ request: planOf(KeepAliveRequestSchema, notation), result: undefined }),
     isRoutine: false,
     isLogin: false,
+    isLogout: false,
     routes: { rest: routesOf(routes.rest), api: routesOf(routes.api) },
   };
 }

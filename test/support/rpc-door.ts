@@ -13,6 +13,7 @@ import { Corridor } from "../../src/operations/corridor.ts";
 import { downloadSessionOperations } from "../../src/operations/download-session.ts";
 import type { HttpHandler } from "../../src/operations/http.ts";
 import { openRpcDoor, type RpcDoor as ServedDoor } from "../../src/rpc/handler.ts";
+import { SqliteDatabase } from "../../src/stores/sqlite/database.ts";
 import { SqliteSessionStore } from "../../src/stores/sqlite/sqlite-session-store.ts";
 import { Health } from "../../src/telemetry/health.ts";
 
@@ -110,7 +111,10 @@ export async function startRpcDoor({
   maxMessageBytes = maxBodyBytes,
   readMs,
   fallback = () => textFallback,
-  store = new FaultyStore({ path: ":memory:", terms: { leaseMs: 60_000, retentionMs: 60_000 } }),
+  store = new FaultyStore({
+    database: new SqliteDatabase(":memory:"),
+    terms: { leaseMs: 60_000, retentionMs: 60_000 },
+  }),
 }: RpcDoorOptions = {}): Promise<RpcDoor> {
   const records: CallRecord[] = [];
   // The call itself reads lazily from what is gone after the call.

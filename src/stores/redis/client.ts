@@ -81,7 +81,7 @@ function decode(text: string | undefined): string | undefined {
 /** A command without an answer after this time has failed; callers are promised an answer within a second. */
 export const commandTimeout = 800;
 /** A Redis that comes back is noticed this fast, at most. */
-const reconnectDelay = (attempt: number) => Math.min(attempt * 20, 200);
+export const reconnectDelay = (attempt: number) => Math.min(attempt * 20, 200);
 
 /**
  * Opens the connection in the background. Commands fail at once while there is none: a caller is told

@@ -13,3 +13,19 @@ export function sessionKey(id: string): string {
 export function ownerIndexKey(owner: string): string {
   return `dl:owner:{${owner}}`;
 }
+
+/**
+ * A hash: `p` principal, `a` whether an admin, `f` proof, `c` creation time in ms. Its TTL is what the login session has
+ * left.
+ */
+export function loginKey(digest: string): string {
+  return `dl:login:{${digest}}`;
+}
+
+/** A count of failures; its TTL is what its window has left. */
+export function failureKey(digest: string): string {
+  return `dl:failure:{${digest}}`;
+}
+
+/** Channel on which the digests of closed login sessions are told. */
+export const revocationChannel = "dl:revoked";

@@ -1,5 +1,3 @@
-import type { Logger } from "pino";
-import { ServiceError } from "../../domain/errors.ts";
 import type {
   Caller,
   FinalState,
@@ -11,9 +9,8 @@ import type {
   Session,
 } from "../../domain/session.ts";
 import type { Heartbeat, SessionStore } from "../../domain/session-store.ts";
-import { commandTimeout, connectRedis, parseRedisUrl } from "./client.ts";
+import { RedisConnection, type RedisConnectionOptions } from "./connection.ts";
 import { ownerIndexKey, sessionKey } from "./keys.ts";
-import { type RedisClient, runScript, runScriptForEach } from "./run-script.ts";
 import {
   createSessionScript,
   deleteSessionScript,
@@ -22,9 +19,7 @@ import {
   keepAliveScript,
   pruneIndexScript,
   readSessionScript,
-  type Script,
 } from "./scripts.ts";
-import { TimeLimit } from "./time-limit.ts";
 
 /**
  * An index entry without a session is left alone for this long: the session may be about to be created. Far
@@ -37,12 +32,8 @@ const listChunk = 500;
 const createsPerSweep = 16;
 const sweepSample = 64;
 
-export interface RedisSessionStoreOptions {
-  readonly url: string;
+export interface RedisSessionStoreOptions extends RedisConnectionOptions {
   readonly terms: LeaseTerms;
-  readonly log: Logger;
-  /** Told of every answered script: its name and the time from call to answer. */
-  readonly observeRoundTrip?: (script: string, seconds: number) => void;
 }
 
 /**
@@ -50,52 +41,45 @@ export interface RedisSessionStoreOptions {
  * nothing sweeps and no clock of ours counts. A keep-alive is one command, one round trip, one key.
  */
 export class RedisSessionStore implements SessionStore {
-  readonly #client: RedisClient;
-  readonly #limit = new TimeLimit(commandTimeout);
+  readonly #redis: RedisConnection;
   readonly #terms: LeaseTerms;
-  readonly #log: Logger;
-  readonly #observe: ((script: string, seconds: number) => void) | undefined;
   #creates = 0;
-  #unreachableSince: number | undefined;
 
   /**
-   * Connects in the background and never gives up.
+   * A store with a connection of its own.
    *
    * @throws Error when the URL can't be understood
    */
   static connect(options: RedisSessionStoreOptions): RedisSessionStore {
-    return new RedisSessionStore(connectRedis(parseRedisUrl(options.url)), options);
+    return new RedisSessionStore(RedisConnection.open(options), options.terms);
   }
 
-  private constructor(client: RedisClient, { terms, log, observeRoundTrip }: RedisSessionStoreOptions) {
-    this.#client = client;
+  /** The connection is closed with the store. */
+  constructor(redis: RedisConnection, terms: LeaseTerms) {
+    this.#redis = redis;
     this.#terms = terms;
-    this.#log = log;
-    this.#observe = observeRoundTrip;
-    client.on("error", (error: Error) => this.#lost(error));
-    client.on("ready", () => this.#found());
   }
 
   async create(session: NewSession): Promise<Session> {
     // First the index, then the session: a crash between the two leaves an entry too many, never one too few.
-    await this.#run(indexSessionScript, session);
-    const created = await this.#run(createSessionScript, { ...session, leaseMs: this.#terms.leaseMs });
+    await this.#redis.run(indexSessionScript, session);
+    const created = await this.#redis.run(createSessionScript, { ...session, leaseMs: this.#terms.leaseMs });
     if (++this.#creates % createsPerSweep === 0) this.#inBackground(this.#sweep(session.owner));
     return { id: session.id, ...created };
   }
 
   async get(id: string, caller: Caller): Promise<Session | undefined> {
-    const session = await this.#run(readSessionScript, { id, caller });
+    const session = await this.#redis.run(readSessionScript, { id, caller });
     return session && { id, ...session };
   }
 
   async list(owner: string, libraryItemId?: string): Promise<string[]> {
-    const indexed = await this.#guard(this.#client.zrange(ownerIndexKey(owner), "0", "-1"));
+    const indexed = await this.#redis.guard(this.#redis.client.zrange(ownerIndexKey(owner), "0", "-1"));
     const found: { id: string; createdAt: number }[] = [];
     for (let start = 0; start < indexed.length; start += listChunk) {
       const ids = indexed.slice(start, start + listChunk);
-      const facts = await this.#guard(
-        Promise.all(ids.map((id) => this.#client.hmget(sessionKey(id), "o", "c", "i"))),
+      const facts = await this.#redis.guard(
+        Promise.all(ids.map((id) => this.#redis.client.hmget(sessionKey(id), "o", "c", "i"))),
       );
       const gone: string[] = [];
       for (const [index, [sessionOwner, createdAt, itemId]] of facts.entries()) {
@@ -111,20 +95,17 @@ export class RedisSessionStore implements SessionStore {
   }
 
   keepAlive(id: string, caller: Caller, progress?: number): Promise<Renewal | Refusal> {
-    return this.#run(keepAliveScript, { id, caller, leaseMs: this.#terms.leaseMs, progress });
+    return this.#redis.run(keepAliveScript, { id, caller, leaseMs: this.#terms.leaseMs, progress });
   }
 
-  async keepAliveMany(heartbeats: readonly Heartbeat[], caller: Caller): Promise<(Renewal | Refusal)[]> {
-    const startedAt = performance.now();
+  keepAliveMany(heartbeats: readonly Heartbeat[], caller: Caller): Promise<(Renewal | Refusal)[]> {
     const { leaseMs } = this.#terms;
     const inputs = heartbeats.map(({ id, progress }) => ({ id, caller, leaseMs, progress }));
-    const results = await this.#guard(runScriptForEach(this.#client, keepAliveScript, inputs, this.#limit));
-    this.#observe?.("keepAliveMany", (performance.now() - startedAt) / 1000);
-    return results;
+    return this.#redis.runForEach("keepAliveMany", keepAliveScript, inputs);
   }
 
   finish(id: string, caller: Caller, state: FinalState, errorMessage?: string): Promise<Finish | Refusal> {
-    return this.#run(finishSessionScript, {
+    return this.#redis.run(finishSessionScript, {
       id,
       caller,
       state,
@@ -134,43 +115,22 @@ export class RedisSessionStore implements SessionStore {
   }
 
   async delete(id: string, caller: Caller): Promise<boolean> {
-    const owner = await this.#run(deleteSessionScript, { id, caller });
+    const owner = await this.#redis.run(deleteSessionScript, { id, caller });
     if (owner === undefined) return false;
     this.#inBackground(this.#prune(owner, [id]));
     return true;
   }
 
   async ping(): Promise<void> {
-    await this.#guard(this.#client.ping());
+    await this.#redis.ping();
   }
 
   async close(): Promise<void> {
-    this.#client.disconnect();
-  }
-
-  #run<Input, Output>(script: Script<Input, Output>, input: Input): Promise<Output> {
-    const startedAt = performance.now();
-    return runScript(this.#client, script, input, this.#limit).then(
-      (output) => {
-        this.#observe?.(script.name, (performance.now() - startedAt) / 1000);
-        return output;
-      },
-      (error: unknown) => {
-        throw unavailable(error);
-      },
-    );
-  }
-
-  async #guard<T>(work: Promise<T>): Promise<T> {
-    try {
-      return await work;
-    } catch (error) {
-      throw unavailable(error);
-    }
+    this.#redis.close();
   }
 
   #prune(owner: string, ids: readonly string[]): Promise<number> {
-    return this.#run(pruneIndexScript, { owner, ids, leastAgeSeconds: leastIndexAgeSeconds });
+    return this.#redis.run(pruneIndexScript, { owner, ids, leastAgeSeconds: leastIndexAgeSeconds });
   }
 
   /**
@@ -178,50 +138,14 @@ export class RedisSessionStore implements SessionStore {
    * beyond the living sessions, even when nobody lists: four entries are looked at for each one added.
    */
   async #sweep(owner: string): Promise<void> {
-    const sample = [...new Set(await this.#client.zrandmember(ownerIndexKey(owner), sweepSample))];
-    const exists = await Promise.all(sample.map((id) => this.#client.exists(sessionKey(id))));
+    const sample = [...new Set(await this.#redis.client.zrandmember(ownerIndexKey(owner), sweepSample))];
+    const exists = await Promise.all(sample.map((id) => this.#redis.client.exists(sessionKey(id))));
     const gone = sample.filter((_, index) => exists[index] === 0);
     if (gone.length > 0) await this.#prune(owner, gone);
   }
 
   /** Upkeep that nobody waits for; what fails is done by a later turn. */
   #inBackground(work: Promise<unknown>): void {
-    work.catch((error: unknown) => this.#log.debug({ reason: reasonOf(error) }, "index upkeep failed"));
+    this.#redis.inBackground("index upkeep", work);
   }
-
-  #lost(error: Error): void {
-    if (this.#unreachableSince !== undefined) return;
-    this.#unreachableSince = Date.now();
-    this.#log.error(
-      { reason: reasonOf(error) },
-      "Redis can't be reached; calls are answered with service_unavailable",
-    );
-  }
-
-  #found(): void {
-    if (this.#unreachableSince !== undefined) {
-      this.#log.info({ downMs: Date.now() - this.#unreachableSince }, "Redis is back");
-      this.#unreachableSince = undefined;
-    }
-    this.#inBackground(this.#warnOfEviction());
-  }
-
-  /** Under any policy but noeviction a full Redis drops leases that are still held. */
-  async #warnOfEviction(): Promise<void> {
-    const policy = /maxmemory_policy:(\S+)/.exec(await this.#client.info("memory"))?.[1];
-    if (policy !== undefined && policy !== "noeviction") {
-      this.#log.warn({ policy }, "Redis may evict sessions; set maxmemory-policy to noeviction");
-    }
-  }
-}
-
-/** A driver's error stops here. */
-function unavailable(error: unknown): ServiceError {
-  return new ServiceError("downlease.store.unavailable", [], error);
-}
-
-/** Redis errors carry the arguments of the command, and those carry ids: only the message is shown. */
-function reasonOf(error: unknown): string {
-  if (error instanceof ServiceError && error.cause !== undefined) return reasonOf(error.cause);
-  return error instanceof Error ? error.message || error.name : String(error);
 }

@@ -129,7 +129,8 @@ export const pruneIndexScript = script<
   },
 });
 
-function script<Input, Output>(
+/** @param name of the file, and of its round trips in the metrics */
+export function script<Input, Output>(
   name: string,
   wire: Pick<Script<Input, Output>, "key" | "args" | "output">,
 ): Script<Input, Output> {
@@ -165,6 +166,6 @@ function session([, state, progress, expiresAt, owner, item, version, message]: 
   };
 }
 
-function unexpected(tag: string): Error {
+export function unexpected(tag: string): Error {
   return new Error(`script answered with unknown tag ${tag}`);
 }

@@ -1,10 +1,14 @@
 import { readFileSync } from "node:fs";
-import { DatabaseSync } from "node:sqlite";
+import { DatabaseSync, type StatementSync } from "node:sqlite";
+import { ServiceError } from "../../domain/errors.ts";
 
 /** Marks a file as ours: "dlse" in ASCII, see https://sqlite.org/pragma.html#pragma_application_id */
 const applicationId = 0x646c7365;
-const schemaVersion = 1;
-const schema = readFileSync(new URL("schema.sql", import.meta.url), "utf8");
+
+/** What each version of the schema added. A file's version is the number of those that it has. */
+const schema = ["1-sessions", "2-logins"].map((name) =>
+  readFileSync(new URL(`schema/${name}.sql`, import.meta.url), "utf8"),
+);
 
 /**
  * How long a call waits for another process that is writing. The wait blocks this process, and callers are
@@ -13,12 +17,59 @@ const schema = readFileSync(new URL("schema.sql", import.meta.url), "utf8");
 const busyTimeoutMs = 500;
 const openAttempts = 5;
 
-/**
- * Opens the file, creates it when it does not exist, and leaves it untouched when it is not ours.
- *
- * @throws Error that names the file and says what is wrong with it
- */
-export function openDatabase(path: string): DatabaseSync {
+/** An SQLite file that the stores of a process share. What fails on it is `downlease.store.unavailable`. */
+export class SqliteDatabase {
+  readonly connection: DatabaseSync;
+  readonly #ping: StatementSync;
+
+  /**
+   * Opens the file, creates it when it does not exist, and leaves it untouched when it is not ours.
+   *
+   * @param path a file, or `:memory:`; several processes of one machine may share a file
+   * @throws Error that names the file and says what is wrong with it, or that a newer release has written it
+   */
+  constructor(path: string) {
+    this.connection = openDatabase(path);
+    this.#ping = this.connection.prepare("SELECT 1 FROM session LIMIT 1");
+  }
+
+  /** A driver's error stops here. */
+  guard<T>(work: () => T): T {
+    try {
+      return work();
+    } catch (error) {
+      if (isDriverError(error)) throw new ServiceError("downlease.store.unavailable", [], error);
+      throw error;
+    }
+  }
+
+  /** Work that must see and change the database as one step, also for other processes. */
+  transaction<T>(work: () => T): T {
+    return this.guard(() => {
+      this.connection.exec("BEGIN IMMEDIATE");
+      try {
+        const result = work();
+        this.connection.exec("COMMIT");
+        return result;
+      } catch (error) {
+        // Some errors, a full disk among them, have rolled back already.
+        if (this.connection.isTransaction) this.connection.exec("ROLLBACK");
+        throw error;
+      }
+    });
+  }
+
+  ping(): void {
+    this.guard(() => this.#ping.get());
+  }
+
+  /** The last process to close a file moves the log into it and removes the log. */
+  close(): void {
+    if (this.connection.isOpen) this.guard(() => this.connection.close());
+  }
+}
+
+function openDatabase(path: string): DatabaseSync {
   for (let attempt = 1; ; attempt++) {
     try {
       return open(path);
@@ -41,9 +92,10 @@ function open(path: string): DatabaseSync {
     db.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL");
     // Also shows now, not at the first call, that the file can't be written.
     db.exec("BEGIN IMMEDIATE");
-    if (isEmpty(db)) {
-      db.exec(schema);
-      db.exec(`PRAGMA application_id = ${applicationId}; PRAGMA user_version = ${schemaVersion}`);
+    const missing = schema.slice(pragma(db, "user_version"));
+    if (missing.length > 0) {
+      for (const addition of missing) db.exec(addition);
+      db.exec(`PRAGMA application_id = ${applicationId}; PRAGMA user_version = ${schema.length}`);
     }
     db.exec("COMMIT");
     return db;
@@ -51,6 +103,12 @@ function open(path: string): DatabaseSync {
     db.close();
     throw error;
   }
+}
+
+/** SQLite failed (locked, full, damaged, input or output), or the database is closed. */
+function isDriverError(error: unknown): boolean {
+  const code = error instanceof Error && "code" in error ? error.code : undefined;
+  return code === "ERR_SQLITE_ERROR" || code === "ERR_INVALID_STATE";
 }
 
 /** https://sqlite.org/rescode.html#busy; the upper bits of a code tell details. */
@@ -69,8 +127,8 @@ function refuseForeign(db: DatabaseSync): void {
     throw new Error("it is a database of some other program");
   }
   const version = pragma(db, "user_version");
-  if (version !== schemaVersion) {
-    throw new Error(`its schema has version ${version}, this release knows version ${schemaVersion}`);
+  if (version < 1 || version > schema.length) {
+    throw new Error(`its schema has version ${version}, this release knows version ${schema.length}`);
   }
 }
 

@@ -1,6 +1,4 @@
-import type { DatabaseSync } from "node:sqlite";
 import { type Clock, systemClock } from "../../domain/clock.ts";
-import { ServiceError } from "../../domain/errors.ts";
 import {
   type Caller,
   existsFor,
@@ -19,15 +17,15 @@ import {
   type Session,
 } from "../../domain/session.ts";
 import type { Heartbeat, SessionStore } from "../../domain/session-store.ts";
-import { openDatabase } from "./database.ts";
+import type { SqliteDatabase } from "./database.ts";
 import { prepareStatements, type SessionRow, type Statements } from "./statements.ts";
 
 /** Rows that each creation looks at for expired ones: the garbage stays below a tenth of the living. */
 const sweepLength = 16;
 
 export interface SqliteSessionStoreOptions {
-  /** A file, or `:memory:`. Several processes of one machine may share a file. */
-  readonly path: string;
+  /** Closed with the store. */
+  readonly database: SqliteDatabase;
   readonly terms: LeaseTerms;
   readonly clock?: Clock;
 }
@@ -37,16 +35,15 @@ export interface SqliteSessionStoreOptions {
  * abruptly. Calls do their work before they return, so that a call is never overtaken within the process.
  */
 export class SqliteSessionStore implements SessionStore {
-  readonly #db: DatabaseSync;
+  readonly #db: SqliteDatabase;
   readonly #statements: Statements;
   readonly #terms: LeaseTerms;
   readonly #clock: Clock;
   #sweptTo = 0;
 
-  /** @throws Error when the file can't be opened, or belongs to some other program or a newer release */
-  constructor({ path, terms, clock = systemClock }: SqliteSessionStoreOptions) {
-    this.#db = openDatabase(path);
-    this.#statements = prepareStatements(this.#db);
+  constructor({ database, terms, clock = systemClock }: SqliteSessionStoreOptions) {
+    this.#db = database;
+    this.#statements = prepareStatements(database.connection);
     this.#terms = terms;
     this.#clock = clock;
   }
@@ -67,11 +64,11 @@ export class SqliteSessionStore implements SessionStore {
   }
 
   async get(id: string, caller: Caller): Promise<Session | undefined> {
-    return this.#guard(() => this.#findFor(id, caller, this.#clock.now()));
+    return this.#db.guard(() => this.#findFor(id, caller, this.#clock.now()));
   }
 
   async list(owner: string, libraryItemId?: string): Promise<string[]> {
-    return this.#guard(() => {
+    return this.#db.guard(() => {
       const now = this.#clock.now();
       const rows = this.#statements.list.all({ owner, now, libraryItemId: libraryItemId ?? null });
       return rows.map((row) => String(row.id));
@@ -79,7 +76,7 @@ export class SqliteSessionStore implements SessionStore {
   }
 
   async keepAlive(id: string, caller: Caller, progress?: number): Promise<Renewal | Refusal> {
-    return this.#guard(() => this.#keepAlive(id, caller, progress, this.#clock.now()));
+    return this.#db.guard(() => this.#keepAlive(id, caller, progress, this.#clock.now()));
   }
 
   async keepAliveMany(heartbeats: readonly Heartbeat[], caller: Caller): Promise<(Renewal | Refusal)[]> {
@@ -105,18 +102,17 @@ export class SqliteSessionStore implements SessionStore {
   }
 
   async delete(id: string, caller: Caller): Promise<boolean> {
-    return this.#guard(
+    return this.#db.guard(
       () => this.#statements.delete.run(visibleTo(id, caller, this.#clock.now())).changes === 1,
     );
   }
 
   async ping(): Promise<void> {
-    this.#guard(() => this.#statements.ping.get());
+    this.#db.ping();
   }
 
-  /** The last process to close a file moves the log into it and removes the log. */
   async close(): Promise<void> {
-    if (this.#db.isOpen) this.#guard(() => this.#db.close());
+    this.#db.close();
   }
 
   #keepAlive(id: string, caller: Caller, progress: number | undefined, now: number): Renewal | Refusal {
@@ -167,39 +163,11 @@ export class SqliteSessionStore implements SessionStore {
     this.#sweptTo = stretch?.rows === sweepLength ? end : 0;
   }
 
-  /** Work that must see and change the database as one step, also for other processes. */
   #transaction<T>(work: (now: number) => T): T {
-    return this.#guard(() => {
-      this.#db.exec("BEGIN IMMEDIATE");
-      try {
-        const result = work(this.#clock.now());
-        this.#db.exec("COMMIT");
-        return result;
-      } catch (error) {
-        // Some errors, a full disk among them, have rolled back already.
-        if (this.#db.isTransaction) this.#db.exec("ROLLBACK");
-        throw error;
-      }
-    });
-  }
-
-  /** A driver's error stops here. */
-  #guard<T>(work: () => T): T {
-    try {
-      return work();
-    } catch (error) {
-      if (isDriverError(error)) throw new ServiceError("downlease.store.unavailable", [], error);
-      throw error;
-    }
+    return this.#db.transaction(() => work(this.#clock.now()));
   }
 }
 
 function visibleTo(id: string, caller: Caller, now: number) {
   return { id, now, principal: caller.admin ? null : caller.principal };
-}
-
-/** SQLite failed (locked, full, damaged, input or output), or the database is closed. */
-function isDriverError(error: unknown): boolean {
-  const code = error instanceof Error && "code" in error ? error.code : undefined;
-  return code === "ERR_SQLITE_ERROR" || code === "ERR_INVALID_STATE";
 }

@@ -51,8 +51,6 @@ export function prepareStatements(db: DatabaseSync) {
     purge: db.prepare(
       "DELETE FROM session WHERE sequence > :start AND sequence <= :end AND expires_at <= :now",
     ),
-
-    ping: db.prepare("SELECT 1 FROM session LIMIT 1"),
   } satisfies Record<string, StatementSync>;
 }
 

@@ -1,0 +1,57 @@
+import { create } from "@bufbuild/protobuf";
+import { timestampFromMs } from "@bufbuild/protobuf/wkt";
+import {
+  CreateResponseSchema,
+  DeleteResponseSchema,
+  GetResponseSchema,
+  SessionService,
+} from "../../gen/cis/v1/session_pb.ts";
+import { ServiceError } from "../domain/errors.ts";
+import type { LoginStore } from "../domain/login-store.ts";
+import type { Call } from "./call.ts";
+import { type Operation, operation } from "./corridor.ts";
+
+const rpc = SessionService.method;
+
+/** The operations of `com.vmware.cis.session`. */
+export function loginOperations(logins: LoginStore): readonly Operation[] {
+  return [
+    operation({
+      method: rpc.create,
+      isLogin: true,
+      async run(_request, { principal, admin, proof = "" }) {
+        return create(CreateResponseSchema, { sessionId: await logins.open({ principal, admin, proof }) });
+      },
+    }),
+    operation({
+      method: rpc.get,
+      async run(_request, _caller, call) {
+        const login = await logins.find(loginIdOf(call));
+        if (login === undefined) throw new ServiceError("downlease.authentication.invalid");
+        return create(GetResponseSchema, {
+          info: {
+            user: login.principal,
+            createdTime: timestampFromMs(login.createdAt),
+            lastAccessedTime: timestampFromMs(login.lastUsedAt),
+          },
+        });
+      },
+    }),
+    operation({
+      method: rpc.delete,
+      isLogout: true,
+      async run(_request, _caller, call) {
+        if (!(await logins.close(loginIdOf(call))))
+          throw new ServiceError("downlease.authentication.invalid");
+        return create(DeleteResponseSchema);
+      },
+    }),
+  ];
+}
+
+/** Not every caller has a login session: some show a certificate or a bearer token with each call. */
+function loginIdOf({ credentials }: Call): string {
+  const { loginId } = credentials;
+  if (loginId === undefined) throw new ServiceError("downlease.authentication.required");
+  return loginId;
+}

@@ -1,0 +1,27 @@
+--[[
+  Reads a login session, which is a use of it.
+
+  The look and the renewal must not be separated: a login session that was closed in between must not come back.
+  Both lengths are judged as they are configured now, by the clock that its TTL goes by.
+
+  KEYS[1]  the login session
+  ARGV[1]  idle time in ms
+  ARGV[2]  lifetime in ms
+
+  Output
+    { "OK", principal, "1" for an admin else "0", proof, createdAt in ms, now in ms, ms it has left }
+    { "NOT_FOUND" }
+]]
+local login = redis.call("HMGET", KEYS[1], "p", "a", "f", "c")
+if not login[1] then
+  return { "NOT_FOUND" }
+end
+local time = redis.call("TIME")
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local left = math.min(ARGV[1], login[4] + ARGV[2] - now)
+if left <= 0 then
+  redis.call("DEL", KEYS[1])
+  return { "NOT_FOUND" }
+end
+redis.call("PEXPIRE", KEYS[1], ("%d"):format(left))
+return { "OK", login[1], login[2], login[3], login[4], ("%d"):format(now), ("%d"):format(left) }

@@ -1,0 +1,139 @@
+import { Cluster, type Redis, type RedisOptions } from "ioredis";
+import type { Logger } from "pino";
+import { reconnectDelay } from "./client.ts";
+import type { RedisClient } from "./run-script.ts";
+
+/** Who is told what is published on a channel. */
+export interface Listener {
+  heard(message: string): void;
+  /** Everything that is published from now on will be heard; what was published before may not have been. */
+  established(): void;
+}
+
+/** A channel that is listened to. */
+export class Subscription {
+  readonly channel: string;
+  readonly listener: Listener;
+  /**
+   * Whether messages are heard, as far as can be known: of a connection that died without a word that is learnt late.
+   */
+  isEstablished = false;
+
+  constructor(channel: string, listener: Listener) {
+    this.channel = channel;
+    this.listener = listener;
+  }
+}
+
+/** A connection that is dead for this long is noticed, or the network may have forgotten it. */
+const probeMs = 15_000;
+
+/**
+ * Hears what is published, on a connection of its own that exists as soon as somebody listens. A lost one is replaced
+ * by a new one, never revived, so that one place knows whether it is established. On a cluster any node will do,
+ * because messages are told to all of them; ioredis' own subscriptions of a cluster do not tell when they are lost.
+ */
+export class Subscriber {
+  readonly #client: RedisClient;
+  readonly #log: Logger;
+  readonly #subscriptions = new Map<string, Subscription>();
+  #connection: Redis | undefined;
+  #timer: NodeJS.Timeout | undefined;
+  /** Connections in a row that did not become a subscription. */
+  #failures = 0;
+  #isRefused = false;
+  #isClosed = false;
+
+  constructor(client: RedisClient, log: Logger) {
+    this.#client = client;
+    this.#log = log;
+  }
+
+  /** Listens on a channel, for as long as the subscriber is open; one listener for each channel. */
+  listen(channel: string, listener: Listener): Subscription {
+    const subscription = new Subscription(channel, listener);
+    this.#subscriptions.set(channel, subscription);
+    if (this.#connection !== undefined) this.#subscribe(this.#connection, subscription);
+    else if (this.#timer === undefined) this.#connect();
+    return subscription;
+  }
+
+  close(): void {
+    this.#isClosed = true;
+    clearTimeout(this.#timer);
+    this.#connection?.disconnect();
+  }
+
+  readonly #connect = (): void => {
+    this.#timer = undefined;
+    const connection = openConnection(this.#client);
+    if (connection === undefined) {
+      this.#connectLater();
+      return;
+    }
+    this.#connection = connection;
+    // Why Redis can't be reached is told by the connection for commands.
+    connection.on("error", () => {});
+    connection.on("message", (channel: string, message: string) =>
+      this.#subscriptions.get(channel)?.listener.heard(message),
+    );
+    // The socket closes first; ioredis tells of the end in a later turn.
+    connection.once("close", this.#lost);
+    connection.once("end", () => {
+      this.#lost();
+      this.#connection = undefined;
+      this.#connectLater();
+    });
+    for (const subscription of this.#subscriptions.values()) this.#subscribe(connection, subscription);
+  };
+
+  #connectLater(): void {
+    if (!this.#isClosed) this.#timer = setTimeout(this.#connect, reconnectDelay(++this.#failures)).unref();
+  }
+
+  readonly #lost = (): void => {
+    for (const subscription of this.#subscriptions.values()) subscription.isEstablished = false;
+  };
+
+  #subscribe(connection: Redis, subscription: Subscription): void {
+    connection.subscribe(subscription.channel).then(
+      () => {
+        if (connection !== this.#connection || connection.status !== "ready") return;
+        this.#failures = 0;
+        this.#isRefused = false;
+        subscription.isEstablished = true;
+        subscription.listener.established();
+      },
+      (error: Error) => {
+        if (error.name === "ReplyError") this.#refused(subscription, error);
+        connection.disconnect();
+      },
+    );
+  }
+
+  /** Redis has access rules for channels (https://redis.io/docs/latest/operate/oss_and_stack/management/security/acl/). */
+  #refused({ channel }: Subscription, { message }: Error): void {
+    if (this.#isRefused) return;
+    this.#isRefused = true;
+    this.#log.warn(
+      { channel, reason: message },
+      "Redis refuses a subscription; nothing is cached without it",
+    );
+  }
+}
+
+/** Undefined: no node of the cluster is known yet. */
+function openConnection(client: RedisClient): Redis | undefined {
+  const options: RedisOptions = {
+    connectionName: "downlease-subscriber",
+    enableOfflineQueue: true,
+    keepAlive: probeMs,
+    lazyConnect: false,
+    // One attempt: whether there will be another is decided here.
+    retryStrategy: () => null,
+    sentinelRetryStrategy: () => null,
+  };
+  if (!(client instanceof Cluster)) return client.duplicate(options);
+  const nodes = client.nodes("master");
+  return nodes[Math.floor(Math.random() * nodes.length)]?.duplicate(options);
+}

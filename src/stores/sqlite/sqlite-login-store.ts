@@ -1,0 +1,86 @@
+import { type Clock, systemClock } from "../../domain/clock.ts";
+import { digestOf, isLoginId, leftMs, newLoginId, trustMs } from "../../domain/login.ts";
+import type { Failures, Login, LoginStore, LoginTerms, NewLogin } from "../../domain/login-store.ts";
+import type { SqliteDatabase } from "./database.ts";
+import { type LoginRow, type LoginStatements, prepareLoginStatements } from "./login-statements.ts";
+
+export interface SqliteLoginStoreOptions {
+  readonly database: SqliteDatabase;
+  readonly terms: LoginTerms;
+  readonly clock?: Clock;
+}
+
+/**
+ * Login sessions in an SQLite file. A look-up reads the file, so that a closed one is gone at once for every process
+ * that shares it; a use is written down when the last one that was is `trustMs` ago.
+ */
+export class SqliteLoginStore implements LoginStore {
+  readonly #db: SqliteDatabase;
+  readonly #statements: LoginStatements;
+  readonly #terms: LoginTerms;
+  readonly #trustMs: number;
+  readonly #clock: Clock;
+
+  constructor({ database, terms, clock = systemClock }: SqliteLoginStoreOptions) {
+    this.#db = database;
+    this.#statements = prepareLoginStatements(database.connection);
+    this.#terms = terms;
+    this.#trustMs = trustMs(terms);
+    this.#clock = clock;
+  }
+
+  async open({ principal, admin, proof }: NewLogin): Promise<string> {
+    const id = newLoginId();
+    const digest = digestOf(id);
+    this.#db.transaction(() => {
+      const now = this.#clock.now();
+      const expiresAt = now + leftMs({ createdAt: now }, now, this.#terms);
+      this.#statements.purge.run({ now });
+      this.#statements.insert.run({ digest, principal, admin: admin ? 1 : 0, proof, now, expiresAt });
+    });
+    return id;
+  }
+
+  /** Never gives a promise. */
+  find(id: string): Login | undefined {
+    if (!isLoginId(id)) return undefined;
+    const digest = digestOf(id);
+    return this.#db.guard(() => {
+      const now = this.#clock.now();
+      const row = this.#statements.find.get({ digest, now }) as LoginRow | undefined;
+      if (row === undefined) return undefined;
+      const { principal, proof, createdAt, lastUsedAt } = row;
+      const left = leftMs(row, now, this.#terms);
+      if (left <= 0) return undefined;
+      const isDue = now - lastUsedAt >= this.#trustMs;
+      if (isDue) this.#statements.use.run({ digest, now, expiresAt: now + left });
+      return { principal, admin: row.admin === 1, proof, createdAt, lastUsedAt: isDue ? now : lastUsedAt };
+    });
+  }
+
+  async close(id: string): Promise<boolean> {
+    if (!isLoginId(id)) return false;
+    const digest = digestOf(id);
+    return this.#db.guard(() => {
+      return this.#statements.delete.run({ digest, now: this.#clock.now() }).changes === 1;
+    });
+  }
+
+  async addFailure(key: string, windowMs: number): Promise<Failures> {
+    const digest = digestOf(key);
+    return this.#db.transaction(() => {
+      const now = this.#clock.now();
+      this.#statements.purgeFailures.run({ now });
+      const row = this.#statements.addFailure.get({ digest, now, windowMs });
+      return { count: Number(row?.count), forgottenInMs: Number(row?.forgottenInMs) };
+    });
+  }
+
+  async removeFailure(key: string): Promise<void> {
+    const digest = digestOf(key);
+    this.#db.transaction(() => {
+      this.#statements.forgetLastFailure.run({ digest });
+      this.#statements.removeFailure.run({ digest });
+    });
+  }
+}

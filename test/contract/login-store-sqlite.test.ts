@@ -1,0 +1,158 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { SqliteDatabase } from "../../src/stores/sqlite/database.ts";
+import { SqliteLoginStore } from "../../src/stores/sqlite/sqlite-login-store.ts";
+import { SqliteSessionStore } from "../../src/stores/sqlite/sqlite-session-store.ts";
+import { type TempDir, tempDir } from "../support/temp-dir.ts";
+import { newLogin } from "./login-store-stage.ts";
+
+const unavailable = { name: "ServiceError", messageId: "downlease.store.unavailable" };
+const terms = { idleMs: 60_000, lifetimeMs: 120_000 };
+
+let dir: TempDir;
+let path: string;
+let time: number;
+const clock = { now: () => time };
+beforeEach(async () => {
+  dir = await tempDir();
+  path = join(dir.path, "downlease.db");
+  time = 1_000_000;
+});
+afterEach(() => dir.remove());
+
+/** The file as another program sees it. */
+function rows(sql: string): Record<string, unknown>[] {
+  const reader = new DatabaseSync(path, { readOnly: true });
+  try {
+    return reader.prepare(sql).all();
+  } finally {
+    reader.close();
+  }
+}
+
+describe("login sessions in an SQLite file", () => {
+  it("are found without a promise", async () => {
+    const database = new SqliteDatabase(path);
+    const store = new SqliteLoginStore({ database, terms, clock });
+    const login = newLogin();
+    const id = await store.open(login);
+    expect(store.find(id)).toEqual({ ...login, createdAt: time, lastUsedAt: time });
+    database.close();
+  });
+
+  it("are written when they are used, once a second at most", async () => {
+    const database = new SqliteDatabase(path);
+    const store = new SqliteLoginStore({ database, terms, clock });
+    const openedAt = time;
+    const id = await store.open(newLogin());
+    const uses = "SELECT last_used_at AS usedAt, expires_at AS expiresAt FROM login";
+    for (; time < openedAt + 1_000; time += 100) {
+      expect(store.find(id)?.lastUsedAt).toBe(openedAt);
+      expect(rows(uses)).toEqual([{ usedAt: openedAt, expiresAt: openedAt + terms.idleMs }]);
+    }
+    expect(store.find(id)?.lastUsedAt).toBe(openedAt + 1_000);
+    expect(rows(uses)).toEqual([{ usedAt: openedAt + 1_000, expiresAt: openedAt + 1_000 + terms.idleMs }]);
+    while (time < openedAt + terms.lifetimeMs - 1) {
+      time = Math.min(time + 30_000, openedAt + terms.lifetimeMs - 1);
+      expect(store.find(id)).toBeDefined();
+    }
+    expect(rows(uses)).toMatchObject([{ expiresAt: openedAt + terms.lifetimeMs }]);
+    time++;
+    expect(store.find(id)).toBeUndefined();
+    database.close();
+  });
+
+  it("do not pile up when they are over, nor do failures that are forgotten", async () => {
+    const database = new SqliteDatabase(path);
+    const store = new SqliteLoginStore({ database, terms: { idleMs: 100, lifetimeMs: 200 }, clock });
+    for (let turn = 0; turn < 1_000; turn++) {
+      time += 1;
+      await store.open(newLogin());
+      await store.addFailure(`user ${turn}`, 100);
+    }
+    expect(rows("SELECT count(*) AS rows FROM login")).toEqual([{ rows: 100 }]);
+    expect(rows("SELECT count(*) AS rows FROM login_failure")).toEqual([{ rows: 100 }]);
+    database.close();
+  });
+
+  it("survive that the file is closed and opened again", async () => {
+    const before = new SqliteDatabase(path);
+    const login = newLogin();
+    const id = await new SqliteLoginStore({ database: before, terms, clock }).open(login);
+    before.close();
+    const after = new SqliteDatabase(path);
+    expect(new SqliteLoginStore({ database: after, terms, clock }).find(id)).toMatchObject(login);
+    after.close();
+  });
+
+  it("are not kept by their identifiers", async () => {
+    const database = new SqliteDatabase(path);
+    const store = new SqliteLoginStore({ database, terms, clock });
+    const id = await store.open(newLogin());
+    await store.addFailure("mallory", 1_000);
+    database.close();
+    const content = readFileSync(path).toString("latin1");
+    expect(content).toContain("a proof");
+    expect(content).not.toContain(id);
+    expect(content).not.toContain("mallory");
+  });
+
+  it("are unavailable, never unknown, when a use can't be written or the file is closed", async () => {
+    const database = new SqliteDatabase(path);
+    const store = new SqliteLoginStore({ database, terms, clock });
+    const id = await store.open(newLogin());
+    const other = new DatabaseSync(path);
+    other.exec("BEGIN IMMEDIATE");
+    expect(store.find(id), "nothing is to be written yet").toBeDefined();
+    time += 1_000;
+    expect(() => store.find(id)).toThrow(expect.objectContaining(unavailable));
+    await expect(store.open(newLogin())).rejects.toMatchObject(unavailable);
+    await expect(store.addFailure("alice", 1_000)).rejects.toMatchObject(unavailable);
+    other.exec("ROLLBACK");
+    other.close();
+    expect(store.find(id)).toBeDefined();
+    database.close();
+    expect(() => store.find(id)).toThrow(expect.objectContaining(unavailable));
+    await expect(store.close(id)).rejects.toMatchObject(unavailable);
+    await expect(store.removeFailure("alice")).rejects.toMatchObject(unavailable);
+  });
+});
+
+describe("an SQLite file of release 0.1.0", () => {
+  /** As that release made it: nothing but the first part of the schema. */
+  function fileOfThen(): void {
+    const first = new URL("../../src/stores/sqlite/schema/1-sessions.sql", import.meta.url);
+    const db = new DatabaseSync(path);
+    db.exec("PRAGMA journal_mode = WAL");
+    db.exec(readFileSync(first, "utf8"));
+    db.exec("PRAGMA application_id = 0x646c7365; PRAGMA user_version = 1");
+    db.exec(`INSERT INTO session (id, owner, library_item_id, content_version, state, progress, expires_at)
+      VALUES ('s-1', 'alice', 'item-1', 'v1', 'ACTIVE', 40, ${time + 1_000})`);
+    db.close();
+  }
+
+  it("opens, keeps its sessions, and takes login sessions", async () => {
+    fileOfThen();
+    const database = new SqliteDatabase(path);
+    const sessions = new SqliteSessionStore({
+      database,
+      terms: { leaseMs: 1_000, retentionMs: 1_000 },
+      clock,
+    });
+    expect(await sessions.get("s-1", { principal: "alice", admin: false })).toMatchObject({ progress: 40 });
+    const store = new SqliteLoginStore({ database, terms, clock });
+    expect(store.find(await store.open(newLogin()))).toBeDefined();
+    database.close();
+    expect(rows("PRAGMA user_version")).toEqual([{ user_version: 2 }]);
+    new SqliteDatabase(path).close();
+  });
+
+  it("can be opened by several at once", async () => {
+    fileOfThen();
+    const databases = Array.from({ length: 4 }, () => new SqliteDatabase(path));
+    for (const database of databases) database.ping();
+    for (const database of databases) database.close();
+  });
+});

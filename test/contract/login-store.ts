@@ -1,0 +1,218 @@
+import { describe, expect, it } from "vitest";
+import { digestOf } from "../../src/domain/login.ts";
+import { eventually } from "../support/eventually.ts";
+import { failuresContract } from "./login-failures.ts";
+import {
+  hostileIds,
+  longLoginTerms,
+  newLogin,
+  type OpenLoginStoresWith,
+  setLoginStage,
+} from "./login-store-stage.ts";
+
+/** What every login store must do, whatever it is made of. */
+export function loginStoreContract(name: string, open: OpenLoginStoresWith): void {
+  describe(`login store: ${name}`, () => {
+    operationsContract(open);
+    lifeContract(open);
+    replicasContract(open);
+    failuresContract(open);
+  });
+}
+
+function operationsContract(open: OpenLoginStoresWith): void {
+  it("opens a login session that stands for its principal", async () => {
+    await using stage = await setLoginStage(open);
+    const { store, now } = stage;
+    const login = newLogin();
+    const from = await now();
+    const id = await store.open(login);
+    const opened = await now();
+    const found = await store.find(id);
+    expect(found).toMatchObject(login);
+    expect(found!.createdAt).toBeGreaterThanOrEqual(from);
+    expect(found!.createdAt).toBeLessThanOrEqual(opened);
+    expect(found!.lastUsedAt).toBeGreaterThanOrEqual(found!.createdAt);
+    expect(found!.lastUsedAt).toBeLessThanOrEqual(await now());
+  });
+
+  it.each([
+    ["an admin", { admin: true }],
+    ["a name of many scripts", { principal: "Zoë 李 🦉 \u202e ' \" \\ {} %s" }],
+    ["no proof", { proof: "" }],
+    ["a long proof with line ends and nulls", { proof: `a\r\n\0é${"x".repeat(20_000)}` }],
+  ])("keeps what it was opened with: %s", async (_, members) => {
+    await using stage = await setLoginStage(open);
+    const login = newLogin(members);
+    const id = await stage.store.open(login);
+    expect(await stage.store.find(id)).toMatchObject(login);
+    expect(await stage.second.find(id)).toMatchObject(login);
+  });
+
+  it("gives identifiers of 32 hexadecimal digits, another each time", async () => {
+    await using stage = await setLoginStage(open);
+    const login = newLogin();
+    const ids = await Promise.all(Array.from({ length: 100 }, () => stage.store.open(login)));
+    for (const id of ids) expect(id).toMatch(/^[0-9a-f]{32}$/);
+    expect(new Set(ids).size).toBe(ids.length);
+  });
+
+  it("closes a login session once, and leaves the principal's others open", async () => {
+    await using stage = await setLoginStage(open);
+    const { store } = stage;
+    const login = newLogin();
+    const [id, other] = [await store.open(login), await store.open(login)];
+    await store.find(id);
+    expect(await store.close(id)).toBe(true);
+    expect(await store.find(id)).toBeUndefined();
+    expect(await store.close(id)).toBe(false);
+    expect(await store.find(other)).toMatchObject(login);
+  });
+
+  it("knows no identifier that it has not given, whatever it looks like", async () => {
+    await using stage = await setLoginStage(open);
+    const { store } = stage;
+    const login = newLogin();
+    const id = await store.open(login);
+    for (const [what, hostile] of Object.entries(hostileIds(id))) {
+      expect(await store.find(hostile), what).toBeUndefined();
+      expect(await store.close(hostile), what).toBe(false);
+    }
+    expect(await store.find(id)).toMatchObject(login);
+  });
+
+  it("does not open to what it keeps of an identifier", async () => {
+    await using stage = await setLoginStage(open);
+    const id = await stage.store.open(newLogin());
+    const digest = digestOf(id);
+    for (const part of [digest, digest.slice(0, 32), digest.slice(32)]) {
+      expect(await stage.store.find(part)).toBeUndefined();
+    }
+  });
+}
+
+/** Real time, and no length that a slow machine must keep up with. */
+function lifeContract(open: OpenLoginStoresWith): void {
+  it("closes a login session that has not been used for the idle time", async () => {
+    await using stage = await setLoginStage(open, { idleMs: 200, lifetimeMs: 60_000 });
+    const { store, now } = stage;
+    const id = await store.open(newLogin());
+    await store.find(id);
+    const usedAt = await now();
+    await eventually("the end of the idle time", async () => (await now()) > usedAt + 200);
+    expect(await store.find(id)).toBeUndefined();
+    expect(await store.close(id)).toBe(false);
+  });
+
+  it("keeps a login session beyond its idle time for as long as it is used", async () => {
+    await using stage = await setLoginStage(open, { idleMs: 1_500, lifetimeMs: 60_000 });
+    const { store, now } = stage;
+    const id = await store.open(newLogin());
+    const openedAt = await now();
+    await eventually("the end of the first idle time", async () => {
+      expect(await store.find(id)).toBeDefined();
+      return (await now()) > openedAt + 1_500;
+    });
+    const found = await store.find(id);
+    expect(found!.lastUsedAt, "the last use is told").toBeGreaterThan(found!.createdAt);
+  });
+
+  it("closes a login session at the end of its lifetime, however often it is used", async () => {
+    const terms = { idleMs: 60_000, lifetimeMs: 400 };
+    await using stage = await setLoginStage(open, terms);
+    const { store, now } = stage;
+    const id = await store.open(newLogin());
+    const latestEnd = (await now()) + terms.lifetimeMs;
+    await eventually("the end of the lifetime", async () => {
+      const askedAt = await now();
+      const found = await store.find(id);
+      if (found !== undefined) expect(askedAt).toBeLessThan(latestEnd);
+      return found === undefined;
+    });
+    expect(await now()).toBeGreaterThanOrEqual(latestEnd - terms.lifetimeMs);
+  });
+
+  it("closes an unused login session at the end of a lifetime that is shorter than the idle time", async () => {
+    await using stage = await setLoginStage(open, { idleMs: 60_000, lifetimeMs: 200 });
+    const { store, now } = stage;
+    const id = await store.open(newLogin());
+    const openedAt = await now();
+    await eventually("the end of the lifetime", async () => (await now()) > openedAt + 200);
+    expect(await store.find(id)).toBeUndefined();
+  });
+
+  it("judges a login session by the lengths that are configured now", async () => {
+    await using stage = await setLoginStage(open, longLoginTerms, { idleMs: 60_000, lifetimeMs: 100 });
+    const { store, second, now } = stage;
+    const id = await store.open(newLogin());
+    const openedAt = await now();
+    await eventually("the end of the shorter lifetime", async () => (await now()) > openedAt + 100);
+    expect(await second.find(id)).toBeUndefined();
+  });
+}
+
+function replicasContract(open: OpenLoginStoresWith): void {
+  it("shows what one instance opened to another at once", async () => {
+    await using stage = await setLoginStage(open);
+    const { store, second } = stage;
+    const login = newLogin();
+    const id = await store.open(login);
+    const found = await second.find(id);
+    expect(found).toMatchObject(login);
+    expect((await store.find(id))!.createdAt).toBe(found!.createdAt);
+  });
+
+  it("closes a login session for every instance, those that use it all the time among them", async () => {
+    await using stage = await setLoginStage(open);
+    const { store, second } = stage;
+    for (const [closing, using_] of [
+      [store, second],
+      [second, store],
+    ] as const) {
+      const id = await store.open(newLogin());
+      expect(await using_.find(id)).toBeDefined();
+      expect(await closing.close(id)).toBe(true);
+      expect(await closing.find(id), "the instance that closed it").toBeUndefined();
+      await eventually("the other instance to refuse it", async () => (await using_.find(id)) === undefined);
+      expect(await using_.find(id)).toBeUndefined();
+    }
+  });
+
+  it("never shows a login session again after it was seen to be closed, however many look for it", async () => {
+    await using stage = await setLoginStage(open);
+    const { store, second } = stage;
+    const ids = await Promise.all(Array.from({ length: 40 }, () => store.open(newLogin())));
+    await Promise.all(
+      ids.map(async (id) => {
+        let isClosed = false;
+        const look = async (instance: typeof store, isTold: boolean) => {
+          let isGone = false;
+          for (let looks = 0, gone = 0; gone < 5; looks++) {
+            const mustBeGone = isGone || (isTold && isClosed);
+            const found = await instance.find(id);
+            if (mustBeGone) expect(found, `look ${looks}`).toBeUndefined();
+            if (found === undefined) gone++;
+            isGone ||= found === undefined;
+            await new Promise(setImmediate);
+          }
+        };
+        const looking = [look(store, true), look(store, true), look(second, false), look(second, false)];
+        expect(await store.close(id)).toBe(true);
+        isClosed = true;
+        await Promise.all(looking);
+      }),
+    );
+  });
+
+  it("gives many callers at once the same answer", async () => {
+    await using stage = await setLoginStage(open);
+    const { store } = stage;
+    const login = newLogin();
+    const id = await store.open(login);
+    const unknown = "0".repeat(32);
+    const found = await Promise.all(Array.from({ length: 200 }, () => store.find(id)));
+    expect(new Set(found.map((each) => each?.principal))).toEqual(new Set([login.principal]));
+    const missing = await Promise.all(Array.from({ length: 200 }, () => store.find(unknown)));
+    expect(new Set(missing)).toEqual(new Set([undefined]));
+  });
+}

@@ -1,0 +1,287 @@
+import { Writable } from "node:stream";
+import { Redis } from "ioredis";
+import pino from "pino";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { digestOf } from "../../src/domain/login.ts";
+import type { Login, LoginStore } from "../../src/domain/login-store.ts";
+import { RedisConnection } from "../../src/stores/redis/connection.ts";
+import { loginKey, revocationChannel } from "../../src/stores/redis/keys.ts";
+import { RedisLoginStore } from "../../src/stores/redis/redis-login-store.ts";
+import { connectedLogins } from "../contract/login-store-redis.ts";
+import { newLogin, longLoginTerms as terms } from "../contract/login-store-stage.ts";
+import { eventually } from "../support/eventually.ts";
+import { type RedisServer, startRedis } from "../support/redis-server.ts";
+
+const unavailable = { name: "ServiceError", messageId: "downlease.store.unavailable" };
+const silent = pino({ level: "silent" });
+
+/** Every call of the port. */
+const calls: Record<string, (store: LoginStore, id: string) => Promise<unknown>> = {
+  open: (store) => store.open(newLogin()),
+  find: async (store, id) => store.find(id),
+  "find what never was": async (store) => store.find("0".repeat(32)),
+  addFailure: (store) => store.addFailure("alice", 60_000),
+  removeFailure: (store) => store.removeFailure("alice"),
+  close: (store, id) => store.close(id),
+};
+
+async function expectAllUnavailable(store: LoginStore, id: string): Promise<void> {
+  for (const [name, call] of Object.entries(calls)) {
+    await expect(call(store, id), name).rejects.toMatchObject(unavailable);
+  }
+}
+
+/** Commands that Redis has run by a name. */
+async function ran(client: Redis, command: string): Promise<number> {
+  const stats = await client.info("commandstats");
+  return Number(new RegExp(`cmdstat_${command}:calls=(\\d+)`).exec(stats)?.[1] ?? 0);
+}
+
+/** The answer if there is one without waiting for Redis. */
+function atHand(store: RedisLoginStore, id: string): Login | undefined {
+  const answer = store.find(id);
+  if (!(answer instanceof Promise)) return answer;
+  // What becomes of the look-up is not asked.
+  answer.catch(() => {});
+  return undefined;
+}
+
+describe("login sessions in a Redis of its own", () => {
+  let redis: RedisServer;
+  let client: Redis;
+  let connection: RedisConnection;
+  let store: RedisLoginStore;
+
+  beforeEach(async () => {
+    redis = await startRedis({ appendonly: true });
+    client = new Redis(redis.url);
+    client.on("error", () => {});
+    ({ connection, store } = await connectedLogins(redis.url, terms));
+  });
+
+  afterEach(async () => {
+    vi.restoreAllMocks();
+    connection.close();
+    client.disconnect();
+    await redis.stop();
+  });
+
+  /** From now on nothing is dropped because it is too old. */
+  const stopTime = () => vi.spyOn(performance, "now").mockReturnValue(performance.now());
+
+  it("are looked up by one command for all who ask at once, and by none while they are at hand", async () => {
+    const login = newLogin();
+    const id = await store.open(login);
+    await store.find(id);
+    connection.close();
+    ({ connection, store } = await connectedLogins(redis.url, terms));
+    stopTime();
+    await client.config("RESETSTAT");
+    await Promise.all(Array.from({ length: 100 }, () => store.find(id)));
+    for (let time = 0; time < 100; time++) expect(store.find(id)).toMatchObject(login);
+    expect(await ran(client, "evalsha")).toBe(1);
+  });
+
+  it("are looked up anew, and so renewed, a second after the last time", async () => {
+    const id = await store.open(newLogin());
+    await store.find(id);
+    await client.pexpire(loginKey(digestOf(id)), 30_000);
+    const clock = vi.spyOn(performance, "now");
+    clock.mockReturnValue(performance.now() + 1_000);
+    expect(store.find(id)).toBeInstanceOf(Promise);
+    clock.mockRestore();
+    await eventually("the renewal", async () => (await client.pttl(loginKey(digestOf(id)))) > 50_000);
+  });
+
+  it("are dropped when their revocation is heard", async () => {
+    const id = await store.open(newLogin());
+    await store.find(id);
+    stopTime();
+    await client.del(loginKey(digestOf(id)));
+    expect(store.find(id), "nobody has told").toMatchObject({ proof: "a proof" });
+    await client.publish(revocationChannel, digestOf(id));
+    await vi.waitFor(async () => expect(await store.find(id)).toBeUndefined(), { timeout: 5_000 });
+  });
+
+  it("that are revoked while they are looked up are not taken for open afterwards", async () => {
+    const id = await store.open(newLogin());
+    const mark = Promise.withResolvers<string>();
+    const marks = connection.subscriber.listen("downlease-test", { heard: mark.resolve, established() {} });
+    await eventually("the second channel to be heard", () => marks.isEstablished);
+    stopTime();
+    // On this connection nothing is answered until there is something in the list.
+    const held = connection.client.blpop("downlease-test", 0);
+    const found = store.find(id);
+    expect(store.find(id), "shared").toBe(found);
+    await client.publish(revocationChannel, digestOf(id));
+    await client.publish("downlease-test", "the revocation was heard");
+    expect(await mark.promise).toBe("the revocation was heard");
+    await client.rpush("downlease-test", "go on");
+    await held;
+    // It still exists: only the message was sent.
+    expect(await found).toMatchObject({ proof: "a proof" });
+    const again = store.find(id);
+    expect(again).toBeInstanceOf(Promise);
+    expect(await again).toMatchObject({ proof: "a proof" });
+    expect(store.find(id)).toMatchObject({ proof: "a proof" });
+  });
+
+  it("are looked up each time while revocations can't be heard, and what was at hand is forgotten", async () => {
+    const id = await store.open(newLogin());
+    await store.find(id);
+    stopTime();
+    expect(store.find(id)).not.toBeInstanceOf(Promise);
+    await client.acl("SETUSER", "default", "resetchannels");
+    await vi.waitFor(() => expect(store.isAtHand).toBe(false), { timeout: 5_000 });
+    await client.config("RESETSTAT");
+    for (let time = 1; time <= 5; time++) {
+      expect(await store.find(id)).toBeDefined();
+      expect(await ran(client, "evalsha")).toBe(time);
+    }
+    // A revocation that is not heard.
+    await client.del(loginKey(digestOf(id)));
+    await client.acl("SETUSER", "default", "allchannels");
+    await vi.waitFor(() => expect(store.isAtHand).toBe(true), { timeout: 5_000 });
+    expect(await store.find(id)).toBeUndefined();
+  });
+
+  it("are closed even where access rules forbid to tell of it, of which one line warns", async () => {
+    await client.acl("SETUSER", "default", "resetchannels");
+    const lines: string[] = [];
+    const sink = new Writable({
+      write(chunk, _encoding, done) {
+        lines.push(String(chunk));
+        done();
+      },
+    });
+    const deaf = RedisConnection.open({ url: redis.url, log: pino({ level: "info" }, sink) });
+    const deafStore = new RedisLoginStore(deaf, terms);
+    try {
+      await eventually("the warning", () => lines.some((line) => line.includes(revocationChannel)));
+      const refusals = async () =>
+        Number(/errorstat_NOPERM:count=(\d+)/.exec(await client.info("errorstats"))?.[1] ?? 0);
+      const refused = await refusals();
+      await eventually("more attempts", async () => (await refusals()) > refused + 2);
+      expect(lines.filter((line) => line.includes(revocationChannel))).toHaveLength(1);
+      const id = await deafStore.open(newLogin());
+      expect(await deafStore.find(id)).toBeDefined();
+      expect(await deafStore.close(id)).toBe(true);
+      expect(await deafStore.find(id)).toBeUndefined();
+    } finally {
+      deaf.close();
+    }
+  });
+
+  it("are heard of again after the subscription was cut", async () => {
+    const { connection: far, store: other } = await connectedLogins(redis.url, terms);
+    try {
+      for (let cut = 0; cut < 3; cut++) {
+        expect(await client.call("CLIENT", "KILL", "TYPE", "pubsub")).toBe(2);
+        await eventually("new subscriptions", async () => {
+          return (
+            (await client.pubsub("NUMSUB", revocationChannel))[1] === 2 && store.isAtHand && other.isAtHand
+          );
+        });
+        const id = await store.open(newLogin());
+        await other.find(id);
+        await store.close(id);
+        await eventually("the revocation", async () => (await other.find(id)) === undefined);
+      }
+    } finally {
+      far.close();
+    }
+  });
+
+  it("survive that Redis has lost its scripts", async () => {
+    const id = await store.open(newLogin());
+    const answers: Record<string, unknown> = {};
+    for (const [name, call] of Object.entries(calls)) {
+      await client.script("FLUSH");
+      answers[name] = await call(store, id);
+    }
+    expect(answers).toMatchObject({
+      open: expect.stringMatching(/^[0-9a-f]{32}$/),
+      find: { proof: "a proof" },
+      addFailure: { count: 1 },
+      close: true,
+    });
+    expect(answers["find what never was"]).toBeUndefined();
+  });
+
+  it("are unavailable, never unknown, when Redis is killed, and open again when it is back", async () => {
+    const login = newLogin();
+    const id = await store.open(login);
+    await store.find(id);
+    await redis.kill();
+    await eventually("the loss to be noticed", () => !store.isAtHand);
+    await expectAllUnavailable(store, id);
+    await redis.restart();
+    await eventually("the store to be answered again", () => connection.ping().then(() => true));
+    expect(await store.find(id)).toMatchObject(login);
+    await eventually("revocations to be heard again", () => store.isAtHand);
+    await store.find(id);
+    expect(atHand(store, id)).toMatchObject(login);
+  });
+
+  it("are unavailable, never unknown, when Redis hangs, and open again when it goes on", async () => {
+    const login = newLogin();
+    const id = await store.open(login);
+    await store.find(id);
+    redis.pause();
+    try {
+      // What is at hand may be answered for a second.
+      const failure = await eventually("the store to be unavailable", async () => {
+        try {
+          expect(await store.find(id)).toMatchObject(login);
+          return undefined;
+        } catch (error) {
+          return error;
+        }
+      });
+      expect(failure).toMatchObject(unavailable);
+      // Not closed: Redis would do it late.
+      const { close, ...others } = calls;
+      for (const [name, call] of Object.entries(others)) {
+        await expect(call(store, id), name).rejects.toMatchObject(unavailable);
+      }
+    } finally {
+      redis.resume();
+    }
+    await eventually("the store to be answered again", () => connection.ping().then(() => true));
+    expect(await store.find(id)).toMatchObject(login);
+  });
+
+  it("are found when Redis comes after the store", async () => {
+    await redis.kill();
+    const early = RedisConnection.open({ url: redis.url, log: silent });
+    const earlyStore = new RedisLoginStore(early, terms);
+    try {
+      await expectAllUnavailable(earlyStore, "0".repeat(32));
+      await redis.restart();
+      await eventually("the store to find Redis", () => early.ping().then(() => true));
+      const id = await earlyStore.open(newLogin());
+      expect(await earlyStore.find(id)).toBeDefined();
+      await eventually("revocations to be heard", () => earlyStore.isAtHand);
+    } finally {
+      early.close();
+    }
+  });
+
+  it("leave no identifier and no name of a failure in Redis, and no key without an end", async () => {
+    const monitor = await client.monitor();
+    const shown: string[] = [];
+    monitor.on("monitor", (_time: string, args: string[]) => shown.push(args.join(" ")));
+    const id = await store.open(newLogin());
+    await store.find(id);
+    await store.addFailure("mallory", 60_000);
+    const kept = await client.keys("*");
+    expect(kept).toHaveLength(2);
+    for (const key of kept) expect(await client.pttl(key), key).toBeGreaterThan(0);
+    await store.close(id);
+    await client.echo("the end");
+    await eventually("the end mark", () => shown.some((line) => line.includes("the end")));
+    monitor.disconnect();
+    expect(shown.length).toBeGreaterThan(5);
+    expect(shown.filter((line) => line.includes(id) || line.includes("mallory"))).toEqual([]);
+  });
+});
