@@ -15,7 +15,8 @@ export type OperationRow = {
   readonly options: OperationOptions;
 } & (
   | { readonly door: "REST"; readonly dialect: Dialect; readonly route: Route }
-  | { readonly door: "JSON-RPC" | "RPC" }
+  | { readonly door: "JSON-RPC" }
+  | { readonly door: "RPC" }
 );
 
 export function operationRows(): OperationRow[] {

@@ -7,7 +7,7 @@ import { Admission } from "../../src/operations/admission.ts";
 import { type Authenticate, Corridor } from "../../src/operations/corridor.ts";
 import { downloadSessionOperations } from "../../src/operations/download-session.ts";
 import { Server } from "../../src/server/server.ts";
-import { restHandler } from "../../src/vapi/handler.ts";
+import { type RestOptions, restHandler } from "../../src/vapi/handler.ts";
 
 const path = "/rest/com/vmware/content/library/item/download-session/id:x";
 const servers: Server[] = [];
@@ -17,14 +17,17 @@ afterEach(async () => {
 });
 
 /** The REST door without a store: every call ends where it is asked who calls. */
-async function listen(authenticate: Authenticate): Promise<number> {
+async function listen(
+  authenticate: Authenticate,
+  options: Pick<RestOptions, "jsonRpc"> = {},
+): Promise<number> {
   const corridor = new Corridor({
     operations: downloadSessionOperations({ store: {} as SessionStore, content: {} as never }),
     authenticate,
     admission: new Admission(10),
     observe: () => {},
   });
-  const handler = restHandler({ corridor, maxBodyBytes: 1000, observe: () => {} });
+  const handler = restHandler({ corridor, maxBodyBytes: 1000, observe: () => {}, ...options });
   const server = new Server({ handler, host: "127.0.0.1", port: 0 });
   servers.push(server);
   return (await server.listen()).port;
@@ -86,4 +89,22 @@ test.each([
   agent.destroy();
   expect(response.statusCode).toBe(503);
   expect(response.headers["retry-after"]).toBe(header);
+});
+
+test.each([
+  ["POST", "/api", true],
+  ["POST", "/api?x=1", true],
+  ["GET", "/api", false],
+  ["POST", "/api/", false],
+  ["POST", "/apis", false],
+  ["POST", "/rest/api", false],
+])("%s %s is JSON-RPC: %s", async (method, target, isJsonRpc) => {
+  const port = await listen(() => ({ principal: "x", admin: false }), {
+    jsonRpc: (_, response) => {
+      response.writeHead(202);
+      response.end();
+    },
+  });
+  const { status } = await fetch(`http://127.0.0.1:${port}${target}`, { method });
+  expect(status).toBe(isJsonRpc ? 202 : 404);
 });

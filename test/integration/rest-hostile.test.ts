@@ -1,12 +1,15 @@
-import { Agent, request } from "node:http";
+import { request } from "node:http";
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { startTestApp, type TestApp } from "../support/app.ts";
+import { hostileJson } from "../support/hostile-json.ts";
+import { Sender, type Sent } from "../support/sender.ts";
 
 let app: TestApp;
 let item: string;
 let id: string;
-const agent = new Agent({ keepAlive: true, maxSockets: 4 });
+const sender = new Sender();
+const send = (sent: Sent) => sender.send(app.url, sent);
 const service = "/rest/com/vmware/content/library/item/download-session";
 const xmlns = "http://vmware.com/content/library/item/download_session";
 
@@ -17,55 +20,9 @@ beforeAll(async () => {
   id = JSON.parse((await send({ method: "POST", path: service, type: "application/json", body })).text).value;
 });
 afterAll(async () => {
-  agent.destroy();
+  sender.close();
   await app.stop();
 });
-
-interface Sent {
-  readonly method: string;
-  readonly path: string;
-  readonly type?: string;
-  readonly accept?: string;
-  readonly headers?: Record<string, string>;
-  readonly body?: Uint8Array;
-}
-
-interface Answer {
-  readonly status: number;
-  readonly type: string | undefined;
-  readonly text: string;
-}
-
-/** Rejects when no answer comes: nothing may hang. */
-function send({ method, path, type, accept, headers, body }: Sent): Promise<Answer> {
-  return new Promise((resolve, reject) => {
-    const sent = request(
-      app.url + path,
-      {
-        method,
-        agent,
-        timeout: 5000,
-        headers: {
-          ...headers,
-          ...(type !== undefined && { "content-type": type }),
-          ...(accept !== undefined && { accept }),
-          ...(body !== undefined && { "content-length": String(body.length) }),
-        },
-      },
-      (response) => {
-        const chunks: Buffer[] = [];
-        response.on("data", (chunk: Buffer) => chunks.push(chunk));
-        response.on("end", () => {
-          const text = Buffer.concat(chunks).toString();
-          resolve({ status: response.statusCode ?? 0, type: response.headers["content-type"], text });
-        });
-      },
-    );
-    sent.on("timeout", () => sent.destroy(new Error(`no answer to ${method} ${path}`)));
-    sent.on("error", reject);
-    sent.end(body);
-  });
-}
 
 const keepAlive = (type: string, body: string | Buffer): Sent => ({
   method: "POST",
@@ -81,50 +38,17 @@ const xmlText = (text: string | Buffer) => keepAlive("application/xml", text);
 
 /** Requests, the status and the error type that each must get; made late, because they need the session. */
 const hostile: Record<string, () => [Sent, status: number, errorType: string]> = {
-  "JSON: truncated": () => [json('{"progress": 50'), 400, "INVALID_REQUEST"],
-  "JSON: truncated within a text": () => [json('{"progress": "5'), 400, "INVALID_REQUEST"],
-  "JSON: nested 20,000 deep": () => [json('{"progress":'.repeat(5000)), 400, "INVALID_REQUEST"],
-  "JSON: lists nested 30,000 deep": () => [json(`{"progress":${"[".repeat(30_000)}`), 400, "INVALID_REQUEST"],
-  "JSON: nested and closed": () => [
-    json(`${'{"a":'.repeat(3000)}1${"}".repeat(3000)}`),
-    400,
-    "INVALID_REQUEST",
-  ],
-  "JSON: a list": () => [json("[50]"), 400, "INVALID_REQUEST"],
-  "JSON: a number": () => [json("50"), 400, "INVALID_REQUEST"],
-  "JSON: null": () => [json("null"), 400, "INVALID_REQUEST"],
-  "JSON: a text for a long": () => [json('{"progress":"10"}'), 400, "INVALID_ARGUMENT"],
-  "JSON: 10.5": () => [json('{"progress":10.5}'), 400, "INVALID_ARGUMENT"],
-  "JSON: 10.0": () => [json('{"progress":10.0}'), 400, "INVALID_ARGUMENT"],
-  "JSON: 1e3": () => [json('{"progress":1e3}'), 400, "INVALID_ARGUMENT"],
-  "JSON: 1e1": () => [json('{"progress":1e1}'), 400, "INVALID_ARGUMENT"],
-  "JSON: 2^63": () => [json('{"progress":9223372036854775808}'), 400, "INVALID_ARGUMENT"],
-  "JSON: 2^63-1": () => [json('{"progress":9223372036854775807}'), 400, "INVALID_ARGUMENT"],
-  "JSON: a number of 60,000 digits": () => [
-    json(`{"progress":${"9".repeat(60_000)}}`),
-    400,
-    "INVALID_ARGUMENT",
-  ],
-  "JSON: -1": () => [json('{"progress":-1}'), 400, "INVALID_ARGUMENT"],
-  "JSON: true": () => [json('{"progress":true}'), 400, "INVALID_ARGUMENT"],
-  "JSON: a list for a long": () => [json('{"progress":[50]}'), 400, "INVALID_ARGUMENT"],
-  "JSON: __proto__": () => [json('{"__proto__":{"progress":50}}'), 400, "INVALID_ARGUMENT"],
-  "JSON: constructor": () => [json('{"constructor":{"prototype":{}}}'), 400, "INVALID_ARGUMENT"],
-  "JSON: an unknown member": () => [json('{"progress":50,"no":1}'), 400, "INVALID_ARGUMENT"],
-  "JSON: camelCase": () => [json(`{"downloadSessionId":"${id}"}`), 400, "INVALID_ARGUMENT"],
+  ...Object.fromEntries(
+    Object.entries(hostileJson).map(([name, [body, errorType]]) => [
+      `JSON: ${name}`,
+      () => [json(body), 400, errorType] as [Sent, number, string],
+    ]),
+  ),
   "JSON: NUL in an id": () => [
     json('{"download_session_id":"a\\u0000b","progress":50}'),
     400,
     "INVALID_ARGUMENT",
   ],
-  "JSON: a raw NUL": () => [json('{"progress":\u000050}'), 400, "INVALID_REQUEST"],
-  "JSON: invalid UTF-8": () => [
-    json(Buffer.from('{"download_session_id":"\xff\xfe"}', "latin1")),
-    400,
-    "INVALID_REQUEST",
-  ],
-  "JSON: UTF-16": () => [json(Buffer.from('{"progress":50}', "utf16le")), 400, "INVALID_REQUEST"],
-  "JSON: a lone surrogate": () => [json('{"download_session_id":"\\ud800"}'), 400, "INVALID_ARGUMENT"],
   "form: a repeated name": () => [form("progress=50&progress=60"), 400, "INVALID_ARGUMENT"],
   "form: a broken percent-encoding": () => [form("progress=%5"), 400, "INVALID_REQUEST"],
   "form: bytes that are not UTF-8": () => [form("download_session_id=%ff"), 400, "INVALID_REQUEST"],
@@ -258,34 +182,67 @@ describe("each gets a clear answer, and nothing changes", () => {
 describe("whatever is sent, the answer is never a 5xx and always comes", () => {
   const jsonType = "application/json";
   const formType = "application/x-www-form-urlencoded";
-  /** Good requests, by action, content type and body; ID and ITEM stand for what exists. */
+  interface Good {
+    readonly base: string;
+    /** Below the base. */
+    readonly place: string;
+    readonly parameter: string;
+    readonly action: string;
+    readonly type: string;
+    readonly body: string;
+  }
+  const rest = (action: string, type: string, body: string): Good => ({
+    base: "/com/vmware/content/library/item/download-session",
+    place: "",
+    parameter: "~action",
+    action,
+    type,
+    body,
+  });
+  const api = (place: string, action: string, body: string): Good => ({
+    base: "/api/content/library/item/download-session",
+    place,
+    parameter: "action",
+    action,
+    type: jsonType,
+    body,
+  });
+  const spec = (params: string) =>
+    `{"library_item_id":"ITEM","error_message":{"id":"a","default_message":"b","args":["c"]${params}},"expiration_time":"2013-06-06T22:13:05"}`;
+  /** Good requests; ID and ITEM stand for what exists. */
   const good = [
-    [
+    rest(
       "create",
       jsonType,
-      '{"create_spec":{"library_item_id":"ITEM","error_message":{"id":"a","default_message":"b","args":["c"],"params":[{"key":"k","value":{"l":{"id":"m"},"i":1}}]},"expiration_time":"2013-06-06T22:13:05"},"client_token":"b7d7c2f4-0c0e-4a0e-8d2b-5f0d4b7f3a11"}',
-    ],
-    [
+      `{"create_spec":${spec(',"params":[{"key":"k","value":{"l":{"id":"m"},"i":1}}]')},"client_token":"b7d7c2f4-0c0e-4a0e-8d2b-5f0d4b7f3a11"}`,
+    ),
+    rest(
       "create",
       formType,
       "create_spec.library_item_id=ITEM&create_spec.error_message.args.1=a&create_spec.error_message.args.2=b",
-    ],
-    [
+    ),
+    rest(
       "create",
       "text/xml",
       `<ns0:Create-Input xmlns:ns0="${xmlns}"><create_spec><library_item_id>ITEM</library_item_id><error_message><args-array><array-item>a</array-item></args-array></error_message></create_spec></ns0:Create-Input>`,
-    ],
-    ["keep-alive", jsonType, '{"download_session_id":"ID","progress":10}'],
-    ["keep-alive", formType, "&download_session_id=ID&progress=10"],
-    [
+    ),
+    rest("keep-alive", jsonType, '{"download_session_id":"ID","progress":10}'),
+    rest("keep-alive", formType, "&download_session_id=ID&progress=10"),
+    rest(
       "keep-alive",
       "application/xml",
       `<?xml version="1.0"?><ns0:KeepAlive-Input xmlns:ns0="${xmlns}"><progress>10</progress><download_session_id>ID</download_session_id></ns0:KeepAlive-Input>`,
-    ],
-    ["get", jsonType, '{"download_session_id":"ID"}'],
-    ["list", formType, "library_item_id=ITEM"],
-    ["fail", jsonType, '{"download_session_id":"NOBODY","client_error_message":"x"}'],
-  ] as const;
+    ),
+    rest("get", jsonType, '{"download_session_id":"ID"}'),
+    rest("list", formType, "library_item_id=ITEM"),
+    rest("fail", jsonType, '{"download_session_id":"NOBODY","client_error_message":"x"}'),
+    api("", "", spec("")),
+    api("/ID", "keep-alive", '{"progress":10}'),
+    api("", "", '{"library_item_id":"ITEM"}'),
+    api("", "", '{"library_item_id":"ITEM","client_progress":1,"state":null}'),
+    api("/NOBODY", "fail", '{"client_error_message":"x"}'),
+    api("/NOBODY", "cancel", ""),
+  ];
   const urlText = fc.stringMatching(/^[%a-zA-Z0-9:;,.~+!*'()=&_-]{0,30}$/);
   const punctuation = fc
     .constantFrom(..."{}[]<>&;\"'=:,.%\\/\u0000".split(""))
@@ -296,16 +253,16 @@ describe("whatever is sent, the answer is never a 5xx and always comes", () => {
     insert: fc.oneof(fc.uint8Array({ maxLength: 4 }), punctuation),
   });
 
-  /** The template for the path, what is done to a good request, and what may replace its parts. */
+  /** What is done to a good request, and what may replace its parts. */
   const requests = fc.record({
     good: fc.constantFrom(...good),
     mutations: fc.array(mutation, { maxLength: 3 }),
     method: usually("POST", fc.constantFrom("GET", "DELETE", "PUT", "PATCH")),
     prefix: fc.constantFrom("", "/rest"),
-    rest: usually(
-      "",
+    place: usually(
+      undefined,
       fc.oneof(
-        fc.constantFrom("/id:ID", "/id%3AID", "/id:ITEM", "/id:"),
+        fc.constantFrom("", "/ID", "/ID/file", "/id:ID", "/id%3AID", "/id:ITEM", "/id:"),
         fc.string({ maxLength: 40 }).map((text) => `/id:${encodeURIComponent(text.toWellFormed())}`),
         fc.stringMatching(/^[/%a-zA-Z0-9:;,.~+!*'()=&-]{0,30}$/),
       ),
@@ -336,34 +293,41 @@ describe("whatever is sent, the answer is never a 5xx and always comes", () => {
   const known = (text: string) => text.replaceAll("ITEM", item).replaceAll("ID", id);
 
   test("random and mutated requests", { timeout: 90_000 }, async () => {
-    const statuses = new Map<number, number>();
+    const statuses = new Map<string, number>();
     await fc.assert(
-      fc.asyncProperty(requests, async ({ good: [goodAction, goodType, goodBody], ...changes }) => {
-        const path = `${changes.prefix}/com/vmware/content/library/item/download-session${known(changes.rest)}`;
-        const action = changes.action ?? goodAction;
+      fc.asyncProperty(requests, async ({ good, ...changes }) => {
+        const isApi = good.base.startsWith("/api");
+        const action = changes.action ?? good.action;
         const mutated = changes.mutations.reduce<Uint8Array>(
           (bytes, { at, cut, insert }) => {
             const start = at % (bytes.length + 1);
             return Buffer.concat([bytes.subarray(0, start), insert, bytes.subarray(start + cut)]);
           },
-          Buffer.from(known(goodBody)),
+          Buffer.from(known(good.body)),
         );
         const answer = await send({
           method: changes.method,
-          path: `${path}${action === "" ? "" : `?~action=${action}`}${changes.query}`,
-          type: changes.type ?? goodType,
+          path: `${isApi ? "" : changes.prefix}${good.base}${known(changes.place ?? good.place)}${action === "" ? "" : `?${good.parameter}=${action}`}${changes.query}`,
+          type: changes.type ?? good.type,
           accept: changes.accept,
           body: changes.body ?? mutated,
         });
-        statuses.set(answer.status, (statuses.get(answer.status) ?? 0) + 1);
-        if (answer.status !== 200) {
-          expect([400, 404, 415]).toContain(answer.status);
-          expect(answer.text).toContain("com.vmware.vapi.std.errors.");
+        const status = isApi && answer.status < 300 ? 200 : answer.status;
+        const key = `${isApi ? "/api" : "/rest"} ${status}`;
+        statuses.set(key, (statuses.get(key) ?? 0) + 1);
+        if (status !== 200) {
+          expect([400, 404, 415]).toContain(status);
+          if (isApi) expect(JSON.parse(answer.text)).toHaveProperty("error_type");
+          else expect(answer.text).toContain("com.vmware.vapi.std.errors.");
         }
       }),
       { numRuns: 5000 },
     );
     // A generator that is too wild, or too tame, proves nothing.
-    for (const status of [200, 400, 404, 415]) expect(statuses.get(status)).toBeGreaterThan(100);
+    for (const dialect of ["/rest", "/api"]) {
+      for (const status of [200, 400, 404, 415]) {
+        expect(statuses.get(`${dialect} ${status}`), `${dialect} ${status}`).toBeGreaterThan(30);
+      }
+    }
   });
 });

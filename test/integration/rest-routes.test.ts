@@ -1,9 +1,6 @@
 import { request } from "node:http";
 import { connect } from "node:net";
-import { getOption } from "@bufbuild/protobuf";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { DownloadSessionService } from "../../gen/content/library/item/v1/download_session_pb.ts";
-import { operation as operationOption } from "../../gen/vapi/v1/options_pb.ts";
 import { startTestApp, type TestApp } from "../support/app.ts";
 
 let app: TestApp;
@@ -37,48 +34,6 @@ async function newSession(): Promise<string> {
 async function progressOf(id: string): Promise<number> {
   return JSON.parse((await call("GET", `${service}/id:${id}`)).text).value.client_progress;
 }
-
-/** What each operation needs besides its session. */
-const others: Record<string, Record<string, unknown>> = {
-  fail: { client_error_message: "disk full" },
-  keep_alive: { progress: 10 },
-};
-
-const routes = DownloadSessionService.methods.flatMap((method) => {
-  const { id: operation, result, rest } = getOption(method, operationOption);
-  return rest.map(({ pattern, action }) => ({ operation, isVoid: result === "", action, ...pattern }));
-});
-
-describe.each(["", "/rest"])("below '%s'", (prefix) => {
-  test.each(routes)(
-    "$operation: $case $value $action",
-    async ({ operation, isVoid, action, case: method, value }) => {
-      const id = await newSession();
-      const known: Record<string, string> = { download_session_id: id, library_item_id: item };
-      const inPath = [...value!.matchAll(/\{(\w+)\}/g)].map((match) => match[1]!);
-      const path = value!.replace(/\{(\w+)\}/g, (_, name: string) => known[name]!);
-      const body: Record<string, unknown> = { ...others[operation] };
-      if (operation === "create") body.create_spec = { library_item_id: item };
-      else if (inPath.length === 0 && operation === "list") body.library_item_id = item;
-      else if (inPath.length === 0) body.download_session_id = id;
-      const query = new URLSearchParams();
-      if (action !== "") query.set("~action", action);
-      if (method === "get") for (const [name, text] of Object.entries(body)) query.set(name, String(text));
-      const { status, text, headers } = await call(method!.toUpperCase(), `${prefix}${path}?${query}`, {
-        ...(method !== "get" && { headers: json, body: JSON.stringify(body) }),
-      });
-      expect(status).toBe(200);
-      if (isVoid) {
-        expect(text).toBe("");
-        expect(headers.get("content-type")).toBeNull();
-      } else {
-        expect(Object.keys(JSON.parse(text))).toEqual(["value"]);
-        expect(headers.get("content-type")).toBe("application/json");
-      }
-      if (operation === "keep_alive") expect(await progressOf(id)).toBe(10);
-    },
-  );
-});
 
 test("get answers as documented, field by field", async () => {
   const id = await newSession();

@@ -15,43 +15,10 @@ import {
 } from "../../gen/content/library/item/v1/download_session_pb.ts";
 import { type ErrorInfo, ErrorInfoSchema } from "../../gen/google/rpc/error_details_pb.ts";
 import { decodeXml } from "../../src/vapi/codecs/xml.ts";
+import { apiDoor, overHttp1, overHttp2 } from "./api-door.ts";
+import { type DoorClient, Refused, seen, type WrittenSession } from "./door-client.ts";
 
-/** A session as every door shows it. */
-export interface SeenSession {
-  readonly library_item_id: string;
-  readonly library_item_content_version: string;
-  readonly client_progress: number;
-  readonly state: string;
-  /** Milliseconds since the epoch. */
-  readonly expiration_time: number;
-  readonly error_message?: string | undefined;
-}
-
-/** A refusal as every door tells it. */
-export class Refused extends Error {
-  readonly status: string;
-  readonly type: string;
-  readonly messageId: string;
-
-  /** @param status code of the protocol: gRPC code name, or HTTP status */
-  constructor(status: string, type: string, messageId: string, message: string) {
-    super(message);
-    this.status = status;
-    this.type = type;
-    this.messageId = messageId;
-  }
-}
-
-/** The operations as a caller of one protocol and representation sees them; refusals reject with `Refused`. */
-export interface DoorClient {
-  create(libraryItemId: string | undefined, clientToken?: string): Promise<string>;
-  get(id: string): Promise<SeenSession>;
-  list(libraryItemId?: string): Promise<string[]>;
-  keepAlive(id: string, progress?: number): Promise<void>;
-  cancel(id: string): Promise<void>;
-  fail(id: string, message: string): Promise<void>;
-  delete(id: string): Promise<void>;
-}
+export { type DoorClient, Refused } from "./door-client.ts";
 
 type OpenDoor = (baseUrl: string) => DoorClient;
 
@@ -86,6 +53,8 @@ export const doors: Record<string, OpenDoor> = {
   "REST, XML, id in the body": (baseUrl) => restDoor(baseUrl, xmlBody, "body"),
   "REST, form": (baseUrl) => restDoor(`${baseUrl}/rest`, formBody, "body"),
   "REST, query string": (baseUrl) => restDoor(`${baseUrl}/rest`, formBody, "query"),
+  "/api over HTTP/1.1": (baseUrl) => apiDoor(baseUrl, overHttp1),
+  "/api over HTTP/2": (baseUrl) => apiDoor(baseUrl, overHttp2),
 };
 
 type RpcClient = Client<typeof DownloadSessionService>;
@@ -282,20 +251,7 @@ function restDoor(
   return {
     create: async (itemId, token) =>
       String(await call("create", undefined, { "create_spec.library_item_id": itemId, client_token: token })),
-    async get(id) {
-      const session = (await call("get", id, {})) as Record<string, unknown> & {
-        expiration_time: string;
-        error_message?: { default_message: string };
-      };
-      return {
-        library_item_id: String(session.library_item_id),
-        library_item_content_version: String(session.library_item_content_version),
-        client_progress: Number(session.client_progress),
-        state: String(session.state),
-        expiration_time: Date.parse(session.expiration_time),
-        error_message: session.error_message?.default_message,
-      };
-    },
+    get: async (id) => seen((await call("get", id, {})) as WrittenSession),
     list: async (itemId) => (await call("list", undefined, { library_item_id: itemId })) as string[],
     keepAlive: async (id, progress) => void (await call("keep_alive", id, { progress })),
     cancel: async (id) => void (await call("cancel", id, {})),

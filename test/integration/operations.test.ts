@@ -1,0 +1,202 @@
+import { createClient } from "@connectrpc/connect";
+import { createGrpcTransport } from "@connectrpc/connect-node";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { type OperationRow, operationRows, services } from "../../docs/operations.ts";
+import { ServerReflection } from "../../gen/grpc/reflection/v1/reflection_pb.ts";
+import { type ErrorKind, errorKinds } from "../../src/domain/errors.ts";
+import { templateOf } from "../../src/vapi/operation-options.ts";
+import { startTestApp, type TestApp } from "../support/app.ts";
+import { callsOf, type HttpCall, type OperationInput } from "../support/operation-calls.ts";
+
+let app: TestApp;
+beforeAll(async () => {
+  app = await startTestApp();
+});
+afterAll(() => app.stop());
+
+/** What an operation needs for a good answer; made anew for each call. */
+interface Fixture {
+  readonly input: OperationInput;
+  readonly headers?: Readonly<Record<string, string>>;
+  /** Ends the state that the operation is allowed in. */
+  readonly spend?: () => Promise<void>;
+}
+
+/** By service and operation. An operation without one fails. */
+const fixtures: Record<string, Record<string, () => Promise<Fixture>>> = {
+  "com.vmware.content.library.item.download_session": {
+    create: async () => ({
+      input: {
+        client_token: crypto.randomUUID(),
+        create_spec: { library_item_id: await app.addItem(), client_progress: 5 },
+      },
+    }),
+    get: () => ofSession(),
+    list: async () => ({ input: { library_item_id: await app.addItem() } }),
+    keep_alive: () => ofSession({ progress: 10 }),
+    cancel: () => ofSession(),
+    fail: () => ofSession({ client_error_message: "disk full" }),
+    delete: () => ofSession(),
+  },
+};
+
+const sessions = "/api/content/library/item/download-session";
+
+async function ofSession(more: OperationInput = {}): Promise<Fixture> {
+  const created = await send({
+    method: "POST",
+    path: sessions,
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify({ library_item_id: await app.addItem() }),
+  });
+  const id: string = JSON.parse(created.text);
+  const spend = async () => {
+    const { status } = await send({ method: "POST", path: `${sessions}/${id}?action=cancel`, headers: {} });
+    expect(status).toBe(204);
+  };
+  return { input: { download_session_id: id, ...more }, spend };
+}
+
+/** Turn a fixture into a request that must get the error; undefined when this operation can't be made to. */
+const provocations: Partial<Record<ErrorKind, (row: OperationRow, fixture: Fixture) => unknown>> = {
+  not_found: (_, { input }) => withIds(input, "nobody"),
+  invalid_argument: (row, { input }) => withWrongType(row, input) ?? withIds(input, "x".repeat(257)),
+  not_allowed_in_current_state: async (_, { input, spend }) => {
+    if (spend === undefined) return undefined;
+    await spend();
+    return input;
+  },
+};
+
+function withIds(input: OperationInput, id: string): OperationInput | undefined {
+  let isChanged = false;
+  const replaced = Object.entries(input).map(([name, value]) => {
+    const other = typeof value === "object" ? withIds(value, id) : name.endsWith("_id") ? id : undefined;
+    isChanged ||= other !== undefined;
+    return [name, other ?? value];
+  });
+  return isChanged ? Object.fromEntries(replaced) : undefined;
+}
+
+/** The first leaf that travels in a body becomes a list. */
+function withWrongType(row: OperationRow, input: OperationInput): object | undefined {
+  for (const [name, value] of Object.entries(input)) {
+    const other = typeof value === "object" ? withWrongType(row, value) : [];
+    if (other === undefined) continue;
+    const changed = { ...input, [name]: other };
+    const bodies = callsOf(row, changed as OperationInput).map(({ body }) => body);
+    if (!bodies.includes(callsOf(row, input)[0]!.body)) return changed;
+  }
+  return undefined;
+}
+
+async function send({ method, path, headers, body }: HttpCall) {
+  const response = await fetch(app.url + path, {
+    method,
+    headers,
+    ...(body !== undefined && { body }),
+  });
+  const type = response.headers.get("content-type");
+  return { status: response.status, type, text: await response.text() };
+}
+
+function fixtureOf({ options }: OperationRow): Promise<Fixture> {
+  const make = fixtures[options.serviceId]?.[options.operationId];
+  if (make === undefined) throw new Error(`${options.serviceId} ${options.operationId} has no fixture`);
+  return make();
+}
+
+/** One request for each place that the row names. */
+async function answers(row: OperationRow, prepare: (fixture: Fixture) => unknown) {
+  const answered: Awaited<ReturnType<typeof send>>[] = [];
+  const places = callsOf(row, {}).length;
+  for (let place = 0; place < places; place++) {
+    const fixture = await fixtureOf(row);
+    const input = await prepare(fixture);
+    if (input === undefined) throw new Error("there is no way to provoke the error: the fixture needs one");
+    const call = callsOf(row, input as OperationInput)[place]!;
+    answered.push(await send({ ...call, headers: { ...call.headers, ...fixture.headers } }));
+  }
+  return answered;
+}
+
+function expectSuccess(row: OperationRow, { status, type, text }: Awaited<ReturnType<typeof send>>): void {
+  const isVoid = row.options.result === undefined;
+  if (row.door === "REST") {
+    expect([status, type]).toEqual([row.route.status, isVoid ? null : "application/json"]);
+    if (isVoid) expect(text).toBe("");
+    else if (row.dialect.routes === "rest") expect(Object.keys(JSON.parse(text))).toEqual(["value"]);
+    else expect(JSON.parse(text)).not.toHaveProperty("value");
+    return;
+  }
+  expect([status, type]).toEqual([200, "application/json"]);
+  if (row.door === "JSON-RPC") expect(JSON.parse(text).result).toHaveProperty("output");
+}
+
+function expectError(row: OperationRow, kind: ErrorKind, answer: Awaited<ReturnType<typeof send>>): void {
+  const { status, type, text } = answer;
+  const { http, vapi, grpc } = errorKinds[kind];
+  const body = JSON.parse(text);
+  expect(type).toBe("application/json");
+  if (row.door === "RPC") {
+    expect(body.code).toBe(grpc.toLowerCase());
+    return;
+  }
+  if (row.door === "JSON-RPC") {
+    expect([status, Object.keys(body.result.error.ERROR)]).toEqual([
+      200,
+      [`com.vmware.vapi.std.errors.${vapi}`],
+    ]);
+    return;
+  }
+  expect(status).toBe(http);
+  const structure = row.dialect.routes === "rest" ? body.value : body;
+  expect(structure).toMatchObject({
+    error_type: vapi.toUpperCase(),
+    messages: [{ id: expect.stringMatching(/^downlease\./), args: expect.any(Array) }],
+  });
+  if (row.dialect.routes === "rest") expect(body.type).toBe(`com.vmware.vapi.std.errors.${vapi}`);
+}
+
+function titleOf(row: OperationRow): string {
+  const { operationId } = row.options;
+  if (row.door !== "REST") return `${operationId} by ${row.door}`;
+  const { route, dialect } = row;
+  return `${operationId} by ${route.method} ${dialect.prefixes.at(-1)}${templateOf(route)} ${route.action}`;
+}
+
+const rows = operationRows().map((row) => [titleOf(row), row] as const);
+
+test("the table has the services that are served, and no other", async () => {
+  const reflection = createClient(ServerReflection, createGrpcTransport({ baseUrl: app.url }));
+  async function* question() {
+    yield { messageRequest: { case: "listServices" as const, value: "" } };
+  }
+  const served: string[] = [];
+  for await (const { messageResponse } of reflection.serverReflectionInfo(question())) {
+    if (messageResponse.case !== "listServicesResponse") throw new Error("the services are not told");
+    served.push(...messageResponse.value.service.map(({ name }) => name));
+  }
+  expect(services.map(({ typeName }) => typeName).sort()).toEqual(
+    served.filter((name) => !name.startsWith("grpc.")).sort(),
+  );
+});
+
+describe.each(rows)("%s", (_, row) => {
+  // `POST /api` is not served yet; the first test that passes tells to take this out.
+  const check = row.door === "JSON-RPC" ? test.fails : test;
+
+  check("answers as the table says", async () => {
+    for (const answer of await answers(row, ({ input }) => input)) expectSuccess(row, answer);
+  });
+
+  for (const kind of row.options.errors) {
+    check(`answers ${kind} as the table says`, async () => {
+      const provoke = provocations[kind];
+      if (provoke === undefined) throw new Error(`nothing provokes ${kind}`);
+      for (const answer of await answers(row, (fixture) => provoke(row, fixture))) {
+        expectError(row, kind, answer);
+      }
+    });
+  }
+});

@@ -1,0 +1,32 @@
+type ErrorType = "INVALID_REQUEST" | "INVALID_ARGUMENT";
+
+/** Bodies that a keep-alive must refuse, and as what. */
+export const hostileJson: Record<string, readonly [body: string | Buffer, errorType: ErrorType]> = {
+  truncated: ['{"progress": 50', "INVALID_REQUEST"],
+  "truncated within a text": ['{"progress": "5', "INVALID_REQUEST"],
+  "nested 20,000 deep": ['{"progress":'.repeat(5000), "INVALID_REQUEST"],
+  "lists nested 30,000 deep": [`{"progress":${"[".repeat(30_000)}`, "INVALID_REQUEST"],
+  "nested and closed": [`${'{"a":'.repeat(3000)}1${"}".repeat(3000)}`, "INVALID_REQUEST"],
+  "a list": ["[50]", "INVALID_REQUEST"],
+  "a number": ["50", "INVALID_REQUEST"],
+  null: ["null", "INVALID_REQUEST"],
+  "a text for a long": ['{"progress":"10"}', "INVALID_ARGUMENT"],
+  "10.5": ['{"progress":10.5}', "INVALID_ARGUMENT"],
+  "10.0": ['{"progress":10.0}', "INVALID_ARGUMENT"],
+  "1e3": ['{"progress":1e3}', "INVALID_ARGUMENT"],
+  "1e1": ['{"progress":1e1}', "INVALID_ARGUMENT"],
+  "2^63": ['{"progress":9223372036854775808}', "INVALID_ARGUMENT"],
+  "2^63-1": ['{"progress":9223372036854775807}', "INVALID_ARGUMENT"],
+  "a number of 60,000 digits": [`{"progress":${"9".repeat(60_000)}}`, "INVALID_ARGUMENT"],
+  "-1": ['{"progress":-1}', "INVALID_ARGUMENT"],
+  true: ['{"progress":true}', "INVALID_ARGUMENT"],
+  "a list for a long": ['{"progress":[50]}', "INVALID_ARGUMENT"],
+  "a member __proto__": ['{"__proto__":{"progress":50}}', "INVALID_ARGUMENT"],
+  "a member constructor": ['{"constructor":{"prototype":{}}}', "INVALID_ARGUMENT"],
+  "an unknown member": ['{"progress":50,"no":1}', "INVALID_ARGUMENT"],
+  camelCase: ['{"downloadSessionId":"x"}', "INVALID_ARGUMENT"],
+  "a raw NUL": ['{"progress":\u000050}', "INVALID_REQUEST"],
+  "invalid UTF-8": [Buffer.from('{"download_session_id":"\xff\xfe"}', "latin1"), "INVALID_REQUEST"],
+  "UTF-16": [Buffer.from('{"progress":50}', "utf16le"), "INVALID_REQUEST"],
+  "a lone surrogate": ['{"download_session_id":"\\ud800"}', "INVALID_ARGUMENT"],
+};
