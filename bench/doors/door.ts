@@ -4,11 +4,15 @@ export type Outcome = "accepted" | "unavailable" | "failed";
 /** One call of one caller, over before the next; rejects when its connection is gone. */
 export type Beat = () => Promise<Outcome>;
 
+export type Header = readonly [name: string, value: string];
+
 export interface Target {
   readonly port: number;
   /** Sessions to keep alive; each heartbeat takes one of them at random. */
   readonly sessionIds: readonly string[];
   readonly callers: number;
+  /** What every call carries besides, to show who is calling. Names in lower case. */
+  readonly headers?: readonly Header[] | undefined;
 }
 
 export interface OpenDoor {

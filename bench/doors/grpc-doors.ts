@@ -4,7 +4,7 @@ import {
   KeepAliveRequestSchema,
   KeepAliveStreamRequestSchema,
 } from "../../gen/content/library/item/v1/download_session_pb.ts";
-import { type Beat, type Door, type Outcome, progress, randomOf } from "./door.ts";
+import { type Beat, type Door, type Header, type Outcome, progress, randomOf } from "./door.ts";
 import { Http2Connection, type Listener } from "./http2-connection.ts";
 import { type MessageReader, readMessages, resultsOutcome } from "./messages.ts";
 
@@ -18,11 +18,11 @@ const refusedStream = 7;
 export const grpc: Door = {
   name: "grpc",
   heartbeats: 1,
-  async open({ port, sessionIds, callers }) {
+  async open({ port, sessionIds, callers, headers }) {
     const messages = sessionIds.map((id) =>
       framed(toBinary(KeepAliveRequestSchema, create(KeepAliveRequestSchema, keepAlive(id)))),
     );
-    const connections = await openConnections(port, "KeepAlive", callers);
+    const connections = await openConnections(port, "KeepAlive", callers, headers);
     return {
       beats: unaryBeats(connections, callers, () => randomOf(messages)),
       close: () => connections.forEach((connection) => void connection.close()),
@@ -36,14 +36,14 @@ const preparedBatches = 200;
 export const grpcBatch: Door = {
   name: "grpc-batch",
   heartbeats: batchSize,
-  async open({ port, sessionIds, callers }) {
+  async open({ port, sessionIds, callers, headers }) {
     const messages = Array.from({ length: preparedBatches }, () => {
       const keepAlives = Array.from({ length: batchSize }, () => keepAlive(randomOf(sessionIds)));
       return framed(
         toBinary(BatchKeepAliveRequestSchema, create(BatchKeepAliveRequestSchema, { keepAlives })),
       );
     });
-    const connections = await openConnections(port, "BatchKeepAlive", callers);
+    const connections = await openConnections(port, "BatchKeepAlive", callers, headers);
     const beats = unaryBeats(
       connections,
       callers,
@@ -58,11 +58,11 @@ export const grpcBatch: Door = {
 export const grpcStream: Door = {
   name: "grpc-stream",
   heartbeats: 1,
-  async open({ port, sessionIds, callers }) {
+  async open({ port, sessionIds, callers, headers }) {
     const messages = sessionIds.map((id) =>
       framed(toBinary(KeepAliveStreamRequestSchema, create(KeepAliveStreamRequestSchema, keepAlive(id)))),
     );
-    const connections = await openConnections(port, "KeepAliveStream", callers);
+    const connections = await openConnections(port, "KeepAliveStream", callers, headers);
     const streams = Array.from({ length: Math.ceil(callers / callersPerStream) }, (_, index) =>
       heartbeatStream(connections[index % connections.length]!, () => randomOf(messages)),
     );
@@ -73,10 +73,15 @@ export const grpcStream: Door = {
   },
 };
 
-function openConnections(port: number, method: string, callers: number): Promise<Http2Connection[]> {
+function openConnections(
+  port: number,
+  method: string,
+  callers: number,
+  headers: readonly Header[] | undefined,
+): Promise<Http2Connection[]> {
   const count = Math.ceil(callers / callersPerConnection);
   return Promise.all(
-    Array.from({ length: count }, () => Http2Connection.open(port, `${servicePath}/${method}`)),
+    Array.from({ length: count }, () => Http2Connection.open(port, `${servicePath}/${method}`, headers)),
   );
 }
 

@@ -52,8 +52,18 @@ function literalWithIndexing({ name, value }: Field): Buffer {
 }
 
 function plainString(text: string): Buffer {
-  if (text.length >= 0x7f) throw new Error(`longer than one length byte can tell: ${text}`);
-  return Buffer.concat([Buffer.of(text.length), Buffer.from(text)]);
+  const bytes = Buffer.from(text);
+  return Buffer.concat([lengthOf(bytes), bytes]);
+}
+
+/** An integer with a prefix of 7 bits (RFC 7541, section 5.1). */
+function lengthOf({ length }: Buffer): Buffer {
+  const limit = 0x7f;
+  if (length < limit) return Buffer.of(length);
+  const bytes = [limit];
+  let rest = length - limit;
+  for (; rest >= 0x80; rest >>= 7) bytes.push(0x80 | (rest & 0x7f));
+  return Buffer.from([...bytes, rest]);
 }
 
 /** Reads the header blocks of one connection, in order. */

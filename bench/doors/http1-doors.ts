@@ -1,34 +1,38 @@
 import { create, toBinary, toJsonString } from "@bufbuild/protobuf";
 import { KeepAliveRequestSchema } from "../../gen/content/library/item/v1/download_session_pb.ts";
-import { type Door, type Outcome, progress, randomOf } from "./door.ts";
+import { type Door, type Header, type Outcome, progress, randomOf } from "./door.ts";
 import { Http1Connection } from "./http1-connection.ts";
 
 /** The documented path, as VMware's clients call it. */
-export const rest = http1Door("rest", (id) =>
+export const rest = http1Door("rest", (id, headers) =>
   post(
     `/rest/com/vmware/content/library/item/download-session/id:${id}?~action=keep-alive`,
     "application/json",
     JSON.stringify({ progress }),
+    headers,
   ),
 );
 
 const connectPath = "/content.library.item.v1.DownloadSessionService/KeepAlive";
 
-export const connectJson = http1Door("connect-json", (id) =>
-  post(connectPath, "application/json", toJsonString(KeepAliveRequestSchema, keepAliveRequest(id))),
+export const connectJson = http1Door("connect-json", (id, headers) =>
+  post(connectPath, "application/json", toJsonString(KeepAliveRequestSchema, keepAliveRequest(id)), headers),
 );
 
-export const connectProto = http1Door("connect-proto", (id) =>
-  post(connectPath, "application/proto", toBinary(KeepAliveRequestSchema, keepAliveRequest(id))),
+export const connectProto = http1Door("connect-proto", (id, headers) =>
+  post(connectPath, "application/proto", toBinary(KeepAliveRequestSchema, keepAliveRequest(id)), headers),
 );
 
 /** A connection for each caller. */
-function http1Door(name: string, requestFor: (sessionId: string) => Buffer): Door {
+function http1Door(
+  name: string,
+  requestFor: (sessionId: string, headers: readonly Header[]) => Buffer,
+): Door {
   return {
     name,
     heartbeats: 1,
-    async open({ port, sessionIds, callers }) {
-      const requests = sessionIds.map(requestFor);
+    async open({ port, sessionIds, callers, headers = [] }) {
+      const requests = sessionIds.map((id) => requestFor(id, headers));
       const connections = await Promise.all(
         Array.from({ length: callers }, () => Http1Connection.open(port)),
       );
@@ -42,12 +46,20 @@ function http1Door(name: string, requestFor: (sessionId: string) => Buffer): Doo
   };
 }
 
-function post(path: string, contentType: string, content: string | Uint8Array): Buffer {
+function post(
+  path: string,
+  contentType: string,
+  content: string | Uint8Array,
+  headers: readonly Header[],
+): Buffer {
   const body = Buffer.from(content);
-  const head =
-    `POST ${path} HTTP/1.1\r\nhost: 127.0.0.1\r\n` +
-    `content-type: ${contentType}\r\ncontent-length: ${body.length}\r\n\r\n`;
-  return Buffer.concat([Buffer.from(head), body]);
+  const lines = [
+    ["host", "127.0.0.1"],
+    ["content-type", contentType],
+    ["content-length", body.length],
+    ...headers,
+  ].map(([name, value]) => `${name}: ${value}\r\n`);
+  return Buffer.concat([Buffer.from(`POST ${path} HTTP/1.1\r\n${lines.join("")}\r\n`), body]);
 }
 
 function keepAliveRequest(downloadSessionId: string) {

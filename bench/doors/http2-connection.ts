@@ -1,5 +1,6 @@
 import { once } from "node:events";
 import { connect, type Socket } from "node:net";
+import type { Header } from "./door.ts";
 import { constantHeaders, HeaderReader } from "./hpack.ts";
 
 /** What a stream's answer is told to; `status` is `grpc-status`, absent after a reset or without one. */
@@ -55,7 +56,7 @@ export class Http2Connection {
   #isCorked = false;
   #gone: Error | undefined;
 
-  private constructor(port: number, path: string) {
+  private constructor(port: number, path: string, headers: readonly Header[]) {
     this.#headers = constantHeaders([
       [":method", "POST"],
       [":scheme", "http"],
@@ -64,6 +65,7 @@ export class Http2Connection {
       ["content-type", "application/grpc"],
       ["te", "trailers"],
       ["user-agent", "downlease-bench"],
+      ...headers,
     ]);
     this.#socket = connect({ port, host: "127.0.0.1", noDelay: true });
     this.#socket.on("error", (error) => this.#fail(error));
@@ -77,8 +79,9 @@ export class Http2Connection {
     this.#socket.write(windowUpdate(0, ourWindow - defaultWindow));
   }
 
-  static async open(port: number, path: string): Promise<Http2Connection> {
-    const connection = new Http2Connection(port, path);
+  /** @param headers of every request besides those of gRPC */
+  static async open(port: number, path: string, headers: readonly Header[] = []): Promise<Http2Connection> {
+    const connection = new Http2Connection(port, path, headers);
     await once(connection.#socket, "connect");
     return connection;
   }

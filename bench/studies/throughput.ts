@@ -2,7 +2,8 @@
 import { type Bench, rowName, type Study, type Table } from "../bench.ts";
 import { type RunningContender, startContender } from "../contender-process.ts";
 import * as contenders from "../contenders.ts";
-import type { Door } from "../doors/door.ts";
+import type { Credentials } from "../credentials.ts";
+import type { Door, Header, Target } from "../doors/door.ts";
 import { doors } from "../doors/doors.ts";
 import { count, range, times } from "../formats.ts";
 import { closedLoop, type LoadResult } from "../load.ts";
@@ -29,6 +30,8 @@ export interface Row {
   readonly callers?: number;
   /** Of the callers that the run was asked for. */
   readonly callersShare?: number;
+  /** What the callers show; the contender has to refuse those who do not. */
+  readonly credentials?: Credentials;
 }
 
 /** What tells the cost of a second worker: one process with the callers that each of two has. */
@@ -134,7 +137,9 @@ async function run(group: Group, bench: Bench): Promise<Table[]> {
 async function measure(row: Row, server: RunningContender, seconds: number, bench: Bench): Promise<Round> {
   const { door, contender } = row;
   const callers = row.callers ?? Math.ceil(bench.options.callers * (row.callersShare ?? 1));
-  const open = await door.open({ port: server.port, sessionIds: bench.sessionIds, callers });
+  const target = { port: server.port, sessionIds: bench.sessionIds, callers };
+  const headers = row.credentials && (await credentialsOf(row, row.credentials, target));
+  const open = await door.open({ ...target, headers });
   try {
     const before = server.cpuSeconds();
     const generatorBefore = process.cpuUsage();
@@ -161,6 +166,19 @@ async function measure(row: Row, server: RunningContender, seconds: number, benc
   } finally {
     open.close();
   }
+}
+
+/** @throws Error when the contender serves callers without credentials: what is not looked at costs nothing */
+async function credentialsOf(
+  { door, contender }: Row,
+  credentials: Credentials,
+  target: Target,
+): Promise<readonly Header[]> {
+  const stranger = await door.open({ ...target, callers: 1 });
+  const outcome = await stranger.beats[0]!();
+  stranger.close();
+  if (outcome !== "failed") throw new Error(`${contender.name} serves callers who do not say who they are`);
+  return credentials(target.port);
 }
 
 /** @throws Error unless every heartbeat was accepted: what fails fast is no contender */

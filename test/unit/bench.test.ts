@@ -133,6 +133,13 @@ describe("header blocks", () => {
     expect(other.find(later, "te")).toBe("trailers");
     expect(later.length).toBe(3);
   });
+
+  test.each([126, 127, 128, 254, 255, 2_000])("with a value of %d bytes", (length) => {
+    const value = "x".repeat(length);
+    const { first, later } = constantHeaders([["authorization", value]]);
+    const reader = new HeaderReader();
+    for (const sent of [first, later]) expect(reader.find(sent, "authorization")).toBe(value);
+  });
 });
 
 test.each([
