@@ -23,6 +23,8 @@ export interface Config {
   readonly drainMs: number;
   /** Paths of PEM files. */
   readonly tls: { readonly cert: string; readonly key: string } | undefined;
+  /** Origins whose pages may read answers. */
+  readonly corsOrigins: readonly string[];
   readonly maxBodyBytes: number;
   /** Calls that may be under way at a time; more are refused at once. */
   readonly maxCalls: number;
@@ -115,6 +117,11 @@ const fields = z.object({
   tlsKey: pathOf()
     .optional()
     .register(manual, { argument: "path", help: "the certificate's PEM private key", default: "unset" }),
+  corsOrigins: origins().optional().register(manual, {
+    argument: "list",
+    help: "let pages of these origins call the service, for example https://portal.example,http://localhost:5173",
+    default: "none",
+  }),
   maxBodyBytes: integer(1, 64 * 1024 * 1024)
     .prefault("65536")
     .register(manual, { argument: "bytes", help: "largest RPC or REST message" }),
@@ -185,6 +192,7 @@ export const configSchema = fields
         given.tlsCert === undefined || given.tlsKey === undefined
           ? undefined
           : Object.freeze({ cert: given.tlsCert, key: given.tlsKey }),
+      corsOrigins: Object.freeze(given.corsOrigins ?? []),
       maxBodyBytes: given.maxBodyBytes,
       maxCalls: given.maxCalls,
       fastLane: given.fastLane === "on",
@@ -230,6 +238,22 @@ function seconds(least: number, most: number) {
       (ms) => ms >= least * 1000 && ms <= most * 1000,
       `must be a number of seconds from ${least} to ${most}`,
     );
+}
+
+/** Origins with commas between them. */
+function origins() {
+  return z
+    .string()
+    .transform((text) => text.split(",").map((origin) => origin.trim()))
+    .refine(
+      (list) => list.every(isOrigin),
+      "must be origins such as https://portal.example, with commas between them and without paths or wildcards",
+    );
+}
+
+/** In the spelling of browsers, with which it is compared as it is. */
+function isOrigin(text: string): boolean {
+  return /^https?:[^*]*$/.test(text) && URL.parse(text)?.origin === text;
 }
 
 function oneOf<const Values extends readonly [string, ...string[]]>(values: Values) {

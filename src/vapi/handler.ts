@@ -19,6 +19,8 @@ export interface RestOptions {
   readonly corridor: Corridor;
   /** Largest request body, in bytes. */
   readonly maxBodyBytes: number;
+  /** Names and values in turn, for every answer with a body; see `pageHeaders`. */
+  readonly pageHeaders?: readonly string[] | undefined;
   /** Told of requests that never reach an operation; the corridor tells of the others. */
   readonly observe: CallObserver;
 }
@@ -46,6 +48,7 @@ class Exchange extends DoorCall {
   readonly #req: HttpRequest;
   readonly #res: HttpResponse;
   readonly #maxBodyBytes: number;
+  readonly #pageHeaders: readonly string[];
   readonly #observe: CallObserver;
   readonly #startedAt = performance.now();
   #operation = "unknown";
@@ -56,6 +59,7 @@ class Exchange extends DoorCall {
     this.#req = req;
     this.#res = res;
     this.#maxBodyBytes = options.maxBodyBytes;
+    this.#pageHeaders = options.pageHeaders ?? [];
     this.#observe = options.observe;
     this.connection = connectionOf(req);
   }
@@ -67,10 +71,7 @@ class Exchange extends DoorCall {
       const query = place?.queries.read(queryText);
       const target = query && place?.targets.get(this.#req.method ?? "")?.get(query.action);
       if (place === undefined || target === undefined) {
-        throw new ServiceError("downlease.operation.not_found", [
-          this.#req.method ?? "",
-          shorten(this.#req.url ?? ""),
-        ]);
+        throw new ServiceError("downlease.operation.not_found", [this.#req.method ?? "", shorten(path)]);
       }
       this.#operation = target.binding.name;
       // A GET has no body that counts, even if some clients send `{}`.
@@ -151,7 +152,7 @@ class Exchange extends DoorCall {
     if (tree !== undefined) {
       const type = responseType(this.#req.headers.accept);
       body = type === "application/json" ? encodeJson(tree) : encodeXml(tree, root);
-      headers.push("content-type", type);
+      headers.push("content-type", type, ...this.#pageHeaders);
     }
     headers.push("content-length", String(Buffer.byteLength(body)));
     this.#res.writeHead(status, headers);
@@ -164,7 +165,7 @@ function splitUrl(url: string): [path: string, query: string] {
   return mark < 0 ? [url, ""] : [url.slice(0, mark), url.slice(mark + 1)];
 }
 
-/** Enough of a URL to recognise it in an error message. */
-function shorten(url: string): string {
-  return url.length > 200 ? `${url.slice(0, 200)}…` : url;
+/** Enough of a path to recognise it in an error message. Its query stays out of that: there may be secrets in it. */
+function shorten(path: string): string {
+  return path.length > 200 ? `${path.slice(0, 200)}…` : path;
 }

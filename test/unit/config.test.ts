@@ -31,6 +31,7 @@ describe("settings", () => {
       ["--drain-seconds", "DOWNLEASE_DRAIN_SECONDS", "0"],
       ["--tls-cert", "DOWNLEASE_TLS_CERT", "unset"],
       ["--tls-key", "DOWNLEASE_TLS_KEY", "unset"],
+      ["--cors-origins", "DOWNLEASE_CORS_ORIGINS", "none"],
       ["--max-body-bytes", "DOWNLEASE_MAX_BODY_BYTES", "65536"],
       ["--max-calls", "DOWNLEASE_MAX_CALLS", "1000"],
       ["--fast-lane", "DOWNLEASE_FAST_LANE", "on"],
@@ -58,6 +59,7 @@ describe("a right configuration", () => {
       graceMs: 10_000,
       drainMs: 0,
       tls: undefined,
+      corsOrigins: [],
       maxBodyBytes: 65_536,
       maxCalls: 1000,
       fastLane: true,
@@ -95,6 +97,30 @@ describe("a right configuration", () => {
     ["2592000", 2_592_000_000],
   ])("a lease of %s seconds is %d ms, and so is the retention", (leaseSeconds, leaseMs) => {
     expect(load({ leaseSeconds })).toMatchObject({ leaseMs, retentionMs: leaseMs });
+  });
+
+  test("origins of other pages", () => {
+    const { corsOrigins } = load({ corsOrigins: "https://portal.example, http://[::1]:5173" });
+    expect(corsOrigins).toEqual(["https://portal.example", "http://[::1]:5173"]);
+    expect(Object.isFrozen(corsOrigins)).toBe(true);
+  });
+
+  test.each([
+    "*",
+    "null",
+    "https://*.example",
+    "portal.example",
+    "https://portal.example/",
+    "https://portal.example:443",
+    "https://Portal.example",
+    "https://user@portal.example",
+    "ftp://portal.example",
+    "https://portal.example,",
+    "https://a.example https://b.example",
+  ])("%s is no origin", (corsOrigins) => {
+    expect(mistakesOf({ flags: { contentRoot: "library", corsOrigins } })).toEqual([
+      expect.stringMatching(/^--cors-origins must be origins such as https:/),
+    ]);
   });
 
   test("a retention of its own", () => {
