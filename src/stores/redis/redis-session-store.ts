@@ -1,5 +1,4 @@
 import type { Logger } from "pino";
-import { ServiceError } from "../../domain/errors.ts";
 import type {
   Caller,
   FinalState,
@@ -13,6 +12,7 @@ import type {
 import type { Heartbeat, SessionStore } from "../../domain/session-store.ts";
 import { commandTimeout, connectRedis, parseRedisUrl } from "./client.ts";
 import { ownerIndexKey, sessionKey } from "./keys.ts";
+import { reasonOf, unavailable } from "./redis-errors.ts";
 import { type RedisClient, runScript, runScriptForEach } from "./run-script.ts";
 import {
   createSessionScript,
@@ -213,15 +213,4 @@ export class RedisSessionStore implements SessionStore {
       this.#log.warn({ policy }, "Redis may evict sessions; set maxmemory-policy to noeviction");
     }
   }
-}
-
-/** A driver's error stops here. */
-function unavailable(error: unknown): ServiceError {
-  return new ServiceError("downlease.store.unavailable", [], error);
-}
-
-/** Redis errors carry the arguments of the command, and those carry ids: only the message is shown. */
-function reasonOf(error: unknown): string {
-  if (error instanceof ServiceError && error.cause !== undefined) return reasonOf(error.cause);
-  return error instanceof Error ? error.message || error.name : String(error);
 }

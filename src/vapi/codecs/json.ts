@@ -21,10 +21,16 @@ export function decodeJson(bytes: Buffer): TreeObject {
   try {
     tree = otherNumber.test(text) ? parse(text, keepNumbers) : JSON.parse(text);
   } catch (error) {
-    throw malformed(`the JSON is not well-formed (${(error as Error).message.replace(/\s+/g, " ")})`);
+    throw malformed(`the JSON is not well-formed${reasonOf(error as Error)}`);
   }
   if (!isTreeObject(tree)) throw malformed("the body must be a JSON object");
   return tree;
+}
+
+/** What V8 says, without the piece of the body that it quotes: there may be a password in it. */
+function reasonOf({ message }: Error): string {
+  const [reason = ""] = message.split(/(?:^|, )(?:\.\.\.)?"/, 1);
+  return reason === "" ? "" : ` (${reason.replace(/\s+/g, " ")})`;
 }
 
 export function encodeJson(tree: Tree): string {
