@@ -18,11 +18,13 @@ import { DirectoryContentSource } from "./content/directory-content-source.ts";
 import type { LoginStore } from "./domain/login-store.ts";
 import type { SessionStore } from "./domain/session-store.ts";
 import { Admission } from "./operations/admission.ts";
+import { pageHeaders as pageHeadersFor } from "./operations/browser-headers.ts";
 import { Corridor, serviceNamesOf } from "./operations/corridor.ts";
 import { downloadSessionOperations } from "./operations/download-session.ts";
 import { loginOperations } from "./operations/login.ts";
 import { openRpcDoor } from "./rpc/handler.ts";
 import { adminHandler } from "./server/admin.ts";
+import { withCors } from "./server/cors.ts";
 import { Server } from "./server/server.ts";
 import { shutDown } from "./server/shutdown.ts";
 import { parseRedisUrl } from "./stores/redis/client.ts";
@@ -103,8 +105,9 @@ export async function startApp(config: Config, { logger, program }: AppOptions =
       admission: new Admission(maxCalls),
       observe,
     });
-    const jsonRpc = jsonRpcHandler({ corridor, maxBodyBytes, observe });
-    const rest = restHandler({ corridor, maxBodyBytes, observe, jsonRpc });
+    const pageHeaders = pageHeadersFor(tls !== undefined);
+    const jsonRpc = jsonRpcHandler({ corridor, maxBodyBytes, pageHeaders, observe });
+    const rest = restHandler({ corridor, maxBodyBytes, pageHeaders, observe, jsonRpc });
     const rpc = openRpcDoor({
       corridor,
       health,
@@ -116,11 +119,12 @@ export async function startApp(config: Config, { logger, program }: AppOptions =
       fallback: rest,
     });
     const exposition = program?.metrics ?? (() => metrics.expose());
-    const handler = adminHandler({ health, metrics: exposition, next: rpc.handler });
+    const doors = withCors({ origins: config.corsOrigins, next: rpc.handler, takeStream: rpc.takeStream });
+    const handler = adminHandler({ health, metrics: exposition, pageHeaders, next: doors.handler });
     const { connections } = metrics;
     const server = new Server({
       handler,
-      takeStream: rpc.takeStream,
+      takeStream: doors.takeStream,
       host,
       port: config.port,
       tls,

@@ -36,6 +36,8 @@ export interface Config {
   /** Undefined: everybody is anonymous. */
   readonly authentication: AuthenticationConfig | undefined;
   readonly login: LoginConfig;
+  /** Origins whose pages may read answers. */
+  readonly corsOrigins: readonly string[];
   readonly maxBodyBytes: number;
   /** Calls that may be under way at a time; more are refused at once. */
   readonly maxCalls: number;
@@ -115,6 +117,11 @@ const fields = z.object({
     .optional()
     .register(manual, { argument: "path", help: "the certificate's PEM private key", default: "unset" }),
   ...authenticationFields,
+  corsOrigins: origins().optional().register(manual, {
+    argument: "list",
+    help: "let pages of these origins call the service, for example https://portal.example,http://localhost:5173",
+    default: "none",
+  }),
   maxBodyBytes: integer(1, 64 * 1024 * 1024)
     .prefault("65536")
     .register(manual, { argument: "bytes", help: "largest RPC or REST message" }),
@@ -199,6 +206,7 @@ export const configSchema = checked.transform(
         : Object.freeze({ cert: given.tlsCert, key: given.tlsKey }),
     authentication: authenticationConfig(given),
     login: loginConfig(given),
+    corsOrigins: Object.freeze(given.corsOrigins ?? []),
     maxBodyBytes: given.maxBodyBytes,
     maxCalls: given.maxCalls,
     fastLane: given.fastLane === "on",
@@ -231,6 +239,22 @@ export const settings: readonly Setting[] = Object.entries(fields.shape).map(([n
     default: schema instanceof z.ZodPrefault ? String(schema.def.defaultValue) : (told.default ?? "required"),
   };
 });
+
+/** Origins with commas between them. */
+function origins() {
+  return z
+    .string()
+    .transform((text) => text.split(",").map((origin) => origin.trim()))
+    .refine(
+      (list) => list.every(isOrigin),
+      "must be origins such as https://portal.example, with commas between them and without paths or wildcards",
+    );
+}
+
+/** In the spelling of browsers, with which it is compared as it is. */
+function isOrigin(text: string): boolean {
+  return /^https?:[^*]*$/.test(text) && URL.parse(text)?.origin === text;
+}
 
 function isHost(text: string): boolean {
   return isIP(text) !== 0 || /^(?=.{1,253}$)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*\.?$/i.test(text);

@@ -29,6 +29,22 @@ export class HeaderCredentials implements Credentials {
     const header = this.#headers[loginHeader];
     if (header !== undefined) return String(header);
     const { cookie } = this.#headers;
-    return cookie === undefined ? undefined : parseCookie(cookie)[loginHeader];
+    if (cookie === undefined || !isOfOwnPage(this.#headers)) return undefined;
+    return parseCookie(cookie)[loginHeader];
   }
+}
+
+/**
+ * Whether a request comes from a page of our own origin or from no page at all. A browser adds cookies to what pages
+ * of others make it send, too: the cookie's SameSite keeps out other sites, but not their neighbours on other ports
+ * and subdomains. Browsers that do not send `Sec-Fetch-Site`, as none does in clear text, tell by `Origin`.
+ */
+function isOfOwnPage(headers: IncomingHttpHeaders): boolean {
+  const { "sec-fetch-site": site, origin } = headers;
+  if (site !== undefined) return site === "same-origin" || site === "none";
+  if (origin === undefined) return true;
+  const from = URL.parse(origin);
+  const host = headers[":authority"] ?? headers.host;
+  // The scheme of the origin decides on the port that goes without saying: TLS may end at a proxy.
+  return from !== null && URL.parse(`${from.protocol}//${host}`)?.host === from.host && from.host !== "";
 }

@@ -18,6 +18,7 @@ import {
 } from "../../gen/content/library/item/v1/download_session_pb.ts";
 import { Health as HealthService } from "../../gen/grpc/health/v1/health_pb.ts";
 import type { ErrorKind } from "../domain/errors.ts";
+import { notSniffed } from "../operations/browser-headers.ts";
 import { type CallObserver, type CallOrigin, type Door, requestIdFrom } from "../operations/call.ts";
 import { asServiceError, type Corridor, operationNameOf } from "../operations/corridor.ts";
 import { HeaderCredentials } from "../operations/credentials.ts";
@@ -191,6 +192,7 @@ async function serve(
   }
   try {
     res.setHeader("x-request-id", requestId);
+    if (doorOf(req) !== "grpc") res.setHeader(...notSniffed);
     const values = createContextValues().set(originKey, origin);
     const request = universalRequestFromNodeRequest(req, res, undefined, values);
     dropEndlessDeadline(request.header);

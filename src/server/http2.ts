@@ -78,12 +78,13 @@ export class Http2Connections {
   }
 
   #serve(request: Http2ServerRequest, response: Http2ServerResponse): void {
-    request.stream.setTimeout(this.#limits.requestMs, cancelUnlessRequested);
+    request.stream.setTimeout(this.#limits.requestMs, cancelIfStalled);
     this.#handler(request, response);
   }
 }
 
-/** A quiet response may be meant so (a stream of events); half a request is not. */
-function cancelUnlessRequested(this: Http2Stream): void {
-  if (!this.readableEnded) this.close(constants.NGHTTP2_CANCEL);
+/** A quiet response may be meant so (a stream of events); half a request is not, nor a whole response that is not taken. */
+function cancelIfStalled(this: Http2Stream): void {
+  const isTaken = !this.writableEnded || this.writableFinished;
+  if (!this.readableEnded || !isTaken) this.close(constants.NGHTTP2_CANCEL);
 }

@@ -6,7 +6,7 @@ export interface Limits {
   readonly helloMs: number;
   /** HTTP/1: for the headers of a request. */
   readonly headersMs: number;
-  /** HTTP/1: for a whole request; HTTP/2: for a pause in the middle of one. */
+  /** HTTP/1: for a whole request; HTTP/2: for a pause in the middle of one, or of taking its answer. */
   readonly requestMs: number;
   /** HTTP/1: how often open connections are held to the two limits above. */
   readonly checkMs: number;

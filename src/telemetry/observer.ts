@@ -80,7 +80,7 @@ function logged({
     durationMs: Math.round(durationMs * 1000) / 1000,
     peer: call.connection.peer,
     requestId: call.requestId,
-    session: sessionId && truncated(sessionId, 8),
+    session: sessionId && beginningOf(sessionId),
     reason: error?.messageId,
     cause: error && causeOf(error.cause),
   };
@@ -116,6 +116,11 @@ function framesOf({ stack = "" }: Error): string[] {
     .filter((line) => line.startsWith("    at "))
     .slice(0, 5)
     .map((line) => line.slice("    at ".length));
+}
+
+/** Enough to find an id again by, and never the whole of it. */
+function beginningOf(id: string): string {
+  return `${id.slice(0, Math.min(8, id.length / 2))}…`;
 }
 
 function truncated(text: string, length: number): string {

@@ -27,6 +27,8 @@ export interface RestOptions {
   readonly corridor: Corridor;
   /** Largest request body, in bytes. */
   readonly maxBodyBytes: number;
+  /** Names and values in turn, for every answer with a body; see `pageHeaders`. */
+  readonly pageHeaders?: readonly string[] | undefined;
   /** Told of requests that never reach an operation; the corridor tells of the others. */
   readonly observe: CallObserver;
   /** Answers `POST /api` itself, below which the routes of `/api` are. */
@@ -71,6 +73,7 @@ class Exchange extends DoorCall {
   readonly #req: HttpRequest;
   readonly #res: HttpResponse;
   readonly #maxBodyBytes: number;
+  readonly #pageHeaders: readonly string[];
   readonly #observe: CallObserver;
   readonly #startedAt = performance.now();
   /** How to tell an error; not known until the path is looked up, or when it leads nowhere. */
@@ -83,6 +86,7 @@ class Exchange extends DoorCall {
     this.#req = req;
     this.#res = res;
     this.#maxBodyBytes = options.maxBodyBytes;
+    this.#pageHeaders = options.pageHeaders ?? [];
     this.#observe = options.observe;
     this.connection = connectionOf(req);
   }
@@ -95,10 +99,7 @@ class Exchange extends DoorCall {
       const query = place?.queries.read(queryText);
       const target = query && targetOf(place!, this.#req.method ?? "", query);
       if (place === undefined || target === undefined) {
-        throw new ServiceError("downlease.operation.not_found", [
-          this.#req.method ?? "",
-          shorten(this.#req.url ?? ""),
-        ]);
+        throw new ServiceError("downlease.operation.not_found", [this.#req.method ?? "", shorten(path)]);
       }
       this.#operation = target.binding.name;
       // A GET has no body that counts, even if some clients send `{}`.
@@ -200,7 +201,7 @@ class Exchange extends DoorCall {
       const type = responseType(this.#req.headers.accept, responseTypes);
       // Dialects that have XML wrap everything into a structure.
       body = type === "application/json" ? encodeJson(tree) : encodeXml(tree as TreeObject, root);
-      headers.push("content-type", type);
+      headers.push("content-type", type, ...this.#pageHeaders);
     }
     // RFC 9110, section 8.6: not with 204.
     if (status !== 204) headers.push("content-length", String(Buffer.byteLength(body)));
@@ -214,7 +215,7 @@ function splitUrl(url: string): [path: string, query: string] {
   return mark < 0 ? [url, ""] : [url.slice(0, mark), url.slice(mark + 1)];
 }
 
-/** Enough of a URL to recognise it in an error message. */
-function shorten(url: string): string {
-  return url.length > 200 ? `${url.slice(0, 200)}…` : url;
+/** Enough of a path to recognise it in an error message. Its query stays out of that: there may be secrets in it. */
+function shorten(path: string): string {
+  return path.length > 200 ? `${path.slice(0, 200)}…` : path;
 }

@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { eventually } from "../support/eventually.ts";
 import { grpcJsCall, grpcJsClient, loadInterface } from "../support/grpc-js.ts";
 import { type Haproxy, startHaproxy } from "../support/haproxy.ts";
+import { rawConnection } from "../support/raw-connection.ts";
 import { type RedisServer, startRedis } from "../support/redis-server.ts";
 import { type Service, startService } from "../support/service.ts";
 import { type TempDir, tempDir } from "../support/temp-dir.ts";
@@ -162,4 +163,27 @@ test("a replica that is stopped under load loses no call", async () => {
 
   expect(failures).toEqual([]);
   expect(exit).toEqual({ code: 0, signal: null });
+});
+
+test.each([
+  ["Content-Length and Transfer-Encoding", (body: string) => `Content-Length: ${body.length}\r\n`],
+  ["Transfer-Encoding and a Content-Length of less", () => "Content-Length: 4\r\n"],
+])("HAProxy and a replica agree where a request ends that has %s", async (_, header) => {
+  const path = "/com/vmware/content/library/item/download-session";
+  const make = (headers: string, body: string) =>
+    `POST ${path} HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n${headers}\r\n${body}`;
+  const json = JSON.stringify({ create_spec: { library_item_id: item } });
+  const hidden = make(`Content-Length: ${json.length}\r\n`, json);
+  const count = async () =>
+    ((await (await fetch(haproxy.url + path)).json()) as { value: string[] }).value.length;
+  const before = await count();
+  // By its chunks the request ends at once, and another one follows; by its length it does not.
+  const body = `${json.length.toString(16)}\r\n${json}\r\n0\r\n\r\n`;
+  using client = await rawConnection(haproxy.port);
+  client.socket.write(make(`${header(body + hidden)}Transfer-Encoding: chunked\r\n`, body + hidden));
+  client.socket.end();
+  const answers = [...(await client.closed).matchAll(/HTTP\/1\.1 (\d{3}) /g)].map(([, status]) => status);
+  // Whatever HAProxy takes for a request is one to the replica, and nothing else is.
+  expect(answers.length).toBeGreaterThan(0);
+  expect((await count()) - before).toBe(answers.filter((status) => status === "200").length);
 });

@@ -23,11 +23,16 @@ export interface TestAppOptions {
   readonly leaseSeconds?: number;
   readonly maxBodyBytes?: number;
   readonly fastLane?: boolean;
+  /** As of the setting of this name. */
+  readonly corsOrigins?: string;
+  /** Paths of PEM files. */
+  readonly tls?: { readonly cert: string; readonly key: string };
 }
 
 /** The whole service in this process, on a free port, over a library of its own. */
 export async function startTestApp(options: TestAppOptions = {}): Promise<TestApp> {
   const { store = "SQLite", redisUrl, leaseSeconds = 300, maxBodyBytes = 65_536, fastLane = true } = options;
+  const { corsOrigins, tls } = options;
   const directory = await tempDir();
   const library = join(directory.path, "library");
   await mkdir(join(library, "lib"), { recursive: true });
@@ -39,6 +44,8 @@ export async function startTestApp(options: TestAppOptions = {}): Promise<TestAp
       maxBodyBytes: String(maxBodyBytes),
       fastLane: fastLane ? "on" : "off",
       graceSeconds: "5",
+      ...(corsOrigins !== undefined && { corsOrigins }),
+      ...(tls !== undefined && { tlsCert: tls.cert, tlsKey: tls.key }),
       ...(store === "Redis" || redisUrl !== undefined
         ? { redisUrl: redisUrl ?? sharedRedisUrl() }
         : { sqlitePath: join(directory.path, "sessions.db") }),

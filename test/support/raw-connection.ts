@@ -53,16 +53,57 @@ export function frame(type: number, flags: number, stream: number, payload: stri
   return head.toString("latin1") + payload;
 }
 
-const settings = 4;
-const headers = 1;
+/** The frames that tests have to do with, by type. */
+export const frameType = {
+  data: 0,
+  headers: 1,
+  resetStream: 3,
+  settings: 4,
+  ping: 6,
+  goAway: 7,
+  windowUpdate: 8,
+  continuation: 9,
+} as const;
 
-/** What an HTTP/2 client sends first. */
-export const http2Hello = `PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n${frame(settings, 0, 0, "")}`;
+const endStream = 1;
+const endHeaders = 4;
+
+/** What an HTTP/2 client sends first, with its settings if it has any. */
+export const http2HelloWith = (settings: string) =>
+  `PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n${frame(frameType.settings, 0, 0, settings)}`;
+
+export const http2Hello = http2HelloWith("");
 
 /** `GET /` on the given stream; without `end` its body is still to come. */
 export function http2Get(stream: number, { end = true } = {}): string {
   // HPACK: :method GET, :scheme http, :path /, :authority "a".
-  return frame(headers, end ? 5 : 4, stream, "\x82\x86\x84\x41\x01a");
+  return frame(frameType.headers, end ? endStream | endHeaders : endHeaders, stream, "\x82\x86\x84\x41\x01a");
+}
+
+export type RawHeader = readonly [name: string, value: string];
+
+/** The headers of a request, whatever they are; without `end` its body is still to come. */
+export function http2Headers(stream: number, pairs: readonly RawHeader[], { end = false } = {}): string {
+  const flags = end ? endStream | endHeaders : endHeaders;
+  return frame(frameType.headers, flags, stream, headerBlock(pairs));
+}
+
+export function http2Data(stream: number, text: string, { end = true } = {}): string {
+  return frame(frameType.data, end ? endStream : 0, stream, text);
+}
+
+/** In HPACK, as literals that leave its table alone. */
+export function headerBlock(pairs: readonly RawHeader[]): string {
+  return pairs.map(([name, value]) => `\x00${hpackText(name)}${hpackText(value)}`).join("");
+}
+
+/** A text without Huffman's code, after its length (RFC 7541, section 5). */
+export function hpackText(text: string): string {
+  if (text.length < 127) return String.fromCharCode(text.length) + text;
+  let length = "\x7f";
+  let rest = text.length - 127;
+  for (; rest >= 128; rest >>= 7) length += String.fromCharCode((rest & 127) | 128);
+  return length + String.fromCharCode(rest) + text;
 }
 
 /** The types of the frames in what a server sent, for example 7 for GOAWAY. */

@@ -10,6 +10,8 @@ export interface Service extends AsyncDisposable {
   readonly pid: number;
   /** Its log so far, one object a line. */
   readonly logs: readonly LogLine[];
+  /** All that it wrote so far, to its standard output and error. */
+  readonly output: string;
   readonly exited: Promise<Exit>;
   /** SIGTERM, and resolves with how it ended. A process that does not end within 30 s is killed. */
   stop(): Promise<Exit>;
@@ -60,6 +62,9 @@ export async function startService(args: readonly string[], env: NodeJS.ProcessE
     pid: program.pid,
     get logs() {
       return logs();
+    },
+    get output() {
+      return program.stdout + program.stderr;
     },
     exited: program.exited,
     stop,

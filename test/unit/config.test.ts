@@ -47,6 +47,7 @@ describe("settings", () => {
       ["--login-lifetime-seconds", "DOWNLEASE_LOGIN_LIFETIME_SECONDS", "172800"],
       ["--login-failures-per-user", "DOWNLEASE_LOGIN_FAILURES_PER_USER", "20"],
       ["--login-failures-per-address", "DOWNLEASE_LOGIN_FAILURES_PER_ADDRESS", "20"],
+      ["--cors-origins", "DOWNLEASE_CORS_ORIGINS", "none"],
       ["--max-body-bytes", "DOWNLEASE_MAX_BODY_BYTES", "65536"],
       ["--max-calls", "DOWNLEASE_MAX_CALLS", "1000"],
       ["--fast-lane", "DOWNLEASE_FAST_LANE", "on"],
@@ -76,6 +77,7 @@ describe("a right configuration", () => {
       tls: undefined,
       authentication: undefined,
       login: { idleMs: 1_800_000, lifetimeMs: 172_800_000, failures: { perUser: 20, perAddress: 20 } },
+      corsOrigins: [],
       maxBodyBytes: 65_536,
       maxCalls: 1000,
       fastLane: true,
@@ -113,6 +115,30 @@ describe("a right configuration", () => {
     ["2592000", 2_592_000_000],
   ])("a lease of %s seconds is %d ms, and so is the retention", (leaseSeconds, leaseMs) => {
     expect(load({ leaseSeconds })).toMatchObject({ leaseMs, retentionMs: leaseMs });
+  });
+
+  test("origins of other pages", () => {
+    const { corsOrigins } = load({ corsOrigins: "https://portal.example, http://[::1]:5173" });
+    expect(corsOrigins).toEqual(["https://portal.example", "http://[::1]:5173"]);
+    expect(Object.isFrozen(corsOrigins)).toBe(true);
+  });
+
+  test.each([
+    "*",
+    "null",
+    "https://*.example",
+    "portal.example",
+    "https://portal.example/",
+    "https://portal.example:443",
+    "https://Portal.example",
+    "https://user@portal.example",
+    "ftp://portal.example",
+    "https://portal.example,",
+    "https://a.example https://b.example",
+  ])("%s is no origin", (corsOrigins) => {
+    expect(mistakesOf({ flags: { contentRoot: "library", corsOrigins } })).toEqual([
+      expect.stringMatching(/^--cors-origins must be origins such as https:/),
+    ]);
   });
 
   test("a retention of its own", () => {

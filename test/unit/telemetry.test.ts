@@ -52,6 +52,11 @@ describe("a finished call", () => {
     expect(lines[0]).not.toContain(sessionId);
   });
 
+  test.each(["obj-103", "ab", "a"])("is logged without the whole of a short id, %s", (short) => {
+    callObserver(new Metrics(), log())({ ...finished, sessionId: short });
+    expect(logged()).toMatchObject([{ session: `${short.slice(0, short.length / 2)}…` }]);
+  });
+
   test.each([
     ["downlease.session.not_found", 30],
     ["downlease.call.canceled", 30],
@@ -143,9 +148,9 @@ describe("on a terminal", () => {
   });
 
   test("a session id with control characters does not steer the terminal", () => {
-    callObserver(new Metrics(), log())({ ...finished, sessionId: "a\u001b[2J\nb" });
+    callObserver(new Metrics(), log())({ ...finished, sessionId: "a\u001b[2J\nbcd" });
     const line = pretty(lines[0]!);
-    expect(line).toContain("session a?[2J?b,");
+    expect(line).toContain("session a?[2…,");
     expect(line).not.toContain("\u001b");
   });
 

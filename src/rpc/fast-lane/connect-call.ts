@@ -2,6 +2,7 @@ import type { Message } from "@bufbuild/protobuf";
 import type { Serialization } from "@connectrpc/connect/protocol";
 import { codeToHttpStatus, errorToJsonBytes } from "@connectrpc/connect/protocol-connect";
 import type { ServiceError } from "../../domain/errors.ts";
+import { notSniffed } from "../../operations/browser-headers.ts";
 import { metadataOf } from "../../operations/status.ts";
 import { connectErrorOf } from "../errors.ts";
 import type { Exchange } from "./exchange.ts";
@@ -57,7 +58,7 @@ export class ConnectCall extends UnaryCall {
   }
 
   #respond(status: number, contentType: string, body: Uint8Array, headers: string[]): void {
-    headers.push("content-type", contentType, "content-length", String(body.byteLength));
+    headers.push("content-type", contentType, "content-length", String(body.byteLength), ...notSniffed);
     this.#exchange.respond(status, headers, body);
   }
 }

@@ -156,7 +156,9 @@ function onData(this: Body, chunk: Buffer): void {
   this[callOf]?.take(chunk);
 }
 function onEnd(this: Body): void {
-  this[callOf]?.complete();
+  // Also the body of a stream that was closed in the middle ends, as if it were whole.
+  if (this.closed) this[callOf]?.end("downlease.call.canceled");
+  else this[callOf]?.complete();
 }
 
 /** For the `close` event of the body, where that tells that the caller is gone. */

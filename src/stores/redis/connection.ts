@@ -1,6 +1,6 @@
 import type { Logger } from "pino";
-import { ServiceError } from "../../domain/errors.ts";
 import { commandTimeout, connectRedis, parseRedisUrl } from "./client.ts";
+import { reasonOf, unavailable } from "./redis-errors.ts";
 import { type RedisClient, runScript, runScriptForEach } from "./run-script.ts";
 import type { Script } from "./scripts.ts";
 import { Subscriber } from "./subscriber.ts";
@@ -112,15 +112,4 @@ export class RedisConnection {
       this.#log.warn({ policy }, "Redis may evict sessions; set maxmemory-policy to noeviction");
     }
   }
-}
-
-/** A driver's error stops here. */
-function unavailable(error: unknown): ServiceError {
-  return new ServiceError("downlease.store.unavailable", [], error);
-}
-
-/** Redis errors carry the arguments of the command, and those carry ids: only the message is shown. */
-function reasonOf(error: unknown): string {
-  if (error instanceof ServiceError && error.cause !== undefined) return reasonOf(error.cause);
-  return error instanceof Error ? error.message || error.name : String(error);
 }

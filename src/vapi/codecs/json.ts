@@ -26,7 +26,7 @@ export function parseJson(text: string): Tree {
   try {
     return otherNumber.test(text) ? parse(text, keepNumbers) : JSON.parse(text);
   } catch (error) {
-    throw malformed(`the JSON is not well-formed (${(error as Error).message.replace(/\s+/g, " ")})`);
+    throw malformed(`the JSON is not well-formed${reasonOf(error as Error)}`);
   }
 }
 
@@ -42,6 +42,12 @@ export function sourceOf(text: string, member: string): string | undefined {
     return value;
   };
   return sources.get(parse(text, noteSource));
+}
+
+/** What V8 says, without the piece of the body that it quotes: there may be a password in it. */
+function reasonOf({ message }: Error): string {
+  const [reason = ""] = message.split(/(?:^|, )(?:\.\.\.)?"/, 1);
+  return reason === "" ? "" : ` (${reason.replace(/\s+/g, " ")})`;
 }
 
 export function encodeJson(tree: Tree): string {

@@ -26,6 +26,8 @@ export interface JsonRpcOptions {
   readonly corridor: Corridor;
   /** Largest request body, in bytes. */
   readonly maxBodyBytes: number;
+  /** Names and values in turn, for every answer; see `pageHeaders`. */
+  readonly pageHeaders?: readonly string[] | undefined;
   /** Told of requests that never reach an operation; the corridor tells of the others. */
   readonly observe: CallObserver;
 }
@@ -61,8 +63,9 @@ async function serve(
   request: HttpRequest,
   response: HttpResponse,
   services: Services,
-  { maxBodyBytes, observe }: JsonRpcOptions,
+  { maxBodyBytes, pageHeaders = [], observe }: JsonRpcOptions,
 ): Promise<void> {
+  const write = writerOf(response, pageHeaders);
   const startedAt = performance.now();
   const tell = (call: CallOrigin, error: ServiceError) =>
     observe({
@@ -81,7 +84,7 @@ async function serve(
     const error = protocolErrorOf(reason, call);
     tell(call, new ServiceError("downlease.request.malformed", [error.message]));
     const { id, code, message } = error;
-    write(response, requestId, {}, { jsonrpc: "2.0", id, error: { code, message } });
+    write(requestId, { jsonrpc: "2.0", id, error: { code, message } });
     // What is left of a body that was refused: unread, it would block the connection.
     request.resume();
     return;
@@ -94,16 +97,16 @@ async function serve(
       ? new ServiceError("vapi.method.input.invalid.method", [serviceId, operationId])
       : new ServiceError("vapi.method.input.invalid.interface", [serviceId]);
     tell(call, error);
-    refuse(response, call, id, error);
+    refuse(write, call, id, error);
     return;
   }
   const { binding, form } = target;
   try {
     const answer = await binding.run(() => bind(form, invocation.input), call);
     const output = form.result?.(answer) ?? null;
-    write(response, call.requestId, {}, { jsonrpc: "2.0", id, result: { output } });
+    write(call.requestId, { jsonrpc: "2.0", id, result: { output } });
   } catch (reason) {
-    refuse(response, call, id, asServiceError(reason, call));
+    refuse(write, call, id, asServiceError(reason, call));
   }
 }
 
@@ -126,12 +129,7 @@ function protocolErrorOf(reason: unknown, call: CallOrigin): ProtocolError {
 }
 
 /** An error of an operation: a result like any other. */
-function refuse(
-  response: HttpResponse,
-  { requestId }: JsonRpcCall,
-  id: RequestId,
-  error: ServiceError,
-): void {
+function refuse(write: Write, { requestId }: JsonRpcCall, id: RequestId, error: ServiceError): void {
   const name = `com.vmware.vapi.std.errors.${error.vapiType.toLowerCase()}`;
   const { messageId, message, args } = error;
   const messages = [
@@ -145,30 +143,25 @@ function refuse(
     error_type: optional(error.vapiType)!,
     ...(error.kind === "unauthenticated" && { challenge: optional(error.challenge)! }),
   };
-  const headers = { ...headersOf(error), "vapi-error": name };
-  write(response, requestId, headers, {
-    jsonrpc: "2.0",
-    id,
-    result: { error: { ERROR: { [name]: value } } },
-  });
+  const headers = [...Object.entries(headersOf(error)).flat(), "vapi-error", name];
+  write(requestId, { jsonrpc: "2.0", id, result: { error: { ERROR: { [name]: value } } } }, headers);
 }
 
-function write(
-  response: HttpResponse,
-  requestId: string,
-  headers: Readonly<Record<string, string>>,
-  answer: Tree,
-): void {
-  if (response.destroyed) return;
-  const body = encodeJson(answer);
-  response.writeHead(200, {
-    ...headers,
-    "cache-control": "no-store",
-    "x-request-id": requestId,
-    "content-type": "application/json",
-    "content-length": Buffer.byteLength(body),
-  });
-  response.end(body);
+/** Writes the answer to a request, with further headers: names and values in turn. */
+type Write = (requestId: string, answer: Tree, headers?: readonly string[]) => void;
+
+function writerOf(response: HttpResponse, pageHeaders: readonly string[]): Write {
+  return (requestId, answer, headers = []) => {
+    if (response.destroyed) return;
+    const body = encodeJson(answer);
+    response.writeHead(200, [
+      ...["cache-control", "no-store", "x-request-id", requestId, "content-type", "application/json"],
+      ...["content-length", String(Buffer.byteLength(body))],
+      ...pageHeaders,
+      ...headers,
+    ]);
+    response.end(body);
+  };
 }
 
 /** An invocation as the corridor sees it. */
