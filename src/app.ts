@@ -5,7 +5,6 @@ import { createSecureContext } from "node:tls";
 import { fileURLToPath } from "node:url";
 import { getSystemErrorMessage } from "node:util";
 import type { Logger } from "pino";
-import { DownloadSessionService } from "../gen/content/library/item/v1/download_session_pb.ts";
 import { anonymous } from "./auth/anonymous.ts";
 import { Supervisor, type SupervisorEvents } from "./cluster/supervisor.ts";
 import { type Program, runWorker } from "./cluster/worker.ts";
@@ -15,8 +14,9 @@ import type { Config } from "./config/settings.ts";
 import { DirectoryContentSource } from "./content/directory-content-source.ts";
 import type { SessionStore } from "./domain/session-store.ts";
 import { Admission } from "./operations/admission.ts";
-import { Corridor } from "./operations/corridor.ts";
+import { Corridor, joined, servicesOf } from "./operations/corridor.ts";
 import { downloadSessionOperations } from "./operations/download-session.ts";
+import { libraryOperations } from "./operations/library.ts";
 import { openRpcDoor } from "./rpc/handler.ts";
 import { adminHandler } from "./server/admin.ts";
 import { Server } from "./server/server.ts";
@@ -76,16 +76,20 @@ export async function startApp(config: Config, { logger, program }: AppOptions =
   );
   const metrics = new Metrics();
   const store = await orStartError(() => openStore(config, metrics, log));
-  const health = new Health([DownloadSessionService.typeName]);
+  const { countKeepAlive } = metrics;
+  const operations = joined(
+    downloadSessionOperations({ store, content, countKeepAlive }),
+    libraryOperations(content),
+  );
+  const health = new Health(servicesOf(operations));
   const monitor = new StoreMonitor({ store, health, log });
   const streamsMayEnd = new AbortController();
   const callsMayEnd = new AbortController();
   try {
     const observe = callObserver(metrics, log);
     const { host, maxBodyBytes, maxCalls, fastLane, graceMs, drainMs } = config;
-    const { countKeepAlive } = metrics;
     const corridor = new Corridor({
-      operations: downloadSessionOperations({ store, content, countKeepAlive }),
+      operations,
       authenticate: () => anonymous,
       admission: new Admission(maxCalls),
       observe,

@@ -40,6 +40,19 @@ export interface Operations {
   readonly streams: readonly StreamOperation[];
 }
 
+/** Several tables as one. */
+export function joined(...tables: readonly Operations[]): Operations {
+  return {
+    unary: tables.flatMap(({ unary }) => unary),
+    streams: tables.flatMap(({ streams }) => streams),
+  };
+}
+
+/** Names of the services that have operations, for example `content.v1.LibraryService`. */
+export function servicesOf({ unary, streams }: Operations): string[] {
+  return [...new Set([...unary, ...streams].map(({ method }) => method.parent.typeName))];
+}
+
 /** States the types of a row; the table itself forgets them. */
 export function operation<I extends DescMessage, O extends DescMessage>(row: Operation<I, O>): Operation {
   return row as unknown as Operation;
