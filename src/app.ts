@@ -14,7 +14,7 @@ import type { Config } from "./config/settings.ts";
 import { DirectoryContentSource } from "./content/directory-content-source.ts";
 import type { SessionStore } from "./domain/session-store.ts";
 import { Admission } from "./operations/admission.ts";
-import { Corridor, joined, servicesOf } from "./operations/corridor.ts";
+import { Corridor, serviceNamesOf } from "./operations/corridor.ts";
 import { downloadSessionOperations } from "./operations/download-session.ts";
 import { libraryOperations } from "./operations/library.ts";
 import { openRpcDoor } from "./rpc/handler.ts";
@@ -77,11 +77,9 @@ export async function startApp(config: Config, { logger, program }: AppOptions =
   const metrics = new Metrics();
   const store = await orStartError(() => openStore(config, metrics, log));
   const { countKeepAlive } = metrics;
-  const operations = joined(
-    downloadSessionOperations({ store, content, countKeepAlive }),
-    libraryOperations(content),
-  );
-  const health = new Health(servicesOf(operations));
+  const { unary, streams } = downloadSessionOperations({ store, content, countKeepAlive });
+  const operations = { unary: [...unary, ...libraryOperations(content)], streams };
+  const health = new Health(serviceNamesOf(operations));
   const monitor = new StoreMonitor({ store, health, log });
   const streamsMayEnd = new AbortController();
   const callsMayEnd = new AbortController();

@@ -40,16 +40,8 @@ export interface Operations {
   readonly streams: readonly StreamOperation[];
 }
 
-/** Several tables as one. */
-export function joined(...tables: readonly Operations[]): Operations {
-  return {
-    unary: tables.flatMap(({ unary }) => unary),
-    streams: tables.flatMap(({ streams }) => streams),
-  };
-}
-
-/** Names of the services that have operations, for example `content.v1.LibraryService`. */
-export function servicesOf({ unary, streams }: Operations): string[] {
+/** Names of the services that have operations, for example `cis.v1.SessionService`. */
+export function serviceNamesOf({ unary, streams }: Operations): string[] {
   return [...new Set([...unary, ...streams].map(({ method }) => method.parent.typeName))];
 }
 

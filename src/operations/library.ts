@@ -27,7 +27,7 @@ import {
 import type { ContentSource, ItemFile, Library, LibraryItem } from "../domain/content-source.ts";
 import { ServiceError } from "../domain/errors.ts";
 import { existingItem, found, identifier } from "./arguments.ts";
-import { type Operations, operation } from "./corridor.ts";
+import { type Operation, operation } from "./corridor.ts";
 
 const { method: libraryRpc } = LibraryService;
 const { method: itemRpc } = ItemService;
@@ -37,8 +37,8 @@ const { method: fileRpc } = ItemFileService;
  * Looking up what there is to download: `com.vmware.content.library`, `com.vmware.content.library.item` and
  * `com.vmware.content.library.item.file`, as far as they read.
  */
-export function libraryOperations(content: ContentSource): Operations {
-  return { unary: [...libraries(content), ...items(content), ...files(content)], streams: [] };
+export function libraryOperations(content: ContentSource): Operation[] {
+  return [...libraries(content), ...items(content), ...files(content)];
 }
 
 function libraries(content: ContentSource) {
