@@ -21,6 +21,7 @@ import { Admission } from "./operations/admission.ts";
 import { pageHeaders as pageHeadersFor } from "./operations/browser-headers.ts";
 import { Corridor, serviceNamesOf } from "./operations/corridor.ts";
 import { downloadSessionOperations } from "./operations/download-session.ts";
+import { libraryOperations } from "./operations/library.ts";
 import { loginOperations } from "./operations/login.ts";
 import { openRpcDoor } from "./rpc/handler.ts";
 import { adminHandler } from "./server/admin.ts";
@@ -89,7 +90,10 @@ export async function startApp(config: Config, { logger, program }: AppOptions =
   const { countKeepAlive } = metrics;
   const { store, logins } = await orStartError(() => openStores(config, metrics, log));
   const { unary, streams } = downloadSessionOperations({ store, content, countKeepAlive });
-  const operations = { unary: [...unary, ...loginOperations(logins)], streams };
+  const operations = {
+    unary: [...unary, ...loginOperations(logins), ...libraryOperations(content)],
+    streams,
+  };
   const health = new Health(serviceNamesOf(operations));
   const monitor = new StoreMonitor({ store, health, log });
   const streamsMayEnd = new AbortController();

@@ -35,6 +35,8 @@ export interface OpenFile {
   readonly handle: FileHandle;
   /** Bytes. */
   readonly size: number;
+  /** Milliseconds since the epoch, whole ones. */
+  readonly modifiedMs: number;
 }
 
 /**
@@ -50,7 +52,7 @@ export async function openWithin(root: string, path: string): Promise<OpenFile |
   if (handle === undefined) return undefined;
   try {
     const stats = await handle.stat();
-    if (stats.isFile()) return { handle, size: stats.size };
+    if (stats.isFile()) return { handle, size: stats.size, modifiedMs: Math.floor(stats.mtimeMs) };
   } catch (reason) {
     await handle.close();
     throw reason;

@@ -1,14 +1,14 @@
 import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { Readable } from "node:stream";
-import type { ContentSource, ItemFile, Library, LibraryItem } from "../domain/content-source.ts";
+import type { ContentSource, ItemEntry, ItemFile, Library, LibraryItem } from "../domain/content-source.ts";
 import { ServiceError } from "../domain/errors.ts";
-import { mapInBatches } from "./batches.ts";
 import { isSystemError, openWithin } from "./confined.ts";
 import { summaryOf } from "./item-files.ts";
 import { ItemIndex, type ItemPlace } from "./item-index.ts";
 import { type ItemFolder, type LibraryFolder, LibraryTree } from "./library-tree.ts";
 import { isContentName } from "./names.ts";
+import { timesOf } from "./times.ts";
 
 export interface DirectoryContentOptions {
   /** The directory of libraries. A link is followed anew for each call. */
@@ -26,7 +26,10 @@ export interface DirectoryContentOptions {
  * is the name-based UUID of `library` or `library/item`. Of several items, or libraries, with one id only the
  * first by name exists.
  *
- * The content version is a digest of the files' names, sizes and modification times in milliseconds.
+ * The content version is a digest of the files' names, sizes and modification times in milliseconds. An item was made
+ * at the earliest and last changed at the latest modification time among its folder, `.item.json` and its files. A
+ * library was last changed when `.library.json` was; without that file its times are that of its folder, which moves
+ * whenever an item comes or goes.
  */
 export class DirectoryContentSource implements ContentSource {
   readonly #openTree: () => Promise<LibraryTree>;
@@ -59,25 +62,25 @@ export class DirectoryContentSource implements ContentSource {
     return available(async () => (await (await this.#openTree()).libraries()).map(libraryOf));
   }
 
-  items(libraryId: string): Promise<LibraryItem[] | undefined> {
+  library(libraryId: string): Promise<Library | undefined> {
     return available(async () => {
       const tree = await this.#openTree();
-      const library = (await tree.libraries()).find(({ id }) => id === libraryId);
-      if (library === undefined) return undefined;
-      // An item that is listed is found by its id afterwards.
-      await this.#index.rescan();
-      const items = await mapInBatches(this.#index.placesIn(library.name), async (place) => {
-        const folder = await tree.item(library, place.item);
-        return folder && itemOf(tree, folder);
-      });
-      return items.filter((item) => item !== undefined);
+      const folder = await this.#find(() => libraryAt(tree, this.#index.library(libraryId), libraryId));
+      return folder && libraryOf(folder);
+    });
+  }
+
+  items(libraryId?: string): Promise<readonly ItemEntry[] | undefined> {
+    return available(async () => {
+      await this.#index.refresh();
+      return this.#index.items(libraryId);
     });
   }
 
   item(itemId: string): Promise<LibraryItem | undefined> {
     return available(async () => {
       const tree = await this.#openTree();
-      const folder = await this.#find(tree, itemId);
+      const folder = await this.#findItem(tree, itemId);
       return folder && itemOf(tree, folder);
     });
   }
@@ -85,9 +88,9 @@ export class DirectoryContentSource implements ContentSource {
   files(itemId: string): Promise<ItemFile[] | undefined> {
     return available(async () => {
       const tree = await this.#openTree();
-      const folder = await this.#find(tree, itemId);
+      const folder = await this.#findItem(tree, itemId);
       const files = folder && (await tree.files(folder));
-      return files?.map(({ name, size }) => ({ name, size }));
+      return files?.map(({ name, size, version }) => ({ name, size, version }));
     });
   }
 
@@ -98,7 +101,7 @@ export class DirectoryContentSource implements ContentSource {
   ): Promise<Readable | undefined> {
     return available(async () => {
       const tree = await this.#openTree();
-      const folder = await this.#find(tree, itemId);
+      const folder = await this.#findItem(tree, itemId);
       if (folder === undefined || !isContentName(fileName)) return undefined;
       const file = await openWithin(tree.root, join(folder.path, fileName));
       if (file === undefined) return undefined;
@@ -110,16 +113,31 @@ export class DirectoryContentSource implements ContentSource {
     });
   }
 
-  async #find(tree: LibraryTree, itemId: string): Promise<ItemFolder | undefined> {
-    const known = await folderAt(tree, this.#index.place(itemId), itemId);
+  #findItem(tree: LibraryTree, itemId: string): Promise<ItemFolder | undefined> {
+    return this.#find(() => itemAt(tree, this.#index.place(itemId), itemId));
+  }
+
+  /** What is where the index says, or, if that is not there, where the index says when it is current. */
+  async #find<T>(look: () => Promise<T | undefined>): Promise<T | undefined> {
+    const known = await look();
     if (known !== undefined) return known;
     await this.#index.refresh();
-    return folderAt(tree, this.#index.place(itemId), itemId);
+    return look();
   }
 }
 
+/** The library's folder, unless the one of this name is another library now. */
+async function libraryAt(
+  tree: LibraryTree,
+  name: string | undefined,
+  libraryId: string,
+): Promise<LibraryFolder | undefined> {
+  const folder = name === undefined ? undefined : await tree.library(name);
+  return folder?.id === libraryId ? folder : undefined;
+}
+
 /** The item's folder, unless the place holds it no longer. */
-async function folderAt(
+async function itemAt(
   tree: LibraryTree,
   place: ItemPlace | undefined,
   itemId: string,
@@ -129,8 +147,8 @@ async function folderAt(
   return folder?.id === itemId ? folder : undefined;
 }
 
-function libraryOf({ id, name, description }: LibraryFolder): Library {
-  return { id, name, ...(description !== undefined && { description }) };
+function libraryOf({ place, path, ...library }: LibraryFolder): Library {
+  return library;
 }
 
 async function itemOf(tree: LibraryTree, folder: ItemFolder): Promise<LibraryItem | undefined> {
@@ -139,6 +157,7 @@ async function itemOf(tree: LibraryTree, folder: ItemFolder): Promise<LibraryIte
   const { id, library, name, description, type } = folder;
   return {
     ...summaryOf(files),
+    ...timesOf([...folder.modifiedMs, ...files.map(({ modifiedMs }) => modifiedMs)]),
     id,
     libraryId: library.id,
     name,

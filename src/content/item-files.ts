@@ -24,11 +24,41 @@ export async function listFiles(
   folder: string,
   skip: (name: string, reason: string) => void,
 ): Promise<StoredFile[] | undefined> {
+  const entries = await visibleEntries(folder);
+  const files = entries && (await filesOf(root, folder, entries, skip));
+  return files?.sort(byName);
+}
+
+/**
+ * The type of an item as far as the names of its files tell, without a look at the other files; undefined when its
+ * folder is gone.
+ *
+ * @param root as for `listFiles`
+ * @param folder as for `listFiles`
+ */
+export async function typeOfFiles(
+  root: string,
+  folder: string,
+): Promise<Pick<LibraryItem, "type"> | undefined> {
+  const entries = await visibleEntries(folder);
+  const telling = entries?.filter((entry) => typeOf([entry]) !== undefined);
+  const files = telling && (await filesOf(root, folder, telling, () => {}));
+  return files && withType(typeOf(files));
+}
+
+async function visibleEntries(folder: string): Promise<Dirent[] | undefined> {
   const entries = await unlessMissing(readdir(folder, { withFileTypes: true }));
-  if (entries === undefined) return undefined;
-  const visible = entries.filter(({ name }) => !isHidden(name));
-  const files = await mapInBatches(visible, (entry) => fileOf(root, folder, entry, skip));
-  return files.filter((file) => file !== undefined).sort(byName);
+  return entries?.filter(({ name }) => !isHidden(name));
+}
+
+async function filesOf(
+  root: string,
+  folder: string,
+  entries: readonly Dirent[],
+  skip: (name: string, reason: string) => void,
+): Promise<StoredFile[]> {
+  const files = await mapInBatches(entries, (entry) => fileOf(root, folder, entry, skip));
+  return files.filter((file) => file !== undefined);
 }
 
 async function fileOf(
@@ -51,7 +81,8 @@ async function fileOf(
   }
   const stats = await unlessMissing(lstat(real, { bigint: true }));
   if (!stats?.isFile()) return undefined;
-  return { name, size: Number(stats.size), modifiedMs: Number(stats.mtimeMs) };
+  const [size, modifiedMs] = [Number(stats.size), Number(stats.mtimeMs)];
+  return { name, size, modifiedMs, version: versionOf([size, modifiedMs]) };
 }
 
 /** Content version, size and, as far as the names tell, type of an item with these files. */
@@ -59,15 +90,22 @@ export function summaryOf(
   files: readonly StoredFile[],
 ): Pick<LibraryItem, "contentVersion" | "size" | "type"> {
   const identity = files.map(({ name, size, modifiedMs }) => [name, size, modifiedMs]);
-  const type = typeOf(files);
   return {
-    contentVersion: hash("sha256", JSON.stringify(identity)).slice(0, 16),
+    contentVersion: versionOf(identity),
     size: files.reduce((total, file) => total + file.size, 0),
-    ...(type !== undefined && { type }),
+    ...withType(typeOf(files)),
   };
 }
 
-function typeOf(files: readonly StoredFile[]): string | undefined {
+function versionOf(identity: readonly unknown[]): string {
+  return hash("sha256", JSON.stringify(identity)).slice(0, 16);
+}
+
+function withType(type: string | undefined): Pick<LibraryItem, "type"> {
+  return type === undefined ? {} : { type };
+}
+
+function typeOf(files: readonly { readonly name: string }[]): string | undefined {
   const extensions = new Set(files.map(({ name }) => extname(name).toLowerCase()));
   if (extensions.has(".ovf") || extensions.has(".ova")) return "ovf";
   return extensions.has(".iso") ? "iso" : undefined;

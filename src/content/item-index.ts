@@ -1,5 +1,6 @@
 import { stat } from "node:fs/promises";
 import { join } from "node:path";
+import type { ItemEntry } from "../domain/content-source.ts";
 import { mapInBatches } from "./batches.ts";
 import { isSystemError } from "./confined.ts";
 import type { ItemFolder, LibraryTree } from "./library-tree.ts";
@@ -12,8 +13,12 @@ export interface ItemPlace {
 }
 
 interface Scan {
+  /** Names of the libraries' folders, by library id. */
+  readonly libraries: ReadonlyMap<string, string>;
   /** Items by id, in the order of (library, item) names. */
-  readonly places: ReadonlyMap<string, ItemPlace>;
+  readonly items: ReadonlyMap<string, ItemEntry>;
+  /** The items of each library, by library id. */
+  readonly itemsOf: ReadonlyMap<string, readonly ItemEntry[]>;
   /** What the root and the library folders looked like before they were read, by path. */
   readonly stamps: ReadonlyMap<string, string>;
   /** On the clock of `performance.now()`: when the next scan may be made although no folder has changed. */
@@ -28,11 +33,11 @@ const unsettledMs = 20;
 const unsettled = "unsettled";
 
 /**
- * Knows where the item of an id is, without a walk for each question. It holds one small entry for each item.
+ * Knows which items there are and where, without a walk for each question. It holds one small entry for each item.
  *
  * New and removed item folders change the time of their library's folder, so asking for an unknown id notices
- * them at once, for the price of a `stat` for each library. An id that changes inside of an item's folder, and
- * what a file system hides behind a cache of times, is noticed by scans at a bounded rate.
+ * them at once, for the price of a `stat` for each library. An id or a type that changes inside of an item's folder,
+ * and what a file system hides behind a cache of times, is noticed by scans at a bounded rate.
  */
 export class ItemIndex {
   readonly #openTree: () => Promise<LibraryTree>;
@@ -43,7 +48,10 @@ export class ItemIndex {
     this.#latest = await scan(await this.#openTree());
   });
 
-  /** Makes the index current enough to say that an id is unknown. Rejects when the root can't be read. */
+  /**
+   * Makes the index current enough to list items, and to say that an id is unknown. Rejects when the root can't be
+   * read.
+   */
   readonly refresh = sharedRuns(async () => {
     if (await this.#isOutdated()) await this.rescan();
   });
@@ -52,13 +60,21 @@ export class ItemIndex {
     this.#openTree = openTree;
   }
 
-  place(itemId: string): ItemPlace | undefined {
-    return this.#latest?.places.get(itemId);
+  /** Name of a library's folder. */
+  library(libraryId: string): string | undefined {
+    return this.#latest?.libraries.get(libraryId);
   }
 
-  /** Places of the items in a library's folder, by name. */
-  placesIn(library: string): ItemPlace[] {
-    return [...(this.#latest?.places.values() ?? [])].filter((place) => place.library === library);
+  place(itemId: string): ItemPlace | undefined {
+    const entry = this.#latest?.items.get(itemId);
+    const library = entry && this.library(entry.libraryId);
+    return library === undefined ? undefined : { library, item: entry!.name };
+  }
+
+  /** The items of a library, by name, or all of them. */
+  items(libraryId?: string): readonly ItemEntry[] | undefined {
+    if (libraryId !== undefined) return this.#latest?.itemsOf.get(libraryId);
+    return this.#latest && [...this.#latest.items.values()];
   }
 
   async #isOutdated(): Promise<boolean> {
@@ -81,15 +97,21 @@ async function scan(tree: LibraryTree): Promise<Scan> {
     const path = join(tree.root, name);
     stamps.set(path, await stampOf(path));
   }
-  const items: ItemFolder[][] = [];
-  for (const library of await tree.libraries()) items.push(await tree.items(library));
-  const places = new Map<string, ItemPlace>();
-  for (const { id, library, name } of tree.withUniqueIds(items.flat())) {
-    places.set(id, { library: library.name, item: name });
+  const folders = await tree.libraries();
+  const libraries = new Map(folders.map(({ id, name }) => [id, name]));
+  const itemsOf = new Map(folders.map(({ id }): [string, ItemEntry[]] => [id, []]));
+  const items = new Map<string, ItemEntry>();
+  const found: ItemFolder[][] = [];
+  for (const library of folders) found.push(await tree.items(library));
+  const entries = await mapInBatches(tree.withUniqueIds(found.flat()), (item) => tree.entry(item));
+  for (const entry of entries) {
+    if (entry === undefined) continue;
+    items.set(entry.id, entry);
+    itemsOf.get(entry.libraryId)?.push(entry);
   }
   const endedAt = performance.now();
   const pauseMs = Math.max(minPauseMs, pausePerScan * (endedAt - startedAt));
-  return { places, stamps, repeatableAt: endedAt + pauseMs };
+  return { libraries, items, itemsOf, stamps, repeatableAt: endedAt + pauseMs };
 }
 
 async function stampOf(path: string): Promise<string> {

@@ -1,12 +1,13 @@
 import { lstat, readdir, realpath } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { v5 as nameBasedUuid } from "uuid";
-import type { Library, LibraryItem } from "../domain/content-source.ts";
+import type { ItemEntry, Library, LibraryItem } from "../domain/content-source.ts";
 import { mapInBatches } from "./batches.ts";
 import { isSystemError, realPathWithin, unlessMissing } from "./confined.ts";
-import { listFiles, type StoredFile } from "./item-files.ts";
+import { listFiles, type StoredFile, typeOfFiles } from "./item-files.ts";
 import { BrokenMetadata, type Metadata, readMetadata } from "./metadata.ts";
 import { byName, isContentName, isHidden, unusableName } from "./names.ts";
+import { timesOf } from "./times.ts";
 
 /** Namespace of the ids that are derived from folder names; every replica must use the same. */
 const nameNamespace = "0f6b1c52-8a3d-4d7e-9b64-2c5e7f1a9d38";
@@ -21,6 +22,8 @@ export interface LibraryFolder extends Library {
 /** What is known of an item without looking at its files. */
 export interface ItemFolder extends Pick<LibraryItem, "id" | "name" | "description" | "type"> {
   readonly library: LibraryFolder;
+  /** When the folder itself, and its metadata file if there is one, were modified, in milliseconds. */
+  readonly modifiedMs: readonly number[];
   /** Path below the root by which it was found, for example `demo/photon`. */
   readonly place: string;
   /** Real path. */
@@ -60,11 +63,15 @@ export class LibraryTree {
 
   /** The library in the folder of this name. */
   async library(name: string): Promise<LibraryFolder | undefined> {
-    const path = await this.#folder(name);
-    const metadata = path && (await this.#metadata(name, join(path, ".library.json")));
+    const folder = await this.#folder(name);
+    const metadata = folder && (await this.#metadata(name, join(folder.path, ".library.json")));
     if (!metadata) return undefined;
-    const { id = nameBasedUuid(name, nameNamespace), description } = metadata;
-    return { id, name, place: name, path, ...(description !== undefined && { description }) };
+    const { id = nameBasedUuid(name, nameNamespace), description, modifiedMs = folder.modifiedMs } = metadata;
+    // Items that come and go change the time of the folder; they are not changes of the library.
+    const modifiedAt = timesOf([modifiedMs]).modifiedAt;
+    const { createdAt } = timesOf([modifiedMs, folder.modifiedMs]);
+    const declared = description !== undefined && { description };
+    return { id, name, createdAt, modifiedAt, place: name, path: folder.path, ...declared };
   }
 
   /** The items of a library by name. */
@@ -77,11 +84,21 @@ export class LibraryTree {
   /** The item in the folder of this name. */
   async item(library: LibraryFolder, name: string): Promise<ItemFolder | undefined> {
     const place = `${library.place}/${name}`;
-    const path = await this.#folder(place);
-    const metadata = path && (await this.#metadata(place, join(path, ".item.json")));
+    const folder = await this.#folder(place);
+    const metadata = folder && (await this.#metadata(place, join(folder.path, ".item.json")));
     if (!metadata) return undefined;
+    const { modifiedMs, ...declared } = metadata;
+    const times = modifiedMs === undefined ? [folder.modifiedMs] : [folder.modifiedMs, modifiedMs];
     const id = nameBasedUuid(place, nameNamespace);
-    return { id, ...metadata, library, name, place, path };
+    return { id, ...declared, library, name, modifiedMs: times, place, path: folder.path };
+  }
+
+  /** What a list tells of an item; undefined when it is gone or may not be read. */
+  async entry({ id, library, name, type, place, path }: ItemFolder): Promise<ItemEntry | undefined> {
+    const entry = { id, libraryId: library.id, name };
+    if (type !== undefined) return { ...entry, type };
+    const told = await this.#unlessUnreadable(place, typeOfFiles(this.root, path));
+    return told && { ...entry, ...told };
   }
 
   /** The files of an item by name; undefined when the item is gone. */
@@ -100,16 +117,18 @@ export class LibraryTree {
     return [...unique.values()];
   }
 
-  /** Real path of a folder; undefined when there is none, or not inside of the root. */
-  #folder(place: string): Promise<string | undefined> {
+  /** Real path of a folder, and its time; undefined when there is none, or not inside of the root. */
+  #folder(place: string): Promise<{ path: string; modifiedMs: number } | undefined> {
     return this.#unlessUnreadable(place, this.#resolve(place));
   }
 
-  async #resolve(place: string): Promise<string | undefined> {
-    const path = join(this.root, place);
-    const real = await realPathWithin(this.root, path);
-    const stats = await lstat(real ?? path);
-    if (real !== undefined) return stats.isDirectory() ? real : undefined;
+  async #resolve(place: string): Promise<{ path: string; modifiedMs: number } | undefined> {
+    const given = join(this.root, place);
+    const path = await realPathWithin(this.root, given);
+    const stats = await lstat(path ?? given);
+    if (path !== undefined) {
+      return stats.isDirectory() ? { path, modifiedMs: Math.floor(stats.mtimeMs) } : undefined;
+    }
     if (stats.isSymbolicLink()) this.#leaveOut(place, "it is a link that leads nowhere inside of the root");
     return undefined;
   }

@@ -12,7 +12,12 @@ const metadataSchema = z.object({
 });
 
 /** What `.library.json` and `.item.json` may say; a library has no type. */
-export type Metadata = z.infer<typeof metadataSchema>;
+type Declared = z.infer<typeof metadataSchema>;
+
+export interface Metadata extends Declared {
+  /** When the file was last modified, in milliseconds since the epoch; unset when there is none. */
+  readonly modifiedMs?: number;
+}
 
 /**
  * Reads a metadata file; nothing is declared when there is none. Rejects with a BrokenMetadata when it does not
@@ -24,7 +29,7 @@ export async function readMetadata(root: string, path: string): Promise<Metadata
   if (file === undefined) throw new BrokenMetadata("not a regular file inside of the root");
   try {
     if (file.size > maxBytes) throw new BrokenMetadata(`larger than ${maxBytes} bytes`);
-    return parse(await file.handle.readFile());
+    return { ...parse(await file.handle.readFile()), modifiedMs: file.modifiedMs };
   } finally {
     await file.handle.close();
   }
@@ -34,7 +39,7 @@ export class BrokenMetadata extends Error {
   override readonly name = "BrokenMetadata";
 }
 
-function parse(bytes: Uint8Array): Metadata {
+function parse(bytes: Uint8Array): Declared {
   let json: unknown;
   try {
     json = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));

@@ -8,8 +8,15 @@ export interface ContentSource {
   /** All libraries, by name. */
   libraries(): Promise<Library[]>;
 
-  /** The items of a library, by name; undefined when there is no such library. */
-  items(libraryId: string): Promise<LibraryItem[] | undefined>;
+  /** One library, or undefined. Cheap: does not walk the source. */
+  library(libraryId: string): Promise<Library | undefined>;
+
+  /**
+   * The items of a library, by name, or of all libraries, by library and name; undefined when there is no such
+   * library. Cheap however often it is asked, however many they are: new and removed items are noticed at once, an
+   * id or a type that changes within an item a little later.
+   */
+  items(libraryId?: string): Promise<readonly ItemEntry[] | undefined>;
 
   /** One item, or undefined. Cheap: does not walk the source. */
   item(itemId: string): Promise<LibraryItem | undefined>;
@@ -29,19 +36,30 @@ export interface ContentSource {
   ): Promise<Readable | undefined>;
 }
 
-export interface Library {
+/** When something was made and last changed, in milliseconds since the epoch, from the year 1970 to 9999. */
+export interface Times {
+  readonly createdAt: number;
+  /** Not before `createdAt`. */
+  readonly modifiedAt: number;
+}
+
+export interface Library extends Times {
   readonly id: string;
   readonly name: string;
   readonly description?: string;
 }
 
-export interface LibraryItem {
+/** What a list tells of an item. */
+export interface ItemEntry {
   readonly id: string;
   readonly libraryId: string;
   readonly name: string;
-  readonly description?: string;
   /** `ovf`, `iso`, or whatever the source declares; unset when unknown. */
   readonly type?: string;
+}
+
+export interface LibraryItem extends ItemEntry, Times {
+  readonly description?: string;
   /** Changes when a file is added, removed or changed. Opaque. */
   readonly contentVersion: string;
   /** Total size of the files in bytes. */
@@ -52,6 +70,8 @@ export interface ItemFile {
   readonly name: string;
   /** Bytes. */
   readonly size: number;
+  /** Changes when the file changes. Opaque. */
+  readonly version: string;
   /** Known checksums in lower-case hexadecimal. */
   readonly checksums?: Readonly<Partial<Record<ChecksumAlgorithm, string>>>;
 }

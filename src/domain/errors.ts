@@ -48,9 +48,17 @@ export const errorMessages = {
     kind: "not_allowed_in_current_state",
     text: "Download session '{0}' is {1}, not ACTIVE. Create a new session to go on.",
   },
+  "downlease.library.not_found": {
+    kind: "not_found",
+    text: "Library '{0}' does not exist.",
+  },
   "downlease.item.not_found": {
     kind: "not_found",
     text: "Library item '{0}' does not exist.",
+  },
+  "downlease.file.not_found": {
+    kind: "not_found",
+    text: "There is no file '{0}' in library item '{1}'.",
   },
   "downlease.argument.missing": {
     kind: "invalid_argument",
@@ -63,6 +71,10 @@ export const errorMessages = {
   "downlease.argument.client_token": {
     kind: "invalid_argument",
     text: "'client_token' must be a UUID, for example b7d7c2f4-0c0e-4a0e-8d2b-5f0d4b7f3a11.",
+  },
+  "downlease.argument.find_spec": {
+    kind: "invalid_argument",
+    text: "'spec' must say what to look for: at least one of {0}.",
   },
   "downlease.argument.progress": {
     kind: "invalid_argument",

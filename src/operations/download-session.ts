@@ -23,13 +23,13 @@ import { type ErrorKind, ServiceError } from "../domain/errors.ts";
 import {
   type Caller,
   isClientToken,
-  isIdentifier,
   type Refusal,
   type Renewal,
   type Session,
   type SessionState,
 } from "../domain/session.ts";
 import type { SessionStore } from "../domain/session-store.ts";
+import { existingItem, identifier } from "./arguments.ts";
 import { type Operations, operation, streamOperation } from "./corridor.ts";
 import { statusOf } from "./status.ts";
 
@@ -217,18 +217,6 @@ function heartbeat({ downloadSessionId, progress }: Heartbeat) {
     // An int64 beyond 2^53 loses digits here, but stays out of range.
     progress: progress === undefined ? undefined : Number(progress),
   };
-}
-
-function identifier(value: string | undefined, field: string): string {
-  if (value === undefined || value === "") throw new ServiceError("downlease.argument.missing", [field]);
-  if (!isIdentifier(value)) throw new ServiceError("downlease.argument.identifier", [field]);
-  return value;
-}
-
-async function existingItem(content: ContentSource, id: string) {
-  const item = await content.item(id);
-  if (item === undefined) throw new ServiceError("downlease.item.not_found", [id]);
-  return item;
 }
 
 /**

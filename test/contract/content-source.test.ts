@@ -60,6 +60,8 @@ function contentSourceContract(implementation: string, createFixture: () => Prom
       await declare(`${path}/.item.json`, { id });
       await storage.put(`${path}/data`, `content of ${path}`);
     };
+    const version = expect.stringMatching(/^[0-9a-f]{16}$/);
+    const times = { createdAt: expect.any(Number), modifiedAt: expect.any(Number) };
     const namesOf = (entries: readonly { readonly name: string }[] | undefined) =>
       entries?.map(({ name }) => name);
 
@@ -83,11 +85,16 @@ function contentSourceContract(implementation: string, createFixture: () => Prom
         const libraries = await source.libraries();
         const [one, two] = libraries;
         const items = [...(await source.items(one!.id))!, ...(await source.items(two!.id))!];
+        expect(await source.items()).toEqual(items);
         const ids = [...libraries, ...items].map(({ id }) => id);
         expect(new Set(ids).size).toBe(4);
         for (const id of ids) expect(id).toMatch(uuidV5);
         expect(await replica.libraries()).toEqual(libraries);
-        expect(await replica.item(items[1]!.id)).toEqual(items[1]);
+        expect(await replica.library(two!.id)).toEqual(two);
+        expect(await replica.items()).toEqual(items);
+        const item = await replica.item(items[1]!.id);
+        expect(item).toMatchObject(items[1]!);
+        expect(await source.item(items[1]!.id)).toEqual(item);
       });
 
       it("have what their metadata declares", async () => {
@@ -95,7 +102,9 @@ function contentSourceContract(implementation: string, createFixture: () => Prom
         await declare("lib/it/.item.json", { id: "i", description: "about i", type: "custom", a: 1 });
         await storage.put("lib/it/a.iso", "12345");
         const source = await storage.open();
-        expect(await source.libraries()).toEqual([{ id: "l", name: "lib", description: "about l" }]);
+        const library = { id: "l", name: "lib", description: "about l", ...times };
+        expect(await source.libraries()).toEqual([library]);
+        expect(await source.library("l")).toEqual(library);
         const item = {
           id: "i",
           libraryId: "l",
@@ -104,17 +113,28 @@ function contentSourceContract(implementation: string, createFixture: () => Prom
           type: "custom",
           contentVersion: expect.stringMatching(/^[0-9a-f]{16}$/),
           size: 5,
+          ...times,
         };
-        expect(await source.items("l")).toEqual([item]);
+        const { id, libraryId, name, type } = item;
+        expect(await source.items("l")).toEqual([{ id, libraryId, name, type }]);
         expect(await source.item("i")).toEqual(item);
       });
 
       it("leave out members that nobody declared", async () => {
         await putItem("lib/it", "i");
         const source = await storage.open();
-        expect(Object.keys((await source.libraries())[0]!).sort()).toEqual(["id", "name"]);
-        const members = Object.keys((await source.item("i"))!).sort();
-        expect(members).toEqual(["contentVersion", "id", "libraryId", "name", "size"]);
+        const membersOf = (value: object | undefined) => Object.keys(value!).sort();
+        expect(membersOf((await source.libraries())[0])).toEqual(["createdAt", "id", "modifiedAt", "name"]);
+        expect(membersOf((await source.items())?.[0])).toEqual(["id", "libraryId", "name"]);
+        expect(membersOf(await source.item("i"))).toEqual([
+          "contentVersion",
+          "createdAt",
+          "id",
+          "libraryId",
+          "modifiedAt",
+          "name",
+          "size",
+        ]);
       });
 
       it.each([
@@ -128,6 +148,7 @@ function contentSourceContract(implementation: string, createFixture: () => Prom
         for (const file of files) await storage.put(`lib/it/${file}`, "x");
         const source = await storage.open();
         expect((await source.item("i"))?.type).toBe(type);
+        expect((await source.items())?.[0]?.type).toBe(type);
       });
 
       it("that don't exist are undefined", async () => {
@@ -145,6 +166,7 @@ function contentSourceContract(implementation: string, createFixture: () => Prom
           "/etc/passwd",
           "__proto__",
         ]) {
+          expect(await source.library(id)).toBeUndefined();
           expect(await source.items(id)).toBeUndefined();
           expect(await source.item(id)).toBeUndefined();
           expect(await source.files(id)).toBeUndefined();
@@ -162,9 +184,9 @@ function contentSourceContract(implementation: string, createFixture: () => Prom
         await storage.put("lib/it/folder/nested", "x");
         const source = await storage.open();
         expect(await source.files("i")).toEqual([
-          { name: "B", size: 4 },
-          { name: "data", size: 17 },
-          { name: "\u00e9", size: 0 },
+          { name: "B", size: 4, version },
+          { name: "data", size: 17, version },
+          { name: "\u00e9", size: 0, version },
         ]);
         expect((await source.item("i"))?.size).toBe(21);
       });
@@ -273,7 +295,55 @@ function contentSourceContract(implementation: string, createFixture: () => Prom
         const source = await storage.open();
         const before = await source.item("i");
         await declare("lib/it/.item.json", { id: "i", description: "new" });
-        expect(await source.item("i")).toEqual({ ...before, description: "new" });
+        expect(await source.item("i")).toEqual({ ...before, description: "new", ...times });
+      });
+    });
+
+    describe("the version of a file", () => {
+      it("changes when the file does, and with no other", async () => {
+        await putItem("lib/it", "i");
+        await storage.put("lib/it/other", "x");
+        const [source, replica] = [await storage.open(), await storage.open()];
+        const [data, other] = (await source.files("i"))!;
+        await storage.put("lib/it/data", "CONTENT OF LIB/IT");
+        const [dataNow, otherNow] = (await source.files("i"))!;
+        expect(dataNow?.version).not.toBe(data?.version);
+        expect(otherNow).toEqual(other);
+        expect(await replica.files("i")).toEqual([dataNow, otherNow]);
+      });
+    });
+
+    describe("times", () => {
+      it("of an item move on with its metadata and its files, in every replica alike", async () => {
+        await putItem("lib/it", "i");
+        const sources = [await storage.open(), await storage.open()];
+        let last = (await sources[0]!.item("i"))!;
+        const isWhole = Number.isInteger(last.createdAt) && Number.isInteger(last.modifiedAt);
+        expect([isWhole, last.createdAt <= last.modifiedAt]).toEqual([true, true]);
+        for (const change of [
+          () => storage.put("lib/it/data", "changed"),
+          () => storage.put("lib/it/more", "x"),
+          () => storage.remove("lib/it/more"),
+          () => declare("lib/it/.item.json", { id: "i", description: "new" }),
+        ]) {
+          await eventually("a time after the last change", async () => Date.now() > last.modifiedAt);
+          await change();
+          const [now, replica] = await Promise.all(sources.map((source) => source.item("i")));
+          expect(now!.modifiedAt).toBeGreaterThanOrEqual(last.modifiedAt);
+          expect(now!.createdAt).toBeLessThanOrEqual(now!.modifiedAt);
+          expect(replica).toEqual(now);
+          last = now!;
+        }
+      });
+
+      it("of a library that declares something do not move with its items", async () => {
+        await declare("lib/.library.json", { id: "l" });
+        const source = await storage.open();
+        const before = (await source.library("l"))!;
+        await putItem("lib/it", "i");
+        expect(await source.library("l")).toEqual(before);
+        await declare("lib/.library.json", { id: "l", description: "new" });
+        expect((await source.library("l"))!.modifiedAt).toBeGreaterThan(before.modifiedAt);
       });
     });
 
@@ -309,7 +379,9 @@ function contentSourceContract(implementation: string, createFixture: () => Prom
           expect(await source.files(id)).toBeUndefined();
           expect(await source.open(id, "data")).toBeUndefined();
         }
-        expect(namesOf(await source.libraries())).toEqual(["lib"]);
+        const libraries = await source.libraries();
+        expect(namesOf(libraries)).toEqual(["lib"]);
+        expect(await source.items()).toEqual([{ id: "s", libraryId: libraries[0]!.id, name: "stays" }]);
         expect((await source.item("s"))?.name).toBe("stays");
       });
 
@@ -323,13 +395,31 @@ function contentSourceContract(implementation: string, createFixture: () => Prom
         expect(item.name).toBe("it");
       });
 
-      it("an item that was listed is found by its id", async () => {
+      it("new and removed items are in the next list, changed ids and types in one soon after", async () => {
         await putItem("lib/it", "old");
         const source = await storage.open();
+        const listed = async () => (await source.items())!.map(({ id, type }) => [id, type]);
+        for (let round = 0; round < 20; round++) {
+          await putItem("lib/new", "n");
+          expect(await listed()).toEqual([
+            ["old", undefined],
+            ["n", undefined],
+          ]);
+          await storage.remove("lib/new");
+          expect(await listed()).toEqual([["old", undefined]]);
+        }
         await declare("lib/it/.item.json", { id: "new" });
-        const [library] = await source.libraries();
-        expect((await source.items(library!.id))?.map(({ id }) => id)).toEqual(["new"]);
-        expect(await source.item("new")).toBeDefined();
+        await storage.put("lib/it/a.iso", "x");
+        await eventually("the new id and type", async () => String(await listed()) === "new,iso");
+      });
+
+      it("a library whose declared id changes leaves the old one at once and has the new one soon", async () => {
+        await declare("lib/.library.json", { id: "old" });
+        const source = await storage.open();
+        expect(await source.library("old")).toBeDefined();
+        await declare("lib/.library.json", { id: "new" });
+        expect(await source.library("old")).toBeUndefined();
+        await eventually("the new id to be known", () => source.library("new"));
       });
     });
 
@@ -397,7 +487,8 @@ function contentSourceContract(implementation: string, createFixture: () => Prom
           await putItem(`${library}/it`, `in-${library}`);
         }
         const source = await storage.open();
-        expect(await source.libraries()).toEqual([{ id: "l", name: "a" }]);
+        expect(await source.libraries()).toEqual([{ id: "l", name: "a", ...times }]);
+        expect((await source.library("l"))?.name).toBe("a");
         expect((await source.items("l"))?.map(({ id }) => id)).toEqual(["in-a"]);
         expect(await source.item("in-b")).toBeUndefined();
         expect(storage.warnings).toEqual(['"b" is left out: its id l belongs to "a"']);
@@ -411,7 +502,9 @@ function contentSourceContract(implementation: string, createFixture: () => Prom
       await storage.breakDown();
       for (const call of [
         () => source.libraries(),
+        () => source.library(library!.id),
         () => source.items(library!.id),
+        () => source.items(),
         ...["i", "unknown"].flatMap((id) => [
           () => source.item(id),
           () => source.files(id),

@@ -11,6 +11,8 @@ export type StoreKind = (typeof storeKinds)[number];
 export interface TestApp {
   readonly url: string;
   readonly port: number;
+  /** Directory of the libraries; one, `lib`, is there. */
+  readonly contentRoot: string;
   /** Adds an item of one file to the library and gives its id. */
   addItem(): Promise<string>;
   stop(): Promise<void>;
@@ -56,6 +58,7 @@ export async function startTestApp(options: TestAppOptions = {}): Promise<TestAp
   return {
     url: app.url,
     port: app.port,
+    contentRoot: library,
     async addItem() {
       const id = crypto.randomUUID();
       const item = join(library, "lib", id);

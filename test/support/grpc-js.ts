@@ -13,6 +13,7 @@ import { loadFileDescriptorSetFromBuffer, loadSync } from "@grpc/proto-loader";
 const representation = { keepCase: true, longs: String, enums: String } as const;
 const protos = [
   "content/library/item/v1/download_session.proto",
+  "content/v1/library.proto",
   "grpc/health/v1/health.proto",
   "grpc/reflection/v1/reflection.proto",
   "grpc/reflection/v1alpha/reflection.proto",

@@ -50,7 +50,7 @@ describe("a link", () => {
     expect((await source.libraries()).map(({ name }) => name)).toEqual(["lib"]);
     expect((await source.items("lib"))?.map(({ name }) => name)).toEqual(["it"]);
     expect(await source.item("s")).toBeUndefined();
-    expect(await source.files("i")).toEqual([{ name: "data", size: 9 }]);
+    expect(await source.files("i")).toEqual([{ name: "data", size: 9, version: expect.any(String) }]);
     expect(await source.open("i", "file")).toBeUndefined();
     expect(warnings.sort()).toEqual([
       '"lib/it/file" is left out: it is a link that leads nowhere inside of the root',
@@ -81,7 +81,8 @@ describe("a link", () => {
     await symlink("../../.pool/shared/data", join(root, "lib", "it", "more"));
     const source = await open();
     const items = await source.items("lib");
-    expect(items?.map(({ name, size }) => [name, size])).toEqual([
+    const sizes = items!.map(async ({ id, name }) => [name, (await source.item(id))?.size]);
+    expect(await Promise.all(sizes)).toEqual([
       ["it", 15],
       ["linked", 6],
     ]);
@@ -119,7 +120,7 @@ describe("an entry that can't be content", () => {
     await mkdir(join(root, "lib", "piped"));
     await rename(join(root, "lib", "it", "metadata"), join(root, "lib", "piped", ".item.json"));
     const source = await open();
-    expect(await source.files("i")).toEqual([{ name: "data", size: 9 }]);
+    expect(await source.files("i")).toEqual([{ name: "data", size: 9, version: expect.any(String) }]);
     expect(await source.open("i", "pipe")).toBeUndefined();
     expect(await source.items("lib")).toHaveLength(1);
     expect(warnings).toEqual([expect.stringMatching(/^"lib\/piped" .*not a regular file/)]);
@@ -130,7 +131,7 @@ describe("an entry that can't be content", () => {
     await putItem(root, "lib", "bell\u0007", "b");
     const source = await open();
     for (let round = 0; round < 3; round++) {
-      expect(await source.files("i")).toEqual([{ name: "data", size: 9 }]);
+      expect(await source.files("i")).toEqual([{ name: "data", size: 9, version: expect.any(String) }]);
       expect(await source.items("lib")).toHaveLength(1);
     }
     const reason = "is left out: its name is not 1 to 256 bytes of UTF-8 without control characters";
@@ -143,7 +144,7 @@ describe("an entry that can't be content", () => {
       const folder = Buffer.from(`${join(root, "lib", "it")}/`);
       await writeFile(Buffer.concat([folder, Buffer.from([0x61, 0xff])]), "x");
       const source = await open();
-      expect(await source.files("i")).toEqual([{ name: "data", size: 9 }]);
+      expect(await source.files("i")).toEqual([{ name: "data", size: 9, version: expect.any(String) }]);
       expect(await source.open("i", "a\ufffd")).toBeUndefined();
       expect(warnings).toHaveLength(1);
     },
@@ -307,7 +308,7 @@ describe("the work of a lookup", () => {
     const alone = await requestsOf(() => small.item("i"));
     for (let n = 0; n < itemCount; n++) await mkdir(join(root, "lib", `it${n}`));
     const large = await open();
-    const walk = await requestsOf(() => large.items("lib"));
+    const walk = await requestsOf(open);
     expect(walk).toBeGreaterThan(itemCount);
     expect(alone).toBeGreaterThan(0);
     expect(await requestsOf(() => large.item("i"))).toBe(alone);
@@ -316,8 +317,8 @@ describe("the work of a lookup", () => {
 
   it("of a flood of unknown ids is not a walk for each", async () => {
     for (let n = 0; n < itemCount; n++) await mkdir(join(root, "lib", `it${n}`));
+    const walk = await requestsOf(open);
     const source = await open();
-    const walk = await requestsOf(() => source.items("lib"));
     const flood = await requestsOf(async () => {
       for (let n = 0; n < 500; n++) {
         await Promise.all([source.item(`unknown-${n}-a`), source.item(`unknown-${n}-b`)]);
@@ -325,5 +326,26 @@ describe("the work of a lookup", () => {
     });
     expect(flood).toBeGreaterThan(0);
     expect(flood).toBeLessThan(20 * walk);
+  });
+
+  it("of a flood of lists is not a walk for each", async () => {
+    for (let n = 0; n < itemCount; n++) await mkdir(join(root, "lib", `it${n}`));
+    const walk = await requestsOf(open);
+    const source = await open();
+    const flood = await requestsOf(async () => {
+      for (let n = 0; n < 500; n++) {
+        const lists = await Promise.all([source.items("lib"), source.items()]);
+        for (const list of lists) expect(list).toHaveLength(itemCount + 1);
+      }
+    });
+    expect(flood).toBeGreaterThan(0);
+    expect(flood).toBeLessThan(20 * walk);
+  });
+
+  it("of a walk does not grow with the number of files", async () => {
+    const before = await requestsOf(open);
+    for (let n = 0; n < 500; n++) await writeFile(join(root, "lib", "it", `disk-${n}.vmdk`), "");
+    // Reading a folder takes a request more when there is more than one block of names.
+    expect(await requestsOf(open)).toBeLessThan(before + 50);
   });
 });

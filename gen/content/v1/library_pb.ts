@@ -73,7 +73,7 @@ export type LibraryModel = Message<"content.v1.LibraryModel"> & {
   type?: LibraryModel_LibraryType | undefined;
 
   /**
-   * Changes when the library itself changes. Opaque.
+   * Changes when the library's name or description changes. Opaque.
    *
    * @generated from field: optional string version = 8;
    */

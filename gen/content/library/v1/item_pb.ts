@@ -94,7 +94,7 @@ export type ItemModel = Message<"content.library.v1.ItemModel"> & {
   type?: string | undefined;
 
   /**
-   * Changes when the item or its content changes. Opaque.
+   * Changes when the item's name, description or type changes. Opaque.
    *
    * @generated from field: optional string version = 11;
    */

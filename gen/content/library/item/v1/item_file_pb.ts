@@ -50,7 +50,7 @@ export type ItemFileInfo = Message<"content.library.item.v1.ItemFileInfo"> & {
   cached: boolean;
 
   /**
-   * Changes when the item's content changes. Opaque.
+   * Changes when the file changes. Opaque.
    *
    * @generated from field: string version = 5;
    */

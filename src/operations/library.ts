@@ -1,0 +1,228 @@
+import { hash } from "node:crypto";
+import { create, type MessageShape } from "@bufbuild/protobuf";
+import { timestampFromMs } from "@bufbuild/protobuf/wkt";
+import {
+  ChecksumInfo_ChecksumAlgorithm,
+  type ItemFileInfo,
+  ItemFileInfoSchema,
+  ItemFileService,
+  ItemFileServiceGetResponseSchema,
+  ItemFileServiceListResponseSchema,
+} from "../../gen/content/library/item/v1/item_file_pb.ts";
+import {
+  FindResponseSchema as FindItemsResponseSchema,
+  GetResponseSchema as GetItemResponseSchema,
+  ItemModelSchema,
+  ItemService,
+  ListResponseSchema as ListItemsResponseSchema,
+} from "../../gen/content/library/v1/item_pb.ts";
+import {
+  FindResponseSchema as FindLibrariesResponseSchema,
+  GetResponseSchema as GetLibraryResponseSchema,
+  LibraryModel_LibraryType,
+  LibraryModelSchema,
+  LibraryService,
+  ListResponseSchema as ListLibrariesResponseSchema,
+} from "../../gen/content/v1/library_pb.ts";
+import type { ContentSource, ItemFile, Library, LibraryItem } from "../domain/content-source.ts";
+import { ServiceError } from "../domain/errors.ts";
+import { existingItem, found, identifier } from "./arguments.ts";
+import { type Operation, operation } from "./corridor.ts";
+
+const { method: libraryRpc } = LibraryService;
+const { method: itemRpc } = ItemService;
+const { method: fileRpc } = ItemFileService;
+
+/**
+ * Looking up what there is to download: `com.vmware.content.library`, `com.vmware.content.library.item` and
+ * `com.vmware.content.library.item.file`, as far as they read.
+ */
+export function libraryOperations(content: ContentSource): Operation[] {
+  return [...libraries(content), ...items(content), ...files(content)];
+}
+
+function libraries(content: ContentSource) {
+  return [
+    operation({
+      method: libraryRpc.list,
+      async run() {
+        return create(ListLibrariesResponseSchema, { libraryIds: idsOf(await content.libraries()) });
+      },
+    }),
+    operation({
+      method: libraryRpc.get,
+      async run(request) {
+        const id = identifier(request.libraryId, "library_id");
+        const library = await content.library(id);
+        if (library === undefined) throw new ServiceError("downlease.library.not_found", [id]);
+        return create(GetLibraryResponseSchema, { library: libraryModelOf(library) });
+      },
+    }),
+    operation({
+      method: libraryRpc.find,
+      async run(request) {
+        const { name, type } = wanted(request.spec, (spec) => ({
+          name: spec.name,
+          type: spec.type || undefined,
+        }));
+        const isOfType = type === undefined || type === LibraryModel_LibraryType.LOCAL;
+        const matching = isOfType ? (await content.libraries()).filter(hasName(name)) : [];
+        return create(FindLibrariesResponseSchema, { libraryIds: idsOf(matching) });
+      },
+    }),
+  ];
+}
+
+function items(content: ContentSource) {
+  return [
+    operation({
+      method: itemRpc.list,
+      async run(request) {
+        const id = identifier(request.libraryId, "library_id");
+        const entries = await content.items(id);
+        if (entries === undefined) throw new ServiceError("downlease.library.not_found", [id]);
+        return create(ListItemsResponseSchema, { libraryItemIds: idsOf(entries) });
+      },
+    }),
+    operation({
+      method: itemRpc.get,
+      async run(request) {
+        const item = await existingItem(content, identifier(request.libraryItemId, "library_item_id"));
+        return create(GetItemResponseSchema, { libraryItem: itemModelOf(item) });
+      },
+    }),
+    operation({
+      method: itemRpc.find,
+      async run(request) {
+        const { library_id, name, type, source_id, cached } = wanted(request.spec, (spec) => ({
+          library_id: spec.libraryId,
+          name: spec.name,
+          type: spec.type,
+          source_id: spec.sourceId,
+          cached: spec.cached,
+        }));
+        if (library_id !== undefined) identifier(library_id, "spec.library_id");
+        if (source_id !== undefined) identifier(source_id, "spec.source_id");
+        // No item is a copy of another one, and the files of each are at hand.
+        const isPossible = source_id === undefined && cached !== false;
+        // `find` declares no `not_found`: in a library that does not exist there is nothing to find.
+        const entries = (isPossible && (await content.items(library_id))) || [];
+        const matching = entries.filter(hasName(name)).filter(hasType(type));
+        return create(FindItemsResponseSchema, { libraryItemIds: idsOf(matching) });
+      },
+    }),
+  ];
+}
+
+function files(content: ContentSource) {
+  return [
+    operation({
+      method: fileRpc.list,
+      async run(request) {
+        const id = identifier(request.libraryItemId, "library_item_id");
+        const files = found(await content.files(id), id);
+        return create(ItemFileServiceListResponseSchema, { files: files.map(fileInfoOf) });
+      },
+    }),
+    operation({
+      method: fileRpc.get,
+      async run(request) {
+        const id = identifier(request.libraryItemId, "library_item_id");
+        const name = identifier(request.name, "name");
+        const file = found(await content.files(id), id).find((candidate) => candidate.name === name);
+        if (file === undefined) throw new ServiceError("downlease.file.not_found", [name, id]);
+        return create(ItemFileServiceGetResponseSchema, { file: fileInfoOf(file) });
+      },
+    }),
+  ];
+}
+
+/**
+ * What to look for.
+ *
+ * @param read gives each criterion by its name in the specification
+ * @throws ServiceError `invalid_argument` when there is no criterion
+ */
+function wanted<S, C extends object>(spec: S | undefined, read: (spec: S) => C): C {
+  if (spec === undefined) throw new ServiceError("downlease.argument.missing", ["spec"]);
+  const criteria = read(spec);
+  if (Object.values(criteria).every((value) => value === undefined)) {
+    throw new ServiceError("downlease.argument.find_spec", [Object.keys(criteria).join(", ")]);
+  }
+  return criteria;
+}
+
+function hasName(name: string | undefined): (candidate: { readonly name: string }) => boolean {
+  if (name === undefined) return () => true;
+  const folded = withoutCase(name);
+  return (candidate) => withoutCase(candidate.name) === folded;
+}
+
+function hasType(type: string | undefined): (candidate: { readonly type?: string }) => boolean {
+  if (type === undefined) return () => true;
+  const folded = withoutCase(type);
+  return (candidate) => candidate.type !== undefined && withoutCase(candidate.type) === folded;
+}
+
+/** Capitals first: some letters, such as Σ, have more than one small form. */
+function withoutCase(text: string): string {
+  return text.toUpperCase().toLowerCase();
+}
+
+function idsOf(entries: readonly { readonly id: string }[]): string[] {
+  return entries.map(({ id }) => id);
+}
+
+function libraryModelOf(library: Library): MessageShape<typeof LibraryModelSchema> {
+  const { id, name, description = "", createdAt, modifiedAt } = library;
+  return create(LibraryModelSchema, {
+    id,
+    name,
+    description,
+    type: LibraryModel_LibraryType.LOCAL,
+    creationTime: timestampFromMs(createdAt),
+    lastModifiedTime: timestampFromMs(modifiedAt),
+    version: versionOf([name, description]),
+  });
+}
+
+function itemModelOf(item: LibraryItem): MessageShape<typeof ItemModelSchema> {
+  const { id, libraryId, name, description = "", type, contentVersion, size, createdAt, modifiedAt } = item;
+  return create(ItemModelSchema, {
+    id,
+    libraryId,
+    name,
+    description,
+    ...(type !== undefined && { type }),
+    contentVersion,
+    size: BigInt(size),
+    cached: true,
+    creationTime: timestampFromMs(createdAt),
+    lastModifiedTime: timestampFromMs(modifiedAt),
+    version: versionOf([name, description, type]),
+  });
+}
+
+/** As vSphere's, a version of what is told about the thing itself, whatever becomes of what it holds. */
+function versionOf(properties: readonly (string | undefined)[]): string {
+  return hash("sha256", JSON.stringify(properties)).slice(0, 16);
+}
+
+/** A file is told with one checksum: the strongest that is known. */
+const strongestFirst = ["SHA512", "SHA256", "SHA1", "MD5"] as const;
+
+function fileInfoOf({ name, size, version, checksums = {} }: ItemFile): ItemFileInfo {
+  const algorithm = strongestFirst.find((candidate) => checksums[candidate] !== undefined);
+  return create(ItemFileInfoSchema, {
+    name,
+    size: BigInt(size),
+    version,
+    cached: true,
+    ...(algorithm !== undefined && {
+      checksumInfo: {
+        algorithm: ChecksumInfo_ChecksumAlgorithm[algorithm],
+        checksum: checksums[algorithm]!,
+      },
+    }),
+  });
+}

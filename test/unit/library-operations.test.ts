@@ -1,0 +1,111 @@
+import { create, type DescMethodUnary, type MessageInitShape, type MessageShape } from "@bufbuild/protobuf";
+import { describe, expect, test } from "vitest";
+import {
+  ChecksumInfo_ChecksumAlgorithm,
+  ItemFileService,
+} from "../../gen/content/library/item/v1/item_file_pb.ts";
+import { ItemService } from "../../gen/content/library/v1/item_pb.ts";
+import { LibraryModel_LibraryType, LibraryService } from "../../gen/content/v1/library_pb.ts";
+import type {
+  ContentSource,
+  ItemEntry,
+  ItemFile,
+  Library,
+  LibraryItem,
+} from "../../src/domain/content-source.ts";
+import type { Call } from "../../src/operations/call.ts";
+import { libraryOperations } from "../../src/operations/library.ts";
+
+const times = { createdAt: 1_000, modifiedAt: 2_000 };
+const caller = { principal: "anonymous", admin: false };
+
+/** A content source that has what a test needs; what the test does not expect to be asked is not there. */
+function sourceOf(parts: Partial<ContentSource>): ContentSource {
+  return parts as ContentSource;
+}
+
+async function run<M extends DescMethodUnary>(
+  content: ContentSource,
+  method: M,
+  request: MessageInitShape<M["input"]>,
+): Promise<MessageShape<M["output"]>> {
+  const row = libraryOperations(content).find((candidate) => candidate.method === method)!;
+  return row.run(create(method.input, request as never), caller, {} as Call) as never;
+}
+
+describe("find", () => {
+  const entries: ItemEntry[] = ["ΟΔΟΣ", "οδος", "οδοσ", "İ", "STRASSE", "straße"].map((name) => ({
+    id: name,
+    libraryId: "l",
+    name,
+  }));
+  const content = sourceOf({ items: async () => entries });
+  const find = async (name: string) =>
+    (await run(content, ItemService.method.find, { spec: { name } })).libraryItemIds;
+
+  test("tells names that differ only in case not apart", async () => {
+    for (const name of ["ΟΔΟΣ", "οδος", "οδοσ"]) expect(await find(name)).toEqual(["ΟΔΟΣ", "οδος", "οδοσ"]);
+    expect(await find("straSSe")).toContain("STRASSE");
+    expect(await find("strasse ")).toEqual([]);
+    expect(await find("ο")).toEqual([]);
+  });
+
+  test("does not ask the source for what can't be there", async () => {
+    const none = sourceOf({});
+    for (const spec of [{ sourceId: "x" }, { cached: false }, { cached: false, name: "x", libraryId: "l" }]) {
+      expect((await run(none, ItemService.method.find, { spec })).libraryItemIds).toEqual([]);
+    }
+    const spec = { type: LibraryModel_LibraryType.SUBSCRIBED };
+    expect((await run(none, LibraryService.method.find, { spec })).libraryIds).toEqual([]);
+  });
+});
+
+describe("versions", () => {
+  const versionOfLibrary = async (library: Partial<Library>) => {
+    const content = sourceOf({ library: async () => ({ id: "l", name: "n", ...times, ...library }) });
+    return (await run(content, LibraryService.method.get, { libraryId: "l" })).library!.version;
+  };
+  const versionOfItem = async (item: Partial<LibraryItem>) => {
+    const usual = { id: "i", libraryId: "l", name: "n", contentVersion: "c", size: 1, ...times };
+    const content = sourceOf({ item: async () => ({ ...usual, ...item }) });
+    return (await run(content, ItemService.method.get, { libraryItemId: "i" })).libraryItem!.version;
+  };
+
+  test("of a library and an item follow what is told about them, not what is in them", async () => {
+    const library = await versionOfLibrary({});
+    expect(await versionOfLibrary({ modifiedAt: 3_000 })).toBe(library);
+    expect(await versionOfLibrary({ name: "other" })).not.toBe(library);
+    expect(await versionOfLibrary({ description: "n" })).not.toBe(library);
+    const item = await versionOfItem({});
+    expect(await versionOfItem({ contentVersion: "d", size: 2, modifiedAt: 3_000 })).toBe(item);
+    expect(await versionOfItem({ description: "x" })).not.toBe(item);
+    expect(await versionOfItem({ type: "x" })).not.toBe(item);
+  });
+});
+
+describe("a file", () => {
+  const fileWith = async (checksums: ItemFile["checksums"]) => {
+    const file = { name: "f", size: 2 ** 52, version: "v", ...(checksums && { checksums }) };
+    const content = sourceOf({ files: async () => [file] });
+    const request = { libraryItemId: "i", name: "f" };
+    return (await run(content, ItemFileService.method.get, request)).file!;
+  };
+
+  test.each([
+    { known: { MD5: "a", SHA1: "b", SHA256: "c", SHA512: "d" }, told: ["SHA512", "d"] as const },
+    { known: { MD5: "a", SHA256: "c", SHA1: "b" }, told: ["SHA256", "c"] as const },
+    { known: { MD5: "a", SHA1: "b" }, told: ["SHA1", "b"] as const },
+    { known: { MD5: "a" }, told: ["MD5", "a"] as const },
+  ])("is told with its strongest checksum: $told", async ({ known, told: [algorithm, checksum] }) => {
+    const { checksumInfo } = await fileWith(known);
+    expect(checksumInfo).toMatchObject({ algorithm: ChecksumInfo_ChecksumAlgorithm[algorithm], checksum });
+  });
+
+  test("has none when none is known", async () => {
+    for (const checksums of [undefined, {}]) {
+      const { checksumInfo, size } = await fileWith(checksums);
+      expect(checksumInfo).toBeUndefined();
+      expect(size).toBe(2n ** 52n);
+    }
+  });
+});
