@@ -1,12 +1,14 @@
-// What a program that uses govmomi asks of downlease: `ls` and `info` look things up as `govc library.ls` and
-// `govc library.info` do, with the same packages, and `lease` holds a download session.
+// What a program that uses govmomi asks of downlease. `ls` and `info` look things up as `govc library.ls` and
+// `govc library.info` do, with the same packages; `lease` takes download sessions through their lives.
 //
-//	go run ./examples/clients/govmomi ls http://USER:PASSWORD@HOST:PORT [/LIBRARY[/ITEM[/FILE]]]
+//	go run ./examples/clients/govmomi http://USER:PASSWORD@HOST:PORT ls|info [/LIBRARY[/ITEM[/FILE]]]
+//	go run ./examples/clients/govmomi http://USER:PASSWORD@HOST:PORT lease ITEM_ID
 package main
 
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -19,24 +21,20 @@ import (
 )
 
 func main() {
-	if len(os.Args) < 3 || len(os.Args) > 4 {
-		fail(fmt.Errorf("usage: %s ls|info|lease URL [PATH]", os.Args[0]))
-	}
-	path := ""
-	if len(os.Args) == 4 {
-		path = os.Args[3]
-	}
-	if err := run(context.Background(), os.Args[1], os.Args[2], path); err != nil {
-		fail(err)
+	if err := run(context.Background(), os.Args[1:]); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
 	}
 }
 
-func fail(err error) {
-	fmt.Fprintln(os.Stderr, err)
-	os.Exit(1)
-}
-
-func run(ctx context.Context, command, address, path string) error {
+func run(ctx context.Context, args []string) error {
+	if len(args) == 2 {
+		args = append(args, "")
+	}
+	if len(args) != 3 {
+		return errors.New("usage: govmomi URL ls|info|lease [PATH|ITEM_ID]")
+	}
+	address, command, what := args[0], args[1], args[2]
 	u, err := soap.ParseURL(address)
 	if err != nil {
 		return err
@@ -48,26 +46,32 @@ func run(ctx context.Context, command, address, path string) error {
 		return err
 	}
 	manager := library.NewManager(client)
+	switch command {
+	case "ls":
+		return list(ctx, manager, what)
+	case "info":
+		return info(ctx, manager, what)
+	case "lease":
+		return lease(ctx, manager, what)
+	default:
+		return fmt.Errorf("unknown command %q", command)
+	}
+}
+
+func list(ctx context.Context, manager *library.Manager, path string) error {
+	found, err := finder.NewFinder(manager).Find(ctx, path)
+	for _, each := range found {
+		fmt.Println(each.GetPath())
+	}
+	return err
+}
+
+func info(ctx context.Context, manager *library.Manager, path string) error {
 	found, err := finder.NewFinder(manager).Find(ctx, path)
 	if err != nil {
 		return err
 	}
-	switch command {
-	case "ls":
-		for _, each := range found {
-			fmt.Println(each.GetPath())
-		}
-		return nil
-	case "info":
-		return json.NewEncoder(os.Stdout).Encode(found)
-	case "lease":
-		if len(found) != 1 {
-			return fmt.Errorf("%q names %d items", path, len(found))
-		}
-		return lease(ctx, manager, found[0].GetID())
-	default:
-		return fmt.Errorf("unknown command %q", command)
-	}
+	return json.NewEncoder(os.Stdout).Encode(found)
 }
 
 // lease opens download sessions for an item and takes them through all that govmomi can ask of them.
