@@ -7,7 +7,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { constants } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { neededExecutables, provideExecutables } from "./support/executables.ts";
+import { neededExecutables, provide } from "./support/executables.ts";
 import { type Tally, tallyFileVariable } from "./support/tally-reporter.ts";
 import { tempDir } from "./support/temp-dir.ts";
 
@@ -15,7 +15,7 @@ process.exitCode = await main(process.argv.slice(2));
 
 async function main(args: readonly string[]): Promise<number> {
   try {
-    provideExecutables(neededExecutables);
+    provide(neededExecutables);
   } catch (error) {
     process.stderr.write(`${error instanceof Error ? error.message : error}\n`);
     return 1;
