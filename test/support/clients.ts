@@ -42,5 +42,12 @@ export function reasonAgainst(client: string): string | undefined {
 
 /** The environment in which clients are run. @param home directory for what they keep between calls */
 export function clientEnvironment(home: string): NodeJS.ProcessEnv {
-  return { ...process.env, PATH: searchPath, GOVMOMI_HOME: home, PYTHONDONTWRITEBYTECODE: "1" };
+  return {
+    ...process.env,
+    PATH: searchPath,
+    GO111MODULE: "off",
+    GOPATH: goSources,
+    GOVMOMI_HOME: home,
+    PYTHONDONTWRITEBYTECODE: "1",
+  };
 }
