@@ -2,31 +2,33 @@ import { spawnSync } from "node:child_process";
 import { accessSync, constants, existsSync, rmSync, writeFileSync } from "node:fs";
 import { delimiter, join } from "node:path";
 
-/** A program that tests start, and the Debian package that has it. */
-export interface Executable {
-  readonly command: string;
+/** Something that tests start or build with, and the Debian package that has it. */
+export interface Requirement {
   readonly debianPackage: string;
+  isMet(): boolean;
 }
 
-export const neededExecutables: readonly Executable[] = [
-  { command: "redis-server", debianPackage: "redis-server" },
-  { command: "haproxy", debianPackage: "haproxy" },
-];
+const onPath = (command: string): Requirement => ({
+  debianPackage: command,
+  isMet: () => isExecutable(command),
+});
+
+export const neededExecutables: readonly Requirement[] = [onPath("redis-server"), onPath("haproxy")];
 
 /** The PATH, and the places of daemons that Debian leaves out of a user's PATH. */
 export const searchPath = [process.env.PATH ?? "", "/usr/local/sbin", "/usr/sbin"].join(delimiter);
 
 /**
- * Makes sure that the programs can be started, installing Debian's packages where that is possible.
+ * Makes sure that the requirements are met, installing Debian's packages where that is possible.
  *
  * @throws Error with one line that says what to install
  */
-export function provideExecutables(executables: readonly Executable[]): void {
-  const packages = missing(executables).map((executable) => executable.debianPackage);
+export function provide(requirements: readonly Requirement[]): void {
+  const packages = missingPackages(requirements);
   if (packages.length === 0) return;
   const advice = `install ${packages.join(" and ")} (for example: sudo apt-get install ${packages.join(" ")}) and run the tests again`;
   if (process.getuid?.() !== 0 || !isExecutable("apt-get")) {
-    throw new Error(`the tests start ${packages.join(" and ")}, which this machine does not have: ${advice}`);
+    throw new Error(`the tests need ${packages.join(" and ")}, which this machine does not have: ${advice}`);
   }
   process.stdout.write(`installing ${packages.join(" and ")} with apt-get, for the tests\n`);
   withoutStartingServices(() => {
@@ -35,11 +37,11 @@ export function provideExecutables(executables: readonly Executable[]): void {
   });
 }
 
-function missing(executables: readonly Executable[]): readonly Executable[] {
-  return executables.filter(({ command }) => !isExecutable(command));
+export function missingPackages(requirements: readonly Requirement[]): readonly string[] {
+  return requirements.filter((requirement) => !requirement.isMet()).map(({ debianPackage }) => debianPackage);
 }
 
-function isExecutable(command: string): boolean {
+export function isExecutable(command: string): boolean {
   return searchPath.split(delimiter).some((directory) => {
     try {
       accessSync(join(directory, command), constants.X_OK);
