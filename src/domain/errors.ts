@@ -156,6 +156,10 @@ export const errorMessages = {
     kind: "unauthenticated",
     text: "User name and password are for logging in only: create a login session (com.vmware.cis.session create) and send its identifier as 'vmware-api-session-id'.",
   },
+  "downlease.authentication.scheme": {
+    kind: "unauthenticated",
+    text: "The scheme of the security context is not accepted. Use one of {0}.",
+  },
   "downlease.authentication.keys_unavailable": {
     kind: "service_unavailable",
     text: "The keys that tokens are checked with can't be had. Try again.",

@@ -64,7 +64,7 @@ export abstract class DoorCall implements Call {
    * Whether a good answer has to tell the request id: when the caller gave it, or the log has it. A routine call that
    * goes well is not in the log, and the id that would be made up for it would cost more than it is worth.
    */
-  protected tellsRequestId(isRoutine: boolean): boolean {
+  tellsRequestId(isRoutine: boolean): boolean {
     return !isRoutine || this.#givenId !== undefined || this.#requestId !== undefined;
   }
 }

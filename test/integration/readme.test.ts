@@ -13,6 +13,7 @@ test.each([
   ["README.md", 6],
   ["docs/rpc.md", 2],
   ["docs/library.md", 6],
+  ["docs/json-rpc.md", 3],
 ])("every command of %s does what is printed there", { timeout: 60_000 }, async (page, least) => {
   const steps = stepsOf(readSection(page));
   expect(steps.length).toBeGreaterThanOrEqual(least);

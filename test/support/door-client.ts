@@ -38,7 +38,7 @@ export interface DoorClient {
 /** As vAPI writes it; in XML every leaf is a text. */
 export type WrittenSession = Record<string, unknown> & {
   expiration_time: string;
-  error_message?: { default_message: string };
+  error_message?: { default_message: string } | undefined;
 };
 
 export function seen(session: WrittenSession): SeenSession {

@@ -17,6 +17,8 @@ import { type ErrorInfo, ErrorInfoSchema } from "../../gen/google/rpc/error_deta
 import { decodeXml } from "../../src/vapi/codecs/xml.ts";
 import { apiDoor, overHttp1, overHttp2 } from "./api-door.ts";
 import { type DoorClient, Refused, seen, type WrittenSession } from "./door-client.ts";
+import { postOverHttp1, postOverHttp2 } from "./json-rpc.ts";
+import { jsonRpcDoor } from "./json-rpc-door.ts";
 
 export { type DoorClient, Refused } from "./door-client.ts";
 
@@ -55,6 +57,8 @@ export const doors: Record<string, OpenDoor> = {
   "REST, query string": (baseUrl) => restDoor(`${baseUrl}/rest`, formBody, "query"),
   "/api over HTTP/1.1": (baseUrl) => apiDoor(baseUrl, overHttp1),
   "/api over HTTP/2": (baseUrl) => apiDoor(baseUrl, overHttp2),
+  "JSON-RPC over HTTP/1.1": (baseUrl) => jsonRpcDoor(postOverHttp1(baseUrl)),
+  "JSON-RPC over HTTP/2": (baseUrl) => jsonRpcDoor(postOverHttp2(baseUrl)),
 };
 
 type RpcClient = Client<typeof DownloadSessionService>;

@@ -57,6 +57,6 @@ function withoutIdentity(text: string): string {
   return text
     .replace(/[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}/g, "<uuid>")
     .replace(/\d{4}-\d\d-\d\dT[\d:.]+Z/g, "<time>")
-    .replace(/version":\s*"[0-9a-f]{16}"/g, 'version":"<version>"')
+    .replace(/(version(?:":\s*(?:\{"OPTIONAL":\s*)?"|>))[0-9a-f]{16}/g, "$1<version>")
     .replace(/\s+/g, "");
 }

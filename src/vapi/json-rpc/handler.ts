@@ -1,7 +1,8 @@
+import type { IncomingHttpHeaders } from "node:http";
 import { create, type Message } from "@bufbuild/protobuf";
 import { LocalizableMessageSchema } from "../../../gen/vapi/v1/localizable_message_pb.ts";
 import { ServiceError } from "../../domain/errors.ts";
-import { type CallObserver, type CallOrigin, DoorCall, requestIdFrom } from "../../operations/call.ts";
+import { abort, type CallObserver, type CallOrigin, DoorCall, requestIdFrom } from "../../operations/call.ts";
 import type { Connection } from "../../operations/connection.ts";
 import { asServiceError, type Corridor } from "../../operations/corridor.ts";
 import type { Credentials } from "../../operations/credentials.ts";
@@ -18,7 +19,7 @@ import { readBody } from "../body.ts";
 import { encodeJson } from "../codecs/json.ts";
 import { messageEncoderOf } from "../encoder.ts";
 import { dataValueNotation } from "../notation.ts";
-import type { Tree } from "../tree.ts";
+import type { Tree, TreeObject } from "../tree.ts";
 import { type Invocation, ProtocolError, type RequestId, readInvocation } from "./request.ts";
 import { credentialsOf } from "./security-context.ts";
 
@@ -81,9 +82,13 @@ async function serve(
   } catch (reason) {
     const requestId = requestIdFrom(request.headers["x-request-id"]);
     const call: CallOrigin = { door: "json-rpc", requestId, connection: connectionOf(request) };
-    const error = protocolErrorOf(reason, call);
-    tell(call, new ServiceError("downlease.request.malformed", [error.message]));
-    const { id, code, message } = error;
+    const { id, code, message } = protocolErrorOf(reason, call);
+    tell(
+      call,
+      reason instanceof ProtocolError
+        ? new ServiceError("downlease.request.malformed", [message])
+        : asServiceError(reason, call),
+    );
     write(requestId, { jsonrpc: "2.0", id, error: { code, message } });
     // What is left of a body that was refused: unread, it would block the connection.
     request.resume();
@@ -101,10 +106,14 @@ async function serve(
     return;
   }
   const { binding, form } = target;
+  response.once("close", () => {
+    if (!response.writableEnded) abort(call, "downlease.call.canceled");
+  });
   try {
     const answer = await binding.run(() => bind(form, invocation.input), call);
     const output = form.result?.(answer) ?? null;
-    write(call.requestId, { jsonrpc: "2.0", id, result: { output } });
+    const requestId = call.tellsRequestId(binding.isRoutine) ? call.requestId : undefined;
+    write(requestId, { jsonrpc: "2.0", id, result: { output } });
   } catch (reason) {
     refuse(write, call, id, asServiceError(reason, call));
   }
@@ -147,28 +156,30 @@ function refuse(write: Write, { requestId }: JsonRpcCall, id: RequestId, error: 
   write(requestId, { jsonrpc: "2.0", id, result: { error: { ERROR: { [name]: value } } } }, headers);
 }
 
-/** Writes the answer to a request, with further headers: names and values in turn. */
-type Write = (requestId: string, answer: Tree, headers?: readonly string[]) => void;
-
-function writerOf(response: HttpResponse, pageHeaders: readonly string[]): Write {
-  return (requestId, answer, headers = []) => {
-    if (response.destroyed) return;
-    const body = encodeJson(answer);
-    response.writeHead(200, [
-      ...["cache-control", "no-store", "x-request-id", requestId, "content-type", "application/json"],
-      ...["content-length", String(Buffer.byteLength(body))],
-      ...pageHeaders,
-      ...headers,
-    ]);
-    response.end(body);
-  };
+function write(
+  response: HttpResponse,
+  requestId: string | undefined,
+  headers: Readonly<Record<string, string>>,
+  answer: Tree,
+): void {
+  if (response.destroyed) return;
+  const body = encodeJson(answer);
+  response.writeHead(200, {
+    ...headers,
+    "cache-control": "no-store",
+    ...(requestId !== undefined && { "x-request-id": requestId }),
+    "content-type": "application/json",
+    "content-length": Buffer.byteLength(body),
+  });
+  response.end(body);
 }
 
 /** An invocation as the corridor sees it. */
 class JsonRpcCall extends DoorCall {
   readonly door = "json-rpc";
   readonly connection: Connection;
-  readonly #credentials: Credentials;
+  readonly #headers: IncomingHttpHeaders;
+  readonly #security: TreeObject;
 
   constructor(request: HttpRequest, { application, security }: Invocation) {
     const { headers } = request;
@@ -178,10 +189,12 @@ class JsonRpcCall extends DoorCall {
       headers["vapi-ctx-opid"] ?? headers["x-request-id"] ?? (typeof opId === "string" ? opId : undefined),
     );
     this.connection = connectionOf(request);
-    this.#credentials = credentialsOf(security, headers);
+    this.#headers = headers;
+    this.#security = security;
   }
 
+  /** @throws ServiceError `unauthenticated`: only who has to be known is asked for more than that */
   override get credentials(): Credentials {
-    return this.#credentials;
+    return credentialsOf(this.#security, this.#headers);
   }
 }
