@@ -156,22 +156,22 @@ function refuse(write: Write, { requestId }: JsonRpcCall, id: RequestId, error: 
   write(requestId, { jsonrpc: "2.0", id, result: { error: { ERROR: { [name]: value } } } }, headers);
 }
 
-function write(
-  response: HttpResponse,
-  requestId: string | undefined,
-  headers: Readonly<Record<string, string>>,
-  answer: Tree,
-): void {
-  if (response.destroyed) return;
-  const body = encodeJson(answer);
-  response.writeHead(200, {
-    ...headers,
-    "cache-control": "no-store",
-    ...(requestId !== undefined && { "x-request-id": requestId }),
-    "content-type": "application/json",
-    "content-length": Buffer.byteLength(body),
-  });
-  response.end(body);
+/** Writes the answer to a request, with further headers: names and values in turn. */
+type Write = (requestId: string | undefined, answer: Tree, headers?: readonly string[]) => void;
+
+function writerOf(response: HttpResponse, pageHeaders: readonly string[]): Write {
+  return (requestId, answer, headers = []) => {
+    if (response.destroyed) return;
+    const body = encodeJson(answer);
+    response.writeHead(200, [
+      ...["cache-control", "no-store", "content-type", "application/json"],
+      ...["content-length", String(Buffer.byteLength(body))],
+      ...(requestId === undefined ? [] : ["x-request-id", requestId]),
+      ...pageHeaders,
+      ...headers,
+    ]);
+    response.end(body);
+  };
 }
 
 /** An invocation as the corridor sees it. */
