@@ -1,13 +1,23 @@
 /** Every operation at every door: docs/rest.md shows it, and a test calls each row. */
 import { type DescMethod, type DescService, hasOption } from "@bufbuild/protobuf";
+import { SessionService } from "../gen/cis/v1/session_pb.ts";
 import { DownloadSessionService } from "../gen/content/library/item/v1/download_session_pb.ts";
+import { ItemFileService } from "../gen/content/library/item/v1/item_file_pb.ts";
+import { ItemService } from "../gen/content/library/v1/item_pb.ts";
+import { LibraryService } from "../gen/content/v1/library_pb.ts";
 import { operation as operationOption } from "../gen/vapi/v1/options_pb.ts";
 import { errorKinds } from "../src/domain/errors.ts";
 import { type Dialect, dialects } from "../src/vapi/dialects.ts";
 import { type OperationOptions, optionsOf, type Route, templateOf } from "../src/vapi/operation-options.ts";
 
 /** The vAPI services that are served. */
-export const services: readonly DescService[] = [DownloadSessionService];
+export const services: readonly DescService[] = [
+  DownloadSessionService,
+  SessionService,
+  LibraryService,
+  ItemService,
+  ItemFileService,
+];
 
 /** One way to call an operation. */
 export type OperationRow = {

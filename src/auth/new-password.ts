@@ -32,10 +32,12 @@ async function askTwice(name: string): Promise<string> {
 }
 
 async function ask(question: string): Promise<string> {
-  process.stderr.write(question);
   const nowhere = new Writable({ write: (_chunk, _encoding, done) => done() });
+  const input = createInterface({ input: process.stdin, output: nowhere, terminal: true });
+  // Only now is nothing echoed any more.
+  process.stderr.write(question);
   try {
-    return await line(createInterface({ input: process.stdin, output: nowhere, terminal: true }));
+    return await line(input);
   } finally {
     process.stderr.write("\n");
   }

@@ -140,10 +140,8 @@ describe("ids in the path", () => {
 describe("what there is no operation for", () => {
   test.each([
     ["GET", "/api"],
-    ["POST", "/api"],
     ["PUT", "/api"],
     ["GET", "/api/"],
-    ["POST", "/api?x=1"],
     ["GET", "/api/nowhere"],
     ["GET", "/api/com/vmware/content/library/item/download-session"],
     ["PUT", `${service}/x`],
@@ -159,7 +157,7 @@ describe("what there is no operation for", () => {
     ["GET", `${service}/x?~action=get`],
     ["POST", `${service}/x?action=keep-alive&~action=keep-alive`],
     ["POST", `${service}/id:x?~action=keep-alive`],
-    ["GET", `${service}s`],
+    ["GET", "/api/content/libraries"],
   ])("%s %s is told in the dialect of the path", async (method, path) => {
     expect(refusalIn(await call(method, path, { accept: "application/xml" }))).toBe(noOperation);
   });

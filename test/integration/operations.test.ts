@@ -38,7 +38,36 @@ const fixtures: Record<string, Record<string, () => Promise<Fixture>>> = {
     fail: () => ofSession({ client_error_message: "disk full" }),
     delete: () => ofSession(),
   },
+  "com.vmware.cis.session": {
+    create: async () => ({ input: {} }),
+    get: () => ofLogin(),
+    delete: () => ofLogin(),
+  },
+  "com.vmware.content.library": {
+    list: async () => ({ input: {} }),
+    get: async () => ({ input: { library_id: await libraryId() } }),
+    find: async () => ({ input: { spec: { name: "lib" } } }),
+  },
+  "com.vmware.content.library.item": {
+    list: async () => ({ input: { library_id: await libraryId() } }),
+    get: async () => ({ input: { library_item_id: await app.addItem() } }),
+    find: async () => ({ input: { spec: { library_id: await libraryId(), name: "none" } } }),
+  },
+  "com.vmware.content.library.item.file": {
+    list: async () => ({ input: { library_item_id: await app.addItem() } }),
+    get: async () => ({ input: { library_item_id: await app.addItem(), name: "disk.bin" } }),
+  },
 };
+
+async function ofLogin(): Promise<Fixture> {
+  const { text } = await send({ method: "POST", path: "/api/session", headers: {} });
+  return { input: {}, headers: { "vmware-api-session-id": JSON.parse(text) } };
+}
+
+async function libraryId(): Promise<string> {
+  const { text } = await send({ method: "GET", path: "/api/content/library", headers: {} });
+  return JSON.parse(text)[0];
+}
 
 const sessions = "/api/content/library/item/download-session";
 
@@ -80,14 +109,16 @@ function withIds(input: OperationInput, id: string): OperationInput | undefined 
 
 /** The first leaf that travels in a body becomes a list. */
 function withWrongType(row: OperationRow, input: OperationInput): object | undefined {
-  for (const [name, value] of Object.entries(input)) {
-    const other = typeof value === "object" ? withWrongType(row, value) : [];
-    if (other === undefined) continue;
-    const changed = { ...input, [name]: other };
-    const bodies = callsOf(row, changed as OperationInput).map(({ body }) => body);
-    if (!bodies.includes(callsOf(row, input)[0]!.body)) return changed;
-  }
-  return undefined;
+  const [good] = callsOf(row, input);
+  return eachWithList(input).find((other) => callsOf(row, other as OperationInput)[0]!.body !== good!.body);
+}
+
+/** The input once for each of its leaves, with a list in the place of that. */
+function eachWithList(input: OperationInput): object[] {
+  return Object.entries(input).flatMap(([name, value]) => {
+    const others = typeof value === "object" ? eachWithList(value) : [[]];
+    return others.map((other) => ({ ...input, [name]: other }));
+  });
 }
 
 async function send({ method, path, headers, body }: HttpCall) {

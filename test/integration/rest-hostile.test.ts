@@ -125,7 +125,7 @@ const hostile: Record<string, () => [Sent, status: number, errorType: string]> =
     404,
     "NOT_FOUND",
   ],
-  "an unknown path": () => [{ method: "GET", path: "/rest/com/vmware/content/library" }, 404, "NOT_FOUND"],
+  "an unknown path": () => [{ method: "GET", path: "/rest/com/vmware/content/nothing" }, 404, "NOT_FOUND"],
   "the root": () => [{ method: "GET", path: "/" }, 404, "NOT_FOUND"],
   "an id that is not percent-encoded": () => [
     { method: "GET", path: `${service}/id:%zz` },

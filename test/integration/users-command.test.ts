@@ -53,7 +53,9 @@ async function typed(answers: readonly (readonly [question: string, answer: stri
 const passwordOf = async (name: string) =>
   parsePasswordHash(parseUsers(await readFile(path, "utf8")).find((user) => user.name === name)!.password);
 
-test("users are added with a password from a pipe, listed, changed and removed", async () => {
+test("users are added with a password from a pipe, listed, changed and removed", {
+  timeout: 60_000,
+}, async () => {
   const file = ["--users-file", path];
   const added = await users(["add", "alice", "--role", "admin", ...file], "correct horse\nnot this\n");
   expect(added).toEqual({ code: 0, stdout: "alice is added\n", stderr: "" });

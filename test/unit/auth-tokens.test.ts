@@ -204,7 +204,9 @@ describe("keys in a file", () => {
     const tokens = await open();
     const path = join(directory.path, "jwks.json");
     const next = await newIssuer("EdDSA");
-    await writeFile(path, "{");
+    // In one step: half a file would be another complaint.
+    await writeFile(`${path}.1`, "{");
+    await rename(`${path}.1`, path);
     await eventually("the complaint", () => errors.length > 0);
     expect(await tokens.read(`Bearer ${await issuer.token()}`)).toMatchObject({ caller: {} });
     await writeFile(`${path}.2`, JSON.stringify(next.jwks));
