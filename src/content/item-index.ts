@@ -21,8 +21,10 @@ interface Scan {
   readonly itemsOf: ReadonlyMap<string, readonly ItemEntry[]>;
   /** What the root and the library folders looked like before they were read, by path. */
   readonly stamps: ReadonlyMap<string, string>;
-  /** On the clock of `performance.now()`: when the next scan may be made although no folder has changed. */
-  readonly repeatableAt: number;
+  /** On the clock of `performance.now()`: when the next scan is due although no folder has changed. */
+  readonly dueAt: number;
+  /** When look-ups wait for that scan. Callers who come all the time never do: theirs is made from `dueAt` on. */
+  readonly staleAt: number;
 }
 
 const minPauseMs = 1_000;
@@ -42,6 +44,8 @@ const unsettled = "unsettled";
 export class ItemIndex {
   readonly #openTree: () => Promise<LibraryTree>;
   #latest: Scan | undefined;
+  /** Whether a scan that nobody waits for is under way. */
+  #isScanning = false;
 
   /** Walks the tree now; what is there when it is called is in the index afterwards. */
   readonly rescan = sharedRuns(async () => {
@@ -53,7 +57,10 @@ export class ItemIndex {
    * read.
    */
   readonly refresh = sharedRuns(async () => {
-    if (await this.#isOutdated()) await this.rescan();
+    const now = performance.now();
+    const { dueAt = 0, staleAt = 0 } = this.#latest ?? {};
+    if (now >= staleAt || (await this.#isOutdated())) await this.rescan();
+    else if (now >= dueAt) void this.#scanAside();
   });
 
   constructor(openTree: () => Promise<LibraryTree>) {
@@ -77,10 +84,23 @@ export class ItemIndex {
     return this.#latest && [...this.#latest.items.values()];
   }
 
+  async #scanAside(): Promise<void> {
+    if (this.#isScanning) return;
+    this.#isScanning = true;
+    try {
+      await this.rescan();
+    } catch {
+      // If it fails again once the index is stale, those who wait for it are told.
+    } finally {
+      this.#isScanning = false;
+    }
+  }
+
+  /** Whether a folder has changed since the last scan. */
   async #isOutdated(): Promise<boolean> {
     const { root } = await this.#openTree();
     const latest = this.#latest;
-    if (latest === undefined || performance.now() >= latest.repeatableAt) return true;
+    if (latest === undefined) return true;
     const paths = [...latest.stamps.keys()];
     if (paths[0] !== root) return true;
     const stamps = await mapInBatches(paths, stampOf);
@@ -111,7 +131,7 @@ async function scan(tree: LibraryTree): Promise<Scan> {
   }
   const endedAt = performance.now();
   const pauseMs = Math.max(minPauseMs, pausePerScan * (endedAt - startedAt));
-  return { libraries, items, itemsOf, stamps, repeatableAt: endedAt + pauseMs };
+  return { libraries, items, itemsOf, stamps, dueAt: endedAt + pauseMs, staleAt: endedAt + 2 * pauseMs };
 }
 
 async function stampOf(path: string): Promise<string> {

@@ -66,12 +66,10 @@ export class LibraryTree {
     const folder = await this.#folder(name);
     const metadata = folder && (await this.#metadata(name, join(folder.path, ".library.json")));
     if (!metadata) return undefined;
-    const { id = nameBasedUuid(name, nameNamespace), description, modifiedMs = folder.modifiedMs } = metadata;
     // Items that come and go change the time of the folder; they are not changes of the library.
-    const modifiedAt = timesOf([modifiedMs]).modifiedAt;
-    const { createdAt } = timesOf([modifiedMs, folder.modifiedMs]);
+    const { id = nameBasedUuid(name, nameNamespace), description, modifiedMs = folder.modifiedMs } = metadata;
     const declared = description !== undefined && { description };
-    return { id, name, createdAt, modifiedAt, place: name, path: folder.path, ...declared };
+    return { id, name, ...timesOf([modifiedMs]), place: name, path: folder.path, ...declared };
   }
 
   /** The items of a library by name. */
