@@ -72,11 +72,9 @@ export class LibraryTree {
     return { id, name, ...timesOf([modifiedMs]), place: name, path: folder.path, ...declared };
   }
 
-  /** The items of a library by name. */
-  async items(library: LibraryFolder): Promise<ItemFolder[]> {
-    const names = await this.#unlessUnreadable(library.place, this.#folderNames(library.path, library.place));
-    const folders = await mapInBatches(names ?? [], (name) => this.item(library, name));
-    return folders.filter((folder) => folder !== undefined);
+  /** Names of the folders that may be items of a library, sorted. */
+  async itemNames({ place, path }: LibraryFolder): Promise<string[]> {
+    return (await this.#unlessUnreadable(place, this.#folderNames(path, place))) ?? [];
   }
 
   /** The item in the folder of this name. */

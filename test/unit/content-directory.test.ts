@@ -373,6 +373,23 @@ describe("the work of a lookup", () => {
     expect(most).toBeLessThan(100);
   });
 
+  it("of a new item is a look at the other folders, not a walk, and knows what has changed in them", async () => {
+    for (let n = 0; n < itemCount; n++) await mkdir(join(root, "lib", `it${n}`));
+    const walk = await requestsOf(open);
+    const source = await open();
+    await putItem(root, "lib", "new", "n");
+    await rename(join(root, "lib", "it7"), join(root, "lib", "it8", "it7"));
+    await rename(join(root, "lib", "it8"), join(root, "lib", "it7"));
+    await writeFile(join(root, "lib", "it9", "a.iso"), "");
+    const look = await requestsOf(() => source.item("n"));
+    expect(look).toBeGreaterThan(itemCount);
+    expect(look).toBeLessThan(walk / 2);
+    const items = new Map((await source.items("lib"))!.map(({ name, type }) => [name, type]));
+    expect(items.size).toBe(itemCount + 1);
+    expect([items.has("new"), items.has("it8"), items.get("it9")]).toEqual([true, false, "iso"]);
+    expect((await source.item("n"))?.name).toBe("new");
+  });
+
   it("of a walk does not grow with the number of files", async () => {
     const before = await requestsOf(open);
     for (let n = 0; n < 500; n++) await writeFile(join(root, "lib", "it", `disk-${n}.vmdk`), "");
