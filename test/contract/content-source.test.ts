@@ -420,17 +420,6 @@ function contentSourceContract(implementation: string, createFixture: () => Prom
         await eventually("the new id and type", async () => String(await listed()) === "new,iso");
       });
 
-      it("a library whose declared id changes keeps its items, as the next new one shows", async () => {
-        await declare("lib/.library.json", { id: "old" });
-        await putItem("lib/it", "i");
-        const source = await storage.open();
-        await declare("lib/.library.json", { id: "new" });
-        await putItem("lib/other", "o");
-        expect(namesOf(await source.items("new"))).toEqual(["it", "other"]);
-        expect(await source.items("old")).toBeUndefined();
-        expect((await source.item("i"))?.libraryId).toBe("new");
-      });
-
       it("a library whose declared id changes leaves the old one at once and has the new one soon", async () => {
         await declare("lib/.library.json", { id: "old" });
         const source = await storage.open();

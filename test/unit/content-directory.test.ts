@@ -220,6 +220,17 @@ describe("a change that the times of the folders don't show", () => {
     expect(item.name).toBe("it");
   });
 
+  it("is known of a library's id, with all its items, as soon as a new item shows", async () => {
+    await setFolderTimes();
+    await utimes(join(root, "lib", "it"), then, then);
+    const source = await open();
+    await writeFile(join(root, "lib", ".library.json"), JSON.stringify({ id: "n" }));
+    await mkdir(join(root, "lib", "other"));
+    expect((await source.items("n"))?.map(({ name }) => name)).toEqual(["it", "other"]);
+    expect(await source.items("lib")).toBeUndefined();
+    expect((await source.item("i"))?.libraryId).toBe("n");
+  });
+
   it("is known to the first who asks after a long time", async () => {
     await setFolderTimes();
     const source = await open();
