@@ -28,8 +28,8 @@ export interface DirectoryContentOptions {
  *
  * The content version is a digest of the files' names, sizes and modification times in milliseconds. An item was made
  * at the earliest and last changed at the latest modification time among its folder, `.item.json` and its files. A
- * library was last changed when `.library.json` was; without that file its times are that of its folder, which moves
- * whenever an item comes or goes.
+ * library was made and last changed when `.library.json` was modified; without that file, when its folder was, which
+ * is whenever an item comes or goes.
  */
 export class DirectoryContentSource implements ContentSource {
   readonly #openTree: () => Promise<LibraryTree>;

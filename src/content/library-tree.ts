@@ -66,19 +66,15 @@ export class LibraryTree {
     const folder = await this.#folder(name);
     const metadata = folder && (await this.#metadata(name, join(folder.path, ".library.json")));
     if (!metadata) return undefined;
-    const { id = nameBasedUuid(name, nameNamespace), description, modifiedMs = folder.modifiedMs } = metadata;
     // Items that come and go change the time of the folder; they are not changes of the library.
-    const modifiedAt = timesOf([modifiedMs]).modifiedAt;
-    const { createdAt } = timesOf([modifiedMs, folder.modifiedMs]);
+    const { id = nameBasedUuid(name, nameNamespace), description, modifiedMs = folder.modifiedMs } = metadata;
     const declared = description !== undefined && { description };
-    return { id, name, createdAt, modifiedAt, place: name, path: folder.path, ...declared };
+    return { id, name, ...timesOf([modifiedMs]), place: name, path: folder.path, ...declared };
   }
 
-  /** The items of a library by name. */
-  async items(library: LibraryFolder): Promise<ItemFolder[]> {
-    const names = await this.#unlessUnreadable(library.place, this.#folderNames(library.path, library.place));
-    const folders = await mapInBatches(names ?? [], (name) => this.item(library, name));
-    return folders.filter((folder) => folder !== undefined);
+  /** Names of the folders that may be items of a library, sorted. */
+  async itemNames({ place, path }: LibraryFolder): Promise<string[]> {
+    return (await this.#unlessUnreadable(place, this.#folderNames(path, place))) ?? [];
   }
 
   /** The item in the folder of this name. */

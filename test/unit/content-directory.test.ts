@@ -219,6 +219,30 @@ describe("a change that the times of the folders don't show", () => {
     const item = await eventually("the new id to be known", () => source.item("n"));
     expect(item.name).toBe("it");
   });
+
+  it("is known of a library's id, with all its items, as soon as a new item shows", async () => {
+    await setFolderTimes();
+    await utimes(join(root, "lib", "it"), then, then);
+    const source = await open();
+    await writeFile(join(root, "lib", ".library.json"), JSON.stringify({ id: "n" }));
+    await mkdir(join(root, "lib", "other"));
+    expect((await source.items("n"))?.map(({ name }) => name)).toEqual(["it", "other"]);
+    expect(await source.items("lib")).toBeUndefined();
+    expect((await source.item("i"))?.libraryId).toBe("n");
+  });
+
+  it("is known to the first who asks after a long time", async () => {
+    await setFolderTimes();
+    const source = await open();
+    await writeFile(join(root, "lib", "it", ".item.json"), JSON.stringify({ id: "n" }));
+    const now = vi.spyOn(performance, "now");
+    try {
+      now.mockReturnValue(performance.now() + 3_600_000);
+      expect((await source.item("n"))?.name).toBe("it");
+    } finally {
+      now.mockRestore();
+    }
+  });
 });
 
 describe("a root that can't be used", () => {
@@ -340,6 +364,41 @@ describe("the work of a lookup", () => {
     });
     expect(flood).toBeGreaterThan(0);
     expect(flood).toBeLessThan(20 * walk);
+  });
+
+  it("of callers who list all the time is never a walk, and what a walk finds is in their lists", async () => {
+    for (let n = 0; n < 200; n++) await mkdir(join(root, "lib", `it${n}`));
+    const then = new Date(Date.UTC(2026, 0, 1));
+    for (const folder of [root, join(root, "lib")]) await utimes(folder, then, then);
+    const source = await open();
+    await writeFile(join(root, "lib", "it", ".item.json"), JSON.stringify({ id: "n" }));
+    let most = 0;
+    await eventually("the new id to be listed", async () => {
+      let ids: string[] = [];
+      const list = async () => {
+        ids = (await source.items("lib"))!.map(({ id }) => id);
+      };
+      most = Math.max(most, await requestsOf(list));
+      return ids.includes("n");
+    });
+    expect(most).toBeLessThan(100);
+  });
+
+  it("of a new item is a look at the other folders, not a walk, and knows what has changed in them", async () => {
+    for (let n = 0; n < itemCount; n++) await mkdir(join(root, "lib", `it${n}`));
+    const walk = await requestsOf(open);
+    const source = await open();
+    await putItem(root, "lib", "new", "n");
+    await rename(join(root, "lib", "it7"), join(root, "lib", "it8", "it7"));
+    await rename(join(root, "lib", "it8"), join(root, "lib", "it7"));
+    await writeFile(join(root, "lib", "it9", "a.iso"), "");
+    const look = await requestsOf(() => source.item("n"));
+    expect(look).toBeGreaterThan(itemCount);
+    expect(look).toBeLessThan(walk / 2);
+    const items = new Map((await source.items("lib"))!.map(({ name, type }) => [name, type]));
+    expect(items.size).toBe(itemCount + 1);
+    expect([items.has("new"), items.has("it8"), items.get("it9")]).toEqual([true, false, "iso"]);
+    expect((await source.item("n"))?.name).toBe("new");
   });
 
   it("of a walk does not grow with the number of files", async () => {
