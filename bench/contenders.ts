@@ -30,6 +30,8 @@ const peer = (name: string, file: string, ...flags: string[]): Contender => ({
 export const downlease = service("downlease");
 /** Of 1,000 callers some have to be turned away, or nothing is learnt about that. */
 export const downleaseBounded = service("downlease, 500 calls at most", "--max-calls", "500");
+/** Whose callers must tell who they are; see `credentials.ts`. */
+export const downleaseOfKnown = service("downlease, login session", "--users-file", path("users"));
 export const downleaseOfTwo = service("downlease, 2 workers", "--workers", "2");
 export const nodeHttp = peer("bare node:http", "node-http.ts");
 export const nodeHttpOurRedis = peer("bare node:http, our Redis connection", "node-http.ts", "--our-redis");

@@ -63,6 +63,15 @@ const goals: readonly Goal[] = [
     side(doors.grpc, { name: halfTheCallers }),
     "≤ 1.1",
   ),
+  ...[doors.rest, doors.grpc].map((door) =>
+    compared(
+      `${nameOf(door.name)}: rate with a login session against without`,
+      "rate",
+      side(door, contenders.downleaseOfKnown),
+      side(door, contenders.downlease),
+      "≥ 0.75",
+    ),
+  ),
   ...[doors.rest, doors.grpc].flatMap((door) => [
     p99Goal(door.name, "at half of the maximum", ["half"], "< 5 ms"),
     p99Goal(

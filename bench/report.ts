@@ -65,6 +65,8 @@ export function tableMarks(text: string): string[] {
   return [...text.matchAll(mark)].map((match) => match[2]!);
 }
 
+const ours = new Set([contenders.downlease, contenders.downleaseOfTwo, contenders.downleaseOfKnown]);
+
 /** The rates at every door that was measured. */
 export function writeChart({ results, options }: Bench): void {
   const measured = groups.flatMap((group) => {
@@ -72,7 +74,7 @@ export function writeChart({ results, options }: Bench): void {
       const rounds = results.throughput.get(rowName(row.door.name, labelOf(row)));
       if (rounds === undefined) return [];
       const { median: value, least, greatest } = spread(rounds.map(({ rate }) => rate));
-      const isOurs = row.contender === contenders.downlease || row.contender === contenders.downleaseOfTwo;
+      const isOurs = ours.has(row.contender);
       return [{ label: labelOf(row), value, least, greatest, isOurs }];
     });
     return bars.length === 0 ? [] : [{ title: group.title, bars }];

@@ -2,7 +2,7 @@
 import { type Bench, rowName, type Study, type Table } from "../bench.ts";
 import { type RunningContender, startContender } from "../contender-process.ts";
 import * as contenders from "../contenders.ts";
-import type { Credentials } from "../credentials.ts";
+import { type Credentials, loginSession } from "../credentials.ts";
 import type { Door, Header, Target } from "../doors/door.ts";
 import { doors } from "../doors/doors.ts";
 import { count, range, times } from "../formats.ts";
@@ -51,13 +51,16 @@ export const groups: readonly Group[] = [
   {
     name: "rest",
     title: "REST: JSON over HTTP/1.1",
-    rows: of(
-      doors.rest,
-      contenders.nodeHttp,
-      contenders.nodeHttpOurRedis,
-      contenders.fastify,
-      contenders.downlease,
-    ),
+    rows: [
+      ...of(
+        doors.rest,
+        contenders.nodeHttp,
+        contenders.nodeHttpOurRedis,
+        contenders.fastify,
+        contenders.downlease,
+      ),
+      { door: doors.rest, contender: contenders.downleaseOfKnown, credentials: loginSession },
+    ],
   },
   {
     name: "connect-json",
@@ -82,6 +85,7 @@ export const groups: readonly Group[] = [
         contenders.downlease,
         contenders.downleaseOfTwo,
       ),
+      { door: doors.grpc, contender: contenders.downleaseOfKnown, credentials: loginSession },
       { door: doors.grpc, contender: contenders.downlease, label: halfTheCallers, callersShare: 0.5 },
       { door: doors.grpcStream, contender: contenders.downlease, label: "downlease, streamed" },
       // As many heartbeats under way as make sense to one process, not as many batches.
