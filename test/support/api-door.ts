@@ -34,7 +34,11 @@ export const overHttp2: Send = async (url, { method, headers, body }) => {
 };
 
 /** The documented form of `/api`: ids plain in the path, the token as a header. */
-export function apiDoor(baseUrl: string, send: Send): DoorClient {
+export function apiDoor(
+  baseUrl: string,
+  send: Send,
+  shown: Readonly<Record<string, string>> = {},
+): DoorClient {
   const service = `${baseUrl}/api/content/library/item/download-session`;
   const of = (id: string, action = "") =>
     `${service}/${encodeURIComponent(id)}${action === "" ? "" : `?action=${action}`}`;
@@ -49,7 +53,7 @@ export function apiDoor(baseUrl: string, send: Send): DoorClient {
   ): Promise<unknown> {
     const body = members && JSON.stringify(members);
     const type = body === undefined ? {} : { "content-type": "application/json" };
-    const answer = await send(url, { method, headers: { ...headers, ...type }, body });
+    const answer = await send(url, { method, headers: { ...shown, ...headers, ...type }, body });
     if (answer.status < 400) {
       if (answer.status !== expected) throw new Error(`${answer.status} instead of ${expected}`);
       return answer.text === "" ? undefined : JSON.parse(answer.text);

@@ -27,6 +27,8 @@ export interface TestAppOptions {
   readonly fastLane?: boolean;
   /** As of the setting of this name. */
   readonly corsOrigins?: string;
+  /** Further settings, by their names. */
+  readonly settings?: Readonly<Record<string, string>>;
   /** Paths of PEM files. */
   readonly tls?: { readonly cert: string; readonly key: string };
 }
@@ -34,7 +36,7 @@ export interface TestAppOptions {
 /** The whole service in this process, on a free port, over a library of its own. */
 export async function startTestApp(options: TestAppOptions = {}): Promise<TestApp> {
   const { store = "SQLite", redisUrl, leaseSeconds = 300, maxBodyBytes = 65_536, fastLane = true } = options;
-  const { corsOrigins, tls } = options;
+  const { corsOrigins, tls, settings } = options;
   const directory = await tempDir();
   const library = join(directory.path, "library");
   await mkdir(join(library, "lib"), { recursive: true });
@@ -46,6 +48,7 @@ export async function startTestApp(options: TestAppOptions = {}): Promise<TestAp
       maxBodyBytes: String(maxBodyBytes),
       fastLane: fastLane ? "on" : "off",
       graceSeconds: "5",
+      ...settings,
       ...(corsOrigins !== undefined && { corsOrigins }),
       ...(tls !== undefined && { tlsCert: tls.cert, tlsKey: tls.key }),
       ...(store === "Redis" || redisUrl !== undefined

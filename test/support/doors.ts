@@ -1,6 +1,13 @@
 import { create, createRegistry, type MessageInitShape } from "@bufbuild/protobuf";
 import { anyUnpack, timestampMs } from "@bufbuild/protobuf/wkt";
-import { type Client, Code, ConnectError, createClient, type Transport } from "@connectrpc/connect";
+import {
+  type Client,
+  Code,
+  ConnectError,
+  createClient,
+  type Interceptor,
+  type Transport,
+} from "@connectrpc/connect";
 import {
   createConnectTransport,
   createGrpcTransport,
@@ -22,44 +29,38 @@ import { jsonRpcDoor } from "./json-rpc-door.ts";
 
 export { type DoorClient, Refused } from "./door-client.ts";
 
-type OpenDoor = (baseUrl: string) => DoorClient;
+/** Headers, also for metadata, that come with each call. */
+export type Headers = Readonly<Record<string, string>>;
+type OpenDoor = (baseUrl: string, headers?: Headers) => DoorClient;
 
-export const rpcDoors: Record<string, OpenDoor> = {
-  gRPC: (baseUrl) => rpcDoor(createGrpcTransport({ baseUrl })),
-  "gRPC, keep-alives in batches": (baseUrl) => rpcDoor(createGrpcTransport({ baseUrl }), inBatch),
-  "gRPC, keep-alives on streams": (baseUrl) => rpcDoor(createGrpcTransport({ baseUrl }), onStream),
-  "gRPC-Web over HTTP/1.1": (baseUrl) => rpcDoor(createGrpcWebTransport({ baseUrl, httpVersion: "1.1" })),
-  "gRPC-Web over HTTP/2": (baseUrl) => rpcDoor(createGrpcWebTransport({ baseUrl, httpVersion: "2" })),
-  "Connect, protobuf": (baseUrl) =>
-    rpcDoor(createConnectTransport({ baseUrl, httpVersion: "2", useBinaryFormat: true })),
-  "Connect, JSON": (baseUrl) =>
-    rpcDoor(createConnectTransport({ baseUrl, httpVersion: "1.1", useBinaryFormat: false })),
-  "Connect, JSON, keep-alives in batches": (baseUrl) =>
-    rpcDoor(
-      createConnectTransport({ baseUrl, httpVersion: "1.1", useBinaryFormat: false, jsonOptions }),
-      inBatch,
-    ),
-  "Connect, JSON, keep-alives on streams": (baseUrl) =>
-    rpcDoor(
-      createConnectTransport({ baseUrl, httpVersion: "2", useBinaryFormat: false, jsonOptions }),
-      onStream,
-    ),
-};
+/** Adds the headers to each call. */
+const showing =
+  (headers: Headers = {}): Interceptor =>
+  (next) =>
+  (request) => {
+    for (const [name, value] of Object.entries(headers)) request.header.set(name, value);
+    return next(request);
+  };
 
-/** Every way in, by name. */
-export const doors: Record<string, OpenDoor> = {
-  ...rpcDoors,
-  "REST, JSON, id in the path": (baseUrl) => restDoor(baseUrl, jsonBody, "path"),
-  "REST, JSON, id in the body": (baseUrl) => restDoor(`${baseUrl}/rest`, jsonBody, "body"),
-  "REST, XML, id in the path": (baseUrl) => restDoor(`${baseUrl}/rest`, xmlBody, "path"),
-  "REST, XML, id in the body": (baseUrl) => restDoor(baseUrl, xmlBody, "body"),
-  "REST, form": (baseUrl) => restDoor(`${baseUrl}/rest`, formBody, "body"),
-  "REST, query string": (baseUrl) => restDoor(`${baseUrl}/rest`, formBody, "query"),
-  "/api over HTTP/1.1": (baseUrl) => apiDoor(baseUrl, overHttp1),
-  "/api over HTTP/2": (baseUrl) => apiDoor(baseUrl, overHttp2),
-  "JSON-RPC over HTTP/1.1": (baseUrl) => jsonRpcDoor(postOverHttp1(baseUrl)),
-  "JSON-RPC over HTTP/2": (baseUrl) => jsonRpcDoor(postOverHttp2(baseUrl)),
-};
+const grpc = (baseUrl: string, headers?: Headers) =>
+  createGrpcTransport({ baseUrl, interceptors: [showing(headers)] });
+const grpcWeb = (httpVersion: "1.1" | "2") => (baseUrl: string, headers?: Headers) =>
+  createGrpcWebTransport({ baseUrl, httpVersion, interceptors: [showing(headers)] });
+const connect =
+  (httpVersion: "1.1" | "2", useBinaryFormat: boolean) => (baseUrl: string, headers?: Headers) =>
+    createConnectTransport({
+      ...{ baseUrl, httpVersion, useBinaryFormat, jsonOptions },
+      interceptors: [showing(headers)],
+    });
+const rpc =
+  (transport: (baseUrl: string, headers?: Headers) => Transport, keepAlive = byItself): OpenDoor =>
+  (baseUrl, headers) =>
+    rpcDoor(transport(baseUrl, headers), keepAlive);
+
+const rest =
+  (prefix: string, representation: Representation, idIn: "path" | "body" | "query"): OpenDoor =>
+  (baseUrl, headers) =>
+    restDoor(baseUrl + prefix, representation, idIn, headers);
 
 type RpcClient = Client<typeof DownloadSessionService>;
 type RpcKeepAlive = (
@@ -222,6 +223,7 @@ function restDoor(
   baseUrl: string,
   representation: Representation,
   idIn: "path" | "body" | "query",
+  shown: Headers = {},
 ): DoorClient {
   const service = `${baseUrl}/com/vmware/content/library/item/download-session`;
 
@@ -234,10 +236,10 @@ function restDoor(
     const body = representation.write(name, rest);
     const response =
       idIn === "query"
-        ? await fetch(url + body, { method: "POST" })
+        ? await fetch(url + body, { method: "POST", headers: shown })
         : await fetch(url, {
             method: "POST",
-            headers: { "content-type": representation.contentType, accept: representation.accept },
+            headers: { ...shown, "content-type": representation.contentType, accept: representation.accept },
             body,
           });
     const text = await response.text();
@@ -263,3 +265,30 @@ function restDoor(
     delete: async (id) => void (await call("delete", id, {})),
   };
 }
+
+export const rpcDoors: Record<string, OpenDoor> = {
+  gRPC: rpc(grpc),
+  "gRPC, keep-alives in batches": rpc(grpc, inBatch),
+  "gRPC, keep-alives on streams": rpc(grpc, onStream),
+  "gRPC-Web over HTTP/1.1": rpc(grpcWeb("1.1")),
+  "gRPC-Web over HTTP/2": rpc(grpcWeb("2")),
+  "Connect, protobuf": rpc(connect("2", true)),
+  "Connect, JSON": rpc(connect("1.1", false)),
+  "Connect, JSON, keep-alives in batches": rpc(connect("1.1", false), inBatch),
+  "Connect, JSON, keep-alives on streams": rpc(connect("2", false), onStream),
+};
+
+/** Every way in, by name. */
+export const doors: Record<string, OpenDoor> = {
+  ...rpcDoors,
+  "REST, JSON, id in the path": rest("", jsonBody, "path"),
+  "REST, JSON, id in the body": rest("/rest", jsonBody, "body"),
+  "REST, XML, id in the path": rest("/rest", xmlBody, "path"),
+  "REST, XML, id in the body": rest("", xmlBody, "body"),
+  "REST, form": rest("/rest", formBody, "body"),
+  "REST, query string": rest("/rest", formBody, "query"),
+  "/api over HTTP/1.1": (baseUrl, headers) => apiDoor(baseUrl, overHttp1, headers),
+  "/api over HTTP/2": (baseUrl, headers) => apiDoor(baseUrl, overHttp2, headers),
+  "JSON-RPC over HTTP/1.1": (baseUrl, headers) => jsonRpcDoor(postOverHttp1(baseUrl), headers),
+  "JSON-RPC over HTTP/2": (baseUrl, headers) => jsonRpcDoor(postOverHttp2(baseUrl), headers),
+};

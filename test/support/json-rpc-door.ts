@@ -18,9 +18,9 @@ interface ErrorValue {
 }
 
 /** The operations as the SDKs of JSON-RPC call them. */
-export function jsonRpcDoor(post: Post): DoorClient {
+export function jsonRpcDoor(post: Post, shown: Readonly<Record<string, string>> = {}): DoorClient {
   async function invoke(operationId: string, input: object): Promise<unknown> {
-    const { status, headers, text } = await post(JSON.stringify(invocation(operationId, input)));
+    const { status, headers, text } = await post(JSON.stringify(invocation(operationId, input)), shown);
     if (status !== 200) throw new Error(`status ${status}: ${text}`);
     const { result } = JSON.parse(text) as {
       result: { output?: unknown; error?: { ERROR: Readonly<Record<string, ErrorValue>> } };
