@@ -3,7 +3,7 @@ import type { Login, LoginStore } from "../domain/login-store.ts";
 import type { Caller } from "../domain/session.ts";
 import type { Call } from "../operations/call.ts";
 import type { Authenticate } from "../operations/corridor.ts";
-import { loginHeader } from "../operations/credentials.ts";
+import { loginChallenge } from "../operations/credentials.ts";
 import { basicChallenge, isBasic, readBasic } from "./basic-credentials.ts";
 import {
   BearerTokens,
@@ -67,7 +67,7 @@ export class Authenticator implements Authentication {
   private constructor(parts: Parts) {
     this.#parts = parts;
     const bearer = parts.tokens === undefined ? [] : [bearerChallenge];
-    this.#ofCalls = refusals([...bearer, `${loginHeader} realm="downlease"`]);
+    this.#ofCalls = refusals([...bearer, loginChallenge]);
     this.#ofLogins = refusals([...(parts.users === undefined ? [] : [basicChallenge]), ...bearer]);
   }
 

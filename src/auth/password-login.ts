@@ -70,8 +70,8 @@ export class PasswordLogin {
   async #countFailure(name: string, peer: string): Promise<readonly string[]> {
     const { perUser, perAddress } = this.#options.limits;
     const counted = [
-      { key: digest(`user ${name}`), limit: perUser },
-      { key: digest(`address ${networkOf(peer)}`), limit: perAddress },
+      { key: `user ${name}`, limit: perUser },
+      { key: `address ${networkOf(peer)}`, limit: perAddress },
     ].filter(({ limit }) => limit > 0);
     const failures = await Promise.all(
       counted.map(({ key }) => this.#options.logins.addFailure(key, windowMs)),
@@ -96,11 +96,6 @@ export class PasswordLogin {
     this.#nobody ??= hashPassword("").then(parsePasswordHash);
     return this.#nobody;
   }
-}
-
-/** Names and addresses are nobody's business who can read the store. */
-function digest(text: string): string {
-  return createHash("sha256").update(text).digest("base64url");
 }
 
 /** An IPv4 address, or the first 64 bits of an IPv6 address: whoever has one has all the others. */

@@ -12,6 +12,9 @@ export interface Credentials {
 /** Name of the header, and of the cookie, that carries the identifier of a login session. */
 export const loginHeader = "vmware-api-session-id";
 
+/** Asks for it. */
+export const loginChallenge = `${loginHeader} realm="downlease"`;
+
 /** The credentials that come as headers, read when somebody asks. */
 export class HeaderCredentials implements Credentials {
   readonly #headers: IncomingHttpHeaders;

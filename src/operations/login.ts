@@ -6,10 +6,11 @@ import {
   GetResponseSchema,
   SessionService,
 } from "../../gen/cis/v1/session_pb.ts";
-import { ServiceError } from "../domain/errors.ts";
+import { type ErrorMessageId, ServiceError } from "../domain/errors.ts";
 import type { LoginStore } from "../domain/login-store.ts";
 import type { Call } from "./call.ts";
 import { type Operation, operation } from "./corridor.ts";
+import { loginChallenge } from "./credentials.ts";
 
 const rpc = SessionService.method;
 
@@ -27,7 +28,7 @@ export function loginOperations(logins: LoginStore): readonly Operation[] {
       method: rpc.get,
       async run(_request, _caller, call) {
         const login = await logins.find(loginIdOf(call));
-        if (login === undefined) throw new ServiceError("downlease.authentication.invalid");
+        if (login === undefined) throw unknown("downlease.authentication.expired");
         return create(GetResponseSchema, {
           info: {
             user: login.principal,
@@ -41,17 +42,20 @@ export function loginOperations(logins: LoginStore): readonly Operation[] {
       method: rpc.delete,
       isLogout: true,
       async run(_request, _caller, call) {
-        if (!(await logins.close(loginIdOf(call))))
-          throw new ServiceError("downlease.authentication.invalid");
+        if (!(await logins.close(loginIdOf(call)))) throw unknown("downlease.authentication.expired");
         return create(DeleteResponseSchema);
       },
     }),
   ];
 }
 
+function unknown(messageId: ErrorMessageId): ServiceError {
+  return ServiceError.unauthenticated(messageId, loginChallenge);
+}
+
 /** Not every caller has a login session: some show a certificate or a bearer token with each call. */
 function loginIdOf({ credentials }: Call): string {
   const { loginId } = credentials;
-  if (loginId === undefined) throw new ServiceError("downlease.authentication.required");
+  if (loginId === undefined) throw unknown("downlease.authentication.required");
   return loginId;
 }

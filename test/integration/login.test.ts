@@ -29,7 +29,7 @@ const path = "/rest/com/vmware/cis/session";
 const unknown = "0123456789abcdef".repeat(2);
 
 const required = { type: "UNAUTHENTICATED", messageId: "downlease.authentication.required" };
-const invalid = { type: "UNAUTHENTICATED", messageId: "downlease.authentication.invalid" };
+const over = { type: "UNAUTHENTICATED", messageId: "downlease.authentication.expired" };
 
 describe.each(storeKinds)("logging in, with %s", (store) => {
   let app: TestApp;
@@ -50,8 +50,8 @@ describe.each(storeKinds)("logging in, with %s", (store) => {
       expect(login.createdAt).toBeGreaterThan(from - 1_000);
       expect(login.lastUsedAt).toBeGreaterThanOrEqual(login.createdAt);
       await client.delete(id);
-      await expect(client.get(id)).rejects.toMatchObject(invalid);
-      await expect(client.delete(id)).rejects.toMatchObject(invalid);
+      await expect(client.get(id)).rejects.toMatchObject(over);
+      await expect(client.delete(id)).rejects.toMatchObject(over);
     });
 
     test("tells those who show no login session to log in", async () => {
@@ -64,8 +64,8 @@ describe.each(storeKinds)("logging in, with %s", (store) => {
       const client = open(app.url);
       const id = await client.create();
       for (const other of [unknown, "", id.toUpperCase(), `${id},${id}`, "x".repeat(4_000), "a b\tc", "é"]) {
-        await expect(client.get(other), other.slice(0, 40)).rejects.toMatchObject(invalid);
-        await expect(client.delete(other), other.slice(0, 40)).rejects.toMatchObject(invalid);
+        await expect(client.get(other), other.slice(0, 40)).rejects.toMatchObject(over);
+        await expect(client.delete(other), other.slice(0, 40)).rejects.toMatchObject(over);
       }
       expect(await client.get(id)).toMatchObject({ user: "anonymous" });
     });
@@ -76,7 +76,7 @@ describe.each(storeKinds)("logging in, with %s", (store) => {
     const id = await clients[0]!.create();
     for (const client of clients) expect(await client.get(id)).toMatchObject({ user: "anonymous" });
     await clients.at(-1)!.delete(id);
-    for (const client of clients) await expect(client.get(id)).rejects.toMatchObject(invalid);
+    for (const client of clients) await expect(client.get(id)).rejects.toMatchObject(over);
   });
 
   test("takes the request as govmomi frames it: chunked, of JSON, and empty", async () => {
@@ -111,7 +111,7 @@ test.each(storeKinds)(
       here.get(id).then(
         () => false,
         (error: unknown) => {
-          expect(error).toMatchObject(invalid);
+          expect(error).toMatchObject(over);
           return true;
         },
       ),
