@@ -3,7 +3,7 @@ import { type AddressInfo, createServer, type Socket } from "node:net";
 import { Redis } from "ioredis";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { startContender } from "../../bench/contender-process.ts";
-import type { Beat, Door, OpenDoor, Outcome } from "../../bench/doors/door.ts";
+import type { Beat, Door, OpenDoor, Outcome, Target } from "../../bench/doors/door.ts";
 import { doors } from "../../bench/doors/doors.ts";
 import { closedLoop, openLoop } from "../../bench/load.ts";
 import { createSessions } from "../../bench/sessions-in-redis.ts";
@@ -40,7 +40,7 @@ beforeEach(async () => {
 
 async function withDoor<T>(
   door: Door,
-  target: { readonly port: number; readonly sessionIds?: readonly string[] },
+  target: Pick<Target, "port" | "headers"> & { readonly sessionIds?: readonly string[] },
   use: (open: OpenDoor) => Promise<T>,
 ): Promise<T> {
   const open = await door.open({ sessionIds, callers, ...target });
@@ -129,13 +129,15 @@ const rows = groups.flatMap((group) =>
 
 test.each(rows)(
   "$label serves heartbeats at the door $at, and can be probed",
-  async ({ contender, door }) => {
+  async ({ contender, door, credentials }) => {
     await using directory = await tempDir();
     const server = await startContender(contender, sharedRedisUrl(), directory.path);
     try {
+      const { port } = server;
+      const headers = await credentials?.(port);
       let counts: Record<Outcome, number> | undefined;
       const reading = await server.probe(async () => {
-        counts = await withDoor(door, server, ({ beats }) => outcomes(beats, 10));
+        counts = await withDoor(door, { port, headers }, ({ beats }) => outcomes(beats, 10));
       });
       expect(counts).toEqual({ accepted: callers * 10, unavailable: 0, failed: 0 });
       expect(reading.allocatedBytes).toBeGreaterThan(callers * 10);

@@ -93,6 +93,14 @@ describe("login sessions in a Redis of its own", () => {
     await eventually("the renewal", async () => (await client.pttl(loginKey(digestOf(id)))) > 50_000);
   });
 
+  it("are not kept by their identifiers, nor failures by names", async () => {
+    const id = await store.open(newLogin());
+    await store.addFailure("user mallory", 60_000);
+    const keys = await client.keys("*");
+    expect(keys).toHaveLength(2);
+    expect(keys.join()).not.toMatch(new RegExp(`${id}|mallory`));
+  });
+
   it("are dropped when their revocation is heard", async () => {
     const id = await store.open(newLogin());
     await store.find(id);

@@ -380,13 +380,6 @@ describe("who fails too often", () => {
     expect(callers.filter((caller) => !(caller instanceof ServiceError))).toHaveLength(8);
   });
 
-  test("names and addresses are not told to the store", async () => {
-    const { login } = await open(await users(), { perUser: 5, perAddress: 5 });
-    await outcome(login, { ...wrong, peer: "192.0.2.7" });
-    expect([...logins.failures.keys()]).toHaveLength(2);
-    expect([...logins.failures.keys()].join()).not.toMatch(/alice|192/);
-  });
-
   test("nobody, when there is no limit", async () => {
     const { login } = await open(await users());
     logins.isDown = true;
