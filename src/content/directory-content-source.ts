@@ -26,6 +26,8 @@ export interface DirectoryContentOptions {
  * is the name-based UUID of `library` or `library/item`. Of several items, or libraries, with one id only the
  * first by name exists.
  *
+ * A manifest of an OVF package (`*.mf`) tells the checksums of the files next to it.
+ *
  * The content version is a digest of the files' names, sizes and modification times in milliseconds. An item was made
  * at the earliest and last changed at the latest modification time among its folder, `.item.json` and its files. A
  * library was made and last changed when `.library.json` was modified; without that file, when its folder was, which
@@ -90,7 +92,12 @@ export class DirectoryContentSource implements ContentSource {
       const tree = await this.#openTree();
       const folder = await this.#findItem(tree, itemId);
       const files = folder && (await tree.files(folder));
-      return files?.map(({ name, size, version }) => ({ name, size, version }));
+      if (files === undefined) return undefined;
+      const known = await tree.checksums(folder!, files);
+      return files.map(({ name, size, version }) => {
+        const checksums = known.get(name);
+        return { name, size, version, ...(checksums !== undefined && { checksums }) };
+      });
     });
   }
 

@@ -5,6 +5,7 @@ import type { ItemEntry, Library, LibraryItem } from "../domain/content-source.t
 import { mapInBatches } from "./batches.ts";
 import { isSystemError, realPathWithin, unlessMissing } from "./confined.ts";
 import { listFiles, type StoredFile, typeOfFiles } from "./item-files.ts";
+import { BrokenManifest, type Checksums, isManifest, readManifest } from "./manifest.ts";
 import { BrokenMetadata, type Metadata, readMetadata } from "./metadata.ts";
 import { byName, isContentName, isHidden, unusableName } from "./names.ts";
 import { timesOf } from "./times.ts";
@@ -102,6 +103,19 @@ export class LibraryTree {
     return listFiles(this.root, item.path, (name, reason) => this.#leaveOut(`${item.place}/${name}`, reason));
   }
 
+  /**
+   * What the manifests among the files tell, the first of them by name when they contradict each other. A broken one
+   * tells nothing, with a warning.
+   */
+  async checksums(item: ItemFolder, files: readonly StoredFile[]): Promise<Checksums> {
+    const all = new Map<string, NonNullable<StoredFile["checksums"]>>();
+    for (const { name } of files.filter(isManifest)) {
+      const told = await this.#manifest(`${item.place}/${name}`, join(item.path, name));
+      for (const [file, checksums] of told ?? []) all.set(file, { ...checksums, ...all.get(file) });
+    }
+    return all;
+  }
+
   /** Of several with one id, the first. */
   withUniqueIds<T extends { readonly id: string; readonly place: string }>(folders: readonly T[]): T[] {
     const unique = new Map<string, T>();
@@ -148,6 +162,16 @@ export class LibraryTree {
     } catch (reason) {
       if (!(reason instanceof BrokenMetadata)) throw reason;
       this.#leaveOut(place, `${basename(path)} is broken (${reason.message})`);
+      return undefined;
+    }
+  }
+
+  async #manifest(place: string, path: string): Promise<Checksums | undefined> {
+    try {
+      return await this.#unlessUnreadable(place, readManifest(this.root, path));
+    } catch (reason) {
+      if (!(reason instanceof BrokenManifest)) throw reason;
+      this.#warn(`${quoted(place)} tells no checksums: ${reason.message}`);
       return undefined;
     }
   }

@@ -199,6 +199,28 @@ function contentSourceContract(implementation: string, createFixture: () => Prom
         expect((await source.item("i"))?.size).toBe(21);
       });
 
+      it("have the checksums that manifests next to them tell, and none when a manifest is broken", async () => {
+        const source = await storage.open();
+        const [sha1, sha256] = ["a".repeat(40), "b".repeat(64)];
+        await storage.put("lib/item/a.ovf", "a");
+        await storage.put("lib/item/b.vmdk", "b");
+        await storage.put("lib/item/c.mf", `SHA256(a.ovf)= ${sha256}\nSHA1(gone)= ${sha1}\n`);
+        await storage.put("lib/item/d.mf", `SHA1(a.ovf)= ${sha1}\nSHA256(a.ovf)= ${"c".repeat(64)}\n`);
+        const [item] = (await source.items()) ?? [];
+        const checksums = async () =>
+          (await source.files(item!.id))?.map((file) => [file.name, file.checksums]);
+        expect(await checksums()).toEqual([
+          ["a.ovf", { SHA1: sha1, SHA256: sha256 }],
+          ["b.vmdk", undefined],
+          ["c.mf", undefined],
+          ["d.mf", undefined],
+        ]);
+        await storage.put("lib/item/c.mf", "SHA256(a.ovf)= no\n");
+        await storage.remove("lib/item/d.mf");
+        expect((await checksums())?.[0]).toEqual(["a.ovf", undefined]);
+        expect(storage.warnings.at(-1)).toMatch(/"lib\/item\/c\.mf" tells no checksums: line 1 /);
+      });
+
       it("are read whole or in part, both ends included", async () => {
         await declare("lib/it/.item.json", { id: "i" });
         const bytes = Uint8Array.from({ length: 200_000 }, (_, index) => index % 251);
