@@ -1,9 +1,17 @@
 import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { Readable } from "node:stream";
-import type { ContentSource, ItemEntry, ItemFile, Library, LibraryItem } from "../domain/content-source.ts";
+import type {
+  ContentFile,
+  ContentSource,
+  ItemEntry,
+  ItemFile,
+  Library,
+  LibraryItem,
+} from "../domain/content-source.ts";
 import { ServiceError } from "../domain/errors.ts";
 import { isSystemError, openWithin } from "./confined.ts";
+import { DirectoryFile } from "./directory-file.ts";
 import { summaryOf } from "./item-files.ts";
 import { ItemIndex, type ItemPlace } from "./item-index.ts";
 import { type ItemFolder, type LibraryFolder, LibraryTree } from "./library-tree.ts";
@@ -117,6 +125,23 @@ export class DirectoryContentSource implements ContentSource {
         throw new RangeError(`bytes ${range.start} to ${range.end} are not all in ${file.size} bytes`);
       }
       return file.handle.createReadStream(range && { start: range.start, end: range.end });
+    });
+  }
+
+  openFile(itemId: string, fileName: string, contentVersion: string): Promise<ContentFile | undefined> {
+    return available(async () => {
+      const tree = await this.#openTree();
+      const folder = await this.#findItem(tree, itemId);
+      const files = folder && (await tree.files(folder));
+      const listed = files?.find(({ name }) => name === fileName);
+      if (listed === undefined || summaryOf(files!).contentVersion !== contentVersion) return undefined;
+      const file = await openWithin(tree.root, join(folder!.path, fileName));
+      if (file === undefined) return undefined;
+      if (file.size === listed.size && file.modifiedMs === listed.modifiedMs) {
+        return new DirectoryFile(file, listed.version, `${folder!.place}/${fileName}`);
+      }
+      await file.handle.close();
+      return undefined;
     });
   }
 

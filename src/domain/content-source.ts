@@ -34,6 +34,65 @@ export interface ContentSource {
     fileName: string,
     range?: { readonly start: number; readonly end: number },
   ): Promise<Readable | undefined>;
+
+  /**
+   * Opens a file of an item in one content version. Undefined when there is no such item, or it has another content
+   * version now, or no such file. The caller closes what it gets.
+   */
+  openFile(itemId: string, fileName: string, contentVersion: string): Promise<ContentFile | undefined>;
+
+  /**
+   * A URI by which a file can be read from the storage itself, for as long as `lifetimeMs` at most. Undefined when the
+   * source can't give one, or as for `openFile`.
+   */
+  directUri?(
+    itemId: string,
+    fileName: string,
+    contentVersion: string,
+    lifetimeMs: number,
+  ): Promise<string | undefined>;
+}
+
+/** A part of a file: both ends included, counted from 0. */
+export interface ByteRange {
+  readonly start: number;
+  readonly end: number;
+}
+
+/** A file that is open for reading. What it holds is freed by `close`, its readers included. */
+export interface ContentFile extends AsyncDisposable {
+  /** Bytes. */
+  readonly size: number;
+  /** As `ItemFile.version`. */
+  readonly version: string;
+  /**
+   * Where a proxy that sees the same storage finds the file, relative to the root of the source, with `/` between its
+   * segments; unset where there is no such place.
+   */
+  readonly path?: string;
+
+  /**
+   * Begins to read a range of the bytes, the whole file by default.
+   *
+   * @throws RangeError when the range is not a range of the file's bytes
+   */
+  reader(range?: ByteRange): ContentReader;
+
+  close(): Promise<void>;
+}
+
+export interface ContentReader {
+  /**
+   * Fills the buffer, or a part of it, with the next bytes. Gives their number, 0 at the end of the range. One call at
+   * a time. Rejects with `ContentChangedError` when the file is not what was opened any more, at the latest in place
+   * of the last bytes of the range: who has read the range to its end has read that version of the file.
+   */
+  read(into: Uint8Array): Promise<number>;
+}
+
+/** A file changed while it was being read. */
+export class ContentChangedError extends Error {
+  override readonly name = "ContentChangedError";
 }
 
 /** When something was made and last changed, in milliseconds since the epoch, from the year 1970 to 9999. */

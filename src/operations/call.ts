@@ -19,6 +19,8 @@ export interface Call {
   /** The caller's, whose calls share what one connection may take. */
   readonly connection: Connection;
   readonly credentials: Credentials;
+  /** Of the request, as Node.js gives them; those of HTTP/2 that begin with a colon among them. */
+  readonly headers: IncomingHttpHeaders;
   /** Why the call has to end before its answer. */
   abortedWith?: ErrorMessageId | undefined;
   /** Told when the call has to end before its answer. Set by the corridor while it works on the call. */
@@ -38,7 +40,7 @@ export abstract class DoorCall implements Call {
   abstract readonly connection: Connection;
   abortedWith: ErrorMessageId | undefined = undefined;
   onAbort: ((reason: ErrorMessageId) => void) | undefined = undefined;
-  readonly #headers: IncomingHttpHeaders;
+  readonly headers: IncomingHttpHeaders;
   readonly #givenId: string | string[] | undefined;
   #requestId: string | undefined = undefined;
 
@@ -47,12 +49,12 @@ export abstract class DoorCall implements Call {
     headers: IncomingHttpHeaders,
     givenId: string | string[] | undefined = headers["x-request-id"],
   ) {
-    this.#headers = headers;
+    this.headers = headers;
     this.#givenId = givenId;
   }
 
   get credentials(): Credentials {
-    return new HeaderCredentials(this.#headers);
+    return new HeaderCredentials(this.headers);
   }
 
   get requestId(): string {

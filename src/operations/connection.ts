@@ -6,6 +6,8 @@ import { type ClientCertificate, clientCertificateOf } from "./client-certificat
 export class Connection {
   /** Address of the client's end. */
   readonly peer: string;
+  /** Whether it is by TLS. */
+  readonly isEncrypted: boolean;
   /** Weight of its calls under way; see `Admission`. */
   load = 0;
   /** From which the certificate is still to be read. */
@@ -14,6 +16,7 @@ export class Connection {
 
   constructor(peer: string, socket?: Socket) {
     this.peer = peer;
+    this.isEncrypted = socket !== undefined && "encrypted" in socket && socket.encrypted === true;
     this.#socket = socket;
   }
 

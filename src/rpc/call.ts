@@ -1,3 +1,4 @@
+import type { IncomingHttpHeaders } from "node:http";
 import { Code, ConnectError, createContextKey, type HandlerContext } from "@connectrpc/connect";
 import { type ErrorMessageId, ServiceError } from "../domain/errors.ts";
 import { abort, type Call, type Door } from "../operations/call.ts";
@@ -9,6 +10,7 @@ export interface Origin {
   readonly requestId: string;
   readonly connection: Connection;
   readonly credentials: Credentials;
+  readonly headers: IncomingHttpHeaders;
   /** Whether the request could be read and became a call. */
   isCall: boolean;
 }
@@ -17,6 +19,7 @@ export const originKey = createContextKey<Origin>({
   requestId: "",
   connection: new Connection(""),
   credentials: new HeaderCredentials({}),
+  headers: {},
   isCall: false,
 });
 
@@ -51,6 +54,10 @@ export class RpcCall implements Call {
 
   get credentials(): Credentials {
     return this.#origin.credentials;
+  }
+
+  get headers(): IncomingHttpHeaders {
+    return this.#origin.headers;
   }
 }
 

@@ -183,7 +183,13 @@ async function serve(
   const startedAt = performance.now();
   const requestId = requestIdFrom(req.headers["x-request-id"]);
   const credentials = new HeaderCredentials(req.headers);
-  const origin: Origin = { requestId, connection: connectionOf(req), credentials, isCall: false };
+  const origin: Origin = {
+    requestId,
+    connection: connectionOf(req),
+    credentials,
+    headers: req.headers,
+    isCall: false,
+  };
   if (tellRefusal !== undefined) {
     res.once("close", () => {
       const { connection, isCall } = origin;

@@ -17,6 +17,7 @@ export function callWith({ authorization, loginId, certificate, peer = "192.0.2.
     // The class has private members, and a certificate comes only from a socket.
     connection: { peer, load: 0, certificate } as Call["connection"],
     credentials: { authorization, loginId },
+    headers: {},
   };
 }
 

@@ -23,6 +23,7 @@ export class StreamCall implements Call, LaneCall {
   readonly requestId: string;
   readonly connection: Connection;
   readonly credentials: Credentials;
+  readonly headers: IncomingHttpHeaders;
   slot = -1;
   readonly startedAt = performance.now();
   /** A stream may be silent for as long as its caller likes. */
@@ -53,6 +54,7 @@ export class StreamCall implements Call, LaneCall {
     this.requestId = requestIdFrom(headers["x-request-id"]);
     this.connection = connectionOfStream(stream);
     this.credentials = new HeaderCredentials(headers);
+    this.headers = headers;
     this.#lane = lane;
     this.#method = method;
     this.#stream = stream;

@@ -1,4 +1,3 @@
-import type { IncomingHttpHeaders } from "node:http";
 import { create, type Message } from "@bufbuild/protobuf";
 import { LocalizableMessageSchema } from "../../../gen/vapi/v1/localizable_message_pb.ts";
 import { ServiceError } from "../../domain/errors.ts";
@@ -178,7 +177,6 @@ function writerOf(response: HttpResponse, pageHeaders: readonly string[]): Write
 class JsonRpcCall extends DoorCall {
   readonly door = "json-rpc";
   readonly connection: Connection;
-  readonly #headers: IncomingHttpHeaders;
   readonly #security: TreeObject;
 
   constructor(request: HttpRequest, { application, security }: Invocation) {
@@ -189,12 +187,11 @@ class JsonRpcCall extends DoorCall {
       headers["vapi-ctx-opid"] ?? headers["x-request-id"] ?? (typeof opId === "string" ? opId : undefined),
     );
     this.connection = connectionOf(request);
-    this.#headers = headers;
     this.#security = security;
   }
 
   /** @throws ServiceError `unauthenticated`: only who has to be known is asked for more than that */
   override get credentials(): Credentials {
-    return credentialsOf(this.#security, this.#headers);
+    return credentialsOf(this.#security, this.headers);
   }
 }
