@@ -16,7 +16,7 @@ import {
 import { listUsers, putUser, removeUser, UsersError, userName } from "./auth/edit-users.ts";
 import { readNewPassword } from "./auth/new-password.ts";
 import { hashPassword } from "./auth/password-hash.ts";
-import { adminRole } from "./auth/principal.ts";
+import { roles } from "./auth/principal.ts";
 import { ConfigError, type ConfigSources } from "./config/load.ts";
 import { type Config, settings } from "./config/settings.ts";
 
@@ -51,7 +51,7 @@ users
   .command("add <name>")
   .description("add a user, or give one another password; it is asked for, or read from standard input")
   .addOption(usersFile())
-  .addOption(new Option("--role <role>", "what the user may do besides").choices([adminRole]))
+  .addOption(roleOption())
   .action(addUser);
 users
   .command("remove <name>")
@@ -75,13 +75,22 @@ try {
 
 interface UsersFlags {
   readonly usersFile: string;
-  readonly role?: string;
+  readonly role?: readonly string[];
 }
 
-async function addUser(text: string, { usersFile: path, role }: UsersFlags): Promise<void> {
+/** May be given several times. Not variadic: that would take a name that follows for a role. */
+function roleOption(): Option {
+  const option = new Option("--role <role>", "what the user may do besides; may be repeated").choices(roles);
+  const one = option.parseArg!;
+  return option.argParser((role, others: readonly string[] = []) => [
+    ...new Set([...others, one<string>(role, "")]),
+  ]);
+}
+
+async function addUser(text: string, { usersFile: path, role = [] }: UsersFlags): Promise<void> {
   const name = userName(text);
   const password = await hashPassword(await readNewPassword(name));
-  const outcome = await putUser(path, { name, password, roles: role === undefined ? [] : [role] });
+  const outcome = await putUser(path, { name, password, roles: role });
   process.stdout.write(`${name} is ${outcome}\n`);
 }
 
