@@ -61,8 +61,8 @@ test("without faults everything passes through, and bodies of downloads are coun
   expect([part.status, part.failure, part.body.equals(file.subarray(start))]).toEqual([206, undefined, true]);
   expect((await fetched("/other")).body.equals(file)).toBe(true);
   expect(proxy.downloads).toEqual([
-    { status: 200, fileName: "disk one.img", from: 0, bytes: file.length },
-    { status: 206, fileName: "disk one.img", from: start, bytes: file.length - start },
+    { status: 200, sessionId: "session", fileName: "disk one.img", from: 0, bytes: file.length },
+    { status: 206, sessionId: "session", fileName: "disk one.img", from: start, bytes: file.length - start },
   ]);
 });
 

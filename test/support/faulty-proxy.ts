@@ -29,7 +29,8 @@ export interface Hold {
 /** A download that went through. */
 export interface Relayed {
   readonly status: number;
-  /** Last part of the link's path, decoded. */
+  /** As the link tells them. */
+  readonly sessionId: string;
   readonly fileName: string;
   /** Where in the file the body began. */
   readonly from: number;
@@ -296,8 +297,8 @@ function downloadOf(request: IncomingMessage, answer: IncomingMessage): Download
   const isBody = request.method === "GET" && (status === 200 || status === 206);
   if (!pathname.startsWith("/download/") || !isBody) return undefined;
   const from = Number(/^bytes (\d+)-/.exec(answer.headers["content-range"] ?? "")?.[1] ?? 0);
-  const fileName = decodeURIComponent(pathname.split("/").at(-1)!);
-  return { status, fileName, from, bytes: 0 };
+  const [, , sessionId = "", fileName = ""] = pathname.split("/").map(decodeURIComponent);
+  return { status, sessionId, fileName, from, bytes: 0 };
 }
 
 /** Headers, name after value, without those that are about a connection. */

@@ -30,6 +30,7 @@ function mount(directory: TempDir, bytes: number): SmallDisk | undefined {
   if (!mounted) return undefined;
   const guard = startGuard(path);
   const remove = async () => {
+    guard.ref();
     const gone = once(guard, "exit");
     guard.stdin!.end();
     await gone;
