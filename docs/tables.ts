@@ -5,7 +5,7 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { codeFromString } from "@connectrpc/connect/protocol-connect";
 import { settings } from "../src/config/settings.ts";
-import { errorKinds, errorMessages } from "../src/domain/errors.ts";
+import { errorKinds, errorMessages, failureMessages } from "../src/domain/errors.ts";
 import { operationCells, operationHeader, operationRows } from "./operations.ts";
 
 /** Table name, as in `<!-- table: name -->`, to the page that has it and its rows. */
@@ -32,6 +32,11 @@ export const tables: Record<string, { page: string; header: readonly string[]; r
     page: "errors.md",
     header: ["message id", "kind", "text"],
     rows: () => Object.entries(errorMessages).map(([id, { kind, text }]) => [code(id), code(kind), text]),
+  },
+  "failure-messages": {
+    page: "errors.md",
+    header: ["message id", "text"],
+    rows: () => Object.entries(failureMessages).map(([id, text]) => [code(id), text]),
   },
   operations: {
     page: "rest.md",

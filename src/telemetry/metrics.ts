@@ -81,6 +81,25 @@ export class Metrics {
     h2: this.#connections.labels({ protocol: "h2" }),
   } satisfies Record<Protocol, unknown>;
 
+  readonly #preparations = new Counter({
+    name: "downlease_preparations_total",
+    help: "Files that were being made ready by how that ended.",
+    labelNames: ["outcome"],
+    registers: this.#registers,
+  });
+
+  readonly #preparing = new Gauge({
+    name: "downlease_preparations_running",
+    help: "Files that are being made ready.",
+    registers: this.#registers,
+  });
+
+  readonly #preparedBytes = new Counter({
+    name: "downlease_prepared_bytes_total",
+    help: "Bytes that were read to make files ready.",
+    registers: this.#registers,
+  });
+
   constructor() {
     collectDefaultMetrics({ register: this.#registry });
     for (const gauge of Object.values(this.#connectionsOf)) gauge.set(0);
@@ -98,6 +117,16 @@ export class Metrics {
 
   /** For keep-alives that share a call. */
   readonly countKeepAlive = (code: CallRecord["outcome"]): void => this.#keepAlives.inc({ code });
+
+  /** For preparing files. */
+  readonly preparations = {
+    began: (): void => this.#preparing.inc(),
+    read: (bytes: number): void => this.#preparedBytes.inc(bytes),
+    ended: (outcome: string): void => {
+      this.#preparing.dec();
+      this.#preparations.inc({ outcome });
+    },
+  };
 
   observeCall({ operation, call: { door }, outcome, durationMs }: CallRecord): void {
     this.#tallies.of(operation, door, outcome).add(durationMs);

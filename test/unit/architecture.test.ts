@@ -12,7 +12,8 @@ const walls: Record<string, readonly string[]> = {
   "stores/redis": ["domain"],
   "stores/sqlite": ["domain"],
   content: ["domain"],
-  telemetry: ["domain", "operations"],
+  preparation: ["domain"],
+  telemetry: ["domain", "operations", "preparation"],
   rpc: ["domain", "operations", "telemetry"],
   vapi: ["domain", "operations"],
   server: ["domain", "operations", "telemetry"],
@@ -27,6 +28,7 @@ const walls: Record<string, readonly string[]> = {
     "content",
     "domain",
     "operations",
+    "preparation",
     "rpc",
     "server",
     "stores/redis",
@@ -42,7 +44,16 @@ const walls: Record<string, readonly string[]> = {
 };
 
 /** Layers that know no wire: the generated messages are not theirs to import. */
-const withoutMessages = ["domain", "stores/redis", "stores/sqlite", "content", "config", "auth", "cluster"];
+const withoutMessages = [
+  "domain",
+  "stores/redis",
+  "stores/sqlite",
+  "content",
+  "preparation",
+  "config",
+  "auth",
+  "cluster",
+];
 
 function layerOf(file: string): string {
   const [first = "", second = ""] = relative(join(root, "src"), file).split("/");

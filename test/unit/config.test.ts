@@ -43,6 +43,7 @@ describe("settings", () => {
       ["--jwt-role-claim", "DOWNLEASE_JWT_ROLE_CLAIM", "roles"],
       ["--mtls-ca", "DOWNLEASE_MTLS_CA", "unset"],
       ["--mtls-admins", "DOWNLEASE_MTLS_ADMINS", "unset"],
+      ["--mtls-storage", "DOWNLEASE_MTLS_STORAGE", "unset"],
       ["--login-idle-seconds", "DOWNLEASE_LOGIN_IDLE_SECONDS", "1800"],
       ["--login-lifetime-seconds", "DOWNLEASE_LOGIN_LIFETIME_SECONDS", "172800"],
       ["--login-failures-per-user", "DOWNLEASE_LOGIN_FAILURES_PER_USER", "20"],
@@ -298,7 +299,16 @@ describe("who is calling", () => {
     [
       "certificates",
       { ...tls, mtlsCa: "ca.pem", mtlsAdmins: "ops, root" },
-      { usersFile: undefined, jwt: undefined, mtls: { ca: "ca.pem", admins: ["ops", "root"] } },
+      { usersFile: undefined, jwt: undefined, mtls: { ca: "ca.pem", admins: ["ops", "root"], storage: [] } },
+    ],
+    [
+      "certificates, some of which may read storage",
+      { ...tls, mtlsCa: "ca.pem", mtlsStorage: "mirror , ops" },
+      {
+        usersFile: undefined,
+        jwt: undefined,
+        mtls: { ca: "ca.pem", admins: [], storage: ["mirror", "ops"] },
+      },
     ],
   ] as const)(
     "%s make callers tell, with and without --auth required, on every host",
