@@ -24,8 +24,10 @@ import { Admission } from "./operations/admission.ts";
 import { pageHeaders as pageHeadersFor } from "./operations/browser-headers.ts";
 import { Corridor, serviceNamesOf } from "./operations/corridor.ts";
 import { downloadSessionOperations } from "./operations/download-session.ts";
+import { type LinkFor, sessionFileOperations } from "./operations/download-session-file.ts";
 import { libraryOperations } from "./operations/library.ts";
 import { loginOperations } from "./operations/login.ts";
+import { SharedPreparations } from "./preparation/shared-preparations.ts";
 import { openRpcDoor } from "./rpc/handler.ts";
 import { adminHandler } from "./server/admin.ts";
 import { withCors } from "./server/cors.ts";
@@ -48,6 +50,7 @@ import { Health } from "./telemetry/health.ts";
 import { createLogger } from "./telemetry/log.ts";
 import { Metrics, type MetricsSnapshot } from "./telemetry/metrics.ts";
 import { callObserver } from "./telemetry/observer.ts";
+import { preparationObserver } from "./telemetry/preparation-observer.ts";
 import { StoreMonitor } from "./telemetry/store-monitor.ts";
 import { restHandler } from "./vapi/handler.ts";
 import { jsonRpcHandler } from "./vapi/json-rpc/handler.ts";
@@ -97,10 +100,22 @@ export async function startApp(config: Config, { logger, program }: AppOptions =
   );
   const metrics = new Metrics();
   const { countKeepAlive } = metrics;
-  const { store, logins } = await orStartError(() => openStores(config, metrics, log));
+  const stores = await orStartError(() => openStores(config, metrics, log));
+  const { store, logins, files } = stores;
+  const preparations = new SharedPreparations({
+    store: stores.preparations,
+    content,
+    observer: preparationObserver(metrics, log),
+  });
   const { unary, streams } = downloadSessionOperations({ store, content, countKeepAlive });
+  const linkFor: LinkFor = async ({ sessionId, fileName }) => `http://temporary/${sessionId}/${fileName}`;
   const operations = {
-    unary: [...unary, ...loginOperations(logins), ...libraryOperations(content)],
+    unary: [
+      ...unary,
+      ...sessionFileOperations({ sessions: store, files, content, preparations, linkFor }),
+      ...loginOperations(logins),
+      ...libraryOperations(content),
+    ],
     streams,
   };
   const health = new Health(serviceNamesOf(operations));
@@ -148,7 +163,19 @@ export async function startApp(config: Config, { logger, program }: AppOptions =
     const url = `${tls ? "https" : "http"}://${isIPv6(host) ? `[${host}]` : host}:${port}`;
     if (program === undefined) log.info({ url, ...served(config) }, "serving");
     let stopped: Promise<void> | undefined;
-    const parts = { health, server, store, monitor, streamsMayEnd, callsMayEnd, graceMs, drainMs, log };
+    const background = [preparations];
+    const parts = {
+      health,
+      server,
+      store,
+      background,
+      monitor,
+      streamsMayEnd,
+      callsMayEnd,
+      graceMs,
+      drainMs,
+      log,
+    };
     const stop = () => shutDown(parts).finally(() => authenticator?.close());
     return { url, port, metricsSnapshot: () => metrics.snapshot(), stop: () => (stopped ??= stop()) };
   } catch (error) {
