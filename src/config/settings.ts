@@ -9,6 +9,7 @@ import {
   loginConfig,
   type Rule,
 } from "./authentication.ts";
+import { type ContentConfig, contentConfig, contentFields, contentRules } from "./content.ts";
 import { integer, type Manual, manual, oneOf, pathOf, seconds, switches } from "./fields.ts";
 import { SecretUrl } from "./secret.ts";
 
@@ -19,8 +20,7 @@ export interface Config {
   readonly port: number;
   /** Processes that serve; with more than one, a supervisor besides. */
   readonly workers: number;
-  /** Directory of library items. */
-  readonly contentRoot: string;
+  readonly content: ContentConfig;
   /** Sessions live there; when unset, in the SQLite file. */
   readonly redisUrl: SecretUrl | undefined;
   /** A file, or `:memory:`. */
@@ -69,11 +69,7 @@ const fields = z.object({
   workers: integer(1, 128)
     .prefault("1")
     .register(manual, { argument: "number", help: "processes that serve, all on the one port" }),
-  contentRoot: pathOf().register(manual, {
-    argument: "directory",
-    help: "directory of library items",
-    default: "examples/library in a checkout, else required",
-  }),
+  ...contentFields,
   redisUrl: z
     .string()
     .regex(
@@ -170,6 +166,7 @@ const rules: readonly Rule<z.output<typeof fields>>[] = [
     message: `must be 1 when sessions are kept in ${inMemory}, which processes can't share`,
     holds: (given) => given.workers === 1 || given.redisUrl !== undefined || given.sqlitePath !== inMemory,
   },
+  ...contentRules,
   ...authenticationRules,
 ];
 
@@ -193,7 +190,7 @@ export const configSchema = checked.transform(
     host: given.host,
     port: given.port,
     workers: given.workers,
-    contentRoot: given.contentRoot,
+    content: contentConfig(given),
     redisUrl: given.redisUrl === undefined ? undefined : new SecretUrl(given.redisUrl),
     sqlitePath: given.sqlitePath,
     leaseMs: given.leaseSeconds,
