@@ -73,8 +73,7 @@ async function run<M extends DescMethodUnary>(
       },
     },
     content: {
-      item: async () => item,
-      files: async () => item && itemFiles,
+      contents: async () => item && { ...item, files: itemFiles },
       ...(directUri !== undefined && { directUri }),
     } as Partial<ContentSource> as ContentSource,
     preparations: {
