@@ -26,7 +26,7 @@ import { Admission } from "./operations/admission.ts";
 import { pageHeaders as pageHeadersFor } from "./operations/browser-headers.ts";
 import { Corridor, serviceNamesOf } from "./operations/corridor.ts";
 import { downloadSessionOperations } from "./operations/download-session.ts";
-import { type LinkFor, sessionFileOperations } from "./operations/download-session-file.ts";
+import { sessionFileOperations } from "./operations/download-session-file.ts";
 import { libraryOperations } from "./operations/library.ts";
 import { loginOperations } from "./operations/login.ts";
 import { SharedPreparations } from "./preparation/shared-preparations.ts";
@@ -54,6 +54,8 @@ import { Metrics, type MetricsSnapshot } from "./telemetry/metrics.ts";
 import { callObserver } from "./telemetry/observer.ts";
 import { preparationObserver } from "./telemetry/preparation-observer.ts";
 import { StoreMonitor } from "./telemetry/store-monitor.ts";
+import { transferObserver } from "./telemetry/transfer-observer.ts";
+import { openTransferDoor } from "./transfer/transfer-door.ts";
 import { restHandler } from "./vapi/handler.ts";
 import { jsonRpcHandler } from "./vapi/json-rpc/handler.ts";
 
@@ -101,14 +103,31 @@ export async function startApp(config: Config, { logger, program }: AppOptions =
   const metrics = new Metrics();
   const { countKeepAlive } = metrics;
   const stores = await orStartError(() => openStores(config, metrics, log));
-  const { store, logins, files } = stores;
+  const { store, logins, files, linkKeys } = stores;
   const preparations = new SharedPreparations({
     store: stores.preparations,
     content,
     observer: preparationObserver(metrics, log),
   });
+  const streamsMayEnd = new AbortController();
+  const callsMayEnd = new AbortController();
+  const pageHeaders = pageHeadersFor(tls !== undefined);
+  let url = "";
+  const transfer = openTransferDoor({
+    ...config.transfer,
+    linkKeys: config.transfer.linkKeys.map(({ id, secret }) => ({ id, secret: secret.reveal() })),
+    linkKeyStore: linkKeys,
+    sessions: store,
+    leaseMs: config.leaseMs,
+    limit: config.transfer.maxTransfers,
+    observe: transferObserver(metrics, log),
+    fallback: () => url,
+    shutdownSignal: callsMayEnd.signal,
+    preparations: stores.preparations,
+    ...{ files, content, pageHeaders },
+  });
   const { unary, streams } = downloadSessionOperations({ store, content, countKeepAlive });
-  const linkFor: LinkFor = async ({ sessionId, fileName }) => `http://temporary/${sessionId}/${fileName}`;
+  const { linkFor } = transfer;
   const operations = {
     unary: [
       ...unary,
@@ -120,8 +139,6 @@ export async function startApp(config: Config, { logger, program }: AppOptions =
   };
   const health = new Health(serviceNamesOf(operations));
   const monitor = new StoreMonitor({ store, health, log });
-  const streamsMayEnd = new AbortController();
-  const callsMayEnd = new AbortController();
   let authenticator: Authenticator | undefined;
   try {
     authenticator = await orStartError(() => openAuthenticator(config, logins, log));
@@ -133,7 +150,6 @@ export async function startApp(config: Config, { logger, program }: AppOptions =
       admission: new Admission(maxCalls),
       observe,
     });
-    const pageHeaders = pageHeadersFor(tls !== undefined);
     const jsonRpc = jsonRpcHandler({ corridor, maxBodyBytes, pageHeaders, observe });
     const rest = restHandler({ corridor, maxBodyBytes, pageHeaders, observe, jsonRpc });
     const rpc = openRpcDoor({
@@ -147,7 +163,11 @@ export async function startApp(config: Config, { logger, program }: AppOptions =
       fallback: rest,
     });
     const exposition = program?.metrics ?? (() => metrics.expose());
-    const doors = withCors({ origins: config.corsOrigins, next: rpc.handler, takeStream: rpc.takeStream });
+    const doors = withCors({
+      origins: config.corsOrigins,
+      next: transfer.handler(rpc.handler),
+      takeStream: rpc.takeStream,
+    });
     const handler = adminHandler({ health, metrics: exposition, pageHeaders, next: doors.handler });
     const { connections } = metrics;
     const server = new Server({
@@ -160,10 +180,10 @@ export async function startApp(config: Config, { logger, program }: AppOptions =
     });
     await monitor.start();
     const { port } = await orStartError(() => server.listen());
-    const url = `${tls ? "https" : "http"}://${isIPv6(host) ? `[${host}]` : host}:${port}`;
+    url = `${tls ? "https" : "http"}://${isIPv6(host) ? `[${host}]` : host}:${port}`;
     if (program === undefined) log.info({ url, ...served(config) }, "serving");
     let stopped: Promise<void> | undefined;
-    const background = [preparations];
+    const background = [transfer, preparations];
     const parts = {
       health,
       server,
