@@ -95,7 +95,7 @@ describe("bars", () => {
     expect(lines).toContain("a.vmdk  1 MiB  verified");
     expect(lines).toContain("the server can't be reached");
     expect(lines.find((line) => line.startsWith("b.vmdk") && line.includes("50%"))).toMatch(
-      /^b\.vmdk +\[=+ +\] {2}50% {2}512 KiB\/s {2}ETA 1s$/,
+      /^b\.vmdk +\[=+ +\] {2}50% {2}465 KiB\/s {2}ETA 1s$/,
     );
     expect(lines.find((line) => line.startsWith("c.vmdk"))).toMatch(/^c\.vmdk +\[ +\] {3}0% {2}preparing$/);
     expect(lines.find((line) => line.startsWith("1 of 3 done"))).toMatch(
