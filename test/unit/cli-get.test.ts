@@ -99,7 +99,7 @@ describe("bars", () => {
     );
     expect(lines.find((line) => line.startsWith("c.vmdk"))).toMatch(/^c\.vmdk +\[ +\] {3}0% {2}preparing$/);
     expect(lines.find((line) => line.startsWith("1 of 3 done"))).toMatch(
-      /^1 of 3 done +\[=+ +\] {2}50% {2}1\.5 MiB of 3 MiB {2}1\.5 MiB\/s {2}ETA 1s$/,
+      /^1 of 3 done +\[=+ +\] {2}50% {2}1\.5 MiB of 3 MiB {2}[\d.]+ MiB\/s {2}ETA 1s$/,
     );
     bars.done(result, 2000);
     expect(drawn(err.text()).at(-1)).toBe(summary(result, 2000));
