@@ -2,6 +2,7 @@ import { relative } from "node:path";
 import prettyBytes from "pretty-bytes";
 import { type DownloadProgress, type DownloadResult, downloadItem } from "../client/index.ts";
 import { outliveBrokenPipe } from "./broken-pipe.ts";
+import { CliError } from "./failure.ts";
 import { findItem } from "./find-item.ts";
 import { GetBars } from "./get-bars.ts";
 import { GetEvents } from "./get-events.ts";
@@ -13,6 +14,10 @@ import { duration, visible } from "./text.ts";
 export interface GetFlags extends CommonFlags {
   readonly output: string;
   readonly parallel: number;
+  /** Seconds. */
+  readonly patience: number;
+  /** Seconds. */
+  readonly idle: number;
   readonly quiet?: boolean;
 }
 
@@ -33,7 +38,7 @@ export interface Reporter {
 }
 
 export async function get(task: Task<GetFlags>): Promise<void> {
-  const { server, output, flags, call } = task;
+  const { server, flags, call } = task;
   const [reference, ...files] = task.operands as [string, ...string[]];
   // Whoever reads what is told may stop reading; the download goes on.
   outliveBrokenPipe();
@@ -48,15 +53,21 @@ export async function get(task: Task<GetFlags>): Promise<void> {
       ...(files.length > 0 && { files }),
       directory: flags.output,
       parallel: flags.parallel,
+      patienceMs: flags.patience * 1_000,
+      idleMs: flags.idle * 1_000,
       signal: call.signal,
       onProgress: (progress) => reporter.progress(progress),
     });
     reporter.done(result, performance.now() - startedAt);
   } catch (error) {
-    reporter.failed(error);
-    if (call.signal.aborted) output.tell("interrupted. The same command goes on from what is there.");
-    throw error;
+    const failure = call.signal.aborted ? interrupted(call.signal.reason) : error;
+    reporter.failed(failure);
+    throw failure;
   }
+}
+
+function interrupted({ exit }: CliError): CliError {
+  return new CliError(exit, "interrupted. The same command goes on from what is there.");
 }
 
 function reporterFor({ output, flags, server }: Task<GetFlags>): Reporter {
