@@ -79,7 +79,7 @@ describe("a process that is killed in the middle of a download", () => {
     await expectWholeFile();
   });
 
-  test("leaves no second session, wherever it is killed", async () => {
+  test("leaves no second session, wherever it is killed", { timeout: 60_000 }, async () => {
     for (const method of ["create", "get", "list", "prepare"]) {
       let reached = false;
       server.beforeCall = (called) => {
@@ -98,7 +98,7 @@ describe("a process that is killed in the middle of a download", () => {
 });
 
 test("a process that is stopped for longer than its lease goes on with a new session", async () => {
-  server.leaseMs = 1_000;
+  server.leaseMs = 2_000;
   const client = await startStuckClient();
   client.signal("SIGSTOP");
   await eventually("the session to be over", () =>

@@ -12,12 +12,14 @@ import {
 import { eventually } from "../support/eventually.ts";
 import { FaultServer, type FaultServerOptions } from "../support/fault-server.ts";
 
+/** Long enough for a machine that has other things to do. */
+const leaseMs = 900;
 const anHour = 3_600_000;
 
 let server: FaultServer;
 let client: Downlease;
 let session: string;
-beforeEach(() => begin({ leaseMs: 600 }));
+beforeEach(() => begin({ leaseMs }));
 afterEach(end);
 
 async function begin(options: FaultServerOptions): Promise<void> {
@@ -50,7 +52,7 @@ describe("a lease that is kept", () => {
     {
       await using keeper = keep();
       const since = server.sessions[0]!.expiresAt;
-      await eventually("three leases to have gone by", () => Date.now() > since + 1_200);
+      await eventually("three leases to have gone by", () => Date.now() > since + 2 * leaseMs);
       expect(server.sessions[0]!.expiresAt).toBeGreaterThan(Date.now());
       expect(keeper.lost.aborted).toBe(false);
     }
@@ -72,13 +74,13 @@ describe("a lease that is kept", () => {
     keeper.report(7.9);
     await eventually("two renewals", () => renewals.length >= 2);
     expect(renewals.at(-1)).toMatchObject({ progress: 7, leaseMs: expect.any(Number) });
-    expect(renewals[0]!.leaseMs).toBeLessThanOrEqual(600);
+    expect(renewals[0]!.leaseMs).toBeLessThanOrEqual(leaseMs);
     expect(renewals[1]!.expiresAt.getTime()).toBeGreaterThan(renewals[0]!.expiresAt.getTime());
   });
 
   test.each([anHour, -anHour])("is kept although the server's clock is %i ms ahead", async (clockAheadMs) => {
     await end();
-    await begin({ leaseMs: 600, clockAheadMs });
+    await begin({ leaseMs, clockAheadMs });
     await using keeper = keep();
     await heartbeats(8);
     expect(keeper.lost.aborted).toBe(false);
@@ -136,14 +138,16 @@ describe("a heartbeat that fails", () => {
   test.each([Code.Unavailable, Code.DeadlineExceeded, Code.Internal, Code.Unauthenticated])(
     "with code %i is repeated for as long as the lease may hold",
     async (code) => {
+      server.leaseMs = 3_000;
       await using keeper = keep();
       await heartbeats(1);
       let failures = 3;
       server.beforeCall = () => {
         if (failures-- > 0) throw new ConnectError("not now", code);
       };
-      await heartbeats(3);
+      await heartbeats(2);
       expect(keeper.lost.aborted).toBe(false);
+      expect(failures).toBeLessThan(0);
     },
   );
 
