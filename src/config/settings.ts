@@ -12,6 +12,7 @@ import {
 import { type ContentConfig, contentConfig, contentFields, contentRules } from "./content.ts";
 import { integer, type Manual, manual, oneOf, pathOf, seconds, switches } from "./fields.ts";
 import { SecretUrl } from "./secret.ts";
+import { type TransferConfig, transferConfig, transferFields } from "./transfer.ts";
 
 /** Everything the service can be told, checked; lengths of time in milliseconds. */
 export interface Config {
@@ -36,6 +37,7 @@ export interface Config {
   /** Undefined: everybody is anonymous. */
   readonly authentication: AuthenticationConfig | undefined;
   readonly login: LoginConfig;
+  readonly transfer: TransferConfig;
   /** Origins whose pages may read answers. */
   readonly corsOrigins: readonly string[];
   readonly maxBodyBytes: number;
@@ -113,6 +115,7 @@ const fields = z.object({
     .optional()
     .register(manual, { argument: "path", help: "the certificate's PEM private key", default: "unset" }),
   ...authenticationFields,
+  ...transferFields,
   corsOrigins: origins().optional().register(manual, {
     argument: "list",
     help: "let pages of these origins call the service, for example https://portal.example,http://localhost:5173",
@@ -203,6 +206,7 @@ export const configSchema = checked.transform(
         : Object.freeze({ cert: given.tlsCert, key: given.tlsKey }),
     authentication: authenticationConfig(given),
     login: loginConfig(given),
+    transfer: transferConfig(given),
     corsOrigins: Object.freeze(given.corsOrigins ?? []),
     maxBodyBytes: given.maxBodyBytes,
     maxCalls: given.maxCalls,
