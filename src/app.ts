@@ -15,7 +15,10 @@ import { isLoopback } from "./config/authentication.ts";
 import { type ConfigSources, loadConfig } from "./config/load.ts";
 import type { Config } from "./config/settings.ts";
 import { DirectoryContentSource } from "./content/directory-content-source.ts";
+import type { LinkKeyStore } from "./domain/link-key-store.ts";
 import type { LoginStore } from "./domain/login-store.ts";
+import type { PreparationStore } from "./domain/preparation-store.ts";
+import type { SessionFileStore } from "./domain/session-file-store.ts";
 import type { SessionStore } from "./domain/session-store.ts";
 import { Admission } from "./operations/admission.ts";
 import { pageHeaders as pageHeadersFor } from "./operations/browser-headers.ts";
@@ -30,10 +33,16 @@ import { Server } from "./server/server.ts";
 import { shutDown } from "./server/shutdown.ts";
 import { parseRedisUrl } from "./stores/redis/client.ts";
 import { RedisConnection } from "./stores/redis/connection.ts";
+import { RedisLinkKeyStore } from "./stores/redis/redis-link-key-store.ts";
 import { RedisLoginStore } from "./stores/redis/redis-login-store.ts";
+import { RedisPreparationStore } from "./stores/redis/redis-preparation-store.ts";
+import { RedisSessionFileStore } from "./stores/redis/redis-session-file-store.ts";
 import { RedisSessionStore } from "./stores/redis/redis-session-store.ts";
 import { SqliteDatabase } from "./stores/sqlite/database.ts";
+import { SqliteLinkKeyStore } from "./stores/sqlite/sqlite-link-key-store.ts";
 import { SqliteLoginStore } from "./stores/sqlite/sqlite-login-store.ts";
+import { SqlitePreparationStore } from "./stores/sqlite/sqlite-preparation-store.ts";
+import { SqliteSessionFileStore } from "./stores/sqlite/sqlite-session-file-store.ts";
 import { SqliteSessionStore } from "./stores/sqlite/sqlite-session-store.ts";
 import { Health } from "./telemetry/health.ts";
 import { createLogger } from "./telemetry/log.ts";
@@ -178,12 +187,16 @@ function served({ redisUrl, sqlitePath, contentRoot }: Config) {
   return { sessions: redisUrl === undefined ? `SQLite ${sqlitePath}` : `Redis ${redisUrl}`, contentRoot };
 }
 
-/** Both on one connection, which is closed with the first. */
-function openStores(
-  config: Config,
-  { observeRoundTrip }: Metrics,
-  log: Logger,
-): { readonly store: SessionStore; readonly logins: LoginStore } {
+interface Stores {
+  readonly store: SessionStore;
+  readonly logins: LoginStore;
+  readonly files: SessionFileStore;
+  readonly preparations: PreparationStore;
+  readonly linkKeys: LinkKeyStore;
+}
+
+/** All on one connection, which is closed with the first. */
+function openStores(config: Config, { observeRoundTrip }: Metrics, log: Logger): Stores {
   const { redisUrl, sqlitePath, leaseMs, retentionMs, login: loginTerms } = config;
   const terms = { leaseMs, retentionMs };
   if (redisUrl === undefined) {
@@ -191,12 +204,18 @@ function openStores(
     return {
       store: new SqliteSessionStore({ database, terms }),
       logins: new SqliteLoginStore({ database, terms: loginTerms }),
+      files: new SqliteSessionFileStore({ database, terms }),
+      preparations: new SqlitePreparationStore({ database }),
+      linkKeys: new SqliteLinkKeyStore(database),
     };
   }
   const redis = RedisConnection.open({ url: redisUrl.reveal(), log, observeRoundTrip });
   return {
     store: new RedisSessionStore(redis, terms),
     logins: new RedisLoginStore(redis, loginTerms),
+    files: new RedisSessionFileStore(redis, terms),
+    preparations: new RedisPreparationStore(redis),
+    linkKeys: new RedisLinkKeyStore(redis),
   };
 }
 

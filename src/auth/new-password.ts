@@ -1,7 +1,7 @@
-import { createInterface, type Interface } from "node:readline";
-import { Writable } from "node:stream";
+import { createInterface } from "node:readline";
 import { isPassword } from "./basic-credentials.ts";
 import { UsersError } from "./edit-users.ts";
+import { askHidden, firstLine } from "./hidden-input.ts";
 
 /** What people can't be kept from choosing is at least not guessed at once (NIST SP 800-63B, section 3.1.1.2). */
 const fewestCharacters = 8;
@@ -13,9 +13,9 @@ const fewestCharacters = 8;
  */
 export async function readNewPassword(name: string): Promise<string> {
   const { stdin } = process;
-  const password = (
-    stdin.isTTY ? await askTwice(name) : await line(createInterface({ input: stdin }))
-  ).normalize("NFC");
+  const given = stdin.isTTY ? await askTwice(name) : await firstLine(createInterface({ input: stdin }));
+  if (given === undefined) throw new UsersError("no password was given");
+  const password = given.normalize("NFC");
   if ([...password].length < fewestCharacters) {
     throw new UsersError(`a password has at least ${fewestCharacters} characters`);
   }
@@ -25,28 +25,9 @@ export async function readNewPassword(name: string): Promise<string> {
   return password;
 }
 
-async function askTwice(name: string): Promise<string> {
-  const password = await ask(`Password of ${name}: `);
-  if ((await ask("Again: ")) !== password) throw new UsersError("the two passwords differ");
-  return password;
-}
-
-async function ask(question: string): Promise<string> {
-  const nowhere = new Writable({ write: (_chunk, _encoding, done) => done() });
-  const input = createInterface({ input: process.stdin, output: nowhere, terminal: true });
-  // Only now is nothing echoed any more.
-  process.stderr.write(question);
-  try {
-    return await line(input);
-  } finally {
-    process.stderr.write("\n");
-  }
-}
-
-function line(input: Interface): Promise<string> {
-  return new Promise<string>((resolve, reject) => {
-    input.once("line", resolve);
-    input.once("SIGINT", () => input.close());
-    input.once("close", () => reject(new UsersError("no password was given")));
-  }).finally(() => input.close());
+async function askTwice(name: string): Promise<string | undefined> {
+  const password = await askHidden(`Password of ${name}: `);
+  const again = password === undefined ? undefined : await askHidden("Again: ");
+  if (again !== undefined && again !== password) throw new UsersError("the two passwords differ");
+  return again;
 }

@@ -1,3 +1,4 @@
+import { clientSettings } from "./client-settings.ts";
 import { closest } from "./closest.ts";
 import { type Config, configSchema, type Setting, type SettingName, settings } from "./settings.ts";
 
@@ -68,8 +69,11 @@ function quoted({ name, secret }: Setting, given: Partial<Record<SettingName, st
 
 const prefix = "DOWNLEASE_";
 
+/** Those of the commands that call a service are known here, too: both may be set for one user. */
 function unknownVariables(environment: ConfigSources["environment"]): string[] {
-  const known = settings.map(({ variable }) => variable.slice(prefix.length));
+  const known = [...settings, ...clientSettings].flatMap(
+    ({ variable }) => variable?.slice(prefix.length) ?? [],
+  );
   return Object.keys(environment)
     .filter((variable) => variable.startsWith(prefix) && environment[variable])
     .map((variable) => variable.slice(prefix.length))

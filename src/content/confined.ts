@@ -39,6 +39,13 @@ export interface OpenFile {
   readonly modifiedMs: number;
 }
 
+/** How large a regular file is and when it was modified; undefined when it is something else. */
+export async function stateOf(handle: FileHandle): Promise<Omit<OpenFile, "handle"> | undefined> {
+  // As a floating-point number, one time in eight thousand is rounded up to the next millisecond.
+  const stats = await handle.stat({ bigint: true });
+  return stats.isFile() ? { size: Number(stats.size), modifiedMs: Number(stats.mtimeMs) } : undefined;
+}
+
 /**
  * Opens a regular file for reading; undefined when the path does not lead to one inside of `root`. The caller
  * closes the handle.
@@ -51,8 +58,8 @@ export async function openWithin(root: string, path: string): Promise<OpenFile |
   const handle = await unlessMissing(open(real, flags));
   if (handle === undefined) return undefined;
   try {
-    const stats = await handle.stat();
-    if (stats.isFile()) return { handle, size: stats.size, modifiedMs: Math.floor(stats.mtimeMs) };
+    const found = await stateOf(handle);
+    if (found !== undefined) return { handle, ...found };
   } catch (reason) {
     await handle.close();
     throw reason;

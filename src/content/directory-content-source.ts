@@ -1,6 +1,6 @@
 import { stat } from "node:fs/promises";
 import { join } from "node:path";
-import type { Readable } from "node:stream";
+import { setTimeout as delay } from "node:timers/promises";
 import type {
   ContentFile,
   ContentSource,
@@ -9,13 +9,13 @@ import type {
   Library,
   LibraryItem,
 } from "../domain/content-source.ts";
-import { ServiceError } from "../domain/errors.ts";
-import { isSystemError, openWithin } from "./confined.ts";
+import { available } from "./available.ts";
+import { openWithin } from "./confined.ts";
 import { DirectoryFile } from "./directory-file.ts";
 import { summaryOf } from "./item-files.ts";
 import { ItemIndex, type ItemPlace } from "./item-index.ts";
 import { type ItemFolder, type LibraryFolder, LibraryTree } from "./library-tree.ts";
-import { isContentName } from "./names.ts";
+import { isUnsettled, tickMs } from "./ticks.ts";
 import { timesOf } from "./times.ts";
 
 export interface DirectoryContentOptions {
@@ -109,25 +109,6 @@ export class DirectoryContentSource implements ContentSource {
     });
   }
 
-  open(
-    itemId: string,
-    fileName: string,
-    range?: { readonly start: number; readonly end: number },
-  ): Promise<Readable | undefined> {
-    return available(async () => {
-      const tree = await this.#openTree();
-      const folder = await this.#findItem(tree, itemId);
-      if (folder === undefined || !isContentName(fileName)) return undefined;
-      const file = await openWithin(tree.root, join(folder.path, fileName));
-      if (file === undefined) return undefined;
-      if (range !== undefined && !isRangeOf(range, file.size)) {
-        await file.handle.close();
-        throw new RangeError(`bytes ${range.start} to ${range.end} are not all in ${file.size} bytes`);
-      }
-      return file.handle.createReadStream(range && { start: range.start, end: range.end });
-    });
-  }
-
   openFile(itemId: string, fileName: string, contentVersion: string): Promise<ContentFile | undefined> {
     return available(async () => {
       const tree = await this.#openTree();
@@ -138,6 +119,8 @@ export class DirectoryContentSource implements ContentSource {
       const file = await openWithin(tree.root, join(folder!.path, fileName));
       if (file === undefined) return undefined;
       if (file.size === listed.size && file.modifiedMs === listed.modifiedMs) {
+        // What is written into it from now on shows in its time.
+        if (isUnsettled(file.modifiedMs)) await delay(tickMs);
         return new DirectoryFile(file, listed.version, `${folder!.place}/${fileName}`);
       }
       await file.handle.close();
@@ -196,20 +179,6 @@ async function itemOf(tree: LibraryTree, folder: ItemFolder): Promise<LibraryIte
     ...(description !== undefined && { description }),
     ...(type !== undefined && { type }),
   };
-}
-
-function isRangeOf({ start, end }: { start: number; end: number }, size: number): boolean {
-  return Number.isSafeInteger(start) && Number.isSafeInteger(end) && 0 <= start && start <= end && end < size;
-}
-
-/** What the file system can't do is for the caller that the source can't be read, whatever the reason. */
-async function available<T>(work: () => Promise<T>): Promise<T> {
-  try {
-    return await work();
-  } catch (reason) {
-    if (!isSystemError(reason)) throw reason;
-    throw new ServiceError("downlease.content.unavailable", [], reason);
-  }
 }
 
 const rememberedWarnings = 1_000;

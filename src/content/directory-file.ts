@@ -1,19 +1,27 @@
-import type { FileHandle } from "node:fs/promises";
 import {
   type ByteRange,
   ContentChangedError,
   type ContentFile,
   type ContentReader,
 } from "../domain/content-source.ts";
-import type { OpenFile } from "./confined.ts";
+import { available } from "./available.ts";
+import { type OpenFile, stateOf } from "./confined.ts";
+import { rangeOf } from "./ranges.ts";
 
-/** A file of a directory, held by its handle: whoever replaces the file does not disturb its readers. */
+/**
+ * A file of a directory, held by its handle: whoever puts another file in its place does not disturb its readers. Of
+ * what is written into the file itself they know by its size and its modification time. That is read after the last
+ * bytes, so that a change before it shows.
+ */
 export class DirectoryFile implements ContentFile {
   readonly size: number;
   readonly version: string;
   readonly path: string;
   readonly #file: OpenFile;
+  readonly #underWay = new Set<Promise<unknown>>();
+  #isClosed = false;
 
+  /** @param path below the root */
   constructor(file: OpenFile, version: string, path: string) {
     this.size = file.size;
     this.version = version;
@@ -21,52 +29,47 @@ export class DirectoryFile implements ContentFile {
     this.#file = file;
   }
 
-  reader({ start, end }: ByteRange = { start: 0, end: this.size - 1 }): ContentReader {
-    const isRange =
-      Number.isSafeInteger(start) &&
-      Number.isSafeInteger(end) &&
-      0 <= start &&
-      start <= end + 1 &&
-      end < this.size;
-    if (!isRange) throw new RangeError(`bytes ${start} to ${end} are not all in ${this.size} bytes`);
-    return new DirectoryReader(this.#file, start, end);
+  reader(range?: ByteRange): ContentReader {
+    const { start, end } = rangeOf(this.size, range);
+    let position = start;
+    const read = async (into: Uint8Array): Promise<number> => {
+      const wanted = Math.min(into.byteLength, end + 1 - position);
+      if (wanted === 0) return 0;
+      const { bytesRead } = await this.#file.handle.read(into, 0, wanted, position);
+      position += bytesRead;
+      const isLast = position > end;
+      if (bytesRead === 0 || (isLast && (await this.#hasChanged()))) {
+        throw new ContentChangedError("the file changed while it was being read");
+      }
+      return bytesRead;
+    };
+    return { read: (into) => this.#whileOpen(() => available(() => read(into))) };
   }
 
-  close(): Promise<void> {
-    return this.#file.handle.close();
+  /** Waits for reads under way: the next file to be opened may get the same descriptor, and they would read that one. */
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    await Promise.allSettled(this.#underWay);
+    await this.#file.handle.close();
   }
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }
-}
 
-class DirectoryReader implements ContentReader {
-  readonly #file: OpenFile;
-  #position: number;
-  readonly #end: number;
-
-  constructor(file: OpenFile, start: number, end: number) {
-    this.#file = file;
-    this.#position = start;
-    this.#end = end;
-  }
-
-  async read(into: Uint8Array): Promise<number> {
-    const wanted = Math.min(into.byteLength, this.#end + 1 - this.#position);
-    if (wanted === 0) return 0;
-    const { handle } = this.#file;
-    const { bytesRead } = await handle.read(into, 0, wanted, this.#position);
-    this.#position += bytesRead;
-    const isLast = this.#position > this.#end;
-    if (bytesRead === 0 || (isLast && (await this.#hasChanged(handle)))) {
-      throw new ContentChangedError("the file changed while it was being read");
+  async #whileOpen<T>(work: () => Promise<T>): Promise<T> {
+    if (this.#isClosed) throw new Error("the file is closed");
+    const working = work();
+    this.#underWay.add(working);
+    try {
+      return await working;
+    } finally {
+      this.#underWay.delete(working);
     }
-    return bytesRead;
   }
 
-  async #hasChanged(handle: FileHandle): Promise<boolean> {
-    const { size, mtimeMs } = await handle.stat();
-    return size !== this.#file.size || Math.floor(mtimeMs) !== this.#file.modifiedMs;
+  async #hasChanged(): Promise<boolean> {
+    const now = await stateOf(this.#file.handle);
+    return now?.size !== this.#file.size || now.modifiedMs !== this.#file.modifiedMs;
   }
 }

@@ -5,6 +5,7 @@ import { mapInBatches } from "./batches.ts";
 import { isSystemError } from "./confined.ts";
 import type { LibraryFolder, LibraryTree } from "./library-tree.ts";
 import { sharedRuns } from "./shared-runs.ts";
+import { isUnsettled } from "./ticks.ts";
 
 /** Folder names that lead to an item. */
 export interface ItemPlace {
@@ -40,8 +41,6 @@ interface Scan {
 const minPauseMs = 1_000;
 /** Unneeded scans take at most a tenth of the time. */
 const pausePerScan = 10;
-/** File times move in steps of the kernel's tick, 10 ms at most: two changes within one leave the same time. */
-const unsettledMs = 20;
 const unsettled = "unsettled";
 
 /**
@@ -180,8 +179,7 @@ function isUnchanged(before: string | undefined, now: string): boolean {
 async function stampOf(path: string): Promise<string> {
   try {
     const { dev, ino, mtimeMs, mtimeNs } = await stat(path, { bigint: true });
-    // A clock of the file system's that is far ahead must not keep a folder unsettled for good.
-    if (Math.abs(Date.now() - Number(mtimeMs)) < unsettledMs) return unsettled;
+    if (isUnsettled(Number(mtimeMs))) return unsettled;
     return `${dev}:${ino}:${mtimeNs}`;
   } catch (reason) {
     // Whether it matters that a folder is gone or can't be reached is for the scan to find out.

@@ -1,5 +1,3 @@
-import type { Readable } from "node:stream";
-
 /**
  * Where library items and their files come from. Read only; every replica that sees the same storage gives the
  * same answers. A source that can't be read rejects with a ServiceError `downlease.content.unavailable`.
@@ -23,17 +21,6 @@ export interface ContentSource {
 
   /** The files of an item, by name; undefined when there is no such item. */
   files(itemId: string): Promise<ItemFile[] | undefined>;
-
-  /**
-   * Opens a byte range of a file, both ends included, the whole file by default. Undefined when the item has no
-   * such file. The caller reads the stream to its end or destroys it; what it holds is freed either way. Rejects
-   * with a RangeError when the range is not a range of the file's bytes.
-   */
-  open(
-    itemId: string,
-    fileName: string,
-    range?: { readonly start: number; readonly end: number },
-  ): Promise<Readable | undefined>;
 
   /**
    * Opens a file of an item in one content version. Undefined when there is no such item, or it has another content

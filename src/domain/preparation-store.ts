@@ -11,8 +11,9 @@ export interface VersionedFile {
 export type Digests = Readonly<Partial<Record<ChecksumAlgorithm, string>> & { readonly SHA256: string }>;
 
 /** What is known of making a file ready. */
-export type PreparationRecord =
-  | { readonly state: "running"; readonly bytesDone: number }
+export type PreparationRecord = { readonly state: "running"; readonly bytesDone: number } | PreparationResult;
+
+export type PreparationResult =
   | { readonly state: "done"; readonly digests: Digests }
   /** Why; an id and its arguments, for `ServiceError`-like texts. Forgotten after a minute or so. */
   | { readonly state: "failed"; readonly messageId: string; readonly args: readonly string[] };
@@ -28,8 +29,8 @@ export interface PreparationStore {
   find(files: readonly VersionedFile[]): Promise<(PreparationRecord | undefined)[]>;
 
   /**
-   * Claims the job for a worker if nothing is known, or if it failed. Gives undefined when the worker has it now, else
-   * what is known.
+   * Claims the job for a worker if nothing is known, or if it failed. Gives undefined when the worker has it now, also
+   * when it had it already; else what is known.
    */
   claim(file: VersionedFile, worker: string, claimMs: number): Promise<PreparationRecord | undefined>;
 
@@ -37,11 +38,7 @@ export interface PreparationStore {
   report(file: VersionedFile, worker: string, bytesDone: number, claimMs: number): Promise<boolean>;
 
   /** Ends a worker's job with its result. False: it had lost its claim, and the result was dropped. */
-  finish(
-    file: VersionedFile,
-    worker: string,
-    result: Exclude<PreparationRecord, { state: "running" }>,
-  ): Promise<boolean>;
+  finish(file: VersionedFile, worker: string, result: PreparationResult): Promise<boolean>;
 
   /** Gives a worker's claim back, as a process that stops does. */
   release(file: VersionedFile, worker: string): Promise<void>;

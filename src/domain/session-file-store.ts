@@ -57,6 +57,9 @@ export interface SessionFileStore {
   /**
    * Tells of every session that is canceled, fails or is deleted from now on, by any process; of expiry it does not
    * tell. May tell of a session more than once.
+   *
+   * @param established told whenever `isReliable` has become true: ends of before may not have been told, so that
+   *   whoever depends on them looks at the sessions once more
    */
-  watchEnds(listener: (sessionId: string) => void): SessionEnds;
+  watchEnds(ended: (sessionId: string) => void, established?: () => void): SessionEnds;
 }

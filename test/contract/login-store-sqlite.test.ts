@@ -145,7 +145,7 @@ describe("an SQLite file of release 0.1.0", () => {
     const store = new SqliteLoginStore({ database, terms, clock });
     expect(store.find(await store.open(newLogin()))).toBeDefined();
     database.close();
-    expect(rows("PRAGMA user_version")).toEqual([{ user_version: 2 }]);
+    expect(rows("PRAGMA user_version")).toEqual([{ user_version: 3 }]);
     new SqliteDatabase(path).close();
   });
 

@@ -7,6 +7,10 @@ import type { RedisSessionStore } from "../../src/stores/redis/redis-session-sto
 import { loginStoreContract } from "../contract/login-store.ts";
 import { connectedLogins, redisLoginStores } from "../contract/login-store-redis.ts";
 import { longLoginTerms, newLogin } from "../contract/login-store-stage.ts";
+import { preparationStoreContract } from "../contract/preparation-store.ts";
+import { redisPreparations } from "../contract/preparation-store-redis.ts";
+import { sessionFileStoreContract } from "../contract/session-file-store.ts";
+import { redisFileStores } from "../contract/session-file-store-redis.ts";
 import { sessionStoreContract } from "../contract/session-store.ts";
 import { connected, redisStores } from "../contract/session-store-redis.ts";
 import { longTerms } from "../contract/session-store-stage.ts";
@@ -28,6 +32,12 @@ sessionStoreContract("Redis Cluster", (...terms) =>
 loginStoreContract("Redis Cluster", (...terms) =>
   redisLoginStores(cluster.url, cluster.nodes[0]!.url)(...terms),
 );
+
+sessionFileStoreContract("Redis Cluster", (terms) =>
+  redisFileStores(cluster.url, cluster.nodes[0]!.url)(terms),
+);
+
+preparationStoreContract("Redis Cluster", () => redisPreparations(cluster.url)());
 
 it("revocations are heard again after the node that told them has died", async () => {
   const [one, other] = await Promise.all([

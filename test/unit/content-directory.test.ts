@@ -1,11 +1,25 @@
 import { AsyncLocalStorage, createHook } from "node:async_hooks";
 import { execFileSync } from "node:child_process";
-import { fstatSync, readdirSync } from "node:fs";
-import { chmod, mkdir, rename, rm, stat, symlink, utimes, writeFile } from "node:fs/promises";
+import { fstatSync, readdirSync, writeFileSync } from "node:fs";
+import {
+  appendFile,
+  chmod,
+  mkdir,
+  open as openHandle,
+  rename,
+  rm,
+  stat,
+  symlink,
+  truncate,
+  utimes,
+  writeFile,
+} from "node:fs/promises";
 import { join } from "node:path";
-import { text } from "node:stream/consumers";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { DirectoryContentSource } from "../../src/content/directory-content-source.ts";
+import { DirectoryFile } from "../../src/content/directory-file.ts";
+import { ContentChangedError } from "../../src/domain/content-source.ts";
+import { openCurrent, textOf } from "../support/content-files.ts";
 import { eventually } from "../support/eventually.ts";
 import { tempDir } from "../support/temp-dir.ts";
 
@@ -51,7 +65,7 @@ describe("a link", () => {
     expect((await source.items("lib"))?.map(({ name }) => name)).toEqual(["it"]);
     expect(await source.item("s")).toBeUndefined();
     expect(await source.files("i")).toEqual([{ name: "data", size: 9, version: expect.any(String) }]);
-    expect(await source.open("i", "file")).toBeUndefined();
+    expect(await openCurrent(source, "i", "file")).toBeUndefined();
     expect(warnings.sort()).toEqual([
       '"lib/it/file" is left out: it is a link that leads nowhere inside of the root',
       '"lib/item" is left out: it is a link that leads nowhere inside of the root',
@@ -63,15 +77,15 @@ describe("a link", () => {
   it("that takes the place of a known item or file is not followed either", async () => {
     await putItem(root, "lib", "other", "s");
     const source = await open();
-    expect(await source.files("s")).toHaveLength(1);
+    const { contentVersion } = (await source.item("s"))!;
     await rename(join(root, "lib", "other"), join(root, ".moved"));
     await symlink(join(outside, "lib", "secret"), join(root, "lib", "other"));
     expect(await source.item("s")).toBeUndefined();
-    expect(await source.open("s", "data")).toBeUndefined();
+    expect(await source.openFile("s", "data", contentVersion)).toBeUndefined();
     await rm(join(root, "lib", "it", "data"));
     await symlink(join(outside, "lib", "secret", "data"), join(root, "lib", "it", "data"));
     expect(await source.files("i")).toEqual([]);
-    expect(await source.open("i", "data")).toBeUndefined();
+    expect(await openCurrent(source, "i", "data")).toBeUndefined();
   });
 
   it("inside of the root is followed", async () => {
@@ -86,8 +100,8 @@ describe("a link", () => {
       ["it", 15],
       ["linked", 6],
     ]);
-    expect(await text((await source.open(items![1]!.id, "data"))!)).toBe("pooled");
-    expect(await text((await source.open("i", "more"))!)).toBe("pooled");
+    expect(await textOf(source, items![1]!.id, "data")).toBe("pooled");
+    expect(await textOf(source, "i", "more")).toBe("pooled");
     expect(warnings).toEqual([]);
   });
 
@@ -99,7 +113,7 @@ describe("a link", () => {
     const source = await open();
     expect((await source.items("lib"))?.map(({ name }) => name)).toEqual(["it"]);
     expect(await source.files("i")).toHaveLength(1);
-    expect(await source.open("i", "loop")).toBeUndefined();
+    expect(await openCurrent(source, "i", "loop")).toBeUndefined();
   });
 
   it("may be the root itself, and be pointed elsewhere while the source is in use", async () => {
@@ -110,7 +124,7 @@ describe("a link", () => {
     await symlink(outside, `${current}.new`);
     await rename(`${current}.new`, current);
     expect(await source.item("i")).toBeUndefined();
-    expect(await text((await source.open("s", "data"))!)).toBe("data of s");
+    expect(await textOf(source, "s", "data")).toBe("data of s");
   });
 });
 
@@ -121,7 +135,7 @@ describe("an entry that can't be content", () => {
     await rename(join(root, "lib", "it", "metadata"), join(root, "lib", "piped", ".item.json"));
     const source = await open();
     expect(await source.files("i")).toEqual([{ name: "data", size: 9, version: expect.any(String) }]);
-    expect(await source.open("i", "pipe")).toBeUndefined();
+    expect(await openCurrent(source, "i", "pipe")).toBeUndefined();
     expect(await source.items("lib")).toHaveLength(1);
     expect(warnings).toEqual([expect.stringMatching(/^"lib\/piped" .*not a regular file/)]);
   });
@@ -145,7 +159,7 @@ describe("an entry that can't be content", () => {
       await writeFile(Buffer.concat([folder, Buffer.from([0x61, 0xff])]), "x");
       const source = await open();
       expect(await source.files("i")).toEqual([{ name: "data", size: 9, version: expect.any(String) }]);
-      expect(await source.open("i", "a\ufffd")).toBeUndefined();
+      expect(await openCurrent(source, "i", "a\ufffd")).toBeUndefined();
       expect(warnings).toHaveLength(1);
     },
   );
@@ -177,7 +191,7 @@ describe("what this process may not read", () => {
         const source = await open();
         expect((await source.libraries()).map(({ name }) => name)).toEqual(["lib"]);
         expect((await source.items("lib"))?.map(({ name }) => name)).toEqual(["it"]);
-        await expect(source.open("i", "data")).rejects.toMatchObject({
+        await expect(openCurrent(source, "i", "data")).rejects.toMatchObject({
           messageId: "downlease.content.unavailable",
           cause: { code: "EACCES" },
         });
@@ -271,7 +285,7 @@ describe("a root that can't be used", () => {
   });
 });
 
-describe("the file of a stream", () => {
+describe("the descriptor of a file", () => {
   /** How many descriptors this process has open on a file. */
   async function openOn(path: string): Promise<number> {
     const { dev, ino } = await stat(path);
@@ -286,23 +300,117 @@ describe("the file of a stream", () => {
     }).length;
   }
 
-  it("is closed when the stream was read or destroyed, and when the range is refused", async () => {
+  it("is held until it is closed, however many readers there are, and once only", async () => {
     const source = await open();
     const path = join(root, "lib", "it", "data");
-    const stream = (await source.open("i", "data"))!;
+    const file = (await openCurrent(source, "i", "data"))!;
+    const into = new Uint8Array(4);
+    await Promise.all([file.reader().read(into), file.reader({ start: 1, end: 3 }).read(into)]);
+    expect(() => file.reader({ start: 0, end: 99 })).toThrow(RangeError);
     expect(await openOn(path)).toBe(1);
-    const closed = new Promise((resolve) => stream.once("close", resolve));
-    expect(await text(stream)).toBe("data of i");
-    await closed;
+    await file.close();
     expect(await openOn(path)).toBe(0);
+  });
 
-    const dropped = (await source.open("i", "data", { start: 1, end: 3 }))!;
-    expect(await openOn(path)).toBe(1);
-    await new Promise((resolve) => dropped.once("close", resolve).destroy());
-    expect(await openOn(path)).toBe(0);
+  it("is closed after a read that is under way", async () => {
+    const source = await open();
+    const file = (await openCurrent(source, "i", "data"))!;
+    const into = new Uint8Array(9);
+    const reading = file.reader().read(into);
+    await file.close();
+    expect(await reading).toBe(9);
+    expect(Buffer.from(into).toString()).toBe("data of i");
+  });
 
-    await expect(source.open("i", "data", { start: 0, end: 99 })).rejects.toThrow(RangeError);
-    expect(await openOn(path)).toBe(0);
+  it("is not held when it is refused", async () => {
+    const source = await open();
+    expect(await source.openFile("i", "data", "another")).toBeUndefined();
+    expect(await openOn(join(root, "lib", "it", "data"))).toBe(0);
+  });
+});
+
+describe("a file that is open", () => {
+  const size = 300_000;
+  const path = () => join(root, "lib", "it", "disk");
+  /** A file whose first bytes were read, and what reads the others. */
+  async function openDisk() {
+    await writeFile(path(), Buffer.alloc(size, "a"));
+    const file = (await openCurrent(await open(), "i", "disk"))!;
+    const reader = file.reader();
+    const readOn = async (): Promise<string> => {
+      let text = "";
+      for (;;) {
+        const into = Buffer.alloc(65_536);
+        const count = await reader.read(into);
+        if (count === 0) return text;
+        text += into.toString("latin1", 0, count);
+      }
+    };
+    await reader.read(new Uint8Array(10));
+    return { file, readOn };
+  }
+
+  const changes: Record<string, () => Promise<void>> = {
+    "is overwritten in place": async () => {
+      await using handle = await openHandle(path(), "r+");
+      await handle.write("b", 5);
+    },
+    "is truncated": () => truncate(path(), size - 1),
+    "is truncated to nothing": () => truncate(path(), 0),
+    "is appended to": () => appendFile(path(), "b"),
+    "is truncated and appended to": async () => {
+      await truncate(path(), 100);
+      await appendFile(path(), Buffer.alloc(size - 100, "b"));
+    },
+    "is touched": () => utimes(path(), 1, 1),
+  };
+  it.each(Object.keys(changes))("and %s, has changed before its last bytes are read", async (change) => {
+    const { file, readOn } = await openDisk();
+    await changes[change]!();
+    await expect(readOn()).rejects.toThrow(ContentChangedError);
+    await file.close();
+  });
+
+  it("and changes right after it was opened, has changed", async () => {
+    for (let round = 0; round < 20; round++) {
+      await writeFile(path(), "first");
+      await using file = (await openCurrent(await open(), "i", "disk"))!;
+      writeFileSync(path(), "other");
+      await expect(file.reader().read(new Uint8Array(9))).rejects.toThrow(ContentChangedError);
+    }
+  });
+
+  it.each(["replaced", "removed"])("is read whole when it is %s", async (what) => {
+    const { file, readOn } = await openDisk();
+    if (what === "removed") await rm(path());
+    else {
+      await writeFile(`${path()}.new`, "another");
+      await rename(`${path()}.new`, path());
+    }
+    expect(await readOn()).toBe("a".repeat(size - 10));
+    await file.close();
+  });
+
+  it("can be opened whatever part of a millisecond its time has", async () => {
+    execFileSync("touch", ["-d", "2026-01-02 03:04:05.678999999", join(root, "lib", "it", "data")]);
+    expect(await textOf(await open(), "i", "data")).toBe("data of i");
+  });
+
+  it("is unavailable when the system can't read it", async () => {
+    await using folder = await openHandle(root, "r");
+    const file = new DirectoryFile({ handle: folder, size: 5, modifiedMs: 0 }, "1", "a/b/c");
+    await expect(file.reader().read(new Uint8Array(5))).rejects.toMatchObject({
+      messageId: "downlease.content.unavailable",
+      cause: { code: "EISDIR" },
+    });
+  });
+
+  it("tells where it is below the root, by the names that lead there", async () => {
+    await putItem(root, "b\u00fccher", "\ud83d\udcd6 1", "u");
+    await writeFile(join(root, "b\u00fccher", "\ud83d\udcd6 1", "#?%41.iso"), "x");
+    await symlink("b\u00fccher", join(root, "z"));
+    await using file = await openCurrent(await open(), "u", "#?%41.iso");
+    expect(file?.path).toBe("b\u00fccher/\ud83d\udcd6 1/#?%41.iso");
   });
 });
 

@@ -1,9 +1,13 @@
+import { createHash } from "node:crypto";
+import type { VersionedFile } from "../../domain/preparation-store.ts";
+
 /**
  * Keys and fields. Every script touches one key, so one slot of a cluster; the braces keep a session's later
  * keys in its slot.
  *
  * A session is a hash: `s` state, `p` progress, `o` owner, `i` library item id, `v` content version, `c` creation
- * time in µs, `e` error message. Its TTL is the lease.
+ * time in µs, `e` error message. Of the files of its item it has `r:<file>` the endpoint type that was asked for and
+ * `b:<file>` bytes sent. Its TTL is the lease.
  */
 export function sessionKey(id: string): string {
   return `dl:{${id}}`;
@@ -26,6 +30,23 @@ export function loginKey(digest: string): string {
 export function failureKey(digest: string): string {
   return `dl:failure:{${digest}}`;
 }
+
+/**
+ * A hash: `s` state (`running`, `done` or `failed`); while it is running `w` worker and `b` bytes done, then `r` the
+ * result as JSON. Its TTL is what the worker's claim or the result has left.
+ */
+export function preparationKey({ itemId, contentVersion, fileName }: VersionedFile): string {
+  const digest = createHash("sha256")
+    .update(JSON.stringify([itemId, contentVersion, fileName]))
+    .digest("hex");
+  return `dl:file:{${digest}}`;
+}
+
+/** The key that links are signed with: its id and its secret in base64, with a colon between them. */
+export const linkKeyKey = "dl:link-key";
+
+/** Channel on which the ids of sessions are told that are canceled, fail or are deleted. */
+export const endsChannel = "dl:ended";
 
 /** Channel on which the digests of closed login sessions are told. */
 export const revocationChannel = "dl:revoked";

@@ -10,7 +10,7 @@ import type {
   Session,
 } from "../../domain/session.ts";
 import { isProgress } from "../../domain/session.ts";
-import { ownerIndexKey, sessionKey } from "./keys.ts";
+import { endsChannel, ownerIndexKey, sessionKey } from "./keys.ts";
 
 /** A script with everything that knows its wire form. The SHA-1 of the text is its identity. */
 export interface Script<Input, Output> {
@@ -26,16 +26,16 @@ export interface Script<Input, Output> {
 export type Reply = readonly [tag: string, ...rest: (string | number)[]];
 
 /** What a reply tells of a session; its id is in the key. */
-type StoredSession = Omit<Session, "id">;
+export type StoredSession = Omit<Session, "id">;
 
-interface SessionInput {
+export interface SessionInput {
   readonly id: string;
   readonly caller: Caller;
 }
 
-const keyOfSession = (input: { readonly id: string }) => sessionKey(input.id);
+export const keyOfSession = (input: { readonly id: string }) => sessionKey(input.id);
 /** Scripts take "" for a caller who sees every session; principals are never empty. */
-const principalOf = ({ caller }: SessionInput) => (caller.admin ? "" : caller.principal);
+export const principalOf = ({ caller }: SessionInput) => (caller.admin ? "" : caller.principal);
 
 export const keepAliveScript = script<
   SessionInput & { readonly leaseMs: number; readonly progress: number | undefined },
@@ -43,16 +43,7 @@ export const keepAliveScript = script<
 >("keepAlive-1", {
   key: keyOfSession,
   args: (input) => [principalOf(input), input.leaseMs, progressArgument(input.progress)],
-  output: ([tag, first, second]) => {
-    switch (tag) {
-      case "OK":
-        return { outcome: "renewed", expiresAt: Number(first), progress: Number(second) };
-      case "INVALID_PROGRESS":
-        return { outcome: "invalid_progress" };
-      default:
-        return refusal(tag, first);
-    }
-  },
+  output: (reply) => (reply[0] === "INVALID_PROGRESS" ? { outcome: "invalid_progress" } : renewal(reply)),
 });
 
 export const createSessionScript = script<NewSession & { readonly leaseMs: number }, StoredSession>(
@@ -87,7 +78,7 @@ export const finishSessionScript = script<
 >("finishSession-1", {
   key: keyOfSession,
   args: (input) => {
-    const args = [principalOf(input), input.state, input.retentionMs];
+    const args = [principalOf(input), input.state, input.retentionMs, endsChannel, input.id];
     return input.errorMessage === undefined ? args : [...args, input.errorMessage];
   },
   output: ([tag, first]) =>
@@ -97,7 +88,7 @@ export const finishSessionScript = script<
 /** Gives the owner of the session that was removed. */
 export const deleteSessionScript = script<SessionInput, string | undefined>("deleteSession-1", {
   key: keyOfSession,
-  args: (input) => [principalOf(input)],
+  args: (input) => [principalOf(input), endsChannel, input.id],
   output: ([tag, owner]) => {
     if (tag === "NOT_FOUND") return undefined;
     if (tag !== "OK") throw unexpected(tag);
@@ -141,6 +132,11 @@ export function script<Input, Output>(
 function progressArgument(progress: number | undefined): string | number {
   if (progress === undefined) return "";
   return isProgress(progress) ? progress : "invalid";
+}
+
+export function renewal([tag, first, second]: Reply): Renewal | Refusal {
+  if (tag !== "OK") return refusal(tag, first);
+  return { outcome: "renewed", expiresAt: Number(first), progress: Number(second) };
 }
 
 function refusal(tag: string, state: string | number | undefined): Refusal {

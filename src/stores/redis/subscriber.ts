@@ -117,7 +117,7 @@ export class Subscriber {
     this.#isRefused = true;
     this.#log.warn(
       { channel, reason: message },
-      "Redis refuses a subscription; nothing is cached without it",
+      "Redis refuses a subscription; without it Redis is asked more often",
     );
   }
 }

@@ -1,3 +1,4 @@
+import { EventEmitter } from "node:events";
 import { readFileSync } from "node:fs";
 import { DatabaseSync, type StatementSync } from "node:sqlite";
 import { ServiceError } from "../../domain/errors.ts";
@@ -6,7 +7,7 @@ import { ServiceError } from "../../domain/errors.ts";
 const applicationId = 0x646c7365;
 
 /** What each version of the schema added. A file's version is the number of those that it has. */
-const schema = ["1-sessions", "2-logins"].map((name) =>
+const schema = ["1-sessions", "2-logins", "3-downloads"].map((name) =>
   readFileSync(new URL(`schema/${name}.sql`, import.meta.url), "utf8"),
 );
 
@@ -20,6 +21,10 @@ const openAttempts = 5;
 /** An SQLite file that the stores of a process share. What fails on it is `downlease.store.unavailable`. */
 export class SqliteDatabase {
   readonly connection: DatabaseSync;
+  /** Whether no other process can use it. */
+  readonly isPrivate: boolean;
+  /** Told of each session that this process has ended, when it is written down. */
+  readonly ends = new EventEmitter<{ session: [id: string] }>().setMaxListeners(0);
   readonly #ping: StatementSync;
 
   /**
@@ -30,6 +35,7 @@ export class SqliteDatabase {
    */
   constructor(path: string) {
     this.connection = openDatabase(path);
+    this.isPrivate = path === ":memory:";
     this.#ping = this.connection.prepare("SELECT 1 FROM session LIMIT 1");
   }
 
@@ -45,8 +51,26 @@ export class SqliteDatabase {
 
   /** Work that must see and change the database as one step, also for other processes. */
   transaction<T>(work: () => T): T {
+    return this.#asOne("BEGIN IMMEDIATE", work);
+  }
+
+  /** Work that must see one state of the database and changes nothing; waits for no writer. */
+  snapshot<T>(work: () => T): T {
+    return this.#asOne("BEGIN", work);
+  }
+
+  ping(): void {
+    this.guard(() => this.#ping.get());
+  }
+
+  /** The last process to close a file moves the log into it and removes the log. */
+  close(): void {
+    if (this.connection.isOpen) this.guard(() => this.connection.close());
+  }
+
+  #asOne<T>(begin: "BEGIN" | "BEGIN IMMEDIATE", work: () => T): T {
     return this.guard(() => {
-      this.connection.exec("BEGIN IMMEDIATE");
+      this.connection.exec(begin);
       try {
         const result = work();
         this.connection.exec("COMMIT");
@@ -57,15 +81,6 @@ export class SqliteDatabase {
         throw error;
       }
     });
-  }
-
-  ping(): void {
-    this.guard(() => this.#ping.get());
-  }
-
-  /** The last process to close a file moves the log into it and removes the log. */
-  close(): void {
-    if (this.connection.isOpen) this.guard(() => this.connection.close());
   }
 }
 

@@ -1,7 +1,6 @@
 import { type Clock, systemClock } from "../../domain/clock.ts";
 import {
   type Caller,
-  existsFor,
   type FinalState,
   type Finish,
   finish,
@@ -18,7 +17,8 @@ import {
 } from "../../domain/session.ts";
 import type { Heartbeat, SessionStore } from "../../domain/session-store.ts";
 import type { SqliteDatabase } from "./database.ts";
-import { prepareStatements, type SessionRow, type Statements } from "./statements.ts";
+import { SessionTable } from "./session-table.ts";
+import { prepareStatements, type Statements } from "./statements.ts";
 
 /** Rows that each creation looks at for expired ones: the garbage stays below a tenth of the living. */
 const sweepLength = 16;
@@ -36,6 +36,7 @@ export interface SqliteSessionStoreOptions {
  */
 export class SqliteSessionStore implements SessionStore {
   readonly #db: SqliteDatabase;
+  readonly #table: SessionTable;
   readonly #statements: Statements;
   readonly #terms: LeaseTerms;
   readonly #clock: Clock;
@@ -43,6 +44,7 @@ export class SqliteSessionStore implements SessionStore {
 
   constructor({ database, terms, clock = systemClock }: SqliteSessionStoreOptions) {
     this.#db = database;
+    this.#table = new SessionTable(database.connection);
     this.#statements = prepareStatements(database.connection);
     this.#terms = terms;
     this.#clock = clock;
@@ -51,10 +53,10 @@ export class SqliteSessionStore implements SessionStore {
   async create(spec: NewSession): Promise<Session> {
     return this.#transaction((now) => {
       this.#sweep(now);
-      const existing = this.#find(spec.id);
+      const existing = this.#table.find(spec.id);
       if (existing !== undefined && now < existing.expiresAt) {
         const reopened = reopenSession(existing, now, this.#terms);
-        this.#update(reopened);
+        this.#table.update(reopened);
         return reopened;
       }
       const session = openSession(spec, now, this.#terms);
@@ -64,7 +66,7 @@ export class SqliteSessionStore implements SessionStore {
   }
 
   async get(id: string, caller: Caller): Promise<Session | undefined> {
-    return this.#db.guard(() => this.#findFor(id, caller, this.#clock.now()));
+    return this.#db.guard(() => this.#table.findFor(id, caller, this.#clock.now()));
   }
 
   async list(owner: string, libraryItemId?: string): Promise<string[]> {
@@ -91,20 +93,24 @@ export class SqliteSessionStore implements SessionStore {
     state: FinalState,
     errorMessage?: string,
   ): Promise<Finish | Refusal> {
-    return this.#transaction((now) => {
-      const session = this.#findFor(id, caller, now);
+    const result = this.#transaction((now): Finish | Refusal => {
+      const session = this.#table.findFor(id, caller, now);
       if (session === undefined) return { outcome: "not_found" };
       const finished = finish(session, state, errorMessage, now, this.#terms);
       if (isRefusal(finished)) return finished;
-      this.#update(finished);
+      this.#table.update(finished);
       return { outcome: "finished", expiresAt: finished.expiresAt };
     });
+    if (result.outcome === "finished") this.#db.ends.emit("session", id);
+    return result;
   }
 
   async delete(id: string, caller: Caller): Promise<boolean> {
-    return this.#db.guard(
+    const isDeleted = this.#db.guard(
       () => this.#statements.delete.run(visibleTo(id, caller, this.#clock.now())).changes === 1,
     );
+    if (isDeleted) this.#db.ends.emit("session", id);
+    return isDeleted;
   }
 
   async ping(): Promise<void> {
@@ -131,27 +137,11 @@ export class SqliteSessionStore implements SessionStore {
         };
       }
     }
-    const session = this.#findFor(id, caller, now);
+    const session = this.#table.findFor(id, caller, now);
     if (session === undefined) return { outcome: "not_found" };
     const refusal = keepAlive(session, progress, now, this.#terms);
     // Else another process has created the session anew since the update, which it did not exist for.
     return isRefusal(refusal) ? refusal : { outcome: "not_found" };
-  }
-
-  #find(id: string): Session | undefined {
-    const row = this.#statements.find.get({ id }) as SessionRow | undefined;
-    if (row === undefined) return undefined;
-    const { errorMessage, ...session } = row;
-    return errorMessage === null ? session : { ...session, errorMessage };
-  }
-
-  #findFor(id: string, caller: Caller, now: number): Session | undefined {
-    const session = this.#find(id);
-    return session !== undefined && existsFor(session, caller, now) ? session : undefined;
-  }
-
-  #update({ id, state, expiresAt, errorMessage }: Session): void {
-    this.#statements.update.run({ id, state, expiresAt, errorMessage: errorMessage ?? null });
   }
 
   /** Goes round the table, one short stretch each time, and removes what has expired. */

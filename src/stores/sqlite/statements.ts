@@ -1,36 +1,22 @@
 import type { DatabaseSync, StatementSync } from "node:sqlite";
-import type { Session } from "../../domain/session.ts";
-
-/** A session as a row: what is unset is null. */
-export type SessionRow = Omit<Session, "errorMessage"> & { readonly errorMessage: string | null };
-
-const columns = `id, owner, library_item_id AS libraryItemId, content_version AS contentVersion, state, progress,
-  expires_at AS expiresAt, error_message AS errorMessage`;
 
 /** A null principal sees everybody's sessions. */
 const existsForPrincipal = "id = :id AND expires_at > :now AND (:principal IS NULL OR owner = :principal)";
 
-/** Every statement of the store, compiled once. Times are in milliseconds. */
+/** The statements of the session store that are its own, compiled once. Times are in milliseconds. */
 export function prepareStatements(db: DatabaseSync) {
   return {
-    /** :id */
-    find: db.prepare(`SELECT ${columns} FROM session WHERE id = :id`),
-
     /** :owner, :now, and :libraryItemId or null for any; oldest first. */
     list: db.prepare(`
       SELECT id FROM session
       WHERE owner = :owner AND expires_at > :now AND (:libraryItemId IS NULL OR library_item_id = :libraryItemId)
       ORDER BY sequence`),
 
-    /** A SessionRow. An expired session of this id gives way to the new one, which comes last in the order. */
+    /** The members of a session, null where unset. An expired session of this id gives way to the new one, which comes last in the order. */
     insert: db.prepare(`
       INSERT OR REPLACE INTO session
         (id, owner, library_item_id, content_version, state, progress, expires_at, error_message)
       VALUES (:id, :owner, :libraryItemId, :contentVersion, :state, :progress, :expiresAt, :errorMessage)`),
-
-    /** :id and the members of a session that change. */
-    update: db.prepare(`
-      UPDATE session SET state = :state, expires_at = :expiresAt, error_message = :errorMessage WHERE id = :id`),
 
     /** :id, :principal, :now, :progress (0 for none) and :leaseMs; gives nothing when the keep-alive is refused. */
     keepAlive: db.prepare(`

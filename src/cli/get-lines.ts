@@ -1,0 +1,55 @@
+import type { DownloadProgress, DownloadResult, FileState } from "../client/index.ts";
+import { bytes, checksumLines, type Reporter, type Subject, summary } from "./get.ts";
+import type { Output } from "./output.ts";
+import { Rate } from "./rate.ts";
+import { duration, visible } from "./text.ts";
+
+/** How long at least between two lines that tell only how far the download is. */
+const everyMs = 5_000;
+
+/** Shows a download as lines, for logs: what each file has come to, and now and then how far the whole is. */
+export class GetLines implements Reporter {
+  readonly #output: Output;
+  readonly #states = new Map<string, FileState>();
+  readonly #rate = new Rate();
+  #notice: string | undefined;
+  #toldAt = performance.now();
+
+  constructor(output: Output) {
+    this.#output = output;
+  }
+
+  begin({ name, directory }: Subject): void {
+    this.#output.tell(`getting ${visible(name)} into ${visible(directory)}`);
+  }
+
+  progress({ percent, bytesDone, bytesTotal, files, notice }: DownloadProgress): void {
+    const now = performance.now();
+    this.#rate.add(bytesDone, now);
+    for (const { name, state, size } of files) {
+      if (this.#states.get(name) === state) continue;
+      this.#states.set(name, state);
+      if (state !== "waiting")
+        this.#output.tell(`${visible(name)}: ${state}${state === "done" ? `, ${bytes(size)}` : ""}`);
+    }
+    if (notice !== this.#notice && notice !== undefined) this.#output.tell(visible(notice));
+    this.#notice = notice;
+    if (now - this.#toldAt < everyMs || bytesDone >= bytesTotal) return;
+    this.#toldAt = now;
+    const rate = this.#rate.perSecond(now);
+    const remainingMs = this.#rate.remainingMs(bytesTotal, now);
+    const parts = [
+      `${Math.floor(percent)}%, ${bytes(bytesDone)} of ${bytes(bytesTotal)}`,
+      ...(rate === undefined ? [] : [`${bytes(rate)}/s`]),
+      ...(remainingMs === undefined ? [] : [`${duration(remainingMs)} left`]),
+    ];
+    this.#output.tell(parts.join(", "));
+  }
+
+  done(result: DownloadResult, elapsedMs: number): void {
+    this.#output.tell(summary(result, elapsedMs));
+    this.#output.lines(checksumLines(result));
+  }
+
+  failed(): void {}
+}

@@ -1,0 +1,84 @@
+import { relative } from "node:path";
+import prettyBytes from "pretty-bytes";
+import { type DownloadProgress, type DownloadResult, downloadItem } from "../client/index.ts";
+import { outliveBrokenPipe } from "./broken-pipe.ts";
+import { findItem } from "./find-item.ts";
+import { GetBars } from "./get-bars.ts";
+import { GetEvents } from "./get-events.ts";
+import { GetLines } from "./get-lines.ts";
+import { ItemNames } from "./item-names.ts";
+import type { CommonFlags, Task } from "./run.ts";
+import { duration, visible } from "./text.ts";
+
+export interface GetFlags extends CommonFlags {
+  readonly output: string;
+  readonly parallel: number;
+  readonly quiet?: boolean;
+}
+
+/** What is downloaded. */
+export interface Subject {
+  readonly itemId: string;
+  /** `library/item` */
+  readonly name: string;
+  readonly directory: string;
+}
+
+/** Shows how a download goes. */
+export interface Reporter {
+  begin(subject: Subject): void;
+  progress(progress: DownloadProgress): void;
+  done(result: DownloadResult, elapsedMs: number): void;
+  failed(error: unknown): void;
+}
+
+export async function get(task: Task<GetFlags>): Promise<void> {
+  const { server, output, flags, call } = task;
+  const [reference, ...files] = task.operands as [string, ...string[]];
+  // Whoever reads what is told may stop reading; the download goes on.
+  outliveBrokenPipe();
+  const reporter = reporterFor(task);
+  const startedAt = performance.now();
+  try {
+    const { id: itemId } = await findItem(task, reference);
+    const name = await new ItemNames(task).of(itemId);
+    reporter.begin({ itemId, name, directory: flags.output });
+    const result = await downloadItem(server, {
+      itemId,
+      ...(files.length > 0 && { files }),
+      directory: flags.output,
+      parallel: flags.parallel,
+      signal: call.signal,
+      onProgress: (progress) => reporter.progress(progress),
+    });
+    reporter.done(result, performance.now() - startedAt);
+  } catch (error) {
+    reporter.failed(error);
+    if (call.signal.aborted) output.tell("interrupted. The same command goes on from what is there.");
+    throw error;
+  }
+}
+
+function reporterFor({ output, flags, server }: Task<GetFlags>): Reporter {
+  if (output.isJson) return new GetEvents(output, server.url);
+  if (flags.quiet) return { begin() {}, progress() {}, done() {}, failed() {} };
+  return process.stderr.isTTY ? new GetBars(output, process.stderr, flags.parallel) : new GetLines(output);
+}
+
+/** The sentence at the end of a download. */
+export function summary({ files, bytesTotal, bytesFetched }: DownloadResult, elapsedMs: number): string {
+  const count = files.length === 1 ? "1 file" : `${files.length} files`;
+  const whole = `${count} of ${bytes(bytesTotal)}, checksums verified`;
+  if (bytesFetched === 0) return `${whole}; nothing had to be fetched`;
+  const rate = bytes((bytesFetched * 1000) / Math.max(1, elapsedMs));
+  return `${whole}; ${bytes(bytesFetched)} fetched in ${duration(elapsedMs)}, ${rate}/s`;
+}
+
+/** A line for each file, as `sha256sum --check` reads them. */
+export function checksumLines({ files }: DownloadResult): string[] {
+  return files.map(({ sha256, path }) => `${sha256}  ${visible(relative("", path))}`);
+}
+
+export function bytes(count: number): string {
+  return prettyBytes(Math.round(count), { binary: true });
+}

@@ -1,0 +1,105 @@
+import stringWidth from "string-width";
+
+/**
+ * Text of a server as it may be shown: whatever would move the cursor, colour, hide or reorder what follows it on a terminal is written
+ * as an escape, for example `\x1b`.
+ */
+export function visible(text: string): string {
+  return text.toWellFormed().replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, (character) => {
+    const code = character.codePointAt(0)!.toString(16);
+    return code.length <= 2 ? `\\x${code.padStart(2, "0")}` : `\\u{${code}}`;
+  });
+}
+
+/** One line of JSON, for which the same holds: no terminal takes it for more than text. */
+export function jsonLine(value: unknown): string {
+  return JSON.stringify(value).replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, (character) =>
+    character
+      .split("")
+      .map((unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`)
+      .join(""),
+  );
+}
+
+/** The text in so many columns of a terminal, cut if it has to be. */
+export function fitted(text: string, columns: number): string {
+  if (stringWidth(text) <= columns) return text;
+  let cut = "";
+  let width = 0;
+  for (const { segment } of graphemes.segment(text)) {
+    width += stringWidth(segment);
+    if (width > columns - 1) break;
+    cut += segment;
+  }
+  return `${cut}…`;
+}
+
+const graphemes = new Intl.Segmenter("en", { granularity: "grapheme" });
+
+export interface Column {
+  readonly title: string;
+  /** Numbers stand to the right. */
+  readonly right?: boolean;
+  /** May be cut when the lines are longer than the terminal is wide. */
+  readonly shrinks?: boolean;
+}
+
+const gap = 2;
+const narrowest = 8;
+
+/**
+ * Lines of cells that stand below each other, the titles first.
+ *
+ * @param width of the terminal; nothing is cut without one
+ */
+export function table(
+  columns: readonly Column[],
+  rows: readonly (readonly string[])[],
+  width?: number,
+): string[] {
+  const lines = [columns.map(({ title }) => title), ...rows.map((row) => row.map(visible))];
+  const widths = columns.map((_, index) => Math.max(...lines.map((cells) => stringWidth(cells[index]!))));
+  let excess =
+    width === undefined ? 0 : widths.reduce((sum, each) => sum + each, gap * (columns.length - 1)) - width;
+  for (const [index, { shrinks, title }] of columns.entries()) {
+    if (!shrinks || excess <= 0) continue;
+    const least = Math.min(widths[index]!, Math.max(narrowest, title.length));
+    const less = Math.min(excess, widths[index]! - least);
+    widths[index]! -= less;
+    excess -= less;
+  }
+  return lines.map((cells) =>
+    cells
+      .map((cell, index) => {
+        const text = fitted(cell, widths[index]!);
+        const padding = " ".repeat(widths[index]! - stringWidth(text));
+        return columns[index]!.right ? padding + text : text + padding;
+      })
+      .join(" ".repeat(gap))
+      .trimEnd(),
+  );
+}
+
+const narrow = new Intl.DurationFormat("en", { style: "narrow" });
+
+const lengths = { days: 86_400, hours: 3600, minutes: 60, seconds: 1 };
+
+/** For example `4m 58s`: the largest unit and the next smaller one. */
+export function duration(ms: number): string {
+  const total = Math.max(0, Math.round(ms / 1000));
+  const units = Object.entries(lengths);
+  const first = units.findIndex(([, seconds]) => total >= seconds);
+  if (first < 0) return "0s";
+  let rest = total;
+  const shown = units.slice(first, first + 2).map(([unit, seconds]) => {
+    const count = Math.floor(rest / seconds);
+    rest %= seconds;
+    return [unit, count];
+  });
+  return narrow.format(Object.fromEntries(shown));
+}
+
+/** The name that a generated enumeration has for a value, or the number of one that this release does not know. */
+export function valueName(values: Readonly<Record<string, number>>, value: number | undefined): string {
+  return Object.keys(values).find((name) => values[name] === value) ?? String(value);
+}

@@ -1,0 +1,119 @@
+import { type Client, createClient, type Interceptor } from "@connectrpc/connect";
+import { createConnectTransport } from "@connectrpc/connect-node";
+import { SessionService } from "../../gen/cis/v1/session_pb.ts";
+import { FileService } from "../../gen/content/library/item/downloadsession/v1/file_pb.ts";
+import { DownloadSessionService } from "../../gen/content/library/item/v1/download_session_pb.ts";
+import { ItemFileService } from "../../gen/content/library/item/v1/item_file_pb.ts";
+import { ItemService } from "../../gen/content/library/v1/item_pb.ts";
+import { LibraryService } from "../../gen/content/v1/library_pb.ts";
+import { LoginSession } from "./login-session.ts";
+
+/** Where a server is, and who calls it. */
+export interface ServerOptions {
+  /** `http://` or `https://`, with the path before those of the service, if there is one. */
+  readonly url: string;
+  /** A bearer token. */
+  readonly token?: string;
+  /** With `password`, instead of `token`: opens a login session when the first call is made. */
+  readonly user?: string;
+  readonly password?: string;
+  /** PEM: certificates to trust instead of the well-known ones. */
+  readonly ca?: string | Buffer;
+  /** PEM, with `key`: the client's certificate. */
+  readonly cert?: string | Buffer;
+  readonly key?: string | Buffer;
+}
+
+/** How to speak TLS with a server, as `node:tls` takes it. */
+export type TlsOptions = Pick<ServerOptions, "ca" | "cert" | "key">;
+
+/**
+ * A server's services, over Connect and HTTP/1.1. Calls reject with a `ConnectError`. Methods that stream in both
+ * directions need HTTP/2 and are not to be had here.
+ *
+ * Disposing of it closes the login session and the connections.
+ */
+export interface Downlease extends AsyncDisposable {
+  readonly url: string;
+  /** For links of the server, which are fetched past the clients. */
+  readonly tls: TlsOptions;
+  readonly sessions: Client<typeof DownloadSessionService>;
+  readonly files: Client<typeof FileService>;
+  readonly libraries: Client<typeof LibraryService>;
+  readonly items: Client<typeof ItemService>;
+  readonly itemFiles: Client<typeof ItemFileService>;
+  readonly logins: Client<typeof SessionService>;
+}
+
+/**
+ * Clients for a server. Nothing is sent before the first call.
+ *
+ * @throws TypeError when the options contradict themselves or `url` is none
+ */
+export function connect(options: ServerOptions): Downlease {
+  const { url, tls } = checked(options);
+  const { token, user, password } = options;
+  const transportWith = (interceptors: Interceptor[]) =>
+    createConnectTransport({
+      httpVersion: "1.1",
+      baseUrl: url,
+      interceptors,
+      nodeOptions: { ...tls },
+    });
+  const login =
+    user === undefined || password === undefined
+      ? undefined
+      : new LoginSession(createClient(SessionService, transportWith([])), { user, password });
+  const interceptors = [
+    ...(token === undefined ? [] : [withToken(token)]),
+    ...(login === undefined ? [] : [login.interceptor]),
+  ];
+  const transport = transportWith(interceptors);
+  return {
+    url,
+    tls,
+    sessions: createClient(DownloadSessionService, transport),
+    files: createClient(FileService, transport),
+    libraries: createClient(LibraryService, transport),
+    items: createClient(ItemService, transport),
+    itemFiles: createClient(ItemFileService, transport),
+    logins: createClient(SessionService, transport),
+    async [Symbol.asyncDispose]() {
+      await login?.close();
+    },
+  };
+}
+
+function withToken(token: string): Interceptor {
+  return (next) => (request) => {
+    request.header.set("authorization", `Bearer ${token}`);
+    return next(request);
+  };
+}
+
+function checked({ url, token, user, password, ca, cert, key }: ServerOptions) {
+  if (!URL.canParse(url)) throw new TypeError(`'${url}' is not a URL`);
+  const parsed = new URL(url);
+  if (parsed.protocol !== "http:" && parsed.protocol !== "https:") {
+    throw new TypeError(`the URL of a server begins with http:// or https://, unlike '${parsed.protocol}//'`);
+  }
+  if (parsed.username !== "" || parsed.password !== "") {
+    throw new TypeError("the URL of a server has no user and password in it; give them as options");
+  }
+  if (parsed.search !== "" || parsed.hash !== "") {
+    throw new TypeError("the URL of a server has neither a query nor a fragment");
+  }
+  if ((user === undefined) !== (password === undefined)) {
+    throw new TypeError("user and password go together");
+  }
+  if (user !== undefined && token !== undefined) {
+    throw new TypeError("either a token or user and password, not both");
+  }
+  if ((cert === undefined) !== (key === undefined)) throw new TypeError("cert and key go together");
+  const tls: TlsOptions = {
+    ...(ca !== undefined && { ca }),
+    ...(cert !== undefined && { cert }),
+    ...(key !== undefined && { key }),
+  };
+  return { url: parsed.href.replace(/\/+$/, ""), tls };
+}

@@ -1,0 +1,15 @@
+/** The client library, exported as `downlease/client`. */
+export { Code, ConnectError } from "@connectrpc/connect";
+export { FileInfo_PrepareStatus as PrepareStatus } from "../../gen/content/library/item/downloadsession/v1/file_pb.ts";
+export { DownloadSessionModel_State as SessionState } from "../../gen/content/library/item/v1/download_session_pb.ts";
+export { connect, type Downlease, type ServerOptions, type TlsOptions } from "./connect.ts";
+export { type DownloadedFile, type DownloadOptions, type DownloadResult, downloadItem } from "./download.ts";
+export { DownloadError, type DownloadFailure } from "./download-error.ts";
+export {
+  LeaseKeeper,
+  type LeaseKeeperOptions,
+  type LeaseLoss,
+  LeaseLostError,
+  type Renewal,
+} from "./lease-keeper.ts";
+export type { DownloadProgress, FileProgress, FileState } from "./progress.ts";

@@ -1,0 +1,22 @@
+--[[
+  Ends a worker's job with its result.
+
+  The check and the change must not be separated: a worker whose claim has lapsed must not end the job of the next.
+
+  KEYS[1]  the preparation
+  ARGV[1]  worker
+  ARGV[2]  state, done or failed
+  ARGV[3]  result as JSON
+  ARGV[4]  ms that it is kept
+
+  Output
+    { "OK" }
+    { "LOST" }
+]]
+if redis.call("HGET", KEYS[1], "w") ~= ARGV[1] then
+  return { "LOST" }
+end
+redis.call("DEL", KEYS[1])
+redis.call("HSET", KEYS[1], "s", ARGV[2], "r", ARGV[3])
+redis.call("PEXPIRE", KEYS[1], ARGV[4])
+return { "OK" }

@@ -1,0 +1,20 @@
+--[[
+  Notes how far a worker is, and keeps its claim.
+
+  The check and the note must not be separated: a worker whose claim has lapsed must not touch the job of the next.
+
+  KEYS[1]  the preparation
+  ARGV[1]  worker
+  ARGV[2]  length of the claim in ms
+  ARGV[3]  bytes done
+
+  Output
+    { "OK" }
+    { "LOST" }
+]]
+if redis.call("HGET", KEYS[1], "w") ~= ARGV[1] then
+  return { "LOST" }
+end
+redis.call("HSET", KEYS[1], "b", ARGV[3])
+redis.call("PEXPIRE", KEYS[1], ARGV[2])
+return { "OK" }

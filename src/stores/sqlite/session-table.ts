@@ -1,0 +1,38 @@
+import type { DatabaseSync, StatementSync } from "node:sqlite";
+import { type Caller, existsFor, type Session } from "../../domain/session.ts";
+
+/** A session as a row: what is unset is null. */
+type SessionRow = Omit<Session, "errorMessage"> & { readonly errorMessage: string | null };
+
+/** Sessions one by one, as the stores of sessions and of their files both need them. */
+export class SessionTable {
+  readonly #find: StatementSync;
+  readonly #update: StatementSync;
+
+  constructor(db: DatabaseSync) {
+    this.#find = db.prepare(`
+      SELECT id, owner, library_item_id AS libraryItemId, content_version AS contentVersion, state, progress,
+        expires_at AS expiresAt, error_message AS errorMessage
+      FROM session WHERE id = :id`);
+    this.#update = db.prepare(`
+      UPDATE session SET state = :state, expires_at = :expiresAt, error_message = :errorMessage WHERE id = :id`);
+  }
+
+  /** An expired one, too. */
+  find(id: string): Session | undefined {
+    const row = this.#find.get({ id }) as SessionRow | undefined;
+    if (row === undefined) return undefined;
+    const { errorMessage, ...session } = row;
+    return errorMessage === null ? session : { ...session, errorMessage };
+  }
+
+  findFor(id: string, caller: Caller, now: number): Session | undefined {
+    const session = this.find(id);
+    return session !== undefined && existsFor(session, caller, now) ? session : undefined;
+  }
+
+  /** Writes down the members that change, but for the progress. */
+  update({ id, state, expiresAt, errorMessage }: Session): void {
+    this.#update.run({ id, state, expiresAt, errorMessage: errorMessage ?? null });
+  }
+}

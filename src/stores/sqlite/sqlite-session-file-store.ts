@@ -1,0 +1,128 @@
+import type { StatementSync } from "node:sqlite";
+import { type Clock, systemClock } from "../../domain/clock.ts";
+import {
+  type Caller,
+  isRefusal,
+  keepAlive,
+  type LeaseTerms,
+  type Refusal,
+  type Renewal,
+} from "../../domain/session.ts";
+import type {
+  EndpointType,
+  SessionEnds,
+  SessionFile,
+  SessionFileStore,
+  SessionFiles,
+} from "../../domain/session-file-store.ts";
+import type { SqliteDatabase } from "./database.ts";
+import { SessionTable } from "./session-table.ts";
+
+/** Sees every session. */
+const anybody: Caller = { principal: "", admin: true };
+
+/** The greatest sum that JavaScript can tell from its neighbours. */
+const mostBytes = Number.MAX_SAFE_INTEGER;
+
+interface FileRow {
+  readonly name: string;
+  readonly requested: EndpointType | null;
+  readonly bytesSent: number;
+}
+
+export interface SqliteSessionFileStoreOptions {
+  readonly database: SqliteDatabase;
+  readonly terms: LeaseTerms;
+  readonly clock?: Clock;
+}
+
+/**
+ * What sessions know of their files, in rows that go with the session's. Ends are told within the process; of a file
+ * that several processes share, the others hear nothing.
+ */
+export class SqliteSessionFileStore implements SessionFileStore {
+  readonly #db: SqliteDatabase;
+  readonly #sessions: SessionTable;
+  readonly #statements: ReturnType<typeof prepareStatements>;
+  readonly #terms: LeaseTerms;
+  readonly #clock: Clock;
+
+  constructor({ database, terms, clock = systemClock }: SqliteSessionFileStoreOptions) {
+    this.#db = database;
+    this.#sessions = new SessionTable(database.connection);
+    this.#statements = prepareStatements(database);
+    this.#terms = terms;
+    this.#clock = clock;
+  }
+
+  async files(id: string, caller: Caller): Promise<SessionFiles | undefined> {
+    return this.#db.snapshot(() => {
+      const session = this.#sessions.findFor(id, caller, this.#clock.now());
+      if (session === undefined) return undefined;
+      const rows = this.#statements.files.all({ id }) as unknown as FileRow[];
+      return { session, files: new Map(rows.map((row) => [row.name, fileOf(row)])) };
+    });
+  }
+
+  async request(
+    id: string,
+    caller: Caller,
+    name: string,
+    endpointType: EndpointType,
+  ): Promise<Renewal | Refusal> {
+    return this.#renewWith(id, caller, () => this.#statements.request.run({ id, name, endpointType }));
+  }
+
+  async recordSent(id: string, sent: ReadonlyMap<string, number>): Promise<Renewal | Refusal> {
+    return this.#renewWith(id, anybody, () => {
+      for (const [name, bytes] of sent) this.#statements.addSent.run({ id, name, bytes });
+    });
+  }
+
+  watchEnds(ended: (sessionId: string) => void): SessionEnds {
+    this.#db.ends.on("session", ended);
+    return {
+      // From the beginning, and for ever: it is never established anew.
+      isReliable: this.#db.isPrivate,
+      stop: () => {
+        this.#db.ends.off("session", ended);
+      },
+    };
+  }
+
+  /** Like a keep-alive without progress, and what `note` writes down as one step with it. */
+  #renewWith(id: string, caller: Caller, note: () => void): Renewal | Refusal {
+    return this.#db.transaction(() => {
+      const now = this.#clock.now();
+      const session = this.#sessions.findFor(id, caller, now);
+      if (session === undefined) return { outcome: "not_found" };
+      const renewed = keepAlive(session, undefined, now, this.#terms);
+      if (isRefusal(renewed)) return renewed;
+      note();
+      this.#sessions.update(renewed);
+      return { outcome: "renewed", expiresAt: renewed.expiresAt, progress: renewed.progress };
+    });
+  }
+}
+
+function prepareStatements({ connection: db }: SqliteDatabase) {
+  return {
+    /** :id; gives FileRows. */
+    files: db.prepare(`
+      SELECT name, requested, bytes_sent AS bytesSent FROM session_file WHERE session_id = :id`),
+
+    /** :id, :name and :endpointType. */
+    request: db.prepare(`
+      INSERT INTO session_file (session_id, name, requested, bytes_sent) VALUES (:id, :name, :endpointType, 0)
+      ON CONFLICT DO UPDATE SET requested = excluded.requested`),
+
+    /** :id, :name and :bytes. */
+    addSent: db.prepare(`
+      INSERT INTO session_file (session_id, name, bytes_sent) VALUES (:id, :name, min(:bytes, ${mostBytes}))
+      ON CONFLICT DO UPDATE SET bytes_sent = min(bytes_sent + excluded.bytes_sent, ${mostBytes})`),
+  } satisfies Record<string, StatementSync>;
+}
+
+function fileOf({ requested, bytesSent }: FileRow): SessionFile {
+  return requested === null ? { bytesSent } : { requested, bytesSent };
+}

@@ -1,0 +1,336 @@
+import { describe, expect, it } from "vitest";
+import type { FinalState } from "../../src/domain/session.ts";
+import { eventually } from "../support/eventually.ts";
+import { endsContract } from "./session-file-store-ends.ts";
+import {
+  type FileStoreContractOptions,
+  type OpenFileStoresWith,
+  oddNames,
+  setFileStage,
+} from "./session-file-store-stage.ts";
+import { briefTerms, expectLease, longTerms, notFound } from "./session-store-stage.ts";
+
+const finalStates: FinalState[] = ["CANCELED", "ERROR"];
+
+/** What every store of sessions' files must do, whatever it is made of. */
+export function sessionFileStoreContract(
+  name: string,
+  open: OpenFileStoresWith,
+  options: FileStoreContractOptions = {},
+): void {
+  describe(`session file store: ${name}`, () => {
+    requestContract(open);
+    recordSentContract(open);
+    visibilityContract(open);
+    lifeContract(open);
+    endsContract(open, options);
+  });
+}
+
+function requestContract(open: OpenFileStoresWith): void {
+  it("knows no file of a session until one is asked for", async () => {
+    await using stage = await setFileStage(open);
+    const session = await stage.sessions.create(stage.newSession());
+    expect(await stage.files.files(session.id, stage.alice)).toEqual({ session, files: new Map() });
+  });
+
+  it("keeps the endpoint type that was asked for last, file by file", async () => {
+    await using stage = await setFileStage(open);
+    const { files, alice } = stage;
+    const id = await stage.newSessionId();
+    await files.request(id, alice, "a.vmdk", "HTTPS");
+    await files.request(id, alice, "b.vmdk", "DIRECT");
+    await files.request(id, alice, "c.vmdk", "HTTPS");
+    await files.request(id, alice, "c.vmdk", "DIRECT");
+    await files.request(id, alice, "b.vmdk", "HTTPS");
+    expect((await files.files(id, alice))!.files).toEqual(
+      new Map([
+        ["a.vmdk", { requested: "HTTPS", bytesSent: 0 }],
+        ["b.vmdk", { requested: "HTTPS", bytesSent: 0 }],
+        ["c.vmdk", { requested: "DIRECT", bytesSent: 0 }],
+      ]),
+    );
+  });
+
+  it("renews the lease with a request, and leaves the rest of the session alone", async () => {
+    await using stage = await setFileStage(open);
+    const { sessions, files, alice, now } = stage;
+    const created = await sessions.create(stage.newSession());
+    await sessions.keepAlive(created.id, alice, 40);
+    const from = await now();
+    const renewal = await files.request(created.id, alice, "a.vmdk", "HTTPS");
+    if (renewal.outcome !== "renewed") throw new Error(renewal.outcome);
+    expectLease(renewal.expiresAt, longTerms.leaseMs, from, await now());
+    expect(renewal.progress).toBe(40);
+    const { expiresAt } = renewal;
+    expect(await sessions.get(created.id, alice)).toEqual({ ...created, progress: 40, expiresAt });
+  });
+
+  it("does not renew the lease when files are looked at", async () => {
+    await using stage = await setFileStage(open);
+    const session = await stage.sessions.create(stage.newSession());
+    await stage.files.files(session.id, stage.alice);
+    expect(await stage.sessions.get(session.id, stage.alice)).toEqual(session);
+  });
+
+  it("keeps a request that is made again after bytes were sent, with the bytes", async () => {
+    await using stage = await setFileStage(open);
+    const { files, alice } = stage;
+    const id = await stage.newSessionId();
+    await files.recordSent(id, new Map([["a.vmdk", 5]]));
+    expect((await files.files(id, alice))!.files).toEqual(new Map([["a.vmdk", { bytesSent: 5 }]]));
+    await files.request(id, alice, "a.vmdk", "HTTPS");
+    expect((await files.files(id, alice))!.files.get("a.vmdk")).toEqual({ requested: "HTTPS", bytesSent: 5 });
+  });
+
+  it.each(Object.entries(oddNames))("keeps a file apart whose name is %s", async (_, fileName) => {
+    await using stage = await setFileStage(open);
+    const { sessions, files, alice } = stage;
+    const session = await sessions.create(stage.newSession());
+    expect(await files.request(session.id, alice, fileName, "HTTPS")).toMatchObject({ outcome: "renewed" });
+    await files.recordSent(session.id, new Map([[fileName, 7]]));
+    await files.recordSent(session.id, new Map([[fileName, 8]]));
+    const found = (await files.files(session.id, alice))!;
+    expect([...found.files]).toEqual([[fileName, { requested: "HTTPS", bytesSent: 15 }]]);
+    expect(await sessions.get(session.id, alice)).toEqual(found.session);
+    expect(found.session).toEqual({ ...session, expiresAt: found.session.expiresAt });
+  });
+}
+
+function recordSentContract(open: OpenFileStoresWith): void {
+  it("adds up the bytes that were sent and renews the lease, whoever owns the session", async () => {
+    await using stage = await setFileStage(open);
+    const { sessions, files, alice, now } = stage;
+    const { id } = await sessions.create(stage.newSession());
+    await sessions.keepAlive(id, alice, 12);
+    await files.recordSent(id, new Map([["a.vmdk", 1_000]]));
+    const from = await now();
+    const renewal = await files.recordSent(
+      id,
+      new Map([
+        ["a.vmdk", 24],
+        ["b.vmdk", 3_000_000_000],
+        ["c.vmdk", 0],
+      ]),
+    );
+    if (renewal.outcome !== "renewed") throw new Error(renewal.outcome);
+    expectLease(renewal.expiresAt, longTerms.leaseMs, from, await now());
+    expect(renewal.progress).toBe(12);
+    const found = (await files.files(id, alice))!;
+    expect(found.session.expiresAt).toBe(renewal.expiresAt);
+    expect(found.files).toEqual(
+      new Map([
+        ["a.vmdk", { bytesSent: 1_024 }],
+        ["b.vmdk", { bytesSent: 3_000_000_000 }],
+        ["c.vmdk", { bytesSent: 0 }],
+      ]),
+    );
+  });
+
+  it("only renews the lease when nothing was sent", async () => {
+    await using stage = await setFileStage(open);
+    const id = await stage.newSessionId();
+    expect(await stage.files.recordSent(id, new Map())).toMatchObject({ outcome: "renewed", progress: 0 });
+    expect((await stage.files.files(id, stage.alice))!.files).toEqual(new Map());
+  });
+
+  it("stops counting at the greatest number of bytes that can be told exactly", async () => {
+    await using stage = await setFileStage(open);
+    const id = await stage.newSessionId();
+    const most = Number.MAX_SAFE_INTEGER;
+    const sent = async (bytes: number) => {
+      await stage.files.recordSent(id, new Map([["a.vmdk", bytes]]));
+      return (await stage.files.files(id, stage.alice))!.files.get("a.vmdk")!.bytesSent;
+    };
+    expect(await sent(most - 1)).toBe(most - 1);
+    expect(await sent(1)).toBe(most);
+    expect(await sent(1)).toBe(most);
+    expect(await sent(most)).toBe(most);
+  });
+
+  it("adds up what several instances tell at once", async () => {
+    await using stage = await setFileStage(open);
+    const id = await stage.newSessionId();
+    const results = await Promise.all(
+      Array.from({ length: 100 }, (_, turn) =>
+        (turn % 2 === 0 ? stage.one : stage.other).files.recordSent(
+          id,
+          new Map([
+            ["a.vmdk", turn],
+            ["b.vmdk", 1],
+          ]),
+        ),
+      ),
+    );
+    expect(new Set(results.map(({ outcome }) => outcome))).toEqual(new Set(["renewed"]));
+    expect((await stage.other.files.files(id, stage.alice))!.files).toEqual(
+      new Map([
+        ["a.vmdk", { bytesSent: 4_950 }],
+        ["b.vmdk", { bytesSent: 100 }],
+      ]),
+    );
+  });
+
+  it("takes ten thousand files with names of 255 bytes in one session", async () => {
+    await using stage = await setFileStage(open);
+    const { files, alice } = stage;
+    const id = await stage.newSessionId();
+    const names = Array.from({ length: 10_000 }, (_, index) => `${index}-`.padEnd(255, "x"));
+    expect(await files.recordSent(id, new Map(names.map((name, index) => [name, index])))).toMatchObject({
+      outcome: "renewed",
+    });
+    await files.request(id, alice, names[77]!, "HTTPS");
+    const found = (await files.files(id, alice))!.files;
+    expect(found.size).toBe(names.length);
+    for (const [index, name] of names.entries()) {
+      const expected = index === 77 ? { requested: "HTTPS", bytesSent: 77 } : { bytesSent: index };
+      if (JSON.stringify(found.get(name)) !== JSON.stringify(expected)) {
+        expect(found.get(name), name).toEqual(expected);
+      }
+    }
+  });
+}
+
+function visibilityContract(open: OpenFileStoresWith): void {
+  it("shows files to the owner and to admins only", async () => {
+    await using stage = await setFileStage(open);
+    const { files, alice, bob, admin } = stage;
+    const id = await stage.newSessionId();
+    expect(await files.request(id, bob, "a.vmdk", "HTTPS")).toEqual(notFound);
+    expect(await files.files(id, bob)).toBeUndefined();
+    expect((await files.files(id, alice))!.files).toEqual(new Map());
+    expect(await files.request(id, admin, "a.vmdk", "DIRECT")).toMatchObject({ outcome: "renewed" });
+    for (const caller of [alice, admin]) {
+      expect((await files.files(id, caller))!.files).toEqual(
+        new Map([["a.vmdk", { requested: "DIRECT", bytesSent: 0 }]]),
+      );
+    }
+  });
+
+  it("keeps the files of sessions apart", async () => {
+    await using stage = await setFileStage(open);
+    const { files, alice } = stage;
+    const [id, otherId] = [await stage.newSessionId(), await stage.newSessionId()];
+    await files.request(id, alice, "a.vmdk", "HTTPS");
+    await files.recordSent(otherId, new Map([["a.vmdk", 9]]));
+    expect((await files.files(id, alice))!.files.get("a.vmdk")).toEqual({ requested: "HTTPS", bytesSent: 0 });
+    expect((await files.files(otherId, alice))!.files.get("a.vmdk")).toEqual({ bytesSent: 9 });
+  });
+
+  it("knows nothing of sessions that never were", async () => {
+    await using stage = await setFileStage(open);
+    const { files, alice, admin } = stage;
+    const { id } = stage.newSession();
+    for (const caller of [alice, admin]) {
+      expect(await files.request(id, caller, "a.vmdk", "HTTPS")).toEqual(notFound);
+      expect(await files.files(id, caller)).toBeUndefined();
+    }
+    expect(await files.recordSent(id, new Map([["a.vmdk", 1]]))).toEqual(notFound);
+    expect(await stage.sessions.get(id, admin), "nothing was made of it").toBeUndefined();
+  });
+
+  it.each(finalStates)(
+    "leaves a session in state %s as it is, and still tells of its files",
+    async (state) => {
+      await using stage = await setFileStage(open);
+      const { sessions, files, alice, admin } = stage;
+      const id = await stage.newSessionId();
+      await files.request(id, alice, "a.vmdk", "HTTPS");
+      await files.recordSent(id, new Map([["a.vmdk", 10]]));
+      await sessions.finish(id, alice, state, state === "ERROR" ? "the disk is full" : undefined);
+      const session = (await sessions.get(id, alice))!;
+      const refused = { outcome: "not_active", state };
+      for (const caller of [alice, admin]) {
+        expect(await files.request(id, caller, "a.vmdk", "DIRECT")).toEqual(refused);
+        expect(await files.request(id, caller, "b.vmdk", "HTTPS")).toEqual(refused);
+      }
+      expect(await files.request(id, stage.bob, "a.vmdk", "HTTPS")).toEqual(notFound);
+      expect(await files.recordSent(id, new Map([["a.vmdk", 10]]))).toEqual(refused);
+      expect(await files.files(id, alice)).toEqual({
+        session,
+        files: new Map([["a.vmdk", { requested: "HTTPS", bytesSent: 10 }]]),
+      });
+    },
+  );
+
+  it("lets nothing be noted once a cancel was acknowledged, however many are at it", async () => {
+    await using stage = await setFileStage(open);
+    const { sessions, files, alice } = stage;
+    const id = await stage.newSessionId();
+    let noted = 0;
+    let isCanceled = false;
+    const sending = Array.from({ length: 16 }, async (_, sender) => {
+      const instance = sender % 2 === 0 ? stage.one : stage.other;
+      for (;;) {
+        const isLate = isCanceled;
+        const result = await instance.files.recordSent(id, new Map([["a.vmdk", 1]]));
+        if (isLate) expect(result).toEqual({ outcome: "not_active", state: "CANCELED" });
+        if (result.outcome !== "renewed") return;
+        noted++;
+        await new Promise(setImmediate);
+      }
+    });
+    await eventually("bytes to be noted", () => noted > 200);
+    await stage.other.sessions.finish(id, alice, "CANCELED");
+    isCanceled = true;
+    await Promise.all(sending);
+    expect((await files.files(id, alice))!.files.get("a.vmdk")).toEqual({ bytesSent: noted });
+    expect(await sessions.get(id, alice)).toMatchObject({ state: "CANCELED" });
+  });
+}
+
+/** Real time: leases of a few hundred milliseconds, and none that a slow machine must keep up with. */
+function lifeContract(open: OpenFileStoresWith): void {
+  it("knows nothing of a session that has expired, nor does a new one of its id of the old one's files", async () => {
+    await using stage = await setFileStage(open, briefTerms);
+    const { sessions, files, alice, admin } = stage;
+    const spec = stage.newSession();
+    await sessions.create(spec);
+    await files.request(spec.id, alice, "a.vmdk", "HTTPS");
+    await files.recordSent(spec.id, new Map([["b.vmdk", 3]]));
+    await eventually("the expiry", async () => (await files.files(spec.id, admin)) === undefined);
+    for (const caller of [alice, admin]) {
+      expect(await files.request(spec.id, caller, "a.vmdk", "HTTPS")).toEqual(notFound);
+    }
+    expect(await files.recordSent(spec.id, new Map([["a.vmdk", 3]]))).toEqual(notFound);
+    const session = await sessions.create(spec);
+    expect(await files.files(spec.id, alice)).toEqual({ session, files: new Map() });
+  });
+
+  it("knows nothing of a session that was deleted, nor does a new one of its id of the old one's files", async () => {
+    await using stage = await setFileStage(open);
+    const { sessions, files, alice } = stage;
+    const spec = stage.newSession();
+    await sessions.create(spec);
+    await files.request(spec.id, alice, "a.vmdk", "HTTPS");
+    await sessions.delete(spec.id, alice);
+    expect(await files.files(spec.id, alice)).toBeUndefined();
+    const session = await sessions.create(spec);
+    expect(await files.files(spec.id, alice)).toEqual({ session, files: new Map() });
+  });
+
+  it("keeps files when the creation of their session is repeated", async () => {
+    await using stage = await setFileStage(open);
+    const { sessions, files, alice } = stage;
+    const spec = stage.newSession();
+    await sessions.create(spec);
+    await files.request(spec.id, alice, "a.vmdk", "HTTPS");
+    await stage.other.sessions.create(spec);
+    expect((await files.files(spec.id, alice))!.files.get("a.vmdk")).toEqual({
+      requested: "HTTPS",
+      bytesSent: 0,
+    });
+  });
+
+  it("keeps a session beyond its first lease for as long as bytes are sent", async () => {
+    await using stage = await setFileStage(open, { leaseMs: 1_500, retentionMs: 300 });
+    const { sessions, files, alice, now } = stage;
+    const { id, expiresAt } = await sessions.create(stage.newSession());
+    await eventually("the end of the first lease", async () => {
+      const renewal = await files.recordSent(id, new Map([["a.vmdk", 1]]));
+      if (renewal.outcome !== "renewed") throw new Error(`the session is ${renewal.outcome}`);
+      return (await now()) > expiresAt;
+    });
+    expect(await sessions.get(id, alice)).toMatchObject({ state: "ACTIVE" });
+  });
+}
