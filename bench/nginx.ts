@@ -18,18 +18,21 @@ export interface NginxOptions {
 
 export interface Nginx {
   readonly port: number;
+  /** Where HTTP/2 is spoken from the first byte on. */
+  readonly http2Port: number;
   /** Of the master, whose child is the one worker. */
   readonly pid: number;
   stop(): Promise<void>;
 }
 
-/** Starts nginx as it comes, with one worker, over HTTP/1.1. Nothing that is installed is read but its program. */
+/** Starts nginx as it comes, with one worker. Nothing that is installed is read but its program. */
 export async function startNginx({ root, sendfile, directory }: NginxOptions): Promise<Nginx> {
   const port = await freePort();
+  const http2Port = await freePort();
   const home = join(directory, `nginx-${port}`);
   await mkdir(home);
   const config = join(home, "nginx.conf");
-  await writeFile(config, configuration(port, root, sendfile, home));
+  await writeFile(config, configuration({ port, http2Port, root, sendfile, home }));
   const log = join(home, "error.log");
   const child = spawn("nginx", ["-p", home, "-c", config, "-e", log], {
     stdio: ["ignore", "ignore", "inherit"],
@@ -46,6 +49,7 @@ export async function startNginx({ root, sendfile, directory }: NginxOptions): P
   if (child.exitCode !== null) throw new Error("nginx did not start");
   return {
     port,
+    http2Port,
     pid: child.pid!,
     async stop() {
       process.removeListener("exit", end);
@@ -55,17 +59,18 @@ export async function startNginx({ root, sendfile, directory }: NginxOptions): P
   };
 }
 
-function configuration(port: number, root: string, sendfile: string, home: string): string {
+function configuration(values: Record<string, string | number>): string {
+  const { port, http2Port, root, sendfile, home } = values;
   // A worker of another user could not read a directory of ours.
   const user = process.getuid?.() === 0 ? "user root;" : "";
   const temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map(
-    (name) => `${name}_temp_path ${join(home, name)};`,
+    (name) => `${name}_temp_path ${join(String(home), name)};`,
   );
   return `
     ${user}
     daemon off;
     worker_processes 1;
-    pid ${join(home, "pid")};
+    pid ${join(String(home), "pid")};
     events { worker_connections 1024; }
     http {
       ${temporary.join(" ")}
@@ -73,6 +78,7 @@ function configuration(port: number, root: string, sendfile: string, home: strin
       sendfile ${sendfile};
       server {
         listen 127.0.0.1:${port};
+        listen 127.0.0.1:${http2Port} http2;
         root ${root};
       }
     }

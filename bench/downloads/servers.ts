@@ -19,6 +19,8 @@ interface Place {
 
 export interface RunningFileServer {
   readonly port: number;
+  /** Where HTTP/2 is spoken from the first byte on. */
+  readonly http2Port: number;
   readonly pid: number;
   /** Path and query of the file. */
   readonly path: string;
@@ -41,7 +43,7 @@ export const nodeFile: FileServer = {
   async start({ library, redisUrl, directory }) {
     const contender = nodeHttpFile(join(library.root, library.path));
     const { port, pid, stop } = await startContender(contender, redisUrl, directory);
-    return { port, pid, stop, path: "/" };
+    return { port, http2Port: port, pid, stop, path: "/" };
   },
 };
 
@@ -56,7 +58,7 @@ export const downleaseFiles: FileServer = {
     const { port, pid, stop } = running;
     try {
       const { path } = await preparedLink(port);
-      return { port, pid, stop, path };
+      return { port, http2Port: port, pid, stop, path };
     } catch (error) {
       await stop();
       throw error;

@@ -2,7 +2,6 @@
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
 import { join } from "node:path";
-import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { setTimeout as delay } from "node:timers/promises";
 import { type Bench, rowName, type Study, type Table } from "../bench.ts";
@@ -39,11 +38,13 @@ export interface DownloadGroup {
   /** Of its table. */
   readonly name: string;
   readonly title: string;
-  readonly read: Reader;
+  readonly version: 1 | 2;
   readonly parallel: number;
   /** Ratios are to the first. */
   readonly servers: readonly FileServer[];
 }
+
+const readers: Readonly<Record<1 | 2, Reader>> = { 1: readHttp1, 2: readHttp2 };
 
 const overHttp1 = [nginxCopying, nginxSendfile, nodeFile, downleaseFiles];
 
@@ -51,21 +52,21 @@ export const downloadGroups: readonly DownloadGroup[] = [
   {
     name: "download",
     title: "One download at a time, HTTP/1.1",
-    read: readHttp1,
+    version: 1,
     parallel: 1,
     servers: overHttp1,
   },
   {
     name: "downloads-64",
     title: "64 downloads at a time, HTTP/1.1",
-    read: readHttp1,
+    version: 1,
     parallel: 64,
     servers: overHttp1,
   },
   {
     name: "download-http2",
     title: "One download at a time, HTTP/2 without TLS",
-    read: readHttp2,
+    version: 2,
     parallel: 1,
     servers: [nginxCopying, downleaseFiles],
   },
@@ -99,12 +100,13 @@ export const downloadsStudy: Study = {
 /** @throws Error unless the server sends the file: who sends something else is no contender */
 async function expectFile(server: FileServer, { port, path }: RunningFileServer, digest: string) {
   const { body } = await fetch(`http://127.0.0.1:${port}${path}`);
-  if (body === null || (await digestOf(Readable.fromWeb(body))) !== digest) {
+  if (body === null || (await digestOf(body)) !== digest) {
     throw new Error(`${server.name} sends something else than the file`);
   }
 }
 
-async function digestOf(bytes: Readable): Promise<string> {
+/** SHA-256 of what comes. */
+export async function digestOf(bytes: AsyncIterable<Uint8Array>): Promise<string> {
   const hash = createHash("sha256");
   await pipeline(bytes, hash);
   return hash.digest("hex");
@@ -144,17 +146,18 @@ const fillSeconds = 0.25;
 
 /** Downloads the file over and over, on `parallel` connections, and looks at a stretch of that. */
 export async function measure(
-  { read, parallel }: Pick<DownloadGroup, "read" | "parallel">,
-  { port, pid, path }: RunningFileServer,
+  { version, parallel }: Pick<DownloadGroup, "version" | "parallel">,
+  { port, http2Port, pid, path }: Omit<RunningFileServer, "stop">,
   fileBytes: number,
   seconds: number,
 ): Promise<DownloadRound> {
+  const source = { port: version === 1 ? port : http2Port, path, bytes: fileBytes };
   let bytes = 0;
   let isOver = false;
   const underWay = new Set<Reading>();
   const download = async () => {
     while (!isOver) {
-      const reading = read({ port, path, bytes: fileBytes }, (more) => {
+      const reading = readers[version](source, (more) => {
         bytes += more;
       });
       underWay.add(reading);
