@@ -172,6 +172,20 @@ describe("a whole item", () => {
     });
   }
 
+  testWith("govc")("is no whole item for govc when the session is canceled in the middle", async () => {
+    await using directory = await tempDir();
+    await using slow = await startSlowProxy(shortLeased.port, slowBytesPerSecond);
+    const [command, ...args] = downloads.govc!(slow.port, directory.path);
+    const program = await startProcess(command, args, { cwd: root, env: clientEnvironment(home.path) });
+    const sessions = `${shortLeased.url}/api/content/library/item/download-session`;
+    await eventually("the disk to be on its way", () => slow.forwarded > diskBytes / 4, { withinMs: 15_000 });
+    for (const id of (await (await fetch(sessions)).json()) as string[]) {
+      await fetch(`${sessions}/${id}?action=cancel`, { method: "POST" });
+    }
+    expect(await program.exited, program.stdout).toMatchObject({ code: 1 });
+    expect(program.stderr).toMatch(/unexpected EOF|connection reset/);
+  });
+
   testWith("curl")("is gone on with by curl after the connection was cut, from the same link", async () => {
     await using directory = await tempDir();
     await using slow = await startSlowProxy(shortLeased.port, slowBytesPerSecond);

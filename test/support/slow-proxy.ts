@@ -10,7 +10,7 @@ export interface SlowProxy extends AsyncDisposable {
   cut(): void;
 }
 
-/** Forwards connections to a loopback port, and what comes back no faster than `bytesPerSecond` on each of them. */
+/** Forwards connections to a loopback port, their ends and resets included, and what comes back no faster than `bytesPerSecond` on each of them. */
 export async function startSlowProxy(target: number, bytesPerSecond: number): Promise<SlowProxy> {
   const sockets = new Set<Socket>();
   let forwarded = 0;
@@ -18,18 +18,18 @@ export async function startSlowProxy(target: number, bytesPerSecond: number): Pr
     const upstream = connect(target, "127.0.0.1");
     for (const socket of [client, upstream]) {
       sockets.add(socket);
-      socket.on("error", () => {});
+      const other = socket === client ? upstream : client;
+      socket.on("error", () => other.resetAndDestroy());
       socket.on("close", () => {
         sockets.delete(socket);
-        // The end of one side is that of the other, of which nothing is left on the way.
-        (socket === client ? upstream : client).destroySoon();
+        other.destroySoon();
       });
     }
     client.pipe(upstream);
     const count = (bytes: number) => {
       forwarded += bytes;
     };
-    void trickle(upstream, client, bytesPerSecond, count).catch(() => client.destroy());
+    void trickle(upstream, client, bytesPerSecond, count).catch(() => client.resetAndDestroy());
   });
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
