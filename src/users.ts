@@ -1,9 +1,9 @@
 import { type Command, Option } from "commander";
-import { adminRole } from "./auth/principal.ts";
+import { roles } from "./auth/principal.ts";
 
 interface UsersFlags {
   readonly usersFile: string;
-  readonly role?: string;
+  readonly role?: readonly string[];
 }
 
 /** Adds the commands that change the users who may log in with a password. What they need is loaded when one is called. */
@@ -15,7 +15,7 @@ export function addUsersCommands(program: Command): void {
     .command("add <name>")
     .description("add a user, or give one another password; it is asked for, or read from standard input")
     .addOption(usersFile())
-    .addOption(new Option("--role <role>", "what the user may do besides").choices([adminRole]))
+    .addOption(roleOption())
     .action(explained(add));
   users
     .command("remove <name>")
@@ -25,7 +25,16 @@ export function addUsersCommands(program: Command): void {
   users.command("list").description("print names and roles").addOption(usersFile()).action(explained(list));
 }
 
-async function add(text: string, { usersFile: path, role }: UsersFlags): Promise<void> {
+/** May be given several times. Not variadic: that would take a name that follows for a role. */
+function roleOption(): Option {
+  const option = new Option("--role <role>", "what the user may do besides; may be repeated").choices(roles);
+  const one = option.parseArg!;
+  return option.argParser((role, others: readonly string[] = []) => [
+    ...new Set([...others, one<string>(role, "")]),
+  ]);
+}
+
+async function add(text: string, { usersFile: path, role = [] }: UsersFlags): Promise<void> {
   const [{ putUser, userName }, { readNewPassword }, { hashPassword }] = await Promise.all([
     import("./auth/edit-users.ts"),
     import("./auth/new-password.ts"),
@@ -33,7 +42,7 @@ async function add(text: string, { usersFile: path, role }: UsersFlags): Promise
   ]);
   const name = userName(text);
   const password = await hashPassword(await readNewPassword(name));
-  const outcome = await putUser(path, { name, password, roles: role === undefined ? [] : [role] });
+  const outcome = await putUser(path, { name, password, roles: role });
   process.stdout.write(`${name} is ${outcome}\n`);
 }
 

@@ -14,7 +14,7 @@ import {
 } from "./bearer-tokens.ts";
 import type { LiveFile } from "./live-file.ts";
 import { type FailureLimits, PasswordLogin } from "./password-login.ts";
-import { isPrincipalName } from "./principal.ts";
+import { isPrincipalName, rightsOf } from "./principal.ts";
 import { type KnownUsers, openUsersFile, userProof } from "./users-file.ts";
 
 /** Who is calling, for the corridor. */
@@ -31,8 +31,14 @@ export interface Methods {
   readonly usersFile?: string | undefined;
   /** Bearer tokens. */
   readonly jwt?: JwtOptions | undefined;
-  /** Certificates of clients, which the server asks for; who of them is an admin. */
-  readonly mtls?: { readonly admins: readonly string[] } | undefined;
+  /** Certificates of clients, which the server asks for; who of them has which role. */
+  readonly mtls?: CertificateRoles | undefined;
+}
+
+/** Names in certificates, by role. */
+export interface CertificateRoles {
+  readonly admins: readonly string[];
+  readonly storage: readonly string[];
 }
 
 export interface AuthenticatorOptions {
@@ -49,7 +55,8 @@ interface Parts {
   readonly users: LiveFile<KnownUsers> | undefined;
   readonly passwords: PasswordLogin | undefined;
   readonly tokens: BearerTokens | undefined;
-  readonly certificateAdmins: ReadonlySet<string> | undefined;
+  /** What the holder of a certificate may do besides, by its name. */
+  readonly certificateRights: ((name: string) => ReturnType<typeof rightsOf>) | undefined;
 }
 
 /** How the proofs of certificates begin; the end of the validity follows, in milliseconds since the epoch. */
@@ -87,7 +94,7 @@ export class Authenticator implements Authentication {
       users,
       passwords,
       tokens,
-      certificateAdmins: mtls && new Set(mtls.admins),
+      certificateRights: mtls && certificateRights(mtls),
     });
   }
 
@@ -127,7 +134,7 @@ export class Authenticator implements Authentication {
   /** Undefined when what the login rests on does not hold any more. Users and certificates have the roles of now. */
   #callerOf(login: Login): Caller | undefined {
     const { principal, proof } = login;
-    const { users, tokens, certificateAdmins: admins } = this.#parts;
+    const { users, tokens, certificateRights } = this.#parts;
     if (proof.startsWith(userProof)) {
       const user = users?.value.get(principal);
       return user?.caller.proof === proof ? user.caller : undefined;
@@ -136,8 +143,8 @@ export class Authenticator implements Authentication {
       return tokens !== undefined && isAhead(proof.slice(tokenProof.length)) ? login : undefined;
     }
     if (proof.startsWith(certificateProof)) {
-      const holds = admins !== undefined && isAhead(proof.slice(certificateProof.length));
-      return holds ? { principal, admin: admins.has(principal) } : undefined;
+      if (certificateRights === undefined || !isAhead(proof.slice(certificateProof.length))) return undefined;
+      return { principal, ...certificateRights(principal) };
     }
     return undefined;
   }
@@ -159,14 +166,24 @@ export class Authenticator implements Authentication {
   }
 
   #byCertificate({ connection }: Call, refusals: Refusals): Caller {
-    const { certificateAdmins: admins } = this.#parts;
-    const certificate = admins && connection.certificate;
-    if (certificate === undefined) throw refusals.required;
+    const { certificateRights } = this.#parts;
+    const { certificate } = connection;
+    if (certificateRights === undefined || certificate === undefined) throw refusals.required;
     const { isTrusted, name, validUntil } = certificate;
     if (!isTrusted || !isPrincipalName(name)) throw refusals.invalid;
     if (!isAhead(validUntil)) throw refusals.expired;
-    return { principal: name, admin: admins!.has(name), proof: `${certificateProof}${validUntil}` };
+    return { principal: name, ...certificateRights(name), proof: `${certificateProof}${validUntil}` };
   }
+}
+
+function certificateRights({ admins, storage }: CertificateRoles): Parts["certificateRights"] {
+  const byName = new Map<string, string[]>();
+  for (const [role, names] of Object.entries({ admin: admins, storage })) {
+    for (const name of names) byName.set(name, [...(byName.get(name) ?? []), role]);
+  }
+  const rights = new Map([...byName].map(([name, held]) => [name, rightsOf(held)]));
+  const none = rightsOf([]);
+  return (name) => rights.get(name) ?? none;
 }
 
 type ReadToken = Awaited<ReturnType<BearerTokens["read"]>>;

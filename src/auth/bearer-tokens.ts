@@ -11,7 +11,7 @@ import { LRUCache } from "lru-cache";
 import { ServiceError } from "../domain/errors.ts";
 import type { Caller } from "../domain/session.ts";
 import { LiveFile } from "./live-file.ts";
-import { adminRole, isPrincipalName } from "./principal.ts";
+import { isPrincipalName, rightsOf } from "./principal.ts";
 
 export interface JwtOptions {
   /** URL or path of the JSON Web Key Set (RFC 7517). */
@@ -143,8 +143,9 @@ export class BearerTokens {
     const principal = claims[principalClaim];
     if (!isPrincipalName(principal)) return undefined;
     const validUntil = claims.exp! * 1000 + clockToleranceMs;
-    const admin = rolesOf(claims[roleClaim]).includes(adminRole);
-    return { caller: Object.freeze({ principal, admin, proof: `${tokenProof}${validUntil}` }), validUntil };
+    const rights = rightsOf(rolesOf(claims[roleClaim]));
+    const caller = Object.freeze({ principal, ...rights, proof: `${tokenProof}${validUntil}` });
+    return { caller, validUntil };
   }
 
   /** Errors of jose's own are about the token, all others about the keys. */

@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import type { Caller } from "../domain/session.ts";
 import { LiveFile } from "./live-file.ts";
 import { type PasswordHash, parsePasswordHash } from "./password-hash.ts";
-import { adminRole, isPrincipalName } from "./principal.ts";
+import { isPrincipalName, roles as knownRoles, rightsOf } from "./principal.ts";
 
 /** A user as the file has it. */
 export interface User {
@@ -34,8 +34,9 @@ export function parseUserLine(line: string): User | undefined {
   if (!isUserName(name)) throw new Error(`the name must be ${userNameRule}`);
   parsePasswordHash(password);
   const list = roles === "" ? [] : roles.split(",");
-  const unknown = list.find((role) => role !== adminRole);
-  if (unknown !== undefined) throw new Error(`there is no role '${unknown}', only '${adminRole}'`);
+  const unknown = list.find((role) => !knownRoles.includes(role));
+  if (unknown !== undefined)
+    throw new Error(`there is no role '${unknown}', only ${knownRoles.join(" and ")}`);
   return { name, password, roles: list };
 }
 
@@ -93,6 +94,6 @@ export function openUsersFile({
 
 function knownUser({ name, password, roles }: User): KnownUser {
   const digest = createHash("sha256").update(password).digest("base64url").slice(0, 22);
-  const caller = { principal: name, admin: roles.includes(adminRole), proof: `${userProof}${digest}` };
+  const caller = { principal: name, ...rightsOf(roles), proof: `${userProof}${digest}` };
   return { hash: parsePasswordHash(password), caller: Object.freeze(caller) };
 }

@@ -64,8 +64,8 @@ export function isPassing(error: unknown): boolean {
 }
 
 function explainDownload({ reason, message }: DownloadError): CliError {
-  const hint = resumable.includes(reason) ? ["The same command goes on from what is there."] : [];
-  return new CliError(exitsOfDownloads[reason], [visible(message), ...hint].join(" "));
+  const hint = resumable.includes(reason) ? " The same command goes on from what is there." : "";
+  return new CliError(exitsOfDownloads[reason], `${visible(message.replace(/\.$/, ""))}.${hint}`);
 }
 
 function explainCall(error: ConnectError, server: string): CliError {

@@ -13,6 +13,10 @@ import { duration, visible } from "./text.ts";
 export interface GetFlags extends CommonFlags {
   readonly output: string;
   readonly parallel: number;
+  /** Seconds. */
+  readonly patience: number;
+  /** Seconds. */
+  readonly idle: number;
   readonly quiet?: boolean;
 }
 
@@ -48,6 +52,8 @@ export async function get(task: Task<GetFlags>): Promise<void> {
       ...(files.length > 0 && { files }),
       directory: flags.output,
       parallel: flags.parallel,
+      patienceMs: flags.patience * 1_000,
+      idleMs: flags.idle * 1_000,
       signal: call.signal,
       onProgress: (progress) => reporter.progress(progress),
     });

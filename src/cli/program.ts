@@ -22,6 +22,14 @@ export function addClientCommands(program: Command, environment: Environment): v
     .argument("[files...]", "names of the files; all of them without any")
     .option("-o, --output <directory>", "where the files go", ".")
     .option("--parallel <number>", "files at once", wholeNumber(1, 64), 4)
+    .addOption(
+      new Option("--patience <seconds>", "how long to go on when nothing gets on")
+        .argParser(seconds)
+        .default(120),
+    )
+    .addOption(
+      new Option("--idle <seconds>", "how long a connection may be silent").argParser(seconds).default(30),
+    )
     .option("-q, --quiet", "tell nothing but what goes wrong")
     .addHelpText("after", () => exitCodeHelp())
     .action(task(async () => (await import("./get.ts")).get));

@@ -1,3 +1,5 @@
+import { Agent } from "node:http";
+import { Agent as TlsAgent } from "node:https";
 import { type Client, createClient, type Interceptor } from "@connectrpc/connect";
 import { createConnectTransport } from "@connectrpc/connect-node";
 import { SessionService } from "../../gen/cis/v1/session_pb.ts";
@@ -53,12 +55,15 @@ export interface Downlease extends AsyncDisposable {
 export function connect(options: ServerOptions): Downlease {
   const { url, tls } = checked(options);
   const { token, user, password } = options;
+  const agent = url.startsWith("https:")
+    ? new TlsAgent({ keepAlive: true, ...tls })
+    : new Agent({ keepAlive: true });
   const transportWith = (interceptors: Interceptor[]) =>
     createConnectTransport({
       httpVersion: "1.1",
       baseUrl: url,
       interceptors,
-      nodeOptions: { ...tls },
+      nodeOptions: { agent },
     });
   const login =
     user === undefined || password === undefined
@@ -80,6 +85,7 @@ export function connect(options: ServerOptions): Downlease {
     logins: createClient(SessionService, transport),
     async [Symbol.asyncDispose]() {
       await login?.close();
+      agent.destroy();
     },
   };
 }

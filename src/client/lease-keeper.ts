@@ -1,4 +1,14 @@
+import { timestampDate } from "@bufbuild/protobuf/wkt";
+import { Code, ConnectError } from "@connectrpc/connect";
 import type { Downlease } from "./connect.ts";
+import {
+  heartbeatBackOff,
+  heartbeatPauseMs,
+  heartbeatTimeoutMs,
+  type LeaseLength,
+  leaseLength,
+} from "./lease.ts";
+import { backOffMs, mayPass, pause, retryAfterMs } from "./retry.ts";
 
 /** What a heartbeat got. */
 export interface Renewal {
@@ -39,23 +49,153 @@ export class LeaseLostError extends Error {
   }
 }
 
-/** Keeps a session alive. The first heartbeat is sent at once. */
+/** How long the last progress may take to be told, in milliseconds. */
+const farewellMs = 5_000;
+
+/**
+ * Keeps a session alive, beginning at once, until it is disposed of or the lease is lost. A process does not end by
+ * itself while it keeps a lease.
+ *
+ * Heartbeats are sent when a third of the lease has gone by. Those that fail are repeated for as long as the lease may
+ * hold, and once more after that.
+ */
 export class LeaseKeeper implements AsyncDisposable {
   readonly sessionId: string;
+  readonly #server: Pick<Downlease, "sessions">;
+  readonly #options: LeaseKeeperOptions;
   readonly #lost = new AbortController();
+  readonly #stop = new AbortController();
+  readonly #running: Promise<void>;
+  #progress = 0;
+  /** What the server is known to have. */
+  #told = 0;
+  #disposal: Promise<void> | undefined;
 
-  constructor(_server: Pick<Downlease, "sessions">, sessionId: string, _options: LeaseKeeperOptions = {}) {
+  constructor(server: Pick<Downlease, "sessions">, sessionId: string, options: LeaseKeeperOptions = {}) {
+    this.#server = server;
     this.sessionId = sessionId;
+    this.#options = options;
+    this.#running = this.#run();
   }
 
-  /** Aborted when the lease is lost, with a `LeaseLostError`. Never aborted after this was disposed of. */
+  /** Aborted when the lease is lost, with a `LeaseLostError`. Not aborted any more once this is disposed of. */
   get lost(): AbortSignal {
     return this.#lost.signal;
   }
 
-  /** Tells how far the client is, 0 to 100, with the next heartbeat. Less than was told before counts for nothing. */
-  report(_progress: number): void {}
+  /**
+   * Tells how far the client is, in percent, with the next heartbeat. Fractions are left out, and what is less than
+   * was told before.
+   *
+   * @throws RangeError when it is not a number from 0 to 100
+   */
+  report(progress: number): void {
+    if (!(progress >= 0 && progress <= 100)) throw new RangeError(`${progress} is not from 0 to 100`);
+    this.#progress = Math.max(this.#progress, Math.floor(progress));
+  }
 
-  /** Ends the heartbeats; tells the last progress if it has not been told. Leaves the session as it is. */
-  async [Symbol.asyncDispose](): Promise<void> {}
+  /** Ends the heartbeats; tells the progress if it has risen since the last. Leaves the session as it is. */
+  [Symbol.asyncDispose](): Promise<void> {
+    this.#disposal ??= this.#dispose();
+    return this.#disposal;
+  }
+
+  async #dispose(): Promise<void> {
+    this.#stop.abort();
+    await this.#running;
+    if (this.lost.aborted || this.#told >= this.#progress) return;
+    await this.#server.sessions
+      .keepAlive(this.#request(), { timeoutMs: farewellMs })
+      // The progress is a courtesy.
+      .catch(() => {});
+  }
+
+  async #run(): Promise<void> {
+    const stop = this.#stop.signal;
+    let lease: LeaseLength | undefined;
+    let endsAt = Number.POSITIVE_INFINITY;
+    let failures = 0;
+    while (!stop.aborted) {
+      const begunAt = performance.now();
+      let pauseMs: number;
+      try {
+        const renewal = await this.#beat(lease);
+        lease = renewal.lease;
+        endsAt = performance.now() + lease.atMostMs;
+        failures = 0;
+        this.#options.onRenewed?.({
+          expiresAt: renewal.expiresAt,
+          progress: renewal.progress,
+          leaseMs: lease.atLeastMs,
+        });
+        pauseMs = heartbeatPauseMs(lease);
+      } catch (error) {
+        if (stop.aborted) return;
+        const loss = lossOf(error, { known: lease !== undefined, over: begunAt >= endsAt });
+        if (loss !== undefined) return this.#lose(loss, error);
+        failures += 1;
+        const wanted = Math.max(backOffMs(failures, heartbeatBackOff(lease)), retryAfterMs(error) ?? 0);
+        pauseMs = Math.min(wanted, Math.max(heartbeatBackOff(lease).firstMs, endsAt - performance.now()));
+        this.#options.onRetry?.(ConnectError.from(error), pauseMs);
+      }
+      await pause(pauseMs, stop).catch(() => {});
+    }
+  }
+
+  async #beat(lease: LeaseLength | undefined) {
+    const sentAt = Date.now();
+    let date: string | null = null;
+    const request = this.#request();
+    const { expirationTime, clientProgress } = await this.#server.sessions.keepAlive(request, {
+      signal: this.#stop.signal,
+      timeoutMs: heartbeatTimeoutMs(lease),
+      onHeader: (headers) => {
+        date = headers.get("date");
+      },
+    });
+    const answeredAt = Date.now();
+    this.#told = Math.max(this.#told, Number(request.progress));
+    if (expirationTime === undefined) throw new ConnectError("the answer has no expiration_time");
+    const expiresAt = timestampDate(expirationTime);
+    const serverSecond = Date.parse(date ?? "");
+    return {
+      expiresAt,
+      progress: Number(clientProgress),
+      lease: leaseLength({
+        sentAt,
+        answeredAt,
+        expiresAt: expiresAt.getTime(),
+        serverSecond: Number.isNaN(serverSecond) ? undefined : serverSecond,
+      }),
+    };
+  }
+
+  #request() {
+    return { downloadSessionId: this.sessionId, progress: BigInt(this.#progress) };
+  }
+
+  #lose(loss: LeaseLoss, cause: unknown): void {
+    const { rawMessage } = ConnectError.from(cause);
+    this.#lost.abort(new LeaseLostError(loss, `${lossTexts[loss]}: ${rawMessage}`, cause));
+  }
+}
+
+const lossTexts: Record<LeaseLoss, string> = {
+  not_found: "the session has expired or was deleted",
+  ended: "the session was ended by somebody else",
+  refused: "the server refuses heartbeats",
+  unreachable: "no heartbeat got through for a whole lease",
+};
+
+/**
+ * @param known whether any heartbeat was answered
+ * @param over whether the heartbeat was begun when the lease must have run out
+ */
+function lossOf(error: unknown, { known, over }: { known: boolean; over: boolean }): LeaseLoss | undefined {
+  const { code } = ConnectError.from(error);
+  if (code === Code.NotFound) return "not_found";
+  if (code === Code.FailedPrecondition) return "ended";
+  if (mayPass(error)) return over ? "unreachable" : undefined;
+  // What worked may work again: a token that is renewed, keys that are exchanged.
+  return known && !over ? undefined : "refused";
 }

@@ -5,8 +5,9 @@ export interface DownloadProgress {
   /** Bytes that are on the disk, those of earlier runs included. Falls when a file has to be started over. */
   readonly bytesDone: number;
   readonly bytesTotal: number;
+  /** In the order of the item. */
   readonly files: readonly FileProgress[];
-  /** What the download waits for, or has had to do, in a sentence; unset when all goes well. */
+  /** What the download waits for, or had to do, in a sentence; unset when all goes well. */
   readonly notice?: string;
 }
 
@@ -19,3 +20,59 @@ export interface FileProgress {
 }
 
 export type FileState = "waiting" | "preparing" | "downloading" | "verifying" | "done";
+
+const leastPauseMs = 100;
+
+/** Keeps the score of a download, and tells it at most ten times a second, and whenever there is a new notice. */
+export class ProgressBoard {
+  readonly #tell: (progress: DownloadProgress) => void;
+  #files = new Map<string, FileProgress>();
+  #notice: string | undefined;
+  #toldAt = Number.NEGATIVE_INFINITY;
+
+  constructor(tell: (progress: DownloadProgress) => void) {
+    this.#tell = tell;
+  }
+
+  /** Begins, or begins again, with these files. */
+  begin(files: readonly Pick<FileProgress, "name" | "size">[]): void {
+    this.#files = new Map(
+      files.map(({ name, size }) => [name, { name, size, bytesDone: 0, state: "waiting" }]),
+    );
+    this.tell();
+  }
+
+  set(name: string, change: Partial<Omit<FileProgress, "name">>): void {
+    const file = this.#files.get(name);
+    if (file === undefined) return;
+    this.#files.set(name, { ...file, ...change });
+    if (performance.now() >= this.#toldAt + leastPauseMs) this.tell();
+  }
+
+  /** @param notice undefined when all goes well again */
+  note(notice: string | undefined): void {
+    if (notice === this.#notice) return;
+    this.#notice = notice;
+    this.tell();
+  }
+
+  tell(): void {
+    this.#toldAt = performance.now();
+    this.#tell(this.#progress());
+  }
+
+  #progress(): DownloadProgress {
+    const files = [...this.#files.values()];
+    const bytesDone = files.reduce((sum, file) => sum + file.bytesDone, 0);
+    const bytesTotal = files.reduce((sum, { size }) => sum + size, 0);
+    const done = files.length > 0 && files.every(({ state }) => state === "done");
+    const percent = bytesTotal > 0 ? (100 * bytesDone) / bytesTotal : done ? 100 : 0;
+    return {
+      percent,
+      bytesDone,
+      bytesTotal,
+      files,
+      ...(this.#notice !== undefined && { notice: this.#notice }),
+    };
+  }
+}

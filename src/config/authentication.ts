@@ -19,8 +19,10 @@ export interface AuthenticationConfig {
         readonly roleClaim: string;
       }
     | undefined;
-  /** Client certificates: path of the PEM file of the authorities, and names of admins. */
-  readonly mtls: { readonly ca: string; readonly admins: readonly string[] } | undefined;
+  /** Client certificates: path of the PEM file of the authorities, and names of who has which role. */
+  readonly mtls:
+    | { readonly ca: string; readonly admins: readonly string[]; readonly storage: readonly string[] }
+    | undefined;
 }
 
 export interface LoginConfig {
@@ -82,9 +84,10 @@ export const authenticationFields = {
   jwtPrincipalClaim: text()
     .prefault("sub")
     .register(manual, { argument: "name", help: "claim of a bearer token that names the principal" }),
-  jwtRoleClaim: text()
-    .prefault("roles")
-    .register(manual, { argument: "name", help: "claim of a bearer token that has the roles; admin is one" }),
+  jwtRoleClaim: text().prefault("roles").register(manual, {
+    argument: "name",
+    help: "claim of a bearer token that has the roles; admin and storage count",
+  }),
   mtlsCa: pathOf().optional().register(manual, {
     argument: "path",
     help: "accept client certificates that these authorities, a PEM file, have issued",
@@ -95,6 +98,13 @@ export const authenticationFields = {
     .register(manual, {
       argument: "names",
       help: "names in client certificates that have the role admin",
+      default: "unset",
+    }),
+  mtlsStorage: listOf((name) => name !== "", "separated by commas")
+    .optional()
+    .register(manual, {
+      argument: "names",
+      help: "names in client certificates that have the role storage",
       default: "unset",
     }),
   loginIdleSeconds: seconds(0.001, 30 * day)
@@ -172,10 +182,11 @@ export const authenticationRules: readonly Rule<Given & { host: string; tlsCert?
     holds: (given) => given.mtlsCa === undefined || given.tlsCert !== undefined,
   },
   {
-    about: ["mtlsCa", "mtlsAdmins"],
+    about: ["mtlsCa", "mtlsAdmins", "mtlsStorage"],
     path: "mtlsCa",
-    message: "must be set: the admins are named by client certificates",
-    holds: (given) => given.mtlsCa !== undefined || given.mtlsAdmins === undefined,
+    message: "must be set: those who have a role are named by client certificates",
+    holds: (given) =>
+      given.mtlsCa !== undefined || (given.mtlsAdmins === undefined && given.mtlsStorage === undefined),
   },
   {
     about: ["loginIdleSeconds", "loginLifetimeSeconds"],
@@ -203,7 +214,10 @@ export function authenticationConfig(given: Given): AuthenticationConfig | undef
           roleClaim: given.jwtRoleClaim,
         })
       : undefined,
-    mtls: ca === undefined ? undefined : Object.freeze({ ca, admins: given.mtlsAdmins ?? [] }),
+    mtls:
+      ca === undefined
+        ? undefined
+        : Object.freeze({ ca, admins: given.mtlsAdmins ?? [], storage: given.mtlsStorage ?? [] }),
   });
 }
 

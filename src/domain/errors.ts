@@ -60,6 +60,14 @@ export const errorMessages = {
     kind: "not_found",
     text: "There is no file '{0}' in library item '{1}'.",
   },
+  "downlease.argument.file_name": {
+    kind: "invalid_argument",
+    text: "There is no file '{0}' in library item '{1}' of the download session.",
+  },
+  "downlease.link.not_found": {
+    kind: "not_found",
+    text: "There is nothing to download here: the link is wrong, or the download session that it belongs to is over, or its item has changed.",
+  },
   "downlease.argument.missing": {
     kind: "invalid_argument",
     text: "'{0}' must be set.",
@@ -174,6 +182,14 @@ export const errorMessages = {
     text: "More callers are logging in than the server can check soon. Try again in {0} s.",
     retryAfter: 0,
   },
+  "downlease.storage.role": {
+    kind: "unauthorized",
+    text: "A DIRECT endpoint is for callers with the role 'storage'. Ask for an HTTPS endpoint.",
+  },
+  "downlease.storage.none": {
+    kind: "unauthorized",
+    text: "The content source has no DIRECT endpoint for '{0}'. Ask for an HTTPS endpoint.",
+  },
   "downlease.call.canceled": {
     kind: "canceled",
     text: "The caller canceled the call.",
@@ -207,6 +223,36 @@ export const errorMessages = {
 
 export type ErrorMessageId = keyof typeof errorMessages;
 
+/**
+ * What a good answer tells of something that has failed: the error messages of files and sessions. Ids and English
+ * texts as in `errorMessages`.
+ */
+export const failureMessages = {
+  "downlease.session.client_failed": "The client reported a failure without a reason.",
+  "downlease.file.changed":
+    "Library item '{0}' has changed since the download session was created. Create a new session.",
+  "downlease.file.checksum_mismatch":
+    "'{0}' does not match the manifest of its library item: its {1} is {3}, not {2}. The item has to be repaired.",
+  "downlease.file.unreadable":
+    "'{0}' can't be read from the content library. Prepare it again to have it tried again.",
+  "downlease.file.failed": "'{0}' could not be made ready. Prepare it again to have it tried again.",
+} as const satisfies Record<string, string>;
+
+export type FailureMessageId = keyof typeof failureMessages;
+
+export type MessageId = ErrorMessageId | FailureMessageId;
+
+/** The English text of a message. */
+export function textOf(id: MessageId, args: readonly string[]): string {
+  const text =
+    id in errorMessages ? errorMessages[id as ErrorMessageId].text : failureMessages[id as FailureMessageId];
+  return text.replace(/\{(\d)\}/g, (_, index: string) => args[Number(index)] ?? "");
+}
+
+export function isMessageId(id: string): id is MessageId {
+  return Object.hasOwn(errorMessages, id) || Object.hasOwn(failureMessages, id);
+}
+
 /** How long a caller who was refused for overload is told to wait, in seconds. */
 const overloadPauseSeconds = 1;
 
@@ -220,7 +266,7 @@ export class ServiceError extends Error {
 
   /** @param cause what happened below, for the log only; it is never shown to callers */
   constructor(messageId: ErrorMessageId, args: readonly string[] = [], cause?: unknown, challenge?: string) {
-    super(format(errorMessages[messageId].text, args), cause === undefined ? undefined : { cause });
+    super(textOf(messageId, args), cause === undefined ? undefined : { cause });
     this.messageId = messageId;
     this.args = args;
     this.challenge = challenge;
@@ -250,8 +296,4 @@ export class ServiceError extends Error {
   get vapiType(): string {
     return errorKinds[this.kind].vapi.toUpperCase();
   }
-}
-
-function format(text: string, args: readonly string[]): string {
-  return text.replace(/\{(\d)\}/g, (_, index: string) => args[Number(index)] ?? "");
 }

@@ -4,6 +4,8 @@ export interface Login {
   readonly principal: string;
   /** Whether the principal held the `admin` role when it was proven. */
   readonly admin: boolean;
+  /** Whether the principal might read from the storage of the content source itself when it was proven. */
+  readonly mayReadStorage: boolean;
   /** What the login rests on and must still hold, in the words of whoever proved it; opaque to the store. */
   readonly proof: string;
   /** Milliseconds since the epoch. */
@@ -13,7 +15,7 @@ export interface Login {
 }
 
 /** What the opener of a login session decides. */
-export type NewLogin = Pick<Login, "principal" | "admin" | "proof">;
+export type NewLogin = Pick<Login, "principal" | "admin" | "mayReadStorage" | "proof">;
 
 /** Lengths of a login session's life, in milliseconds. */
 export interface LoginTerms {

@@ -31,7 +31,7 @@ export interface Caller {
   readonly principal: string;
   /** Whether the principal holds the `admin` role: it sees everybody's sessions. */
   readonly admin: boolean;
-  /** Whether the principal holds the `storage` role: it may read from the storage of the content source itself. */
+  /** Whether the principal may read from the storage of the content source itself: role `storage` or `admin`. */
   readonly mayReadStorage?: boolean;
   /** What a login session of the caller would rest on; see `Login`. */
   readonly proof?: string;

@@ -19,7 +19,7 @@ import {
   ListResponseSchema,
 } from "../../gen/content/library/item/v1/download_session_pb.ts";
 import type { ContentSource } from "../domain/content-source.ts";
-import { type ErrorKind, ServiceError } from "../domain/errors.ts";
+import { type ErrorKind, ServiceError, textOf } from "../domain/errors.ts";
 import {
   type Caller,
   isClientToken,
@@ -227,7 +227,8 @@ function idFromToken(caller: Caller, token: string): string {
   return nameBasedUuid(JSON.stringify([caller.principal, token.toLowerCase()]), tokenNamespace);
 }
 
-function refused(id: string, refusal: Refusal): ServiceError {
+/** What a caller is told of a refusal. */
+export function refused(id: string, refusal: Refusal): ServiceError {
   switch (refusal.outcome) {
     case "not_found":
       return new ServiceError("downlease.session.not_found", [id]);
@@ -254,7 +255,7 @@ function modelOf(session: Session): MessageShape<typeof DownloadSessionModelSche
     ...(session.state === "ERROR" && {
       errorMessage: {
         id: "downlease.session.client_failed",
-        defaultMessage: session.errorMessage || "The client reported a failure without a reason.",
+        defaultMessage: session.errorMessage || textOf("downlease.session.client_failed", []),
       },
     }),
   });

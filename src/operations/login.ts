@@ -20,8 +20,9 @@ export function loginOperations(logins: LoginStore): readonly Operation[] {
     operation({
       method: rpc.create,
       isLogin: true,
-      async run(_request, { principal, admin, proof = "" }) {
-        return create(CreateResponseSchema, { sessionId: await logins.open({ principal, admin, proof }) });
+      async run(_request, { principal, admin, mayReadStorage = false, proof = "" }) {
+        const sessionId = await logins.open({ principal, admin, mayReadStorage, proof });
+        return create(CreateResponseSchema, { sessionId });
       },
     }),
     operation({

@@ -10,6 +10,8 @@ export interface ShutdownParts {
   readonly health: Health;
   readonly server: Server;
   readonly store: SessionStore;
+  /** What works besides the calls; is ended when no call needs it any more, and before the store is closed. */
+  readonly background?: readonly { close(): Promise<void> }[];
   /** Would set the health again. */
   readonly monitor: { stop(): void };
   /** Aborted when streams that would not end by themselves are to end. */
@@ -25,7 +27,18 @@ export interface ShutdownParts {
 
 /** Stops serving within `graceMs`, without losing a call where that is possible. Never rejects. */
 export async function shutDown(parts: ShutdownParts): Promise<void> {
-  const { health, server, store, monitor, streamsMayEnd, callsMayEnd, graceMs, drainMs, log } = parts;
+  const {
+    health,
+    server,
+    store,
+    background = [],
+    monitor,
+    streamsMayEnd,
+    callsMayEnd,
+    graceMs,
+    drainMs,
+    log,
+  } = parts;
   const endsAt = performance.now() + graceMs;
   const deadline = new AbortController();
   const deadlineTimer = setTimeout(() => deadline.abort(), graceMs);
@@ -48,10 +61,16 @@ export async function shutDown(parts: ShutdownParts): Promise<void> {
   callsMayEnd.abort(stopping);
   if (deadline.signal.aborted) log.warn("the grace time was over before all calls had finished");
 
-  const storeIsClosed = store.close().catch((error: unknown) => {
-    log.warn({ reason: String(error) }, "the store did not close well");
-  });
-  await Promise.race([storeIsClosed, graceIsOver]);
+  const closeAll = async () => {
+    for (const ended of await Promise.allSettled(background.map((work) => work.close()))) {
+      if (ended.status === "fulfilled") continue;
+      log.warn({ reason: String(ended.reason) }, "the work in the background did not end well");
+    }
+    await store.close().catch((error: unknown) => {
+      log.warn({ reason: String(error) }, "the store did not close well");
+    });
+  };
+  await Promise.race([closeAll(), graceIsOver]);
   clearTimeout(deadlineTimer);
   log.info("stopped");
 }

@@ -8,6 +8,7 @@ import {
   Registry,
 } from "@prometheus-io/client";
 import type { CallRecord } from "../operations/call.ts";
+import type { TransferOutcome } from "../operations/transfer-record.ts";
 import { Tallies, Tally } from "./tallies.ts";
 
 type Protocol = "http1" | "h2";
@@ -81,6 +82,44 @@ export class Metrics {
     h2: this.#connections.labels({ protocol: "h2" }),
   } satisfies Record<Protocol, unknown>;
 
+  readonly #preparations = new Counter({
+    name: "downlease_preparations_total",
+    help: "Files that were being made ready by how that ended.",
+    labelNames: ["outcome"],
+    registers: this.#registers,
+  });
+
+  readonly #transfers = new Counter({
+    name: "downlease_downloads_total",
+    help: "Requests for files by outcome.",
+    labelNames: ["outcome"],
+    registers: this.#registers,
+  });
+
+  readonly #preparing = new Gauge({
+    name: "downlease_preparations_running",
+    help: "Files that are being made ready.",
+    registers: this.#registers,
+  });
+
+  readonly #preparedBytes = new Counter({
+    name: "downlease_prepared_bytes_total",
+    help: "Bytes that were read to make files ready.",
+    registers: this.#registers,
+  });
+
+  readonly #running = new Gauge({
+    name: "downlease_downloads_running",
+    help: "Requests for files that are being served.",
+    registers: this.#registers,
+  });
+
+  readonly #sentBytes = new Counter({
+    name: "downlease_downloads_sent_bytes_total",
+    help: "Bytes of files that were sent.",
+    registers: this.#registers,
+  });
+
   constructor() {
     collectDefaultMetrics({ register: this.#registry });
     for (const gauge of Object.values(this.#connectionsOf)) gauge.set(0);
@@ -92,12 +131,30 @@ export class Metrics {
     closed: (protocol: Protocol): void => this.#connectionsOf[protocol].dec(),
   };
 
+  /** For downloads. */
+  readonly downloads = {
+    began: (): void => this.#running.inc(),
+    ended: (): void => this.#running.dec(),
+    moved: (bytes: number): void => this.#sentBytes.inc(bytes),
+    finished: (outcome: TransferOutcome): void => this.#transfers.inc({ outcome }),
+  };
+
   /** For the Redis store. */
   readonly observeRoundTrip = (script: string, seconds: number): void =>
     this.#roundTrips.observe({ script }, seconds);
 
   /** For keep-alives that share a call. */
   readonly countKeepAlive = (code: CallRecord["outcome"]): void => this.#keepAlives.inc({ code });
+
+  /** For preparing files. */
+  readonly preparations = {
+    began: (): void => this.#preparing.inc(),
+    read: (bytes: number): void => this.#preparedBytes.inc(bytes),
+    ended: (outcome: string): void => {
+      this.#preparing.dec();
+      this.#preparations.inc({ outcome });
+    },
+  };
 
   observeCall({ operation, call: { door }, outcome, durationMs }: CallRecord): void {
     this.#tallies.of(operation, door, outcome).add(durationMs);

@@ -1,5 +1,6 @@
 import type { Logger } from "pino";
 import type { CallObserver, CallRecord } from "../operations/call.ts";
+import { causeOf, type LoggedCause } from "./cause.ts";
 import type { LoggedCall } from "./log.ts";
 import type { Metrics } from "./metrics.ts";
 
@@ -29,10 +30,10 @@ export function callObserver(metrics: Metrics, log: Logger): CallObserver {
 const overloadLineMs = 1000;
 
 /** To be called for each call that is refused for overload; they are told of together, because they come in masses. */
-function overloadTeller(log: Logger): () => void {
+export function overloadTeller(log: Logger, what = "calls"): () => void {
   let refused = 0;
   const tell = () => {
-    log.warn({ refused }, "overloaded: calls were refused");
+    log.warn({ refused }, `overloaded: ${what} were refused`);
     refused = 0;
   };
   return () => {
@@ -86,43 +87,7 @@ function logged({
   };
 }
 
-interface LoggedCause {
-  readonly name: string;
-  readonly code?: string | undefined;
-  readonly message: string;
-  /** Where it came from: the innermost frames. */
-  readonly at?: readonly string[];
-}
-
-/**
- * What can be told of a failure below. Never the whole object: drivers hang the arguments of their commands on
- * their errors, and those carry ids.
- */
-function causeOf(cause: unknown): LoggedCause | undefined {
-  if (cause === undefined) return undefined;
-  if (!(cause instanceof Error)) return { name: typeof cause, message: truncated(String(cause), 500) };
-  const { code } = cause as NodeJS.ErrnoException;
-  return {
-    name: cause.name,
-    code: typeof code === "string" ? code : undefined,
-    message: truncated(cause.message, 500),
-    at: framesOf(cause),
-  };
-}
-
-function framesOf({ stack = "" }: Error): string[] {
-  return stack
-    .split("\n")
-    .filter((line) => line.startsWith("    at "))
-    .slice(0, 5)
-    .map((line) => line.slice("    at ".length));
-}
-
 /** Enough to find an id again by, and never the whole of it. */
-function beginningOf(id: string): string {
+export function beginningOf(id: string): string {
   return `${id.slice(0, Math.min(8, id.length / 2))}…`;
-}
-
-function truncated(text: string, length: number): string {
-  return text.length > length ? `${text.slice(0, length)}…` : text;
 }

@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { digestOf } from "../../src/domain/login.ts";
 import { SqliteDatabase } from "../../src/stores/sqlite/database.ts";
 import { SqliteLoginStore } from "../../src/stores/sqlite/sqlite-login-store.ts";
 import { SqliteSessionStore } from "../../src/stores/sqlite/sqlite-session-store.ts";
@@ -117,6 +118,28 @@ describe("login sessions in an SQLite file", () => {
     expect(() => store.find(id)).toThrow(expect.objectContaining(unavailable));
     await expect(store.close(id)).rejects.toMatchObject(unavailable);
     await expect(store.removeFailure("alice")).rejects.toMatchObject(unavailable);
+  });
+});
+
+describe("an SQLite file of before the role storage", () => {
+  it("keeps its login sessions, which may not read storage", async () => {
+    const db = new DatabaseSync(path);
+    db.exec("PRAGMA journal_mode = WAL");
+    for (const part of ["1-sessions", "2-logins"]) {
+      const file = new URL(`../../src/stores/sqlite/schema/${part}.sql`, import.meta.url);
+      db.exec(readFileSync(file, "utf8"));
+    }
+    db.exec("PRAGMA application_id = 0x646c7365; PRAGMA user_version = 2");
+    const id = "0123456789abcdef".repeat(2);
+    db.prepare(
+      `INSERT INTO login (digest, principal, admin, proof, created_at, last_used_at, expires_at)
+        VALUES (?, 'alice', 1, 'a proof', ?, ?, ?)`,
+    ).run(digestOf(id), time, time, time + 1_000);
+    db.close();
+    const database = new SqliteDatabase(path);
+    const store = new SqliteLoginStore({ database, terms, clock });
+    expect(store.find(id)).toMatchObject({ principal: "alice", admin: true, mayReadStorage: false });
+    database.close();
   });
 });
 

@@ -30,7 +30,8 @@ export async function setLoginStage(
 
 /** Of a person of its test's own. */
 export function newLogin(members: Partial<NewLogin> = {}): NewLogin {
-  return { principal: `alice ${randomUUID()}`, admin: false, proof: "a proof", ...members };
+  const nobody = { principal: `alice ${randomUUID()}`, admin: false, mayReadStorage: false };
+  return { ...nobody, proof: "a proof", ...members };
 }
 
 /** What nobody was given as an identifier, made from one that somebody was. */

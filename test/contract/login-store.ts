@@ -38,6 +38,8 @@ function operationsContract(open: OpenLoginStoresWith): void {
 
   it.each([
     ["an admin", { admin: true }],
+    ["one who may read storage", { mayReadStorage: true }],
+    ["an admin who may read storage", { admin: true, mayReadStorage: true }],
     ["a name of many scripts", { principal: "Zoë 李 🦉 \u202e ' \" \\ {} %s" }],
     ["no proof", { proof: "" }],
     ["a long proof with line ends and nulls", { proof: `a\r\n\0é${"x".repeat(20_000)}` }],

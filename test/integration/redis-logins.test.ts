@@ -101,6 +101,12 @@ describe("login sessions in a Redis of its own", () => {
     expect(keys.join()).not.toMatch(new RegExp(`${id}|mallory`));
   });
 
+  it("of releases that knew no role storage may not read it", async () => {
+    const id = await store.open(newLogin({ admin: true, mayReadStorage: true }));
+    await client.hdel(loginKey(digestOf(id)), "r");
+    expect(await store.find(id)).toMatchObject({ admin: true, mayReadStorage: false });
+  });
+
   it("are dropped when their revocation is heard", async () => {
     const id = await store.open(newLogin());
     await store.find(id);

@@ -61,15 +61,21 @@ test("users are added with a password from a pipe, listed, changed and removed",
   expect(added).toEqual({ code: 0, stdout: "alice is added\n", stderr: "" });
   expect(await verifyPassword(await passwordOf("alice"), "correct horse")).toBe(true);
   const variable = { DOWNLEASE_USERS_FILE: path };
+  const roles = ["--role", "storage", "--role", "admin", "--role", "storage"];
+  expect(await users(["add", ...roles, "carol", ...file], "staple gun\n")).toMatchObject({ code: 0 });
   expect(await users(["add", "bob"], "battery staple", variable)).toMatchObject({ code: 0 });
-  expect(await users(["list"], "", variable)).toEqual({ code: 0, stdout: "alice\tadmin\nbob\n", stderr: "" });
+  expect(await users(["list"], "", variable)).toEqual({
+    code: 0,
+    stdout: "alice\tadmin\ncarol\tstorage\tadmin\nbob\n",
+    stderr: "",
+  });
   expect(await users(["add", "alice", ...file], "another horse\n")).toMatchObject({
     code: 0,
     stdout: "alice is changed\n",
   });
   expect(await verifyPassword(await passwordOf("alice"), "correct horse")).toBe(false);
   expect(await users(["remove", "bob", ...file])).toEqual({ code: 0, stdout: "", stderr: "" });
-  expect(await users(["list", ...file])).toMatchObject({ stdout: "alice\n" });
+  expect(await users(["list", ...file])).toMatchObject({ stdout: "alice\ncarol\tstorage\tadmin\n" });
 });
 
 test.each([
@@ -93,7 +99,8 @@ test.each([
 
 test.each([
   [["add", "alice"], /--users-file/],
-  [["add", "alice", "--users-file", "f", "--role", "root"], /admin/],
+  [["add", "alice", "--users-file", "f", "--role", "root"], /admin, storage/],
+  [["add", "alice", "--users-file", "f", "--role", "admin", "--role", ""], /admin, storage/],
   [["add", "--users-file", "f"], /missing required argument 'name'/],
   [["ad"], /unknown command/],
 ])("%j is a mistake of usage", async (args, message) => {

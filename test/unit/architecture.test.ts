@@ -12,9 +12,11 @@ const walls: Record<string, readonly string[]> = {
   "stores/redis": ["domain"],
   "stores/sqlite": ["domain"],
   content: ["domain"],
-  telemetry: ["domain", "operations"],
+  preparation: ["domain"],
+  telemetry: ["domain", "operations", "preparation"],
   rpc: ["domain", "operations", "telemetry"],
   vapi: ["domain", "operations"],
+  transfer: ["domain", "operations"],
   server: ["domain", "operations", "telemetry"],
   config: [],
   cluster: ["telemetry"],
@@ -27,11 +29,13 @@ const walls: Record<string, readonly string[]> = {
     "content",
     "domain",
     "operations",
+    "preparation",
     "rpc",
     "server",
     "stores/redis",
     "stores/sqlite",
     "telemetry",
+    "transfer",
     "vapi",
   ],
   // The commands that call a service: the client library in a terminal. Of `auth` it has how a password is asked for.
@@ -42,7 +46,17 @@ const walls: Record<string, readonly string[]> = {
 };
 
 /** Layers that know no wire: the generated messages are not theirs to import. */
-const withoutMessages = ["domain", "stores/redis", "stores/sqlite", "content", "config", "auth", "cluster"];
+const withoutMessages = [
+  "domain",
+  "stores/redis",
+  "stores/sqlite",
+  "content",
+  "preparation",
+  "config",
+  "auth",
+  "cluster",
+  "transfer",
+];
 
 function layerOf(file: string): string {
   const [first = "", second = ""] = relative(join(root, "src"), file).split("/");

@@ -36,7 +36,7 @@ const usersPath = () => join(directory.path, "users");
 const writeUsers = (...lines: string[]) => writeFile(usersPath(), `${lines.join("\n")}\n`, { mode: 0o600 });
 
 async function users(): Promise<Methods> {
-  await writeUsers(`alice:${hashes[0]}:admin`, `bob:${hashes[1]}:`);
+  await writeUsers(`alice:${hashes[0]}:admin`, `bob:${hashes[1]}:storage`);
   return { usersFile: usersPath() };
 }
 
@@ -56,7 +56,8 @@ async function jwt(): Promise<Methods> {
   };
 }
 
-const mtls: Methods = { mtls: { admins: ["ops"] } };
+const mtls: Methods = { mtls: { admins: ["ops"], storage: ["mirror", "ops"] } };
+const admin = { admin: true, mayReadStorage: true };
 
 async function open(methods: Methods, limits: FailureLimits = { perUser: 0, perAddress: 0 }) {
   const log = { warn() {}, error() {} };
@@ -88,8 +89,8 @@ const badBearer = `${bearer}, error="invalid_token"`;
 
 /** Logs in and gives the identifier, as the operation does. */
 async function logIn({ login }: Authenticator, shown: Shown): Promise<string> {
-  const { principal, admin, proof } = await login(callWith(shown));
-  return logins.open({ principal, admin, proof: proof! });
+  const { principal, admin, mayReadStorage, proof } = await login(callWith(shown));
+  return logins.open({ principal, admin, mayReadStorage: mayReadStorage!, proof: proof! });
 }
 
 test("without authentication everybody is anonymous, at once, whatever they show", () => {
@@ -106,9 +107,9 @@ describe("users of a file", () => {
   test("log in with name and password, and have the roles of the file", async () => {
     const { login } = await open(await users());
     const alice = await outcome(login, { authorization: basic("alice", "alice's password") });
-    expect(alice).toMatchObject({ principal: "alice", admin: true, proof: expect.stringMatching(/^user:/) });
+    expect(alice).toMatchObject({ principal: "alice", ...admin, proof: expect.stringMatching(/^user:/) });
     const bob = await outcome(login, { authorization: basic("bob", "bob's password") });
-    expect(bob).toMatchObject({ principal: "bob", admin: false });
+    expect(bob).toMatchObject({ principal: "bob", admin: false, mayReadStorage: true });
   });
 
   test.each([
@@ -199,7 +200,7 @@ describe("login sessions", () => {
     ["an empty proof", ""],
   ])("that rest on %s do not count", async (_, proof) => {
     const { authenticate } = await open(await users());
-    const loginId = await logins.open({ principal: "alice", admin: true, proof });
+    const loginId = await logins.open({ principal: "alice", ...admin, proof });
     expect(await outcome(authenticate, { loginId })).toMatchObject(refused("expired", session));
   });
 
@@ -208,10 +209,7 @@ describe("login sessions", () => {
     const exp = Math.floor(Date.now() / 1000) + 1;
     const token = await issuer.token({ exp, roles: ["admin"] });
     const loginId = await logIn(authenticator, { authorization: `Bearer ${token}` });
-    expect(authenticator.authenticate(callWith({ loginId }))).toMatchObject({
-      principal: "alice",
-      admin: true,
-    });
+    expect(authenticator.authenticate(callWith({ loginId }))).toMatchObject({ principal: "alice", ...admin });
     await eventually("the end", () => Date.now() >= exp * 1000);
     expect(await outcome(authenticator.authenticate, { loginId })).toMatchObject({
       messageId: "downlease.authentication.expired",
@@ -222,18 +220,45 @@ describe("login sessions", () => {
     "with the proof %j do not count",
     async (proof) => {
       const { authenticate } = await open({ ...(await jwt()), ...mtls });
-      const loginId = await logins.open({ principal: "alice", admin: true, proof });
+      const loginId = await logins.open({ principal: "alice", ...admin, proof });
       expect(await outcome(authenticate, { loginId })).toBeInstanceOf(ServiceError);
     },
   );
 
+  test("of a token keep the right to read storage that it gave", async () => {
+    const authenticator = await open(await jwt());
+    for (const [roles, mayReadStorage] of [
+      [[], false],
+      [["storage"], true],
+    ] as const) {
+      const authorization = `Bearer ${await issuer.token({ roles })}`;
+      const loginId = await logIn(authenticator, { authorization });
+      expect(authenticator.authenticate(callWith({ loginId }))).toMatchObject({
+        admin: false,
+        mayReadStorage,
+      });
+    }
+  });
+
   test("of a certificate end with it, and have the roles of now", async () => {
     const authenticator = await open(mtls);
     const loginId = await logIn(authenticator, { certificate });
-    expect(authenticator.authenticate(callWith({ loginId }))).toEqual({ principal: "ops", admin: true });
-    const others = await open({ mtls: { admins: [] } });
-    expect(others.authenticate(callWith({ loginId }))).toEqual({ principal: "ops", admin: false });
-    const old = await logins.open({ principal: "ops", admin: true, proof: `certificate:${Date.now() - 1}` });
+    expect(authenticator.authenticate(callWith({ loginId }))).toEqual({ principal: "ops", ...admin });
+    for (const [roles, rights] of [
+      [
+        { admins: [], storage: [] },
+        { admin: false, mayReadStorage: false },
+      ],
+      [
+        { admins: [], storage: ["ops"] },
+        { admin: false, mayReadStorage: true },
+      ],
+      [{ admins: ["ops"], storage: [] }, admin],
+    ] as const) {
+      const now = await open({ mtls: roles });
+      expect(now.authenticate(callWith({ loginId }))).toEqual({ principal: "ops", ...rights });
+    }
+    const old = await logins.open({ principal: "ops", ...admin, proof: `certificate:${Date.now() - 1}` });
     expect(await outcome(authenticator.authenticate, { loginId: old })).toBeInstanceOf(ServiceError);
   });
 
@@ -248,7 +273,7 @@ describe("tokens and certificates", () => {
   test("a token is good for every call and for logging in", async () => {
     const { authenticate, login } = await open(await jwt());
     const authorization = `Bearer ${await issuer.token({ roles: "admin" })}`;
-    const alice = { principal: "alice", admin: true, proof: expect.stringMatching(/^token:\d+$/) };
+    const alice = { principal: "alice", ...admin, proof: expect.stringMatching(/^token:\d+$/) };
     expect(await outcome(authenticate, { authorization })).toEqual(alice);
     expect(authenticate(callWith({ authorization }))).toEqual(alice);
     expect(await outcome(login, { authorization })).toEqual(alice);
@@ -274,13 +299,19 @@ describe("tokens and certificates", () => {
 
   test("a certificate is good for every call and for logging in", async () => {
     const { authenticate, login } = await open(mtls);
-    const ops = { principal: "ops", admin: true, proof: `certificate:${certificate.validUntil}` };
+    const ops = { principal: "ops", ...admin, proof: `certificate:${certificate.validUntil}` };
     expect(authenticate(callWith({ certificate }))).toEqual(ops);
     expect(login(callWith({ certificate }))).toEqual(ops);
-    expect(authenticate(callWith({ certificate: { ...certificate, name: "carol" } }))).toMatchObject({
-      principal: "carol",
-      admin: false,
-    });
+    for (const [name, mayReadStorage] of [
+      ["carol", false],
+      ["mirror", true],
+    ] as const) {
+      expect(authenticate(callWith({ certificate: { ...certificate, name } }))).toMatchObject({
+        principal: name,
+        admin: false,
+        mayReadStorage,
+      });
+    }
   });
 
   test.each([

@@ -54,7 +54,7 @@ describe("a good token", () => {
     const exp = now() + 60;
     const validUntil = exp * 1000 + 5000;
     expect(await (await open()).read(`Bearer ${await issuer.token({ exp })}`)).toEqual({
-      caller: { principal: "alice", admin: false, proof: `token:${validUntil}` },
+      caller: { principal: "alice", admin: false, mayReadStorage: false, proof: `token:${validUntil}` },
       validUntil,
     });
   });
@@ -79,18 +79,22 @@ describe("a good token", () => {
   });
 
   test.each([
-    [["admin"], true],
-    [["user", "admin"], true],
-    ["user admin", true],
-    ["administrator", false],
-    [["user"], false],
-    [[["admin"]], false],
-    [{ admin: true }, false],
-    [true, false],
-    [null, false],
-  ])("with roles %j is an admin: %j", async (roles, admin) => {
+    [["admin"], true, true],
+    [["user", "admin"], true, true],
+    ["user admin", true, true],
+    [["storage"], false, true],
+    ["user storage", false, true],
+    ["storage admin", true, true],
+    ["administrator", false, false],
+    ["storages Storage", false, false],
+    [["user"], false, false],
+    [[["admin"], ["storage"]], false, false],
+    [{ admin: true, storage: true }, false, false],
+    [true, false, false],
+    [null, false, false],
+  ])("with roles %j is an admin: %j, and may read storage: %j", async (roles, admin, mayReadStorage) => {
     expect(await (await open()).read(`Bearer ${await issuer.token({ roles })}`)).toMatchObject({
-      caller: { admin },
+      caller: { admin, mayReadStorage },
     });
   });
 

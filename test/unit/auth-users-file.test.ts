@@ -38,11 +38,12 @@ async function open() {
 
 describe("a users file", () => {
   test("has a user a line, with roles, and comments", () => {
-    const text = `# people\r\n\nalice:${password}:admin\n  \nVSPHERE.LOCAL\\bob:${other}:\ncarol@x:${password}\n`;
+    const text = `# people\r\n\nalice:${password}:admin\n  \nVSPHERE.LOCAL\\bob:${other}:\ncarol@x:${password}\ndave:${password}:storage,admin\n`;
     expect(parseUsers(text)).toEqual([
       { name: "alice", password, roles: ["admin"] },
       { name: "VSPHERE.LOCAL\\bob", password: other, roles: [] },
       { name: "carol@x", password, roles: [] },
+      { name: "dave", password, roles: ["storage", "admin"] },
     ]);
     expect(parseUsers("")).toEqual([]);
   });
@@ -54,7 +55,9 @@ describe("a users file", () => {
     [` alice:${password}:`, /^line 2: the name must be/],
     [`${"x".repeat(257)}:${password}:`, /^line 2: the name must be/],
     ["alice:secret:", /^line 2: the password must be a PHC string/],
-    [`alice:${password}:root`, /^line 2: there is no role 'root'/],
+    [`alice:${password}:root`, /^line 2: there is no role 'root', only admin and storage$/],
+    [`alice:${password}:admin,Storage`, /^line 2: there is no role 'Storage'/],
+    [`alice:${password}:storage,`, /^line 2: there is no role ''/],
     [`bob:${password}:`, /^line 2: the user is there twice$/],
   ])("%j is told by its line, without the password", (line, message) => {
     const problem = (() => {
@@ -77,6 +80,7 @@ describe("an open users file", () => {
     expect(users.value.get("alice")?.caller).toEqual({
       principal: "alice",
       admin: false,
+      mayReadStorage: false,
       proof: expect.stringMatching(/^user:[\w-]{22}$/),
     });
     await writeFile(`${path}.2`, `alice:${other}:admin\n`, { mode: 0o600 });

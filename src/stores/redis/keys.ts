@@ -19,8 +19,8 @@ export function ownerIndexKey(owner: string): string {
 }
 
 /**
- * A hash: `p` principal, `a` whether an admin, `f` proof, `c` creation time in ms. Its TTL is what the login session has
- * left.
+ * A hash: `p` principal, `a` whether an admin, `r` whether it may read storage, `f` proof, `c` creation time in ms. Its
+ * TTL is what the login session has left.
  */
 export function loginKey(digest: string): string {
   return `dl:login:{${digest}}`;

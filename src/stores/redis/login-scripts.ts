@@ -14,9 +14,10 @@ export const openLoginScript = script<
   void
 >("openLogin-1", {
   key: keyOfLogin,
-  args: ({ login: { principal, admin, proof }, terms: { idleMs, lifetimeMs } }) => [
+  args: ({ login: { principal, admin, mayReadStorage, proof }, terms: { idleMs, lifetimeMs } }) => [
     principal,
     admin ? 1 : 0,
+    mayReadStorage ? 1 : 0,
     proof,
     idleMs,
     lifetimeMs,
@@ -30,12 +31,13 @@ export const findLoginScript = script<
 >("findLogin-1", {
   key: keyOfLogin,
   args: ({ terms: { idleMs, lifetimeMs } }) => [idleMs, lifetimeMs],
-  output: ([tag, principal, admin, proof, createdAt, now, leftMs]) => {
+  output: ([tag, principal, admin, storage, proof, createdAt, now, leftMs]) => {
     if (tag === "NOT_FOUND") return undefined;
     if (tag !== "OK") throw unexpected(tag);
     const login = {
       principal: String(principal),
       admin: admin === "1",
+      mayReadStorage: storage === "1",
       proof: String(proof),
       createdAt: Number(createdAt),
       lastUsedAt: Number(now),

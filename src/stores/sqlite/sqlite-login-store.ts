@@ -29,14 +29,15 @@ export class SqliteLoginStore implements LoginStore {
     this.#clock = clock;
   }
 
-  async open({ principal, admin, proof }: NewLogin): Promise<string> {
+  async open({ principal, proof, ...rights }: NewLogin): Promise<string> {
     const id = newLoginId();
     const digest = digestOf(id);
     this.#db.transaction(() => {
       const now = this.#clock.now();
       const expiresAt = now + leftMs({ createdAt: now }, now, this.#terms);
       this.#statements.purge.run({ now });
-      this.#statements.insert.run({ digest, principal, admin: admin ? 1 : 0, proof, now, expiresAt });
+      const [admin, storage] = [rights.admin ? 1 : 0, rights.mayReadStorage ? 1 : 0];
+      this.#statements.insert.run({ digest, principal, admin, storage, proof, now, expiresAt });
     });
     return id;
   }
@@ -54,7 +55,14 @@ export class SqliteLoginStore implements LoginStore {
       if (left <= 0) return undefined;
       const isDue = now - lastUsedAt >= this.#trustMs;
       if (isDue) this.#statements.use.run({ digest, now, expiresAt: now + left });
-      return { principal, admin: row.admin === 1, proof, createdAt, lastUsedAt: isDue ? now : lastUsedAt };
+      return {
+        principal,
+        admin: row.admin === 1,
+        mayReadStorage: row.storage === 1,
+        proof,
+        createdAt,
+        lastUsedAt: isDue ? now : lastUsedAt,
+      };
     });
   }
 

@@ -9,10 +9,11 @@
   ARGV[2]  lifetime in ms
 
   Output
-    { "OK", principal, "1" for an admin else "0", proof, createdAt in ms, now in ms, ms it has left }
+    { "OK", principal, "1" for an admin else "0", "1" for one who may read storage else "0", proof, createdAt in ms,
+      now in ms, ms it has left }
     { "NOT_FOUND" }
 ]]
-local login = redis.call("HMGET", KEYS[1], "p", "a", "f", "c")
+local login = redis.call("HMGET", KEYS[1], "p", "a", "f", "c", "r")
 if not login[1] then
   return { "NOT_FOUND" }
 end
@@ -24,4 +25,5 @@ if left <= 0 then
   return { "NOT_FOUND" }
 end
 redis.call("PEXPIRE", KEYS[1], ("%d"):format(left))
-return { "OK", login[1], login[2], login[3], login[4], ("%d"):format(now), ("%d"):format(left) }
+-- Earlier releases told nothing of storage.
+return { "OK", login[1], login[2], login[5] or "0", login[3], login[4], ("%d"):format(now), ("%d"):format(left) }

@@ -1,0 +1,47 @@
+import { createHash } from "node:crypto";
+import { open } from "node:fs/promises";
+import { DownloadError } from "./download-error.ts";
+
+const meanings: Readonly<Record<string, string>> = {
+  ENOSPC: "the disk is full",
+  EDQUOT: "the disk quota is used up",
+  EIO: "the disk does not work",
+  EROFS: "the file system is read-only",
+  EACCES: "access is denied",
+  EPERM: "access is denied",
+  EFBIG: "the file system has no files as large",
+  ENAMETOOLONG: "the name is too long",
+  ELOOP: "it is a link",
+  EISDIR: "there is a directory of that name",
+};
+
+/** Runs what works on files of ours; what goes wrong is a `DownloadError` of reason `disk`. */
+export async function onDisk<T>(path: string, work: () => T | Promise<T>, file?: string): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    throw diskError(path, error, file);
+  }
+}
+
+export function diskError(path: string, error: unknown, file?: string): unknown {
+  if (!(error instanceof Error && "code" in error && typeof error.code === "string")) return error;
+  const meaning = meanings[error.code] ?? error.message;
+  return new DownloadError("disk", `${path} can't be written: ${meaning} (${error.code})`, {
+    cause: error,
+    ...(file !== undefined && { file }),
+  });
+}
+
+/** Makes the names in a directory last. Where directories can't be synced (Windows) the system does so by itself. */
+export async function syncDirectory(path: string): Promise<void> {
+  if (process.platform === "win32") return;
+  await using directory = await open(path, "r");
+  await directory.sync();
+}
+
+/** Name of one of our own files about something, whatever its identifier is made of. */
+export function ownName(kind: "item" | "file", identifier: string, extension: string): string {
+  const digest = createHash("sha256").update(`${kind}\0${identifier}`).digest("hex").slice(0, 20);
+  return `.downlease-${digest}.${extension}`;
+}

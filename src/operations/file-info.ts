@@ -1,0 +1,82 @@
+import { create, type MessageInitShape } from "@bufbuild/protobuf";
+import {
+  type FileInfo,
+  FileInfo_PrepareStatus,
+  FileInfoSchema,
+} from "../../gen/content/library/item/downloadsession/v1/file_pb.ts";
+import {
+  ChecksumInfo_ChecksumAlgorithm,
+  type ChecksumInfoSchema,
+} from "../../gen/content/library/item/v1/item_file_pb.ts";
+import type { ChecksumAlgorithm } from "../domain/content-source.ts";
+import { isMessageId, textOf } from "../domain/errors.ts";
+import type { Digests } from "../domain/preparation-store.ts";
+import type { Preparation } from "../domain/preparations.ts";
+import type { FileView } from "./session-item.ts";
+
+/** Why a file can't be downloaded. */
+export interface Failure {
+  readonly id: string;
+  readonly args: readonly string[];
+}
+
+/** A file that nobody has asked for. */
+export function unpreparedInfo(view: FileView): FileInfo {
+  return create(FileInfoSchema, common(view, FileInfo_PrepareStatus.UNPREPARED));
+}
+
+/** A file that was asked for and is neither ready nor in error. */
+export function waitingInfo(view: FileView, preparation: Preparation): FileInfo {
+  if (preparation.status !== "PREPARING") {
+    return create(FileInfoSchema, common(view, FileInfo_PrepareStatus.PREPARE_REQUESTED));
+  }
+  return create(FileInfoSchema, {
+    ...common(view, FileInfo_PrepareStatus.PREPARING),
+    bytesTransferred: BigInt(preparation.bytesDone),
+  });
+}
+
+/**
+ * A file that is ready.
+ *
+ * @param uri where to read it from; undefined when it may not be read any more
+ */
+export function preparedInfo(view: FileView, digests: Digests, uri: string | undefined): FileInfo {
+  const sent = Math.min(view.asked?.bytesSent ?? 0, view.size ?? 0);
+  return create(FileInfoSchema, {
+    ...common(view, FileInfo_PrepareStatus.PREPARED),
+    bytesTransferred: BigInt(sent),
+    checksumInfo: checksumOf("SHA256", digests.SHA256),
+    checksums: algorithms.flatMap((algorithm) => {
+      const digest = digests[algorithm];
+      return digest === undefined ? [] : [checksumOf(algorithm, digest)];
+    }),
+    ...(uri !== undefined && { downloadEndpoint: { uri } }),
+  });
+}
+
+/** A file that can't be downloaded. */
+export function failedInfo(view: FileView, { id, args }: Failure): FileInfo {
+  return create(FileInfoSchema, {
+    ...common(view, FileInfo_PrepareStatus.ERROR),
+    errorMessage: { id, defaultMessage: failureText(id, args, view.name), args: [...args] },
+  });
+}
+
+/** What another release has stored may have an id that this one does not know. */
+function failureText(id: string, args: readonly string[], fileName: string): string {
+  return isMessageId(id) ? textOf(id, args) : textOf("downlease.file.failed", [fileName]);
+}
+
+const algorithms = ["SHA256", "SHA512", "SHA1", "MD5"] as const satisfies readonly ChecksumAlgorithm[];
+
+function checksumOf(
+  algorithm: ChecksumAlgorithm,
+  checksum: string,
+): MessageInitShape<typeof ChecksumInfoSchema> {
+  return { algorithm: ChecksumInfo_ChecksumAlgorithm[algorithm], checksum };
+}
+
+function common({ name, size }: FileView, status: FileInfo_PrepareStatus) {
+  return { name, status, ...(size !== undefined && { size: BigInt(size) }) };
+}

@@ -1,0 +1,63 @@
+/** The thread that hashes: what runs in it, and what it is told and tells. See `hasher.ts` for the other side. */
+import { createHash, type Hash } from "node:crypto";
+import { parentPort } from "node:worker_threads";
+import type { ChecksumAlgorithm } from "../domain/content-source.ts";
+
+/** What the thread is told. A job is a number of the other side's choice. */
+export type HashRequest =
+  | { readonly type: "begin"; readonly job: number; readonly algorithms: readonly ChecksumAlgorithm[] }
+  /** The first `length` bytes of the buffer, which is handed over and comes back. */
+  | { readonly type: "bytes"; readonly job: number; readonly buffer: ArrayBuffer; readonly length: number }
+  | { readonly type: "end"; readonly job: number }
+  | { readonly type: "drop"; readonly job: number };
+
+/** What the thread tells. */
+export type HashReply =
+  /** A buffer comes back. */
+  | { readonly type: "free"; readonly job: number; readonly buffer: ArrayBuffer }
+  /** In the order of the algorithms, in lower-case hexadecimal. */
+  | { readonly type: "digests"; readonly job: number; readonly digests: readonly string[] }
+  | { readonly type: "failed"; readonly job: number; readonly message: string };
+
+const jobs = new Map<number, Hash[]>();
+
+function answer(request: HashRequest): void {
+  const { job } = request;
+  const hashes = jobs.get(job) ?? [];
+  switch (request.type) {
+    case "begin":
+      jobs.set(
+        job,
+        request.algorithms.map((algorithm) => createHash(algorithm.toLowerCase())),
+      );
+      return;
+    case "bytes": {
+      const { buffer, length } = request;
+      const bytes = new Uint8Array(buffer, 0, length);
+      for (const hash of hashes) hash.update(bytes);
+      tell({ type: "free", job, buffer }, [buffer]);
+      return;
+    }
+    case "end":
+      jobs.delete(job);
+      tell({ type: "digests", job, digests: hashes.map((hash) => hash.digest("hex")) });
+      return;
+    case "drop":
+      jobs.delete(job);
+      return;
+  }
+}
+
+function tell(reply: HashReply, transferred: ArrayBuffer[] = []): void {
+  parentPort!.postMessage(reply, transferred);
+}
+
+parentPort!.on("message", (request: HashRequest) => {
+  try {
+    answer(request);
+  } catch (reason) {
+    // An algorithm that this machine's OpenSSL forbids, for example.
+    jobs.delete(request.job);
+    tell({ type: "failed", job: request.job, message: String(reason) });
+  }
+});

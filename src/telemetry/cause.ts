@@ -1,0 +1,35 @@
+export interface LoggedCause {
+  readonly name: string;
+  readonly code?: string | undefined;
+  readonly message: string;
+  /** Where it came from: the innermost frames. */
+  readonly at?: readonly string[];
+}
+
+/**
+ * What can be told of a failure below. Never the whole object: drivers hang the arguments of their commands on
+ * their errors, and those carry ids.
+ */
+export function causeOf(cause: unknown): LoggedCause | undefined {
+  if (cause === undefined) return undefined;
+  if (!(cause instanceof Error)) return { name: typeof cause, message: truncated(String(cause), 500) };
+  const { code } = cause as NodeJS.ErrnoException;
+  return {
+    name: cause.name,
+    code: typeof code === "string" ? code : undefined,
+    message: truncated(cause.message, 500),
+    at: framesOf(cause),
+  };
+}
+
+function framesOf({ stack = "" }: Error): string[] {
+  return stack
+    .split("\n")
+    .filter((line) => line.startsWith("    at "))
+    .slice(0, 5)
+    .map((line) => line.slice("    at ".length));
+}
+
+function truncated(text: string, length: number): string {
+  return text.length > length ? `${text.slice(0, length)}…` : text;
+}

@@ -1,0 +1,29 @@
+import type { Logger } from "pino";
+import { ServiceError } from "../domain/errors.ts";
+import type { PreparationObserver } from "../preparation/job.ts";
+import { causeOf } from "./cause.ts";
+import type { Metrics } from "./metrics.ts";
+
+/** Counts the jobs of this process, and logs those that an operator may have to see to. */
+export function preparationObserver({ preparations: metrics }: Metrics, log: Logger): PreparationObserver {
+  return {
+    began: () => metrics.began(),
+    read: (bytes) => metrics.read(bytes),
+    ended({ file, outcome, durationMs, messageId, cause }) {
+      metrics.ended(outcome);
+      const isOurs = cause instanceof ServiceError;
+      const reason = isOurs ? cause.messageId : messageId;
+      const isTroubling = outcome === "failed" || outcome === "interrupted";
+      const level = isTroubling && reason !== "downlease.server.stopping" ? "warn" : "debug";
+      const told = {
+        item: file.itemId,
+        file: file.fileName,
+        outcome,
+        durationMs: Math.round(durationMs),
+        reason,
+        cause: causeOf(isOurs ? cause.cause : cause),
+      };
+      log[level](told, "preparation");
+    },
+  };
+}

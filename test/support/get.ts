@@ -1,0 +1,160 @@
+import { createHash, randomFillSync } from "node:crypto";
+import { mkdir, readdir, readFile, rename, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { expect } from "vitest";
+import { eventually } from "./eventually.ts";
+import { type Exit, startProcess } from "./process.ts";
+
+/** A line of `downlease get --json`; see docs/cli.md. */
+export interface GetEvent {
+  readonly event: "item" | "file" | "notice" | "progress" | "result" | "error";
+  readonly [fact: string]: unknown;
+}
+
+export interface GetEnd {
+  readonly code: number | null;
+  readonly signal: NodeJS.Signals | null;
+  readonly events: readonly GetEvent[];
+  readonly stderr: string;
+}
+
+/** `downlease get`, the real program in a process of its own. */
+export interface Get extends AsyncDisposable {
+  readonly pid: number;
+  /** What it told so far. */
+  readonly events: readonly GetEvent[];
+  readonly exit: Exit | undefined;
+  /** Resolves when it has told this. */
+  tells(event: GetEvent["event"], facts?: Readonly<Record<string, unknown>>): Promise<GetEvent>;
+  /** Resolves with how it ended. Rejects when it does not end in time. */
+  ended(withinMs?: number): Promise<GetEnd>;
+  signal(signal: NodeJS.Signals): void;
+  kill(): Promise<void>;
+}
+
+export interface GetOptions {
+  readonly args?: readonly string[];
+  /** Command and arguments before those of the program. */
+  readonly prefix?: readonly string[];
+}
+
+const main = fileURLToPath(new URL("../../src/main.ts", import.meta.url));
+
+/** @param directory where the files go */
+export async function startGet(
+  url: string,
+  item: string,
+  directory: string,
+  { args = [], prefix = [] }: GetOptions = {},
+): Promise<Get> {
+  const own = Object.keys(process.env).filter((name) => name.startsWith("DOWNLEASE_"));
+  const command = [process.execPath, main, "get", item, "--server", url, "-o", directory, "--json", ...args];
+  const [first, ...rest] = [...prefix, ...command];
+  const program = await startProcess(first!, rest, {
+    env: Object.fromEntries(own.map((name) => [name, undefined])),
+  });
+  const events = () => program.stdout.split("\n").flatMap(parsed);
+  const toldSoFar = () => `${program.stdout.slice(-2_000)}${program.stderr.slice(-2_000)}`;
+  return {
+    pid: program.pid,
+    get events() {
+      return events();
+    },
+    get exit() {
+      return program.exit;
+    },
+    async tells(event, facts = {}) {
+      return await eventually(
+        `get to tell of "${event}" ${JSON.stringify(facts)}`,
+        () => {
+          const found = events().find((each) => each.event === event && holds(each, facts));
+          if (found === undefined) throw new Error(`it told ${toldSoFar()}`);
+          return found;
+        },
+        { withinMs: 20_000 },
+      );
+    },
+    async ended(withinMs = 30_000) {
+      const { code, signal } = await eventually(
+        "the end of get",
+        () => {
+          if (program.exit === undefined) throw new Error(`it told ${toldSoFar()}`);
+          return program.exit;
+        },
+        { withinMs },
+      );
+      return { code, signal, events: events(), stderr: program.stderr };
+    },
+    signal: (signal) => program.signal(signal),
+    kill: () => program.kill(),
+    [Symbol.asyncDispose]: () => program.kill(),
+  };
+}
+
+function holds(event: GetEvent, facts: Readonly<Record<string, unknown>>): boolean {
+  return Object.entries(facts).every(([name, value]) => event[name] === value);
+}
+
+/** The last line may not be complete yet. */
+function parsed(line: string): GetEvent[] {
+  try {
+    return [JSON.parse(line)];
+  } catch {
+    return [];
+  }
+}
+
+/** An item of a library on disk, which is not compressible and nowhere the same. */
+export interface TestItem {
+  readonly id: string;
+  /** SHA-256 by file name, in hexadecimal. */
+  readonly checksums: Readonly<Record<string, string>>;
+}
+
+/** Makes an item, or what it is now, below `root`. @param files sizes in bytes, by name */
+export async function writeItem(
+  root: string,
+  id: string,
+  files: Readonly<Record<string, number>>,
+): Promise<TestItem> {
+  const folder = join(root, "lib", id);
+  await mkdir(folder, { recursive: true });
+  await writeFile(join(folder, ".item.json"), JSON.stringify({ id }));
+  const checksums: Record<string, string> = {};
+  for (const [name, size] of Object.entries(files)) {
+    const bytes = randomFillSync(Buffer.allocUnsafe(size));
+    // As copying tools do it: a file of this name is never half there.
+    await writeFile(join(folder, `.${name}.new`), bytes);
+    await rename(join(folder, `.${name}.new`), join(folder, name));
+    checksums[name] = sha256(bytes);
+  }
+  return { id, checksums };
+}
+
+/** That every file of the item is there and right, and nothing else. */
+export async function expectWhole(directory: string, { checksums }: TestItem): Promise<void> {
+  expect((await readdir(directory)).sort()).toEqual(Object.keys(checksums).sort());
+  expect(await present(directory, checksums)).toEqual(checksums);
+}
+
+/** That no file has its final name without being right. @returns the names of those that are there */
+export async function expectNothingWrong(directory: string, { checksums }: TestItem): Promise<string[]> {
+  const found = await present(directory, checksums);
+  expect(checksums).toMatchObject(found);
+  return Object.keys(found);
+}
+
+async function present(
+  directory: string,
+  checksums: Readonly<Record<string, string>>,
+): Promise<Record<string, string>> {
+  const names = (await readdir(directory).catch(() => [])).filter((name) => name in checksums);
+  const found: Record<string, string> = {};
+  for (const name of names) found[name] = sha256(await readFile(join(directory, name)));
+  return found;
+}
+
+function sha256(bytes: Uint8Array): string {
+  return createHash("sha256").update(bytes).digest("hex");
+}

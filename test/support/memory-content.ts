@@ -1,0 +1,83 @@
+import { createHash } from "node:crypto";
+import type {
+  ByteRange,
+  ChecksumAlgorithm,
+  ContentFile,
+  ContentReader,
+  ContentSource,
+  ItemFile,
+} from "../../src/domain/content-source.ts";
+import type { VersionedFile } from "../../src/domain/preparation-store.ts";
+
+export interface MemoryFile {
+  readonly bytes: Uint8Array;
+  readonly checksums?: ItemFile["checksums"];
+  /** Called before each read with the number of bytes that were read; may wait or throw. */
+  onRead?(position: number): Promise<void> | void;
+}
+
+/** One item in one version, whose files tests make. */
+export class MemoryContent {
+  readonly itemId = "item";
+  contentVersion = "v1";
+  readonly files = new Map<string, MemoryFile>();
+  /** Called before a file is opened; may wait or throw. */
+  onOpen: (fileName: string) => Promise<void> | void = () => {};
+  /** Names of the files that were opened, in order. */
+  readonly opened: string[] = [];
+  openNow = 0;
+  /** Bytes that a read gives at most. */
+  mostAtATime = Number.POSITIVE_INFINITY;
+
+  /** As a content source; what a test does not expect to be asked is not there. */
+  get source(): ContentSource {
+    const parts: Partial<ContentSource> = {
+      openFile: async (itemId, fileName, contentVersion) => {
+        await this.onOpen(fileName);
+        const file = this.files.get(fileName);
+        if (itemId !== this.itemId || contentVersion !== this.contentVersion) return undefined;
+        return file && this.#open(fileName, file);
+      },
+    };
+    return parts as ContentSource;
+  }
+
+  add(name: string, file: MemoryFile): { readonly file: VersionedFile; readonly told: ItemFile } {
+    this.files.set(name, file);
+    const { bytes, checksums } = file;
+    return {
+      file: { itemId: this.itemId, contentVersion: this.contentVersion, fileName: name },
+      told: { name, size: bytes.length, version: "1", ...(checksums && { checksums }) },
+    };
+  }
+
+  #open(name: string, { bytes, onRead }: MemoryFile): ContentFile {
+    this.opened.push(name);
+    this.openNow++;
+    const close = async () => {
+      this.openNow--;
+    };
+    return {
+      size: bytes.length,
+      version: "1",
+      reader: ({ start, end }: ByteRange = { start: 0, end: bytes.length - 1 }): ContentReader => {
+        let position = start;
+        return {
+          read: async (into) => {
+            await onRead?.(position);
+            const wanted = Math.min(into.length, end + 1 - position, this.mostAtATime);
+            into.set(bytes.subarray(position, position + wanted));
+            position += wanted;
+            return wanted;
+          },
+        };
+      },
+      close,
+      [Symbol.asyncDispose]: close,
+    };
+  }
+}
+
+export function digestOf(algorithm: ChecksumAlgorithm, bytes: Uint8Array): string {
+  return createHash(algorithm.toLowerCase()).update(bytes).digest("hex");
+}

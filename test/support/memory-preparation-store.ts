@@ -1,0 +1,79 @@
+import { ServiceError } from "../../src/domain/errors.ts";
+import type {
+  PreparationRecord,
+  PreparationStore,
+  VersionedFile,
+} from "../../src/domain/preparation-store.ts";
+
+type Result = Exclude<PreparationRecord, { state: "running" }>;
+type Entry = { record: PreparationRecord; worker?: string; lapsesAt: number };
+
+/** What is known of preparations, for the workers of one process. */
+export class MemoryPreparationStore implements PreparationStore {
+  isDown = false;
+  /** What was asked of it, by method. */
+  readonly asked: Record<string, number> = {};
+  readonly #entries = new Map<string, Entry>();
+
+  async find(files: readonly VersionedFile[]): Promise<(PreparationRecord | undefined)[]> {
+    this.#count("find");
+    return files.map((file) => this.#entry(file)?.record);
+  }
+
+  async claim(file: VersionedFile, worker: string, claimMs: number): Promise<PreparationRecord | undefined> {
+    this.#count("claim");
+    const entry = this.#entry(file);
+    if (entry !== undefined && entry.record.state !== "failed" && entry.worker !== worker)
+      return entry.record;
+    this.#entries.set(keyOf(file), {
+      record: { state: "running", bytesDone: 0 },
+      worker,
+      lapsesAt: Date.now() + claimMs,
+    });
+    return undefined;
+  }
+
+  async report(file: VersionedFile, worker: string, bytesDone: number, claimMs: number): Promise<boolean> {
+    this.#count("report");
+    const entry = this.#claimed(file, worker);
+    if (entry === undefined) return false;
+    entry.record = { state: "running", bytesDone };
+    entry.lapsesAt = Date.now() + claimMs;
+    return true;
+  }
+
+  async finish(file: VersionedFile, worker: string, result: Result): Promise<boolean> {
+    this.#count("finish");
+    if (this.#claimed(file, worker) === undefined) return false;
+    this.#entries.set(keyOf(file), { record: result, lapsesAt: Number.POSITIVE_INFINITY });
+    return true;
+  }
+
+  async release(file: VersionedFile, worker: string): Promise<void> {
+    this.#count("release");
+    if (this.#claimed(file, worker) !== undefined) this.forget(file);
+  }
+
+  forget(file: VersionedFile): void {
+    this.#entries.delete(keyOf(file));
+  }
+
+  #entry(file: VersionedFile): Entry | undefined {
+    const entry = this.#entries.get(keyOf(file));
+    return entry !== undefined && entry.lapsesAt > Date.now() ? entry : undefined;
+  }
+
+  #claimed(file: VersionedFile, worker: string): Entry | undefined {
+    const entry = this.#entry(file);
+    return entry?.worker === worker ? entry : undefined;
+  }
+
+  #count(method: string): void {
+    if (this.isDown) throw new ServiceError("downlease.store.unavailable");
+    this.asked[method] = (this.asked[method] ?? 0) + 1;
+  }
+}
+
+function keyOf({ itemId, contentVersion, fileName }: VersionedFile): string {
+  return JSON.stringify([itemId, contentVersion, fileName]);
+}
