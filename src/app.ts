@@ -26,8 +26,10 @@ import { Admission } from "./operations/admission.ts";
 import { pageHeaders as pageHeadersFor } from "./operations/browser-headers.ts";
 import { Corridor, serviceNamesOf } from "./operations/corridor.ts";
 import { downloadSessionOperations } from "./operations/download-session.ts";
+import { sessionFileOperations } from "./operations/download-session-file.ts";
 import { libraryOperations } from "./operations/library.ts";
 import { loginOperations } from "./operations/login.ts";
+import { SharedPreparations } from "./preparation/shared-preparations.ts";
 import { openRpcDoor } from "./rpc/handler.ts";
 import { adminHandler } from "./server/admin.ts";
 import { withCors } from "./server/cors.ts";
@@ -50,6 +52,7 @@ import { Health } from "./telemetry/health.ts";
 import { createLogger } from "./telemetry/log.ts";
 import { Metrics, type MetricsSnapshot } from "./telemetry/metrics.ts";
 import { callObserver } from "./telemetry/observer.ts";
+import { preparationObserver } from "./telemetry/preparation-observer.ts";
 import { StoreMonitor } from "./telemetry/store-monitor.ts";
 import { transferObserver } from "./telemetry/transfer-observer.ts";
 import { openTransferDoor } from "./transfer/transfer-door.ts";
@@ -99,9 +102,13 @@ export async function startApp(config: Config, { logger, program }: AppOptions =
   const content = await orStartError(() => openContent(config.content, log));
   const metrics = new Metrics();
   const { countKeepAlive } = metrics;
-  const { store, logins, files, preparations, linkKeys } = await orStartError(() =>
-    openStores(config, metrics, log),
-  );
+  const stores = await orStartError(() => openStores(config, metrics, log));
+  const { store, logins, files, linkKeys } = stores;
+  const preparations = new SharedPreparations({
+    store: stores.preparations,
+    content,
+    observer: preparationObserver(metrics, log),
+  });
   const streamsMayEnd = new AbortController();
   const callsMayEnd = new AbortController();
   const pageHeaders = pageHeadersFor(tls !== undefined);
@@ -116,11 +123,18 @@ export async function startApp(config: Config, { logger, program }: AppOptions =
     observe: transferObserver(metrics, log),
     fallback: () => url,
     shutdownSignal: callsMayEnd.signal,
-    ...{ files, preparations, content, pageHeaders },
+    preparations: stores.preparations,
+    ...{ files, content, pageHeaders },
   });
   const { unary, streams } = downloadSessionOperations({ store, content, countKeepAlive });
+  const { linkFor } = transfer;
   const operations = {
-    unary: [...unary, ...loginOperations(logins), ...libraryOperations(content)],
+    unary: [
+      ...unary,
+      ...sessionFileOperations({ sessions: store, files, content, preparations, linkFor }),
+      ...loginOperations(logins),
+      ...libraryOperations(content),
+    ],
     streams,
   };
   const health = new Health(serviceNamesOf(operations));
@@ -169,15 +183,15 @@ export async function startApp(config: Config, { logger, program }: AppOptions =
     url = `${tls ? "https" : "http"}://${isIPv6(host) ? `[${host}]` : host}:${port}`;
     if (program === undefined) log.info({ url, ...served(config) }, "serving");
     let stopped: Promise<void> | undefined;
-    const background = [transfer];
+    const background = [transfer, preparations];
     const parts = {
       health,
       server,
       store,
+      background,
       monitor,
       streamsMayEnd,
       callsMayEnd,
-      background,
       graceMs,
       drainMs,
       log,

@@ -11,8 +11,11 @@ interface Shown {
   readonly name: string;
   /** How much, where there is room for it. */
   readonly amount?: string;
-  readonly detail: string;
+  /** Called each time that the bar is drawn: a rate falls while nothing comes. */
+  readonly detail: () => string;
 }
+
+const nothing: Shown = { name: "", detail: () => "" };
 
 interface Slot {
   readonly bar: SingleBar;
@@ -79,7 +82,7 @@ export class GetBars implements Reporter {
     whole.update(bytesDone, {
       name: `${this.#done.size} of ${files.length} done`,
       amount: `${bytes(bytesDone)} of ${bytes(bytesTotal)}  `,
-      detail: pace(this.#rate, bytesTotal, now).join("  "),
+      detail: () => pace(this.#rate, bytesTotal),
     } satisfies Shown);
   }
 
@@ -104,7 +107,7 @@ export class GetBars implements Reporter {
         slots.splice(slots.indexOf(slot), 1);
         bars.remove(slot.bar);
       } else {
-        slot.bar.update(0, { name: "", detail: "" } satisfies Shown);
+        slot.bar.update(0, nothing);
       }
     }
   }
@@ -132,7 +135,7 @@ export class GetBars implements Reporter {
     });
     const room = (this.#terminal.rows || 24) - otherLines;
     const count = Math.max(1, Math.min(this.#parallel, files.length, room));
-    const create = (total: number) => bars.create(total, 0, { name: "", detail: "" });
+    const create = (total: number) => bars.create(total, 0, nothing);
     const slots = Array.from({ length: count }, () => ({
       bar: create(1),
       file: undefined,
@@ -165,22 +168,25 @@ function takeSlot(slots: readonly Slot[], { name, size, bytesDone }: FileProgres
   if (slot === undefined) return undefined;
   slot.file = name;
   slot.rate = new Rate();
-  slot.bar.start(size, bytesDone, { name: visible(name), detail: "" });
+  slot.bar.start(size, bytesDone, { name: visible(name), detail: () => "" } satisfies Shown);
   return slot;
 }
 
 function updateSlot(slot: Slot, { name, size, bytesDone, state }: FileProgress, now: number): void {
   slot.rate.add(bytesDone, now);
-  const detail = state === "downloading" ? pace(slot.rate, size, now).join("  ") : state;
+  const { rate } = slot;
+  const detail = () => (state === "downloading" ? pace(rate, size) : state);
   slot.bar.update(bytesDone, { name: visible(name), detail } satisfies Shown);
 }
 
 /** Rate and time left, as far as they are known. */
-function pace(rate: Rate, total: number, now: number): string[] {
+function pace(rate: Rate, total: number): string {
+  const now = performance.now();
   const perSecond = rate.perSecond(now);
-  if (perSecond === undefined) return [];
+  if (perSecond === undefined) return "";
   const remainingMs = rate.remainingMs(total, now);
-  return [`${bytes(perSecond)}/s`, ...(remainingMs === undefined ? [] : [`ETA ${duration(remainingMs)}`])];
+  const left = remainingMs === undefined ? "" : `  ETA ${duration(remainingMs)}`;
+  return `${bytes(perSecond)}/s${left}`;
 }
 
 /** A line no wider than the terminal: on a narrow one the amount goes, the bar gets shorter, then goes, too. */
@@ -201,7 +207,7 @@ function line(
   const barsize = Math.min(widestBar, room - nameWidth - 3);
   const complete = { ...options, barsize };
   const bar = barsize < narrowestBar ? "" : ` [${cliProgress.Format.BarFormat(params.progress, complete)}]`;
-  return fitted(`${label}${bar} ${percent}  ${isWide ? amount : ""}${detail}`, columns);
+  return fitted(`${label}${bar} ${percent}  ${isWide ? amount : ""}${detail()}`, columns);
 }
 
 const wideColumns = 79;

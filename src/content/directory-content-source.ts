@@ -96,13 +96,18 @@ export class DirectoryContentSource implements ContentSource {
     });
   }
 
-  files(itemId: string): Promise<ItemFile[] | undefined> {
+  async files(itemId: string): Promise<ItemFile[] | undefined> {
+    return (await this.contents(itemId))?.files;
+  }
+
+  contents(itemId: string) {
     return available(async () => {
       const tree = await this.#openTree();
       const folder = await this.#findItem(tree, itemId);
       const files = folder && (await tree.files(folder));
       if (files === undefined) return undefined;
-      return itemFilesOf(files, await tree.checksums(folder!, files));
+      const { contentVersion } = summaryOf(files);
+      return { contentVersion, files: itemFilesOf(files, await tree.checksums(folder!, files)) };
     });
   }
 

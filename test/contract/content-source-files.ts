@@ -26,6 +26,20 @@ export function contentFilesContract(implementation: string, createStorage: () =
         expect((await source.item("i"))?.size).toBe(21);
       });
 
+      it("are told with the content version that they are", async () => {
+        await stage.putItem("lib/it", "i");
+        const source = await stage.storage.open();
+        const versions = new Set<string>();
+        for (const content of ["", "one", "other"]) {
+          await stage.storage.put("lib/it/more", content);
+          const { contentVersion } = (await source.item("i"))!;
+          expect(await source.contents("i")).toEqual({ contentVersion, files: await source.files("i") });
+          versions.add(contentVersion);
+        }
+        expect(versions.size).toBe(3);
+        expect(await source.contents("nobody")).toBeUndefined();
+      });
+
       it("have the checksums that manifests next to them tell, and none when a manifest is broken", async () => {
         const [sha1, sha256] = ["a".repeat(40), "b".repeat(64)];
         await stage.storage.put("lib/item/a.ovf", "a");

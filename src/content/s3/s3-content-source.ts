@@ -123,11 +123,16 @@ export class S3ContentSource implements ContentSource {
   }
 
   async files(itemId: string): Promise<ItemFile[] | undefined> {
+    return (await this.contents(itemId))?.files;
+  }
+
+  async contents(itemId: string) {
     const item = await this.#findItem(itemId);
     if (item === undefined) return undefined;
     const { files } = item.listed;
     const [manifests, stored] = await Promise.all([this.#manifests(item), this.#checksums.of(files)]);
-    return itemFilesOf(files, mergeChecksums([...manifests, stored]));
+    const { contentVersion } = summaryOf(files);
+    return { contentVersion, files: itemFilesOf(files, mergeChecksums([...manifests, stored])) };
   }
 
   async openFile(itemId: string, fileName: string, contentVersion: string): Promise<ContentFile | undefined> {
