@@ -1,6 +1,7 @@
 /** Every operation at every door: docs/rest.md shows it, and a test calls each row. */
 import { type DescMethod, type DescService, hasOption } from "@bufbuild/protobuf";
 import { SessionService } from "../gen/cis/v1/session_pb.ts";
+import { FileService } from "../gen/content/library/item/downloadsession/v1/file_pb.ts";
 import { DownloadSessionService } from "../gen/content/library/item/v1/download_session_pb.ts";
 import { ItemFileService } from "../gen/content/library/item/v1/item_file_pb.ts";
 import { ItemService } from "../gen/content/library/v1/item_pb.ts";
@@ -13,6 +14,7 @@ import { type OperationOptions, optionsOf, type Route, templateOf } from "../src
 /** The vAPI services that are served. */
 export const services: readonly DescService[] = [
   DownloadSessionService,
+  FileService,
   SessionService,
   LibraryService,
   ItemService,

@@ -4,6 +4,10 @@
  */
 import { readFileSync, writeFileSync } from "node:fs";
 import { codeFromString } from "@connectrpc/connect/protocol-connect";
+import { Command } from "commander";
+import { exitCodes } from "../src/cli/exit-codes.ts";
+import { addClientCommands } from "../src/cli/program.ts";
+import { clientSettings } from "../src/config/client-settings.ts";
 import { settings } from "../src/config/settings.ts";
 import { errorKinds, errorMessages, failureMessages } from "../src/domain/errors.ts";
 import { operationCells, operationHeader, operationRows } from "./operations.ts";
@@ -15,6 +19,32 @@ export const tables: Record<string, { page: string; header: readonly string[]; r
     header: ["flag", "variable", "default", "meaning"],
     rows: () =>
       settings.map(({ usage, variable, default: value, help }) => [code(usage), code(variable), value, help]),
+  },
+  "client-settings": {
+    page: "cli.md",
+    header: ["flag", "variable", "default", "meaning"],
+    rows: () =>
+      clientSettings.map(({ usage, variable, default: value = "", help }) => [
+        usage === undefined ? "" : code(usage),
+        variable === undefined ? "" : code(variable),
+        value && code(value),
+        help,
+      ]),
+  },
+  commands: {
+    page: "cli.md",
+    header: ["command", "meaning"],
+    rows: () => commands().map((command) => [code(lineOf(command)), command.description()]),
+  },
+  options: {
+    page: "cli.md",
+    header: ["command", "flag", "default", "meaning"],
+    rows: () => commands().flatMap(optionRows),
+  },
+  "exit-codes": {
+    page: "cli.md",
+    header: ["code", "meaning"],
+    rows: () => Object.values(exitCodes).map(({ code: number, meaning }) => [String(number), meaning]),
   },
   "error-kinds": {
     page: "errors.md",
@@ -68,6 +98,38 @@ function markdown(name: string): string {
 
 function code(text: string): string {
   return `\`${text}\``;
+}
+
+/** The commands that call a service. */
+function commands(): Command[] {
+  const program = new Command("downlease");
+  addClientCommands(program, {});
+  // The hidden one is for the scripts of shells.
+  const shown = program.commands.filter((command) => command.name() !== "complete");
+  return shown.flatMap((command) => (command.commands.length > 0 ? command.commands : [command]));
+}
+
+/** For example `downlease sessions show <id>`. */
+function lineOf(command: Command): string {
+  const names: string[] = [];
+  for (let each: Command | null = command; each !== null; each = each.parent) names.unshift(each.name());
+  const operands = command.registeredArguments.map((argument) => {
+    const name = `${argument.name()}${argument.variadic ? "..." : ""}`;
+    return argument.required ? `<${name}>` : `[${name}]`;
+  });
+  return [...names, ...operands].join(" ");
+}
+
+/** Those that tell which server is called stand in a table of their own. */
+function optionRows(command: Command): string[][] {
+  return command.options
+    .filter(({ flags }) => !clientSettings.some(({ usage }) => usage === flags) && flags !== "--json")
+    .map(({ flags, defaultValue, description }) => [
+      code(lineOf(command).replace(/ [<[].*/, "")),
+      code(flags),
+      defaultValue === undefined ? "" : code(String(defaultValue)),
+      description,
+    ]);
 }
 
 if (import.meta.main) {

@@ -12,9 +12,11 @@ import { Supervisor, type SupervisorEvents } from "./cluster/supervisor.ts";
 import { type Program, runWorker } from "./cluster/worker.ts";
 import { WorkerFailure } from "./cluster/worker-process.ts";
 import { isLoopback } from "./config/authentication.ts";
+import type { ContentConfig } from "./config/content.ts";
 import { type ConfigSources, loadConfig } from "./config/load.ts";
 import type { Config } from "./config/settings.ts";
 import { DirectoryContentSource } from "./content/directory-content-source.ts";
+import type { ContentSource } from "./domain/content-source.ts";
 import type { LinkKeyStore } from "./domain/link-key-store.ts";
 import type { LoginStore } from "./domain/login-store.ts";
 import type { PreparationStore } from "./domain/preparation-store.ts";
@@ -24,8 +26,10 @@ import { Admission } from "./operations/admission.ts";
 import { pageHeaders as pageHeadersFor } from "./operations/browser-headers.ts";
 import { Corridor, serviceNamesOf } from "./operations/corridor.ts";
 import { downloadSessionOperations } from "./operations/download-session.ts";
+import { sessionFileOperations } from "./operations/download-session-file.ts";
 import { libraryOperations } from "./operations/library.ts";
 import { loginOperations } from "./operations/login.ts";
+import { SharedPreparations } from "./preparation/shared-preparations.ts";
 import { openRpcDoor } from "./rpc/handler.ts";
 import { adminHandler } from "./server/admin.ts";
 import { withCors } from "./server/cors.ts";
@@ -48,7 +52,10 @@ import { Health } from "./telemetry/health.ts";
 import { createLogger } from "./telemetry/log.ts";
 import { Metrics, type MetricsSnapshot } from "./telemetry/metrics.ts";
 import { callObserver } from "./telemetry/observer.ts";
+import { preparationObserver } from "./telemetry/preparation-observer.ts";
 import { StoreMonitor } from "./telemetry/store-monitor.ts";
+import { transferObserver } from "./telemetry/transfer-observer.ts";
+import { openTransferDoor } from "./transfer/transfer-door.ts";
 import { restHandler } from "./vapi/handler.ts";
 import { jsonRpcHandler } from "./vapi/json-rpc/handler.ts";
 
@@ -92,21 +99,46 @@ export interface AppOptions {
 export async function startApp(config: Config, { logger, program }: AppOptions = {}): Promise<App> {
   const log = logger ?? loggerFor(config, program);
   const tls = config.tls && (await orStartError(() => readTls(config), "TLS can't be used: "));
-  const content = await orStartError(() =>
-    DirectoryContentSource.open({ root: config.contentRoot, warn: (message) => log.warn(message) }),
-  );
+  const content = await orStartError(() => openContent(config.content, log));
   const metrics = new Metrics();
   const { countKeepAlive } = metrics;
-  const { store, logins } = await orStartError(() => openStores(config, metrics, log));
+  const stores = await orStartError(() => openStores(config, metrics, log));
+  const { store, logins, files, linkKeys } = stores;
+  const preparations = new SharedPreparations({
+    store: stores.preparations,
+    content,
+    observer: preparationObserver(metrics, log),
+  });
+  const streamsMayEnd = new AbortController();
+  const callsMayEnd = new AbortController();
+  const pageHeaders = pageHeadersFor(tls !== undefined);
+  let url = "";
+  const transfer = openTransferDoor({
+    ...config.transfer,
+    linkKeys: config.transfer.linkKeys.map(({ id, secret }) => ({ id, secret: secret.reveal() })),
+    linkKeyStore: linkKeys,
+    sessions: store,
+    leaseMs: config.leaseMs,
+    limit: config.transfer.maxTransfers,
+    observe: transferObserver(metrics, log),
+    fallback: () => url,
+    shutdownSignal: callsMayEnd.signal,
+    preparations: stores.preparations,
+    ...{ files, content, pageHeaders },
+  });
   const { unary, streams } = downloadSessionOperations({ store, content, countKeepAlive });
+  const { linkFor } = transfer;
   const operations = {
-    unary: [...unary, ...loginOperations(logins), ...libraryOperations(content)],
+    unary: [
+      ...unary,
+      ...sessionFileOperations({ sessions: store, files, content, preparations, linkFor }),
+      ...loginOperations(logins),
+      ...libraryOperations(content),
+    ],
     streams,
   };
   const health = new Health(serviceNamesOf(operations));
   const monitor = new StoreMonitor({ store, health, log });
-  const streamsMayEnd = new AbortController();
-  const callsMayEnd = new AbortController();
   let authenticator: Authenticator | undefined;
   try {
     authenticator = await orStartError(() => openAuthenticator(config, logins, log));
@@ -118,7 +150,6 @@ export async function startApp(config: Config, { logger, program }: AppOptions =
       admission: new Admission(maxCalls),
       observe,
     });
-    const pageHeaders = pageHeadersFor(tls !== undefined);
     const jsonRpc = jsonRpcHandler({ corridor, maxBodyBytes, pageHeaders, observe });
     const rest = restHandler({ corridor, maxBodyBytes, pageHeaders, observe, jsonRpc });
     const rpc = openRpcDoor({
@@ -132,7 +163,11 @@ export async function startApp(config: Config, { logger, program }: AppOptions =
       fallback: rest,
     });
     const exposition = program?.metrics ?? (() => metrics.expose());
-    const doors = withCors({ origins: config.corsOrigins, next: rpc.handler, takeStream: rpc.takeStream });
+    const doors = withCors({
+      origins: config.corsOrigins,
+      next: transfer.handler(rpc.handler),
+      takeStream: rpc.takeStream,
+    });
     const handler = adminHandler({ health, metrics: exposition, pageHeaders, next: doors.handler });
     const { connections } = metrics;
     const server = new Server({
@@ -145,10 +180,22 @@ export async function startApp(config: Config, { logger, program }: AppOptions =
     });
     await monitor.start();
     const { port } = await orStartError(() => server.listen());
-    const url = `${tls ? "https" : "http"}://${isIPv6(host) ? `[${host}]` : host}:${port}`;
+    url = `${tls ? "https" : "http"}://${isIPv6(host) ? `[${host}]` : host}:${port}`;
     if (program === undefined) log.info({ url, ...served(config) }, "serving");
     let stopped: Promise<void> | undefined;
-    const parts = { health, server, store, monitor, streamsMayEnd, callsMayEnd, graceMs, drainMs, log };
+    const background = [transfer, preparations];
+    const parts = {
+      health,
+      server,
+      store,
+      background,
+      monitor,
+      streamsMayEnd,
+      callsMayEnd,
+      graceMs,
+      drainMs,
+      log,
+    };
     const stop = () => shutDown(parts).finally(() => authenticator?.close());
     return { url, port, metricsSnapshot: () => metrics.snapshot(), stop: () => (stopped ??= stop()) };
   } catch (error) {
@@ -183,8 +230,18 @@ function loggerFor({ logLevel: level, logFormat: format }: Config, program?: Pro
 }
 
 /** What the line tells that the service is up. */
-function served({ redisUrl, sqlitePath, contentRoot }: Config) {
-  return { sessions: redisUrl === undefined ? `SQLite ${sqlitePath}` : `Redis ${redisUrl}`, contentRoot };
+function served({ redisUrl, sqlitePath, content }: Config) {
+  const sessions = redisUrl === undefined ? `SQLite ${sqlitePath}` : `Redis ${redisUrl}`;
+  if (content.kind === "directory") return { sessions, contentRoot: content.root };
+  return { sessions, content: `s3://${content.bucket}/${content.prefix}` };
+}
+
+async function openContent(content: ContentConfig, log: Logger): Promise<ContentSource> {
+  const warn = (message: string) => log.warn(message);
+  if (content.kind === "directory") return DirectoryContentSource.open({ root: content.root, warn });
+  // Loading the SDK takes a tenth of a second and 20 MB, which is for those who use it.
+  const { S3ContentSource } = await import("./content/s3/s3-content-source.ts");
+  return S3ContentSource.open({ ...content, warn });
 }
 
 interface Stores {

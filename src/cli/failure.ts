@@ -1,5 +1,5 @@
 import { Code, ConnectError } from "@connectrpc/connect";
-import { DownloadError, type DownloadFailure } from "../client/index.ts";
+import { DownloadError, type DownloadFailure } from "../client/download-error.ts";
 import type { ExitName } from "./exit-codes.ts";
 import { visible } from "./text.ts";
 
@@ -64,8 +64,8 @@ export function isPassing(error: unknown): boolean {
 }
 
 function explainDownload({ reason, message }: DownloadError): CliError {
-  const hint = resumable.includes(reason) ? ["The same command goes on from what is there."] : [];
-  return new CliError(exitsOfDownloads[reason], [visible(message), ...hint].join(" "));
+  const hint = resumable.includes(reason) ? " The same command goes on from what is there." : "";
+  return new CliError(exitsOfDownloads[reason], `${visible(message.replace(/\.$/, ""))}.${hint}`);
 }
 
 function explainCall(error: ConnectError, server: string): CliError {

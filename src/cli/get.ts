@@ -2,6 +2,7 @@ import { relative } from "node:path";
 import prettyBytes from "pretty-bytes";
 import { type DownloadProgress, type DownloadResult, downloadItem } from "../client/index.ts";
 import { outliveBrokenPipe } from "./broken-pipe.ts";
+import { CliError } from "./failure.ts";
 import { findItem } from "./find-item.ts";
 import { GetBars } from "./get-bars.ts";
 import { GetEvents } from "./get-events.ts";
@@ -37,7 +38,7 @@ export interface Reporter {
 }
 
 export async function get(task: Task<GetFlags>): Promise<void> {
-  const { server, output, flags, call } = task;
+  const { server, flags, call } = task;
   const [reference, ...files] = task.operands as [string, ...string[]];
   // Whoever reads what is told may stop reading; the download goes on.
   outliveBrokenPipe();
@@ -59,10 +60,14 @@ export async function get(task: Task<GetFlags>): Promise<void> {
     });
     reporter.done(result, performance.now() - startedAt);
   } catch (error) {
-    reporter.failed(error);
-    if (call.signal.aborted) output.tell("interrupted. The same command goes on from what is there.");
-    throw error;
+    const failure = call.signal.aborted ? interrupted(call.signal.reason) : error;
+    reporter.failed(failure);
+    throw failure;
   }
+}
+
+function interrupted({ exit }: CliError): CliError {
+  return new CliError(exit, "interrupted. The same command goes on from what is there.");
 }
 
 function reporterFor({ output, flags, server }: Task<GetFlags>): Reporter {

@@ -15,6 +15,7 @@ export class Rate {
     const [first] = this.#samples;
     const last = this.#samples.at(-1);
     if (first === undefined || last === undefined || at - first.at < leastMs) return undefined;
+    if (last.at < at - windowMs) return 0;
     return ((last.bytes - first.bytes) * 1000) / (at - first.at);
   }
 

@@ -1,9 +1,9 @@
 import { once } from "node:events";
 import type { CallOptions } from "@connectrpc/connect";
-import type { Downlease } from "../client/index.ts";
+import type { Downlease } from "../client/connect.ts";
 import { openServer, type ServerFlags } from "./connection.ts";
 import { exitCodes } from "./exit-codes.ts";
-import { explain } from "./failure.ts";
+import { CliError, explain } from "./failure.ts";
 import { Output } from "./output.ts";
 
 /** What a command has to work with. */
@@ -35,12 +35,10 @@ export async function runTask<Flags extends CommonFlags>(
 ): Promise<number> {
   const output = new Output({ json: flags.json });
   const stop = new AbortController();
-  let exit: "interrupted" | "terminated" | undefined;
-  const stopOn = (signal: "SIGINT" | "SIGTERM", reason: NonNullable<typeof exit>) =>
+  const stopOn = (signal: "SIGINT" | "SIGTERM", exit: "interrupted" | "terminated") =>
     process.on(signal, () => {
-      if (exit !== undefined) process.exit(exitCodes[reason].code);
-      exit = reason;
-      stop.abort();
+      if (stop.signal.aborted) process.exit(exitCodes[exit].code);
+      stop.abort(new CliError(exit, ""));
     });
   try {
     const server = await openServer(flags);
@@ -49,13 +47,14 @@ export async function runTask<Flags extends CommonFlags>(
     stopOn("SIGTERM", "terminated");
     await using _ = server;
     await task({ server, output, call: { signal: stop.signal, timeoutMs: callMs }, operands, flags });
-    return exitCodes[exit ?? "ok"].code;
+    stop.signal.throwIfAborted();
+    return exitCodes.ok.code;
   } catch (error) {
-    const told = explain(error, flags.server ?? "");
-    if (exit !== undefined && (told === undefined || told.exit !== "interrupted"))
-      return exitCodes[exit].code;
-    if (told === undefined) throw error;
-    output.tell(told.message);
+    // Whatever a call that was broken off says, it was broken off.
+    const failure = stop.signal.aborted && !(error instanceof CliError) ? stop.signal.reason : error;
+    const told = explain(failure, flags.server ?? "");
+    if (told === undefined) throw failure;
+    if (told.message !== "") output.tell(told.message);
     return exitCodes[told.exit].code;
   }
 }

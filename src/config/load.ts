@@ -17,7 +17,7 @@ export interface ConfigSources {
   /** Texts by setting name, as given by flags. */
   readonly flags: Readonly<Partial<Record<SettingName, string>>>;
   readonly environment: Readonly<Record<string, string | undefined>>;
-  /** Content root when none is set. */
+  /** Content root when neither one nor a bucket is set. */
   readonly defaultContentRoot?: string | undefined;
   /** Throws an Error that says what is wrong with a Redis URL, without repeating it. */
   readonly checkRedisUrl?: (url: string) => void;
@@ -31,11 +31,12 @@ export interface ConfigSources {
 export function loadConfig(sources: ConfigSources): Config {
   const { flags, environment, defaultContentRoot, checkRedisUrl } = sources;
   const given: Partial<Record<SettingName, string>> = {};
-  if (defaultContentRoot !== undefined) given.contentRoot = defaultContentRoot;
   for (const { name, variable } of settings) {
     const text = flags[name] ?? (environment[variable] || undefined);
     if (text !== undefined) given[name] = text;
   }
+  if (defaultContentRoot !== undefined && given.s3Bucket === undefined)
+    given.contentRoot ??= defaultContentRoot;
   const result = configSchema.safeParse(given);
   const wrong = new Map<SettingName, string>();
   for (const { path, message } of result.error?.issues ?? []) {

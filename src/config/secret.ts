@@ -25,3 +25,28 @@ export class SecretUrl {
     return this.toString();
   }
 }
+
+/** Bytes that must not be seen. However they are printed, they show as `***`; only `reveal` tells them. */
+export class SecretBytes {
+  readonly #bytes: Uint8Array;
+
+  constructor(bytes: Uint8Array) {
+    this.#bytes = bytes;
+  }
+
+  reveal(): Uint8Array {
+    return this.#bytes;
+  }
+
+  toString(): string {
+    return "***";
+  }
+
+  toJSON(): string {
+    return this.toString();
+  }
+
+  [inspect.custom](): string {
+    return this.toString();
+  }
+}

@@ -9,8 +9,10 @@ import {
   loginConfig,
   type Rule,
 } from "./authentication.ts";
+import { type ContentConfig, contentConfig, contentFields, contentRules } from "./content.ts";
 import { integer, type Manual, manual, oneOf, pathOf, seconds, switches } from "./fields.ts";
 import { SecretUrl } from "./secret.ts";
+import { type TransferConfig, transferConfig, transferFields } from "./transfer.ts";
 
 /** Everything the service can be told, checked; lengths of time in milliseconds. */
 export interface Config {
@@ -19,8 +21,7 @@ export interface Config {
   readonly port: number;
   /** Processes that serve; with more than one, a supervisor besides. */
   readonly workers: number;
-  /** Directory of library items. */
-  readonly contentRoot: string;
+  readonly content: ContentConfig;
   /** Sessions live there; when unset, in the SQLite file. */
   readonly redisUrl: SecretUrl | undefined;
   /** A file, or `:memory:`. */
@@ -36,6 +37,7 @@ export interface Config {
   /** Undefined: everybody is anonymous. */
   readonly authentication: AuthenticationConfig | undefined;
   readonly login: LoginConfig;
+  readonly transfer: TransferConfig;
   /** Origins whose pages may read answers. */
   readonly corsOrigins: readonly string[];
   readonly maxBodyBytes: number;
@@ -69,11 +71,7 @@ const fields = z.object({
   workers: integer(1, 128)
     .prefault("1")
     .register(manual, { argument: "number", help: "processes that serve, all on the one port" }),
-  contentRoot: pathOf().register(manual, {
-    argument: "directory",
-    help: "directory of library items",
-    default: "examples/library in a checkout, else required",
-  }),
+  ...contentFields,
   redisUrl: z
     .string()
     .regex(
@@ -117,6 +115,7 @@ const fields = z.object({
     .optional()
     .register(manual, { argument: "path", help: "the certificate's PEM private key", default: "unset" }),
   ...authenticationFields,
+  ...transferFields,
   corsOrigins: origins().optional().register(manual, {
     argument: "list",
     help: "let pages of these origins call the service, for example https://portal.example,http://localhost:5173",
@@ -170,6 +169,7 @@ const rules: readonly Rule<z.output<typeof fields>>[] = [
     message: `must be 1 when sessions are kept in ${inMemory}, which processes can't share`,
     holds: (given) => given.workers === 1 || given.redisUrl !== undefined || given.sqlitePath !== inMemory,
   },
+  ...contentRules,
   ...authenticationRules,
 ];
 
@@ -193,7 +193,7 @@ export const configSchema = checked.transform(
     host: given.host,
     port: given.port,
     workers: given.workers,
-    contentRoot: given.contentRoot,
+    content: contentConfig(given),
     redisUrl: given.redisUrl === undefined ? undefined : new SecretUrl(given.redisUrl),
     sqlitePath: given.sqlitePath,
     leaseMs: given.leaseSeconds,
@@ -206,6 +206,7 @@ export const configSchema = checked.transform(
         : Object.freeze({ cert: given.tlsCert, key: given.tlsKey }),
     authentication: authenticationConfig(given),
     login: loginConfig(given),
+    transfer: transferConfig(given),
     corsOrigins: Object.freeze(given.corsOrigins ?? []),
     maxBodyBytes: given.maxBodyBytes,
     maxCalls: given.maxCalls,

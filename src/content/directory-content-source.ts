@@ -12,9 +12,10 @@ import type {
 import { available } from "./available.ts";
 import { openWithin } from "./confined.ts";
 import { DirectoryFile } from "./directory-file.ts";
-import { summaryOf } from "./item-files.ts";
 import { ItemIndex, type ItemPlace } from "./item-index.ts";
+import { once } from "./left-out.ts";
 import { type ItemFolder, type LibraryFolder, LibraryTree } from "./library-tree.ts";
+import { itemFilesOf, summaryOf } from "./stored-files.ts";
 import { isUnsettled, tickMs } from "./ticks.ts";
 import { timesOf } from "./times.ts";
 
@@ -95,17 +96,18 @@ export class DirectoryContentSource implements ContentSource {
     });
   }
 
-  files(itemId: string): Promise<ItemFile[] | undefined> {
+  async files(itemId: string): Promise<ItemFile[] | undefined> {
+    return (await this.contents(itemId))?.files;
+  }
+
+  contents(itemId: string) {
     return available(async () => {
       const tree = await this.#openTree();
       const folder = await this.#findItem(tree, itemId);
       const files = folder && (await tree.files(folder));
       if (files === undefined) return undefined;
-      const known = await tree.checksums(folder!, files);
-      return files.map(({ name, size, version }) => {
-        const checksums = known.get(name);
-        return { name, size, version, ...(checksums !== undefined && { checksums }) };
-      });
+      const { contentVersion } = summaryOf(files);
+      return { contentVersion, files: itemFilesOf(files, await tree.checksums(folder!, files)) };
     });
   }
 
@@ -178,18 +180,5 @@ async function itemOf(tree: LibraryTree, folder: ItemFolder): Promise<LibraryIte
     name,
     ...(description !== undefined && { description }),
     ...(type !== undefined && { type }),
-  };
-}
-
-const rememberedWarnings = 1_000;
-
-/** Passes each message on once, as long as it is among the last ones. */
-function once(warn: (message: string) => void): (message: string) => void {
-  const told = new Set<string>();
-  return (message) => {
-    if (told.has(message)) return;
-    if (told.size >= rememberedWarnings) told.clear();
-    told.add(message);
-    warn(message);
   };
 }

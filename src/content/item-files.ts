@@ -1,16 +1,11 @@
-import { hash } from "node:crypto";
 import type { Dirent } from "node:fs";
 import { lstat, readdir } from "node:fs/promises";
-import { extname, join } from "node:path";
-import type { ItemFile, LibraryItem } from "../domain/content-source.ts";
+import { join } from "node:path";
+import type { LibraryItem } from "../domain/content-source.ts";
 import { mapInBatches } from "./batches.ts";
 import { realPathWithin, unlessMissing } from "./confined.ts";
 import { byName, isContentName, isHidden, unusableName } from "./names.ts";
-
-export interface StoredFile extends ItemFile {
-  /** Milliseconds since the epoch, whole ones: not every file system keeps more. */
-  readonly modifiedMs: number;
-}
+import { type StoredFile, storedFile, typeOf, withType } from "./stored-files.ts";
 
 /**
  * The files of an item, by name; undefined when its folder is gone.
@@ -82,31 +77,5 @@ async function fileOf(
   const stats = await unlessMissing(lstat(real, { bigint: true }));
   if (!stats?.isFile()) return undefined;
   const [size, modifiedMs] = [Number(stats.size), Number(stats.mtimeMs)];
-  return { name, size, modifiedMs, version: versionOf([size, modifiedMs]) };
-}
-
-/** Content version, size and, as far as the names tell, type of an item with these files. */
-export function summaryOf(
-  files: readonly StoredFile[],
-): Pick<LibraryItem, "contentVersion" | "size" | "type"> {
-  const identity = files.map(({ name, size, modifiedMs }) => [name, size, modifiedMs]);
-  return {
-    contentVersion: versionOf(identity),
-    size: files.reduce((total, file) => total + file.size, 0),
-    ...withType(typeOf(files)),
-  };
-}
-
-function versionOf(identity: readonly unknown[]): string {
-  return hash("sha256", JSON.stringify(identity)).slice(0, 16);
-}
-
-function withType(type: string | undefined): Pick<LibraryItem, "type"> {
-  return type === undefined ? {} : { type };
-}
-
-function typeOf(files: readonly { readonly name: string }[]): string | undefined {
-  const extensions = new Set(files.map(({ name }) => extname(name).toLowerCase()));
-  if (extensions.has(".ovf") || extensions.has(".ova")) return "ovf";
-  return extensions.has(".iso") ? "iso" : undefined;
+  return storedFile({ name, size, modifiedMs, stamp: modifiedMs });
 }

@@ -1,17 +1,16 @@
 import { lstat, readdir, realpath } from "node:fs/promises";
 import { basename, join } from "node:path";
-import { v5 as nameBasedUuid } from "uuid";
 import type { ItemEntry, Library, LibraryItem } from "../domain/content-source.ts";
 import { mapInBatches } from "./batches.ts";
 import { isSystemError, realPathWithin, unlessMissing } from "./confined.ts";
-import { listFiles, type StoredFile, typeOfFiles } from "./item-files.ts";
-import { BrokenManifest, type Checksums, isManifest, readManifest } from "./manifest.ts";
+import { idOf } from "./ids.ts";
+import { listFiles, typeOfFiles } from "./item-files.ts";
+import { type LeaveOut, leaveOutWith, quoted, withUniqueIds } from "./left-out.ts";
+import { BrokenManifest, type Checksums, isManifest, mergeChecksums, readManifest } from "./manifest.ts";
 import { BrokenMetadata, type Metadata, readMetadata } from "./metadata.ts";
 import { byName, isContentName, isHidden, unusableName } from "./names.ts";
+import type { StoredFile } from "./stored-files.ts";
 import { timesOf } from "./times.ts";
-
-/** Namespace of the ids that are derived from folder names; every replica must use the same. */
-const nameNamespace = "0f6b1c52-8a3d-4d7e-9b64-2c5e7f1a9d38";
 
 export interface LibraryFolder extends Library {
   /** Path below the root by which it was found, for example `demo`. */
@@ -40,10 +39,12 @@ export class LibraryTree {
   /** Real path. */
   readonly root: string;
   readonly #warn: (message: string) => void;
+  readonly #leaveOut: LeaveOut;
 
   private constructor(root: string, warn: (message: string) => void) {
     this.root = root;
     this.#warn = warn;
+    this.#leaveOut = leaveOutWith(warn);
   }
 
   /** Rejects when the root does not exist. */
@@ -68,7 +69,7 @@ export class LibraryTree {
     const metadata = folder && (await this.#metadata(name, join(folder.path, ".library.json")));
     if (!metadata) return undefined;
     // Items that come and go change the time of the folder; they are not changes of the library.
-    const { id = nameBasedUuid(name, nameNamespace), description, modifiedMs = folder.modifiedMs } = metadata;
+    const { id = idOf(name), description, modifiedMs = folder.modifiedMs } = metadata;
     const declared = description !== undefined && { description };
     return { id, name, ...timesOf([modifiedMs]), place: name, path: folder.path, ...declared };
   }
@@ -86,7 +87,7 @@ export class LibraryTree {
     if (!metadata) return undefined;
     const { modifiedMs, ...declared } = metadata;
     const times = modifiedMs === undefined ? [folder.modifiedMs] : [folder.modifiedMs, modifiedMs];
-    const id = nameBasedUuid(place, nameNamespace);
+    const id = idOf(place);
     return { id, ...declared, library, name, modifiedMs: times, place, path: folder.path };
   }
 
@@ -108,23 +109,16 @@ export class LibraryTree {
    * tells nothing, with a warning.
    */
   async checksums(item: ItemFolder, files: readonly StoredFile[]): Promise<Checksums> {
-    const all = new Map<string, NonNullable<StoredFile["checksums"]>>();
+    const told: (Checksums | undefined)[] = [];
     for (const { name } of files.filter(isManifest)) {
-      const told = await this.#manifest(`${item.place}/${name}`, join(item.path, name));
-      for (const [file, checksums] of told ?? []) all.set(file, { ...checksums, ...all.get(file) });
+      told.push(await this.#manifest(`${item.place}/${name}`, join(item.path, name)));
     }
-    return all;
+    return mergeChecksums(told);
   }
 
   /** Of several with one id, the first. */
   withUniqueIds<T extends { readonly id: string; readonly place: string }>(folders: readonly T[]): T[] {
-    const unique = new Map<string, T>();
-    for (const folder of folders) {
-      const first = unique.get(folder.id);
-      if (first === undefined) unique.set(folder.id, folder);
-      else this.#leaveOut(folder.place, `its id ${folder.id} belongs to ${quoted(first.place)}`);
-    }
-    return [...unique.values()];
+    return withUniqueIds(folders, this.#leaveOut);
   }
 
   /** Real path of a folder, and its time; undefined when there is none, or not inside of the root. */
@@ -185,13 +179,4 @@ export class LibraryTree {
       return undefined;
     }
   }
-
-  #leaveOut(place: string, reason: string): void {
-    this.#warn(`${quoted(place)} is left out: ${reason}`);
-  }
-}
-
-/** Names may hold control characters. */
-function quoted(place: string): string {
-  return JSON.stringify(place);
 }

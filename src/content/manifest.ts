@@ -4,7 +4,7 @@ import { openWithin } from "./confined.ts";
 /** By the name of the file. */
 export type Checksums = ReadonlyMap<string, NonNullable<ItemFile["checksums"]>>;
 
-const maxBytes = 4 * 1024 * 1024;
+const maxManifestBytes = 4 * 1024 * 1024;
 
 /** Hexadecimal digits of each algorithm's checksums. */
 const digits = { MD5: 32, SHA1: 40, SHA256: 64, SHA512: 128 } as const satisfies Record<
@@ -13,7 +13,7 @@ const digits = { MD5: 32, SHA1: 40, SHA256: 64, SHA512: 128 } as const satisfies
 >;
 
 /** `SHA256(disk.vmdk)= 9f86…`, with or without spaces; the name may contain anything but a line break. */
-const line = /^([A-Z0-9]+) ?\((.*)\) ?= ?([0-9a-f]+)[ \t]*$/i;
+const line = /^([A-Z0-9]+) ?\((.*)\) ?= ?([0-9a-f]+)[ \t]*$/is;
 
 /** Whether a file is a manifest, by its name. */
 export function isManifest({ name }: { readonly name: string }): boolean {
@@ -35,11 +35,25 @@ export async function readManifest(root: string, path: string): Promise<Checksum
   const file = await openWithin(root, path);
   if (file === undefined) return undefined;
   try {
-    if (file.size > maxBytes) throw new BrokenManifest(`larger than ${maxBytes} bytes`);
+    checkManifestSize(file.size);
     return parseManifest(await file.handle.readFile());
   } finally {
     await file.handle.close();
   }
+}
+
+/** @throws BrokenManifest */
+export function checkManifestSize(bytes: number): void {
+  if (bytes > maxManifestBytes) throw new BrokenManifest(`larger than ${maxManifestBytes} bytes`);
+}
+
+/** What several manifests tell, the first of them when they contradict each other. */
+export function mergeChecksums(told: Iterable<Checksums | undefined>): Checksums {
+  const all = new Map<string, NonNullable<ItemFile["checksums"]>>();
+  for (const manifest of told) {
+    for (const [file, checksums] of manifest ?? []) all.set(file, { ...checksums, ...all.get(file) });
+  }
+  return all;
 }
 
 /** @throws BrokenManifest */

@@ -12,7 +12,7 @@ const metadataSchema = z.object({
 });
 
 /** What `.library.json` and `.item.json` may say; a library has no type. */
-type Declared = z.infer<typeof metadataSchema>;
+export type Declared = z.infer<typeof metadataSchema>;
 
 export interface Metadata extends Declared {
   /** When the file was last modified, in milliseconds since the epoch; unset when there is none. */
@@ -28,8 +28,8 @@ export async function readMetadata(root: string, path: string): Promise<Metadata
   const file = await openWithin(root, path);
   if (file === undefined) throw new BrokenMetadata("not a regular file inside of the root");
   try {
-    if (file.size > maxBytes) throw new BrokenMetadata(`larger than ${maxBytes} bytes`);
-    return { ...parse(await file.handle.readFile()), modifiedMs: file.modifiedMs };
+    checkMetadataSize(file.size);
+    return { ...parseMetadata(await file.handle.readFile()), modifiedMs: file.modifiedMs };
   } finally {
     await file.handle.close();
   }
@@ -39,7 +39,13 @@ export class BrokenMetadata extends Error {
   override readonly name = "BrokenMetadata";
 }
 
-function parse(bytes: Uint8Array): Declared {
+/** @throws BrokenMetadata */
+export function checkMetadataSize(bytes: number): void {
+  if (bytes > maxBytes) throw new BrokenMetadata(`larger than ${maxBytes} bytes`);
+}
+
+/** @throws BrokenMetadata */
+export function parseMetadata(bytes: Uint8Array): Declared {
   let json: unknown;
   try {
     json = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));

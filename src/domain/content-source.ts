@@ -22,6 +22,9 @@ export interface ContentSource {
   /** The files of an item, by name; undefined when there is no such item. */
   files(itemId: string): Promise<ItemFile[] | undefined>;
 
+  /** As `files`, and the content version that these files are, as of one moment. */
+  contents(itemId: string): Promise<ItemContents | undefined>;
+
   /**
    * Opens a file of an item in one content version. Undefined when there is no such item, or it has another content
    * version now, or no such file. The caller closes what it gets.
@@ -110,6 +113,12 @@ export interface LibraryItem extends ItemEntry, Times {
   readonly contentVersion: string;
   /** Total size of the files in bytes. */
   readonly size: number;
+}
+
+export interface ItemContents {
+  readonly contentVersion: string;
+  /** By name. */
+  readonly files: readonly ItemFile[];
 }
 
 export interface ItemFile {

@@ -64,6 +64,10 @@ export const errorMessages = {
     kind: "invalid_argument",
     text: "There is no file '{0}' in library item '{1}' of the download session.",
   },
+  "downlease.link.not_found": {
+    kind: "not_found",
+    text: "There is nothing to download here: the link is wrong, or the download session that it belongs to is over, or its item has changed.",
+  },
   "downlease.argument.missing": {
     kind: "invalid_argument",
     text: "'{0}' must be set.",

@@ -34,9 +34,9 @@ export async function itemOf(
   content: ContentSource,
 ): Promise<SessionItem> {
   const { libraryItemId: id, contentVersion } = session;
-  const [item, current] = await Promise.all([content.item(id), content.files(id)]);
-  const isChanged = found(item, id).contentVersion !== contentVersion;
-  const views = found(current, id).map((file): FileView => {
+  const current = found(await content.contents(id), id);
+  const isChanged = current.contentVersion !== contentVersion;
+  const views = current.files.map((file): FileView => {
     const { name, size } = file;
     return { name, size, told: isChanged ? undefined : file, asked: askedOf(known.get(name)) };
   });

@@ -51,6 +51,10 @@ export function withCors({ origins, next, takeStream }: CorsOptions): {
 const requestHeaders = [
   "Authorization",
   "Client-Token",
+  "If-Match",
+  "If-None-Match",
+  "If-Range",
+  "Range",
   "X-Request-ID",
   "Vapi-Service",
   "Vapi-Operation",
@@ -60,7 +64,13 @@ const requestHeaders = [
 ];
 
 const responseHeaders = [
+  "Accept-Ranges",
+  "Content-Digest",
+  "Content-Disposition",
+  "Content-Range",
+  "ETag",
   "Grpc-Retry-Pushback-Ms",
+  "Repr-Digest",
   "Retry-After",
   "Vapi-Error",
   "WWW-Authenticate",

@@ -8,6 +8,7 @@ import {
   Registry,
 } from "@prometheus-io/client";
 import type { CallRecord } from "../operations/call.ts";
+import type { TransferOutcome } from "../operations/transfer-record.ts";
 import { Tallies, Tally } from "./tallies.ts";
 
 type Protocol = "http1" | "h2";
@@ -88,6 +89,13 @@ export class Metrics {
     registers: this.#registers,
   });
 
+  readonly #transfers = new Counter({
+    name: "downlease_downloads_total",
+    help: "Requests for files by outcome.",
+    labelNames: ["outcome"],
+    registers: this.#registers,
+  });
+
   readonly #preparing = new Gauge({
     name: "downlease_preparations_running",
     help: "Files that are being made ready.",
@@ -100,6 +108,18 @@ export class Metrics {
     registers: this.#registers,
   });
 
+  readonly #running = new Gauge({
+    name: "downlease_downloads_running",
+    help: "Requests for files that are being served.",
+    registers: this.#registers,
+  });
+
+  readonly #sentBytes = new Counter({
+    name: "downlease_downloads_sent_bytes_total",
+    help: "Bytes of files that were sent.",
+    registers: this.#registers,
+  });
+
   constructor() {
     collectDefaultMetrics({ register: this.#registry });
     for (const gauge of Object.values(this.#connectionsOf)) gauge.set(0);
@@ -109,6 +129,14 @@ export class Metrics {
   readonly connections = {
     opened: (protocol: Protocol): void => this.#connectionsOf[protocol].inc(),
     closed: (protocol: Protocol): void => this.#connectionsOf[protocol].dec(),
+  };
+
+  /** For downloads. */
+  readonly downloads = {
+    began: (): void => this.#running.inc(),
+    ended: (): void => this.#running.dec(),
+    moved: (bytes: number): void => this.#sentBytes.inc(bytes),
+    finished: (outcome: TransferOutcome): void => this.#transfers.inc({ outcome }),
   };
 
   /** For the Redis store. */

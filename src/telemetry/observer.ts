@@ -30,10 +30,10 @@ export function callObserver(metrics: Metrics, log: Logger): CallObserver {
 const overloadLineMs = 1000;
 
 /** To be called for each call that is refused for overload; they are told of together, because they come in masses. */
-function overloadTeller(log: Logger): () => void {
+export function overloadTeller(log: Logger, what = "calls"): () => void {
   let refused = 0;
   const tell = () => {
-    log.warn({ refused }, "overloaded: calls were refused");
+    log.warn({ refused }, `overloaded: ${what} were refused`);
     refused = 0;
   };
   return () => {
@@ -88,6 +88,6 @@ function logged({
 }
 
 /** Enough to find an id again by, and never the whole of it. */
-function beginningOf(id: string): string {
+export function beginningOf(id: string): string {
   return `${id.slice(0, Math.min(8, id.length / 2))}…`;
 }

@@ -31,6 +31,9 @@ export async function directoryStorage(): Promise<ContentStorage> {
       if (isFile) await touch(join(root, dirname(path)));
     },
     breakDown: () => rm(root, { recursive: true }),
+    noticesAtOnce: true,
+    tellsWhenFilesWent: true,
+    noticed: (expectations) => expectations(),
     [Symbol.asyncDispose]: directory.remove,
   };
 }

@@ -7,10 +7,16 @@ export interface ContentStorage extends AsyncDisposable {
   open(): Promise<ContentSource>;
   /** Writes `library/item/file`, or a metadata file, with a modification time later than those of all earlier calls. */
   put(path: string, content: string | Uint8Array): Promise<void>;
-  /** Removes a file, an item or a library; that of a file is a change of its item, as late as a `put` would be. */
+  /** Removes a file, an item or a library; that of a file is a change of its item, as late as a `put` would be, where the storage tells. */
   remove(path: string): Promise<void>;
   /** Makes the whole storage unreachable. */
   breakDown(): Promise<void>;
+  /** Whether sources know of new and removed items at once, or before long. */
+  readonly noticesAtOnce: boolean;
+  /** Whether the storage knows when a file was removed. */
+  readonly tellsWhenFilesWent: boolean;
+  /** Expects what holds once sources have noticed the changes of before. */
+  noticed(expectations: () => Promise<void>): Promise<unknown>;
   /** What the sources warned of. */
   readonly warnings: readonly string[];
 }

@@ -38,6 +38,11 @@ const fixtures: Record<string, Record<string, () => Promise<Fixture>>> = {
     fail: () => ofSession({ client_error_message: "disk full" }),
     delete: () => ofSession(),
   },
+  "com.vmware.content.library.item.downloadsession.file": {
+    list: () => ofSession(),
+    prepare: () => ofSession({ file_name: "disk.bin" }),
+    get: () => ofSession({ file_name: "disk.bin" }),
+  },
   "com.vmware.cis.session": {
     create: async () => ({ input: {} }),
     get: () => ofLogin(),
@@ -95,6 +100,11 @@ const provocations: Partial<Record<ErrorKind, (row: OperationRow, fixture: Fixtu
     await spend();
     return input;
   },
+  // The directory has no locations to give.
+  unauthorized: ({ door }, { input }) => ({
+    ...input,
+    endpoint_type: door === "RPC" ? "ENDPOINT_TYPE_DIRECT" : "DIRECT",
+  }),
 };
 
 function withIds(input: OperationInput, id: string): OperationInput | undefined {

@@ -19,6 +19,8 @@ export interface Process {
   /** Resolves when it has ended and all its output has been read. */
   readonly exited: Promise<Exit>;
   signal(signal: NodeJS.Signals): void;
+  /** To its standard input, which must have been asked for. */
+  type(text: string): void;
   /** SIGKILL, and resolves when it is gone. Does nothing when it has ended already. */
   kill(): Promise<void>;
 }
@@ -27,6 +29,8 @@ export interface ProcessOptions {
   /** Added to this process's environment; undefined removes a variable. */
   readonly env?: NodeJS.ProcessEnv;
   readonly cwd?: string;
+  /** Whether it has a standard input. */
+  readonly input?: boolean;
   /** Directory to remove when this process ends without having done it. */
   readonly scratch?: string;
 }
@@ -35,19 +39,21 @@ export interface ProcessOptions {
 export async function startProcess(
   command: string,
   args: readonly string[],
-  { env, cwd, scratch }: ProcessOptions = {},
+  { env, cwd, input = false, scratch }: ProcessOptions = {},
 ): Promise<Process> {
   const child = spawn(command, args, {
-    stdio: ["ignore", "pipe", "pipe"],
+    stdio: [input ? "pipe" : "ignore", "pipe", "pipe"],
     env: { ...process.env, PATH: searchPath, ...env },
     ...(cwd !== undefined && { cwd }),
   });
   const output = { stdout: "", stderr: "" };
   for (const name of ["stdout", "stderr"] as const) {
-    child[name].setEncoding("utf8").on("data", (text: string) => {
+    child[name]!.setEncoding("utf8").on("data", (text: string) => {
       output[name] += text;
     });
   }
+  // Nobody may be there any more to read what is typed.
+  child.stdin?.on("error", () => {});
   let exit: Exit | undefined;
   const exited = new Promise<Exit>((resolve) => {
     child.once("close", (code, signal) => {
@@ -72,6 +78,7 @@ export async function startProcess(
       return exit;
     },
     signal: (signal) => void child.kill(signal),
+    type: (text) => void child.stdin!.write(text),
     async kill() {
       child.kill("SIGKILL");
       await exited;

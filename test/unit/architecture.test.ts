@@ -16,6 +16,7 @@ const walls: Record<string, readonly string[]> = {
   telemetry: ["domain", "operations", "preparation"],
   rpc: ["domain", "operations", "telemetry"],
   vapi: ["domain", "operations"],
+  transfer: ["domain", "operations"],
   server: ["domain", "operations", "telemetry"],
   config: [],
   cluster: ["telemetry"],
@@ -34,6 +35,7 @@ const walls: Record<string, readonly string[]> = {
     "stores/redis",
     "stores/sqlite",
     "telemetry",
+    "transfer",
     "vapi",
   ],
   // The commands that call a service: the client library in a terminal. Of `auth` it has how a password is asked for.
@@ -53,6 +55,7 @@ const withoutMessages = [
   "config",
   "auth",
   "cluster",
+  "transfer",
 ];
 
 function layerOf(file: string): string {

@@ -1,5 +1,6 @@
 import { inspect } from "node:util";
 import { describe, expect, test } from "vitest";
+import { clientSettings } from "../../src/config/client-settings.ts";
 import { ConfigError, type ConfigSources, loadConfig } from "../../src/config/load.ts";
 import { settings } from "../../src/config/settings.ts";
 
@@ -22,7 +23,19 @@ describe("settings", () => {
       ["--host", "DOWNLEASE_HOST", "127.0.0.1"],
       ["--port", "DOWNLEASE_PORT", "8080"],
       ["--workers", "DOWNLEASE_WORKERS", "1"],
-      ["--content-root", "DOWNLEASE_CONTENT_ROOT", "examples/library in a checkout, else required"],
+      [
+        "--content-root",
+        "DOWNLEASE_CONTENT_ROOT",
+        "examples/library in a checkout, else required without --s3-bucket",
+      ],
+      ["--s3-bucket", "DOWNLEASE_S3_BUCKET", "unset"],
+      ["--s3-prefix", "DOWNLEASE_S3_PREFIX", "the whole bucket"],
+      ["--s3-endpoint", "DOWNLEASE_S3_ENDPOINT", "AWS"],
+      [
+        "--s3-region",
+        "DOWNLEASE_S3_REGION",
+        "that of AWS_REGION or the shared configuration; us-east-1 with --s3-endpoint",
+      ],
       ["--redis-url", "DOWNLEASE_REDIS_URL", "unset, sessions are kept in SQLite"],
       ["--sqlite-path", "DOWNLEASE_SQLITE_PATH", "downlease.db"],
       ["--lease-seconds", "DOWNLEASE_LEASE_SECONDS", "300"],
@@ -48,6 +61,13 @@ describe("settings", () => {
       ["--login-lifetime-seconds", "DOWNLEASE_LOGIN_LIFETIME_SECONDS", "172800"],
       ["--login-failures-per-user", "DOWNLEASE_LOGIN_FAILURES_PER_USER", "20"],
       ["--login-failures-per-address", "DOWNLEASE_LOGIN_FAILURES_PER_ADDRESS", "20"],
+      ["--public-url", "DOWNLEASE_PUBLIC_URL", "as the request tells"],
+      ["--trusted-proxies", "DOWNLEASE_TRUSTED_PROXIES", "none"],
+      ["--link-keys", "DOWNLEASE_LINK_KEYS", "one that the store keeps"],
+      ["--transfer-stall-seconds", "DOWNLEASE_TRANSFER_STALL_SECONDS", "60"],
+      ["--max-transfers", "DOWNLEASE_MAX_TRANSFERS", "1000"],
+      ["--offload", "DOWNLEASE_OFFLOAD", "none"],
+      ["--offload-prefix", "DOWNLEASE_OFFLOAD_PREFIX", "/_content/"],
       ["--cors-origins", "DOWNLEASE_CORS_ORIGINS", "none"],
       ["--max-body-bytes", "DOWNLEASE_MAX_BODY_BYTES", "65536"],
       ["--max-calls", "DOWNLEASE_MAX_CALLS", "1000"],
@@ -68,7 +88,7 @@ describe("a right configuration", () => {
       host: "127.0.0.1",
       port: 8080,
       workers: 1,
-      contentRoot: "library",
+      content: { kind: "directory", root: "library" },
       redisUrl: undefined,
       sqlitePath: "downlease.db",
       leaseMs: 300_000,
@@ -78,6 +98,14 @@ describe("a right configuration", () => {
       tls: undefined,
       authentication: undefined,
       login: { idleMs: 1_800_000, lifetimeMs: 172_800_000, failures: { perUser: 20, perAddress: 20 } },
+      transfer: {
+        publicUrl: undefined,
+        linkKeys: [],
+        trustedProxies: [],
+        stallMs: 60_000,
+        maxTransfers: 1000,
+        offloadPrefix: undefined,
+      },
       corsOrigins: [],
       maxBodyBytes: 65_536,
       maxCalls: 1000,
@@ -148,10 +176,37 @@ describe("a right configuration", () => {
 
   test("the content root falls back to the given default", () => {
     const sources = { flags: {}, environment: {}, defaultContentRoot: "examples" };
-    expect(loadConfig(sources).contentRoot).toBe("examples");
-    expect(loadConfig({ ...sources, environment: { DOWNLEASE_CONTENT_ROOT: "own" } }).contentRoot).toBe(
-      "own",
-    );
+    const content = (environment: ConfigSources["environment"]) =>
+      loadConfig({ ...sources, environment }).content;
+    expect(content({})).toEqual({ kind: "directory", root: "examples" });
+    expect(content({ DOWNLEASE_CONTENT_ROOT: "own" })).toEqual({ kind: "directory", root: "own" });
+    expect(content({ DOWNLEASE_S3_BUCKET: "images" })).toMatchObject({ kind: "s3", bucket: "images" });
+  });
+
+  test.each([
+    [{ s3Bucket: "images" }, { bucket: "images", prefix: "", endpoint: undefined, region: undefined }],
+    [
+      {
+        s3Bucket: "My.Images_1",
+        s3Prefix: "a b/\u00e9",
+        s3Endpoint: "http://minio:9000/s3",
+        s3Region: "eu-central-1",
+      },
+      {
+        bucket: "My.Images_1",
+        prefix: "a b/\u00e9/",
+        endpoint: "http://minio:9000/s3",
+        region: "eu-central-1",
+      },
+    ],
+    [
+      { s3Bucket: "arn:aws:s3:eu-west-1:123456789012:accesspoint/images", s3Prefix: "released/" },
+      { bucket: "arn:aws:s3:eu-west-1:123456789012:accesspoint/images", prefix: "released/" },
+    ],
+  ])("a bucket: %j", (flags, content) => {
+    const loaded = loadConfig({ flags, environment: {} });
+    expect(loaded.content).toMatchObject({ kind: "s3", ...content });
+    expect(Object.isFrozen(loaded.content)).toBe(true);
   });
 
   test.each([
@@ -181,7 +236,7 @@ describe("mistakes", () => {
     });
     expect(mistakes).toEqual([
       "--port must be a whole number from 0 to 65535, not '70000'",
-      "--content-root (or DOWNLEASE_CONTENT_ROOT) must be set",
+      "--content-root (or DOWNLEASE_CONTENT_ROOT) must be set, or --s3-bucket",
       "DOWNLEASE_REDIS_URL must start with redis://, rediss://, redis+cluster:// or redis+sentinel://",
       "--lease-seconds must be a number of seconds from 0.001 to 2592000, not '0'",
       "--drain-seconds must be less than the grace, not '11'",
@@ -192,12 +247,23 @@ describe("mistakes", () => {
     ]);
   });
 
+  test("the variables of the commands that call a service are none of them", () => {
+    const environment = Object.fromEntries(
+      clientSettings.flatMap(({ variable }) => (variable === undefined ? [] : [[variable, "anything"]])),
+    );
+    expect(Object.keys(environment)).toContain("DOWNLEASE_PASSWORD");
+    expect(() => loadConfig({ flags: { contentRoot: "library" }, environment })).not.toThrow();
+    expect(() =>
+      loadConfig({ flags: { contentRoot: "library" }, environment: { DOWNLEASE_SERVR: "x" } }),
+    ).toThrow("DOWNLEASE_SERVR is not a setting; did you mean DOWNLEASE_SERVER?");
+  });
+
   test("the message has them one a line", () => {
     expect(() => loadConfig({ flags: { port: "x" }, environment: {} })).toThrow(
       [
         "The configuration is wrong:",
         "  --port must be a whole number from 0 to 65535, not 'x'",
-        "  --content-root (or DOWNLEASE_CONTENT_ROOT) must be set",
+        "  --content-root (or DOWNLEASE_CONTENT_ROOT) must be set, or --s3-bucket",
       ].join("\n"),
     );
   });
@@ -207,6 +273,21 @@ describe("mistakes", () => {
     ["host", ["", "a b", "[::1]", "http://host", "host:80", "a..b", "x".repeat(64)]],
     ["workers", ["0", "129", "two"]],
     ["contentRoot", [""]],
+    ["s3Bucket", ["", "ab", "a/b", "-ab", "b\u00fccher", "x".repeat(64), "arn:aws:s3 x"]],
+    ["s3Prefix", ["", "/", "/a", "a//b", "a//", "../a", "a/./b", "a\nb", "x".repeat(513)]],
+    [
+      "s3Endpoint",
+      [
+        "",
+        "minio:9000",
+        "ftp://host",
+        "https://",
+        "https://user:secret@host",
+        "http://host/?a",
+        "http://host/#a",
+      ],
+    ],
+    ["s3Region", ["", "eu central", "x".repeat(64)]],
     ["sqlitePath", [""]],
     ["redisUrl", ["", "redis://", "redis:host", "rediss+master://host", "localhost:6379"]],
     ["leaseSeconds", ["0", "0.0004", "-1", "1e3", "Infinity", "NaN", "2592000.001", "", ".", "5s"]],
@@ -240,6 +321,18 @@ describe("mistakes", () => {
     }
   });
 
+  test("a content root and a bucket exclude each other, and a bucket's settings need one", () => {
+    expect(mistakesOf({ flags: { contentRoot: "library", s3Bucket: "images" } })).toEqual([
+      "--s3-bucket must be left out with --content-root, not 'images'",
+    ]);
+    const flags = { contentRoot: "library", s3Prefix: "a", s3Endpoint: "http://host", s3Region: "eu" };
+    expect(mistakesOf({ flags })).toEqual([
+      "--s3-prefix must be left out without --s3-bucket, not 'a'",
+      "--s3-endpoint must be left out without --s3-bucket, not 'http://host'",
+      "--s3-region must be left out without --s3-bucket, not 'eu'",
+    ]);
+  });
+
   test("sessions in memory are for one worker, sessions in Redis and in a file for any number", () => {
     const flags = { contentRoot: "library", workers: "2", sqlitePath: ":memory:" };
     expect(mistakesOf({ flags })).toEqual([
@@ -265,7 +358,7 @@ describe("mistakes", () => {
       },
     });
     expect(mistakes).toEqual([
-      "--content-root (or DOWNLEASE_CONTENT_ROOT) must be set",
+      "--content-root (or DOWNLEASE_CONTENT_ROOT) must be set, or --s3-bucket",
       "--redis-url has a bad port",
     ]);
   });

@@ -15,6 +15,10 @@ describe("a manifest", () => {
     });
   });
 
+  test("may name files with what ends a line in Unicode only", () => {
+    expect(parse(`SHA1(a\u2028b\u2029c)= ${sha1}\n`)).toEqual({ "a\u2028b\u2029c": { SHA1: sha1 } });
+  });
+
   test("may be empty, and may repeat itself", () => {
     expect(parse("")).toEqual({});
     expect(parse(`SHA1(f)= ${sha1}\nSHA1(f)= ${sha1}\n`)).toEqual({ f: { SHA1: sha1 } });

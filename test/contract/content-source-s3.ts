@@ -1,0 +1,55 @@
+import { setTimeout as delay } from "node:timers/promises";
+import { vi } from "vitest";
+import { S3ContentSource } from "../../src/content/s3/s3-content-source.ts";
+import { eventually } from "../support/eventually.ts";
+import { s3Credentials, startS3Server } from "../support/s3-server.ts";
+import type { ContentStorage } from "./content-source-stage.ts";
+
+/** Libraries below a prefix of a bucket of the test's own, on a server of its own, over HTTP. */
+export async function s3Storage(): Promise<ContentStorage> {
+  for (const [name, value] of Object.entries(s3Credentials)) vi.stubEnv(name, value);
+  const server = await startS3Server();
+  const bucket = await server.bucket();
+  const prefix = "images/";
+  const warnings: string[] = [];
+  let isUp = true;
+  const stop = async () => {
+    if (isUp) await server.stop();
+    isUp = false;
+  };
+  let last = 0;
+  return {
+    warnings,
+    open: () =>
+      S3ContentSource.open({
+        bucket: bucket.name,
+        prefix,
+        endpoint: server.url,
+        warn: (message) => warnings.push(message),
+      }),
+    async put(path, content) {
+      // The server stamps objects with milliseconds.
+      while (Date.now() <= last) await delay(1);
+      await bucket.put(prefix + path, content);
+      last = Date.now();
+    },
+    remove: (path) =>
+      path.split("/").length === 3 ? bucket.remove(prefix + path) : bucket.removeBelow(`${prefix + path}/`),
+    breakDown: stop,
+    noticesAtOnce: false,
+    tellsWhenFilesWent: false,
+    noticed: (expectations) =>
+      eventually(
+        "the change to be noticed",
+        async () => {
+          await expectations();
+          return true;
+        },
+        { withinMs: 15_000 },
+      ),
+    async [Symbol.asyncDispose]() {
+      vi.unstubAllEnvs();
+      await stop();
+    },
+  };
+}

@@ -1,0 +1,195 @@
+import { mkdir, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { mainPath, runCommand } from "../support/command.ts";
+import { startHostileServer } from "../support/hostile-server.ts";
+import { startProcess } from "../support/process.ts";
+import { type Service, startService } from "../support/service.ts";
+import { type TempDir, tempDir } from "../support/temp-dir.ts";
+
+let directory: TempDir;
+let service: Service;
+
+beforeAll(async () => {
+  directory = await tempDir();
+  service = await startService([]);
+  await writeFile(
+    join(directory.path, "downlease"),
+    `#!/bin/sh\nexec '${process.execPath}' '${mainPath}' "$@"\n`,
+    { mode: 0o755 },
+  );
+});
+afterAll(async () => {
+  await service.stop();
+  await directory.remove();
+});
+
+/** What the program offers for the last word. */
+async function offered(words: readonly string[], server = service.url): Promise<string[]> {
+  const { code, stdout, stderr } = await runCommand(["complete", "--", ...words], {
+    env: { DOWNLEASE_SERVER: server },
+  });
+  expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+  return stdout.trimEnd().split("\n");
+}
+
+const values = (lines: readonly string[]) => lines.map((line) => line.split("\t")[0]);
+
+describe("complete", () => {
+  test.each([
+    [[""], ["serve", "get", "items", "sessions", "completion", "users", "help", ":4"]],
+    [["sess"], ["sessions", ":4"]],
+    [
+      ["sessions", "k"],
+      ["keep-alive", ":4"],
+    ],
+    [
+      ["get", "x", "--par"],
+      ["--parallel", ":4"],
+    ],
+    [
+      ["serve", "--lease"],
+      ["--lease-seconds", ":4"],
+    ],
+    [
+      ["completion", ""],
+      ["bash", "zsh", "fish", ":4"],
+    ],
+    // Files are the shell's to complete.
+    [["get", "x", "--output", ""], [":0"]],
+    [["users", "list", "--users-file", "a"], [":0"]],
+  ])("%j", async (words, expected) => {
+    expect(values(await offered(words))).toEqual(expected);
+  });
+
+  test.each([
+    [
+      ["get", ""],
+      ["photon", "tools-iso", ":4"],
+    ],
+    [
+      ["get", "demo/p"],
+      ["demo/photon", ":4"],
+    ],
+    [
+      ["get", "photon", ""],
+      ["photon-disk1.vmdk", "photon.ovf", ":4"],
+    ],
+    [
+      ["items", "show", "t"],
+      ["tools-iso", ":4"],
+    ],
+    [
+      ["items", "d"],
+      ["demo", ":4"],
+    ],
+    [
+      ["sessions", "list", "--item", "ph"],
+      ["photon", ":4"],
+    ],
+  ])("%j from the server", async (words, expected) => {
+    expect(values(await offered(words))).toEqual(expected);
+  });
+
+  test("sessions with what they are about", async () => {
+    const answer = await fetch(`${service.url}/api/content/library/item/download-session`, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify({ library_item_id: "photon" }),
+    });
+    const id = await answer.json();
+    expect(await offered(["sessions", "cancel", ""])).toContain(`${id}\tdemo/photon ACTIVE`);
+  });
+
+  test("the server is the one that the words name", async () => {
+    const words = ["get", "--server", service.url, "ph"];
+    expect(values(await offered(words, "http://127.0.0.1:1"))).toEqual(["photon", ":4"]);
+  });
+
+  test.each([
+    ["cannot be reached", "http://127.0.0.1:1"],
+    ["is none", "nonsense"],
+  ])("nothing, in silence, from a server that %s", async (_, server) => {
+    expect(await offered(["get", ""], server)).toEqual([":4"]);
+  });
+});
+
+describe("the script for bash", () => {
+  /** Completes a line in bash, as the key does, and gives what it offers. */
+  async function completed(line: string, env: NodeJS.ProcessEnv): Promise<string[]> {
+    const script = [
+      "set -u",
+      // A shell may read its start files twice.
+      "source <(downlease completion bash); source <(downlease completion bash)",
+      "COMP_LINE=$1 COMP_POINT=$" + "{#1}",
+      "COMP_WORDS=($1); [[ $1 == *' ' ]] && COMP_WORDS+=('')",
+      "COMP_CWORD=$" + "{#COMP_WORDS[@]}; COMP_CWORD=$((COMP_CWORD - 1))",
+      "_downlease_completion",
+      'printf "%s\\n" "$' + '{COMPREPLY[@]}"',
+    ].join("\n");
+    const child = await startProcess("bash", ["-c", script, "bash", line], {
+      env: { PATH: `${directory.path}:${process.env.PATH}`, ...env },
+      cwd: directory.path,
+    });
+    expect(await child.exited).toEqual({ code: 0, signal: null });
+    expect(child.stderr).toBe("");
+    return child.stdout.split("\n").filter(Boolean);
+  }
+
+  test("completes commands, options and names", async () => {
+    const env = { DOWNLEASE_SERVER: service.url };
+    expect(await completed("downlease it", env)).toEqual(["items"]);
+    expect(await completed("downlease get --outp", env)).toEqual(["--output"]);
+    expect(await completed("downlease get ", env)).toEqual(["photon", "tools-iso"]);
+    const elsewhere = { DOWNLEASE_SERVER: "http://127.0.0.1:1" };
+    expect(await completed(`downlease get --server ${service.url} demo/t`, elsewhere)).toEqual([
+      "demo/tools-iso",
+    ]);
+  });
+
+  test.each([
+    "$(touch pwned)",
+    "`touch pwned`",
+    "x;touch pwned",
+    "--output=/",
+    "a b",
+    "~root",
+    "*",
+    "$HOME",
+    "\x1b[2J",
+  ])("a server that has an item called %j makes it do nothing", async (name) => {
+    await using server = await startHostileServer(name);
+    await mkdir(join(directory.path, "untouched"), { recursive: true });
+    const env = { DOWNLEASE_SERVER: server.url };
+    expect(await completed("downlease get ", env)).toEqual([]);
+    expect(await completed("downlease sessions show ", env)).toEqual([]);
+    expect((await runCommand(["completion", "bash"], { cwd: directory.path })).code).toBe(0);
+    const files = await startProcess("ls", [directory.path]);
+    await files.exited;
+    expect(files.stdout).not.toContain("pwned");
+  });
+});
+
+test.each([
+  ["bash", "bash", ["-n"]],
+  ["zsh", "zsh", ["-n"]],
+  ["fish", "fish", ["--no-execute"]],
+] as const)("the script for %s is one, where that shell is installed", async (shell, command, args) => {
+  const { code, stdout, stderr } = await runCommand(["completion", shell]);
+  expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+  expect(stdout).toContain("downlease complete -- ");
+  const path = join(directory.path, `script.${shell}`);
+  await writeFile(path, stdout);
+  const parsed = await startProcess(command, [...args, path]).catch((error) => {
+    if (shell !== "bash" && error.code === "ENOENT") return undefined;
+    throw error;
+  });
+  if (parsed === undefined) return;
+  expect(await parsed.exited).toEqual({ code: 0, signal: null });
+  expect(parsed.stderr).toBe("");
+});
+
+test("there is a script for these shells only", async () => {
+  expect(await runCommand(["completion", "tcsh"])).toMatchObject({ code: 2, stdout: "" });
+  expect(await runCommand(["completion"])).toMatchObject({ code: 2, stdout: "" });
+});

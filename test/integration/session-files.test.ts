@@ -1,0 +1,244 @@
+import { createHash } from "node:crypto";
+import { rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { type StoreKind, startTestApp, storeKinds, type TestApp } from "../support/app.ts";
+import { eventually } from "../support/eventually.ts";
+import { methodDoors, tableDoors } from "../support/method-doors.ts";
+import {
+  addItem,
+  endSession,
+  expiryOf,
+  openSession,
+  sessionFiles,
+  sha256,
+  someBytes,
+} from "../support/session-files.ts";
+
+const doors = { ...methodDoors, ...tableDoors };
+const disk = someBytes(3_000_000);
+const longName = `${"ü".repeat(100)} & <${"x".repeat(40)}>.vmdk`;
+
+describe.each(storeKinds)("%s", (kind: StoreKind) => {
+  let app: TestApp;
+  beforeAll(async () => {
+    app = await startTestApp({ store: kind });
+  });
+  afterAll(() => app.stop());
+
+  const newItem = () => {
+    const sha1 = createHash("sha1").update(disk).digest("hex");
+    const manifest = `SHA1(disk.vmdk)= ${sha1}\nSHA256(none)= ${"0".repeat(64)}\n`;
+    return addItem(app.contentRoot, { "disk.vmdk": disk, "empty.nvram": "", "package.mf": manifest });
+  };
+
+  describe.each(Object.keys(doors))("%s", (door) => {
+    const open = async (itemId: string) => {
+      const id = await openSession(app.url, itemId);
+      return { id, ...sessionFiles(doors[door]!(app.url), id) };
+    };
+
+    test("lists, prepares and tells where to read", async () => {
+      const { list, prepare, get } = await open(await newItem());
+      const unprepared = { bytes_transferred: "0", status: "UNPREPARED" };
+      const others = [
+        { name: "empty.nvram", size: "0", ...unprepared },
+        { name: "package.mf", size: expect.any(String), ...unprepared },
+      ];
+      expect(await list()).toEqual([{ name: "disk.vmdk", size: "3000000", ...unprepared }, ...others]);
+      expect((await get("disk.vmdk")).status).toBe("UNPREPARED");
+
+      expect(["PREPARE_REQUESTED", "PREPARING", "PREPARED"]).toContain((await prepare("disk.vmdk")).status);
+      const ready = await eventually("the disk to be ready", async () => {
+        const told = await get("disk.vmdk");
+        return told.status === "PREPARED" ? told : undefined;
+      });
+      const inSha256 = { algorithm: "SHA256", checksum: sha256(disk) };
+      const inSha1 = { algorithm: "SHA1", checksum: createHash("sha1").update(disk).digest("hex") };
+      expect(ready).toEqual({
+        name: "disk.vmdk",
+        size: "3000000",
+        bytes_transferred: "0",
+        status: "PREPARED",
+        download_endpoint: { uri: expect.stringMatching(/^http:\/\//) },
+        checksum_info: inSha256,
+        checksums: [inSha256, inSha1],
+      });
+      expect(await list()).toEqual([ready, ...others]);
+      expect(await prepare("disk.vmdk", { endpoint_type: "HTTPS" })).toEqual(ready);
+    });
+
+    test("an empty file is a file", async () => {
+      const { prepare, get } = await open(await newItem());
+      await prepare("empty.nvram");
+      const { checksum_info, size } = await eventually("the file to be ready", async () => {
+        const told = await get("empty.nvram");
+        return told.status === "PREPARED" ? told : undefined;
+      });
+      expect([size, checksum_info]).toEqual(["0", { algorithm: "SHA256", checksum: sha256("") }]);
+    });
+
+    test("refuses what is wrong", async () => {
+      const { id, list, prepare, get } = await open(await newItem());
+      const none = "400 downlease.argument.file_name";
+      for (const name of ["none", "DISK.vmdk", ".item.json", "../x/disk.vmdk"]) {
+        expect((await prepare(name)).status).toBe(none);
+        expect((await get(name)).status).toBe(none);
+      }
+      const tooLong = "400 downlease.argument.identifier";
+      expect((await get("x".repeat(257))).status).toBe(tooLong);
+      expect((await prepare("x".repeat(10_000))).status).toBe(tooLong);
+      expect((await prepare("disk.vmdk", { endpoint_type: "DIRECT" })).status).toBe(
+        "403 downlease.storage.role",
+      );
+      const nobody = sessionFiles(doors[door]!(app.url), "nobody");
+      const missing = "404 downlease.session.not_found";
+      expect(await nobody.list()).toBe(missing);
+      expect((await nobody.prepare("none", { endpoint_type: "DIRECT" })).status).toBe(missing);
+      expect((await nobody.get("none")).status).toBe(missing);
+      expect(((await list()) as { status: string }[]).map(({ status }) => status)).toEqual([
+        "UNPREPARED",
+        "UNPREPARED",
+        "UNPREPARED",
+      ]);
+      await endSession(app.url, id, "cancel");
+      const inOrder = await prepare("none");
+      expect(inOrder.status).toBe("400 downlease.session.not_active");
+    });
+
+    test.each(["cancel", "fail"] as const)("%s leaves files without endpoints", async (action) => {
+      const { id, list, prepare, get } = await open(await newItem());
+      await prepare("disk.vmdk");
+      await eventually("an endpoint", async () => (await get("disk.vmdk")).download_endpoint);
+      await endSession(app.url, id, action);
+      const { download_endpoint, status, checksum_info } = await get("disk.vmdk");
+      expect([download_endpoint, status, checksum_info?.checksum]).toEqual([
+        undefined,
+        "PREPARED",
+        sha256(disk),
+      ]);
+      for (const file of (await list()) as object[]) expect(file).not.toHaveProperty("download_endpoint");
+      expect((await prepare("disk.vmdk")).status).toBe("400 downlease.session.not_active");
+    });
+
+    test("long names of odd letters are names", async () => {
+      const { list, prepare, get } = await open(await addItem(app.contentRoot, { [longName]: "x" }));
+      await prepare(longName);
+      const ready = await eventually("the file to be ready", async () => {
+        const told = await get(longName);
+        return told.status === "PREPARED" ? told : undefined;
+      });
+      expect(ready.checksum_info!.checksum).toBe(sha256("x"));
+      expect(await list()).toEqual([ready]);
+    });
+
+    test("an item that changes puts its files into error", async () => {
+      const itemId = await newItem();
+      const { list, prepare, get } = await open(itemId);
+      await prepare("disk.vmdk");
+      await eventually("an endpoint", async () => (await get("disk.vmdk")).download_endpoint);
+      const folder = join(app.contentRoot, "lib", itemId);
+      await writeFile(join(folder, "new"), "x");
+      await rm(join(folder, "empty.nvram"));
+      const changed = { status: "ERROR", error_message: { id: "downlease.file.changed", args: [itemId] } };
+      expect(await get("disk.vmdk")).toMatchObject(changed);
+      expect(await get("disk.vmdk")).not.toHaveProperty("download_endpoint");
+      expect(await prepare("new")).toMatchObject(changed);
+      expect(await list()).toMatchObject([
+        { name: "disk.vmdk", ...changed },
+        { name: "new", ...changed },
+        { name: "package.mf", ...changed },
+      ]);
+      // A new session is about the item as it is now.
+      const again = await open(itemId);
+      expect(await again.prepare("new")).not.toMatchObject(changed);
+      await rm(folder, { recursive: true });
+      expect(await list()).toBe("404 downlease.item.not_found");
+      expect((await get("disk.vmdk")).status).toBe("404 downlease.item.not_found");
+    });
+  });
+
+  test("prepare and get renew the lease, list does not", async () => {
+    const id = await openSession(app.url, await newItem());
+    const { list, prepare, get } = sessionFiles(doors["/api"]!(app.url), id);
+    let before = await expiryOf(app.url, id);
+    await list();
+    expect(await expiryOf(app.url, id)).toBe(before);
+    for (const renew of [() => prepare("disk.vmdk"), () => get("disk.vmdk"), () => get("empty.nvram")]) {
+      await eventually("the lease to be renewed", async () => {
+        await renew();
+        return (await expiryOf(app.url, id)) > before;
+      });
+      before = await expiryOf(app.url, id);
+    }
+    await get("none");
+    await prepare("none");
+    expect(await expiryOf(app.url, id)).toBe(before);
+  });
+
+  test("a file that does not match its manifest is in error, until it is repaired and asked for anew", async () => {
+    const right = sha256("right");
+    const itemId = await addItem(app.contentRoot, {
+      "disk.vmdk": "wrong",
+      "package.mf": `SHA256(disk.vmdk)= ${right}`,
+    });
+    const id = await openSession(app.url, itemId);
+    const { prepare, get } = sessionFiles(doors.gRPC!(app.url), id);
+    await prepare("disk.vmdk");
+    const failed = await eventually("the error", async () => {
+      const told = await get("disk.vmdk");
+      return told.status === "ERROR" ? told : undefined;
+    });
+    expect(failed.error_message).toMatchObject({
+      id: "downlease.file.checksum_mismatch",
+      args: ["disk.vmdk", "SHA256", right, sha256("wrong")],
+    });
+    expect(failed.checksum_info ?? failed.download_endpoint).toBeUndefined();
+    // The failure is the version's: another session finds it.
+    const other = sessionFiles(doors.gRPC!(app.url), await openSession(app.url, itemId));
+    expect((await other.get("disk.vmdk")).status).toBe("UNPREPARED");
+    await writeFile(join(app.contentRoot, "lib", itemId, "disk.vmdk"), "right");
+    const anew = sessionFiles(doors.gRPC!(app.url), await openSession(app.url, itemId));
+    await anew.prepare("disk.vmdk");
+    await eventually("it to be ready", async () => (await anew.get("disk.vmdk")).status === "PREPARED");
+  });
+
+  test("what one session has had prepared is ready at once for another", async () => {
+    const itemId = await newItem();
+    const first = sessionFiles(doors.gRPC!(app.url), await openSession(app.url, itemId));
+    await first.prepare("disk.vmdk");
+    await eventually("it to be ready", async () => (await first.get("disk.vmdk")).status === "PREPARED");
+    const second = sessionFiles(doors.gRPC!(app.url), await openSession(app.url, itemId));
+    expect((await second.get("disk.vmdk")).status).toBe("UNPREPARED");
+    expect((await second.prepare("disk.vmdk")).status).toBe("PREPARED");
+  });
+
+  test("an expired session is not found", async () => {
+    const brief = await startTestApp({ store: kind, leaseSeconds: 0.3 });
+    const id = await openSession(brief.url, await addItem(brief.contentRoot, { "disk.vmdk": "x" }));
+    const { list, prepare, get } = sessionFiles(doors.gRPC!(brief.url), id);
+    await prepare("disk.vmdk");
+    await eventually(
+      "the session to expire",
+      async () => (await list()) === "404 downlease.session.not_found",
+    );
+    expect((await get("disk.vmdk")).status).toBe("404 downlease.session.not_found");
+    expect((await prepare("disk.vmdk")).status).toBe("404 downlease.session.not_found");
+    await brief.stop();
+  });
+
+  test("an item of a thousand files is listed and prepared", async () => {
+    const names = Array.from({ length: 1_000 }, (_, n) => `file-${String(n).padStart(4, "0")}`);
+    const files = Object.fromEntries(names.map((name) => [name, name]));
+    const id = await openSession(app.url, await addItem(app.contentRoot, files));
+    const { list, prepare } = sessionFiles(doors.gRPC!(app.url), id);
+    const listed = async () => (await list()) as { name: string; status: string }[];
+    expect((await listed()).map(({ name }) => name)).toEqual(names);
+    for (const name of names.slice(0, 40)) await prepare(name);
+    await eventually("all that were asked for to be ready", async () => {
+      const ready = (await listed()).filter(({ status }) => status === "PREPARED");
+      expect(ready.map(({ name }) => name)).toEqual(names.slice(0, 40));
+      return true;
+    });
+  }, 60_000);
+});

@@ -1,0 +1,17 @@
+import { ServiceError } from "../../src/domain/errors.ts";
+import type { LinkKey, LinkKeyStore } from "../../src/domain/link-key-store.ts";
+
+/** Keeps a key in memory, and can lose it or be down. */
+export class MemoryLinkKeyStore implements LinkKeyStore {
+  key: LinkKey | undefined;
+  isDown = false;
+  /** How often it was asked. */
+  asked = 0;
+
+  async linkKey(candidate: LinkKey): Promise<LinkKey> {
+    this.asked++;
+    if (this.isDown) throw new ServiceError("downlease.store.unavailable");
+    this.key ??= candidate;
+    return this.key;
+  }
+}

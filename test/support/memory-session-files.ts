@@ -1,0 +1,55 @@
+import { ServiceError } from "../../src/domain/errors.ts";
+import type { Refusal, Renewal } from "../../src/domain/session.ts";
+import type { SessionEnds, SessionFileStore } from "../../src/domain/session-file-store.ts";
+
+type Recorded = ReadonlyMap<string, number>;
+
+/** Answers a transfer's records as it is told, and tells of ends when it is asked to. */
+export class MemorySessionFiles implements Pick<SessionFileStore, "recordSent" | "watchEnds"> {
+  /** What it was told, in order. */
+  readonly records: { readonly sessionId: string; readonly sent: Recorded }[] = [];
+  isDown = false;
+  isReliable = true;
+  /** Sessions that are no more. */
+  readonly gone = new Set<string>();
+  #ended: (sessionId: string) => void = () => {};
+  #established: () => void = () => {};
+
+  async recordSent(sessionId: string, sent: Recorded): Promise<Renewal | Refusal> {
+    if (this.isDown) throw new ServiceError("downlease.store.unavailable");
+    this.records.push({ sessionId, sent: new Map(sent) });
+    if (this.gone.has(sessionId)) return { outcome: "not_found" };
+    return { outcome: "renewed", expiresAt: Date.now() + 1000, progress: 0 };
+  }
+
+  watchEnds(ended: (sessionId: string) => void, established: () => void = () => {}): SessionEnds {
+    this.#ended = ended;
+    this.#established = established;
+    const files = this;
+    return {
+      get isReliable() {
+        return files.isReliable;
+      },
+      stop: () => {
+        this.#ended = () => {};
+        this.#established = () => {};
+      },
+    };
+  }
+
+  tellEnd(sessionId: string): void {
+    this.#ended(sessionId);
+  }
+
+  /** As after a pause in which ends were not told. */
+  tellEstablished(): void {
+    this.#established();
+  }
+
+  /** Bytes that were recorded for a file. */
+  bytesOf(sessionId: string, fileName: string): number {
+    return this.records
+      .filter((record) => record.sessionId === sessionId)
+      .reduce((sum, { sent }) => sum + (sent.get(fileName) ?? 0), 0);
+  }
+}

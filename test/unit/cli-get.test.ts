@@ -1,0 +1,255 @@
+import { PassThrough } from "node:stream";
+import { stripVTControlCharacters } from "node:util";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { checksumLines, type Reporter, summary } from "../../src/cli/get.ts";
+import { GetBars } from "../../src/cli/get-bars.ts";
+import { GetEvents } from "../../src/cli/get-events.ts";
+import { GetLines } from "../../src/cli/get-lines.ts";
+import { Output } from "../../src/cli/output.ts";
+import {
+  DownloadError,
+  type DownloadResult,
+  type FileProgress,
+  type FileState,
+} from "../../src/client/index.ts";
+
+/** A stream that keeps what is written. */
+function stream(columns?: number) {
+  const sink = new PassThrough();
+  let text = "";
+  sink.on("data", (chunk) => {
+    text += chunk;
+  });
+  const terminal = columns === undefined ? {} : { isTTY: true, columns, rows: 24 };
+  return Object.assign(sink as unknown as NodeJS.WriteStream, terminal, { text: () => text });
+}
+
+const subject = { itemId: "photon-id", name: "demo/photon", directory: "here" };
+
+function file(name: string, state: FileState, bytesDone: number, size = 1_048_576): FileProgress {
+  return { name, state, bytesDone, size };
+}
+
+function progress(reporter: Reporter, files: readonly FileProgress[], notice?: string): void {
+  const bytesDone = files.reduce((sum, each) => sum + each.bytesDone, 0);
+  const bytesTotal = files.reduce((sum, each) => sum + each.size, 0);
+  const percent = (100 * bytesDone) / bytesTotal;
+  reporter.progress({ percent, bytesDone, bytesTotal, files, ...(notice !== undefined && { notice }) });
+}
+
+const result: DownloadResult = {
+  itemId: "photon-id",
+  contentVersion: "v1",
+  bytesTotal: 3_145_728,
+  bytesFetched: 2_097_152,
+  files: [
+    { name: "a.vmdk", path: "/there/a.vmdk", size: 2_097_152, sha256: "aa", outcome: "downloaded" },
+    { name: "b.vmdk", path: "/there/b.vmdk", size: 1_048_576, sha256: "bb", outcome: "present" },
+  ],
+};
+
+beforeEach(() => {
+  vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "performance", "Date"] });
+});
+afterEach(() => {
+  vi.useRealTimers();
+});
+
+test("the summary tells what was there and what was fetched", () => {
+  expect(summary(result, 2000)).toBe("2 files of 3 MiB, checksums verified; 2 MiB fetched in 2s, 1 MiB/s");
+  expect(summary({ ...result, bytesFetched: 0 }, 10)).toBe(
+    "2 files of 3 MiB, checksums verified; nothing had to be fetched",
+  );
+  expect(checksumLines(result)[0]).toMatch(/^aa {2}(\.\.\/)*there\/a\.vmdk$/);
+});
+
+describe("bars", () => {
+  /** Every line that a terminal was given, one after the other. */
+  function drawn(text: string): string[] {
+    const lines = text.replaceAll("\u001b[1G", "\n").split("\n").map(stripVTControlCharacters);
+    return lines.filter((line) => line.trim() !== "");
+  }
+
+  test("stand for the files under way and the whole; done files and notices scroll away above", async () => {
+    const [out, err] = [stream(), stream(100)];
+    const bars: Reporter = new GetBars(new Output({ out, err }), err, 2);
+    bars.begin(subject);
+    progress(bars, [
+      file("a.vmdk", "downloading", 0),
+      file("b.vmdk", "downloading", 0),
+      file("c.vmdk", "waiting", 0),
+    ]);
+    await vi.advanceTimersByTimeAsync(1000);
+    progress(
+      bars,
+      [
+        file("a.vmdk", "done", 1_048_576),
+        file("b.vmdk", "downloading", 524_288),
+        file("c.vmdk", "preparing", 0),
+      ],
+      "the server can't be reached",
+    );
+    await vi.advanceTimersByTimeAsync(200);
+    const lines = drawn(err.text());
+    expect(lines).toContain("Getting demo/photon into here");
+    expect(lines).toContain("a.vmdk  1 MiB  verified");
+    expect(lines).toContain("the server can't be reached");
+    expect(lines.find((line) => line.startsWith("b.vmdk") && line.includes("50%"))).toMatch(
+      /^b\.vmdk +\[=+ +\] {2}50% {2}465 KiB\/s {2}ETA 1s$/,
+    );
+    expect(lines.find((line) => line.startsWith("c.vmdk"))).toMatch(/^c\.vmdk +\[ +\] {3}0% {2}preparing$/);
+    expect(lines.find((line) => line.startsWith("1 of 3 done"))).toMatch(
+      /^1 of 3 done +\[=+ +\] {2}50% {2}1\.5 MiB of 3 MiB {2}[\d.]+ MiB\/s {2}ETA 1s$/,
+    );
+    bars.done(result, 2000);
+    expect(drawn(err.text()).at(-1)).toBe(summary(result, 2000));
+    // Not a terminal: it gets the checksums.
+    expect(out.text()).toMatch(/^aa {2}.*\nbb {2}.*\n$/);
+  });
+
+  test.each([20, 40, 60, 80, 200])(
+    "fit a terminal of %i columns, whatever names there are",
+    async (columns) => {
+      const err = stream(columns);
+      const bars: Reporter = new GetBars(new Output({ out: stream(columns), err }), err, 4);
+      const names = ["x".repeat(300), "日本語".repeat(40), "\u001b[2J\r\n", "e\u0301".repeat(50)];
+      progress(
+        bars,
+        names.map((name) => file(name, "downloading", 0)),
+      );
+      await vi.advanceTimersByTimeAsync(2000);
+      progress(
+        bars,
+        names.map((name) => file(name, "downloading", 700_000)),
+      );
+      await vi.advanceTimersByTimeAsync(200);
+      bars.failed(new Error("it ends"));
+      const { default: stringWidth } = await import("string-width");
+      const lines = drawn(err.text());
+      expect(lines.length).toBeGreaterThan(4);
+      for (const line of lines) expect(stringWidth(line.replace("\r", ""))).toBeLessThan(columns);
+      // The cursor is there again, and lines wrap.
+      expect(err.text().lastIndexOf("\u001b[?25h")).toBeGreaterThan(err.text().lastIndexOf("\u001b[?25l"));
+      expect(err.text().lastIndexOf("\u001b[?7h")).toBeGreaterThan(err.text().lastIndexOf("\u001b[?7l"));
+    },
+  );
+
+  test("hold back nothing that was told before there were files", () => {
+    const err = stream(80);
+    const bars: Reporter = new GetBars(new Output({ out: stream(80), err }), err, 4);
+    bars.progress({ percent: 0, bytesDone: 0, bytesTotal: 0, files: [], notice: "waiting for the server" });
+    bars.progress({ percent: 0, bytesDone: 0, bytesTotal: 0, files: [], notice: "waiting for the server" });
+    expect(err.text()).toBe("waiting for the server\n");
+    bars.failed(new Error("it ends"));
+  });
+
+  test("of many files are only as many as the terminal has room for, those that move first", async () => {
+    const err = stream(80);
+    const bars: Reporter = new GetBars(new Output({ out: stream(80), err }), err, 64);
+    const files = Array.from({ length: 100 }, (_, index) =>
+      file(`f${index}`, index < 50 ? "preparing" : "downloading", 1),
+    );
+    progress(bars, files);
+    await vi.advanceTimersByTimeAsync(200);
+    const shown = new Set(drawn(err.text()).flatMap((line) => /^f\d+/.exec(line)?.[0] ?? []));
+    expect(shown.size).toBe(20);
+    expect([...shown].every((name) => Number(name.slice(1)) >= 50)).toBe(true);
+    bars.failed(new Error("it ends"));
+  });
+
+  test("an empty file is whole", async () => {
+    const err = stream(80);
+    const bars: Reporter = new GetBars(new Output({ out: stream(80), err }), err, 1);
+    progress(bars, [file("empty", "verifying", 0, 0), file("a", "waiting", 0)]);
+    await vi.advanceTimersByTimeAsync(200);
+    expect(drawn(err.text()).find((line) => line.startsWith("empty"))).toMatch(/100% {2}verifying/);
+    bars.failed(new Error("it ends"));
+  });
+});
+
+describe("lines", () => {
+  test("tell what each file has come to, notices once, and now and then how far the whole is", async () => {
+    const [out, err] = [stream(), stream()];
+    const lines = new GetLines(new Output({ out, err }));
+    lines.begin(subject);
+    progress(lines, [file("a.vmdk", "waiting", 0), file("b.vmdk", "waiting", 0)]);
+    progress(lines, [file("a.vmdk", "downloading", 0), file("b.vmdk", "waiting", 0)]);
+    for (let step = 1; step <= 8; step++) {
+      await vi.advanceTimersByTimeAsync(1000);
+      progress(
+        lines,
+        [file("a.vmdk", "downloading", step * 100_000), file("b.vmdk", "waiting", 0)],
+        "it is slow",
+      );
+    }
+    progress(lines, [file("a.vmdk", "done", 1_048_576), file("b.vmdk", "done", 1_048_576)]);
+    lines.done(result, 2000);
+    expect(err.text().split("\n")).toEqual([
+      "downlease: getting demo/photon into here",
+      "downlease: a.vmdk: downloading",
+      "downlease: it is slow",
+      expect.stringMatching(/^downlease: 23%, 488 KiB of 2 MiB, 97\.7 KiB\/s, 16s left$/),
+      "downlease: a.vmdk: done, 1 MiB",
+      "downlease: b.vmdk: done, 1 MiB",
+      "downlease: 2 files of 3 MiB, checksums verified; 2 MiB fetched in 2s, 1 MiB/s",
+      "",
+    ]);
+    expect(out.text()).toMatch(/^aa {2}.*\nbb {2}.*\n$/);
+  });
+});
+
+describe("events", () => {
+  const eventsOf = (text: string) =>
+    text
+      .trimEnd()
+      .split("\n")
+      .map((line) => JSON.parse(line));
+
+  test("are one object a line, from the item to the result", async () => {
+    const out = stream();
+    const events = new GetEvents(new Output({ json: true, out, err: stream() }), "http://host");
+    events.begin(subject);
+    progress(events, [file("a.vmdk", "waiting", 0)]);
+    progress(events, [file("a.vmdk", "downloading", 1000)]);
+    await vi.advanceTimersByTimeAsync(1000);
+    progress(events, [file("a.vmdk", "downloading", 524_288)], "it is slow");
+    progress(events, [file("a.vmdk", "done", 1_048_576)]);
+    events.done(result, 2000.4);
+    const size = 1_048_576;
+    expect(eventsOf(out.text())).toEqual([
+      { event: "item", item_id: "photon-id", name: "demo/photon", directory: "here" },
+      { event: "file", name: "a.vmdk", state: "waiting", size, bytes_done: 0 },
+      { event: "progress", percent: 0, bytes_done: 0, bytes_total: size },
+      { event: "file", name: "a.vmdk", state: "downloading", size, bytes_done: 1000 },
+      { event: "notice", message: "it is slow" },
+      { event: "progress", percent: 50, bytes_done: 524_288, bytes_total: size },
+      { event: "file", name: "a.vmdk", state: "done", size, bytes_done: size },
+      { event: "progress", percent: 100, bytes_done: size, bytes_total: size },
+      {
+        event: "result",
+        item_id: "photon-id",
+        content_version: "v1",
+        bytes_total: 3_145_728,
+        bytes_fetched: 2_097_152,
+        elapsed_ms: 2000,
+        files: result.files,
+      },
+    ]);
+  });
+
+  test("end with the error and its exit code", () => {
+    const out = stream();
+    const events = new GetEvents(new Output({ json: true, out, err: stream() }), "http://host");
+    events.failed(new DownloadError("checksum", "a.vmdk is not what the server has", { file: "a.vmdk" }));
+    events.failed(new TypeError("a bug"));
+    expect(eventsOf(out.text())).toEqual([
+      {
+        event: "error",
+        reason: "corrupt",
+        exit_code: 6,
+        message: "a.vmdk is not what the server has.",
+        file: "a.vmdk",
+      },
+    ]);
+  });
+});

@@ -1,0 +1,140 @@
+import fc from "fast-check";
+import stringWidth from "string-width";
+import { describe, expect, test } from "vitest";
+import { Rate } from "../../src/cli/rate.ts";
+import { ServerClock } from "../../src/cli/server-clock.ts";
+import { duration, fitted, jsonLine, table, valueName, visible } from "../../src/cli/text.ts";
+
+/** What a terminal or its user could be fooled with. */
+const dangerous = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/u;
+const anyText = fc.string({ unit: "binary" });
+
+describe("text of a server", () => {
+  test.each([
+    ["plain ünïcödé 日本", "plain ünïcödé 日本"],
+    ["\x1b[31m", "\\x1b[31m"],
+    ["a\r\n\tb", "a\\x0d\\x0a\\x09b"],
+    ["\u009b2J", "\\x9b2J"],
+    ["photo\u202egpj.exe", "photo\\u{202e}gpj.exe"],
+    ["a\u200bb\u{e0041}", "a\\u{200b}b\\u{e0041}"],
+    ["\ud800", "\ufffd"],
+  ])("%j is shown as %j", (text, shown) => {
+    expect(visible(text)).toBe(shown);
+  });
+
+  test("is shown without anything dangerous, whatever it is", () => {
+    fc.assert(fc.property(anyText, (text) => !dangerous.test(visible(text))));
+  });
+
+  test("is the same in JSON that is shown, without anything dangerous", () => {
+    fc.assert(
+      fc.property(fc.dictionary(anyText, anyText), (value) => {
+        const line = jsonLine(value);
+        expect(line).not.toMatch(dangerous);
+        expect(JSON.parse(line)).toEqual(JSON.parse(JSON.stringify(value)));
+      }),
+    );
+  });
+});
+
+describe("a table", () => {
+  const columns = [{ title: "NAME", shrinks: true }, { title: "SIZE", right: true }, { title: "ID" }];
+
+  test("has columns below each other, of wide characters, too", () => {
+    expect(
+      table(columns, [
+        ["日本語", "1 B", "a"],
+        ["x", "1000 MiB", "bc"],
+      ]),
+    ).toEqual(["NAME        SIZE  ID", "日本語       1 B  a", "x       1000 MiB  bc"]);
+  });
+
+  test("without rows is its titles", () => {
+    expect(table(columns, [])).toEqual(["NAME  SIZE  ID"]);
+  });
+
+  test("cuts what may be cut, and nothing else, to the width of the terminal", () => {
+    const lines = table(columns, [["a-very-long-name.vmdk", "1 B", "the-identifier"]], 36);
+    expect(lines).toEqual(["NAME            SIZE  ID", "a-very-long-n…   1 B  the-identifier"]);
+    expect(table(columns, [["abcdefghij", "1 B", "x".repeat(50)]], 20)[1]).toBe(
+      `abcdefg…   1 B  ${"x".repeat(50)}`,
+    );
+  });
+});
+
+test("what is fitted is never wider than asked for, and not cut without need", () => {
+  fc.assert(
+    fc.property(fc.string({ unit: "grapheme" }), fc.integer({ min: 1, max: 30 }), (text, columns) => {
+      const shown = visible(text);
+      expect(stringWidth(fitted(shown, columns))).toBeLessThanOrEqual(columns);
+      if (stringWidth(shown) <= columns) expect(fitted(shown, columns)).toBe(shown);
+    }),
+  );
+});
+
+test.each([
+  [-5, "0s"],
+  [400, "0s"],
+  [59_600, "1m"],
+  [298_000, "4m 58s"],
+  [7_205_000, "2h"],
+  [90_000_000, "1d 1h"],
+])("%i ms are %s", (ms, text) => {
+  expect(duration(ms)).toBe(text);
+});
+
+test("a value that this release does not know is its number", () => {
+  expect(valueName({ A: 0, B: 1 }, 1)).toBe("B");
+  expect(valueName({ A: 0, B: 1 }, 7)).toBe("7");
+});
+
+describe("a rate", () => {
+  test("is that of the last seconds", () => {
+    const rate = new Rate();
+    for (let second = 0; second <= 20; second++) rate.add(second * 1000, second * 1000);
+    for (let second = 21; second <= 40; second++) rate.add(20_000 + (second - 20) * 3000, second * 1000);
+    expect(rate.perSecond(40_000)).toBeCloseTo(3000);
+    expect(rate.remainingMs(95_000, 40_000)).toBeCloseTo(5_000);
+  });
+
+  test("falls when nothing comes, until there is no telling", () => {
+    const rate = new Rate();
+    rate.add(0, 0);
+    rate.add(1000, 1000);
+    rate.add(1000, 2000);
+    expect(rate.perSecond(2000)).toBe(500);
+    for (let at = 3000; at <= 12_000; at += 1000) rate.add(1000, at);
+    expect(rate.perSecond(12_000)).toBe(0);
+    expect(rate.remainingMs(5000, 12_000)).toBeUndefined();
+  });
+
+  test("is not known at the beginning, and begins anew when bytes have to be fetched again", () => {
+    const rate = new Rate();
+    expect(rate.perSecond(0)).toBeUndefined();
+    rate.add(0, 0);
+    expect(rate.perSecond(100)).toBeUndefined();
+    rate.add(9000, 1000);
+    rate.add(100, 1100);
+    expect(rate.perSecond(1200)).toBeUndefined();
+    rate.add(1100, 2100);
+    expect(rate.perSecond(2100)).toBe(1000);
+  });
+});
+
+describe("the clock of a server", () => {
+  test("is that of this machine when the two agree, or nothing is known", () => {
+    const clock = new ServerClock();
+    const moment = new Date(Date.now() + 60_000);
+    clock.heard(null);
+    clock.heard("nonsense");
+    clock.heard(new Date().toUTCString());
+    expect(Math.abs(clock.until(moment) - 60_000)).toBeLessThan(1000);
+  });
+
+  test("counts when it is another", () => {
+    const clock = new ServerClock();
+    clock.heard(new Date(Date.now() - 3_600_000).toUTCString());
+    const expiry = new Date(Date.now() - 3_600_000 + 300_000);
+    expect(Math.abs(clock.until(expiry) - 300_000)).toBeLessThan(2000);
+  });
+});
