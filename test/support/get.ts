@@ -112,11 +112,17 @@ export interface TestItem {
   readonly checksums: Readonly<Record<string, string>>;
 }
 
-/** Makes an item, or what it is now, below `root`. @param files sizes in bytes, by name */
+/**
+ * Makes an item of a library below `root`, or changes one.
+ *
+ * @param files sizes in bytes, by name
+ * @param inPlace writes into the files that are there; by default they are replaced
+ */
 export async function writeItem(
   root: string,
   id: string,
   files: Readonly<Record<string, number>>,
+  { inPlace = false } = {},
 ): Promise<TestItem> {
   const folder = join(root, "lib", id);
   await mkdir(folder, { recursive: true });
@@ -124,9 +130,10 @@ export async function writeItem(
   const checksums: Record<string, string> = {};
   for (const [name, size] of Object.entries(files)) {
     const bytes = randomFillSync(Buffer.allocUnsafe(size));
-    // As copying tools do it: a file of this name is never half there.
-    await writeFile(join(folder, `.${name}.new`), bytes);
-    await rename(join(folder, `.${name}.new`), join(folder, name));
+    const path = join(folder, name);
+    const draft = inPlace ? path : join(folder, `.${name}.new`);
+    await writeFile(draft, bytes, { flag: inPlace ? "r+" : "w" });
+    if (!inPlace) await rename(draft, path);
     checksums[name] = sha256(bytes);
   }
   return { id, checksums };

@@ -1,0 +1,114 @@
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test, vi } from "vitest";
+import { type DownloadStage, downloadStage, largeBytes, middle } from "../support/download-stage.ts";
+import { eventually } from "../support/eventually.ts";
+import type { Cut, FaultyProxy } from "../support/faulty-proxy.ts";
+import { expectNothingWrong, expectWhole } from "../support/get.ts";
+import { type Service, startService } from "../support/service.ts";
+
+// What happens to bytes between a server and `downlease get`.
+
+// Whole programs are started, stopped and started again.
+vi.setConfig({ testTimeout: 60_000 });
+
+let stage: DownloadStage;
+let server: Service;
+let proxy: FaultyProxy;
+let target: string;
+beforeAll(async () => {
+  stage = await downloadStage();
+  server = await startService(["--content-root", stage.contentRoot]);
+});
+beforeEach(async () => {
+  proxy = await stage.proxy(server.url);
+  target = await stage.directory();
+});
+afterEach(() => stage.clear());
+afterAll(async () => {
+  await server?.kill();
+  await stage[Symbol.asyncDispose]();
+});
+
+test("a byte is changed on the way: the checksum shows it, and the file is fetched again", async () => {
+  proxy.flip(middle, 1);
+  const get = await stage.get(proxy.url, stage.large, target);
+  const end = await get.ended();
+  expect(end.code).toBe(0);
+  expect(end.events).toContainEqual(
+    expect.objectContaining({ event: "notice", message: expect.stringMatching(/another sha256/) }),
+  );
+  await expectWhole(target, stage.large);
+  expect(proxy.struck).toBe(1);
+  expect(proxy.downloads).toMatchObject([
+    { from: 0, bytes: largeBytes },
+    { from: 0, bytes: largeBytes },
+  ]);
+});
+
+test("a byte is changed each time: get ends with an error, and no file is in place", async () => {
+  proxy.flip(middle);
+  const end = await (await stage.get(proxy.url, stage.large, target)).ended();
+  expect(end).toMatchObject({ code: 6, stderr: expect.stringMatching(/disk\.img: .*another sha256.*twice/) });
+  expect(end.events.at(-1)).toMatchObject({ event: "error", file: "disk.img", exit_code: 6 });
+  expect(await expectNothingWrong(target, stage.large)).toEqual([]);
+  expect(proxy.struck).toBe(2);
+
+  proxy.heal();
+  expect(await (await stage.get(proxy.url, stage.large, target)).ended()).toMatchObject({ code: 0 });
+  await expectWhole(target, stage.large);
+});
+
+test.each<Cut>(["reset", "close", "chunked end"])(
+  "the body ends early by %s: what is missing is fetched",
+  async (how) => {
+    proxy.cut(middle, how, 1);
+    proxy.cut(2 * middle, how, 1);
+    expect(await (await stage.get(proxy.url, stage.large, target)).ended()).toMatchObject({ code: 0 });
+    await expectWhole(target, stage.large);
+    expect(proxy.struck).toBe(2);
+    expect(proxy.downloads.length).toBe(3);
+    // What was still on its way is lost by the others.
+    if (how === "chunked end") expect(proxy.bytesRelayed).toBe(largeBytes);
+  },
+);
+
+test("each answer ends cleanly at the same byte: get gives up with an error, and no file is in place", async () => {
+  proxy.cut(middle, "chunked end");
+  const get = await stage.get(proxy.url, stage.large, target, { args: ["--patience", "2"] });
+  const end = await get.ended();
+  expect(end).toMatchObject({ code: 5, stderr: expect.stringMatching(/disk\.img/) });
+  expect(await expectNothingWrong(target, stage.large)).toEqual([]);
+  expect(proxy.struck).toBeGreaterThan(1);
+
+  proxy.heal();
+  expect(await (await stage.get(proxy.url, stage.large, target)).ended()).toMatchObject({ code: 0 });
+  await expectWhole(target, stage.large);
+  expect(proxy.bytesRelayed).toBe(largeBytes);
+});
+
+test("the network stands still: the connection is given up, and another one goes on", async () => {
+  const hold = proxy.hold(middle);
+  const get = await stage.get(proxy.url, stage.large, target, { args: ["--idle", "1"] });
+  await eventually("the body to stand", () => hold.waiting === 1);
+  await eventually("the client to leave", () => hold.waiting === 0);
+  hold.release();
+  expect(await get.ended()).toMatchObject({ code: 0 });
+  await expectWhole(target, stage.large);
+  expect(proxy.bytesRelayed).toBe(largeBytes);
+});
+
+test("the network stands still for good: get gives up with an error, and no file is in place", async () => {
+  proxy.hold(middle);
+  const args = ["--idle", "0.5", "--patience", "2"];
+  const end = await (await stage.get(proxy.url, stage.large, target, { args })).ended();
+  expect(end).toMatchObject({ code: 5, stderr: expect.stringMatching(/disk\.img/) });
+  expect(await expectNothingWrong(target, stage.large)).toEqual([]);
+});
+
+test("a download that takes several leases keeps its session", async () => {
+  const short = await stage.service(["--lease-seconds", "0.5"]);
+  proxy.upstream = short.url;
+  proxy.bytesPerSecond = largeBytes / 2;
+  expect(await (await stage.get(proxy.url, stage.large, target)).ended()).toMatchObject({ code: 0 });
+  await expectWhole(target, stage.large);
+  expect(proxy.downloads).toMatchObject([{ from: 0, bytes: largeBytes }]);
+});

@@ -1,0 +1,117 @@
+import { mkdir, readdir, stat } from "node:fs/promises";
+import { join } from "node:path";
+import { eventually } from "./eventually.ts";
+import { type FaultyProxy, startFaultyProxy } from "./faulty-proxy.ts";
+import { type Get, type GetOptions, startGet, type TestItem, writeItem } from "./get.ts";
+import { type Service, startService } from "./service.ts";
+import { type TempDir, tempDir } from "./temp-dir.ts";
+
+export const mebibyte = 1024 * 1024;
+
+/** Of the file of most tests: more than all the buffers on the way can take, so that nobody has it all at `middle`. */
+export const largeBytes = 48 * mebibyte;
+export const middle = 12 * mebibyte;
+
+/** A library, and a directory for each test to download into. */
+export interface DownloadStage extends AsyncDisposable {
+  readonly contentRoot: string;
+  /** One file, `disk.img`, of `largeBytes`. */
+  readonly large: TestItem;
+  /** A new place for a download or a store. */
+  directory(): Promise<string>;
+  /** Ends what was started since, whatever state it is in. For the end of each test. */
+  clear(): Promise<void>;
+  /** The program over the library, as `startService` starts it. */
+  service(args?: readonly string[]): Promise<Service>;
+  proxy(upstream: string): Promise<FaultyProxy>;
+  get(url: string, item: TestItem, directory: string, options?: GetOptions): Promise<Get>;
+  /** To be ended with the test. */
+  use<T extends AsyncDisposable>(what: T): T;
+}
+
+export async function downloadStage(): Promise<DownloadStage> {
+  const root: TempDir = await tempDir();
+  const contentRoot = join(root.path, "library");
+  const large = await writeItem(contentRoot, "large", { "disk.img": largeBytes });
+  let used: AsyncDisposable[] = [];
+  let directories = 0;
+  const use = <T extends AsyncDisposable>(what: T): T => {
+    used.push(what);
+    return what;
+  };
+  const clear = async () => {
+    const ending = used.reverse();
+    used = [];
+    for (const each of ending) await each[Symbol.asyncDispose]();
+  };
+  return {
+    contentRoot,
+    large,
+    use,
+    clear,
+    async directory() {
+      const path = join(root.path, `directory-${++directories}`);
+      await mkdir(path);
+      return path;
+    },
+    service: async (args = []) => use(await startService(["--content-root", contentRoot, ...args])),
+    proxy: async (upstream) => use(await startFaultyProxy(upstream)),
+    get: async (url, { id }, directory, options) => use(await startGet(url, id, directory, options)),
+    async [Symbol.asyncDispose]() {
+      await clear();
+      await root.remove();
+    },
+  };
+}
+
+/** Calls a method of `DownloadSessionService`. */
+// biome-ignore lint/suspicious/noExplicitAny: JSON of several shapes, held to them by expectations
+export async function callSessions(url: string, method: string, request: object = {}): Promise<any> {
+  const response = await fetch(`${url}/content.library.item.v1.DownloadSessionService/${method}`, {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify(request),
+  });
+  return await response.json();
+}
+
+/** Identifiers of the sessions that there are. */
+export async function sessionIds(url: string): Promise<string[]> {
+  return (await callSessions(url, "List")).downloadSessionIds ?? [];
+}
+
+/** The one session that there is. */
+export async function onlySession(url: string): Promise<string> {
+  const [id, ...more] = await sessionIds(url);
+  if (id === undefined || more.length > 0) throw new Error(`${more.length + 1} sessions, or none`);
+  return id;
+}
+
+/** Resolves with the one of the services that is sending a file. */
+export function sendingService(services: readonly Service[]): Promise<Service> {
+  return eventually("a service to send a file", async () => {
+    for (const service of services) {
+      const metrics = await (await fetch(`${service.url}/metrics`)).text();
+      if (/^downlease_downloads_running [1-9]/m.test(metrics)) return service;
+    }
+    return undefined;
+  });
+}
+
+/** How the downloads ended that a service has logged. */
+export function loggedOutcomes({ logs }: Service): unknown[] {
+  return logs.filter(({ msg }) => msg === "download").map(({ outcome }) => outcome);
+}
+
+/** Resolves when so many bytes of a file that is being downloaded are on the disk. */
+export async function onDisk(directory: string, bytes: number): Promise<void> {
+  await eventually(
+    `${bytes} bytes on the disk`,
+    async () => {
+      const names = (await readdir(directory)).filter((name) => name.endsWith(".part"));
+      const sizes = await Promise.all(names.map(async (name) => (await stat(join(directory, name))).size));
+      return sizes.includes(bytes);
+    },
+    { withinMs: 20_000 },
+  );
+}
