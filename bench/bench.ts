@@ -1,4 +1,7 @@
+import type { Requirement } from "../test/support/executables.ts";
 import type { RedisServer } from "../test/support/redis-server.ts";
+import type { DownloadRound } from "./studies/downloads.ts";
+import type { IdleResult } from "./studies/idle-sessions.ts";
 import type { OverloadRound } from "./studies/overload.ts";
 import type { Round } from "./studies/throughput.ts";
 
@@ -9,6 +12,10 @@ export interface Options {
   readonly warmUpSeconds: number;
   /** Numbers of sessions for the study of sessions. */
   readonly sessionCounts: readonly number[];
+  /** Size of the file that is downloaded. */
+  readonly downloadBytes: number;
+  /** Of the study of idle sessions: how many, and for how long they are watched. */
+  readonly idle: { readonly sessions: number; readonly seconds: number };
 }
 
 /** What the studies of a run share. */
@@ -29,6 +36,10 @@ export interface Results {
   readonly throughput: Map<string, Round[]>;
   /** By door. */
   readonly overload: Map<string, OverloadRound[]>;
+  /** By group and server, see `rowName`. */
+  readonly downloads: Map<string, DownloadRound[]>;
+  /** By store. */
+  readonly idle: Map<string, IdleResult>;
 }
 
 export interface Table {
@@ -44,6 +55,8 @@ export interface Study {
   readonly name: string;
   /** Names of the tables it gives. */
   readonly tables: readonly string[];
+  /** What it needs besides Redis. */
+  readonly needs?: readonly Requirement[];
   run(bench: Bench): Promise<readonly Table[]>;
 }
 

@@ -9,9 +9,11 @@ import { eventually } from "../test/support/eventually.ts";
 import { freePort } from "../test/support/ports.ts";
 import type { Contender } from "./contenders.ts";
 import { type ProbeReading, probeDirectoryVariable } from "./probe.ts";
+import { cpuSecondsOfTree, processTree } from "./process-figures.ts";
 
 export interface RunningContender {
   readonly port: number;
+  readonly pid: number;
   /** CPU time used so far by the process and its children, user and system, in seconds. */
   cpuSeconds(): number;
   /** What the processes allocated, and the worst of their event-loop delays, while `work` was done. */
@@ -58,7 +60,8 @@ export async function startContender(
   };
   return {
     port,
-    cpuSeconds: () => processTree(root).reduce((sum, pid) => sum + cpuSecondsOf(pid), 0),
+    pid: root,
+    cpuSeconds: () => cpuSecondsOfTree(root),
     async probe(work) {
       await signalProbes();
       await work();
@@ -75,12 +78,6 @@ export async function startContender(
   };
 }
 
-/** A process and all below it. */
-function processTree(pid: number): number[] {
-  const children = readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").split(" ").filter(Boolean);
-  return [pid, ...children.flatMap((child) => processTree(Number(child)))];
-}
-
 const probeSignalBit = 1n << BigInt(constants.signals.SIGUSR2 - 1);
 
 function catchesProbeSignal(pid: number): boolean {
@@ -89,19 +86,7 @@ function catchesProbeSignal(pid: number): boolean {
   return (caught & probeSignalBit) !== 0n;
 }
 
-/** Linux counts CPU time in ticks of 10 ms. */
-const ticksPerSecond = 100;
-
-export function cpuSecondsOf(pid: number): number {
-  const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
-  const [user, system] = stat
-    .slice(stat.lastIndexOf(")") + 2)
-    .split(" ")
-    .slice(11, 13);
-  return (Number(user) + Number(system)) / ticksPerSecond;
-}
-
-function accepts(port: number): Promise<boolean> {
+export function accepts(port: number): Promise<boolean> {
   return new Promise((resolve) => {
     const socket = connect({ port, host: "127.0.0.1" });
     socket.on("connect", () => {

@@ -9,17 +9,11 @@ export interface Contender {
 
 const path = (name: string) => fileURLToPath(new URL(name, import.meta.url));
 
+const main = path("../src/main.ts");
+
 const service = (name: string, ...flags: string[]): Contender => ({
   name,
-  args: (port, redisUrl) => [
-    path("../src/main.ts"),
-    "serve",
-    "--port",
-    String(port),
-    "--redis-url",
-    redisUrl,
-    ...flags,
-  ],
+  args: (port, redisUrl) => [main, "serve", "--port", String(port), "--redis-url", redisUrl, ...flags],
 });
 
 const peer = (name: string, file: string, ...flags: string[]): Contender => ({
@@ -32,6 +26,20 @@ export const downlease = service("downlease");
 export const downleaseBounded = service("downlease, 500 calls at most", "--max-calls", "500");
 /** Whose callers must tell who they are; see `credentials.ts`. */
 export const downleaseOfKnown = service("downlease, login session", "--users-file", path("users"));
+/** With a directory of content of its own. */
+export const downleaseServing = (contentRoot: string, ...flags: string[]): Contender =>
+  service("downlease", "--content-root", contentRoot, ...flags);
+export const downleaseWithSqlite = (
+  contentRoot: string,
+  sqlitePath: string,
+  ...flags: string[]
+): Contender => ({
+  name: "downlease with SQLite",
+  args: (port) => [
+    ...[main, "serve", "--port", String(port)],
+    ...["--content-root", contentRoot, "--sqlite-path", sqlitePath, ...flags],
+  ],
+});
 export const downleaseOfTwo = service("downlease, 2 workers", "--workers", "2");
 export const nodeHttp = peer("bare node:http", "node-http.ts");
 export const nodeHttpOurRedis = peer("bare node:http, our Redis connection", "node-http.ts", "--our-redis");
@@ -45,3 +53,4 @@ export const fastify = peer("Fastify", "fastify.ts");
 export const grpcJs = peer("grpc-js", "grpc-js.ts");
 export const connectHttp1 = peer("connect-node", "connect-node.ts", "--http1");
 export const connectHttp2 = peer("connect-node", "connect-node.ts");
+export const nodeHttpFile = (file: string) => peer("bare node:http, file", "node-http-file.ts", file);

@@ -2,9 +2,11 @@
 import { type Results, rowName, type Table } from "./bench.ts";
 import * as contenders from "./contenders.ts";
 import { doors } from "./doors/doors.ts";
+import { downleaseFiles, type FileServer, nginxCopying, nginxSendfile } from "./downloads/servers.ts";
 import { times } from "./formats.ts";
 import type { LoadResult } from "./load.ts";
 import { median, quantile, ratio, type Spread } from "./statistics.ts";
+import type { StoreName } from "./studies/idle-sessions.ts";
 import type { OverloadRound } from "./studies/overload.ts";
 import { halfTheCallers, type Round } from "./studies/throughput.ts";
 
@@ -82,6 +84,11 @@ const goals: readonly Goal[] = [
     ),
     answeredGoal(door.name),
   ]),
+  download("rate", nginxCopying, "≥ 0.6"),
+  download("rate", nginxSendfile, "≥ 0.6"),
+  download("cpu", nginxCopying, "≤ 1.5"),
+  memoryGoal("< 200 MiB"),
+  ...(["Redis", "SQLite"] as const).map((store) => idleGoal(store, "< 0.1 %")),
 ];
 
 export const goalsTable = "goals";
@@ -155,6 +162,49 @@ function answeredGoal(door: string): Goal {
         value: `${failed} errors, ${lost} lost (${away.toLocaleString("en")} turned away)`,
         met: failed + lost === 0,
       };
+    },
+  };
+}
+
+function download(key: "rate" | "cpu", theirs: FileServer, target: string): Goal {
+  return {
+    what: `one download: ${key === "rate" ? "rate" : "server CPU of a GiB"} against ${theirs.name}`,
+    target,
+    measured({ downloads }) {
+      const of = (server: FileServer) => downloads.get(rowName("download", server.name));
+      const [ours, others] = [of(downleaseFiles), of(theirs)];
+      if (ours === undefined || others === undefined) return undefined;
+      const found = ratio(
+        ours.map((round) => round[key]),
+        others.map((round) => round[key]),
+      );
+      return { value: times(found), met: meets(found.median, target) };
+    },
+  };
+}
+
+function memoryGoal(target: string): Goal {
+  return {
+    what: "64 downloads of 1 GiB at a time: peak memory",
+    target,
+    measured({ downloads }) {
+      const rounds = downloads.get(rowName("downloads-64", downleaseFiles.name));
+      if (rounds === undefined) return undefined;
+      const peak = Math.max(...rounds.map((round) => round.peak));
+      return { value: `${peak.toFixed(0)} MiB`, met: meets(peak, target) };
+    },
+  };
+}
+
+function idleGoal(store: StoreName, target: string): Goal {
+  return {
+    what: `idle sessions in ${store}: CPU of a process with them beyond one without, of a core`,
+    target,
+    measured({ idle }) {
+      const result = idle.get(store);
+      if (result === undefined) return undefined;
+      const beyond = (result.withSessions - result.without) / 10;
+      return { value: `${beyond.toFixed(2)} %`, met: meets(beyond, target) };
     },
   };
 }

@@ -1,6 +1,7 @@
 /** `npm run bench`: measures everything, prints it, and writes it to docs/performance.md. `--help` tells the options. */
 import { parseArgs } from "node:util";
 import { Redis } from "ioredis";
+import { provide } from "../test/support/executables.ts";
 import { startRedis } from "../test/support/redis-server.ts";
 import { tempDir } from "../test/support/temp-dir.ts";
 import type { Bench, Options, Table } from "./bench.ts";
@@ -45,6 +46,7 @@ async function main(): Promise<void> {
   const isStandard =
     !values.quick &&
     [values.only, values.rounds, values.seconds, values.callers].every((value) => value === undefined);
+  provide(chosen.flatMap(({ needs = [] }) => needs));
   await using directory = await tempDir();
   await using redis = await startRedis();
   const sessionIds = Array.from({ length: sessionCount }, () => crypto.randomUUID());
@@ -54,7 +56,7 @@ async function main(): Promise<void> {
     redis,
     sessionIds,
     directory: directory.path,
-    results: { throughput: new Map(), overload: new Map() },
+    results: { throughput: new Map(), overload: new Map(), downloads: new Map(), idle: new Map() },
     progress: (text) => void process.stderr.write(`${text}\n`),
   };
   const tables: Table[] = [];
@@ -88,6 +90,8 @@ function optionsFrom({ quick, rounds, seconds, callers }: typeof values): Option
     seconds: number("seconds", seconds, quick ? 0.25 : 2),
     callers: Math.ceil(number("callers", callers, 200)),
     warmUpSeconds: quick ? 0.3 : 3,
+    downloadBytes: quick ? 2 ** 26 : 2 ** 30,
+    idle: quick ? { sessions: 500, seconds: 1 } : { sessions: 10_000, seconds: 20 },
     sessionCounts: quick ? [100, 10_000] : [100, 100_000, 1_000_000],
   };
 }

@@ -2,8 +2,8 @@
  * `npm test`: runs the tests with all they need, Redis included. Arguments go to vitest, for example
  * `npm test -- test/unit`. The last line tells how many tests passed and failed.
  *
- * With `--clients` first, what other makers' clients need is installed as well (about half a gigabyte), and a test that is
- * skipped fails the run: that is `npm run test:clients`.
+ * With `--clients` first, what other makers' clients need is installed as well (about half a gigabyte), `govc` is built, and a
+ * test that is skipped fails the run: that is `npm run test:clients`.
  */
 import { spawn } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
@@ -12,6 +12,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { clientPackages } from "./support/clients.ts";
 import { neededExecutables, provide } from "./support/executables.ts";
+import { buildGovc } from "./support/govc.ts";
 import { type Tally, tallyFileVariable } from "./support/tally-reporter.ts";
 import { tempDir } from "./support/temp-dir.ts";
 
@@ -21,6 +22,7 @@ process.exitCode = first === "--clients" ? await main(rest, true) : await main(p
 async function main(args: readonly string[], withClients: boolean): Promise<number> {
   try {
     provide(withClients ? [...neededExecutables, ...clientPackages] : neededExecutables);
+    if (withClients) buildGovc();
   } catch (error) {
     process.stderr.write(`${error instanceof Error ? error.message : error}\n`);
     return 1;

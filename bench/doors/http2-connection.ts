@@ -25,7 +25,7 @@ interface HeldData {
   readonly bytes: number;
 }
 
-const frameTypes = {
+export const frameTypes = {
   data: 0,
   headers: 1,
   reset: 3,
@@ -34,11 +34,11 @@ const frameTypes = {
   goAway: 7,
   windowUpdate: 8,
 } as const;
-const flags = { ack: 1, endStream: 1, endHeaders: 4, padded: 8, priority: 32 } as const;
-const initialWindowSetting = 4;
-const defaultWindow = 65_535;
+export const flags = { ack: 1, endStream: 1, endHeaders: 4, padded: 8, priority: 32 } as const;
+export const initialWindowSetting = 4;
+export const defaultWindow = 65_535;
 const ourWindow = 2 ** 24;
-const frameHeadBytes = 9;
+export const frameHeadBytes = 9;
 
 /** HTTP/2 over a raw socket, for servers without surprises: one kind of request, and frames as Node writes them. */
 export class Http2Connection {
@@ -228,7 +228,7 @@ export class Http2Connection {
   }
 }
 
-function windowUpdate(id: number, bytes: number): Buffer {
+export function windowUpdate(id: number, bytes: number): Buffer {
   const payload = Buffer.alloc(4);
   payload.writeUInt32BE(bytes);
   return frame(frameTypes.windowUpdate, 0, id, payload);

@@ -4,9 +4,9 @@ import { promisify } from "node:util";
 import { Redis } from "ioredis";
 import { keepAliveScript } from "../../src/stores/redis/scripts.ts";
 import type { Study } from "../bench.ts";
-import { cpuSecondsOf } from "../contender-process.ts";
 import { progress } from "../doors/door.ts";
 import { count, range } from "../formats.ts";
+import { cpuSecondsOf } from "../process-figures.ts";
 import { createSessions, leaseMs, owner } from "../sessions-in-redis.ts";
 import { median, spread } from "../statistics.ts";
 

@@ -1,5 +1,7 @@
 import type { Study } from "../bench.ts";
 import { sessionsStudy } from "../sessions.ts";
+import { downloadsStudy } from "./downloads.ts";
+import { idleSessionsStudy } from "./idle-sessions.ts";
 import { limitStudy } from "./limit.ts";
 import { overloadStudy } from "./overload.ts";
 import { redisStudy } from "./redis.ts";
@@ -11,5 +13,7 @@ export const studies: readonly Study[] = [
   limitStudy,
   overloadStudy,
   sessionsStudy,
+  downloadsStudy,
+  idleSessionsStudy,
   redisStudy,
 ];

@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import tab from "@bomb.sh/tab/commander";
 import { Command } from "commander";
-import { type Candidate, candidatesFor, type Source } from "./candidates.ts";
+import type { Candidate, Source } from "./candidates.ts";
 import type { ServerFlags } from "./connection.ts";
 import { addServerOptions, serverFlags } from "./server-options.ts";
 
@@ -61,6 +61,8 @@ export async function printCandidates(program: Command, words: readonly string[]
   const command = root.commands.get(name ?? "");
   if (wanted !== undefined && command !== undefined && !words.at(-1)?.startsWith("-")) {
     const item = operands[name!.split(" ").length];
+    // Not before it is clear that there is anything to ask for: it takes twice the time.
+    const { candidatesFor } = await import("./candidates.ts");
     const found = await candidatesFor(new Set(Object.values(wanted)), {
       flags: flagsIn(words.slice(0, -1)),
       word: words.at(-1) ?? "",

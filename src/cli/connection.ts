@@ -1,6 +1,6 @@
 import { readFile } from "node:fs/promises";
 import { askHidden } from "../auth/hidden-input.ts";
-import { connect, type Downlease } from "../client/index.ts";
+import { connect, type Downlease } from "../client/connect.ts";
 import type { ClientSetting } from "../config/client-settings.ts";
 import { CliError } from "./failure.ts";
 import { visible } from "./text.ts";

@@ -1,5 +1,5 @@
 import { Code, ConnectError } from "@connectrpc/connect";
-import { DownloadError, type DownloadFailure } from "../client/index.ts";
+import { DownloadError, type DownloadFailure } from "../client/download-error.ts";
 import type { ExitName } from "./exit-codes.ts";
 import { visible } from "./text.ts";
 

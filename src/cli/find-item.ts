@@ -1,7 +1,6 @@
-import { ConnectError } from "@connectrpc/connect";
+import { Code, ConnectError } from "@connectrpc/connect";
 import type { ItemModel } from "../../gen/content/library/v1/item_pb.ts";
 import type { LibraryModel } from "../../gen/content/v1/library_pb.ts";
-import { Code } from "../client/index.ts";
 import { CliError } from "./failure.ts";
 import { ItemNames } from "./item-names.ts";
 import type { Task } from "./run.ts";

@@ -1,9 +1,5 @@
-import {
-  DownloadError,
-  type DownloadProgress,
-  type DownloadResult,
-  type FileState,
-} from "../client/index.ts";
+import { DownloadError } from "../client/download-error.ts";
+import type { DownloadProgress, DownloadResult, FileState } from "../client/index.ts";
 import { exitCodes } from "./exit-codes.ts";
 import { explain } from "./failure.ts";
 import type { Reporter, Subject } from "./get.ts";

@@ -1,6 +1,6 @@
 import { once } from "node:events";
 import type { CallOptions } from "@connectrpc/connect";
-import type { Downlease } from "../client/index.ts";
+import type { Downlease } from "../client/connect.ts";
 import { openServer, type ServerFlags } from "./connection.ts";
 import { exitCodes } from "./exit-codes.ts";
 import { CliError, explain } from "./failure.ts";

@@ -1,9 +1,14 @@
 import { timestampDate } from "@bufbuild/protobuf/wkt";
-import { ConnectError } from "@connectrpc/connect";
+import { Code, ConnectError } from "@connectrpc/connect";
 import pLimit from "p-limit";
-import type { FileInfo } from "../../gen/content/library/item/downloadsession/v1/file_pb.ts";
-import type { DownloadSessionModel } from "../../gen/content/library/item/v1/download_session_pb.ts";
-import { Code, PrepareStatus, SessionState } from "../client/index.ts";
+import {
+  type FileInfo,
+  FileInfo_PrepareStatus as PrepareStatus,
+} from "../../gen/content/library/item/downloadsession/v1/file_pb.ts";
+import {
+  type DownloadSessionModel,
+  DownloadSessionModel_State as SessionState,
+} from "../../gen/content/library/item/v1/download_session_pb.ts";
 import { ItemNames } from "./item-names.ts";
 import type { Task } from "./run.ts";
 import { ServerClock } from "./server-clock.ts";

@@ -107,11 +107,12 @@ class Download {
     this.#job = job;
     this.#state = state;
     this.#fetcher = fetcher;
-    this.#board = new ProgressBoard((progress) => {
+    const tell = (progress: DownloadProgress) => {
       // 100 is for what is verified.
       this.#session?.report(Math.min(99, progress.percent));
       job.onProgress?.(progress);
-    });
+    };
+    this.#board = new ProgressBoard(tell, (error) => this.#stop.abort(error));
     this.#persistence = new Persistence(job.patienceMs, (text) => this.#board.note(text));
   }
 
@@ -139,6 +140,7 @@ class Download {
       await this.#session?.abandon(failure).catch(() => {});
       throw failure;
     } finally {
+      this.#board[Symbol.dispose]();
       signal?.removeEventListener("abort", onAbort);
     }
   }

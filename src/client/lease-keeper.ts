@@ -117,27 +117,25 @@ export class LeaseKeeper implements AsyncDisposable {
     let failures = 0;
     while (!stop.aborted) {
       const begunAt = performance.now();
-      let pauseMs: number;
-      try {
-        const renewal = await this.#beat(lease);
-        lease = renewal.lease;
+      const answer = await this.#beat(lease).catch((error: unknown) => ConnectError.from(error));
+      if (!(answer instanceof ConnectError)) {
+        lease = answer.lease;
         endsAt = performance.now() + lease.atMostMs;
         failures = 0;
-        this.#options.onRenewed?.({
-          expiresAt: renewal.expiresAt,
-          progress: renewal.progress,
-          leaseMs: lease.atLeastMs,
-        });
-        pauseMs = heartbeatPauseMs(lease);
-      } catch (error) {
-        if (stop.aborted) return;
-        const loss = lossOf(error, { known: lease !== undefined, over: begunAt >= endsAt });
-        if (loss !== undefined) return this.#lose(loss, error);
-        failures += 1;
-        const wanted = Math.max(backOffMs(failures, heartbeatBackOff(lease)), retryAfterMs(error) ?? 0);
-        pauseMs = Math.min(wanted, Math.max(heartbeatBackOff(lease).firstMs, endsAt - performance.now()));
-        this.#options.onRetry?.(ConnectError.from(error), pauseMs);
+        const { expiresAt, progress } = answer;
+        this.#options.onRenewed?.({ expiresAt, progress, leaseMs: lease.atLeastMs });
+        await pause(heartbeatPauseMs(lease), stop).catch(() => {});
+        continue;
       }
+      if (stop.aborted) return;
+      const loss = lossOf(answer, { known: lease !== undefined, over: begunAt >= endsAt });
+      if (loss !== undefined) return this.#lose(loss, answer);
+      failures += 1;
+      const backOff = heartbeatBackOff(lease);
+      const wanted = Math.max(backOffMs(failures, backOff), retryAfterMs(answer) ?? 0);
+      // Once more when the lease must be over, and not much later.
+      const pauseMs = Math.min(wanted, Math.max(backOff.firstMs, endsAt - performance.now()));
+      this.#options.onRetry?.(answer, pauseMs);
       await pause(pauseMs, stop).catch(() => {});
     }
   }
@@ -174,9 +172,8 @@ export class LeaseKeeper implements AsyncDisposable {
     return { downloadSessionId: this.sessionId, progress: BigInt(this.#progress) };
   }
 
-  #lose(loss: LeaseLoss, cause: unknown): void {
-    const { rawMessage } = ConnectError.from(cause);
-    this.#lost.abort(new LeaseLostError(loss, `${lossTexts[loss]}: ${rawMessage}`, cause));
+  #lose(loss: LeaseLoss, cause: ConnectError): void {
+    this.#lost.abort(new LeaseLostError(loss, `${lossTexts[loss]}: ${cause.rawMessage}`, cause));
   }
 }
 
@@ -191,10 +188,12 @@ const lossTexts: Record<LeaseLoss, string> = {
  * @param known whether any heartbeat was answered
  * @param over whether the heartbeat was begun when the lease must have run out
  */
-function lossOf(error: unknown, { known, over }: { known: boolean; over: boolean }): LeaseLoss | undefined {
-  const { code } = ConnectError.from(error);
-  if (code === Code.NotFound) return "not_found";
-  if (code === Code.FailedPrecondition) return "ended";
+function lossOf(
+  error: ConnectError,
+  { known, over }: { known: boolean; over: boolean },
+): LeaseLoss | undefined {
+  if (error.code === Code.NotFound) return "not_found";
+  if (error.code === Code.FailedPrecondition) return "ended";
   if (mayPass(error)) return over ? "unreachable" : undefined;
   // What worked may work again: a token that is renewed, keys that are exchanged.
   return known && !over ? undefined : "refused";

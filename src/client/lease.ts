@@ -52,7 +52,8 @@ export function heartbeatBackOff(lease: LeaseLength | undefined): BackOff {
   return { firstMs: Math.min(retryFirstMs, maxMs), maxMs };
 }
 
-/** How long to wait for the answer to a heartbeat. */
+/** How long to wait for the answer to a heartbeat; whole, as deadlines are on the wire. */
 export function heartbeatTimeoutMs(lease: LeaseLength | undefined): number {
-  return Math.min(10_000, Math.max(250, (lease?.atLeastMs ?? Number.POSITIVE_INFINITY) / 4));
+  const quarter = (lease?.atLeastMs ?? Number.POSITIVE_INFINITY) / 4;
+  return Math.round(Math.min(10_000, Math.max(250, quarter)));
 }

@@ -24,14 +24,19 @@ export type FileState = "waiting" | "preparing" | "downloading" | "verifying" | 
 const leastPauseMs = 100;
 
 /** Keeps the score of a download, and tells it at most ten times a second, and whenever there is a new notice. */
-export class ProgressBoard {
+export class ProgressBoard implements Disposable {
   readonly #tell: (progress: DownloadProgress) => void;
+  readonly #onError: (error: unknown) => void;
   #files = new Map<string, FileProgress>();
   #notice: string | undefined;
   #toldAt = Number.NEGATIVE_INFINITY;
+  /** What is told when the pause is over. */
+  #later: NodeJS.Timeout | undefined;
 
-  constructor(tell: (progress: DownloadProgress) => void) {
+  /** @param onError told what `tell` throws when nobody is there to catch it */
+  constructor(tell: (progress: DownloadProgress) => void, onError: (error: unknown) => void) {
     this.#tell = tell;
+    this.#onError = onError;
   }
 
   /** Begins, or begins again, with these files. */
@@ -46,7 +51,9 @@ export class ProgressBoard {
     const file = this.#files.get(name);
     if (file === undefined) return;
     this.#files.set(name, { ...file, ...change });
-    if (performance.now() >= this.#toldAt + leastPauseMs) this.tell();
+    const waitMs = this.#toldAt + leastPauseMs - performance.now();
+    if (waitMs <= 0) this.tell();
+    else this.#later ??= setTimeout(() => this.#tellLater(), waitMs);
   }
 
   /** @param notice undefined when all goes well again */
@@ -57,8 +64,23 @@ export class ProgressBoard {
   }
 
   tell(): void {
+    this[Symbol.dispose]();
     this.#toldAt = performance.now();
     this.#tell(this.#progress());
+  }
+
+  /** Tells nothing more by itself. */
+  [Symbol.dispose](): void {
+    clearTimeout(this.#later);
+    this.#later = undefined;
+  }
+
+  #tellLater(): void {
+    try {
+      this.tell();
+    } catch (error) {
+      this.#onError(error);
+    }
   }
 
   #progress(): DownloadProgress {

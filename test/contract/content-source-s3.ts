@@ -39,10 +39,14 @@ export async function s3Storage(): Promise<ContentStorage> {
     noticesAtOnce: false,
     tellsWhenFilesWent: false,
     noticed: (expectations) =>
-      eventually("the change to be noticed", async () => {
-        await expectations();
-        return true;
-      }),
+      eventually(
+        "the change to be noticed",
+        async () => {
+          await expectations();
+          return true;
+        },
+        { withinMs: 15_000 },
+      ),
     async [Symbol.asyncDispose]() {
       vi.unstubAllEnvs();
       await stop();

@@ -1,13 +1,16 @@
 import { execFile } from "node:child_process";
-import { readdir, readFile } from "node:fs/promises";
+import { createHash, randomBytes } from "node:crypto";
+import { mkdir, readdir, readFile, stat, writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { clientEnvironment, clients, debianPython, reasonAgainst } from "../support/clients.ts";
+import { eventually } from "../support/eventually.ts";
 import { readSection, runSteps, stepsOf } from "../support/pages.ts";
 import { startProcess } from "../support/process.ts";
 import { startRedis } from "../support/redis-server.ts";
 import { type Service, startService } from "../support/service.ts";
+import { startSlowProxy } from "../support/slow-proxy.ts";
 import { type TempDir, tempDir } from "../support/temp-dir.ts";
 
 const root = resolve(import.meta.dirname, "../..");
@@ -80,6 +83,136 @@ describe("grpcio", () => {
   });
 });
 
+/** Lasts 5 s at the rate of the slow network, and is much more than what is under way in the buffers of it. */
+const diskBytes = 40 * 2 ** 20;
+const slowBytesPerSecond = 8 * 2 ** 20;
+const shortLeaseSeconds = 1.5;
+
+/** How each client is told to download the item `appliance`. */
+const downloads: Readonly<
+  Record<string, (port: number, directory: string) => readonly [string, ...string[]]>
+> = {
+  curl: (port, directory) => [
+    "examples/clients/download.sh",
+    `http://alice:secret@127.0.0.1:${port}`,
+    "appliance",
+    directory,
+  ],
+  grpcio: (port, directory) => [
+    debianPython,
+    "examples/clients/python/grpc_download.py",
+    `127.0.0.1:${port}`,
+    "appliance",
+    directory,
+  ],
+  govc: (port, directory) => [
+    "govc",
+    "library.export",
+    "-u",
+    `http://alice:secret@127.0.0.1:${port}`,
+    "/demo/appliance",
+    directory,
+  ],
+  "VMware's SDKs": (port, directory) => [
+    debianPython,
+    "examples/clients/python/json_rpc_download.py",
+    `127.0.0.1:${port}`,
+    "alice",
+    "secret",
+    "appliance",
+    directory,
+  ],
+};
+
+describe("a whole item", () => {
+  let content: TempDir;
+  let digests: Record<string, string>;
+  let shortLeased: Service;
+  beforeAll(async () => {
+    content = await tempDir();
+    const item = join(content.path, "demo/appliance");
+    await mkdir(item, { recursive: true });
+    const files = { "appliance.ovf": "<Envelope/>", "appliance-disk1.vmdk": randomBytes(diskBytes) };
+    const sums = Object.entries(files).map(([name, bytes]) => `SHA256(${name})= ${sha256(bytes)}\n`);
+    for (const [name, bytes] of Object.entries({ ...files, "appliance.mf": sums.join("") })) {
+      await writeFile(join(item, name), bytes);
+    }
+    digests = await digestsOf(item);
+    await writeFile(join(item, ".item.json"), JSON.stringify({ id: "appliance" }));
+    const lease = ["--lease-seconds", String(shortLeaseSeconds)];
+    shortLeased = await startService(["--content-root", content.path, ...lease]);
+  });
+  afterAll(async () => {
+    await shortLeased?.stop();
+    await content?.remove();
+  });
+
+  for (const [client, commandFor] of Object.entries(downloads)) {
+    const start = (port: number, directory: string) => {
+      const [command, ...args] = commandFor(port, directory);
+      return startProcess(command, args, { cwd: root, env: clientEnvironment(home.path) });
+    };
+
+    testWith(client)(`comes whole with ${client}`, async () => {
+      await using directory = await tempDir();
+      const program = await start(shortLeased.port, directory.path);
+      expect(await program.exited).toMatchObject({ code: 0 });
+      expect(await digestsOf(directory.path)).toEqual(digests);
+    });
+
+    testWith(client)(`comes whole with ${client} when it takes three leases`, async () => {
+      await using directory = await tempDir();
+      await using slow = await startSlowProxy(shortLeased.port, slowBytesPerSecond);
+      const startedAt = performance.now();
+      const program = await start(slow.port, directory.path);
+      expect(await program.exited, program.stderr).toMatchObject({ code: 0 });
+      // The network saw to that; otherwise the test would show nothing.
+      expect(performance.now() - startedAt).toBeGreaterThan(3 * shortLeaseSeconds * 1000);
+      expect(await digestsOf(directory.path)).toEqual(digests);
+    });
+  }
+
+  testWith("govc")("is no whole item for govc when the session is canceled in the middle", async () => {
+    await using directory = await tempDir();
+    await using slow = await startSlowProxy(shortLeased.port, slowBytesPerSecond);
+    const [command, ...args] = downloads.govc!(slow.port, directory.path);
+    const program = await startProcess(command, args, { cwd: root, env: clientEnvironment(home.path) });
+    const sessions = `${shortLeased.url}/api/content/library/item/download-session`;
+    await eventually("the disk to be on its way", () => slow.forwarded > diskBytes / 4, { withinMs: 15_000 });
+    for (const id of (await (await fetch(sessions)).json()) as string[]) {
+      await fetch(`${sessions}/${id}?action=cancel`, { method: "POST" });
+    }
+    expect(await program.exited, program.stdout).toMatchObject({ code: 1 });
+    expect(program.stderr).toMatch(/unexpected EOF|connection reset/);
+  });
+
+  testWith("curl")("is gone on with by curl after the connection was cut, from the same link", async () => {
+    await using directory = await tempDir();
+    await using slow = await startSlowProxy(shortLeased.port, slowBytesPerSecond);
+    const [command, ...args] = downloads.curl!(slow.port, directory.path);
+    const program = await startProcess(command, args, { cwd: root, env: clientEnvironment(home.path) });
+    const disk = join(directory.path, "appliance-disk1.vmdk");
+    await eventually("a half of the disk", async () => (await stat(disk)).size > diskBytes / 2, {
+      withinMs: 15_000,
+    });
+    slow.cut();
+    expect(await program.exited, program.stderr).toMatchObject({ code: 0 });
+    expect(await digestsOf(directory.path)).toEqual(digests);
+    expect(slow.forwarded).toBeLessThan(diskBytes * 1.4);
+  });
+});
+
+/** By name, of the files of a directory. */
+async function digestsOf(directory: string): Promise<Record<string, string>> {
+  const names = (await readdir(directory)).filter((name) => !name.startsWith(".")).sort();
+  const files = names.map(async (name) => [name, sha256(await readFile(join(directory, name)))]);
+  return Object.fromEntries(await Promise.all(files));
+}
+
+function sha256(bytes: string | Uint8Array): string {
+  return createHash("sha256").update(bytes).digest("hex");
+}
+
 describe("where callers must log in", () => {
   let guarded: Service;
   const address = (user = "") => `http://${user}127.0.0.1:${guarded.port}`;
@@ -108,6 +241,16 @@ describe("where callers must log in", () => {
       });
     }
     expect(await lease()).toMatchObject({ code: 0, stderr: "" });
+  });
+
+  testWith("govc")("govc logs in and exports an item", async () => {
+    await using directory = await tempDir();
+    const args = ["library.export", "-u", address("alice:correct-horse@"), "/demo/photon", directory.path];
+    const program = await startProcess("govc", args, { env: clientEnvironment(home.path) });
+    expect(await program.exited, program.stderr).toMatchObject({ code: 0 });
+    expect(await digestsOf(directory.path)).toEqual(
+      await digestsOf(join(root, "examples/library/demo/photon")),
+    );
   });
 
   testWith("govmomi")("govmomi is told that its password is wrong", async () => {

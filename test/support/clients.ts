@@ -1,42 +1,60 @@
 import { spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
+import { dirname } from "node:path";
 import { isExecutable, missingPackages, type Requirement, searchPath } from "./executables.ts";
+import { goSources, govc } from "./govc.ts";
 
 /** Debian's Python, whatever other one is on the PATH: only it finds Debian's packages. */
 export const debianPython = "/usr/bin/python3";
-
-/** Where Debian's Go packages are, as sources. */
-const goSources = "/usr/share/gocode";
 
 const ofPython = (debianPackage: string, module: string): Requirement => ({
   debianPackage,
   isMet: () => spawnSync(debianPython, ["-c", `import ${module}`]).status === 0,
 });
 
+const ofGo = (debianPackage: string, path: string): Requirement => ({
+  debianPackage,
+  isMet: () => existsSync(`${goSources}/src/${path}`),
+});
+
+const onPath = (debianPackage: string, command: string): Requirement => ({
+  debianPackage,
+  isMet: () => isExecutable(command),
+});
+
+const go = onPath("golang-go", "go");
+
 /** What it takes to run each client; the keys are the headings of docs/clients.md. */
 const requirements: Readonly<Record<string, readonly Requirement[]>> = {
-  curl: [{ debianPackage: "curl", isMet: () => isExecutable("curl") }],
+  curl: [onPath("curl", "curl")],
   grpcio: [
     ofPython("python3-grpcio", "grpc"),
     ofPython("python3-protobuf", "google.protobuf.descriptor_pool"),
   ],
-  govmomi: [
-    { debianPackage: "golang-go", isMet: () => isExecutable("go") },
-    {
-      debianPackage: "golang-github-vmware-govmomi-dev",
-      isMet: () => existsSync(`${goSources}/src/github.com/vmware/govmomi`),
-    },
-  ],
+  govc: [],
+  govmomi: [go, ofGo("golang-github-vmware-govmomi-dev", "github.com/vmware/govmomi")],
   "VMware's SDKs": [{ debianPackage: "python3", isMet: () => existsSync(debianPython) }],
 };
 
-export const clientPackages: readonly Requirement[] = Object.values(requirements).flat();
+/** What it takes to build `govc`. */
+const forGovc: readonly Requirement[] = [
+  go,
+  onPath("dpkg-dev", "dpkg-source"),
+  ofGo("golang-github-google-uuid-dev", "github.com/google/uuid"),
+  ofGo("golang-github-kr-pretty-dev", "github.com/kr/pretty"),
+];
+
+export const clientPackages: readonly Requirement[] = [
+  ...Object.values(requirements).flat(),
+  ...(existsSync(govc) ? [] : forGovc),
+];
 
 export const clients: readonly string[] = Object.keys(requirements);
 
 /** Why a client can't be run here; undefined when it can. */
 export function reasonAgainst(client: string): string | undefined {
-  const missing = missingPackages(requirements[client] ?? []);
+  const missing = [...missingPackages(requirements[client] ?? [])];
+  if (client === "govc" && !existsSync(govc)) missing.push("govc");
   return missing.length === 0 ? undefined : `without ${missing.join(" and ")}; see npm run test:clients`;
 }
 
@@ -44,7 +62,7 @@ export function reasonAgainst(client: string): string | undefined {
 export function clientEnvironment(home: string): NodeJS.ProcessEnv {
   return {
     ...process.env,
-    PATH: searchPath,
+    PATH: `${dirname(govc)}:${searchPath}`,
     GO111MODULE: "off",
     GOPATH: goSources,
     GOVMOMI_HOME: home,

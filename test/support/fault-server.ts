@@ -21,7 +21,7 @@ export interface Fault {
   /** Instead of the file. */
   readonly status?: number;
   readonly headers?: Readonly<Record<string, string>>;
-  /** The connection is reset after so many bytes of the body. */
+  /** The connection is closed after so many bytes of the body. */
   readonly cutAfter?: number;
   /** Nothing more comes after so many bytes of the body. */
   readonly stallAfter?: number;
@@ -343,7 +343,8 @@ export class FaultServer implements AsyncDisposable {
       ...fault.headers,
     });
     if (fault.cutAfter !== undefined) {
-      response.write(body.subarray(0, fault.cutAfter), () => response.socket?.resetAndDestroy());
+      // Not reset, which would take back what has been sent.
+      response.write(body.subarray(0, fault.cutAfter), () => response.socket?.destroySoon());
     } else if (fault.stallAfter !== undefined) {
       response.write(body.subarray(0, fault.stallAfter));
     } else {

@@ -8,11 +8,14 @@ import {
 } from "@aws-sdk/client-s3";
 import { startFauxqs } from "fauxqs";
 
-/** What the tests sign with, and the services that they start find in their environment. */
-export const s3Credentials = {
+/** What is signed with, as the SDK finds it in the environment. */
+export type S3Credentials = Readonly<Record<"AWS_ACCESS_KEY_ID" | "AWS_SECRET_ACCESS_KEY", string>>;
+
+/** Those of the tests. */
+export const s3Credentials: S3Credentials = {
   AWS_ACCESS_KEY_ID: "AKIATEST",
   AWS_SECRET_ACCESS_KEY: "of the tests",
-} as const;
+};
 
 /** A server that speaks S3, and the hands of those who fill its buckets. */
 export interface S3Server {
@@ -50,14 +53,14 @@ export async function startS3Server(): Promise<S3Server> {
 }
 
 /** With the defaults of the SDK: checksums in the trailers of chunked bodies, as whoever uploads has them. */
-export function s3ClientFor(endpoint: string): S3Client {
+export function s3ClientFor(endpoint: string, credentials: S3Credentials = s3Credentials): S3Client {
   return new S3Client({
     endpoint,
     region: "us-east-1",
     forcePathStyle: true,
     credentials: {
-      accessKeyId: s3Credentials.AWS_ACCESS_KEY_ID,
-      secretAccessKey: s3Credentials.AWS_SECRET_ACCESS_KEY,
+      accessKeyId: credentials.AWS_ACCESS_KEY_ID,
+      secretAccessKey: credentials.AWS_SECRET_ACCESS_KEY,
     },
   });
 }

@@ -57,7 +57,7 @@ export async function transferRig(options: TransferRigOptions = {}) {
     transfers,
     offloadPrefix: options.offloadPrefix,
     pathPrefix: options.pathPrefix ?? "",
-    pageHeaders: [],
+    pageHeaders: ["x-content-type-options", "nosniff"],
     observe: {
       began: () => void running++,
       ended: () => void running--,

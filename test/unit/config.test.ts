@@ -1,5 +1,6 @@
 import { inspect } from "node:util";
 import { describe, expect, test } from "vitest";
+import { clientSettings } from "../../src/config/client-settings.ts";
 import { ConfigError, type ConfigSources, loadConfig } from "../../src/config/load.ts";
 import { settings } from "../../src/config/settings.ts";
 
@@ -244,6 +245,17 @@ describe("mistakes", () => {
       "DOWNLEASE_LEASE_SECOND is not a setting; did you mean DOWNLEASE_LEASE_SECONDS?",
       "DOWNLEASE_COLOUR is not a setting",
     ]);
+  });
+
+  test("the variables of the commands that call a service are none of them", () => {
+    const environment = Object.fromEntries(
+      clientSettings.flatMap(({ variable }) => (variable === undefined ? [] : [[variable, "anything"]])),
+    );
+    expect(Object.keys(environment)).toContain("DOWNLEASE_PASSWORD");
+    expect(() => loadConfig({ flags: { contentRoot: "library" }, environment })).not.toThrow();
+    expect(() =>
+      loadConfig({ flags: { contentRoot: "library" }, environment: { DOWNLEASE_SERVR: "x" } }),
+    ).toThrow("DOWNLEASE_SERVR is not a setting; did you mean DOWNLEASE_SERVER?");
   });
 
   test("the message has them one a line", () => {

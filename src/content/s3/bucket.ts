@@ -226,10 +226,15 @@ const refusals: Readonly<Record<string, Refusal | undefined>> = {
 
 /** Answers to HEAD have no body that would tell the error. */
 function nameOf({ name, $metadata }: S3ServiceException): string {
-  if ($metadata.httpStatusCode === 412) return "PreconditionFailed";
-  if (name === "NotFound") return "NoSuchKey";
-  return name === "Forbidden" || name === "403" ? "AccessDenied" : name;
+  const hasNone = name === "Unknown" || name === "NotFound";
+  return (hasNone && byStatus[$metadata.httpStatusCode ?? 0]) || name;
 }
+
+const byStatus: Readonly<Record<number, string | undefined>> = {
+  403: "AccessDenied",
+  404: "NoSuchKey",
+  412: "PreconditionFailed",
+};
 
 /** As in forms, a blank is a plus sign. What can't be decoded is no content, and stays as it is. */
 function decoded(key: string): string {

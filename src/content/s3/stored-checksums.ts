@@ -35,7 +35,7 @@ export class StoredChecksums {
     const found = await mapInBatches(telling, async (file): Promise<[string, Known]> => {
       return [file.name, await this.#ofFile(file)];
     });
-    return new Map(found);
+    return new Map(found.filter(([, checksums]) => Object.keys(checksums).length > 0));
   }
 
   async #ofFile({ object }: ListedFile): Promise<Known> {

@@ -1,0 +1,67 @@
+import { join } from "node:path";
+import { type RunningContender, startContender } from "../contender-process.ts";
+import { downleaseServing, nodeHttpFile } from "../contenders.ts";
+import { startNginx } from "../nginx.ts";
+import { type BenchLibrary, preparedLink } from "./library.ts";
+
+/** A server that is measured while it sends the file of a library. */
+export interface FileServer {
+  readonly name: string;
+  start(place: Place): Promise<RunningFileServer>;
+}
+
+interface Place {
+  readonly library: BenchLibrary;
+  readonly redisUrl: string;
+  /** For files of the run. */
+  readonly directory: string;
+}
+
+export interface RunningFileServer {
+  readonly port: number;
+  /** Where HTTP/2 is spoken from the first byte on. */
+  readonly http2Port: number;
+  readonly pid: number;
+  /** Path and query of the file. */
+  readonly path: string;
+  stop(): Promise<void>;
+}
+
+const nginx = (sendfile: "on" | "off"): FileServer => ({
+  name: `nginx, sendfile ${sendfile}`,
+  async start({ library, directory }) {
+    const running = await startNginx({ root: library.root, sendfile, directory });
+    return { ...running, path: `/${library.path}` };
+  },
+});
+
+export const nginxCopying = nginx("off");
+export const nginxSendfile = nginx("on");
+
+export const nodeFile: FileServer = {
+  name: "bare node:http, stream of the file",
+  async start({ library, redisUrl, directory }) {
+    const contender = nodeHttpFile(join(library.root, library.path));
+    const { port, pid, stop } = await startContender(contender, redisUrl, directory);
+    return { port, http2Port: port, pid, stop, path: "/" };
+  },
+};
+
+export const downleaseFiles: FileServer = {
+  name: "downlease",
+  async start({ library, redisUrl, directory }) {
+    const running: RunningContender = await startContender(
+      downleaseServing(library.root),
+      redisUrl,
+      directory,
+    );
+    const { port, pid, stop } = running;
+    try {
+      const { path } = await preparedLink(port);
+      return { port, http2Port: port, pid, stop, path };
+    } catch (error) {
+      await stop();
+      throw error;
+    }
+  },
+};

@@ -1,0 +1,86 @@
+import { spawn } from "node:child_process";
+import { mkdir, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { eventually } from "../test/support/eventually.ts";
+import { isExecutable, type Requirement, searchPath } from "../test/support/executables.ts";
+import { freePort } from "../test/support/ports.ts";
+import { accepts } from "./contender-process.ts";
+
+export const nginxNeeded: Requirement = { debianPackage: "nginx", isMet: () => isExecutable("nginx") };
+
+export interface NginxOptions {
+  /** Directory whose files it sends. */
+  readonly root: string;
+  readonly sendfile: "on" | "off";
+  /** For its configuration and its temporary files. */
+  readonly directory: string;
+}
+
+export interface Nginx {
+  readonly port: number;
+  /** Where HTTP/2 is spoken from the first byte on. */
+  readonly http2Port: number;
+  /** Of the master, whose child is the one worker. */
+  readonly pid: number;
+  stop(): Promise<void>;
+}
+
+/** Starts nginx as it comes, with one worker. Nothing that is installed is read but its program. */
+export async function startNginx({ root, sendfile, directory }: NginxOptions): Promise<Nginx> {
+  const port = await freePort();
+  const http2Port = await freePort();
+  const home = join(directory, `nginx-${port}`);
+  await mkdir(home);
+  const config = join(home, "nginx.conf");
+  await writeFile(config, configuration({ port, http2Port, root, sendfile, home }));
+  const log = join(home, "error.log");
+  const child = spawn("nginx", ["-p", home, "-c", config, "-e", log], {
+    stdio: ["ignore", "ignore", "inherit"],
+    env: { ...process.env, PATH: searchPath },
+  });
+  const end = () => child.kill("SIGTERM");
+  process.once("exit", end);
+  const exited = new Promise<void>((resolve, reject) => {
+    child.once("exit", () => resolve());
+    child.once("error", reject);
+  });
+  const isUp = async () => child.exitCode !== null || (await accepts(port));
+  await Promise.race([eventually(`nginx on port ${port}`, isUp, { withinMs: 10_000 }), exited]);
+  if (child.exitCode !== null) throw new Error("nginx did not start");
+  return {
+    port,
+    http2Port,
+    pid: child.pid!,
+    async stop() {
+      process.removeListener("exit", end);
+      end();
+      await exited;
+    },
+  };
+}
+
+function configuration(values: Record<string, string | number>): string {
+  const { port, http2Port, root, sendfile, home } = values;
+  // A worker of another user could not read a directory of ours.
+  const user = process.getuid?.() === 0 ? "user root;" : "";
+  const temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map(
+    (name) => `${name}_temp_path ${join(String(home), name)};`,
+  );
+  return `
+    ${user}
+    daemon off;
+    worker_processes 1;
+    pid ${join(String(home), "pid")};
+    events { worker_connections 1024; }
+    http {
+      ${temporary.join(" ")}
+      access_log off;
+      sendfile ${sendfile};
+      server {
+        listen 127.0.0.1:${port};
+        listen 127.0.0.1:${http2Port} http2;
+        root ${root};
+      }
+    }
+  `;
+}

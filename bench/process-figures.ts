@@ -1,0 +1,46 @@
+/** What the kernel tells of processes. A process is meant with all below it: workers count, too. */
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+
+/** A process and all below it. */
+export function processTree(pid: number): number[] {
+  const children = readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").split(" ").filter(Boolean);
+  return [pid, ...children.flatMap((child) => processTree(Number(child)))];
+}
+
+/** Linux counts CPU time in ticks of 10 ms. */
+const ticksPerSecond = 100;
+
+/** CPU time so far, user and system, in seconds; of this process alone. */
+export function cpuSecondsOf(pid: number): number {
+  const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
+  const [user, system] = stat
+    .slice(stat.lastIndexOf(")") + 2)
+    .split(" ")
+    .slice(11, 13);
+  return (Number(user) + Number(system)) / ticksPerSecond;
+}
+
+export function cpuSecondsOfTree(pid: number): number {
+  return processTree(pid).reduce((sum, each) => sum + cpuSecondsOf(each), 0);
+}
+
+/** CPU time so far in nanoseconds, for what is over before a tick; of the threads that are there now. */
+export function cpuNanosOfTree(pid: number): number {
+  const ofThread = (path: string) => Number(readFileSync(`${path}/schedstat`, "utf8").split(" ")[0]);
+  return processTree(pid)
+    .flatMap((each) => readdirSync(`/proc/${each}/task`).map((thread) => `/proc/${each}/task/${thread}`))
+    .reduce((sum, path) => sum + ofThread(path), 0);
+}
+
+/** Begins a new peak of resident memory, at what is resident now. */
+export function resetPeakMemory(pid: number): void {
+  for (const each of processTree(pid)) writeFileSync(`/proc/${each}/clear_refs`, "5");
+}
+
+/** The peaks of resident memory, added up, in bytes. */
+export function peakMemoryOf(pid: number): number {
+  const kibibytes = processTree(pid).map((each) =>
+    Number(/^VmHWM:\s*(\d+) kB$/m.exec(readFileSync(`/proc/${each}/status`, "utf8"))?.[1]),
+  );
+  return kibibytes.reduce((sum, each) => sum + each, 0) * 1024;
+}

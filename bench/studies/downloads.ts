@@ -1,0 +1,230 @@
+/** One file, sent by each server in turn: A B A B. */
+import { createHash } from "node:crypto";
+import { createReadStream } from "node:fs";
+import { join } from "node:path";
+import { pipeline } from "node:stream/promises";
+import { setTimeout as delay } from "node:timers/promises";
+import { type Bench, rowName, type Study, type Table } from "../bench.ts";
+import { readHttp1 } from "../downloads/http1-reader.ts";
+import { readHttp2 } from "../downloads/http2-reader.ts";
+import { type BenchLibrary, createLibrary } from "../downloads/library.ts";
+import type { Reader, Reading } from "../downloads/reading.ts";
+import {
+  downleaseFiles,
+  type FileServer,
+  nginxCopying,
+  nginxSendfile,
+  nodeFile,
+  type RunningFileServer,
+} from "../downloads/servers.ts";
+import { fixed, times } from "../formats.ts";
+import { nginxNeeded } from "../nginx.ts";
+import { cpuSecondsOfTree, peakMemoryOf, resetPeakMemory } from "../process-figures.ts";
+import { median, ratio, type Spread, spread } from "../statistics.ts";
+
+/** What one server did in one round. */
+export interface DownloadRound {
+  /** GiB a second. */
+  readonly rate: number;
+  /** CPU seconds of the server for each GiB. */
+  readonly cpu: number;
+  /** Greatest resident memory of the server, in MiB. */
+  readonly peak: number;
+  /** CPU seconds of the client for each GiB. */
+  readonly clientCpu: number;
+}
+
+export interface DownloadGroup {
+  /** Of its table. */
+  readonly name: string;
+  readonly title: string;
+  readonly version: 1 | 2;
+  readonly parallel: number;
+  /** Ratios are to the first. */
+  readonly servers: readonly FileServer[];
+}
+
+const readers: Readonly<Record<1 | 2, Reader>> = { 1: readHttp1, 2: readHttp2 };
+
+const overHttp1 = [nginxCopying, nginxSendfile, nodeFile, downleaseFiles];
+
+export const downloadGroups: readonly DownloadGroup[] = [
+  {
+    name: "download",
+    title: "One download at a time, HTTP/1.1",
+    version: 1,
+    parallel: 1,
+    servers: overHttp1,
+  },
+  {
+    name: "downloads-64",
+    title: "64 downloads at a time, HTTP/1.1",
+    version: 1,
+    parallel: 64,
+    servers: overHttp1,
+  },
+  {
+    name: "download-http2",
+    title: "One download at a time, HTTP/2 without TLS",
+    version: 2,
+    parallel: 1,
+    servers: [nginxCopying, downleaseFiles],
+  },
+];
+
+export const downloadsStudy: Study = {
+  name: "downloads",
+  tables: downloadGroups.map(({ name }) => name),
+  needs: [nginxNeeded],
+  async run(bench) {
+    bench.progress("downloads: writing the file");
+    const library = await createLibrary(bench.directory, bench.options.downloadBytes);
+    const digest = await digestOf(createReadStream(join(library.root, library.path)));
+    const running = new Map<FileServer, RunningFileServer>();
+    try {
+      for (const server of new Set(downloadGroups.flatMap(({ servers }) => servers))) {
+        const place = { library, redisUrl: bench.redis.url, directory: bench.directory };
+        const started = await server.start(place);
+        running.set(server, started);
+        await expectFile(server, started, digest);
+      }
+      const tables: Table[] = [];
+      for (const group of downloadGroups) tables.push(await measureGroup(group, library, running, bench));
+      return tables;
+    } finally {
+      for (const server of running.values()) await server.stop();
+    }
+  },
+};
+
+/** @throws Error unless the server sends the file: who sends something else is no contender */
+async function expectFile(server: FileServer, { port, path }: RunningFileServer, digest: string) {
+  const { body } = await fetch(`http://127.0.0.1:${port}${path}`);
+  if (body === null || (await digestOf(body)) !== digest) {
+    throw new Error(`${server.name} sends something else than the file`);
+  }
+}
+
+/** SHA-256 of what comes. */
+export async function digestOf(bytes: AsyncIterable<Uint8Array>): Promise<string> {
+  const hash = createHash("sha256");
+  await pipeline(bytes, hash);
+  return hash.digest("hex");
+}
+
+async function measureGroup(
+  group: DownloadGroup,
+  library: BenchLibrary,
+  running: ReadonlyMap<FileServer, RunningFileServer>,
+  bench: Bench,
+): Promise<Table> {
+  const { rounds, seconds, warmUpSeconds } = bench.options;
+  const measured = group.servers.map((): DownloadRound[] => []);
+  const measureOne = (server: FileServer, time: number) =>
+    measure(group, running.get(server)!, library.bytes, time).catch((cause) => {
+      throw new Error(`${server.name} failed: ${group.title}`, { cause });
+    });
+  for (const server of group.servers) await measureOne(server, warmUpSeconds);
+  for (let round = 1; round <= rounds; round++) {
+    for (const [index, server] of group.servers.entries()) {
+      const result = await measureOne(server, seconds);
+      measured[index]!.push(result);
+      bench.progress(
+        `${group.name} ${round}/${rounds} ${server.name}: ${result.rate.toFixed(2)} GiB/s, ` +
+          `${result.cpu.toFixed(3)} s/GiB, ${result.peak.toFixed(0)} MiB, client ${result.clientCpu.toFixed(3)} s/GiB`,
+      );
+    }
+  }
+  for (const [index, server] of group.servers.entries()) {
+    bench.results.downloads.set(rowName(group.name, server.name), measured[index]!);
+  }
+  return tableOf(group, measured);
+}
+
+/** Until the buffers between server and client are full. */
+const fillSeconds = 0.25;
+
+/** Downloads the file over and over, on `parallel` connections, and looks at a stretch of that. */
+export async function measure(
+  { version, parallel }: Pick<DownloadGroup, "version" | "parallel">,
+  { port, http2Port, pid, path }: Omit<RunningFileServer, "stop">,
+  fileBytes: number,
+  seconds: number,
+): Promise<DownloadRound> {
+  const source = { port: version === 1 ? port : http2Port, path, bytes: fileBytes };
+  let bytes = 0;
+  let isOver = false;
+  const underWay = new Set<Reading>();
+  const download = async () => {
+    while (!isOver) {
+      const reading = readers[version](source, (more) => {
+        bytes += more;
+      });
+      underWay.add(reading);
+      await reading.done;
+      underWay.delete(reading);
+    }
+  };
+  const look = () => {
+    const { user, system } = process.cpuUsage();
+    return { bytes, at: performance.now(), cpu: cpuSecondsOfTree(pid), client: (user + system) / 1e6 };
+  };
+  resetPeakMemory(pid);
+  const downloads = Promise.all(Array.from({ length: parallel }, download));
+  try {
+    await Promise.race([delay(fillSeconds * 1000), downloads]);
+    const before = look();
+    await Promise.race([delay(seconds * 1000), downloads]);
+    const after = look();
+    const gibibytes = (after.bytes - before.bytes) / 2 ** 30;
+    return {
+      rate: (gibibytes * 1000) / (after.at - before.at),
+      cpu: (after.cpu - before.cpu) / gibibytes,
+      peak: peakMemoryOf(pid) / 2 ** 20,
+      clientCpu: (after.client - before.client) / gibibytes,
+    };
+  } finally {
+    isOver = true;
+    for (const reading of underWay) reading.stop();
+    await downloads.catch(() => {});
+  }
+}
+
+function tableOf(group: DownloadGroup, measured: readonly (readonly DownloadRound[])[]): Table {
+  const pick = (rounds: readonly DownloadRound[], key: keyof DownloadRound) =>
+    rounds.map((round) => round[key]);
+  const [copying, sendfile] = [nginxCopying, nginxSendfile].map(
+    (server) => measured[group.servers.indexOf(server)],
+  );
+  return {
+    name: group.name,
+    title: group.title,
+    header: [
+      "",
+      "GiB/s",
+      "spread",
+      "server CPU s/GiB",
+      "peak memory MiB",
+      "client CPU s/GiB",
+      "rate ratio",
+      "CPU ratio",
+      ...(sendfile === undefined ? [] : ["CPU ratio to sendfile on"]),
+    ],
+    rows: group.servers.map((server, index) => {
+      const rounds = measured[index]!;
+      const against = (others: readonly DownloadRound[], key: keyof DownloadRound): Spread =>
+        ratio(pick(rounds, key), pick(others, key));
+      return [
+        server.name,
+        median(pick(rounds, "rate")).toFixed(2),
+        fixed(spread(pick(rounds, "rate"))),
+        median(pick(rounds, "cpu")).toFixed(2),
+        Math.max(...pick(rounds, "peak")).toFixed(0),
+        median(pick(rounds, "clientCpu")).toFixed(2),
+        times(against(copying!, "rate")),
+        times(against(copying!, "cpu")),
+        ...(sendfile === undefined ? [] : [times(against(sendfile, "cpu"))]),
+      ];
+    }),
+  };
+}

@@ -1,0 +1,105 @@
+/** What ACTIVE sessions with prepared links cost a process while nobody does anything. */
+import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
+import { startRedis } from "../../test/support/redis-server.ts";
+import type { Bench, Study } from "../bench.ts";
+import { type RunningContender, startContender } from "../contender-process.ts";
+import { downleaseServing, downleaseWithSqlite } from "../contenders.ts";
+import { type BenchLibrary, createLibrary, preparedLink } from "../downloads/library.ts";
+import { count } from "../formats.ts";
+import { cpuNanosOfTree } from "../process-figures.ts";
+
+/** CPU time in milliseconds for each second. */
+export interface IdleResult {
+  readonly without: number;
+  readonly withSessions: number;
+  /** Of the process with sessions, when they were all there. */
+  readonly redis: number | undefined;
+}
+
+const stores = ["Redis", "SQLite"] as const;
+export type StoreName = (typeof stores)[number];
+
+const creators = 50;
+/** What creating them left to be tidied up. */
+const settleSeconds = 5;
+
+export const idleSessionsStudy: Study = {
+  name: "idle-sessions",
+  tables: ["idle-sessions"],
+  async run(bench) {
+    const library = await createLibrary(join(bench.directory, "idle"), 2 ** 20);
+    for (const store of stores) bench.results.idle.set(store, await study(store, library, bench));
+    const { sessions, seconds } = bench.options.idle;
+    const { idle } = bench.results;
+    return [
+      {
+        name: "idle-sessions",
+        title: `CPU time of an idle process, over ${seconds} s`,
+        header: ["", "without sessions", `with ${count(sessions)}`, "Redis with them"],
+        rows: stores.map((store) => {
+          const { without, withSessions, redis } = idle.get(store)!;
+          return [store, shown(without), shown(withSessions), redis === undefined ? "" : shown(redis)];
+        }),
+      },
+    ];
+  },
+};
+
+const shown = (millis: number) => `${millis.toFixed(2)} ms/s`;
+
+/** Two processes, one with sessions, watched at the same time. */
+async function study(store: StoreName, library: BenchLibrary, bench: Bench): Promise<IdleResult> {
+  const { sessions, seconds } = bench.options.idle;
+  const servers: RunningContender[] = [];
+  // Not that of the run, whose other sessions end meanwhile.
+  await using redis = await startRedis();
+  await using otherRedis = await startRedis();
+  const start = async (redisUrl: string, sqlitePath: string) => {
+    const flags = ["--lease-seconds", "3600"];
+    const contender =
+      store === "Redis"
+        ? downleaseServing(library.root, ...flags)
+        : downleaseWithSqlite(library.root, join(bench.directory, sqlitePath), ...flags);
+    const server = await startContender(contender, redisUrl, bench.directory);
+    servers.push(server);
+    return server;
+  };
+  try {
+    const full = await start(redis.url, "idle-full.db");
+    const empty = await start(otherRedis.url, "idle-empty.db");
+    bench.progress(`idle-sessions: ${count(sessions)} in ${store}`);
+    const paths = await createSessions(full.port, sessions);
+    await delay(settleSeconds * 1000);
+    const look = () => [full.pid, empty.pid, redis.pid].map(cpuNanosOfTree);
+    const before = look();
+    await delay(seconds * 1000);
+    const after = look();
+    await expectLink(full.port, paths[0]!, library);
+    await expectLink(full.port, paths.at(-1)!, library);
+    const [withSessions, without, inRedis] = after.map(
+      (nanos, index) => (nanos - before[index]!) / 1e6 / seconds,
+    );
+    return { withSessions: withSessions!, without: without!, redis: store === "Redis" ? inRedis : undefined };
+  } finally {
+    for (const server of servers) await server.stop();
+  }
+}
+
+/** Paths of their links. */
+async function createSessions(port: number, sessions: number): Promise<string[]> {
+  const paths: string[] = [];
+  let left = sessions;
+  const create = async () => {
+    while (left-- > 0) paths.push((await preparedLink(port)).path);
+  };
+  await Promise.all(Array.from({ length: creators }, create));
+  return paths;
+}
+
+/** @throws Error unless a link works: an idle session that has ended costs nothing */
+async function expectLink(port: number, path: string, library: BenchLibrary): Promise<void> {
+  const response = await fetch(`http://127.0.0.1:${port}${path}`);
+  const { byteLength } = await response.arrayBuffer();
+  if (byteLength !== library.bytes) throw new Error(`a link is answered with ${response.status}`);
+}

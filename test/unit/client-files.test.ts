@@ -1,0 +1,279 @@
+import { mkdir, readdir, readFile, symlink, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { create } from "@bufbuild/protobuf";
+import { afterAll, beforeEach, describe, expect, test } from "vitest";
+import { FileInfoSchema } from "../../gen/content/library/item/downloadsession/v1/file_pb.ts";
+import { ChecksumInfo_ChecksumAlgorithm as Algorithm } from "../../gen/content/library/item/v1/item_file_pb.ts";
+import { checksumsOf, Digests } from "../../src/client/checksums.ts";
+import { DiskLock } from "../../src/client/disk-lock.ts";
+import { nameProblem, nameTakenByPart } from "../../src/client/file-names.ts";
+import { PartFile } from "../../src/client/part-file.ts";
+import { StateFile } from "../../src/client/state-file.ts";
+import { type TempDir, tempDir } from "../support/temp-dir.ts";
+
+const signal = new AbortController().signal;
+const sha256 = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"; // of "abc"
+const token = "b7d7c2f4-0c0e-4a0e-8d2b-5f0d4b7f3a11";
+
+const all: TempDir[] = [];
+let directory: string;
+beforeEach(async () => {
+  const dir = await tempDir();
+  all.push(dir);
+  directory = dir.path;
+});
+afterAll(() => Promise.all(all.map((dir) => dir.remove())));
+
+describe("a name that a server gives a file", () => {
+  test.each(["photon.ovf", "a", "ünï cödé.iso", "con", "a:b", "a..b", "x".repeat(250)])(
+    "may be %j",
+    (name) => {
+      expect(nameProblem(name, "linux")).toBeUndefined();
+    },
+  );
+
+  test.each([
+    "",
+    ".",
+    "..",
+    "../passwd",
+    "/etc/passwd",
+    "a/b",
+    "a\\b",
+    "..\\a",
+    ".bashrc",
+    ".downlease-00.json",
+    "a\0b",
+    "a\nb",
+    "\u009b31m",
+    "\ud800",
+    "x".repeat(251),
+    "ü".repeat(126),
+  ])("is not %j", (name) => {
+    expect(nameProblem(name, "linux")).toBeDefined();
+  });
+
+  test.each(["con", "NUL.txt", "a:b", "a?", "a.", "a ", "COM1"])("is not %j on Windows", (name) => {
+    expect(nameProblem(name, "win32")).toBeDefined();
+    expect(nameProblem(name, "linux")).toBeUndefined();
+  });
+
+  test("is not what another file is called while it is incomplete", () => {
+    expect(nameTakenByPart(["a.iso", "b.part", "a.iso.part"])).toBe("a.iso.part");
+    expect(nameTakenByPart(["b.part", "c"])).toBeUndefined();
+  });
+});
+
+describe("checksums", () => {
+  test("are all that are told, SHA-1 where no algorithm is, in lower case", () => {
+    const info = create(FileInfoSchema, {
+      checksumInfo: { algorithm: Algorithm.SHA256, checksum: sha256.toUpperCase() },
+      checksums: [
+        { checksum: "AA" },
+        { algorithm: Algorithm.MD5, checksum: "bb" },
+        { algorithm: 99 as Algorithm },
+      ],
+    });
+    expect(Object.fromEntries(checksumsOf(info))).toEqual({ sha256, sha1: "aa", md5: "bb" });
+  });
+
+  test("are compared one by one", () => {
+    const digests = () => {
+      const made = new Digests(["sha256", "md5"]);
+      made.update(Buffer.from("a"));
+      made.update(Buffer.from("bc"));
+      return made;
+    };
+    const md5 = "900150983cd24fb0d6963f7d28e17f72";
+    expect(
+      digests().mismatch(
+        new Map([
+          ["sha256", sha256],
+          ["md5", md5],
+        ]),
+      ),
+    ).toBeUndefined();
+    expect(
+      digests().mismatch(
+        new Map([
+          ["sha256", sha256],
+          ["md5", sha256],
+        ]),
+      ),
+    ).toBe("md5");
+    expect(digests().mismatch(new Map([["md5", md5]]))).toBe("sha256");
+  });
+});
+
+describe("a lock", () => {
+  test("is one's own until it is given back, and leaves nothing behind", async () => {
+    const lock = DiskLock.take(directory, "item", "a");
+    expect(() => DiskLock.take(directory, "item", "a")).toThrow(expect.objectContaining({ reason: "busy" }));
+    lock[Symbol.dispose]();
+    DiskLock.take(directory, "item", "a")[Symbol.dispose]();
+    expect(await readdir(directory)).toEqual([]);
+  });
+
+  test("is about one thing in one directory", async () => {
+    await mkdir(join(directory, "other"));
+    const locks = [
+      DiskLock.take(directory, "item", "a"),
+      DiskLock.take(directory, "item", "b"),
+      DiskLock.take(directory, "file", "a"),
+      DiskLock.take(join(directory, "other"), "item", "a"),
+    ];
+    expect(() => DiskLock.take(directory, "file", "a")).toThrow(
+      expect.objectContaining({ reason: "busy", file: "a" }),
+    );
+    for (const lock of locks) lock[Symbol.dispose]();
+  });
+
+  test("takes the place of a file that is none", async () => {
+    DiskLock.take(directory, "item", "a");
+    const [name] = await readdir(directory);
+    const elsewhere = join(directory, "elsewhere");
+    await mkdir(elsewhere);
+    await writeFile(join(elsewhere, name!), "not a database ".repeat(100));
+    const lock = DiskLock.take(elsewhere, "item", "a");
+    expect(() => DiskLock.take(elsewhere, "item", "a")).toThrow(expect.objectContaining({ reason: "busy" }));
+    lock[Symbol.dispose]();
+  });
+
+  test("can't be had in a directory that is not there", () => {
+    expect(() => DiskLock.take(join(directory, "none"), "item", "a")).toThrow(
+      expect.objectContaining({ reason: "disk" }),
+    );
+  });
+});
+
+describe("the state of a download", () => {
+  const part = { name: "__proto__", size: 3, sha256, etag: '"1"' };
+
+  test("is what was last written, in a file that only its owner reads", async () => {
+    const state = await StateFile.open(directory, "item");
+    await Promise.all([
+      state.setSession({ clientToken: token, sessionId: "s", contentVersion: "v" }),
+      state.setPart({ ...part, etag: '"0"' }),
+      state.setPart(part),
+      state.setPart({ ...part, name: "other" }),
+      state.removePart("other"),
+    ]);
+    const again = await StateFile.open(directory, "item");
+    expect(again.session).toMatchObject({ clientToken: token, sessionId: "s", contentVersion: "v" });
+    expect(again.parts).toEqual([part]);
+    expect(again.part("__proto__")).toEqual(part);
+    expect(await readdir(directory)).toHaveLength(1);
+  });
+
+  test("is gone with the download, unless something is left of other files", async () => {
+    const state = await StateFile.open(directory, "item");
+    await state.setPart(part);
+    await state.setSession({ clientToken: token });
+    await state.close();
+    const again = await StateFile.open(directory, "item");
+    expect(again.session.clientToken).toBeUndefined();
+    expect(again.parts).toEqual([part]);
+    await again.removePart(part.name);
+    await again.close();
+    expect(await readdir(directory)).toEqual([]);
+  });
+
+  const good = { version: 1, itemId: "item", clientToken: token, parts: [part] };
+  test.each([
+    ["nothing", ""],
+    ["half of it", JSON.stringify(good).slice(0, 80)],
+    ["another version", JSON.stringify({ ...good, version: 2 })],
+    ["another item", JSON.stringify({ ...good, itemId: "other" })],
+    ["a token that is none", JSON.stringify({ ...good, clientToken: "x" })],
+    ["a size that is none", JSON.stringify({ ...good, parts: [{ ...part, size: -1 }] })],
+    ["what it never has", JSON.stringify({ ...good, more: 1 })],
+    ["an array", "[]"],
+    ["null", "null"],
+    ["bytes", "\0\xff\xfe"],
+  ])("is not taken from a file with %s", async (_, text) => {
+    const path = await statePath();
+    await writeFile(path, text);
+    const state = await StateFile.open(directory, "item");
+    expect(state.parts).toEqual([]);
+    expect(state.session.clientToken).toBeUndefined();
+    await state.setPart(part);
+    expect((await StateFile.open(directory, "item")).parts).toEqual([part]);
+  });
+
+  test("is taken from a file as it is written", async () => {
+    await writeFile(await statePath(), JSON.stringify(good));
+    const state = await StateFile.open(directory, "item");
+    expect(state.session.clientToken).toBe(token);
+  });
+
+  test("can't be written where there is no directory", async () => {
+    const state = await StateFile.open(join(directory, "none"), "item");
+    await expect(state.setSession({})).rejects.toMatchObject({ reason: "disk" });
+    await expect(state.setSession({})).rejects.toMatchObject({ reason: "disk" });
+  });
+
+  async function statePath(): Promise<string> {
+    const state = await StateFile.open(directory, "item");
+    await state.setSession({});
+    const [name] = await readdir(directory);
+    return join(directory, name!);
+  }
+});
+
+describe("a partial file", () => {
+  const expected = new Map([["sha256", sha256]] as const);
+
+  test("is renamed when it has what it should", async () => {
+    const path = join(directory, "a.part");
+    await using part = await PartFile.open(path, "a", expected);
+    await part.write(Buffer.from("ab"));
+    await part.write(Buffer.from("c"));
+    expect(part.length).toBe(3);
+    expect(part.mismatch()).toBeUndefined();
+    await part.finish(join(directory, "a"));
+    expect(await readdir(directory)).toEqual(["a"]);
+    expect(await readFile(join(directory, "a"), "utf8")).toBe("abc");
+  });
+
+  test("goes on from what is on the disk, which is read for it", async () => {
+    const path = join(directory, "a.part");
+    await writeFile(path, "ab");
+    await using part = await PartFile.open(path, "a", expected);
+    expect(await part.adopt(3, signal, () => {})).toBe(2);
+    await part.write(Buffer.from("c"));
+    expect(part.mismatch()).toBeUndefined();
+  });
+
+  test("takes over no more than there can be", async () => {
+    const path = join(directory, "a.part");
+    await writeFile(path, "abcdef");
+    await using part = await PartFile.open(path, "a", expected);
+    expect(await part.adopt(3, signal, () => {})).toBe(3);
+    expect(part.mismatch()).toBeUndefined();
+    expect(await readFile(path, "utf8")).toBe("abc");
+  });
+
+  test("knows when its bytes are not the right ones, and can be begun anew", async () => {
+    await using part = await PartFile.open(join(directory, "a.part"), "a", expected);
+    await part.write(Buffer.from("abd"));
+    expect(part.mismatch()).toBe("sha256");
+    await part.reset();
+    expect(part.length).toBe(0);
+    await part.write(Buffer.from("abc"));
+    expect(part.mismatch()).toBeUndefined();
+  });
+
+  test("is not written where a link leads, nor where there is a directory", async () => {
+    const victim = join(directory, "victim");
+    await writeFile(victim, "precious");
+    await symlink(victim, join(directory, "link.part"));
+    await mkdir(join(directory, "dir.part"));
+    for (const name of ["link", "dir"]) {
+      await expect(PartFile.open(join(directory, `${name}.part`), name, expected)).rejects.toMatchObject({
+        reason: "disk",
+        file: name,
+      });
+    }
+    expect(await readFile(victim, "utf8")).toBe("precious");
+  });
+});

@@ -1,0 +1,134 @@
+import { create } from "@bufbuild/protobuf";
+import { Code, ConnectError } from "@connectrpc/connect";
+import { describe, expect, test, vi } from "vitest";
+import { RetryInfoSchema } from "../../gen/google/rpc/error_details_pb.ts";
+import { backOffMs, isNetworkError, mayPass, Patience, pause, retryAfterMs } from "../../src/client/retry.ts";
+
+function withRetryInfo(code: Code, seconds: bigint, nanos = 0): ConnectError {
+  const value = create(RetryInfoSchema, { retryDelay: { seconds, nanos } });
+  return new ConnectError("later", code, undefined, [{ desc: RetryInfoSchema, value }]);
+}
+
+function withCause(code: string): ConnectError {
+  const error = new ConnectError("broken", Code.FailedPrecondition);
+  error.cause = Object.assign(new Error(code), { code });
+  return error;
+}
+
+describe("a failure that may pass", () => {
+  test.each([
+    Code.Unavailable,
+    Code.DeadlineExceeded,
+    Code.Aborted,
+    Code.Unknown,
+    Code.Internal,
+    Code.Canceled,
+  ])("has the code %i", (code) => {
+    expect(mayPass(new ConnectError("no", code))).toBe(true);
+  });
+
+  test("is one of the network, whatever code it was given", () => {
+    expect(mayPass(withCause("EPIPE"))).toBe(true);
+    expect(mayPass(withCause("EHOSTUNREACH"))).toBe(true);
+    expect(mayPass(withCause("EACCES"))).toBe(false);
+  });
+
+  test("is a refusal that tells when to come again", () => {
+    expect(mayPass(withRetryInfo(Code.ResourceExhausted, 3n))).toBe(true);
+    expect(mayPass(new ConnectError("too large", Code.ResourceExhausted))).toBe(false);
+  });
+
+  test.each([
+    Code.NotFound,
+    Code.FailedPrecondition,
+    Code.InvalidArgument,
+    Code.Unauthenticated,
+    Code.PermissionDenied,
+    Code.Unimplemented,
+  ])("has not the code %i", (code) => {
+    expect(mayPass(new ConnectError("no", code))).toBe(false);
+  });
+});
+
+test("an error of the network is found below others, and a circle of causes ends", () => {
+  const inner = Object.assign(new Error("reset"), { code: "ECONNRESET" });
+  expect(isNetworkError(new Error("outer", { cause: new Error("middle", { cause: inner }) }))).toBe(true);
+  const circle = new Error("circle");
+  circle.cause = circle;
+  expect(isNetworkError(circle)).toBe(false);
+  expect(isNetworkError("ECONNRESET")).toBe(false);
+});
+
+test("the pause that a server asks for is read to the millisecond", () => {
+  expect(retryAfterMs(withRetryInfo(Code.Unavailable, 1n, 500_000_000))).toBe(1500);
+  expect(retryAfterMs(withRetryInfo(Code.Unavailable, -5n))).toBe(0);
+  expect(retryAfterMs(new ConnectError("no"))).toBeUndefined();
+});
+
+describe("the pause between attempts", () => {
+  const backOff = { firstMs: 100, maxMs: 1000 };
+
+  test("doubles up to its greatest", () => {
+    const longest = [1, 2, 3, 4, 5, 6, 2000].map((failures) => backOffMs(failures, backOff, () => 1));
+    expect(longest).toEqual([100, 200, 400, 800, 1000, 1000, 1000]);
+  });
+
+  test("is half chance", () => {
+    expect(backOffMs(3, backOff, () => 0)).toBe(200);
+    expect(backOffMs(3, backOff, () => 0.5)).toBe(300);
+  });
+});
+
+describe("patience", () => {
+  test("is counted from the first failure, not from what got on before", () => {
+    let now = 0;
+    const patience = new Patience(1000, () => now);
+    now = 5000;
+    expect(patience.bears()).toBe(true);
+    now = 5999;
+    expect(patience.bears()).toBe(true);
+    expect(patience.bears()).toBe(true);
+    now = 6000;
+    expect(patience.bears()).toBe(false);
+  });
+
+  test("begins anew when something gets on", () => {
+    let now = 0;
+    const patience = new Patience(1000, () => now);
+    for (let failures = 0; failures < 5; failures++) patience.bears();
+    patience.renew();
+    now = 2000;
+    expect(patience.bears()).toBe(true);
+    now = 2999;
+    for (let failures = 0; failures < 5; failures++) expect(patience.bears()).toBe(true);
+  });
+
+  test("bears two failures however much time has passed between them: the process may have been stopped", () => {
+    let now = 0;
+    const patience = new Patience(1000, () => now);
+    expect(patience.bears()).toBe(true);
+    now = 1_000_000;
+    expect(patience.bears()).toBe(true);
+    expect(patience.bears()).toBe(false);
+  });
+});
+
+describe("a pause", () => {
+  test("ends with the reason of a signal that is aborted", async () => {
+    const reason = new Error("enough");
+    await expect(pause(60_000, AbortSignal.abort(reason))).rejects.toBe(reason);
+    const stop = new AbortController();
+    const paused = pause(60_000, stop.signal);
+    stop.abort(reason);
+    await expect(paused).rejects.toBe(reason);
+  });
+
+  test("ends by itself", async () => {
+    vi.useFakeTimers({ toFake: ["setTimeout"] });
+    try {
+      await expect(pause(0)).resolves.toBeUndefined();
+    } finally {
+      vi.useRealTimers();
+    }
+  });
+});
