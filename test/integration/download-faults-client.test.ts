@@ -23,7 +23,7 @@ import { smallDisk } from "../support/small-disk.ts";
 // What happens to `downlease get` itself, and to the disk that it writes to.
 
 // Whole programs are started, stopped and started again.
-vi.setConfig({ testTimeout: 60_000 });
+vi.setConfig({ testTimeout: 180_000 });
 
 let stage: DownloadStage;
 let many: TestItem;

@@ -8,7 +8,7 @@ import { type Service, startService } from "../support/service.ts";
 // What happens to bytes between a server and `downlease get`.
 
 // Whole programs are started, stopped and started again.
-vi.setConfig({ testTimeout: 60_000 });
+vi.setConfig({ testTimeout: 180_000 });
 
 let stage: DownloadStage;
 let server: Service;
@@ -88,8 +88,8 @@ test("each answer ends cleanly at the same byte: get gives up with an error, and
 test("the network stands still: the connection is given up, and another one goes on", async () => {
   const hold = proxy.hold(middle);
   const get = await stage.get(proxy.url, stage.large, target, { args: ["--idle", "1"] });
-  await eventually("the body to stand", () => hold.waiting === 1);
-  await eventually("the client to leave", () => hold.waiting === 0);
+  await eventually("the body to stand", () => hold.waiting === 1, { withinMs: 20_000 });
+  await eventually("the client to leave", () => hold.waiting === 0, { withinMs: 20_000 });
   hold.release();
   expect(await get.ended()).toMatchObject({ code: 0 });
   await expectWhole(target, stage.large);

@@ -22,7 +22,7 @@ import { startRedis } from "../support/redis-server.ts";
 // What happens to servers, and to what they rest on, while `downlease get` has got to the middle of a file.
 
 // Whole programs are started, stopped and started again.
-vi.setConfig({ testTimeout: 60_000 });
+vi.setConfig({ testTimeout: 180_000 });
 
 let stage: DownloadStage;
 beforeAll(async () => {

@@ -75,7 +75,7 @@ export async function startGet(
         { withinMs: 20_000 },
       );
     },
-    async ended(withinMs = 30_000) {
+    async ended(withinMs = 60_000) {
       const { code, signal } = await eventually(
         "the end of get",
         () => {

@@ -50,7 +50,7 @@ export async function startService(
   );
   const logs = () => program.stdout.split("\n").flatMap(parsed);
   await eventually("downlease to be ready", () => program.exit !== undefined || readyUrl(logs()), {
-    withinMs: 15_000,
+    withinMs: 30_000,
   });
   const url = readyUrl(logs());
   if (url === undefined) throw new Error(`downlease did not start: ${program.stderr}${program.stdout}`);
