@@ -2,11 +2,9 @@ import { spawn } from "node:child_process";
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { eventually } from "../test/support/eventually.ts";
-import { isExecutable, type Requirement, searchPath } from "../test/support/executables.ts";
+import { searchPath } from "../test/support/executables.ts";
 import { freePort } from "../test/support/ports.ts";
 import { accepts } from "./contender-process.ts";
-
-export const nginxNeeded: Requirement = { debianPackage: "nginx", isMet: () => isExecutable("nginx") };
 
 export interface NginxOptions {
   /** Directory whose files it sends. */

@@ -4,6 +4,7 @@ import { createReadStream } from "node:fs";
 import { join } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { setTimeout as delay } from "node:timers/promises";
+import { nginxNeeded } from "../../test/support/executables.ts";
 import { type Bench, rowName, type Study, type Table } from "../bench.ts";
 import { readHttp1 } from "../downloads/http1-reader.ts";
 import { readHttp2 } from "../downloads/http2-reader.ts";
@@ -18,7 +19,6 @@ import {
   type RunningFileServer,
 } from "../downloads/servers.ts";
 import { fixed, times } from "../formats.ts";
-import { nginxNeeded } from "../nginx.ts";
 import { cpuSecondsOfTree, peakMemoryOf, resetPeakMemory } from "../process-figures.ts";
 import { median, ratio, type Spread, spread } from "../statistics.ts";
 

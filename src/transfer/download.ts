@@ -1,4 +1,4 @@
-import type { ContentFile, ContentSource } from "../domain/content-source.ts";
+import type { ByteRange, ContentFile, ContentSource } from "../domain/content-source.ts";
 import { errorKinds, ServiceError } from "../domain/errors.ts";
 import type { Digests, PreparationStore } from "../domain/preparation-store.ts";
 import type { Session } from "../domain/session.ts";
@@ -8,7 +8,7 @@ import { requestIdFrom } from "../operations/call.ts";
 import { connectionOf, type HttpRequest, type HttpResponse } from "../operations/http.ts";
 import type { TransferObserver, TransferOutcome } from "../operations/transfer-record.ts";
 import type { Buffers } from "./buffers.ts";
-import { entityTagOf, type Selection, select } from "./conditions.ts";
+import { entityTagOf, select } from "./conditions.ts";
 import { digestsField, fileHeaders, type Headers, validatorHeaders } from "./headers.ts";
 import { linkBearer } from "./link-bearer.ts";
 import type { LinkKeys } from "./link-keys.ts";
@@ -41,6 +41,13 @@ interface Found {
   readonly session: Session;
   readonly file: ContentFile;
   readonly digests: Digests | undefined;
+}
+
+/** A body that is to be sent, and what is told of it. */
+interface Body {
+  readonly status: 200 | 206;
+  readonly headers: Headers;
+  readonly range: ByteRange;
 }
 
 /** One request for what a link leads to. */
@@ -118,10 +125,10 @@ export class Download {
       const { offloadPrefix } = this.#parts;
       const redirect = offloadPrefix === undefined ? undefined : redirectFor(file, offloadPrefix);
       if (redirect !== undefined) return await this.#offload(link, digests, redirect);
-      const selection = this.#select(link, file, digests);
-      if (selection === undefined) return;
+      const body = this.#select(link, file, digests);
+      if (body === undefined) return;
       isKept = false;
-      await this.#send(file, selection, transfer);
+      await this.#send(file, body, transfer);
     } finally {
       if (isKept) await file.close();
     }
@@ -138,12 +145,8 @@ export class Download {
     return file && { session, file, digests: record?.state === "done" ? record.digests : undefined };
   }
 
-  /** Writes the headers; undefined when that is the whole answer. */
-  #select(
-    link: Link,
-    file: ContentFile,
-    digests: Digests | undefined,
-  ): Exclude<Selection, { status: 304 | 412 | 416 }> | undefined {
+  /** What is to be sent; answers by itself when that is nothing. */
+  #select(link: Link, file: ContentFile, digests: Digests | undefined): Body | undefined {
     const etag = entityTagOf(link, file);
     const { size } = file;
     const selection = select(this.#method, this.#request.headers, etag, size);
@@ -163,8 +166,8 @@ export class Download {
       case 206: {
         const { start, end } = selection.range;
         headers.push("content-range", `bytes ${start}-${end}/${size}`);
-        this.#writeHead(206, [...headers, "content-length", String(end - start + 1)]);
-        return selection;
+        headers.push("content-length", String(end - start + 1));
+        return { status: 206, headers, range: selection.range };
       }
       case 200:
         // Of HEAD it would be the digest of no bytes (RFC 9530, appendix B.2).
@@ -172,8 +175,7 @@ export class Download {
           headers.push("content-digest", digestsField(digests));
         headers.push("content-length", String(size));
         if (this.#method === "GET" && size > 0) {
-          this.#writeHead(200, headers);
-          return selection;
+          return { status: 200, headers, range: { start: 0, end: size - 1 } };
         }
         this.#answer(200, headers, this.#method === "GET" ? "complete" : "nothing_sent");
         break;
@@ -181,15 +183,23 @@ export class Download {
     return undefined;
   }
 
-  async #send(
-    file: ContentFile,
-    selection: Exclude<Selection, { status: 304 | 412 | 416 }>,
-    transfer: Transfer,
-  ): Promise<void> {
-    const range = selection.status === 206 ? selection.range : { start: 0, end: file.size - 1 };
-    const sending = new Sending(this.#response, transfer, this.#parts.buffers, this.#parts.observe.moved);
-    const sent = await sending.send(file, file.reader(range), range.end - range.start + 1);
-    this.#finished(sent.outcome, transfer.bytesSent, undefined, "cause" in sent ? sent.cause : undefined);
+  async #send(file: ContentFile, { status, headers, range }: Body, transfer: Transfer): Promise<void> {
+    const { buffers, observe } = this.#parts;
+    const begin = () => this.#writeHead(status, headers);
+    const sending = new Sending({ response: this.#response, transfer, buffers, begin, moved: observe.moved });
+    const { outcome, hasBegun, cause } = await sending.send(file, range);
+    if (hasBegun || outcome === "client_gone") {
+      return this.#finished(outcome, transfer.bytesSent, undefined, cause);
+    }
+    switch (outcome) {
+      case "session_ended":
+      case "content_changed":
+        return this.#refuse();
+      case "server_stopping":
+        throw new ServiceError("downlease.server.stopping");
+      default:
+        throw new ServiceError("downlease.content.unavailable", [], cause);
+    }
   }
 
   /** Lets a proxy send the file. Nobody will tell how far it comes, so that the lease is renewed here, once. */

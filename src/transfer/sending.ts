@@ -1,14 +1,33 @@
 import { constants } from "node:http2";
-import { ContentChangedError, type ContentFile, type ContentReader } from "../domain/content-source.ts";
+import {
+  type ByteRange,
+  ContentChangedError,
+  type ContentFile,
+  type ContentReader,
+} from "../domain/content-source.ts";
 import type { HttpResponse } from "../operations/http.ts";
 import type { CutReason } from "../operations/transfer-record.ts";
 import type { Buffers } from "./buffers.ts";
 import type { Transfer } from "./session-transfers.ts";
 
-/** How sending ended: with `cause` if there was an error. */
-export type Sent =
-  | { readonly outcome: "complete" | "client_gone" }
-  | { readonly outcome: CutReason; readonly cause?: unknown };
+/** How sending ended. */
+export interface Sent {
+  readonly outcome: "complete" | "client_gone" | CutReason;
+  /** Whether the answer has begun; another one can still be given when it has not. */
+  readonly hasBegun: boolean;
+  /** The error, if there was one. */
+  readonly cause?: unknown;
+}
+
+export interface SendingOptions {
+  readonly response: HttpResponse;
+  readonly transfer: Transfer;
+  readonly buffers: Buffers;
+  /** Sets the headers; called when the first bytes are there. */
+  begin(): void;
+  /** Is told of bytes that the connection has taken. */
+  moved(bytes: number): void;
+}
 
 /** Why sending has to stop in the middle. */
 class Interruption extends Error {
@@ -21,28 +40,23 @@ class Interruption extends Error {
 }
 
 /**
- * Sends bytes of a file as the body of a response whose headers are set and say how many there are. While one buffer is
- * written the next one is read; no more is read than the connection has taken, less those two.
+ * Sends bytes of a file as the body of a response whose headers say how many there are. While one buffer is written the
+ * next one is read; no more is read than the connection has taken, less those two.
  *
  * When it can't go on, for whatever reason, the connection is broken off in a way that no client takes for an end: also
- * in place of the last byte.
+ * in place of the last byte. Only when there has been no first byte yet, the answer is left to others.
  */
 export class Sending {
-  readonly #response: HttpResponse;
-  readonly #transfer: Transfer;
-  readonly #buffers: Buffers;
-  readonly #moved: (bytes: number) => void;
+  readonly #options: SendingOptions;
   /** Rejects what is being waited for. */
   #interrupt: ((reason: Interruption) => void) | undefined;
   #interruption: Interruption | undefined;
+  #hasBegun = false;
   #isComplete = false;
 
-  /** @param moved is told of bytes that the connection has taken */
-  constructor(response: HttpResponse, transfer: Transfer, buffers: Buffers, moved: (bytes: number) => void) {
-    this.#response = response;
-    this.#transfer = transfer;
-    this.#buffers = buffers;
-    this.#moved = moved;
+  constructor(options: SendingOptions) {
+    this.#options = options;
+    const { response, transfer } = options;
     response.once("close", () => this.#stop("client_gone"));
     // What is wrong with the connection ends with `close` as well.
     response.on("error", () => {});
@@ -52,21 +66,21 @@ export class Sending {
     if (isGone(response)) this.#stop("client_gone");
   }
 
-  /** @param length bytes that the reader will give; closes the file */
-  async send(file: ContentFile, reader: ContentReader, length: number): Promise<Sent> {
+  /** Sends a range that is not empty, and closes the file. */
+  async send(file: ContentFile, range: ByteRange): Promise<Sent> {
     const buffers: Buffer[] = [];
     try {
-      await this.#pump(reader, length, buffers);
+      await this.#pump(file.reader(range), range.end - range.start + 1, buffers);
       // Only now it is certain that nobody reads or writes them any more.
-      for (const buffer of buffers) this.#buffers.giveBack(buffer);
+      for (const buffer of buffers) this.#options.buffers.giveBack(buffer);
       await this.#waitFor(this.#end());
-      return { outcome: "complete" };
+      return { outcome: "complete", hasBegun: true };
     } catch (reason) {
       const { outcome, cause } = asInterruption(reason);
-      breakOff(this.#response);
-      return outcome === "client_gone" ? { outcome } : { outcome, cause };
+      if (this.#hasBegun) breakOff(this.#options.response);
+      return { outcome, hasBegun: this.#hasBegun, cause };
     } finally {
-      this.#transfer.onCut = undefined;
+      this.#options.transfer.onCut = undefined;
       // Also ends a read that is still under way.
       await file.close().catch(() => {});
     }
@@ -74,14 +88,16 @@ export class Sending {
 
   /** @param buffers is told the buffers that are used */
   async #pump(reader: ContentReader, length: number, buffers: Buffer[]): Promise<void> {
+    const { transfer, moved } = this.#options;
     let left = length;
     let turn = 0;
     let buffer = this.#bufferOf(buffers, turn);
     let reading = reader.read(buffer);
     while (left > 0) {
       const bytes = await this.#waitFor(reading, "read_failed");
-      this.#transfer.movedAt = performance.now();
+      transfer.movedAt = performance.now();
       if (bytes === 0 || bytes > left) throw new Interruption("content_changed");
+      this.#begin();
       left -= bytes;
       const full = buffer;
       if (left > 0) {
@@ -92,20 +108,28 @@ export class Sending {
         reading.catch(() => {});
       }
       await this.#write(bytes === full.byteLength ? full : full.subarray(0, bytes));
-      this.#transfer.sent(bytes);
-      this.#moved(bytes);
+      transfer.sent(bytes);
+      moved(bytes);
     }
   }
 
+  #begin(): void {
+    if (this.#hasBegun) return;
+    this.#hasBegun = true;
+    this.#options.begin();
+  }
+
   #bufferOf(buffers: Buffer[], turn: number): Buffer {
-    buffers[turn] ??= this.#buffers.take();
+    buffers[turn] ??= this.#options.buffers.take();
     return buffers[turn];
   }
 
   #write(bytes: Buffer): Promise<void> {
     return this.#waitFor(
       new Promise<void>((resolve, reject) => {
-        this.#response.write(bytes, (error) => (error ? reject(new Interruption("client_gone")) : resolve()));
+        this.#options.response.write(bytes, (error) =>
+          error ? reject(new Interruption("client_gone")) : resolve(),
+        );
       }),
     );
   }
@@ -125,7 +149,7 @@ export class Sending {
 
   #end(): Promise<void> {
     return new Promise((resolve) => {
-      this.#response.end(() => {
+      this.#options.response.end(() => {
         // `close` comes before whoever waits for the promise.
         this.#isComplete = true;
         resolve();

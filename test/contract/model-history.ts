@@ -1,9 +1,15 @@
 import fc from "fast-check";
 import type { FinalState, Refusal, Renewal, Session } from "../../src/domain/session.ts";
+import type { EndpointType, SessionFileStore, SessionFiles } from "../../src/domain/session-file-store.ts";
 import type { SessionStore } from "../../src/domain/session-store.ts";
 
+export interface Replica {
+  readonly sessions: SessionStore;
+  readonly files: Pick<SessionFileStore, "files" | "request" | "recordSent">;
+}
+
 /** Two replicas on the same data, with different terms. */
-export type Replicas = readonly [SessionStore, SessionStore];
+export type Replicas = readonly [Replica, Replica];
 
 export const people = ["alice", "bob", "root"] as const;
 type Person = (typeof people)[number];
@@ -21,7 +27,9 @@ export type Step = { readonly on: 0 | 1; readonly by: Person; readonly session: 
   | { readonly act: "heartbeats"; readonly progress: readonly (number | undefined)[] }
   | { readonly act: "keepAliveMany"; readonly heartbeats: readonly NumberedHeartbeat[] }
   | { readonly act: "finish"; readonly state: FinalState; readonly message: string | undefined }
-  | { readonly act: "delete" | "get" }
+  | { readonly act: "delete" | "get" | "files" }
+  | { readonly act: "request"; readonly file: string; readonly type: EndpointType }
+  | { readonly act: "recordSent"; readonly sent: ReadonlyMap<string, number> }
   | { readonly act: "list"; readonly item: string | undefined }
   | { readonly act: "pass"; readonly minutes: number }
 );
@@ -34,6 +42,9 @@ const progress = fc.oneof(
     arbitrary: fc.constantFrom(-1, 101, 0.5, 99.5, Number.NaN, Number.POSITIVE_INFINITY, 2 ** 53, -(2 ** 63)),
   },
 );
+/** Few, so that histories keep meeting the same files. */
+const file = fc.constantFrom("disk.vmdk", "disk.ovf", "__proto__", "s", "");
+const bytes = fc.oneof(fc.integer({ min: 0, max: 2 ** 31 }), fc.constantFrom(0, 1, 2 ** 52, 2 ** 53 - 1));
 const message = fc.option(fc.string({ unit: "grapheme", maxLength: 40 }), { nil: undefined });
 
 const actor = {
@@ -73,6 +84,22 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   },
   { weight: 1, arbitrary: fc.record(act("delete")) },
   { weight: 3, arbitrary: fc.record(act("get")) },
+  { weight: 3, arbitrary: fc.record(act("files")) },
+  {
+    weight: 4,
+    arbitrary: fc.record({
+      ...act("request"),
+      file,
+      type: fc.constantFrom<EndpointType[]>("HTTPS", "DIRECT"),
+    }),
+  },
+  {
+    weight: 4,
+    arbitrary: fc.record({
+      ...act("recordSent"),
+      sent: fc.array(fc.tuple(file, bytes), { maxLength: 4 }).map((sent) => new Map(sent)),
+    }),
+  },
   {
     weight: 3,
     arbitrary: fc.record({
@@ -95,6 +122,7 @@ export type Answer =
   | Refusal
   | { readonly outcome: "finished"; readonly expiresAt: number }
   | Burst
+  | SessionFiles
   | readonly (Renewal | Refusal)[]
   | readonly string[]
   | boolean
@@ -108,7 +136,7 @@ interface Burst {
 
 /** @param namespace keeps the history's ids and people apart from those of other histories */
 export async function perform(step: Step, replicas: Replicas, namespace: string): Promise<Answer> {
-  const store = replicas[step.on];
+  const { sessions: store, files } = replicas[step.on];
   const id = `${namespace}-${step.session}`;
   const principal = `${namespace}-${step.by}`;
   const caller = { principal, admin: step.by === "root" };
@@ -118,7 +146,9 @@ export async function perform(step: Step, replicas: Replicas, namespace: string)
     case "keepAlive":
       return await store.keepAlive(id, caller, step.progress);
     case "heartbeats": {
-      const beats = step.progress.map((told, beat) => replicas[beat % 2 ? 1 : 0].keepAlive(id, caller, told));
+      const beats = step.progress.map((told, beat) =>
+        replicas[beat % 2 ? 1 : 0].sessions.keepAlive(id, caller, told),
+      );
       return burst(await Promise.all(beats));
     }
     case "keepAliveMany": {
@@ -134,6 +164,12 @@ export async function perform(step: Step, replicas: Replicas, namespace: string)
       return await store.delete(id, caller);
     case "get":
       return await store.get(id, caller);
+    case "files":
+      return await files.files(id, caller);
+    case "request":
+      return await files.request(id, caller, step.file, step.type);
+    case "recordSent":
+      return await files.recordSent(id, step.sent);
     case "list":
       return await store.list(principal, step.item);
     case "pass":
@@ -156,8 +192,9 @@ function burst(results: readonly (Renewal | Refusal)[]): Burst {
 /** Everything that can be asked for after a history. */
 export async function everything(replicas: Replicas, namespace: string): Promise<Answer[]> {
   const gets = sessionNumbers.map((session): Step => ({ act: "get", on: 0, by: "root", session }));
+  const files = sessionNumbers.map((session): Step => ({ act: "files", on: 1, by: "root", session }));
   const lists = people.map((by): Step => ({ act: "list", on: 1, by, session: 0, item: undefined }));
   const answers: Answer[] = [];
-  for (const step of [...gets, ...lists]) answers.push(await perform(step, replicas, namespace));
+  for (const step of [...gets, ...files, ...lists]) answers.push(await perform(step, replicas, namespace));
   return answers;
 }

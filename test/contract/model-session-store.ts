@@ -15,21 +15,32 @@ import {
   reopenSession,
   type Session,
 } from "../../src/domain/session.ts";
+import type { EndpointType, SessionFile, SessionFiles } from "../../src/domain/session-file-store.ts";
 import type { Heartbeat, SessionStore } from "../../src/domain/session-store.ts";
 
+/** Session by id, and what each knows of its files. */
+export class ModelData {
+  readonly sessions = new Map<string, Session>();
+  readonly files = new Map<string, Map<string, SessionFile>>();
+}
+
+const anybody: Caller = { principal: "", admin: true };
+
 /**
- * The rules and a map: what a real store is compared with. Instances that share the map are replicas. A call is
+ * The rules and some maps: what real stores are compared with. Instances that share the data are replicas. A call is
  * done before it returns, so that each is atomic.
  */
 export class ModelSessionStore implements SessionStore {
   readonly #terms: LeaseTerms;
   readonly #clock: Clock;
-  readonly #sessions: Map<string, Session>;
+  readonly #sessions: ModelData["sessions"];
+  readonly #files: ModelData["files"];
 
-  constructor(terms: LeaseTerms, clock: Clock, sessions: Map<string, Session>) {
+  constructor(terms: LeaseTerms, clock: Clock, { sessions, files }: ModelData) {
     this.#terms = terms;
     this.#clock = clock;
     this.#sessions = sessions;
+    this.#files = files;
   }
 
   async create(spec: NewSession): Promise<Session> {
@@ -40,6 +51,7 @@ export class ModelSessionStore implements SessionStore {
     }
     // A map keeps the place of a key that it has already.
     this.#sessions.delete(spec.id);
+    this.#files.delete(spec.id);
     return this.#put(openSession(spec, now, this.#terms));
   }
 
@@ -83,7 +95,37 @@ export class ModelSessionStore implements SessionStore {
   }
 
   async delete(id: string, caller: Caller): Promise<boolean> {
-    return this.#find(id, caller) !== undefined && this.#sessions.delete(id);
+    if (this.#find(id, caller) === undefined) return false;
+    this.#files.delete(id);
+    return this.#sessions.delete(id);
+  }
+
+  async files(id: string, caller: Caller): Promise<SessionFiles | undefined> {
+    const session = this.#find(id, caller);
+    return session && { session, files: new Map(this.#files.get(id)) };
+  }
+
+  async request(
+    id: string,
+    caller: Caller,
+    fileName: string,
+    requested: EndpointType,
+  ): Promise<Renewal | Refusal> {
+    const renewal = await this.keepAlive(id, caller);
+    if (renewal.outcome === "renewed") this.#change(id, fileName, (file) => ({ ...file, requested }));
+    return renewal;
+  }
+
+  async recordSent(id: string, sent: ReadonlyMap<string, number>): Promise<Renewal | Refusal> {
+    const renewal = await this.keepAlive(id, anybody);
+    if (renewal.outcome !== "renewed") return renewal;
+    for (const [name, bytes] of sent) {
+      this.#change(id, name, (file) => ({
+        ...file,
+        bytesSent: Math.min(file.bytesSent + bytes, Number.MAX_SAFE_INTEGER),
+      }));
+    }
+    return renewal;
   }
 
   async ping(): Promise<void> {}
@@ -93,6 +135,11 @@ export class ModelSessionStore implements SessionStore {
   #find(id: string, caller: Caller): Session | undefined {
     const session = this.#sessions.get(id);
     return session !== undefined && existsFor(session, caller, this.#clock.now()) ? session : undefined;
+  }
+
+  #change(id: string, name: string, change: (file: SessionFile) => SessionFile): void {
+    const files = this.#files.get(id) ?? new Map<string, SessionFile>();
+    this.#files.set(id, files.set(name, change(files.get(name) ?? { bytesSent: 0 })));
   }
 
   #put(session: Session): Session {

@@ -13,10 +13,10 @@ import { redisTime } from "./session-store-redis.ts";
  * @param nodeUrl one Redis of it, whose clock is asked
  */
 export function redisFileStores(storeUrl: string, nodeUrl = storeUrl): OpenFileStoresWith {
-  return async (terms) => {
+  return async (terms, otherTerms = terms) => {
     const [one, other] = await Promise.all([
       connectedFiles(storeUrl, terms),
-      connectedFiles(storeUrl, terms),
+      connectedFiles(storeUrl, otherTerms),
     ]);
     const node = new Redis(nodeUrl);
     return {

@@ -20,7 +20,8 @@ export interface OpenFileStores {
   close(): Promise<void>;
 }
 
-export type OpenFileStoresWith = (terms: LeaseTerms) => Promise<OpenFileStores>;
+/** @param otherTerms what the other instance is configured with, when it differs */
+export type OpenFileStoresWith = (terms: LeaseTerms, otherTerms?: LeaseTerms) => Promise<OpenFileStores>;
 
 export interface FileStoreContractOptions {
   /** Why what one instance ends is not told to the other. */
@@ -38,8 +39,12 @@ export interface FileStage extends OpenFileStores, FileStoreInstance, AsyncDispo
   newSessionId(): Promise<string>;
 }
 
-export async function setFileStage(open: OpenFileStoresWith, terms = longTerms): Promise<FileStage> {
-  const stores = await open(terms);
+export async function setFileStage(
+  open: OpenFileStoresWith,
+  terms = longTerms,
+  otherTerms = terms,
+): Promise<FileStage> {
+  const stores = await open(terms, otherTerms);
   const person = (name: string, admin = false) => ({ principal: `${name} ${randomUUID()}`, admin });
   const alice = person("alice");
   const newSession: FileStage["newSession"] = (members) => ({

@@ -15,13 +15,13 @@ const sqliteStores = (database: SqliteDatabase, terms: LeaseTerms) => ({
 
 sessionFileStoreContract(
   "SQLite file",
-  async (terms) => {
+  async (terms, otherTerms = terms) => {
     const dir = await tempDir();
     const path = join(dir.path, "sessions.db");
     const [database, otherDatabase] = [new SqliteDatabase(path), new SqliteDatabase(path)];
     return {
       one: sqliteStores(database, terms),
-      other: sqliteStores(otherDatabase, terms),
+      other: sqliteStores(otherDatabase, otherTerms),
       now: async () => Date.now(),
       async close() {
         database.close();
@@ -33,14 +33,14 @@ sessionFileStoreContract(
   { untoldToOther: "processes that share a file do not tell each other, and `isReliable` says so" },
 );
 
-sessionFileStoreContract("SQLite in memory", async (terms) => {
+sessionFileStoreContract("SQLite in memory", async (terms, otherTerms = terms) => {
   const database = new SqliteDatabase(":memory:");
   return {
     one: sqliteStores(database, terms),
-    other: sqliteStores(database, terms),
+    other: sqliteStores(database, otherTerms),
     now: async () => Date.now(),
     close: async () => database.close(),
   };
 });
 
-sessionFileStoreContract("Redis", (terms) => redisFileStores(sharedRedisUrl())(terms));
+sessionFileStoreContract("Redis", (...terms) => redisFileStores(sharedRedisUrl())(...terms));

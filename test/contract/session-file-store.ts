@@ -322,6 +322,16 @@ function lifeContract(open: OpenFileStoresWith): void {
     });
   });
 
+  it("never moves expiresAt back, also not by an instance with a shorter lease", async () => {
+    await using stage = await setFileStage(open, longTerms, briefTerms);
+    const { sessions, other, alice } = stage;
+    const { id, expiresAt } = await sessions.create(stage.newSession());
+    const renewed = { outcome: "renewed", expiresAt, progress: 0 };
+    expect(await other.files.request(id, alice, "a.vmdk", "HTTPS")).toEqual(renewed);
+    expect(await other.files.recordSent(id, new Map([["a.vmdk", 1]]))).toEqual(renewed);
+    expect(await sessions.get(id, alice)).toMatchObject({ expiresAt });
+  });
+
   it("keeps a session beyond its first lease for as long as bytes are sent", async () => {
     await using stage = await setFileStage(open, { leaseMs: 1_500, retentionMs: 300 });
     const { sessions, files, alice, now } = stage;

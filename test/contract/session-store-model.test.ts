@@ -3,16 +3,17 @@ import { join } from "node:path";
 import fc from "fast-check";
 import { Redis } from "ioredis";
 import { afterAll, beforeAll, expect, it } from "vitest";
-import type { LeaseTerms, Renewal, Session } from "../../src/domain/session.ts";
+import type { LeaseTerms, Renewal } from "../../src/domain/session.ts";
 import { sessionKey } from "../../src/stores/redis/keys.ts";
-import type { RedisSessionStore } from "../../src/stores/redis/redis-session-store.ts";
 import { SqliteDatabase } from "../../src/stores/sqlite/database.ts";
+import { SqliteSessionFileStore } from "../../src/stores/sqlite/sqlite-session-file-store.ts";
 import { SqliteSessionStore } from "../../src/stores/sqlite/sqlite-session-store.ts";
 import { sharedRedisUrl } from "../support/shared-redis.ts";
 import { type TempDir, tempDir } from "../support/temp-dir.ts";
 import { type Answer, everything, history, perform, type Replicas, sessionNumbers } from "./model-history.ts";
-import { ModelSessionStore } from "./model-session-store.ts";
-import { connected, redisTime } from "./session-store-redis.ts";
+import { ModelData, ModelSessionStore } from "./model-session-store.ts";
+import { connectedFiles } from "./session-file-store-redis.ts";
+import { redisTime } from "./session-store-redis.ts";
 
 const histories = 600;
 const minuteMs = 60_000;
@@ -31,23 +32,24 @@ const clock = { time: 0, now: () => clock.time };
 
 let dir: TempDir;
 let node: Redis;
-let sqlite: [SqliteSessionStore, SqliteSessionStore];
-let redis: [RedisSessionStore, RedisSessionStore];
+let sqlite: Replicas;
+let redis: Replicas;
 
 beforeAll(async () => {
   dir = await tempDir();
   const path = join(dir.path, "sessions.db");
-  sqlite = [
-    new SqliteSessionStore({ database: new SqliteDatabase(path), terms: terms[0], clock }),
-    new SqliteSessionStore({ database: new SqliteDatabase(path), terms: terms[1], clock }),
-  ];
+  const inSqlite = (terms: LeaseTerms) => {
+    const options = { database: new SqliteDatabase(path), terms, clock };
+    return { sessions: new SqliteSessionStore(options), files: new SqliteSessionFileStore(options) };
+  };
+  sqlite = [inSqlite(terms[0]), inSqlite(terms[1])];
   const url = sharedRedisUrl();
   node = new Redis(url);
-  redis = [await connected(url, terms[0]), await connected(url, terms[1])];
+  redis = [await connectedFiles(url, terms[0]), await connectedFiles(url, terms[1])];
 });
 
 afterAll(async () => {
-  await Promise.all([...sqlite, ...redis].map((store) => store.close()));
+  await Promise.all([...sqlite, ...redis].map(({ sessions }) => sessions.close()));
   node.disconnect();
   await dir.remove();
 });
@@ -59,11 +61,12 @@ it(`gives the answers of the rules in ${histories} random histories, in SQLite a
       const namespace = randomUUID();
       const start = await redisTime(node);
       clock.time = start;
-      const sessions = new Map<string, Session>();
-      const model: Replicas = [
-        new ModelSessionStore(terms[0], clock, sessions),
-        new ModelSessionStore(terms[1], clock, sessions),
-      ];
+      const data = new ModelData();
+      const inModel = (terms: LeaseTerms) => {
+        const store = new ModelSessionStore(terms, clock, data);
+        return { sessions: store, files: store };
+      };
+      const model: Replicas = [inModel(terms[0]), inModel(terms[1])];
       const compare = (expected: Answer, fromSqlite: Answer, fromRedis: Answer) => {
         expect(fromSqlite, "SQLite").toEqual(expected);
         const passed = clock.time - start;
@@ -110,6 +113,15 @@ it(`gives the answers of the rules in ${histories} random histories, in SQLite a
       "get: CANCELED",
       "get: ERROR",
       "get: undefined",
+      "files: undefined",
+      "files: some",
+      "files: none",
+      "request: renewed",
+      "request: not_found",
+      "request: not_active",
+      "recordSent: renewed",
+      "recordSent: not_found",
+      "recordSent: not_active",
     ]),
   );
 }, 60_000);
@@ -125,12 +137,16 @@ async function passInRedis(namespace: string, ms: number): Promise<void> {
 /** The answer with its expiry in whole minutes after `origin`. */
 function inMinutes(answer: Answer | string, origin: number): unknown {
   if (Array.isArray(answer)) return answer.map((one) => inMinutes(one, origin));
+  if (typeof answer === "object" && "files" in answer) {
+    return { ...answer, session: inMinutes(answer.session, origin) };
+  }
   if (typeof answer !== "object" || !("expiresAt" in answer) || answer.expiresAt === undefined) return answer;
   return { ...answer, expiresAt: Math.floor((answer.expiresAt - origin) / minuteMs) };
 }
 
 function outcomeOf(answer: Answer): string {
   if (typeof answer !== "object") return String(answer);
+  if ("files" in answer) return answer.files.size > 0 ? "some" : "none";
   if ("state" in answer && !("outcome" in answer)) return answer.state;
   return "outcome" in answer ? answer.outcome : "several";
 }

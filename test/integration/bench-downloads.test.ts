@@ -97,7 +97,7 @@ const servers = [...new Set(downloadGroups.flatMap((group) => group.servers))];
 describe.each(servers)("$name", (server: FileServer) => {
   const groups = downloadGroups.filter((group) => group.servers.includes(server));
 
-  test("sends the file, and can be measured", async () => {
+  test("sends the file, and can be measured", { timeout: 60_000 }, async () => {
     const started = await server.start({
       library,
       redisUrl: sharedRedisUrl(),
@@ -109,7 +109,7 @@ describe.each(servers)("$name", (server: FileServer) => {
         await digestOf(createReadStream(join(library.root, library.path))),
       );
       for (const group of groups) {
-        const round = await measure(group, started, fileBytes, 0.2);
+        const round = await measure(group, started, fileBytes, 1);
         expect(round.rate).toBeGreaterThan(0);
         expect(round.peak).toBeGreaterThan(1);
         expect(round.cpu).toBeGreaterThanOrEqual(0);
@@ -127,12 +127,11 @@ test("who does not send the file fails the measurement", async () => {
 });
 
 test("the figures of a process are those of its children, too", async () => {
-  const script =
-    'for (let end = performance.now() + 100; performance.now() < end; );console.log("worked");setInterval(() => {}, 1e6)';
+  const script = 'while (process.cpuUsage().user < 100_000);console.log("worked");setInterval(() => {}, 1e6)';
   const parent = await startProcess("/bin/sh", ["-c", `'${process.execPath}' -e '${script}'; true`]);
   try {
     await eventually("work", () => parent.stdout.includes("worked"));
-    expect(cpuNanosOfTree(parent.pid)).toBeGreaterThan(90e6);
+    expect(cpuNanosOfTree(parent.pid)).toBeGreaterThanOrEqual(100e6);
     resetPeakMemory(parent.pid);
     // More than a shell takes.
     expect(peakMemoryOf(parent.pid)).toBeGreaterThan(20 * 2 ** 20);

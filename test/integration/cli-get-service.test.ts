@@ -1,12 +1,15 @@
 import { createHash } from "node:crypto";
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, beforeAll, expect, test, vi } from "vitest";
 import { cheapHash } from "../support/auth-calls.ts";
 import { makeCertificate } from "../support/certificates.ts";
 import { runCommand } from "../support/command.ts";
 import { type Service, startService } from "../support/service.ts";
 import { type TempDir, tempDir } from "../support/temp-dir.ts";
+
+// A test starts several processes one after the other, each of which takes its time on a busy machine.
+vi.setConfig({ testTimeout: 60_000 });
 
 // get and the service that it was made for, each in a process of its own.
 

@@ -3,13 +3,16 @@ import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { stripVTControlCharacters } from "node:util";
 import { Code, ConnectError } from "@connectrpc/connect";
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { SessionState } from "../../src/client/index.ts";
 import { mainPath, runCommand, startCommand, startOnTerminal } from "../support/command.ts";
 import { eventually } from "../support/eventually.ts";
 import { FaultServer } from "../support/fault-server.ts";
 import { type Process, startProcess } from "../support/process.ts";
 import { type TempDir, tempDir } from "../support/temp-dir.ts";
+
+// A test starts several processes one after the other, each of which takes its time on a busy machine.
+vi.setConfig({ testTimeout: 60_000 });
 
 // What the program tells and how it ends; what becomes of the files is in test/integration/download-*.
 

@@ -1,11 +1,14 @@
 import { createHash } from "node:crypto";
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { runCommand } from "../support/command.ts";
 import { startHostileServer } from "../support/hostile-server.ts";
 import { type Service, startService } from "../support/service.ts";
 import { type TempDir, tempDir } from "../support/temp-dir.ts";
+
+// A test starts several processes one after the other, each of which takes its time on a busy machine.
+vi.setConfig({ testTimeout: 60_000 });
 
 let directory: TempDir;
 let service: Service;

@@ -2,7 +2,7 @@ import { once } from "node:events";
 import { writeFile } from "node:fs/promises";
 import { type AddressInfo, createServer } from "node:net";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { cheapHash } from "../support/auth-calls.ts";
 import { type Certificate, makeCertificate } from "../support/certificates.ts";
 import { mainPath, runCommand, startOnTerminal } from "../support/command.ts";
@@ -10,6 +10,9 @@ import { eventually } from "../support/eventually.ts";
 import { startProcess } from "../support/process.ts";
 import { type Service, startService } from "../support/service.ts";
 import { type TempDir, tempDir } from "../support/temp-dir.ts";
+
+// A test starts several processes one after the other, each of which takes its time on a busy machine.
+vi.setConfig({ testTimeout: 60_000 });
 
 let directory: TempDir;
 let open: Service;

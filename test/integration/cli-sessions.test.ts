@@ -1,10 +1,13 @@
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
 import { type Outcome, runCommand, startCommand, startOnTerminal } from "../support/command.ts";
 import { eventually } from "../support/eventually.ts";
 import { freePort, onFreePorts } from "../support/ports.ts";
 import type { Process } from "../support/process.ts";
 import { type Service, startService } from "../support/service.ts";
 import { tempDir } from "../support/temp-dir.ts";
+
+// A test starts several processes one after the other, each of which takes its time on a busy machine.
+vi.setConfig({ testTimeout: 60_000 });
 
 let service: Service;
 let id: string;

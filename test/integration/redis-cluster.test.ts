@@ -33,8 +33,8 @@ loginStoreContract("Redis Cluster", (...terms) =>
   redisLoginStores(cluster.url, cluster.nodes[0]!.url)(...terms),
 );
 
-sessionFileStoreContract("Redis Cluster", (terms) =>
-  redisFileStores(cluster.url, cluster.nodes[0]!.url)(terms),
+sessionFileStoreContract("Redis Cluster", (...terms) =>
+  redisFileStores(cluster.url, cluster.nodes[0]!.url)(...terms),
 );
 
 preparationStoreContract("Redis Cluster", () => redisPreparations(cluster.url)());

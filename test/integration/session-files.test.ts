@@ -158,6 +158,94 @@ describe.each(storeKinds)("%s", (kind: StoreKind) => {
     });
   });
 
+  test.each([
+    ['{"file_name":7}', "downlease.argument.type", "file_name"],
+    ['{"file_name":["disk.vmdk"]}', "downlease.argument.type", "file_name"],
+    ['{"file_name":"\\ud800"}', "downlease.argument.type", "file_name"],
+    ['{"file_name":null}', "downlease.argument.missing", "file_name"],
+    ["{}", "downlease.argument.missing", "file_name"],
+    ['{"file_name":"disk.vmdk","endpoint_type":"https"}', "downlease.argument.type", "endpoint_type"],
+    ['{"file_name":"disk.vmdk","endpoint_type":1}', "downlease.argument.type", "endpoint_type"],
+    ['{"file_name":"disk.vmdk","endpoint_type":"UNSPECIFIED"}', "downlease.argument.type", "endpoint_type"],
+    ['{"file_name":"disk.vmdk","version":"1"}', "downlease.argument.unknown", "version"],
+    ['{"file_name":"disk.vmdk","download_session_id":"another"}', "downlease.argument.conflict", "id"],
+  ])("a prepare of %s is an invalid argument that is named", async (body, messageId, named) => {
+    const id = await openSession(app.url, await newItem());
+    for (const path of [
+      `/api/content/library/item/download-session/${id}/file?action=prepare`,
+      `/rest/com/vmware/content/library/item/downloadsession/file/id:${id}?~action=prepare`,
+    ]) {
+      const response = await fetch(app.url + path, {
+        method: "POST",
+        headers: { "content-type": "application/json" },
+        body,
+      });
+      expect(response.status).toBe(400);
+      const told = await response.text();
+      expect(told).toContain(messageId);
+      expect(told).toContain(named);
+    }
+  });
+
+  test("on /api, file_name tells get from list, even when it is empty", async () => {
+    const id = await openSession(app.url, await newItem());
+    const get = async (query: string) => {
+      const path = `/api/content/library/item/download-session/${id}/file`;
+      const response = await fetch(app.url + path + query);
+      return [response.status, await response.json()] as const;
+    };
+    expect(await get("")).toEqual([200, expect.any(Array)]);
+    expect(await get("?other=1")).toEqual([200, expect.any(Array)]);
+    expect(await get("?file_name=disk.vmdk")).toEqual([200, expect.objectContaining({ name: "disk.vmdk" })]);
+    expect(await get("?file_name=")).toMatchObject([400, { error_type: "INVALID_ARGUMENT" }]);
+    expect(await get("?file_name=a&file_name=b")).toMatchObject([400, { error_type: "INVALID_ARGUMENT" }]);
+  });
+
+  test("JSON-RPC tells a file as the structure that SDKs know", async () => {
+    const id = await openSession(app.url, await newItem());
+    const { prepare, get } = sessionFiles(doors["JSON-RPC"]!(app.url), id);
+    await prepare("empty.nvram");
+    await eventually("it to be ready", async () => (await get("empty.nvram")).status === "PREPARED");
+    const input = { download_session_id: id, file_name: "empty.nvram" };
+    const params = {
+      serviceId: "com.vmware.content.library.item.downloadsession.file",
+      operationId: "get",
+      input: { STRUCTURE: { "operation-input": input } },
+      ctx: {},
+    };
+    const response = await fetch(`${app.url}/api`, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify({ jsonrpc: "2.0", id: "1", method: "invoke", params }),
+    });
+    const structure = (name: string, members: object) => ({
+      STRUCTURE: { [`com.vmware.content.library.item.${name}`]: members },
+    });
+    const checksum = structure("file.checksum_info", {
+      algorithm: { OPTIONAL: "SHA256" },
+      checksum: sha256(""),
+    });
+    expect(await response.json()).toMatchObject({
+      result: {
+        output: structure("downloadsession.file.info", {
+          name: "empty.nvram",
+          size: { OPTIONAL: 0 },
+          bytes_transferred: 0,
+          status: "PREPARED",
+          download_endpoint: {
+            OPTIONAL: structure("transfer_endpoint", {
+              uri: expect.stringContaining("/download/"),
+              ssl_certificate_thumbprint: { OPTIONAL: null },
+            }),
+          },
+          checksum_info: { OPTIONAL: checksum },
+          error_message: { OPTIONAL: null },
+          checksums: { OPTIONAL: [checksum] },
+        }),
+      },
+    });
+  });
+
   test("prepare and get renew the lease, list does not", async () => {
     const id = await openSession(app.url, await newItem());
     const { list, prepare, get } = sessionFiles(doors["/api"]!(app.url), id);

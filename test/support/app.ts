@@ -43,7 +43,7 @@ export async function startTestApp(options: TestAppOptions = {}): Promise<TestAp
   const config = readConfig(
     {
       port: "0",
-      contentRoot: library,
+      ...(settings?.s3Bucket === undefined && { contentRoot: library }),
       leaseSeconds: String(leaseSeconds),
       maxBodyBytes: String(maxBodyBytes),
       fastLane: fastLane ? "on" : "off",

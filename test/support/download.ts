@@ -55,12 +55,13 @@ function begin1(url: string, { method = "GET", headers = {}, ca }: DownloadOptio
     request.once("error", reject);
     request.once("response", (response) => {
       request.off("error", reject).on("error", () => {});
+      const ending = watch(response);
       const { statusCode: status = 0, headers: answered } = response;
       resolve({
         status,
         headers: answered,
         body: response,
-        finish: () => collect(response, status, answered, () => response.complete),
+        finish: () => ending.finish(status, answered, () => response.complete),
         abort: () => request.destroy(),
       });
     });
@@ -81,7 +82,8 @@ function begin2(url: string, { method = "GET", headers = {}, ca }: DownloadOptio
     });
     stream.once("close", () => session.close());
     stream.once("response", ({ ":status": status = 0, ...answered }) => {
-      stream.off("error", reject).on("error", () => {});
+      stream.off("error", reject);
+      const ending = watch(stream);
       session.off("error", reject).on("error", () => {});
       const isWhole = () => hasEnded && stream.rstCode === 0;
       // How Node.js marks headers that are not to be compressed.
@@ -90,35 +92,32 @@ function begin2(url: string, { method = "GET", headers = {}, ca }: DownloadOptio
         status,
         headers: answered,
         body: stream,
-        finish: () => collect(stream, status, answered, isWhole),
+        finish: () => ending.finish(status, answered, isWhole),
         abort: () => session.destroy(),
       });
     });
   });
 }
 
-function collect(
-  body: Readable,
-  status: number,
-  headers: IncomingHttpHeaders,
-  isWhole: () => boolean,
-): Promise<Downloaded> {
-  return new Promise((resolve) => {
-    const chunks: Buffer[] = [];
-    let error: string | undefined;
-    body.on("data", (chunk: Buffer) => chunks.push(chunk));
-    body.on("error", (reason: NodeJS.ErrnoException) => {
-      error = reason.code ?? reason.message;
-    });
-    body.once("close", () =>
-      resolve({
+/** Notes how a body ends, from now on. */
+function watch(body: Readable) {
+  let error: string | undefined;
+  body.on("error", (reason: NodeJS.ErrnoException) => {
+    error = reason.code ?? reason.message;
+  });
+  const closed = new Promise<void>((resolve) => body.once("close", () => resolve()));
+  return {
+    async finish(status: number, headers: IncomingHttpHeaders, isWhole: () => boolean): Promise<Downloaded> {
+      const chunks: Buffer[] = [];
+      body.on("data", (chunk: Buffer) => chunks.push(chunk)).resume();
+      await closed;
+      return {
         status,
         headers,
         body: Buffer.concat(chunks),
         isWhole: isWhole() && error === undefined,
         error,
-      }),
-    );
-    body.resume();
-  });
+      };
+    },
+  };
 }

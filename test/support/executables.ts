@@ -13,7 +13,14 @@ const onPath = (command: string): Requirement => ({
   isMet: () => isExecutable(command),
 });
 
-export const neededExecutables: readonly Requirement[] = [onPath("redis-server"), onPath("haproxy")];
+/** As a peer of the service, and in front of it. */
+export const nginxNeeded = onPath("nginx");
+
+export const neededExecutables: readonly Requirement[] = [
+  onPath("redis-server"),
+  onPath("haproxy"),
+  nginxNeeded,
+];
 
 /** The PATH, and the places of daemons that Debian leaves out of a user's PATH. */
 export const searchPath = [process.env.PATH ?? "", "/usr/local/sbin", "/usr/sbin"].join(delimiter);

@@ -1,0 +1,199 @@
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { type StoreKind, startTestApp, storeKinds, type TestApp } from "../support/app.ts";
+import { eventually } from "../support/eventually.ts";
+import { methodDoors } from "../support/method-doors.ts";
+import { type Service, startService } from "../support/service.ts";
+import { addItem, openSession, sessionFiles, type ToldFile } from "../support/session-files.ts";
+import { sharedRedisUrl } from "../support/shared-redis.ts";
+
+const gibi = 2 ** 30;
+/** More than is hashed while a test lasts. */
+const endless = 256 * gibi;
+const ends: (() => Promise<unknown>)[] = [];
+afterEach(async () => {
+  for (const end of ends.splice(0).reverse()) await end();
+});
+
+async function started(options: Parameters<typeof startTestApp>[0]): Promise<TestApp> {
+  const app = await startTestApp(options);
+  ends.push(() => app.stop());
+  return app;
+}
+
+const filesOf = (url: string, sessionId: string) => sessionFiles(methodDoors.gRPC!(url), sessionId);
+type Files = ReturnType<typeof filesOf>;
+
+const bytesOf = (told: ToldFile) => Number(told.bytes_transferred);
+
+async function metric(url: string, name: string): Promise<number> {
+  const exposition = await (await fetch(`${url}/metrics`)).text();
+  const lines = exposition
+    .split("\n")
+    .filter((line) => line.startsWith(`${name} `) || line.startsWith(`${name}{`));
+  return lines.reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(" "))), 0);
+}
+
+/** Waits until a file is being read, as one process tells it. */
+function untilPreparing(files: Files, name: string, from = 0): Promise<ToldFile> {
+  return eventually(`${name} to be read`, async () => {
+    const told = await files.get(name);
+    return told.status === "PREPARING" && bytesOf(told) > from ? told : undefined;
+  });
+}
+
+describe.each(storeKinds)("%s", (kind: StoreKind) => {
+  test("a large file is PREPARING while it is read, and calls go on", async () => {
+    const app = await started({ store: kind });
+    const itemId = await addItem(app.contentRoot, { "large.vmdk": gibi, "small.ovf": "x" });
+    const files = filesOf(app.url, await openSession(app.url, itemId));
+    const first = await files.prepare("large.vmdk");
+    expect(["PREPARE_REQUESTED", "PREPARING"]).toContain(first.status);
+    expect(first.download_endpoint ?? first.checksum_info).toBeUndefined();
+    const seen: number[] = [];
+    // A small file does not wait for it.
+    await files.prepare("small.ovf");
+    await eventually("the small file", async () => (await files.get("small.ovf")).status === "PREPARED");
+    const ready = await eventually(
+      "the large file to be ready",
+      async () => {
+        const told = await files.get("large.vmdk");
+        if (told.status === "PREPARED") return told;
+        if (told.status === "PREPARING") seen.push(bytesOf(told));
+        return undefined;
+      },
+      { withinMs: 60_000 },
+    );
+    expect(seen).toEqual(seen.toSorted((a, b) => a - b));
+    expect(new Set(seen.filter((bytes) => bytes > 0 && bytes < gibi)).size).toBeGreaterThan(1);
+    expect(ready.bytes_transferred).toBe("0");
+    // Of 1 GiB of zeros: `head -c 1G /dev/zero | sha256sum`.
+    expect(ready.checksum_info!.checksum).toBe(
+      "49bc20df15e412a64472421e13fe86ff1c5165e18b2afccf160d4dc19fe68a14",
+    );
+    expect(await metric(app.url, "downlease_prepared_bytes_total")).toBe(gibi + 1);
+    expect(await metric(app.url, "downlease_preparations_total")).toBe(2);
+    expect(await metric(app.url, "downlease_preparations_running")).toBe(0);
+  }, 90_000);
+
+  test("a stop does not wait for what is being read", async () => {
+    const app = await startTestApp({ store: kind });
+    const itemId = await addItem(app.contentRoot, { "endless.vmdk": endless });
+    const files = filesOf(app.url, await openSession(app.url, itemId));
+    await files.prepare("endless.vmdk");
+    await untilPreparing(files, "endless.vmdk");
+    await app.stop();
+  });
+
+  test("a file that changes while it is read puts its item's session into error", async () => {
+    const app = await started({ store: kind });
+    const itemId = await addItem(app.contentRoot, { "endless.vmdk": endless });
+    const files = filesOf(app.url, await openSession(app.url, itemId));
+    await files.prepare("endless.vmdk");
+    await untilPreparing(files, "endless.vmdk");
+    await writeFile(join(app.contentRoot, "lib", itemId, "endless.vmdk"), "changed");
+    const changed = { status: "ERROR", error_message: { id: "downlease.file.changed" } };
+    await eventually(
+      "the change to be seen",
+      async () => (await files.get("endless.vmdk")).status === "ERROR",
+    );
+    expect(await files.get("endless.vmdk")).toMatchObject(changed);
+    // The job notices as well: it is over.
+    await eventually(
+      "the job to end",
+      async () => (await metric(app.url, "downlease_preparations_running")) === 0,
+    );
+  });
+});
+
+describe("replicas on one Redis", () => {
+  let first: TestApp;
+  let second: TestApp;
+  beforeEach(async () => {
+    first = await started({ store: "Redis" });
+    second = await started({ store: "Redis", settings: { contentRoot: first.contentRoot } });
+  });
+
+  test("read a file once, and each tells how far it is", async () => {
+    const size = gibi;
+    const itemId = await addItem(first.contentRoot, { "large.vmdk": size });
+    const sessionId = await openSession(first.url, itemId);
+    const [here, there] = [filesOf(first.url, sessionId), filesOf(second.url, sessionId)];
+    const other = filesOf(second.url, await openSession(second.url, itemId));
+    await here.prepare("large.vmdk");
+    await untilPreparing(here, "large.vmdk");
+    expect((await there.get("large.vmdk")).status).toBe("PREPARING");
+    expect((await other.prepare("large.vmdk")).status).toBe("PREPARING");
+    const ready: ToldFile[] = [];
+    for (const files of [there, other, here]) {
+      ready.push(
+        await eventually(
+          "the file to be ready",
+          async () => {
+            const told = await files.get("large.vmdk");
+            return told.status === "PREPARED" ? told : undefined;
+          },
+          { withinMs: 60_000 },
+        ),
+      );
+    }
+    expect(new Set(ready.map(({ checksum_info }) => checksum_info!.checksum)).size).toBe(1);
+    expect(await metric(first.url, "downlease_prepared_bytes_total")).toBe(size);
+    expect(await metric(second.url, "downlease_prepared_bytes_total")).toBe(0);
+  }, 90_000);
+
+  test("share many files between them, each of which is read once", async () => {
+    const names = Array.from({ length: 40 }, (_, n) => `file-${n}`);
+    const itemId = await addItem(first.contentRoot, Object.fromEntries(names.map((name) => [name, 100_000])));
+    const sessionId = await openSession(first.url, itemId);
+    const doors = [filesOf(first.url, sessionId), filesOf(second.url, sessionId)];
+    await Promise.all(names.flatMap((name) => doors.map(({ prepare }) => prepare(name))));
+    await eventually("all to be ready", async () => {
+      const listed = (await doors[0]!.list()) as ToldFile[];
+      for (const { name } of listed.filter(({ status }) => status !== "PREPARED")) await doors[1]!.get(name);
+      return listed.every(({ status }) => status === "PREPARED");
+    });
+    const read = await Promise.all(
+      [first, second].map(({ url }) => metric(url, "downlease_prepared_bytes_total")),
+    );
+    expect(read[0]! + read[1]!).toBe(names.length * 100_000);
+  });
+
+  test("one that stops leaves its file to the others at once", async () => {
+    const third = await startTestApp({ store: "Redis", settings: { contentRoot: first.contentRoot } });
+    const itemId = await addItem(first.contentRoot, { "endless.vmdk": endless });
+    const sessionId = await openSession(first.url, itemId);
+    await filesOf(third.url, sessionId).prepare("endless.vmdk");
+    await untilPreparing(filesOf(third.url, sessionId), "endless.vmdk");
+    await third.stop();
+    const files = filesOf(first.url, sessionId);
+    expect(await metric(first.url, "downlease_preparations_running")).toBe(0);
+    await untilPreparing(files, "endless.vmdk");
+    expect(await metric(first.url, "downlease_preparations_running")).toBe(1);
+  });
+
+  test("one that is killed loses its claim, and whoever is asked begins anew", async () => {
+    const killed: Service = await startService([
+      ...["--redis-url", sharedRedisUrl()],
+      ...["--content-root", first.contentRoot],
+    ]);
+    const itemId = await addItem(first.contentRoot, { "endless.vmdk": endless });
+    const sessionId = await openSession(first.url, itemId);
+    await filesOf(killed.url, sessionId).prepare("endless.vmdk");
+    const files = filesOf(first.url, sessionId);
+    await untilPreparing(files, "endless.vmdk");
+    expect(await metric(first.url, "downlease_preparations_running")).toBe(0);
+    await killed.kill();
+    expect((await files.get("endless.vmdk")).status).toBe("PREPARING");
+    await eventually(
+      "the claim to lapse and the job to begin anew",
+      async () => {
+        await files.get("endless.vmdk");
+        return (await metric(first.url, "downlease_preparations_running")) === 1;
+      },
+      { withinMs: 20_000, everyMs: 100 },
+    );
+    await untilPreparing(files, "endless.vmdk");
+  }, 60_000);
+});
