@@ -43,6 +43,11 @@ describe("a manifest", () => {
     expect(() => parseManifest(Buffer.from(text))).toThrow(BrokenManifest);
   });
 
+  test("a line separator of Unicode in a name is part of the name", () => {
+    const name = "a\u2028\u2029b";
+    expect([...parseManifest(Buffer.from(`SHA1(${name})= ${sha1}\n`))]).toEqual([[name, { SHA1: sha1 }]]);
+  });
+
   test("gives back what was written", () => {
     const name = fc.string({ unit: "grapheme", minLength: 1 }).filter((text) => !/[\r\n]/.test(text));
     const checksum = fc.string({
