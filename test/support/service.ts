@@ -21,7 +21,7 @@ export interface Service extends AsyncDisposable {
 
 export type LogLine = Readonly<Record<string, unknown>>;
 
-const main = fileURLToPath(new URL("../../src/main.ts", import.meta.url));
+const ownMain = fileURLToPath(new URL("../../src/main.ts", import.meta.url));
 const stopMs = 30_000;
 
 /**
@@ -29,8 +29,13 @@ const stopMs = 30_000;
  *
  * @param args flags, for example `["--redis-url", url]`; without a store, sessions are kept in memory
  * @param env added to the environment, from which the caller's own `DOWNLEASE_…` variables are removed
+ * @param main the program, when it is not that of this checkout
  */
-export async function startService(args: readonly string[], env: NodeJS.ProcessEnv = {}): Promise<Service> {
+export async function startService(
+  args: readonly string[],
+  env: NodeJS.ProcessEnv = {},
+  main = ownMain,
+): Promise<Service> {
   const own = Object.keys(process.env).filter((name) => name.startsWith("DOWNLEASE_"));
   const program = await startProcess(
     process.execPath,

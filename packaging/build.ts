@@ -1,0 +1,38 @@
+import { execFileSync } from "node:child_process";
+import { cpSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+export const root = fileURLToPath(new URL("..", import.meta.url));
+const dist = join(root, "dist");
+
+/** A module that is named by its path: in declarations, and where a file is opened beside the code. */
+const moduleName = /((?:from |import\(|new URL\()"\.{1,2}\/[^"]+)\.ts"/g;
+
+/**
+ * Makes `dist/`, for those who install the package: Node.js strips no types inside of `node_modules`. It has what
+ * `src/` and `gen/` have, as JavaScript with declarations, and everything else that lies there as it is.
+ */
+export function build(): void {
+  rmSync(dist, { recursive: true, force: true });
+  execFileSync("tsc", ["-p", join(root, "packaging/tsconfig.json")], { stdio: "inherit" });
+  cpSync(join(root, "src"), join(dist, "src"), {
+    recursive: true,
+    filter: (source) => !source.endsWith(".ts"),
+  });
+  // The program reads its version one level up.
+  const { version, type } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
+  writeFileSync(join(dist, "package.json"), `${JSON.stringify({ version, type })}\n`);
+  for (const name of readdirSync(dist, { recursive: true, encoding: "utf8" })) {
+    if (/\.(js|d\.ts)$/.test(name)) pointToJavaScript(join(dist, name));
+  }
+}
+
+/** `tsc` rewrites imports in code only. */
+function pointToJavaScript(path: string): void {
+  const text = readFileSync(path, "utf8");
+  const rewritten = text.replace(moduleName, '$1.js"');
+  const left = /"\.{1,2}\/[^"\n]*(?<!\.d)\.ts"/.exec(rewritten);
+  if (left !== null) throw new Error(`${path} still names ${left[0]}`);
+  if (rewritten !== text) writeFileSync(path, rewritten);
+}

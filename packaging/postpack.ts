@@ -1,0 +1,3 @@
+import { useCheckoutManifest } from "./manifest.ts";
+
+useCheckoutManifest();

@@ -1,0 +1,250 @@
+import { execFileSync } from "node:child_process";
+import { randomBytes } from "node:crypto";
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { putUser } from "../../src/auth/edit-users.ts";
+import { hashPassword } from "../../src/auth/password-hash.ts";
+import {
+  connect,
+  type DownloadOptions,
+  downloadItem,
+  LeaseKeeper,
+  SessionState,
+} from "../../src/client/index.ts";
+import { storeKinds } from "../support/app.ts";
+import { makeCertificate } from "../support/certificates.ts";
+import { eventually } from "../support/eventually.ts";
+import { freePort } from "../support/ports.ts";
+import { type Service, startService } from "../support/service.ts";
+import { sharedRedisUrl } from "../support/shared-redis.ts";
+import { type TempDir, tempDir } from "../support/temp-dir.ts";
+
+// More than what the buffers of a connection hold, so that a transfer waits for its reader.
+const size = 32 * 1024 * 1024;
+const disk = randomBytes(size);
+
+// Services are started and killed, and large files are hashed on both sides.
+vi.setConfig({ testTimeout: 60_000 });
+
+let scratch: TempDir;
+let directory: string;
+let content: string;
+const services: Service[] = [];
+beforeEach(async () => {
+  scratch = await tempDir();
+  directory = join(scratch.path, "downloads");
+  content = join(scratch.path, "content");
+  const item = join(content, "lib", "item");
+  await mkdir(item, { recursive: true });
+  await Promise.all([
+    writeFile(join(item, ".item.json"), JSON.stringify({ id: "item" })),
+    writeFile(join(item, "disk.bin"), disk),
+    writeFile(join(item, "läs mich.txt"), "small"),
+  ]);
+});
+afterEach(async () => {
+  await Promise.all(services.splice(0).map((service) => service.kill()));
+  await scratch.remove();
+});
+
+async function serve(...args: readonly string[]): Promise<Service> {
+  const service = await startService(["--content-root", content, ...args]);
+  services.push(service);
+  return service;
+}
+
+const sqlite = () => ["--sqlite-path", join(scratch.path, "sessions.db")];
+
+async function expectWholeItem(): Promise<void> {
+  expect((await readdir(directory)).sort()).toEqual(["disk.bin", "läs mich.txt"]);
+  expect((await readFile(join(directory, "disk.bin"))).equals(disk)).toBe(true);
+  expect(await readFile(join(directory, "läs mich.txt"), "utf8")).toBe("small");
+}
+
+const quick = { itemId: "item", patienceMs: 20_000, idleMs: 5_000 } satisfies Partial<DownloadOptions>;
+
+/** Calls the service while this process does nothing else, reading what comes included. */
+function callNow({ url }: Service, method: "Cancel" | "Delete", request: object): void {
+  const service = "content.library.item.v1.DownloadSessionService";
+  const json = ["-H", "content-type: application/json", "-d", JSON.stringify(request)];
+  execFileSync("curl", ["-sSf", ...json, `${url}/${service}/${method}`]);
+}
+
+/** Of the session that the download has written down. */
+function sessionId(): string {
+  const name = readdirSync(directory).find((found) => /^\.downlease-.*\.json$/.test(found));
+  return JSON.parse(readFileSync(join(directory, name!), "utf8")).sessionId;
+}
+
+/** Does something when a part of the large file has come, while the rest can't have been sent. */
+function inTheMiddle(action: () => void): NonNullable<DownloadOptions["onProgress"]> {
+  let done = false;
+  return ({ files }) => {
+    const file = files.find(({ name }) => name === "disk.bin");
+    if (done || file?.state !== "downloading" || file.bytesDone === 0) return;
+    done = true;
+    expect(file.bytesDone).toBeLessThan(size / 2);
+    action();
+  };
+}
+
+describe.each(storeKinds)("the service, with sessions in %s", (store) => {
+  const storeArgs = () => (store === "Redis" ? ["--redis-url", sharedRedisUrl()] : sqlite());
+
+  test("has its items downloaded whole, and its sessions deleted", async () => {
+    const service = await serve(...storeArgs());
+    await using server = connect({ url: service.url });
+    const result = await downloadItem(server, { ...quick, directory });
+    expect(result).toMatchObject({ bytesTotal: size + 5, bytesFetched: size + 5 });
+    await expectWholeItem();
+    const { downloadSessionIds } = await server.sessions.list({ libraryItemId: "item" });
+    expect(downloadSessionIds).toEqual([]);
+  });
+
+  test("may be killed in the middle, and is waited for", async () => {
+    const port = String(await freePort());
+    const service = await serve("--port", port, ...storeArgs());
+    await using server = connect({ url: service.url });
+    let killed: Promise<void> | undefined;
+    const running = downloadItem(server, {
+      ...quick,
+      directory,
+      onProgress: inTheMiddle(() => {
+        killed = service.kill();
+      }),
+    });
+    running.catch(() => {});
+    await eventually("the service to be killed", () => killed !== undefined, { withinMs: 15_000 });
+    await killed;
+    await serve("--port", port, ...storeArgs());
+    expect(await running).toMatchObject({ bytesFetched: size + 5 });
+    await expectWholeItem();
+  });
+
+  test("cuts the transfers of a session that is canceled, which ends the download", async () => {
+    const service = await serve(...storeArgs());
+    await using server = connect({ url: service.url });
+    const onProgress = inTheMiddle(() => callNow(service, "Cancel", { downloadSessionId: sessionId() }));
+    await expect(downloadItem(server, { ...quick, directory, onProgress })).rejects.toMatchObject({
+      reason: "lease_lost",
+    });
+    expect(await readdir(directory)).not.toContain("disk.bin");
+  });
+
+  test("goes on with a session that was deleted in another", async () => {
+    const service = await serve(...storeArgs());
+    await using server = connect({ url: service.url });
+    const onProgress = inTheMiddle(() => callNow(service, "Delete", { downloadSessionId: sessionId() }));
+    const { bytesFetched } = await downloadItem(server, { ...quick, directory, onProgress });
+    expect(bytesFetched).toBe(size + 5);
+    await expectWholeItem();
+  });
+});
+
+test("an item that is replaced in the middle is downloaded in its new version", {
+  timeout: 60_000,
+}, async () => {
+  const service = await serve(...sqlite());
+  await using server = connect({ url: service.url });
+  const other = randomBytes(size);
+  const notices = new Set<string | undefined>();
+  const replace = inTheMiddle(() => writeFileSync(join(content, "lib", "item", "disk.bin"), other));
+  await downloadItem(server, {
+    ...quick,
+    directory,
+    onProgress: (progress) => {
+      notices.add(progress.notice);
+      replace(progress);
+    },
+  });
+  expect((await readFile(join(directory, "disk.bin"))).equals(other)).toBe(true);
+  expect([...notices]).toContainEqual(expect.stringContaining("has changed"));
+});
+
+test("a lease is kept for longer than it is, with nothing being moved", async () => {
+  const service = await serve("--lease-seconds", "1", ...sqlite());
+  await using server = connect({ url: service.url });
+  const { downloadSessionId } = await server.sessions.create({ createSpec: { libraryItemId: "item" } });
+  const begun = Date.now();
+  {
+    await using keeper = new LeaseKeeper(server, downloadSessionId);
+    keeper.report(42);
+    await eventually("three leases to have gone by", () => Date.now() > begun + 3_000);
+    expect(keeper.lost.aborted).toBe(false);
+  }
+  const { downloadSession } = await server.sessions.get({ downloadSessionId });
+  expect(downloadSession).toMatchObject({ state: SessionState.ACTIVE, clientProgress: 42n });
+});
+
+test("a session is canceled when the download is", async () => {
+  const service = await serve(...sqlite());
+  await using server = connect({ url: service.url });
+  const stop = new AbortController();
+  const running = downloadItem(server, {
+    ...quick,
+    directory,
+    signal: stop.signal,
+    onProgress: inTheMiddle(() => stop.abort()),
+  });
+  await expect(running).rejects.toMatchObject({ reason: "aborted" });
+  const { downloadSessionIds } = await server.sessions.list({});
+  const sessions = await Promise.all(
+    downloadSessionIds.map((downloadSessionId) => server.sessions.get({ downloadSessionId })),
+  );
+  expect(sessions.map(({ downloadSession }) => downloadSession?.state)).toEqual([SessionState.CANCELED]);
+  const { bytesFetched } = await downloadItem(server, { ...quick, directory });
+  expect(bytesFetched).toBeLessThan(size + 5);
+  await expectWholeItem();
+});
+
+describe("who calls", () => {
+  test("logs in by itself, again when the login session is over, and out at the end", async () => {
+    const users = join(scratch.path, "users.json");
+    await putUser(users, { name: "alice", password: await hashPassword("open sesame"), roles: [] });
+    const service = await serve("--users-file", users, "--login-idle-seconds", "1", ...sqlite());
+    const wrong = connect({ url: service.url, user: "alice", password: "wrong" });
+    await expect(downloadItem(wrong, { ...quick, directory })).rejects.toMatchObject({ reason: "refused" });
+    await wrong[Symbol.asyncDispose]();
+    const server = connect({ url: service.url, user: "alice", password: "open sesame" });
+    await downloadItem(server, { ...quick, directory });
+    await expectWholeItem();
+    const before = await server.logins.get({});
+    const other = async () => {
+      const { info } = await server.logins.get({});
+      return info!.createdTime!.seconds > before.info!.createdTime!.seconds;
+    };
+    // Looking is using it: it is over when nobody has looked for a second.
+    await eventually("another login session", other, { everyMs: 1_500, withinMs: 15_000 });
+    await server[Symbol.asyncDispose]();
+  });
+
+  test("may do so over TLS, with certificates of their own authority and their own", async () => {
+    const ca = await makeCertificate(scratch.path, "ca", { subject: "/CN=authority" });
+    const own = await makeCertificate(scratch.path, "server", {
+      subject: "/CN=localhost",
+      alternativeNames: "DNS:localhost,IP:127.0.0.1",
+      issuer: ca,
+    });
+    const alice = await makeCertificate(scratch.path, "alice", {
+      subject: "/CN=alice",
+      issuer: ca,
+      usage: "clientAuth",
+    });
+    const service = await serve(
+      ...["--tls-cert", own.path, "--tls-key", own.keyPath, "--mtls-ca", ca.path],
+      ...sqlite(),
+    );
+    const options = { url: service.url, ca: ca.cert, cert: alice.cert, key: alice.key };
+    {
+      await using server = connect(options);
+      await downloadItem(server, { ...quick, directory });
+      await expectWholeItem();
+    }
+    await using stranger = connect({ url: service.url });
+    await expect(downloadItem(stranger, { ...quick, directory, patienceMs: 0 })).rejects.toMatchObject({
+      reason: "unreachable",
+    });
+  });
+});

@@ -1,0 +1,138 @@
+import { execFile } from "node:child_process";
+import { cp, mkdir, readdir, readFile, stat, symlink, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { searchPath } from "../support/executables.ts";
+import { startService } from "../support/service.ts";
+import { sharedRedisUrl } from "../support/shared-redis.ts";
+import { type TempDir, tempDir } from "../support/temp-dir.ts";
+
+const root = fileURLToPath(new URL("../..", import.meta.url));
+const run = promisify(execFile);
+const env = { ...process.env, PATH: `${join(root, "node_modules/.bin")}:${searchPath}` };
+
+let scratch: TempDir;
+/** A project that has installed the package. */
+let project: string;
+let installed: string;
+beforeAll(async () => {
+  scratch = await tempDir();
+  // A checkout of its own: packing changes package.json for as long as it takes.
+  const checkout = join(scratch.path, "checkout");
+  project = join(scratch.path, "project");
+  installed = join(project, "node_modules/downlease");
+  await mkdir(checkout);
+  const parts = [
+    "src",
+    "gen",
+    "packaging",
+    "package.json",
+    "tsconfig.json",
+    "README.md",
+    "LICENSE",
+    "CHANGELOG.md",
+  ];
+  await Promise.all([
+    ...parts.map((name) => cp(join(root, name), join(checkout, name), { recursive: true })),
+    symlink(join(root, "node_modules"), join(checkout, "node_modules")),
+  ]);
+  const before = await readFile(join(checkout, "package.json"), "utf8");
+  await run("npm", ["pack", "--pack-destination", scratch.path], { cwd: checkout, env });
+  expect(await readFile(join(checkout, "package.json"), "utf8")).toBe(before);
+  expect(await readdir(checkout)).not.toContain("package.json.checkout");
+
+  await mkdir(installed, { recursive: true });
+  const [tarball] = (await readdir(scratch.path)).filter((name) => name.endsWith(".tgz"));
+  await run("tar", ["-xzf", join(scratch.path, tarball!), "-C", installed, "--strip-components", "1"]);
+  const modules = await readdir(join(root, "node_modules"));
+  await Promise.all(
+    modules
+      .filter((name) => !name.startsWith("."))
+      .map((name) => symlink(join(root, "node_modules", name), join(project, "node_modules", name))),
+  );
+  await writeFile(join(project, "package.json"), '{"type": "module"}');
+}, 240_000);
+afterAll(() => scratch.remove());
+
+test("the package has no TypeScript but declarations, and everything that is read beside the code", async () => {
+  const packed = (await readdir(installed, { recursive: true })).sort();
+  expect(packed.filter((name) => /(?<!\.d)\.ts$/.test(name))).toEqual([]);
+  const sources = await readdir(join(root, "src"), { recursive: true });
+  const others: string[] = [];
+  for (const name of sources) {
+    if ((await stat(join(root, "src", name))).isFile() && !name.endsWith(".ts")) others.push(name);
+  }
+  expect(others.length).toBeGreaterThan(10);
+  expect(others.filter((name) => !packed.includes(join("dist/src", name)))).toEqual([]);
+});
+
+test("its program serves from node_modules, and its client downloads what it serves", {
+  timeout: 120_000,
+}, async () => {
+  const main = join(installed, "dist/src/main.js");
+  const { version } = JSON.parse(await readFile(join(root, "package.json"), "utf8"));
+  const { bin } = JSON.parse(await readFile(join(installed, "package.json"), "utf8"));
+  expect(join(installed, bin.downlease)).toBe(main);
+  const { stdout } = await run(process.execPath, [main, "--version"]);
+  expect(stdout.trim()).toBe(version);
+  await writeFile(
+    join(project, "download.js"),
+    `import { connect, downloadItem } from "downlease/client";
+     await using server = connect({ url: process.argv[2] });
+     const { files } = await downloadItem(server, { itemId: "photon", directory: process.argv[3] });
+     console.log(files.map(({ name }) => name).join());`,
+  );
+  for (const [kind, store] of [
+    ["sqlite", ["--sqlite-path", join(project, "sessions.db")]],
+    ["redis", ["--redis-url", sharedRedisUrl()]],
+  ] as const) {
+    await using service = await startService(
+      ["--content-root", join(root, "examples/library"), ...store],
+      {},
+      main,
+    );
+    const target = join(project, `from-${kind}`);
+    const downloaded = await run(process.execPath, ["download.js", service.url, target], { cwd: project });
+    expect(downloaded).toEqual({ stdout: "photon-disk1.vmdk,photon.ovf\n", stderr: "" });
+    const example = join(root, "examples/library/demo/photon/photon-disk1.vmdk");
+    expect(await readFile(join(target, "photon-disk1.vmdk"))).toEqual(await readFile(example));
+    const shown = await run(process.execPath, [main, "items", "list", "--server", service.url]);
+    expect(shown.stdout).toContain("photon");
+  }
+});
+
+test("its types hold for those who use it", { timeout: 120_000 }, async () => {
+  await writeFile(
+    join(project, "use.ts"),
+    `import { connect, downloadItem, DownloadError, LeaseKeeper, type DownloadProgress } from "downlease/client";
+     await using server = connect({ url: "http://127.0.0.1:8080" });
+     const { downloadSessionId } = await server.sessions.create({ createSpec: { libraryItemId: "item" } });
+     await using keeper = new LeaseKeeper(server, downloadSessionId);
+     const tell = ({ percent }: DownloadProgress) => keeper.report(percent);
+     try {
+       await downloadItem(server, { itemId: "item", directory: ".", onProgress: tell });
+     } catch (error) {
+       if (error instanceof DownloadError && error.reason === "changed") throw error;
+     }
+     // @ts-expect-error: the item is missing
+     await downloadItem(server, { directory: "." });`,
+  );
+  const options = [
+    "--module",
+    "nodenext",
+    "--target",
+    "es2024",
+    "--lib",
+    "es2024,esnext.disposable",
+    "--types",
+    "node",
+  ];
+  const checked = await run(
+    join(root, "node_modules/.bin/tsc"),
+    ["--noEmit", "--strict", "--skipLibCheck", ...options, "use.ts"],
+    { cwd: project, env },
+  ).catch((error: { stdout: string }) => error);
+  expect(checked.stdout).toBe("");
+});
