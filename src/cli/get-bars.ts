@@ -2,6 +2,7 @@ import cliProgress, { type MultiBar, type Options, type Params, type SingleBar }
 import stringWidth from "string-width";
 import type { DownloadProgress, DownloadResult, FileProgress, FileState } from "../client/index.ts";
 import { bytes, checksumLines, type Reporter, type Subject, summary } from "./get.ts";
+import { Notices } from "./notices.ts";
 import type { Output } from "./output.ts";
 import { Rate } from "./rate.ts";
 import { duration, fitted, visible } from "./text.ts";
@@ -14,6 +15,9 @@ interface Shown {
   /** Called each time that the bar is drawn: a rate falls while nothing comes. */
   readonly detail: () => string;
 }
+
+/** What is left of a bar that was drawn there goes. */
+const lineEnd = "\u001b[K\n";
 
 const nothing: Shown = { name: "", detail: () => "" };
 
@@ -45,7 +49,7 @@ export class GetBars implements Reporter {
   readonly #parallel: number;
   readonly #done = new Set<string>();
   #view: View | undefined;
-  #notice: string | undefined;
+  readonly #notices = new Notices();
   readonly #rate = new Rate();
 
   constructor(output: Output, terminal: NodeJS.WriteStream, parallel: number) {
@@ -73,7 +77,7 @@ export class GetBars implements Reporter {
       if (state !== "done") this.#done.delete(name);
       if (state !== "done" || this.#done.has(name)) continue;
       this.#done.add(name);
-      bars.log(`${visible(name)}  ${bytes(size)}  verified\n`);
+      bars.log(`${visible(name)}  ${bytes(size)}  verified${lineEnd}`);
     }
     this.#tellNotice(progress, (text) => bars.log(text));
     this.#drawFiles(this.#view, files, now);
@@ -86,9 +90,9 @@ export class GetBars implements Reporter {
     } satisfies Shown);
   }
 
-  #tellNotice({ notice }: DownloadProgress, tell: (text: string) => void): void {
-    if (notice !== this.#notice && notice !== undefined) tell(`${visible(notice)}\n`);
-    this.#notice = notice;
+  #tellNotice(progress: DownloadProgress, tell: (text: string) => void): void {
+    const notice = this.#notices.fresh(progress);
+    if (notice !== undefined) tell(`${visible(notice)}${lineEnd}`);
   }
 
   #drawFiles({ bars, slots }: View, files: readonly FileProgress[], now: number): void {

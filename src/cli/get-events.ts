@@ -3,6 +3,7 @@ import type { DownloadProgress, DownloadResult, FileState } from "../client/inde
 import { exitCodes } from "./exit-codes.ts";
 import { explain } from "./failure.ts";
 import type { Reporter, Subject } from "./get.ts";
+import { Notices } from "./notices.ts";
 import type { Output } from "./output.ts";
 
 /** How long at least between two events that tell only how far the download is. */
@@ -13,7 +14,7 @@ export class GetEvents implements Reporter {
   readonly #output: Output;
   readonly #url: string;
   readonly #states = new Map<string, FileState>();
-  #notice: string | undefined;
+  readonly #notices = new Notices();
   #toldAt = Number.NEGATIVE_INFINITY;
 
   constructor(output: Output, url: string) {
@@ -25,14 +26,15 @@ export class GetEvents implements Reporter {
     this.#tell("item", { item_id: itemId, name, directory });
   }
 
-  progress({ percent, bytesDone, bytesTotal, files, notice }: DownloadProgress): void {
+  progress(progress: DownloadProgress): void {
+    const { percent, bytesDone, bytesTotal, files } = progress;
     for (const file of files) {
       if (this.#states.get(file.name) === file.state) continue;
       this.#states.set(file.name, file.state);
       this.#tell("file", { name: file.name, state: file.state, size: file.size, bytes_done: file.bytesDone });
     }
-    if (notice !== this.#notice && notice !== undefined) this.#tell("notice", { message: notice });
-    this.#notice = notice;
+    const notice = this.#notices.fresh(progress);
+    if (notice !== undefined) this.#tell("notice", { message: notice });
     const now = performance.now();
     if (now - this.#toldAt < everyMs && bytesDone < bytesTotal) return;
     this.#toldAt = now;

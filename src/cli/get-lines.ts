@@ -1,5 +1,6 @@
 import type { DownloadProgress, DownloadResult, FileState } from "../client/index.ts";
 import { bytes, checksumLines, type Reporter, type Subject, summary } from "./get.ts";
+import { Notices } from "./notices.ts";
 import type { Output } from "./output.ts";
 import { Rate } from "./rate.ts";
 import { duration, visible } from "./text.ts";
@@ -12,7 +13,7 @@ export class GetLines implements Reporter {
   readonly #output: Output;
   readonly #states = new Map<string, FileState>();
   readonly #rate = new Rate();
-  #notice: string | undefined;
+  readonly #notices = new Notices();
   #toldAt = performance.now();
 
   constructor(output: Output) {
@@ -23,7 +24,8 @@ export class GetLines implements Reporter {
     this.#output.tell(`getting ${visible(name)} into ${visible(directory)}`);
   }
 
-  progress({ percent, bytesDone, bytesTotal, files, notice }: DownloadProgress): void {
+  progress(progress: DownloadProgress): void {
+    const { percent, bytesDone, bytesTotal, files } = progress;
     const now = performance.now();
     this.#rate.add(bytesDone, now);
     for (const { name, state, size } of files) {
@@ -32,8 +34,8 @@ export class GetLines implements Reporter {
       if (state !== "waiting")
         this.#output.tell(`${visible(name)}: ${state}${state === "done" ? `, ${bytes(size)}` : ""}`);
     }
-    if (notice !== this.#notice && notice !== undefined) this.#output.tell(visible(notice));
-    this.#notice = notice;
+    const notice = this.#notices.fresh(progress);
+    if (notice !== undefined) this.#output.tell(visible(notice));
     if (now - this.#toldAt < everyMs || bytesDone >= bytesTotal) return;
     this.#toldAt = now;
     const rate = this.#rate.perSecond(now);

@@ -33,11 +33,11 @@ export const searchPath = [process.env.PATH ?? "", "/usr/local/sbin", "/usr/sbin
 export function provide(requirements: readonly Requirement[]): void {
   const packages = missingPackages(requirements);
   if (packages.length === 0) return;
-  const advice = `install ${packages.join(" and ")} (for example: sudo apt-get install ${packages.join(" ")}) and run the tests again`;
+  const advice = `install ${packages.join(" and ")} (for example: sudo apt-get install ${packages.join(" ")}) and try again`;
   if (process.getuid?.() !== 0 || !isExecutable("apt-get")) {
-    throw new Error(`the tests need ${packages.join(" and ")}, which this machine does not have: ${advice}`);
+    throw new Error(`this machine does not have ${packages.join(" and ")}: ${advice}`);
   }
-  process.stdout.write(`installing ${packages.join(" and ")} with apt-get, for the tests\n`);
+  process.stdout.write(`installing ${packages.join(" and ")} with apt-get\n`);
   withoutStartingServices(() => {
     aptGet(["update"], advice);
     aptGet(["install", "--yes", "--no-install-recommends", ...packages], advice);

@@ -41,14 +41,20 @@ export async function runSteps(
 ): Promise<void> {
   let before = "";
   for (const step of steps) {
-    const here = (text: string) => text.replaceAll("127.0.0.1:8080", `127.0.0.1:${portOf(step)}`);
+    const address = `127.0.0.1:${portOf(step)}`;
+    const here = (text: string) => text.replaceAll("127.0.0.1:8080", address);
     const script = here(`set -euo pipefail\n{ :\n${before}\n} >/dev/null\n${step.commands}`);
     const { stdout } = await promisify(execFile)("bash", ["-c", script], {
       cwd: root,
-      env: { ...env, PATH: [join(root, "node_modules/.bin"), env.PATH].join(delimiter) },
+      env: {
+        ...env,
+        DOWNLEASE_SERVER: `http://${address}`,
+        PATH: [join(root, "node_modules/.bin"), env.PATH].join(delimiter),
+      },
     });
     if (step.answer !== "") expect(withoutIdentity(stdout)).toBe(withoutIdentity(here(step.answer)));
-    if (!step.commands.includes("sleep")) before += step.commands;
+    const setsVariables = /^\w+=/m.test(step.commands);
+    if (setsVariables && !step.commands.includes("sleep")) before += step.commands;
   }
 }
 

@@ -134,12 +134,32 @@ describe("bars", () => {
     },
   );
 
+  test("leave nothing behind where several lines take their place at once", async () => {
+    const err = stream(80);
+    const bars: Reporter = new GetBars(new Output({ out: stream(80), err }), err, 4);
+    const names = ["a", "b", "c"];
+    progress(
+      bars,
+      names.map((name) => file(name, "downloading", 0)),
+    );
+    await vi.advanceTimersByTimeAsync(200);
+    progress(
+      bars,
+      names.map((name) => file(name, "done", 1_048_576)),
+      "it is slow",
+    );
+    bars.failed(new Error("it ends"));
+    for (const text of ["a  1 MiB  verified", "b  1 MiB  verified", "it is slow"]) {
+      expect(err.text()).toContain(`${text}\u001b[K\n`);
+    }
+  });
+
   test("hold back nothing that was told before there were files", () => {
     const err = stream(80);
     const bars: Reporter = new GetBars(new Output({ out: stream(80), err }), err, 4);
     bars.progress({ percent: 0, bytesDone: 0, bytesTotal: 0, files: [], notice: "waiting for the server" });
     bars.progress({ percent: 0, bytesDone: 0, bytesTotal: 0, files: [], notice: "waiting for the server" });
-    expect(err.text()).toBe("waiting for the server\n");
+    expect(drawn(err.text())).toEqual(["waiting for the server"]);
     bars.failed(new Error("it ends"));
   });
 
@@ -196,6 +216,21 @@ describe("lines", () => {
     ]);
     expect(out.text()).toMatch(/^aa {2}.*\nbb {2}.*\n$/);
   });
+});
+
+test("a notice that comes again and again is told once, until something gets on", () => {
+  const err = stream();
+  const lines = new GetLines(new Output({ out: stream(), err }));
+  const at = (bytesDone: number, notice?: string) =>
+    progress(lines, [file("a", "downloading", bytesDone)], notice);
+  at(0);
+  at(0, "x");
+  at(0, "y");
+  at(0);
+  at(0, "x");
+  at(10);
+  at(10, "x");
+  expect(err.text().match(/^downlease: [xy]$/gm)).toEqual(["downlease: x", "downlease: y", "downlease: x"]);
 });
 
 describe("events", () => {

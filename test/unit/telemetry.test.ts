@@ -7,6 +7,7 @@ import { Health } from "../../src/telemetry/health.ts";
 import { createLogger, prettyLine } from "../../src/telemetry/log.ts";
 import { Metrics } from "../../src/telemetry/metrics.ts";
 import { callObserver } from "../../src/telemetry/observer.ts";
+import { preparationObserver } from "../../src/telemetry/preparation-observer.ts";
 import { StoreMonitor } from "../../src/telemetry/store-monitor.ts";
 import { eventually } from "../support/eventually.ts";
 
@@ -294,5 +295,53 @@ describe("the log as JSON", () => {
         .split("\n")
         .map((line) => JSON.parse(line).msg),
     ).toEqual(texts);
+  });
+});
+
+describe("a file that is made ready", () => {
+  const file = { itemId: "item", contentVersion: "v", fileName: "disk" };
+  const broken = Object.assign(new Error("EIO: i/o error, read"), { code: "EIO" });
+
+  test.each([
+    [{ outcome: "prepared" }, 20, {}],
+    [{ outcome: "lost" }, 20, {}],
+    [
+      { outcome: "failed", messageId: "downlease.file.unreadable", cause: broken },
+      40,
+      { reason: "downlease.file.unreadable", cause: { code: "EIO", message: "EIO: i/o error, read" } },
+    ],
+    [
+      { outcome: "interrupted", cause: new ServiceError("downlease.content.unavailable", [], broken) },
+      40,
+      { reason: "downlease.content.unavailable", cause: { code: "EIO" } },
+    ],
+    [
+      { outcome: "interrupted", cause: new ServiceError("downlease.server.stopping") },
+      20,
+      { reason: "downlease.server.stopping" },
+    ],
+  ] as const)("and ends as %o is logged at level %i", (end, level, told) => {
+    preparationObserver(new Metrics(), log()).ended({ file, durationMs: 12.6, ...end });
+    const line = { msg: "preparation", item: "item", file: "disk", outcome: end.outcome, durationMs: 13 };
+    expect(logged()).toMatchObject([{ level, ...line, ...told }]);
+  });
+
+  test("is counted while it runs, by its bytes, and by its outcome", async () => {
+    const metrics = new Metrics();
+    const observer = preparationObserver(metrics, pino({ level: "silent" }));
+    const values = async () => {
+      const { body } = await metrics.expose();
+      return body.split("\n").filter((line) => /^downlease_prepar/.test(line));
+    };
+    observer.began();
+    observer.began();
+    observer.read(5);
+    observer.read(7);
+    observer.ended({ file, outcome: "prepared", durationMs: 1 });
+    expect((await values()).sort()).toEqual([
+      "downlease_preparations_running 1",
+      'downlease_preparations_total{outcome="prepared"} 1',
+      "downlease_prepared_bytes_total 12",
+    ]);
   });
 });
