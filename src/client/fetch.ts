@@ -79,7 +79,7 @@ export class Fetcher implements Disposable {
       } catch (error) {
         signal.throwIfAborted();
         if (!(error instanceof ConnectionError)) throw error;
-        return { outcome: "broken", cause: connection.cause ?? (error.cause as Error) };
+        return { outcome: "broken", cause: connection.cause ?? error.cause };
       } finally {
         connection.close();
       }
@@ -124,8 +124,12 @@ export class Fetcher implements Disposable {
 
 /** What happened on the way, as opposed to what happened to the sink. */
 class ConnectionError extends Error {
-  constructor(cause: unknown) {
-    super("the connection broke", { cause });
+  override readonly cause: Error;
+
+  constructor(cause: Error) {
+    super("the connection broke");
+    // What Node.js calls aborted is a connection that ended before the answer did.
+    this.cause = cause.message === "aborted" ? new Error("the connection was cut", { cause }) : cause;
   }
 }
 
@@ -207,7 +211,7 @@ async function received(
  */
 function drained(response: IncomingMessage, sink: Sink, connection: Connection): Promise<boolean> {
   return new Promise((resolve, reject) => {
-    const failed = (error: unknown) => reject(new ConnectionError(error));
+    const failed = (error: Error) => reject(new ConnectionError(error));
     response.on("data", (chunk: Buffer) => {
       connection.touch();
       if (chunk.length > sink.size - sink.length) {
