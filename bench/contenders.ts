@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { build } from "../packaging/build.ts";
+import { build } from "../deploy/package/build.ts";
 
 /** A server that is measured, in processes of its own. */
 export interface Contender {

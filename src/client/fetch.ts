@@ -12,7 +12,8 @@ export interface Sink {
   readonly etag: string | undefined;
   /** Throws away what is there; what comes is a part of this. */
   begin(etag: string | undefined): Promise<void>;
-  write(chunk: Uint8Array): Promise<void>;
+  /** Takes bytes. Gives a promise when no more should come before it is settled. */
+  write(chunk: Uint8Array): Promise<void> | undefined;
 }
 
 export type FetchOutcome =
@@ -112,7 +113,7 @@ export class Fetcher implements Disposable {
       // More than one may come, and none may be without a listener.
       request.on("error", (error) => reject(new ConnectionError(error)));
       request.once("response", (response) => {
-        // Its reader is told.
+        // Its reader is told, if it has one.
         response.on("error", () => {});
         connection.open((error) => response.destroy(error));
         resolve(response);
@@ -193,23 +194,41 @@ async function received(
   else if (!isRest(headers["content-range"], sink) || (etag ?? sink.etag) !== sink.etag) {
     return await startOver(sink, "another part came than was asked for");
   }
-  for await (const chunk of chunksOf(response)) {
-    connection.touch();
-    if (chunk.length > sink.size - sink.length) return await startOver(sink, "more came than the file has");
-    await connection.whileBusy(sink.write(chunk));
+  if (!(await drained(response, sink, connection))) {
+    return await startOver(sink, "more came than the file has");
   }
   if (sink.length < sink.size) return broken("the answer ended too early");
   return { outcome: "complete" };
 }
 
-/** The body; what goes wrong with it is told from what its reader throws. */
-async function* chunksOf(response: IncomingMessage): AsyncIterable<Buffer> {
-  try {
-    // Not destroyed by the reader's leaving: that is for the caller.
-    yield* response.iterator({ destroyOnReturn: false });
-  } catch (error) {
-    throw new ConnectionError(error);
-  }
+/**
+ * Reads the body into the sink. Resolves with whether all of it had room there. By events: an iterator takes a third
+ * more of the processor's time for a large file.
+ */
+function drained(response: IncomingMessage, sink: Sink, connection: Connection): Promise<boolean> {
+  return new Promise((resolve, reject) => {
+    const failed = (error: unknown) => reject(new ConnectionError(error));
+    response.on("data", (chunk: Buffer) => {
+      connection.touch();
+      if (chunk.length > sink.size - sink.length) {
+        response.removeAllListeners("data").pause();
+        resolve(false);
+        return;
+      }
+      try {
+        const room = sink.write(chunk);
+        if (room === undefined) return;
+        response.pause();
+        connection.whileBusy(room).then(() => response.resume(), reject);
+      } catch (error) {
+        response.removeAllListeners("data").pause();
+        reject(error);
+      }
+    });
+    response.on("end", () => resolve(true));
+    response.on("error", failed);
+    response.on("close", () => failed(new Error("the connection was closed")));
+  });
 }
 
 async function startOver(sink: Sink, text: string): Promise<FetchOutcome> {

@@ -144,15 +144,17 @@ export class FileDownload implements Sink {
     await state.setPart({ name, size, sha256: this.#file.checksums.get("sha256")!, etag });
   }
 
-  async write(chunk: Uint8Array): Promise<void> {
+  write(chunk: Uint8Array): Promise<void> | undefined {
     const { board, persistence, onFetched } = this.#around;
-    await this.#part.write(chunk);
+    const room = this.#part.write(chunk);
     onFetched(chunk.length);
+    if (this.#part.length > this.#best) {
+      this.#best = this.#part.length;
+      persistence.renew();
+      board.note(undefined);
+    }
     board.set(this.#file.name, { bytesDone: this.#part.length });
-    if (this.#part.length <= this.#best) return;
-    this.#best = this.#part.length;
-    persistence.renew();
-    board.note(undefined);
+    return room;
   }
 
   async #run(target: string): Promise<void> {
@@ -199,6 +201,7 @@ export class FileDownload implements Sink {
     while (this.#part.length < size) {
       const before = this.#best;
       const outcome = await fetcher.fetch(link, this, signal);
+      await this.#part.flush();
       if (outcome.outcome === "complete") return;
       if (outcome.outcome === "refused") {
         throw new DownloadError("refused", `${name}: ${outcome.text}`, { file: name });

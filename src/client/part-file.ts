@@ -2,10 +2,12 @@ import { constants } from "node:fs";
 import { type FileHandle, open, rename, rm } from "node:fs/promises";
 import { dirname } from "node:path";
 import { type ChecksumAlgorithm, type Checksums, Digests } from "./checksums.ts";
-import { onDisk, syncDirectory } from "./disk.ts";
+import { diskError, onDisk, syncDirectory } from "./disk.ts";
 import { DownloadError } from "./download-error.ts";
 
 const readBytes = 1024 * 1024;
+/** What may wait to be written. */
+const maxWaitingBytes = 1024 * 1024;
 
 /**
  * A file that is being downloaded, with the digests of what it has. The caller has the file's lock. Whatever goes
@@ -17,7 +19,15 @@ export class PartFile implements AsyncDisposable {
   readonly #handle: FileHandle;
   readonly #expected: Checksums;
   #digests: Digests;
+  /** Bytes that were given, and are in the digests. */
   #length = 0;
+  /** Of those, the bytes that are in the system's hands. */
+  #written = 0;
+  #waiting: Uint8Array[] = [];
+  #waitingBytes = 0;
+  #batch: Promise<void> = Promise.resolve();
+  #writing: Promise<void> | undefined;
+  #failure: unknown;
 
   private constructor(path: string, name: string, handle: FileHandle, expected: Checksums) {
     this.#path = path;
@@ -57,24 +67,39 @@ export class PartFile implements AsyncDisposable {
         onRead();
       }
       await this.#handle.truncate(this.#length);
+      this.#written = this.#length;
       return this.#length;
     });
   }
 
-  /** Adds bytes at the end. One call at a time. */
-  async write(chunk: Uint8Array): Promise<void> {
-    await this.#onDisk(async () => {
-      const position = this.#length;
-      // The digests are computed while the system writes.
-      const writing = this.#writeAt(chunk, position);
-      this.#count(chunk);
-      await writing;
-    });
+  /**
+   * Adds bytes at the end. Bytes that come while others are written are written together. Gives a promise when there
+   * is no room for more before it resolves, and when something has gone wrong.
+   */
+  write(chunk: Uint8Array): Promise<void> | undefined {
+    this.#count(chunk);
+    this.#waiting.push(chunk);
+    this.#waitingBytes += chunk.length;
+    this.#writing ??= this.#writeWaiting();
+    return this.#waitingBytes < maxWaitingBytes && this.#failure === undefined ? undefined : this.#room();
+  }
+
+  async #room(): Promise<void> {
+    while (this.#waitingBytes >= maxWaitingBytes) await this.#batch;
+    if (this.#failure !== undefined) await this.flush();
+  }
+
+  /** Resolves when all of it is in the system's hands. */
+  async flush(): Promise<void> {
+    await this.#writing;
+    if (this.#failure !== undefined) throw diskError(this.#path, this.#failure, this.#name);
   }
 
   /** Throws away what there is. */
   async reset(): Promise<void> {
+    await this.flush();
     this.#length = 0;
+    this.#written = 0;
     this.#digests = new Digests(this.#expected.keys());
     await this.#onDisk(() => this.#handle.truncate(0));
   }
@@ -86,6 +111,7 @@ export class PartFile implements AsyncDisposable {
 
   /** Gives the file its final name, when all of it is on the disk. */
   async finish(target: string): Promise<void> {
+    await this.flush();
     await this.#onDisk(async () => {
       await this.#handle.sync();
       await this.#handle.close();
@@ -99,6 +125,7 @@ export class PartFile implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    await this.#writing;
     await this.#handle.close();
   }
 
@@ -107,16 +134,34 @@ export class PartFile implements AsyncDisposable {
     this.#length += bytes.length;
   }
 
-  async #writeAt(chunk: Uint8Array, position: number): Promise<void> {
-    let written = 0;
-    while (written < chunk.length) {
-      const { bytesWritten } = await this.#handle.write(
-        chunk,
-        written,
-        chunk.length - written,
-        position + written,
-      );
-      written += bytesWritten;
+  /** Writes until nothing waits any more, or something goes wrong. */
+  async #writeWaiting(): Promise<void> {
+    try {
+      while (this.#waiting.length > 0) {
+        const chunks = this.#waiting;
+        this.#waiting = [];
+        this.#waitingBytes = 0;
+        this.#batch = this.#writeAll(chunks);
+        await this.#batch;
+      }
+    } catch (error) {
+      this.#failure = error;
+      this.#waitingBytes = 0;
+    } finally {
+      this.#writing = undefined;
+    }
+  }
+
+  async #writeAll(chunks: Uint8Array[]): Promise<void> {
+    let { bytesWritten } = await this.#handle.writev(chunks, this.#written);
+    this.#written += bytesWritten;
+    const total = chunks.reduce((sum, { length }) => sum + length, 0);
+    if (bytesWritten === total) return;
+    // The disk may be full: the rest tells.
+    for (let rest = Buffer.concat(chunks).subarray(bytesWritten); rest.length > 0; ) {
+      ({ bytesWritten } = await this.#handle.write(rest, 0, rest.length, this.#written));
+      this.#written += bytesWritten;
+      rest = rest.subarray(bytesWritten);
     }
   }
 

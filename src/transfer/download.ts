@@ -150,7 +150,7 @@ export class Download {
     const etag = entityTagOf(link, file);
     const { size } = file;
     const selection = select(this.#method, this.#request.headers, etag, size);
-    const headers = ["etag", etag, ...fileHeaders(link.fileName, digests)];
+    const headers = ["etag", etag, "accept-ranges", "bytes", ...fileHeaders(link.fileName, digests)];
     switch (selection.status) {
       case 304:
         this.#answer(304, validatorHeaders(etag));

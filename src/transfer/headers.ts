@@ -13,7 +13,6 @@ export function fileHeaders(fileName: string, digests: Digests | undefined): Hea
   return [
     ...["content-type", "application/octet-stream"],
     ...["content-disposition", contentDisposition(fileName)],
-    ...["accept-ranges", "bytes"],
     ...["cache-control", cacheControl],
     ...(digest === undefined ? [] : ["repr-digest", digest]),
   ];

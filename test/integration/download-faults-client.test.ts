@@ -13,9 +13,9 @@ import {
   middle,
   onDisk,
   onlySession,
+  patiently,
   sessionIds,
 } from "../support/download-stage.ts";
-import { eventually } from "../support/eventually.ts";
 import type { FaultyProxy, Relayed } from "../support/faulty-proxy.ts";
 import { expectNothingWrong, expectWhole, type TestItem, writeItem } from "../support/get.ts";
 import { smallDisk } from "../support/small-disk.ts";
@@ -91,9 +91,7 @@ test("the lease ends while get is stopped, and it goes on when it is continued",
   const session = await onlySession(server.url);
   get.signal("SIGSTOP");
   hold.release();
-  await eventually("the lease to end", async () => !(await sessionIds(server.url)).includes(session), {
-    withinMs: 15_000,
-  });
+  await patiently("the lease to end", async () => !(await sessionIds(server.url)).includes(session));
   get.signal("SIGCONT");
 
   expect(await get.ended()).toMatchObject({ code: 0 });

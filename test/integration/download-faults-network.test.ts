@@ -1,6 +1,11 @@
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test, vi } from "vitest";
-import { type DownloadStage, downloadStage, largeBytes, middle } from "../support/download-stage.ts";
-import { eventually } from "../support/eventually.ts";
+import {
+  type DownloadStage,
+  downloadStage,
+  largeBytes,
+  middle,
+  patiently,
+} from "../support/download-stage.ts";
 import type { Cut, FaultyProxy } from "../support/faulty-proxy.ts";
 import { expectNothingWrong, expectWhole } from "../support/get.ts";
 import { type Service, startService } from "../support/service.ts";
@@ -88,8 +93,8 @@ test("each answer ends cleanly at the same byte: get gives up with an error, and
 test("the network stands still: the connection is given up, and another one goes on", async () => {
   const hold = proxy.hold(middle);
   const get = await stage.get(proxy.url, stage.large, target, { args: ["--idle", "1"] });
-  await eventually("the body to stand", () => hold.waiting === 1, { withinMs: 20_000 });
-  await eventually("the client to leave", () => hold.waiting === 0, { withinMs: 20_000 });
+  await patiently("the body to stand", () => hold.waiting === 1);
+  await patiently("the client to leave", () => hold.waiting === 0);
   hold.release();
   expect(await get.ended()).toMatchObject({ code: 0 });
   await expectWhole(target, stage.large);

@@ -10,10 +10,10 @@ import {
   middle,
   onDisk,
   onlySession,
+  patiently,
   sendingService,
   sessionIds,
 } from "../support/download-stage.ts";
-import { eventually } from "../support/eventually.ts";
 import type { FaultyProxy } from "../support/faulty-proxy.ts";
 import { expectNothingWrong, expectWhole, writeItem } from "../support/get.ts";
 import { startHaproxy } from "../support/haproxy.ts";
@@ -58,7 +58,7 @@ test("a replica is killed: another goes on with the same session, from where it 
   const session = await onlySession(haproxy.url);
 
   await (await sendingService(replicas)).kill();
-  await eventually("the other replica to have the session", async () => {
+  await patiently("the other replica to have the session", async () => {
     return (await onlySession(haproxy.url)) === session;
   });
   hold.release();
@@ -127,14 +127,14 @@ test("Redis is restarted with its data while bytes flow: nothing breaks", async 
   const target = await stage.directory();
   const [down, up] = [proxy.hold(middle), proxy.hold(2 * middle)];
   const get = await stage.get(proxy.url, stage.large, target);
-  await eventually("the middle", () => down.waiting === 1);
+  await patiently("the middle", () => down.waiting === 1);
 
   await redis.kill();
-  await eventually("the service to notice", async () => !(await fetch(`${server.url}/readyz`)).ok);
+  await patiently("the service to notice", async () => !(await fetch(`${server.url}/readyz`)).ok);
   down.release();
-  await eventually("more of the file", () => up.waiting === 1);
+  await patiently("more of the file", () => up.waiting === 1);
   await redis.restart();
-  await eventually("the service to be ready", async () => (await fetch(`${server.url}/readyz`)).ok);
+  await patiently("the service to be ready", async () => (await fetch(`${server.url}/readyz`)).ok);
   up.release();
 
   expect(await get.ended()).toMatchObject({ code: 0 });
@@ -154,7 +154,7 @@ test("the session is canceled at another replica: the transfer is cut, and get e
   const sending = await sendingService(replicas);
   const other = replicas.find((replica) => replica !== sending)!;
   await callSessions(other.url, "Cancel", { downloadSessionId: await onlySession(other.url) });
-  await eventually("the transfer to be cut", () => loggedOutcomes(sending).includes("session_ended"));
+  await patiently("the transfer to be cut", () => loggedOutcomes(sending).includes("session_ended"));
   hold.release();
 
   const end = await get.ended();
@@ -181,7 +181,7 @@ test("the server answers 503 for a while: the download waits, and goes on", asyn
 
   proxy.answerAllWith = 503;
   hold.release();
-  await eventually("the third 503", () => proxy.refused >= 3, { withinMs: 15_000 });
+  await patiently("the third 503", () => proxy.refused >= 3);
   proxy.heal();
 
   expect(await get.ended()).toMatchObject({ code: 0 });

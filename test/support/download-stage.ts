@@ -89,7 +89,7 @@ export async function onlySession(url: string): Promise<string> {
 
 /** Resolves with the one of the services that is sending a file. */
 export function sendingService(services: readonly Service[]): Promise<Service> {
-  return eventually("a service to send a file", async () => {
+  return patiently("a service to send a file", async () => {
     for (const service of services) {
       const metrics = await (await fetch(`${service.url}/metrics`)).text();
       if (/^downlease_downloads_running [1-9]/m.test(metrics)) return service;
@@ -105,13 +105,14 @@ export function loggedOutcomes({ logs }: Service): unknown[] {
 
 /** Resolves when so many bytes of a file that is being downloaded are on the disk. */
 export async function onDisk(directory: string, bytes: number): Promise<void> {
-  await eventually(
-    `${bytes} bytes on the disk`,
-    async () => {
-      const names = (await readdir(directory)).filter((name) => name.endsWith(".part"));
-      const sizes = await Promise.all(names.map(async (name) => (await stat(join(directory, name))).size));
-      return sizes.includes(bytes);
-    },
-    { withinMs: 20_000 },
-  );
+  await patiently(`${bytes} bytes on the disk`, async () => {
+    const names = (await readdir(directory)).filter((name) => name.endsWith(".part"));
+    const sizes = await Promise.all(names.map(async (name) => (await stat(join(directory, name))).size));
+    return sizes.includes(bytes);
+  });
+}
+
+/** As `eventually`, for what whole programs do while others have the machine. */
+export function patiently<T>(what: string, probe: () => T | Promise<T>): Promise<NonNullable<T>> {
+  return eventually(what, probe, { withinMs: 30_000 });
 }

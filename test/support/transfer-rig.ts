@@ -75,6 +75,13 @@ export async function transferRig(options: TransferRigOptions = {}) {
   });
   const { port } = await server.listen();
   const owner = "alice";
+  const stop = async () => {
+    transfers.stop();
+    await server.close(AbortSignal.timeout(500));
+    await transfers.close();
+    await sessions.close();
+    await directory.remove();
+  };
   return {
     port,
     url: `${options.tls === undefined ? "http" : "https"}://127.0.0.1:${port}`,
@@ -103,13 +110,8 @@ export async function transferRig(options: TransferRigOptions = {}) {
     link({ id, contentVersion }: Session, fileName: string): string {
       return signedPath({ sessionId: id, fileName, contentVersion }, key);
     },
-    async stop(): Promise<void> {
-      transfers.stop();
-      await server.close(AbortSignal.timeout(500));
-      await transfers.close();
-      await sessions.close();
-      await directory.remove();
-    },
+    stop,
+    [Symbol.asyncDispose]: stop,
   };
 }
 

@@ -1,0 +1,76 @@
+import { readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { eventually } from "./eventually.ts";
+import { freePort, onFreePorts } from "./ports.ts";
+import { startProcess } from "./process.ts";
+import { tempDir } from "./temp-dir.ts";
+
+export const nginxConfig = fileURLToPath(new URL("../../deploy/nginx.conf", import.meta.url));
+
+export interface Nginx extends AsyncDisposable {
+  readonly url: string;
+  /** What it logged. */
+  readonly log: string;
+  stop(): Promise<void>;
+}
+
+export interface NginxOptions {
+  /** `host:port` of the service. */
+  readonly upstream: string;
+  readonly contentRoot: string;
+}
+
+/** Starts nginx with the deployed configuration, on a free port and with what is to be changed in it changed. */
+export function startNginx(options: NginxOptions): Promise<Nginx> {
+  return onFreePorts(async () => {
+    const directory = await tempDir();
+    const port = await freePort();
+    const config = join(directory.path, "nginx.conf");
+    await writeFile(config, await adapted(options, port, directory.path));
+    const nginx = await startProcess("nginx", [
+      ...["-c", config, "-p", directory.path, "-e", "stderr"],
+      // Workers of root's would be nobody, who can't read what the tests write.
+      ...["-g", `daemon off;${process.getuid?.() === 0 ? " user root;" : ""}`],
+    ]);
+    const url = `http://127.0.0.1:${port}`;
+    const isUp = async () => nginx.exit !== undefined || (await fetch(`${url}/healthz`)).ok;
+    await eventually("nginx to be up", isUp, { withinMs: 10_000 });
+    if (nginx.exit !== undefined) {
+      await directory.remove();
+      throw new Error(`nginx did not start: ${nginx.stderr}`);
+    }
+    const stop = async () => {
+      // Its workers end with it.
+      nginx.signal("SIGTERM");
+      await nginx.exited;
+      await directory.remove();
+    };
+    return {
+      url,
+      get log() {
+        return nginx.stderr;
+      },
+      stop,
+      [Symbol.asyncDispose]: stop,
+    };
+  });
+}
+
+async function adapted({ upstream, contentRoot }: NginxOptions, port: number, home: string): Promise<string> {
+  let text = await readFile(nginxConfig, "utf8");
+  const replace = (before: string, after: string) => {
+    if (!text.includes(before)) throw new Error(`deploy/nginx.conf has no ${before}`);
+    text = text.replace(before, () => after);
+  };
+  replace("listen 8000;", `listen 127.0.0.1:${port};`);
+  replace("server 127.0.0.1:8080;", `server ${upstream};`);
+  replace("alias /srv/library/;", `alias ${contentRoot}/;`);
+  replace("pid /run/nginx.pid;", `pid ${home}/nginx.pid;`);
+  replace("worker_processes auto;", "worker_processes 1;");
+  const paths = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map(
+    (name) => `${name}_temp_path ${home}/${name};`,
+  );
+  replace("http {", `http { ${paths.join(" ")}`);
+  return text;
+}
