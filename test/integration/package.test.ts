@@ -27,7 +27,7 @@ beforeAll(async () => {
   const parts = [
     "src",
     "gen",
-    "packaging",
+    "deploy",
     "package.json",
     "tsconfig.json",
     "README.md",

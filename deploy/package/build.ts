@@ -3,7 +3,7 @@ import { cpSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:f
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
-export const root = fileURLToPath(new URL("..", import.meta.url));
+export const root = fileURLToPath(new URL("../..", import.meta.url));
 const dist = join(root, "dist");
 
 /** A module that is named by its path: in declarations, and where a file is opened beside the code. */
@@ -15,7 +15,7 @@ const moduleName = /((?:from |import\(|new URL\()"\.{1,2}\/[^"]+)\.ts"/g;
  */
 export function build(): void {
   rmSync(dist, { recursive: true, force: true });
-  execFileSync("tsc", ["-p", join(root, "packaging/tsconfig.json")], { stdio: "inherit" });
+  execFileSync("tsc", ["-p", join(root, "deploy/package/tsconfig.json")], { stdio: "inherit" });
   cpSync(join(root, "src"), join(dist, "src"), {
     recursive: true,
     filter: (source) => !source.endsWith(".ts"),
