@@ -129,8 +129,7 @@ class ConnectionError extends Error {
 
   constructor(cause: Error) {
     super("the connection broke");
-    // What Node.js calls aborted is a connection that ended before the answer did.
-    this.cause = cause.message === "aborted" ? new Error("the connection was cut", { cause }) : cause;
+    this.cause = cause;
   }
 }
 
