@@ -141,8 +141,10 @@ export class PartFile implements AsyncDisposable {
         const chunks = this.#waiting;
         this.#waiting = [];
         this.#waitingBytes = 0;
-        this.#batch = this.#writeAll(chunks);
-        await this.#batch;
+        const batch = this.#writeAll(chunks);
+        // Who waits for room is told of a failure as one of the disk.
+        this.#batch = batch.catch(() => {});
+        await batch;
       }
     } catch (error) {
       this.#failure = error;
