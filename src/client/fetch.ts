@@ -60,10 +60,10 @@ export class Fetcher implements Disposable {
    * same, and an answer that is about something else is either taken from its beginning or not at all.
    */
   async fetch(link: string, sink: Sink, signal: AbortSignal): Promise<FetchOutcome> {
-    signal.throwIfAborted();
     if (sink.length > 0 && sink.etag === undefined) await sink.begin(undefined);
     let uri = link;
     for (let redirects = 0; ; redirects++) {
+      signal.throwIfAborted();
       const problem = this.#problemOf(uri);
       if (problem !== undefined) return { outcome: "refused", text: problem };
       const connection = new Connection(this.#idleMs, signal);
@@ -193,7 +193,7 @@ async function received(
     return { outcome: "refused", text: `the file comes as ${headers["content-encoding"]}` };
   }
   const etag = strongTag(headers.etag);
-  if (status === 200) await sink.begin(etag);
+  if (status === 200) await connection.whileBusy(sink.begin(etag));
   else if (!isRest(headers["content-range"], sink) || (etag ?? sink.etag) !== sink.etag) {
     return await startOver(sink, "another part came than was asked for");
   }
@@ -231,6 +231,8 @@ function drained(response: IncomingMessage, sink: Sink, connection: Connection):
     response.on("end", () => resolve(true));
     response.on("error", failed);
     response.on("close", () => failed(new Error("the connection was closed")));
+    // It may have broken while the sink made itself ready, when nobody listened.
+    if (response.destroyed) failed(response.errored ?? new Error("the connection was closed"));
   });
 }
 

@@ -590,15 +590,45 @@ describe("a download is refused", () => {
   });
 });
 
-describe("a disk that is full", () => {
-  /** What all open files are made of. */
-  let files: FileHandle;
-  beforeEach(async () => {
-    server.addFile("disk.bin", size);
-    await using some = await open(directory.path);
-    files = Object.getPrototypeOf(some);
+/** What all open files are made of, for what disks do. */
+let files: FileHandle;
+beforeEach(async () => {
+  await using some = await open(directory.path);
+  files = Object.getPrototypeOf(some);
+});
+afterEach(() => void vi.restoreAllMocks());
+
+describe("a disk that is slow to remember what comes", () => {
+  beforeEach(() => void server.addFile("disk.bin", size));
+
+  /** Does something before the ETag of the file is remembered. */
+  function beforeRemembering(action: () => void | Promise<void>): void {
+    const { writeFile: write } = files;
+    vi.spyOn(files, "writeFile").mockImplementation(async function (this: FileHandle, data, options) {
+      if (String(data).includes("etag")) await action();
+      return await write.call(this, data, options);
+    });
+  }
+
+  test("does not keep a download from being canceled", async () => {
+    const stop = new AbortController();
+    beforeRemembering(() => stop.abort());
+    await expect(download({ signal: stop.signal })).rejects.toMatchObject({ reason: "aborted" });
+    expect(server.ends).toEqual(["cancel"]);
   });
-  afterEach(() => void vi.restoreAllMocks());
+
+  test("does not hide that the connection has broken meanwhile", async () => {
+    server.faults.push({ cutAfter: 1_000 });
+    beforeRemembering(async () => {
+      await eventually("the answer to be over", () => server.fileRequests[0]!.isOver);
+    });
+    await download();
+    await expectWholeItem();
+  });
+});
+
+describe("a disk that is full", () => {
+  beforeEach(() => void server.addFile("disk.bin", size));
 
   const full = Object.assign(new Error("ENOSPC: no space left on device"), { code: "ENOSPC" });
 

@@ -42,6 +42,8 @@ export interface FileRequest {
   readonly range: string | undefined;
   readonly ifRange: string | undefined;
   status: number;
+  /** Whether nothing more of the answer can come. */
+  isOver: boolean;
 }
 
 interface ServedSession {
@@ -303,10 +305,14 @@ export class FaultServer implements AsyncDisposable {
       range: request.headers.range,
       ifRange: request.headers["if-range"] as string | undefined,
       status: 0,
+      isOver: false,
     };
     this.fileRequests.push(told);
     response.on("finish", () => {
       told.status = response.statusCode;
+    });
+    response.on("close", () => {
+      told.isOver = true;
     });
     this.onFileRequest(told);
     const fault: Fault = this.faults.shift() ?? this.everyFault ?? {};
