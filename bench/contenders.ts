@@ -1,4 +1,6 @@
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { build } from "../deploy/package/build.ts";
 
 /** A server that is measured, in processes of its own. */
 export interface Contender {
@@ -26,18 +28,12 @@ export const downlease = service("downlease");
 export const downleaseBounded = service("downlease, 500 calls at most", "--max-calls", "500");
 /** Whose callers must tell who they are; see `credentials.ts`. */
 export const downleaseOfKnown = service("downlease, login session", "--users-file", path("users"));
-/** With a directory of content of its own. */
-export const downleaseServing = (contentRoot: string, ...flags: string[]): Contender =>
-  service("downlease", "--content-root", contentRoot, ...flags);
-export const downleaseWithSqlite = (
-  contentRoot: string,
-  sqlitePath: string,
-  ...flags: string[]
-): Contender => ({
-  name: "downlease with SQLite",
-  args: (port) => [
-    ...[main, "serve", "--port", String(port)],
-    ...["--content-root", contentRoot, "--sqlite-path", sqlitePath, ...flags],
+/** As it is installed, in JavaScript: stripping types takes memory. With a directory of content of its own. */
+export const downleaseServing = (contentRoot: string, ...flags: string[]): Contender => ({
+  name: "downlease",
+  args: (port, redisUrl) => [
+    ...[packedMain(), "serve", "--port", String(port), "--content-root", contentRoot],
+    ...(flags.includes("--sqlite-path") ? flags : ["--redis-url", redisUrl, ...flags]),
   ],
 });
 export const downleaseOfTwo = service("downlease, 2 workers", "--workers", "2");
@@ -54,3 +50,16 @@ export const grpcJs = peer("grpc-js", "grpc-js.ts");
 export const connectHttp1 = peer("connect-node", "connect-node.ts", "--http1");
 export const connectHttp2 = peer("connect-node", "connect-node.ts");
 export const nodeHttpFile = (file: string) => peer("bare node:http, file", "node-http-file.ts", file);
+
+let packed: string | undefined;
+
+/** The program of the package; built once in a run. */
+function packedMain(): string {
+  if (packed === undefined) {
+    // Where its imports find the packages of the checkout.
+    const directory = path("../node_modules/.cache/bench");
+    build(directory);
+    packed = join(directory, "src/main.js");
+  }
+  return packed;
+}

@@ -4,7 +4,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { startRedis } from "../../test/support/redis-server.ts";
 import type { Bench, Study } from "../bench.ts";
 import { type RunningContender, startContender } from "../contender-process.ts";
-import { downleaseServing, downleaseWithSqlite } from "../contenders.ts";
+import { downleaseServing } from "../contenders.ts";
 import { type BenchLibrary, createLibrary, preparedLink } from "../downloads/library.ts";
 import { count } from "../formats.ts";
 import { cpuNanosOfTree } from "../process-figures.ts";
@@ -57,10 +57,8 @@ async function study(store: StoreName, library: BenchLibrary, bench: Bench): Pro
   await using otherRedis = await startRedis();
   const start = async (redisUrl: string, sqlitePath: string) => {
     const flags = ["--lease-seconds", "3600"];
-    const contender =
-      store === "Redis"
-        ? downleaseServing(library.root, ...flags)
-        : downleaseWithSqlite(library.root, join(bench.directory, sqlitePath), ...flags);
+    if (store === "SQLite") flags.push("--sqlite-path", join(bench.directory, sqlitePath));
+    const contender = downleaseServing(library.root, ...flags);
     const server = await startContender(contender, redisUrl, bench.directory);
     servers.push(server);
     return server;

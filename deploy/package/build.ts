@@ -4,18 +4,21 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 export const root = fileURLToPath(new URL("../..", import.meta.url));
-const dist = join(root, "dist");
 
 /** A module that is named by its path: in declarations, and where a file is opened beside the code. */
 const moduleName = /((?:from |import\(|new URL\()"\.{1,2}\/[^"]+)\.ts"/g;
 
 /**
- * Makes `dist/`, for those who install the package: Node.js strips no types inside of `node_modules`. It has what
- * `src/` and `gen/` have, as JavaScript with declarations, and everything else that lies there as it is.
+ * Makes `dist/`, or the same elsewhere, for those who install the package: Node.js strips no types inside of
+ * `node_modules`. It has what `src/` and `gen/` have, as JavaScript with declarations, and everything else that lies
+ * there as it is.
  */
-export function build(): void {
+export function build(dist = join(root, "dist")): void {
   rmSync(dist, { recursive: true, force: true });
-  execFileSync("tsc", ["-p", join(root, "deploy/package/tsconfig.json")], { stdio: "inherit" });
+  const tsc = join(root, "node_modules/.bin/tsc");
+  execFileSync(tsc, ["-p", join(root, "deploy/package/tsconfig.json"), "--outDir", dist], {
+    stdio: "inherit",
+  });
   cpSync(join(root, "src"), join(dist, "src"), {
     recursive: true,
     filter: (source) => !source.endsWith(".ts"),

@@ -1,4 +1,5 @@
 import { constants } from "node:http2";
+import type { Socket } from "node:net";
 import {
   type ByteRange,
   ContentChangedError,
@@ -9,6 +10,9 @@ import type { HttpResponse } from "../operations/http.ts";
 import type { CutReason } from "../operations/transfer-record.ts";
 import type { Buffers } from "./buffers.ts";
 import type { Transfer } from "./session-transfers.ts";
+
+/** Progress is seen piece by piece: whoever takes less than that in the time of a stall is cut. */
+const pieceBytes = 2 ** 18;
 
 /** How sending ended. */
 export interface Sent {
@@ -40,8 +44,9 @@ class Interruption extends Error {
 }
 
 /**
- * Sends bytes of a file as the body of a response whose headers say how many there are. While one buffer is written the
- * next one is read; no more is read than the connection has taken, less those two.
+ * Sends bytes of a file as the body of a response whose headers say how many there are, one buffer after the other: it
+ * is read when the connection has taken the one before. What has been taken is then still on its way out of the kernel's
+ * own buffer, so that reading ahead gains nothing.
  *
  * When it can't go on, for whatever reason, the connection is broken off in a way that no client takes for an end: also
  * in place of the last byte. Only when there has been no first byte yet, the answer is left to others.
@@ -52,6 +57,7 @@ export class Sending {
   #interrupt: ((reason: Interruption) => void) | undefined;
   #interruption: Interruption | undefined;
   #hasBegun = false;
+  #isWriting = false;
   #isComplete = false;
 
   constructor(options: SendingOptions) {
@@ -68,60 +74,55 @@ export class Sending {
 
   /** Sends a range that is not empty, and closes the file. */
   async send(file: ContentFile, range: ByteRange): Promise<Sent> {
-    const buffers: Buffer[] = [];
+    const { buffers, response, transfer } = this.#options;
+    const socket = plainSocketOf(response);
+    const buffer = buffers.take();
+    let isFree = false;
     try {
-      await this.#pump(file.reader(range), range.end - range.start + 1, buffers);
-      // Only now it is certain that nobody reads or writes them any more.
-      for (const buffer of buffers) this.#options.buffers.giveBack(buffer);
+      const reader = file.reader(range);
+      for (let left = range.end - range.start + 1; left > 0; ) left -= await this.#move(reader, buffer, left);
+      isFree = true;
       await this.#waitFor(this.#end());
       return { outcome: "complete", hasBegun: true };
     } catch (reason) {
       const { outcome, cause } = asInterruption(reason);
-      if (this.#hasBegun) breakOff(this.#options.response);
+      if (this.#hasBegun) breakOff(response);
       return { outcome, hasBegun: this.#hasBegun, cause };
     } finally {
-      this.#options.transfer.onCut = undefined;
+      transfer.onCut = undefined;
       // Also ends a read that is still under way.
       await file.close().catch(() => {});
+      // A write is over when the connection is; frames of HTTP/2 and TLS may outlive what they are for.
+      const isWriting = socket !== undefined && this.#isWriting;
+      if (isFree || (isWriting && socket.closed)) buffers.giveBack(buffer);
+      else if (isWriting) socket.once("close", () => buffers.giveBack(buffer));
+      else buffers.abandon();
     }
   }
 
-  /** @param buffers is told the buffers that are used */
-  async #pump(reader: ContentReader, length: number, buffers: Buffer[]): Promise<void> {
+  /** Reads once and writes that, piece by piece; gives the number of bytes. */
+  async #move(reader: ContentReader, buffer: Buffer, left: number): Promise<number> {
     const { transfer, moved } = this.#options;
-    let left = length;
-    let turn = 0;
-    let buffer = this.#bufferOf(buffers, turn);
-    let reading = reader.read(buffer);
-    while (left > 0) {
-      const bytes = await this.#waitFor(reading, "read_failed");
-      transfer.movedAt = performance.now();
-      if (bytes === 0 || bytes > left) throw new Interruption("content_changed");
-      this.#begin();
-      left -= bytes;
-      const full = buffer;
-      if (left > 0) {
-        turn = 1 - turn;
-        buffer = this.#bufferOf(buffers, turn);
-        reading = reader.read(buffer);
-        // It is waited for only when the write is done.
-        reading.catch(() => {});
-      }
-      await this.#write(bytes === full.byteLength ? full : full.subarray(0, bytes));
-      transfer.sent(bytes);
-      moved(bytes);
+    const bytes = await this.#waitFor(reader.read(buffer), "read_failed");
+    transfer.movedAt = performance.now();
+    if (bytes === 0 || bytes > left) throw new Interruption("content_changed");
+    this.#begin();
+    this.#isWriting = true;
+    for (let at = 0; at < bytes; ) {
+      const piece = buffer.subarray(at, Math.min(at + pieceBytes, bytes));
+      await this.#write(piece);
+      at += piece.byteLength;
+      transfer.sent(piece.byteLength);
+      moved(piece.byteLength);
     }
+    this.#isWriting = false;
+    return bytes;
   }
 
   #begin(): void {
     if (this.#hasBegun) return;
     this.#hasBegun = true;
     this.#options.begin();
-  }
-
-  #bufferOf(buffers: Buffer[], turn: number): Buffer {
-    buffers[turn] ??= this.#options.buffers.take();
-    return buffers[turn];
   }
 
   #write(bytes: Buffer): Promise<void> {
@@ -166,6 +167,12 @@ export class Sending {
 
 function asInterruption(reason: unknown): Interruption {
   return reason instanceof Interruption ? reason : new Interruption("read_failed", reason);
+}
+
+/** Of HTTP/1 without TLS. */
+function plainSocketOf(response: HttpResponse): Socket | undefined {
+  if ("stream" in response || response.socket === null) return undefined;
+  return "encrypted" in response.socket ? undefined : response.socket;
 }
 
 function isGone(response: HttpResponse): boolean {

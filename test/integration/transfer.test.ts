@@ -30,6 +30,8 @@ beforeAll(async () => {
     },
   });
   await rig.addFile("disk.bin", bytes);
+  // More than is ever on its way.
+  await rig.addFile("large.bin", Buffer.alloc(2 ** 25, "large"));
   await rig.addFile("empty.bin", "");
   await rig.addFile(strangeName, "strange");
   session = await rig.open();
@@ -315,7 +317,7 @@ test("clients that go away at any time leave nothing behind", async () => {
     await Promise.all(
       versions.flatMap((version) =>
         Array.from({ length: 5 }, async () => {
-          const { body, abort } = await begin(version, urlOf("disk.bin"));
+          const { body, abort } = await begin(version, urlOf("large.bin"));
           body.on("error", () => {}).once("data", abort);
           await new Promise((resolve) => body.once("close", resolve));
         }),

@@ -210,9 +210,9 @@ describe("a claim", () => {
   test("lives while its file is read slowly", async () => {
     const { opened, open } = gate();
     const { file, told } = content.add("disk", { bytes: randomBytes(10), onRead: () => opened });
-    const preparations = newProcess({ claimMs: 200, reportMs: 20, ...impatient });
+    const preparations = newProcess({ claimMs: 1000, reportMs: 20, ...impatient });
     await preparations.start(file, told, false);
-    await eventually("many reports", () => (store.asked.report ?? 0) > 20);
+    await eventually("reports for longer than a claim holds", () => (store.asked.report ?? 0) > 60);
     open();
     await eventually("the job to end", () => ends.length === 1);
     expect(ends).toMatchObject([{ outcome: "prepared" }]);
@@ -425,6 +425,24 @@ describe("the hasher", () => {
     const good = hasher.begin(["SHA256"], 0);
     await expect(odd.digests()).rejects.toThrow("Digest method not supported");
     expect(await good.digests()).toEqual([digestOf("SHA256", new Uint8Array())]);
+    await hasher.close();
+  });
+
+  test("ends its thread when there was no work for a while, and has another for the next job", async () => {
+    // Says in its answer which thread it is.
+    const script = new URL(
+      `data:text/javascript,${encodeURIComponent(`
+        import { parentPort, threadId } from "node:worker_threads";
+        parentPort.on("message", ({ type, job }) => {
+          if (type === "end") parentPort.postMessage({ type: "digests", job, digests: [String(threadId)] });
+        });
+      `)}`,
+    );
+    const hasher = new Hasher(script, 1);
+    const hash = () => hasher.begin(["SHA256"], 0).digests();
+    const [first] = await hash();
+    // One right after the other, so that threads end while others begin.
+    await eventually("another thread", async () => (await hash())[0] !== first);
     await hasher.close();
   });
 
