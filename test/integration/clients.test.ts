@@ -188,7 +188,9 @@ describe("a whole item", () => {
 
   testWith("curl")("is gone on with by curl after the connection was cut, from the same link", async () => {
     await using directory = await tempDir();
-    await using slow = await startSlowProxy(shortLeased.port, slowBytesPerSecond);
+    // Not one of short leases: curl has to be started anew, which may take longer.
+    await using service = await startService(["--content-root", content.path]);
+    await using slow = await startSlowProxy(service.port, slowBytesPerSecond);
     const [command, ...args] = downloads.curl!(slow.port, directory.path);
     const program = await startProcess(command, args, { cwd: root, env: clientEnvironment(home.path) });
     const disk = join(directory.path, "appliance-disk1.vmdk");
