@@ -16,7 +16,9 @@ const moduleName = /((?:from |import\(|new URL\()"\.{1,2}\/[^"]+)\.ts"/g;
 export function build(dist = join(root, "dist")): void {
   rmSync(dist, { recursive: true, force: true });
   const tsc = join(root, "node_modules/.bin/tsc");
-  execFileSync(tsc, ["-p", join(root, "deploy/package/tsconfig.json"), "--outDir", dist], { stdio: "inherit" });
+  execFileSync(tsc, ["-p", join(root, "deploy/package/tsconfig.json"), "--outDir", dist], {
+    stdio: "inherit",
+  });
   cpSync(join(root, "src"), join(dist, "src"), {
     recursive: true,
     filter: (source) => !source.endsWith(".ts"),
