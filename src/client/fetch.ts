@@ -64,6 +64,7 @@ export class Fetcher implements Disposable {
     if (sink.length > 0 && sink.etag === undefined) await sink.begin(undefined);
     let uri = link;
     for (let redirects = 0; ; redirects++) {
+      signal.throwIfAborted();
       const problem = this.#problemOf(uri);
       if (problem !== undefined) return { outcome: "refused", text: problem };
       const connection = new Connection(this.#idleMs, signal);
@@ -79,7 +80,7 @@ export class Fetcher implements Disposable {
       } catch (error) {
         signal.throwIfAborted();
         if (!(error instanceof ConnectionError)) throw error;
-        return { outcome: "broken", cause: connection.cause ?? (error.cause as Error) };
+        return { outcome: "broken", cause: connection.cause ?? error.cause };
       } finally {
         connection.close();
       }
@@ -124,8 +125,11 @@ export class Fetcher implements Disposable {
 
 /** What happened on the way, as opposed to what happened to the sink. */
 class ConnectionError extends Error {
-  constructor(cause: unknown) {
-    super("the connection broke", { cause });
+  override readonly cause: Error;
+
+  constructor(cause: Error) {
+    super("the connection broke");
+    this.cause = cause;
   }
 }
 
@@ -207,7 +211,7 @@ async function received(
  */
 function drained(response: IncomingMessage, sink: Sink, connection: Connection): Promise<boolean> {
   return new Promise((resolve, reject) => {
-    const failed = (error: unknown) => reject(new ConnectionError(error));
+    const failed = (error: Error) => reject(new ConnectionError(error));
     response.on("data", (chunk: Buffer) => {
       connection.touch();
       if (chunk.length > sink.size - sink.length) {
@@ -227,7 +231,10 @@ function drained(response: IncomingMessage, sink: Sink, connection: Connection):
     });
     response.on("end", () => resolve(true));
     response.on("error", failed);
-    response.on("close", () => failed(new Error("the connection was closed")));
+    const closed = () => failed(new Error("the connection was closed"));
+    response.on("close", closed);
+    // What was ended while the sink was made ready tells of it no more.
+    if (response.destroyed) closed();
   });
 }
 

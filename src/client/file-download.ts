@@ -230,7 +230,7 @@ export class FileDownload implements Sink {
 function setbackOf(outcome: Exclude<FetchOutcome, { outcome: "complete" | "refused" }>): Setback {
   switch (outcome.outcome) {
     case "broken":
-      return { text: outcome.cause.message, reason: "unreachable", cause: outcome.cause };
+      return { text: breakText(outcome.cause), reason: "unreachable", cause: outcome.cause };
     case "unavailable":
       return {
         text: `the link answers ${outcome.status}`,
@@ -240,6 +240,11 @@ function setbackOf(outcome: Exclude<FetchOutcome, { outcome: "complete" | "refus
     case "gone":
       return { text: `the link answers ${outcome.status}`, reason: "refused" };
   }
+}
+
+/** Node.js calls an answer that was cut off "aborted", as if we had been the one to do that. */
+function breakText({ message }: Error): string {
+  return message === "aborted" ? "the connection was cut" : message;
 }
 
 /** Whether the file is there under its final name, with the right bytes. */

@@ -85,7 +85,7 @@ test("the only server is killed and started again: the download goes on with the
 
   await server.kill();
   hold.release();
-  await get.tells("notice");
+  await get.tells("notice", { message: "disk.img: the connection was cut; trying again" });
   const again = await stage.service([...database, "--port", String(server.port)]);
   expect(await onlySession(again.url)).toBe(session);
 

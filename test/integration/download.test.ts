@@ -1,9 +1,9 @@
-import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
+import { type FileHandle, mkdir, open, readdir, readFile, writeFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { Code, ConnectError } from "@connectrpc/connect";
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { DownloadSessionModel_State as State } from "../../gen/content/library/item/v1/download_session_pb.ts";
 import {
   connect,
@@ -377,7 +377,8 @@ describe("a session", () => {
   });
 
   test("that somebody else cancels ends the download", async () => {
-    server.leaseMs = 300;
+    // Told with the next heartbeat, long before the connection has been silent for long.
+    server.leaseMs = 3_000;
     server.faults.push({ stallAfter: 1_000_000 });
     const cancel = once(() => {
       for (const session of server.sessions) session.state = State.CANCELED;
@@ -586,6 +587,65 @@ describe("a download is refused", () => {
     });
     await expect(download({ onProgress })).rejects.toBe(error);
     expect(server.ends).toEqual([`fail: ${error.message}`]);
+  });
+});
+
+describe("a disk that is full", () => {
+  /** What all open files are made of. */
+  let files: FileHandle;
+  beforeEach(async () => {
+    server.addFile("disk.bin", size);
+    await using some = await open(directory.path);
+    files = Object.getPrototypeOf(some);
+  });
+  afterEach(() => void vi.restoreAllMocks());
+
+  const full = Object.assign(new Error("ENOSPC: no space left on device"), { code: "ENOSPC" });
+
+  test("ends the download, which goes on when there is room", async () => {
+    const { writev } = files;
+    let written = 0;
+    const spy = vi.spyOn(files, "writev").mockImplementation(async function (this: FileHandle, chunks, at) {
+      written += chunks.reduce((sum, { byteLength }) => sum + byteLength, 0);
+      if (written > 1_000_000) throw full;
+      return await writev.call(this, chunks, at);
+    });
+    await expect(download()).rejects.toMatchObject({
+      reason: "disk",
+      file: "disk.bin",
+      message: expect.stringMatching(/disk\.bin\.part .*the disk is full \(ENOSPC\)/),
+    });
+    expect(server.ends).toEqual([expect.stringContaining("the disk is full")]);
+    spy.mockRestore();
+    const { "disk.bin.part": part } = await onDisk();
+    const { bytesFetched } = await download();
+    expect(bytesFetched).toBe(size - part!.length);
+    await expectWholeItem();
+  });
+
+  test("may take a part of what it is given", async () => {
+    const { writev } = files;
+    vi.spyOn(files, "writev").mockImplementation(async function (this: FileHandle, chunks, at) {
+      return await writev.call(this, [(chunks[0] as Uint8Array).subarray(0, 100)], at);
+    });
+    await download();
+    await expectWholeItem();
+  });
+
+  test("is noticed when it takes the last bytes, too", async () => {
+    vi.spyOn(files, "sync").mockRejectedValue(full);
+    server.files.set("disk.bin", Buffer.from("less than what is remembered"));
+    await expect(download()).rejects.toMatchObject({ reason: "disk" });
+    vi.restoreAllMocks();
+    await download();
+    await expectWholeItem();
+  });
+
+  test("does not let a session begin that nobody would remember", async () => {
+    vi.spyOn(files, "writeFile").mockRejectedValue(full);
+    await expect(download()).rejects.toMatchObject({ reason: "disk" });
+    expect(server.created).toBe(0);
+    expect(await readdir(directory.path)).toEqual([]);
   });
 });
 

@@ -103,35 +103,19 @@ test("its program serves from node_modules, and its client downloads what it ser
   }
 });
 
-test("its types hold for those who use it", { timeout: 120_000 }, async () => {
-  await writeFile(
-    join(project, "use.ts"),
-    `import { connect, downloadItem, DownloadError, LeaseKeeper, type DownloadProgress } from "downlease/client";
-     await using server = connect({ url: "http://127.0.0.1:8080" });
-     const { downloadSessionId } = await server.sessions.create({ createSpec: { libraryItemId: "item" } });
-     await using keeper = new LeaseKeeper(server, downloadSessionId);
-     const tell = ({ percent }: DownloadProgress) => keeper.report(percent);
-     try {
-       await downloadItem(server, { itemId: "item", directory: ".", onProgress: tell });
-     } catch (error) {
-       if (error instanceof DownloadError && error.reason === "changed") throw error;
-     }
-     // @ts-expect-error: the item is missing
-     await downloadItem(server, { directory: "." });`,
-  );
-  const options = [
-    "--module",
-    "nodenext",
-    "--target",
-    "es2024",
-    "--lib",
-    "es2024,esnext.disposable",
-    "--types",
-    "node",
-  ];
+test("its types hold for those who use it, as docs/sdk.md shows", { timeout: 120_000 }, async () => {
+  const page = await readFile(join(root, "docs/sdk.md"), "utf8");
+  const examples = [...page.matchAll(/```ts\n([\s\S]*?)```/g)].map(([, text]) => text!);
+  expect(examples.length).toBeGreaterThanOrEqual(2);
+  const wrong = `import { connect, downloadItem } from "downlease/client";
+    // @ts-expect-error: the item is missing
+    await downloadItem(connect({ url: "" }), { directory: "." });`;
+  const names = [...examples, wrong].map((_, index) => `example-${index}.ts`);
+  await Promise.all(names.map((name, index) => writeFile(join(project, name), [...examples, wrong][index]!)));
+  const options = ["--module", "nodenext", "--target", "es2024", "--lib", "es2024,esnext.disposable"];
   const checked = await run(
     join(root, "node_modules/.bin/tsc"),
-    ["--noEmit", "--strict", "--skipLibCheck", ...options, "use.ts"],
+    ["--noEmit", "--strict", "--skipLibCheck", "--types", "node", ...options, ...names],
     { cwd: project, env },
   ).catch((error: { stdout: string }) => error);
   expect(checked.stdout).toBe("");

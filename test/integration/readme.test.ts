@@ -22,7 +22,7 @@ afterAll(() =>
 const isStory = ({ commands }: Step) => commands.includes("kill -9");
 
 test.each([
-  ["README.md", 7],
+  ["README.md", 8],
   ["docs/rpc.md", 2],
   ["docs/library.md", 6],
   ["docs/json-rpc.md", 3],

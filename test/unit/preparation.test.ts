@@ -210,9 +210,9 @@ describe("a claim", () => {
   test("lives while its file is read slowly", async () => {
     const { opened, open } = gate();
     const { file, told } = content.add("disk", { bytes: randomBytes(10), onRead: () => opened });
-    const preparations = newProcess({ claimMs: 200, reportMs: 20, ...impatient });
+    const preparations = newProcess({ claimMs: 1000, reportMs: 20, ...impatient });
     await preparations.start(file, told, false);
-    await eventually("many reports", () => (store.asked.report ?? 0) > 20);
+    await eventually("reports for longer than a claim holds", () => (store.asked.report ?? 0) > 60);
     open();
     await eventually("the job to end", () => ends.length === 1);
     expect(ends).toMatchObject([{ outcome: "prepared" }]);
