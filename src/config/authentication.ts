@@ -1,6 +1,6 @@
 import { BlockList, isIP } from "node:net";
 import { z } from "zod";
-import { integer, manual, oneOf, pathOf, seconds, switches } from "./fields.ts";
+import { integer, isHttpUrl, listOf, manual, oneOf, pathOf, type Rule, seconds, switches } from "./fields.ts";
 
 /** How callers tell who they are; what is undefined is not accepted. */
 export interface AuthenticationConfig {
@@ -39,6 +39,8 @@ const day = 86_400;
 
 const text = () => z.string().min(1, "must not be empty");
 
+const names = () => listOf((name) => name !== "", "must be one or several separated by commas");
+
 /** The settings of who is calling, by name. */
 export const authenticationFields = {
   auth: oneOf(["none", "required"]).optional().register(manual, {
@@ -75,7 +77,10 @@ export const authenticationFields = {
     help: "audience that bearer tokens must have (aud)",
     default: "required with --jwt-jwks",
   }),
-  jwtAlgorithms: listOf((name) => algorithms.includes(name), `of ${algorithms.join(", ")}`)
+  jwtAlgorithms: listOf(
+    (name) => algorithms.includes(name),
+    `must be one or several of ${algorithms.join(", ")}`,
+  )
     .prefault("RS256,PS256,ES256,EdDSA")
     .register(manual, { argument: "names", help: "signature algorithms that bearer tokens may have" }),
   jwtClockToleranceSeconds: seconds(0, 600)
@@ -93,20 +98,16 @@ export const authenticationFields = {
     help: "accept client certificates that these authorities, a PEM file, have issued",
     default: "unset",
   }),
-  mtlsAdmins: listOf((name) => name !== "", "separated by commas")
-    .optional()
-    .register(manual, {
-      argument: "names",
-      help: "names in client certificates that have the role admin",
-      default: "unset",
-    }),
-  mtlsStorage: listOf((name) => name !== "", "separated by commas")
-    .optional()
-    .register(manual, {
-      argument: "names",
-      help: "names in client certificates that have the role storage",
-      default: "unset",
-    }),
+  mtlsAdmins: names().optional().register(manual, {
+    argument: "names",
+    help: "names in client certificates that have the role admin",
+    default: "unset",
+  }),
+  mtlsStorage: names().optional().register(manual, {
+    argument: "names",
+    help: "names in client certificates that have the role storage",
+    default: "unset",
+  }),
   loginIdleSeconds: seconds(0.001, 30 * day)
     .prefault("1800")
     .register(manual, { argument: "seconds", help: "how long a login session lives without being used" }),
@@ -124,15 +125,6 @@ export const authenticationFields = {
 };
 
 type Given = z.output<z.ZodObject<typeof authenticationFields>>;
-
-export interface Rule<T> {
-  /** Settings that it is about; it is left out when one of them is wrong by itself. */
-  readonly about: readonly (keyof T & string)[];
-  /** The setting that is wrong when it does not hold. */
-  readonly path: keyof T & string;
-  readonly message: string;
-  holds(given: T): boolean;
-}
 
 const methods = "--users-file, --jwt-jwks or --mtls-ca";
 
@@ -248,16 +240,5 @@ export function isLoopback(host: string): boolean {
 }
 
 function isUrlOrPath(value: string): boolean {
-  if (!value.includes("://")) return true;
-  const url = URL.parse(value);
-  return url !== null && /^https?:$/.test(url.protocol) && url.username === "" && url.password === "";
-}
-
-/** Names separated by commas. */
-function listOf(isOne: (name: string) => boolean, which: string) {
-  return z
-    .string()
-    .transform((list) => list.split(",").map((name) => name.trim()))
-    .refine((names) => names.every(isOne), `must be one or several ${which}`)
-    .transform((names): readonly string[] => Object.freeze(names));
+  return !value.includes("://") || isHttpUrl(value);
 }

@@ -1,6 +1,5 @@
 import { z } from "zod";
-import type { Rule } from "./authentication.ts";
-import { manual, pathOf } from "./fields.ts";
+import { isHttpUrl, manual, pathOf, type Rule } from "./fields.ts";
 
 /** Where library items come from. */
 export type ContentConfig =
@@ -110,6 +109,5 @@ function isPrefix(text: string): boolean {
 }
 
 function isEndpoint(text: string): boolean {
-  const url = URL.parse(text);
-  return /^https?:\/\//i.test(text) && url !== null && !url.username && !url.password && !/[?#]/.test(text);
+  return /^https?:\/\//i.test(text) && isHttpUrl(text) && !/[?#]/.test(text);
 }

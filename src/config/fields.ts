@@ -13,6 +13,15 @@ export interface Manual {
   readonly secret?: boolean;
 }
 
+export interface Rule<T> {
+  /** Settings that it is about; it is left out when one of them is wrong by itself. */
+  readonly about: readonly (keyof T & string)[];
+  /** The setting that is wrong when it does not hold. */
+  readonly path: keyof T & string;
+  readonly message: string;
+  holds(given: T): boolean;
+}
+
 /** Of every field that is a setting. */
 export const manual = z.registry<Manual>();
 
@@ -40,4 +49,22 @@ export function seconds(least: number, most: number) {
 
 export function oneOf<const Values extends readonly [string, ...string[]]>(values: Values) {
   return z.enum(values, `must be one of ${values.join(", ")}`);
+}
+
+/** What stands between commas. */
+export function listed() {
+  return z.string().transform((text) => text.split(",").map((entry) => entry.trim()));
+}
+
+/** @param message what each of them must be */
+export function listOf(isOne: (entry: string) => boolean, message: string) {
+  return listed()
+    .refine((entries) => entries.every(isOne), message)
+    .transform((entries): readonly string[] => Object.freeze(entries));
+}
+
+/** Whether it is an http or https URL without credentials. */
+export function isHttpUrl(text: string): boolean {
+  const url = URL.parse(text);
+  return url !== null && /^https?:$/.test(url.protocol) && url.username === "" && url.password === "";
 }

@@ -1,21 +1,18 @@
 import { inspect } from "node:util";
 
-/** A URL that may carry credentials. However it is printed, they show as `***`; only `reveal` tells them. */
-export class SecretUrl {
-  readonly #url: string;
+/** Something that must not be seen. However it is printed, it shows as `toString` gives it; only `reveal` tells it. */
+abstract class Secret<T> {
+  readonly #value: T;
 
-  constructor(url: string) {
-    this.#url = url;
+  constructor(value: T) {
+    this.#value = value;
   }
 
-  reveal(): string {
-    return this.#url;
+  reveal(): T {
+    return this.#value;
   }
 
-  toString(): string {
-    // Greedy up to the last `@` before the path: a password that was not percent-encoded is hidden whole.
-    return this.#url.replace(/^([^:/]*:\/\/)[^/?#]*@/, "$1***@");
-  }
+  abstract toString(): string;
 
   toJSON(): string {
     return this.toString();
@@ -26,27 +23,17 @@ export class SecretUrl {
   }
 }
 
-/** Bytes that must not be seen. However they are printed, they show as `***`; only `reveal` tells them. */
-export class SecretBytes {
-  readonly #bytes: Uint8Array;
-
-  constructor(bytes: Uint8Array) {
-    this.#bytes = bytes;
+/** A URL that may carry credentials, which show as `***`. */
+export class SecretUrl extends Secret<string> {
+  override toString(): string {
+    // Greedy up to the last `@` before the path: a password that was not percent-encoded is hidden whole.
+    return this.reveal().replace(/^([^:/]*:\/\/)[^/?#]*@/, "$1***@");
   }
+}
 
-  reveal(): Uint8Array {
-    return this.#bytes;
-  }
-
-  toString(): string {
+/** Bytes, which show as `***`. */
+export class SecretBytes extends Secret<Uint8Array> {
+  override toString(): string {
     return "***";
-  }
-
-  toJSON(): string {
-    return this.toString();
-  }
-
-  [inspect.custom](): string {
-    return this.toString();
   }
 }

@@ -7,10 +7,19 @@ import {
   authenticationRules,
   type LoginConfig,
   loginConfig,
-  type Rule,
 } from "./authentication.ts";
 import { type ContentConfig, contentConfig, contentFields, contentRules } from "./content.ts";
-import { integer, type Manual, manual, oneOf, pathOf, seconds, switches } from "./fields.ts";
+import {
+  integer,
+  listOf,
+  type Manual,
+  manual,
+  oneOf,
+  pathOf,
+  type Rule,
+  seconds,
+  switches,
+} from "./fields.ts";
 import { SecretUrl } from "./secret.ts";
 import { type TransferConfig, transferConfig, transferFields } from "./transfer.ts";
 
@@ -116,11 +125,16 @@ const fields = z.object({
     .register(manual, { argument: "path", help: "the certificate's PEM private key", default: "unset" }),
   ...authenticationFields,
   ...transferFields,
-  corsOrigins: origins().optional().register(manual, {
-    argument: "list",
-    help: "let pages of these origins call the service, for example https://portal.example,http://localhost:5173",
-    default: "none",
-  }),
+  corsOrigins: listOf(
+    isOrigin,
+    "must be origins such as https://portal.example, with commas between them and without paths or wildcards",
+  )
+    .optional()
+    .register(manual, {
+      argument: "list",
+      help: "let pages of these origins call the service, for example https://portal.example,http://localhost:5173",
+      default: "none",
+    }),
   maxBodyBytes: integer(1, 64 * 1024 * 1024)
     .prefault("65536")
     .register(manual, { argument: "bytes", help: "largest RPC or REST message" }),
@@ -240,17 +254,6 @@ export const settings: readonly Setting[] = Object.entries(fields.shape).map(([n
     default: schema instanceof z.ZodPrefault ? String(schema.def.defaultValue) : (told.default ?? "required"),
   };
 });
-
-/** Origins with commas between them. */
-function origins() {
-  return z
-    .string()
-    .transform((text) => text.split(",").map((origin) => origin.trim()))
-    .refine(
-      (list) => list.every(isOrigin),
-      "must be origins such as https://portal.example, with commas between them and without paths or wildcards",
-    );
-}
 
 /** In the spelling of browsers, with which it is compared as it is. */
 function isOrigin(text: string): boolean {

@@ -1,6 +1,6 @@
 import { isIP } from "node:net";
 import { z } from "zod";
-import { integer, manual, oneOf, seconds } from "./fields.ts";
+import { integer, isHttpUrl, listed, listOf, manual, oneOf, seconds } from "./fields.ts";
 import { SecretBytes } from "./secret.ts";
 
 /** A key that links are signed with. */
@@ -39,22 +39,18 @@ export const transferFields = {
       help: "how clients reach the download links, for example https://dl.example or https://example.org/vi",
       default: "as the request tells",
     }),
-  trustedProxies: z
-    .string()
-    .transform((text) => text.split(",").map((entry) => entry.trim()))
-    .refine(
-      (list) => list.every(isAddressRange),
-      "must be addresses and networks such as 10.0.0.5,192.168.0.0/16,fd00::/8",
-    )
+  trustedProxies: listOf(
+    isAddressRange,
+    "must be addresses and networks such as 10.0.0.5,192.168.0.0/16,fd00::/8",
+  )
     .optional()
     .register(manual, {
       argument: "list",
       help: "addresses and networks of proxies that tell by Forwarded or X-Forwarded-… how clients reach them",
       default: "none",
     }),
-  linkKeys: z
-    .string()
-    .transform((text) => text.split(",").map((entry) => linkKey(entry.trim())))
+  linkKeys: listed()
+    .transform((entries) => entries.map(linkKey))
     .refine(
       (keys) =>
         keys.every((key) => key !== undefined) && new Set(keys.map((key) => key?.id)).size === keys.length,
@@ -102,9 +98,7 @@ export function transferConfig(given: Given): TransferConfig {
 }
 
 function isBaseUrl(text: string): boolean {
-  const url = URL.parse(text);
-  if (url === null || !/^https?:$/.test(url.protocol)) return false;
-  return url.username === "" && url.password === "" && !/[?#]/.test(text);
+  return isHttpUrl(text) && !/[?#]/.test(text);
 }
 
 function isAddressRange(text: string): boolean {
