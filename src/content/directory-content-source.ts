@@ -15,9 +15,8 @@ import { DirectoryFile } from "./directory-file.ts";
 import { ItemIndex, type ItemPlace } from "./item-index.ts";
 import { once } from "./left-out.ts";
 import { type ItemFolder, type LibraryFolder, LibraryTree } from "./library-tree.ts";
-import { itemFilesOf, summaryOf } from "./stored-files.ts";
+import { itemFilesOf, libraryItemOf, summaryOf } from "./stored-files.ts";
 import { isUnsettled, tickMs } from "./ticks.ts";
-import { timesOf } from "./times.ts";
 
 export interface DirectoryContentOptions {
   /** The directory of libraries. A link is followed anew for each call. */
@@ -170,15 +169,8 @@ function libraryOf({ place, path, ...library }: LibraryFolder): Library {
 
 async function itemOf(tree: LibraryTree, folder: ItemFolder): Promise<LibraryItem | undefined> {
   const files = await tree.files(folder);
-  if (files === undefined) return undefined;
-  const { id, library, name, description, type } = folder;
-  return {
-    ...summaryOf(files),
-    ...timesOf([...folder.modifiedMs, ...files.map(({ modifiedMs }) => modifiedMs)]),
-    id,
-    libraryId: library.id,
-    name,
-    ...(description !== undefined && { description }),
-    ...(type !== undefined && { type }),
-  };
+  return (
+    files &&
+    libraryItemOf(folder, files, [...folder.modifiedMs, ...files.map(({ modifiedMs }) => modifiedMs)])
+  );
 }

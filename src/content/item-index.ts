@@ -4,6 +4,7 @@ import type { ItemEntry } from "../domain/content-source.ts";
 import { mapInBatches } from "./batches.ts";
 import { isSystemError } from "./confined.ts";
 import type { LibraryFolder, LibraryTree } from "./library-tree.ts";
+import { type ScanTimes, scanTimesSince } from "./scan-times.ts";
 import { sharedRuns } from "./shared-runs.ts";
 import { isUnsettled } from "./ticks.ts";
 
@@ -21,7 +22,7 @@ interface Reading {
   readonly entry: ItemEntry;
 }
 
-interface Scan {
+interface Scan extends ScanTimes {
   /** Names of the libraries' folders, by library id. */
   readonly libraries: ReadonlyMap<string, string>;
   /** Items by id, in the order of (library, item) names. */
@@ -32,15 +33,8 @@ interface Scan {
   readonly readings: ReadonlyMap<string, Reading>;
   /** What the root and the library folders looked like before they were read, by path. */
   readonly stamps: ReadonlyMap<string, string>;
-  /** On the clock of `performance.now()`: when the next scan is due although no folder has changed. */
-  readonly dueAt: number;
-  /** When look-ups wait for that scan. Callers who come all the time never do: theirs is made from `dueAt` on. */
-  readonly staleAt: number;
 }
 
-const minPauseMs = 1_000;
-/** Unneeded scans take at most a tenth of the time. */
-const pausePerScan = 10;
 const unsettled = "unsettled";
 
 /**
@@ -152,9 +146,7 @@ async function scan(tree: LibraryTree, previous?: Scan): Promise<Scan> {
   }
   const found = { libraries, items, itemsOf, readings, stamps };
   if (previous !== undefined) return { ...previous, ...found };
-  const endedAt = performance.now();
-  const pauseMs = Math.max(minPauseMs, pausePerScan * (endedAt - startedAt));
-  return { ...found, dueAt: endedAt + pauseMs, staleAt: endedAt + 2 * pauseMs };
+  return { ...found, ...scanTimesSince(startedAt) };
 }
 
 async function readingOf(

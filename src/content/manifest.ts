@@ -7,7 +7,7 @@ export type Checksums = ReadonlyMap<string, NonNullable<ItemFile["checksums"]>>;
 const maxManifestBytes = 4 * 1024 * 1024;
 
 /** Hexadecimal digits of each algorithm's checksums. */
-const digits = { MD5: 32, SHA1: 40, SHA256: 64, SHA512: 128 } as const satisfies Record<
+export const checksumDigits = { MD5: 32, SHA1: 40, SHA256: 64, SHA512: 128 } as const satisfies Record<
   ChecksumAlgorithm,
   number
 >;
@@ -69,7 +69,7 @@ export function parseManifest(bytes: Uint8Array): Checksums {
     if (written.trim() === "") continue;
     const [, algorithm = "", name = "", checksum = ""] = line.exec(written) ?? [];
     const known = algorithm.toUpperCase() as ChecksumAlgorithm;
-    if (!Object.hasOwn(digits, known) || name === "" || checksum.length !== digits[known]) {
+    if (!Object.hasOwn(checksumDigits, known) || name === "" || checksum.length !== checksumDigits[known]) {
       throw new BrokenManifest(`line ${index + 1} is not like SHA256(name)= and the checksum`);
     }
     const ofFile = checksums.get(name) ?? {};

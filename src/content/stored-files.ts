@@ -2,6 +2,7 @@ import { hash } from "node:crypto";
 import { extname } from "node:path";
 import type { ItemFile, LibraryItem } from "../domain/content-source.ts";
 import type { Checksums } from "./manifest.ts";
+import { timesOf } from "./times.ts";
 
 export interface StoredFile extends ItemFile {
   /** Milliseconds since the epoch, whole ones: not every storage keeps more. */
@@ -27,6 +28,32 @@ export function summaryOf(
     contentVersion: versionOf(identity),
     size: files.reduce((total, file) => total + file.size, 0),
     ...withType(typeOf(files)),
+  };
+}
+
+/** What an item declares, or is called for want of that. */
+export interface DescribedItem extends Pick<LibraryItem, "id" | "name" | "description" | "type"> {
+  readonly library: { readonly id: string };
+}
+
+/**
+ * An item with these files.
+ *
+ * @param modifiedMs of all that its times follow from
+ */
+export function libraryItemOf(
+  { id, library, name, description, type }: DescribedItem,
+  files: readonly StoredFile[],
+  modifiedMs: readonly number[],
+): LibraryItem {
+  return {
+    ...summaryOf(files),
+    ...timesOf(modifiedMs),
+    id,
+    libraryId: library.id,
+    name,
+    ...(description !== undefined && { description }),
+    ...(type !== undefined && { type }),
   };
 }
 

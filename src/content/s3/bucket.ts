@@ -11,6 +11,7 @@ import {
 import { getSignedUrl } from "@aws-sdk/s3-request-presigner";
 import type { ByteRange } from "../../domain/content-source.ts";
 import { ServiceError } from "../../domain/errors.ts";
+import { checksumDigits } from "../manifest.ts";
 import { limits, type S3Place, s3Client } from "./client.ts";
 
 /** What a listing tells of an object. */
@@ -170,7 +171,7 @@ export class S3Bucket {
         modifiedMs: LastModified?.getTime() ?? 0,
         hasChecksum:
           told.ChecksumType === "FULL_OBJECT" &&
-          (told.ChecksumAlgorithm ?? []).some((algorithm) => toldAlgorithms.has(algorithm)),
+          (told.ChecksumAlgorithm ?? []).some((algorithm) => Object.hasOwn(checksumDigits, algorithm)),
       })),
       folders: CommonPrefixes.map(({ Prefix }) => keyOf(Prefix)),
     };
@@ -210,8 +211,6 @@ export interface ListOptions {
   /** Keys on a page. */
   readonly most?: number;
 }
-
-const toldAlgorithms: ReadonlySet<string> = new Set(["MD5", "SHA1", "SHA256", "SHA512"]);
 
 /** No key that starts with the same characters is later in the order of UTF-8, but for one that nobody uses. */
 const lastCharacter = "\u{10ffff}";

@@ -12,8 +12,7 @@ import { mapInBatches } from "../batches.ts";
 import { idOf } from "../ids.ts";
 import { type LeaveOut, leaveOutWith, once, quoted } from "../left-out.ts";
 import { type Checksums, isManifest, mergeChecksums } from "../manifest.ts";
-import { itemFilesOf, summaryOf } from "../stored-files.ts";
-import { timesOf } from "../times.ts";
+import { type DescribedItem, itemFilesOf, libraryItemOf, summaryOf } from "../stored-files.ts";
 import { S3Bucket } from "./bucket.ts";
 import type { S3Place } from "./client.ts";
 import {
@@ -35,11 +34,10 @@ export interface S3ContentOptions extends S3Place {
 }
 
 /** An item as it is now. */
-interface FoundItem extends Pick<LibraryItem, "id" | "name" | "description" | "type"> {
+interface FoundItem extends DescribedItem {
   readonly place: string;
   readonly library: ScannedLibrary;
   readonly listed: ListedItem;
-  readonly modifiedMs: readonly number[];
 }
 
 /**
@@ -109,17 +107,7 @@ export class S3ContentSource implements ContentSource {
 
   async item(itemId: string): Promise<LibraryItem | undefined> {
     const item = await this.#findItem(itemId);
-    if (item === undefined) return undefined;
-    const { id, library, name, description, type, listed, modifiedMs } = item;
-    return {
-      ...summaryOf(listed.files),
-      ...timesOf(modifiedMs),
-      id,
-      libraryId: library.id,
-      name,
-      ...(description !== undefined && { description }),
-      ...(type !== undefined && { type }),
-    };
+    return item && libraryItemOf(item, item.listed.files, item.listed.modifiedMs);
   }
 
   async files(itemId: string): Promise<ItemFile[] | undefined> {
@@ -184,9 +172,7 @@ export class S3ContentSource implements ContentSource {
       const declared = await this.#small.metadata(listed.metadata);
       if ("broken" in declared) return tellBroken(this.#leaveOut, place, itemMetadata, declared.broken);
       const { id = idOf(place), ...more } = declared;
-      return id === itemId
-        ? { ...more, id, name: entry.name, place, library, listed, modifiedMs: listed.modifiedMs }
-        : undefined;
+      return id === itemId ? { ...more, id, name: entry.name, place, library, listed } : undefined;
     });
   }
 

@@ -2,6 +2,7 @@ import type { ItemEntry, Library } from "../../domain/content-source.ts";
 import { mapInBatches } from "../batches.ts";
 import { idOf } from "../ids.ts";
 import { type LeaveOut, withUniqueIds } from "../left-out.ts";
+import { type ScanTimes, scanTimesSince } from "../scan-times.ts";
 import { sharedRuns } from "../shared-runs.ts";
 import { typeOf, withType } from "../stored-files.ts";
 import { timesOf } from "../times.ts";
@@ -23,22 +24,14 @@ interface ScannedItem {
   readonly entry: ItemEntry;
 }
 
-interface Scan {
+interface Scan extends ScanTimes {
   /** By id, in the order of names. */
   readonly libraries: ReadonlyMap<string, ScannedLibrary>;
   /** By id, in the order of (library, item) names. */
   readonly items: ReadonlyMap<string, ScannedItem>;
   /** The items of each library, by library id. */
   readonly itemsOf: ReadonlyMap<string, readonly ItemEntry[]>;
-  /** On the clock of `performance.now()`: when it is no longer the answer to who asks for what is not in it. */
-  readonly dueAt: number;
-  /** When lists wait for the next one. Callers who come all the time never do: theirs is made from `dueAt` on. */
-  readonly staleAt: number;
 }
-
-const minPauseMs = 1_000;
-/** Scans take at most a tenth of the time. */
-const pausePerScan = 10;
 
 export interface S3IndexOptions {
   readonly bucket: S3Bucket;
@@ -122,14 +115,11 @@ async function scan(parts: S3IndexOptions): Promise<Scan> {
   const all = found.flatMap(({ library, items }) => (kept.has(library) ? items : []));
   const items = withUniqueIds(all, leaveOut);
   for (const { entry } of items) itemsOf.get(entry.libraryId)?.push(entry);
-  const endedAt = performance.now();
-  const pauseMs = Math.max(minPauseMs, pausePerScan * (endedAt - startedAt));
   return {
     libraries: new Map(libraries.map((library) => [library.id, library])),
     items: new Map(items.map((item) => [item.id, item])),
     itemsOf,
-    dueAt: endedAt + pauseMs,
-    staleAt: endedAt + 2 * pauseMs,
+    ...scanTimesSince(startedAt),
   };
 }
 

@@ -2,18 +2,12 @@ import type { HeadObjectCommandOutput } from "@aws-sdk/client-s3";
 import { LRUCache } from "lru-cache";
 import type { ChecksumAlgorithm, ItemFile } from "../../domain/content-source.ts";
 import { mapInBatches } from "../batches.ts";
-import type { Checksums } from "../manifest.ts";
+import { type Checksums, checksumDigits } from "../manifest.ts";
 import type { S3Bucket } from "./bucket.ts";
 import type { ListedFile } from "./listings.ts";
 
 /** Objects of which it is remembered. */
 const remembered = 10_000;
-
-/** Bytes of each algorithm's checksums. */
-const lengths = { MD5: 16, SHA1: 20, SHA256: 32, SHA512: 64 } as const satisfies Record<
-  ChecksumAlgorithm,
-  number
->;
 
 type Known = NonNullable<ItemFile["checksums"]>;
 
@@ -53,9 +47,9 @@ export class StoredChecksums {
 /** In lower-case hexadecimal; the storage tells them in base64. */
 function checksumsOf(head: HeadObjectCommandOutput): Known {
   if (head.ChecksumType !== "FULL_OBJECT") return {};
-  const found = (Object.keys(lengths) as ChecksumAlgorithm[]).flatMap((algorithm) => {
-    const bytes = Buffer.from(head[`Checksum${algorithm}`] ?? "", "base64");
-    return bytes.length === lengths[algorithm] ? [[algorithm, bytes.toString("hex")] as const] : [];
+  const found = (Object.keys(checksumDigits) as ChecksumAlgorithm[]).flatMap((algorithm) => {
+    const checksum = Buffer.from(head[`Checksum${algorithm}`] ?? "", "base64").toString("hex");
+    return checksum.length === checksumDigits[algorithm] ? [[algorithm, checksum] as const] : [];
   });
   return Object.fromEntries(found);
 }
