@@ -115,6 +115,9 @@ export async function startApp(config: Config, { logger, program }: AppOptions =
   let url = "";
   const transfer = openTransferDoor({
     ...config.transfer,
+    files,
+    content,
+    pageHeaders,
     linkKeys: config.transfer.linkKeys.map(({ id, secret }) => ({ id, secret: secret.reveal() })),
     linkKeyStore: linkKeys,
     sessions: store,
@@ -124,7 +127,6 @@ export async function startApp(config: Config, { logger, program }: AppOptions =
     fallback: () => url,
     shutdownSignal: callsMayEnd.signal,
     preparations: stores.preparations,
-    ...{ files, content, pageHeaders },
   });
   const { unary, streams } = downloadSessionOperations({ store, content, countKeepAlive });
   const { linkFor } = transfer;

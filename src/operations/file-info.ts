@@ -1,17 +1,14 @@
-import { create, type MessageInitShape } from "@bufbuild/protobuf";
+import { create } from "@bufbuild/protobuf";
 import {
   type FileInfo,
   FileInfo_PrepareStatus,
   FileInfoSchema,
 } from "../../gen/content/library/item/downloadsession/v1/file_pb.ts";
-import {
-  ChecksumInfo_ChecksumAlgorithm,
-  type ChecksumInfoSchema,
-} from "../../gen/content/library/item/v1/item_file_pb.ts";
 import type { ChecksumAlgorithm } from "../domain/content-source.ts";
 import { isMessageId, textOf } from "../domain/errors.ts";
 import type { Digests } from "../domain/preparation-store.ts";
 import type { Preparation } from "../domain/preparations.ts";
+import { checksumInfoOf } from "./checksum-info.ts";
 import type { FileView } from "./session-item.ts";
 
 /** Why a file can't be downloaded. */
@@ -46,10 +43,10 @@ export function preparedInfo(view: FileView, digests: Digests, uri: string | und
   return create(FileInfoSchema, {
     ...common(view, FileInfo_PrepareStatus.PREPARED),
     bytesTransferred: BigInt(sent),
-    checksumInfo: checksumOf("SHA256", digests.SHA256),
+    checksumInfo: checksumInfoOf("SHA256", digests.SHA256),
     checksums: algorithms.flatMap((algorithm) => {
       const digest = digests[algorithm];
-      return digest === undefined ? [] : [checksumOf(algorithm, digest)];
+      return digest === undefined ? [] : [checksumInfoOf(algorithm, digest)];
     }),
     ...(uri !== undefined && { downloadEndpoint: { uri } }),
   });
@@ -69,13 +66,6 @@ function failureText(id: string, args: readonly string[], fileName: string): str
 }
 
 const algorithms = ["SHA256", "SHA512", "SHA1", "MD5"] as const satisfies readonly ChecksumAlgorithm[];
-
-function checksumOf(
-  algorithm: ChecksumAlgorithm,
-  checksum: string,
-): MessageInitShape<typeof ChecksumInfoSchema> {
-  return { algorithm: ChecksumInfo_ChecksumAlgorithm[algorithm], checksum };
-}
 
 function common({ name, size }: FileView, status: FileInfo_PrepareStatus) {
   return { name, status, ...(size !== undefined && { size: BigInt(size) }) };

@@ -2,7 +2,6 @@ import { hash } from "node:crypto";
 import { create, type MessageShape } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import {
-  ChecksumInfo_ChecksumAlgorithm,
   type ItemFileInfo,
   ItemFileInfoSchema,
   ItemFileService,
@@ -27,6 +26,7 @@ import {
 import type { ContentSource, ItemFile, Library, LibraryItem } from "../domain/content-source.ts";
 import { ServiceError } from "../domain/errors.ts";
 import { existingItem, found, identifier } from "./arguments.ts";
+import { checksumInfoOf } from "./checksum-info.ts";
 import { type Operation, operation } from "./corridor.ts";
 
 const { method: libraryRpc } = LibraryService;
@@ -218,11 +218,6 @@ function fileInfoOf({ name, size, version, checksums = {} }: ItemFile): ItemFile
     size: BigInt(size),
     version,
     cached: true,
-    ...(algorithm !== undefined && {
-      checksumInfo: {
-        algorithm: ChecksumInfo_ChecksumAlgorithm[algorithm],
-        checksum: checksums[algorithm]!,
-      },
-    }),
+    ...(algorithm !== undefined && { checksumInfo: checksumInfoOf(algorithm, checksums[algorithm]!) }),
   });
 }

@@ -4,6 +4,7 @@ import { type FailureMessageId, ServiceError } from "../domain/errors.ts";
 import type {
   Digests,
   PreparationRecord,
+  PreparationResult,
   PreparationStore,
   VersionedFile,
 } from "../domain/preparation-store.ts";
@@ -45,8 +46,6 @@ export interface JobParts {
   readonly claimMs: number;
   readonly reportMs: number;
 }
-
-type Result = Exclude<PreparationRecord, { state: "running" }>;
 
 /** Another process has the job now. */
 class ClaimLost extends Error {
@@ -128,7 +127,7 @@ export class PreparationJob {
     if (this.#hasBegun) await this.#release();
   }
 
-  async #examine(): Promise<Result> {
+  async #examine(): Promise<PreparationResult> {
     const { content, hasher, observer } = this.#parts;
     const { itemId, fileName, contentVersion } = this.#file;
     const { signal } = this.#stop;
@@ -155,7 +154,7 @@ export class PreparationJob {
   }
 
   /** A store that does not answer for a moment must not cost the work of an hour. */
-  async #finish(result: Result): Promise<boolean> {
+  async #finish(result: PreparationResult): Promise<boolean> {
     const { store, worker, reportMs } = this.#parts;
     const { signal } = this.#stop;
     for (;;) {
@@ -204,7 +203,7 @@ export function preparationOf(record: PreparationRecord): Preparation {
   }
 }
 
-function judged(digests: Digests, { name, checksums = {} }: ItemFile): Result {
+function judged(digests: Digests, { name, checksums = {} }: ItemFile): PreparationResult {
   const wrong = Object.entries(checksums).find(
     ([algorithm, told]) => digests[algorithm as keyof Digests] !== told,
   );
@@ -219,6 +218,6 @@ function judged(digests: Digests, { name, checksums = {} }: ItemFile): Result {
   );
 }
 
-function failed(messageId: FailureMessageId, ...args: string[]): Result {
+function failed(messageId: FailureMessageId, ...args: string[]): PreparationResult {
   return { state: "failed", messageId, args };
 }

@@ -1,10 +1,10 @@
 import type { ByteRange, ContentFile, ContentSource } from "../domain/content-source.ts";
 import { errorKinds, ServiceError } from "../domain/errors.ts";
 import type { Digests, PreparationStore } from "../domain/preparation-store.ts";
-import type { Session } from "../domain/session.ts";
 import type { SessionFileStore } from "../domain/session-file-store.ts";
 import type { SessionStore } from "../domain/session-store.ts";
 import { requestIdFrom } from "../operations/call.ts";
+import { asServiceError } from "../operations/corridor.ts";
 import { connectionOf, type HttpRequest, type HttpResponse } from "../operations/http.ts";
 import type { TransferObserver, TransferOutcome } from "../operations/transfer-record.ts";
 import type { Buffers } from "./buffers.ts";
@@ -38,7 +38,6 @@ const overloadPauseSeconds = 5;
 const outagePauseSeconds = 1;
 
 interface Found {
-  readonly session: Session;
   readonly file: ContentFile;
   readonly digests: Digests | undefined;
 }
@@ -142,7 +141,7 @@ export class Download {
     const itemId = session.libraryItemId;
     const [record] = await preparations.find([{ itemId, contentVersion, fileName }]);
     const file = await content.openFile(itemId, fileName, contentVersion);
-    return file && { session, file, digests: record?.state === "done" ? record.digests : undefined };
+    return file && { file, digests: record?.state === "done" ? record.digests : undefined };
   }
 
   /** What is to be sent; answers by itself when that is nothing. */
@@ -222,11 +221,7 @@ export class Download {
   }
 
   #fail(reason: unknown): void {
-    const error =
-      reason instanceof ServiceError
-        ? reason
-        : new ServiceError("downlease.server.internal", [this.#requestId], reason);
-    this.#tell(error, "failed");
+    this.#tell(asServiceError(reason, { requestId: this.#requestId }), "failed");
   }
 
   #tell(error: ServiceError, outcome: TransferOutcome): void {

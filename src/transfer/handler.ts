@@ -1,4 +1,4 @@
-import type { HttpHandler, HttpRequest, HttpResponse } from "../operations/http.ts";
+import type { HttpHandler, HttpResponse } from "../operations/http.ts";
 import { Buffers } from "./buffers.ts";
 import { Download, type DownloadParts } from "./download.ts";
 import { linkRoot } from "./links.ts";
@@ -26,12 +26,12 @@ export function transferHandler({ pathPrefix, next, ...rest }: TransferHandlerOp
     if (method === "GET" || method === "HEAD") {
       void new Download(request, response, method, parts).serve(url.slice(root.length));
     } else {
-      refuseMethod(request, response, parts.pageHeaders);
+      refuseMethod(response, parts.pageHeaders);
     }
   };
 }
 
-function refuseMethod(_: HttpRequest, response: HttpResponse, pageHeaders: readonly string[]): void {
+function refuseMethod(response: HttpResponse, pageHeaders: readonly string[]): void {
   response.writeHead(405, ["allow", "GET, HEAD", "content-length", "0", ...pageHeaders]);
   response.end();
 }
