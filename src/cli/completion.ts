@@ -3,9 +3,8 @@ import tab from "@bomb.sh/tab/commander";
 import { Command } from "commander";
 import type { Candidate, Source } from "./candidates.ts";
 import type { ServerFlags } from "./connection.ts";
+import type { Shell } from "./program.ts";
 import { addServerOptions, serverFlags } from "./server-options.ts";
-
-export const shells = ["bash", "zsh", "fish"] as const;
 
 /**
  * Writes the script that makes a shell ask this program.
@@ -13,7 +12,7 @@ export const shells = ["bash", "zsh", "fish"] as const;
  * That for bash is our own: the library's has the shell expand the candidates, which would run commands that a hostile server gives as
  * names, and needs the package bash-completion.
  */
-export function printScript(program: Command, shell: (typeof shells)[number]): void {
+export function printScript(program: Command, shell: Shell): void {
   if (shell === "bash") {
     process.stdout.write(readFileSync(new URL("completion.bash", import.meta.url)));
     return;

@@ -1,11 +1,11 @@
 import cliProgress, { type MultiBar, type Options, type Params, type SingleBar } from "cli-progress";
 import stringWidth from "string-width";
 import type { DownloadProgress, DownloadResult, FileProgress, FileState } from "../client/index.ts";
-import { bytes, checksumLines, type Reporter, type Subject, summary } from "./get.ts";
+import { checksumLines, type Reporter, type Subject, summary } from "./get.ts";
 import { Notices } from "./notices.ts";
 import type { Output } from "./output.ts";
 import { Rate } from "./rate.ts";
-import { duration, fitted, visible } from "./text.ts";
+import { bytes, duration, fitted, visible } from "./text.ts";
 
 /** What a bar shows. */
 interface Shown {

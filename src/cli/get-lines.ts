@@ -1,9 +1,9 @@
 import type { DownloadProgress, DownloadResult, FileState } from "../client/index.ts";
-import { bytes, checksumLines, type Reporter, type Subject, summary } from "./get.ts";
+import { checksumLines, type Reporter, type Subject, summary } from "./get.ts";
 import { Notices } from "./notices.ts";
 import type { Output } from "./output.ts";
 import { Rate } from "./rate.ts";
-import { duration, visible } from "./text.ts";
+import { bytes, duration, visible } from "./text.ts";
 
 /** How long at least between two lines that tell only how far the download is. */
 const everyMs = 5_000;

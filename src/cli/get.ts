@@ -1,5 +1,4 @@
 import { relative } from "node:path";
-import prettyBytes from "pretty-bytes";
 import { type DownloadProgress, type DownloadResult, downloadItem } from "../client/index.ts";
 import { outliveBrokenPipe } from "./broken-pipe.ts";
 import { CliError } from "./failure.ts";
@@ -9,7 +8,7 @@ import { GetEvents } from "./get-events.ts";
 import { GetLines } from "./get-lines.ts";
 import { ItemNames } from "./item-names.ts";
 import type { CommonFlags, Task } from "./run.ts";
-import { duration, visible } from "./text.ts";
+import { bytes, duration, visible } from "./text.ts";
 
 export interface GetFlags extends CommonFlags {
   readonly output: string;
@@ -88,8 +87,4 @@ export function summary({ files, bytesTotal, bytesFetched }: DownloadResult, ela
 /** A line for each file, as `sha256sum --check` reads them. */
 export function checksumLines({ files }: DownloadResult): string[] {
   return files.map(({ sha256, path }) => `${sha256}  ${visible(relative("", path))}`);
-}
-
-export function bytes(count: number): string {
-  return prettyBytes(Math.round(count), { binary: true });
 }

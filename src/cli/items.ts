@@ -1,6 +1,5 @@
 import { timestampDate } from "@bufbuild/protobuf/wkt";
 import pLimit from "p-limit";
-import prettyBytes from "pretty-bytes";
 import type { ItemFileInfo } from "../../gen/content/library/item/v1/item_file_pb.ts";
 import { ChecksumInfo_ChecksumAlgorithm as Algorithm } from "../../gen/content/library/item/v1/item_file_pb.ts";
 import type { ItemModel } from "../../gen/content/library/v1/item_pb.ts";
@@ -8,7 +7,7 @@ import { CliError } from "./failure.ts";
 import { type FoundItem, type FoundLibrary, findItem, findLibraries } from "./find-item.ts";
 import { ItemNames } from "./item-names.ts";
 import type { CommonFlags, Task } from "./run.ts";
-import { type Column, table, valueName, visible } from "./text.ts";
+import { bytes, type Column, table, valueName, visible } from "./text.ts";
 
 interface ListFlags extends CommonFlags {
   readonly long?: boolean;
@@ -46,7 +45,7 @@ export async function list(task: Task<ListFlags>): Promise<void> {
     item.name ?? "",
     id,
     item.type ?? "",
-    bytes(item.size ?? 0n),
+    bytes(Number(item.size ?? 0n)),
     ...(counts === undefined ? [] : [String(counts[index]), item.contentVersion ?? "", modified(item) ?? ""]),
   ]);
   output.lines(table(columns, rows, output.width));
@@ -68,13 +67,13 @@ export async function show(task: Task): Promise<void> {
     ["id", id],
     ["library", library === item.libraryId ? library : `${library} (${item.libraryId})`],
     ["type", item.type],
-    ["size", bytes(item.size ?? 0n)],
+    ["size", bytes(Number(item.size ?? 0n))],
     ["version", item.contentVersion],
     ["modified", modified(item)],
     ["description", item.description],
   ].filter(([, value]) => value);
   const columns = [{ title: "FILE", shrinks: true }, { title: "SIZE", right: true }, { title: "CHECKSUM" }];
-  const rows = listed.map((file) => [file.name, bytes(file.size), checksum(file) ?? ""]);
+  const rows = listed.map((file) => [file.name, bytes(Number(file.size)), checksum(file) ?? ""]);
   output.lines([
     ...facts.map(([name, value]) => `${name!.padEnd(11)}  ${visible(value!)}`),
     "",
@@ -148,10 +147,6 @@ function algorithm({ checksumInfo }: ItemFileInfo): string {
 
 function modified({ lastModifiedTime }: ItemModel): string | undefined {
   return lastModifiedTime && timestampDate(lastModifiedTime).toISOString();
-}
-
-function bytes(size: bigint): string {
-  return prettyBytes(Number(size), { binary: true });
 }
 
 function compare(a = "", b = ""): number {

@@ -3,6 +3,10 @@ import { exitCodes } from "./exit-codes.ts";
 import type { CommonFlags, Task } from "./run.ts";
 import { addServerOptions, serverFlags } from "./server-options.ts";
 
+/** Those that there is a completion script for. */
+const shells = ["bash", "zsh", "fish"] as const;
+export type Shell = (typeof shells)[number];
+
 /** A variable that has no flag; secrets do not belong on the command line. */
 type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -74,7 +78,7 @@ export function addClientCommands(program: Command, environment: Environment): v
     .description(
       "print the script with which a shell completes commands: source <(downlease completion bash)",
     )
-    .addArgument(new Argument("<shell>", "which shell").choices(["bash", "zsh", "fish"]))
+    .addArgument(new Argument("<shell>", "which shell").choices(shells))
     .action(async (shell) => (await import("./completion.ts")).printScript(program, shell));
   program
     .command("complete", { hidden: true })

@@ -1,10 +1,9 @@
 import { timestampDate } from "@bufbuild/protobuf/wkt";
-import prettyBytes from "pretty-bytes";
 import { findItem } from "./find-item.ts";
 import type { CommonFlags, Task } from "./run.ts";
 import { ServerClock } from "./server-clock.ts";
 import { type SessionFileView, SessionReader, type SessionView, sessionJson } from "./session-view.ts";
-import { duration, table, visible } from "./text.ts";
+import { bytes, duration, table, visible } from "./text.ts";
 import { watch } from "./watch.ts";
 
 interface WatchFlags extends CommonFlags {
@@ -172,8 +171,4 @@ function sessionPage(
 function amount({ bytesTransferred, size, error }: SessionFileView): string {
   if (error !== undefined) return error;
   return size === undefined ? bytes(bytesTransferred) : `${bytes(bytesTransferred)} of ${bytes(size)}`;
-}
-
-function bytes(count: number): string {
-  return prettyBytes(count, { binary: true });
 }

@@ -1,3 +1,4 @@
+import prettyBytes from "pretty-bytes";
 import stringWidth from "string-width";
 
 /**
@@ -97,6 +98,11 @@ export function duration(ms: number): string {
     return [unit, count];
   });
   return narrow.format(Object.fromEntries(shown));
+}
+
+/** For example `1.23 GiB`. */
+export function bytes(count: number): string {
+  return prettyBytes(Math.round(count), { binary: true });
 }
 
 /** The name that a generated enumeration has for a value, or the number of one that this release does not know. */

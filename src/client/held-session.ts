@@ -6,10 +6,8 @@ import type { Downlease } from "./connect.ts";
 import { DownloadError } from "./download-error.ts";
 import { LeaseKeeper, LeaseLostError } from "./lease-keeper.ts";
 import type { Persistence } from "./persistence.ts";
+import { farewellMs } from "./retry.ts";
 import type { StateFile } from "./state-file.ts";
-
-/** How long the last call for a session may take, in milliseconds. */
-const farewellMs = 5_000;
 
 /** The item has another content version now; the session is one of the new version. */
 export class ItemChanged extends Error {

@@ -8,7 +8,7 @@ import {
   type LeaseLength,
   leaseLength,
 } from "./lease.ts";
-import { backOffMs, mayPass, pause, retryAfterMs } from "./retry.ts";
+import { backOffMs, farewellMs, mayPass, pause, retryAfterMs } from "./retry.ts";
 
 /** What a heartbeat got. */
 export interface Renewal {
@@ -48,9 +48,6 @@ export class LeaseLostError extends Error {
     this.reason = reason;
   }
 }
-
-/** How long the last progress may take to be told, in milliseconds. */
-const farewellMs = 5_000;
 
 /**
  * Keeps a session alive, beginning at once, until it is disposed of or the lease is lost. A process does not end by

@@ -1,8 +1,8 @@
 import { type Client, Code, ConnectError, type Interceptor } from "@connectrpc/connect";
 import type { SessionService } from "../../gen/cis/v1/session_pb.ts";
+import { farewellMs } from "./retry.ts";
 
 const idHeader = "vmware-api-session-id";
-const closeMs = 5_000;
 
 interface Password {
   readonly user: string;
@@ -45,7 +45,7 @@ export class LoginSession {
     const id = await this.#id?.catch(() => undefined);
     this.#id = undefined;
     if (id === undefined) return;
-    await this.#logins.delete({}, { headers: { [idHeader]: id }, timeoutMs: closeMs }).catch(() => {});
+    await this.#logins.delete({}, { headers: { [idHeader]: id }, timeoutMs: farewellMs }).catch(() => {});
   }
 
   /** Calls that come while it is being opened wait for the same one. */

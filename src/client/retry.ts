@@ -2,6 +2,9 @@ import { setTimeout as delay } from "node:timers/promises";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { RetryInfoSchema } from "../../gen/google/rpc/error_details_pb.ts";
 
+/** How long a last call may take that changes nothing for whoever makes it, in milliseconds. */
+export const farewellMs = 5_000;
+
 /** Codes with which a call fails whose repetition may go well; every call that is made here may be repeated. */
 const passingCodes: ReadonlySet<Code> = new Set([
   Code.Unavailable,
