@@ -77,11 +77,13 @@ export class PartFile implements AsyncDisposable {
    * is no room for more before it resolves, and when something has gone wrong.
    */
   write(chunk: Uint8Array): Promise<void> | undefined {
+    // What follows bytes that could not be written has no place.
+    if (this.#failure !== undefined) return this.flush();
     this.#count(chunk);
     this.#waiting.push(chunk);
     this.#waitingBytes += chunk.length;
     this.#writing ??= this.#writeWaiting();
-    return this.#waitingBytes < maxWaitingBytes && this.#failure === undefined ? undefined : this.#room();
+    return this.#waitingBytes < maxWaitingBytes ? undefined : this.#room();
   }
 
   async #room(): Promise<void> {

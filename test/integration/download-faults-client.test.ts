@@ -18,7 +18,7 @@ import {
 } from "../support/download-stage.ts";
 import type { FaultyProxy, Relayed } from "../support/faulty-proxy.ts";
 import { expectNothingWrong, expectWhole, type TestItem, writeItem } from "../support/get.ts";
-import { smallDisk } from "../support/small-disk.ts";
+import { limitedDisk, smallDisk } from "../support/small-disk.ts";
 
 // What happens to `downlease get` itself, and to the disk that it writes to.
 
@@ -100,13 +100,16 @@ test("the lease ends while get is stopped, and it goes on when it is continued",
   expect(loggedOutcomes(server)[0]).toBe("stalled");
 });
 
-test("the disk is full: get says so and keeps what it has, and goes on when there is room", async () => {
-  const disk = stage.use(await smallDisk(8 * mebibyte));
+test.each([
+  ["the disk is full", smallDisk],
+  ["the file may not grow", limitedDisk],
+])("%s: get says so and keeps what it has, and goes on when there is room", async (_, make) => {
+  const disk = stage.use(await make(8 * mebibyte));
   const server = await stage.service();
   const proxy = await stage.proxy(server.url);
   const { prefix } = disk;
   const end = await (await stage.get(proxy.url, stage.large, disk.path, { prefix })).ended();
-  expect(end).toMatchObject({ code: 7, stderr: expect.stringMatching(/disk\.img.*(space|large|full)/i) });
+  expect(end).toMatchObject({ code: 7, stderr: expect.stringMatching(/disk\.img.*(full|as large)/i) });
   expect(end.events.at(-1)).toMatchObject({ event: "error", reason: "disk", exit_code: 7 });
   expect(await expectNothingWrong(disk.path, stage.large)).toEqual([]);
 

@@ -6,8 +6,6 @@ import { type TempDir, tempDir } from "./temp-dir.ts";
 /** A directory that a program can fill. */
 export interface SmallDisk extends AsyncDisposable {
   readonly path: string;
-  /** What a write beyond the end fails with. */
-  readonly failure: "ENOSPC" | "EFBIG";
   /** Command and arguments that a program is to be started with, before its own. */
   readonly prefix: readonly string[];
   /** Makes room for so many bytes in all. */
@@ -15,13 +13,18 @@ export interface SmallDisk extends AsyncDisposable {
   remove(): Promise<void>;
 }
 
-/**
- * A file system in memory of so many bytes. Who may not mount one gets a directory in which a program that is started
- * by `prefix` can't make a file longer than that: the kernel refuses the write as well, if by another name.
- */
+/** A file system in memory of so many bytes. Who may not mount one gets a `limitedDisk`. */
 export async function smallDisk(bytes: number): Promise<SmallDisk> {
   const directory = await tempDir();
   return mount(directory, bytes) ?? limited(directory, bytes);
+}
+
+/**
+ * A directory in which a program that is started by `prefix` can't make a file longer than so many bytes: the kernel
+ * refuses the write as it does on a full disk, by another name.
+ */
+export async function limitedDisk(bytes: number): Promise<SmallDisk> {
+  return limited(await tempDir(), bytes);
 }
 
 function mount(directory: TempDir, bytes: number): SmallDisk | undefined {
@@ -38,7 +41,6 @@ function mount(directory: TempDir, bytes: number): SmallDisk | undefined {
   };
   return {
     path,
-    failure: "ENOSPC",
     prefix: [],
     enlarge: (size) => void run("mount", ["-o", `remount,size=${size}`, path]),
     remove,
@@ -50,7 +52,6 @@ function limited(directory: TempDir, bytes: number): SmallDisk {
   let prefix = ["prlimit", `--fsize=${bytes}`];
   return {
     path: directory.path,
-    failure: "EFBIG",
     get prefix() {
       return prefix;
     },
