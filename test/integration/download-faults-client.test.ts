@@ -40,11 +40,7 @@ afterAll(() => stage[Symbol.asyncDispose]());
 
 test("get is killed and started again: it fetches what is missing, and no more", async () => {
   const server = await stage.service();
-  const proxy = await stage.proxy(server.url);
-  const target = await stage.directory();
-  const hold = proxy.hold(middle);
-  const first = await stage.get(proxy.url, stage.large, target);
-  await onDisk(target, middle);
+  const { proxy, target, hold, get: first } = await stage.halfway(server.url, stage.large);
   await first.kill();
   hold.release();
 
@@ -83,11 +79,7 @@ test("get is killed at eight random moments: no file is ever wrong, and the nint
 
 test("the lease ends while get is stopped, and it goes on when it is continued", async () => {
   const server = await stage.service(["--lease-seconds", "1", "--transfer-stall-seconds", "0.5"]);
-  const proxy = await stage.proxy(server.url);
-  const target = await stage.directory();
-  const hold = proxy.hold(middle);
-  const get = await stage.get(proxy.url, stage.large, target);
-  await onDisk(target, middle);
+  const { proxy, target, hold, get } = await stage.halfway(server.url, stage.large);
   const session = await onlySession(server.url);
   get.signal("SIGSTOP");
   hold.release();
@@ -123,11 +115,7 @@ test.each([
 
 test("two gets of an item into one directory: one says that the other is at work", async () => {
   const server = await stage.service();
-  const proxy = await stage.proxy(server.url);
-  const target = await stage.directory();
-  const hold = proxy.hold(middle);
-  const first = await stage.get(proxy.url, stage.large, target);
-  await onDisk(target, middle);
+  const { proxy, target, hold, get: first } = await stage.halfway(server.url, stage.large);
   const second = await (await stage.get(proxy.url, stage.large, target)).ended();
   expect(second).toMatchObject({ code: 9, stderr: expect.stringMatching(/another process/) });
   hold.release();
@@ -139,11 +127,7 @@ test("two gets of an item into one directory: one says that the other is at work
 
 test("Ctrl-C ends get at once and its session with it, and the next run goes on", async () => {
   const server = await stage.service();
-  const proxy = await stage.proxy(server.url);
-  const target = await stage.directory();
-  const hold = proxy.hold(middle);
-  const get = await stage.get(proxy.url, stage.large, target);
-  await onDisk(target, middle);
+  const { proxy, target, hold, get } = await stage.halfway(server.url, stage.large);
   const session = await onlySession(server.url);
   get.signal("SIGINT");
   expect(await get.ended()).toMatchObject({ code: 130 });

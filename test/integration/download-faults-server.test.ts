@@ -8,7 +8,6 @@ import {
   largeBytes,
   loggedOutcomes,
   middle,
-  onDisk,
   onlySession,
   patiently,
   sendingService,
@@ -50,11 +49,7 @@ function expectGoneOn({ downloads }: FaultyProxy): void {
 
 test("a replica is killed: another goes on with the same session, from where it was", async () => {
   const { replicas, haproxy } = await twoReplicas();
-  const proxy = await stage.proxy(haproxy.url);
-  const target = await stage.directory();
-  const hold = proxy.hold(middle);
-  const get = await stage.get(proxy.url, stage.large, target);
-  await onDisk(target, middle);
+  const { proxy, target, hold, get } = await stage.halfway(haproxy.url, stage.large);
   const session = await onlySession(haproxy.url);
 
   await (await sendingService(replicas)).kill();
@@ -76,11 +71,7 @@ test("a replica is killed: another goes on with the same session, from where it 
 test("the only server is killed and started again: the download goes on with the same session", async () => {
   const database = ["--sqlite-path", join(await stage.directory(), "sessions.db")];
   const server = await stage.service(database);
-  const proxy = await stage.proxy(server.url);
-  const target = await stage.directory();
-  const hold = proxy.hold(middle);
-  const get = await stage.get(proxy.url, stage.large, target);
-  await onDisk(target, middle);
+  const { proxy, target, hold, get } = await stage.halfway(server.url, stage.large);
   const session = await onlySession(server.url);
 
   await server.kill();
@@ -102,12 +93,7 @@ test.each([
 ])("Redis is restarted %s while the connection breaks: the download goes on", async (_, appendonly) => {
   const redis = stage.use(await startRedis({ appendonly }));
   const server = await stage.service(["--redis-url", redis.url]);
-  const proxy = await stage.proxy(server.url);
-  const target = await stage.directory();
-  const hold = proxy.hold(middle);
-  proxy.cut(middle, "reset", 1);
-  const get = await stage.get(proxy.url, stage.large, target);
-  await onDisk(target, middle);
+  const { proxy, target, hold, get } = await stage.halfway(server.url, stage.large, { breaks: true });
 
   await redis.kill();
   hold.release();
@@ -145,11 +131,7 @@ test("Redis is restarted with its data while bytes flow: nothing breaks", async 
 test("the session is canceled at another replica: the transfer is cut, and get ends with an error", async () => {
   // So long that no heartbeat tells the client of it.
   const { replicas, haproxy } = await twoReplicas(["--lease-seconds", "3000"]);
-  const proxy = await stage.proxy(haproxy.url);
-  const target = await stage.directory();
-  const hold = proxy.hold(middle);
-  const get = await stage.get(proxy.url, stage.large, target);
-  await onDisk(target, middle);
+  const { proxy, target, hold, get } = await stage.halfway(haproxy.url, stage.large);
 
   const sending = await sendingService(replicas);
   const other = replicas.find((replica) => replica !== sending)!;
@@ -172,12 +154,7 @@ test("the session is canceled at another replica: the transfer is cut, and get e
 
 test("the server answers 503 for a while: the download waits, and goes on", async () => {
   const server = await stage.service();
-  const proxy = await stage.proxy(server.url);
-  const target = await stage.directory();
-  const hold = proxy.hold(middle);
-  proxy.cut(middle, "reset", 1);
-  const get = await stage.get(proxy.url, stage.large, target);
-  await onDisk(target, middle);
+  const { proxy, target, hold, get } = await stage.halfway(server.url, stage.large, { breaks: true });
 
   proxy.answerAllWith = 503;
   hold.release();
@@ -192,11 +169,7 @@ test("the server answers 503 for a while: the download waits, and goes on", asyn
 test("the file is written over in the middle: what comes is the new version, whole", async () => {
   const item = await writeItem(stage.contentRoot, "written-over", { "disk.img": largeBytes });
   const server = await stage.service();
-  const proxy = await stage.proxy(server.url);
-  const target = await stage.directory();
-  const hold = proxy.hold(middle);
-  const get = await stage.get(proxy.url, item, target);
-  await onDisk(target, middle);
+  const { target, hold, get } = await stage.halfway(server.url, item);
 
   // Of the same length, so that nobody can tell by that.
   const changed = await writeItem(stage.contentRoot, item.id, { "disk.img": largeBytes }, { inPlace: true });
@@ -210,12 +183,7 @@ test("the file is written over in the middle: what comes is the new version, who
 test("the file is replaced and the connection breaks: nothing of the old version is used for the new one", async () => {
   const item = await writeItem(stage.contentRoot, "replaced", { "disk.img": largeBytes });
   const server = await stage.service();
-  const proxy = await stage.proxy(server.url);
-  const target = await stage.directory();
-  const hold = proxy.hold(middle);
-  proxy.cut(middle, "reset", 1);
-  const get = await stage.get(proxy.url, item, target);
-  await onDisk(target, middle);
+  const { proxy, target, hold, get } = await stage.halfway(server.url, item, { breaks: true });
 
   const replaced = await writeItem(stage.contentRoot, item.id, { "disk.img": largeBytes });
   hold.release();
@@ -228,12 +196,7 @@ test("the file is replaced and the connection breaks: nothing of the old version
 test("the item is removed and the connection breaks: get ends with an error, and no file is in place", async () => {
   const item = await writeItem(stage.contentRoot, "removed", { "disk.img": largeBytes });
   const server = await stage.service();
-  const proxy = await stage.proxy(server.url);
-  const target = await stage.directory();
-  const hold = proxy.hold(middle);
-  proxy.cut(middle, "reset", 1);
-  const get = await stage.get(proxy.url, item, target);
-  await onDisk(target, middle);
+  const { target, hold, get } = await stage.halfway(server.url, item, { breaks: true });
 
   await rm(join(stage.contentRoot, "lib", item.id), { recursive: true });
   hold.release();

@@ -25,8 +25,24 @@ export interface DownloadStage extends AsyncDisposable {
   service(args?: readonly string[]): Promise<Service>;
   proxy(upstream: string): Promise<FaultyProxy>;
   get(url: string, item: TestItem, directory: string, options?: GetOptions): Promise<Get>;
+  /** A `get` that has `middle` bytes of a file on the disk, and gets no more until the hold is released. */
+  halfway(url: string, item: TestItem, options?: HalfwayOptions): Promise<Halfway>;
   /** To be ended with the test. */
   use<T extends AsyncDisposable>(what: T): T;
+}
+
+export interface HalfwayOptions {
+  /** Whether the connection is reset there, once. */
+  readonly breaks?: boolean;
+}
+
+export interface Halfway {
+  /** Between `get` and what it gets from. */
+  readonly proxy: FaultyProxy;
+  /** Where the files go. */
+  readonly target: string;
+  readonly hold: ReturnType<FaultyProxy["hold"]>;
+  readonly get: Get;
 }
 
 export async function downloadStage(): Promise<DownloadStage> {
@@ -44,19 +60,32 @@ export async function downloadStage(): Promise<DownloadStage> {
     used = [];
     for (const each of ending) await each[Symbol.asyncDispose]();
   };
+  const directory = async () => {
+    const path = join(root.path, `directory-${++directories}`);
+    await mkdir(path);
+    return path;
+  };
+  const proxyTo = async (upstream: string) => use(await startFaultyProxy(upstream));
+  const get: DownloadStage["get"] = async (url, { id }, target, options) =>
+    use(await startGet(url, id, target, options));
   return {
     contentRoot,
     large,
     use,
     clear,
-    async directory() {
-      const path = join(root.path, `directory-${++directories}`);
-      await mkdir(path);
-      return path;
-    },
+    directory,
     service: async (args = []) => use(await startService(["--content-root", contentRoot, ...args])),
-    proxy: async (upstream) => use(await startFaultyProxy(upstream)),
-    get: async (url, { id }, directory, options) => use(await startGet(url, id, directory, options)),
+    proxy: proxyTo,
+    get,
+    async halfway(url, item, { breaks = false } = {}) {
+      const proxy = await proxyTo(url);
+      const target = await directory();
+      const hold = proxy.hold(middle);
+      if (breaks) proxy.cut(middle, "reset", 1);
+      const got = await get(proxy.url, item, target);
+      await onDisk(target, middle);
+      return { proxy, target, hold, get: got };
+    },
     async [Symbol.asyncDispose]() {
       await clear();
       await root.remove();
