@@ -7,8 +7,6 @@ const bufferBytes = 1024 * 1024;
 /** One is read into, one is hashed, one is on its way. */
 const buffersPerHashing = 3;
 
-/** What a thread costs in memory is told in docs/performance.md. */
-const idleMs = 10_000;
 /** What it hashes is outside of its heap. */
 const resourceLimits = { maxYoungGenerationSizeMb: 4, maxOldGenerationSizeMb: 64 };
 
@@ -23,22 +21,20 @@ export class HashingFailed extends Error {
 }
 
 /**
- * Hashes on a thread of its own, so that no call waits for it. The thread starts with the first job and ends when there
- * has been none for a while; one that dies is replaced with the next job, and its jobs reject with `HasherDied`.
+ * Hashes on a thread of its own, so that no call waits for it. The thread starts with the first job and stays, because
+ * starting it takes longer than most files; one that dies is replaced with the next job, and its jobs reject with
+ * `HasherDied`.
  */
 export class Hasher {
   readonly #script: URL;
-  readonly #idleMs: number;
-  #idle: NodeJS.Timeout | undefined;
   #worker: Worker | undefined;
   #isClosed = false;
   #lastJob = 0;
   readonly #hashings = new Map<number, Hashing>();
 
-  /** @param script what runs in the thread, and `idle` when it ends without work; for tests */
-  constructor(script = new URL("./hash-thread.ts", import.meta.url), idle = idleMs) {
+  /** @param script what runs in the thread; for tests */
+  constructor(script = new URL("./hash-thread.ts", import.meta.url)) {
     this.#script = script;
-    this.#idleMs = idle;
   }
 
   /**
@@ -47,17 +43,13 @@ export class Hasher {
    */
   begin(algorithms: readonly ChecksumAlgorithm[], size: number): Hashing {
     if (this.#isClosed) throw new HasherDied("the hasher is closed");
-    clearTimeout(this.#idle);
-    const worker = this.#worker ?? this.#start();
-    this.#worker = worker;
+    this.#worker ??= this.#start();
+    const worker = this.#worker;
     const job = ++this.#lastJob;
     const hashing = new Hashing({
       size: Math.min(size, bufferBytes),
       send: (request, transferred) => worker.postMessage({ ...request, job }, transferred),
-      ended: () => {
-        this.#hashings.delete(job);
-        if (this.#hashings.size === 0) this.#endLater(worker);
-      },
+      ended: () => this.#hashings.delete(job),
     });
     this.#hashings.set(job, hashing);
     worker.postMessage({ type: "begin", job, algorithms } satisfies HashRequest);
@@ -67,17 +59,7 @@ export class Hasher {
   /** Ends the thread; what it was hashing rejects. */
   async close(): Promise<void> {
     this.#isClosed = true;
-    clearTimeout(this.#idle);
     await this.#worker?.terminate();
-  }
-
-  #endLater(worker: Worker): void {
-    clearTimeout(this.#idle);
-    this.#idle = setTimeout(() => {
-      // The next job has a thread of its own at once, not one that is about to end.
-      if (this.#worker === worker) this.#worker = undefined;
-      void worker.terminate();
-    }, this.#idleMs).unref();
   }
 
   #start(): Worker {
@@ -88,8 +70,6 @@ export class Hasher {
       failure = reason;
     });
     worker.on("exit", (code) => {
-      // One that was ended for want of work; there may be another by now.
-      if (this.#worker !== worker) return;
       this.#worker = undefined;
       const died = new HasherDied(`the hashing thread ended with ${code}`, { cause: failure });
       for (const hashing of [...this.#hashings.values()]) hashing.fail(died);

@@ -428,24 +428,6 @@ describe("the hasher", () => {
     await hasher.close();
   });
 
-  test("ends its thread when there was no work for a while, and has another for the next job", async () => {
-    // Says in its answer which thread it is.
-    const script = new URL(
-      `data:text/javascript,${encodeURIComponent(`
-        import { parentPort, threadId } from "node:worker_threads";
-        parentPort.on("message", ({ type, job }) => {
-          if (type === "end") parentPort.postMessage({ type: "digests", job, digests: [String(threadId)] });
-        });
-      `)}`,
-    );
-    const hasher = new Hasher(script, 1);
-    const hash = () => hasher.begin(["SHA256"], 0).digests();
-    const [first] = await hash();
-    // One right after the other, so that threads end while others begin.
-    await eventually("another thread", async () => (await hash())[0] !== first);
-    await hasher.close();
-  });
-
   test("that is closed rejects what it was hashing, and what is begun", async () => {
     const hasher = new Hasher();
     const hashing = hasher.begin(["SHA256"], 10);
