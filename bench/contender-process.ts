@@ -16,32 +16,30 @@ export interface RunningContender {
   readonly pid: number;
   /** CPU time used so far by the process and its children, user and system, in seconds. */
   cpuSeconds(): number;
+  stop(): Promise<void>;
+}
+
+/** With a probe in each process, which takes some memory. */
+export interface ProbedContender extends RunningContender {
   /** What the processes allocated, and the worst of their event-loop delays, while `work` was done. */
   probe(work: () => Promise<unknown>): Promise<ProbeReading>;
-  stop(): Promise<void>;
 }
 
 const probeFile = fileURLToPath(new URL("probe.ts", import.meta.url));
 
+export async function startContender(contender: Contender, redisUrl: string): Promise<RunningContender> {
+  return start(contender, redisUrl, [], {});
+}
+
 /** @param directory for what the probes write */
-export async function startContender(
+export async function startProbedContender(
   contender: Contender,
   redisUrl: string,
   directory: string,
-): Promise<RunningContender> {
-  const port = await freePort();
-  const args = ["--import", probeFile, ...contender.args(port, redisUrl)];
-  const child = spawn(process.execPath, args, {
-    // Logs are written, as in production, to a place that keeps nothing.
-    stdio: ["ignore", "ignore", "inherit"],
-    env: { ...process.env, REDIS_URL: redisUrl, [probeDirectoryVariable]: directory },
-  });
-  process.once("exit", () => child.kill("SIGKILL"));
-  const exited = new Promise((resolve) => child.once("exit", resolve));
-  const isUp = async () => child.exitCode !== null || (await accepts(port));
-  await eventually(`${contender.name} on port ${port}`, isUp, { withinMs: 15_000 });
-  if (child.exitCode !== null) throw new Error(`${contender.name} did not start`);
-  const root = child.pid!;
+): Promise<ProbedContender> {
+  const environment = { [probeDirectoryVariable]: directory };
+  const running = await start(contender, redisUrl, ["--import", probeFile], environment);
+  const root = running.pid;
   // Before that, the signal would end the process.
   await eventually(`the probes in ${contender.name}`, () => processTree(root).every(catchesProbeSignal));
 
@@ -59,9 +57,7 @@ export async function startContender(
     );
   };
   return {
-    port,
-    pid: root,
-    cpuSeconds: () => cpuSecondsOfTree(root),
+    ...running,
     async probe(work) {
       await signalProbes();
       await work();
@@ -71,6 +67,31 @@ export async function startContender(
         loopDelayP99Ms: Math.max(...readings.map((reading) => reading.loopDelayP99Ms)),
       };
     },
+  };
+}
+
+async function start(
+  contender: Contender,
+  redisUrl: string,
+  nodeOptions: readonly string[],
+  environment: Readonly<Record<string, string>>,
+): Promise<RunningContender> {
+  const port = await freePort();
+  const child = spawn(process.execPath, [...nodeOptions, ...contender.args(port, redisUrl)], {
+    // Logs are written, as in production, to a place that keeps nothing.
+    stdio: ["ignore", "ignore", "inherit"],
+    env: { ...process.env, REDIS_URL: redisUrl, ...environment },
+  });
+  process.once("exit", () => child.kill("SIGKILL"));
+  const exited = new Promise((resolve) => child.once("exit", resolve));
+  const isUp = async () => child.exitCode !== null || (await accepts(port));
+  await eventually(`${contender.name} on port ${port}`, isUp, { withinMs: 15_000 });
+  if (child.exitCode !== null) throw new Error(`${contender.name} did not start`);
+  const pid = child.pid!;
+  return {
+    port,
+    pid,
+    cpuSeconds: () => cpuSecondsOfTree(pid),
     async stop() {
       child.kill("SIGTERM");
       await exited;

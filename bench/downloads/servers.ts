@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { type RunningContender, startContender } from "../contender-process.ts";
+import { startContender } from "../contender-process.ts";
 import { downleaseServing, nodeHttpFile } from "../contenders.ts";
 import { startNginx } from "../nginx.ts";
 import { type BenchLibrary, preparedLink } from "./library.ts";
@@ -40,22 +40,17 @@ export const nginxSendfile = nginx("on");
 
 export const nodeFile: FileServer = {
   name: "bare node:http, stream of the file",
-  async start({ library, redisUrl, directory }) {
+  async start({ library, redisUrl }) {
     const contender = nodeHttpFile(join(library.root, library.path));
-    const { port, pid, stop } = await startContender(contender, redisUrl, directory);
+    const { port, pid, stop } = await startContender(contender, redisUrl);
     return { port, http2Port: port, pid, stop, path: "/" };
   },
 };
 
 export const downleaseFiles: FileServer = {
   name: "downlease",
-  async start({ library, redisUrl, directory }) {
-    const running: RunningContender = await startContender(
-      downleaseServing(library.root),
-      redisUrl,
-      directory,
-    );
-    const { port, pid, stop } = running;
+  async start({ library, redisUrl }) {
+    const { port, pid, stop } = await startContender(downleaseServing(library.root), redisUrl);
     try {
       const { path } = await preparedLink(port);
       return { port, http2Port: port, pid, stop, path };

@@ -59,7 +59,7 @@ async function study(store: StoreName, library: BenchLibrary, bench: Bench): Pro
     const flags = ["--lease-seconds", "3600"];
     if (store === "SQLite") flags.push("--sqlite-path", join(bench.directory, sqlitePath));
     const contender = downleaseServing(library.root, ...flags);
-    const server = await startContender(contender, redisUrl, bench.directory);
+    const server = await startContender(contender, redisUrl);
     servers.push(server);
     return server;
   };

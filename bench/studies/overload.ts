@@ -45,7 +45,7 @@ export const overloadStudy: Study = {
 
 async function study(door: Door, bench: Bench): Promise<OverloadRound[]> {
   const { rounds, seconds, callers, warmUpSeconds } = bench.options;
-  const server = await startContender(downleaseBounded, bench.redis.url, bench.directory);
+  const server = await startContender(downleaseBounded, bench.redis.url);
   const drive = async (count: number, load: (beats: readonly Beat[]) => Promise<LoadResult>) => {
     const open = await door.open({ port: server.port, sessionIds: bench.sessionIds, callers: count });
     try {

@@ -1,6 +1,6 @@
 /** Contenders at one door, each driven as fast as it goes, in turn: A B A B. */
 import { type Bench, rowName, type Study, type Table } from "../bench.ts";
-import { type RunningContender, startContender } from "../contender-process.ts";
+import { type ProbedContender, startProbedContender } from "../contender-process.ts";
 import * as contenders from "../contenders.ts";
 import { type Credentials, loginSession } from "../credentials.ts";
 import type { Door, Header, Target } from "../doors/door.ts";
@@ -109,11 +109,11 @@ const probedShare = 1 / 4;
 
 async function run(group: Group, bench: Bench): Promise<Table[]> {
   const { rounds, seconds, warmUpSeconds } = bench.options;
-  const running = new Map<contenders.Contender, RunningContender>();
+  const running = new Map<contenders.Contender, ProbedContender>();
   try {
     for (const { contender } of group.rows) {
       if (!running.has(contender)) {
-        running.set(contender, await startContender(contender, bench.redis.url, bench.directory));
+        running.set(contender, await startProbedContender(contender, bench.redis.url, bench.directory));
       }
     }
     const measured = group.rows.map((): Round[] => []);
@@ -138,7 +138,7 @@ async function run(group: Group, bench: Bench): Promise<Table[]> {
   }
 }
 
-async function measure(row: Row, server: RunningContender, seconds: number, bench: Bench): Promise<Round> {
+async function measure(row: Row, server: ProbedContender, seconds: number, bench: Bench): Promise<Round> {
   const { door, contender } = row;
   const callers = row.callers ?? Math.ceil(bench.options.callers * (row.callersShare ?? 1));
   const target = { port: server.port, sessionIds: bench.sessionIds, callers };

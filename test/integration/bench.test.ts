@@ -2,7 +2,7 @@ import { once } from "node:events";
 import { type AddressInfo, createServer, type Socket } from "node:net";
 import { Redis } from "ioredis";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { startContender } from "../../bench/contender-process.ts";
+import { startProbedContender } from "../../bench/contender-process.ts";
 import type { Beat, Door, OpenDoor, Outcome, Target } from "../../bench/doors/door.ts";
 import { doors } from "../../bench/doors/doors.ts";
 import { closedLoop, openLoop } from "../../bench/load.ts";
@@ -131,7 +131,7 @@ test.each(rows)(
   "$label serves heartbeats at the door $at, and can be probed",
   async ({ contender, door, credentials }) => {
     await using directory = await tempDir();
-    const server = await startContender(contender, sharedRedisUrl(), directory.path);
+    const server = await startProbedContender(contender, sharedRedisUrl(), directory.path);
     try {
       const { port } = server;
       const headers = await credentials?.(port);
@@ -152,7 +152,7 @@ test.each(rows)(
 test("a contender that does not start is named", async () => {
   const broken = { name: "broken", args: () => ["--eval", "process.exit(3)"] };
   await using directory = await tempDir();
-  await expect(startContender(broken, sharedRedisUrl(), directory.path)).rejects.toThrow(
+  await expect(startProbedContender(broken, sharedRedisUrl(), directory.path)).rejects.toThrow(
     "broken did not start",
   );
 });
