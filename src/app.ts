@@ -141,6 +141,7 @@ export async function startApp(config: Config, { logger, program }: AppOptions =
   };
   const health = new Health(serviceNamesOf(operations));
   const monitor = new StoreMonitor({ store, health, log });
+  const background = [transfer, preparations];
   let authenticator: Authenticator | undefined;
   try {
     authenticator = await orStartError(() => openAuthenticator(config, logins, log));
@@ -185,7 +186,6 @@ export async function startApp(config: Config, { logger, program }: AppOptions =
     url = `${tls ? "https" : "http"}://${isIPv6(host) ? `[${host}]` : host}:${port}`;
     if (program === undefined) log.info({ url, ...served(config) }, "serving");
     let stopped: Promise<void> | undefined;
-    const background = [transfer, preparations];
     const parts = {
       health,
       server,
@@ -203,6 +203,7 @@ export async function startApp(config: Config, { logger, program }: AppOptions =
   } catch (error) {
     monitor.stop();
     authenticator?.close();
+    await Promise.allSettled(background.map((work) => work.close()));
     await store.close();
     throw error;
   }

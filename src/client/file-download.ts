@@ -113,8 +113,8 @@ export class FileDownload implements Sink {
     using _ = DiskLock.take(directory, "file", name);
     const target = join(directory, name);
     const partPath = target + partSuffix;
-    board.set(name, { state: "verifying", size });
-    if (await isPresent(target, file, around.signal)) {
+    board.set(name, { size });
+    if (await isPresent(target, file, around)) {
       await onDisk(partPath, () => rm(partPath, { force: true }), name);
       await state.removePart(name);
       board.set(name, { state: "done", bytesDone: size });
@@ -187,6 +187,7 @@ export class FileDownload implements Sink {
     const { name, size, checksums } = this.#file;
     const known = state.part(name);
     if (known?.size !== size || known.sha256 !== checksums.get("sha256")) return await this.#part.reset();
+    board.set(name, { state: "verifying" });
     const onRead = () => board.set(name, { bytesDone: this.#part.length });
     this.#best = await this.#part.adopt(size, signal, onRead);
     this.etag = known.etag;
@@ -248,8 +249,13 @@ function breakText({ message }: Error): string {
 }
 
 /** Whether the file is there under its final name, with the right bytes. */
-async function isPresent(path: string, file: PreparedFile, signal: AbortSignal): Promise<boolean> {
+async function isPresent(
+  path: string,
+  file: PreparedFile,
+  { board, signal }: Surroundings,
+): Promise<boolean> {
   const stats = await stat(path).catch(() => undefined);
   if (!stats?.isFile() || stats.size !== file.size) return false;
+  board.set(file.name, { state: "verifying" });
   return await onDisk(path, () => fileHas(path, file.checksums, signal), file.name);
 }
