@@ -1,7 +1,6 @@
 import cluster from "node:cluster";
 import { constants } from "node:os";
 import { setFlagsFromString } from "node:v8";
-import { runInNewContext } from "node:vm";
 import { type Command, Option } from "commander";
 import {
   type App,
@@ -49,7 +48,6 @@ export async function serve({
 }
 
 async function start(config: Config): Promise<void> {
-  collectGarbage();
   if (config.workers > 1 && cluster.isWorker) return startWorkerApp(config, explain);
   const service = config.workers > 1 ? severalProcesses(config) : oneProcess(config);
   let canStop = false;
@@ -66,18 +64,6 @@ async function start(config: Config): Promise<void> {
   }
   await service.start();
   canStop = true;
-}
-
-/**
- * Gives back the memory that loading the program took and nothing uses any more: 40 of 130 MiB. V8 by itself keeps it,
- * because it looks for garbage when a heap grows, and that of a service that has started does not.
- */
-function collectGarbage(): void {
-  setFlagsFromString("--expose-gc");
-  const collect = runInNewContext("gc") as NodeJS.GCFunction;
-  setFlagsFromString("--no-expose-gc");
-  // The usual one keeps the space for new objects as large as it has become.
-  collect({ execution: "sync", flavor: "last-resort" });
 }
 
 function oneProcess(config: Config): Service {
