@@ -6,6 +6,8 @@ export class Rate {
   add(bytes: number, at: number): void {
     // What has to be fetched again has not come: the rate begins anew.
     if (bytes < (this.#samples.at(-1)?.bytes ?? 0)) this.#samples.length = 0;
+    // What is waited for until the first bytes come says nothing about how fast they do.
+    if (this.#samples.length === 1 && bytes === this.#samples[0]!.bytes) this.#samples.length = 0;
     this.#samples.push({ at, bytes });
     while (this.#samples.length > 2 && this.#samples[1]!.at < at - windowMs) this.#samples.shift();
   }

@@ -108,6 +108,13 @@ describe("a rate", () => {
     expect(rate.remainingMs(5000, 12_000)).toBeUndefined();
   });
 
+  test("does not count the time before the first bytes", () => {
+    const rate = new Rate();
+    for (let at = 0; at <= 5000; at += 100) rate.add(7, at);
+    rate.add(1007, 6000);
+    expect(rate.perSecond(6000)).toBe(1000);
+  });
+
   test("is not known at the beginning, and begins anew when bytes have to be fetched again", () => {
     const rate = new Rate();
     expect(rate.perSecond(0)).toBeUndefined();
