@@ -1,6 +1,10 @@
 import { type ChecksumAlgorithm, ContentChangedError, type ContentFile } from "../domain/content-source.ts";
 import type { Digests } from "../domain/preparation-store.ts";
 import type { Hasher } from "./hasher.ts";
+import { DirectHashing } from "./hashing.ts";
+
+/** Larger files are hashed by the thread, which may have to be started first. */
+export const directBytes = 1024 * 1024;
 
 export interface Reading {
   /** Told of bytes that were read. */
@@ -21,10 +25,11 @@ export async function checksumsOf(
   { onRead, signal }: Reading,
 ): Promise<Digests> {
   const all = [...new Set<ChecksumAlgorithm>(["SHA256", ...algorithms])];
-  const hashing = hasher.begin(all, file.size);
+  const { size } = file;
+  const hashing = size <= directBytes ? new DirectHashing(all, size) : hasher.begin(all, size);
   try {
     const reader = file.reader();
-    let left = file.size;
+    let left = size;
     while (left > 0) {
       const buffer = await hashing.buffer();
       const wanted = Math.min(left, buffer.byteLength);

@@ -1,7 +1,7 @@
 /** The thread that hashes: what runs in it, and what it is told and tells. See `hasher.ts` for the other side. */
-import { createHash, type Hash } from "node:crypto";
 import { parentPort } from "node:worker_threads";
 import type { ChecksumAlgorithm } from "../domain/content-source.ts";
+import { Hashes } from "./hashing.ts";
 
 /** What the thread is told. A job is a number of the other side's choice. */
 export type HashRequest =
@@ -19,28 +19,24 @@ export type HashReply =
   | { readonly type: "digests"; readonly job: number; readonly digests: readonly string[] }
   | { readonly type: "failed"; readonly job: number; readonly message: string };
 
-const jobs = new Map<number, Hash[]>();
+const jobs = new Map<number, Hashes>();
 
 function answer(request: HashRequest): void {
   const { job } = request;
-  const hashes = jobs.get(job) ?? [];
+  const hashes = jobs.get(job);
   switch (request.type) {
     case "begin":
-      jobs.set(
-        job,
-        request.algorithms.map((algorithm) => createHash(algorithm.toLowerCase())),
-      );
+      jobs.set(job, new Hashes(request.algorithms));
       return;
     case "bytes": {
       const { buffer, length } = request;
-      const bytes = new Uint8Array(buffer, 0, length);
-      for (const hash of hashes) hash.update(bytes);
+      hashes?.update(new Uint8Array(buffer, 0, length));
       tell({ type: "free", job, buffer }, [buffer]);
       return;
     }
     case "end":
       jobs.delete(job);
-      tell({ type: "digests", job, digests: hashes.map((hash) => hash.digest("hex")) });
+      tell({ type: "digests", job, digests: hashes?.digests() ?? [] });
       return;
     case "drop":
       jobs.delete(job);

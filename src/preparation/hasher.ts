@@ -1,12 +1,15 @@
 import { Worker } from "node:worker_threads";
 import type { ChecksumAlgorithm } from "../domain/content-source.ts";
 import type { HashReply, HashRequest } from "./hash-thread.ts";
+import { type Hashing, HashingFailed } from "./hashing.ts";
 
 /** Bytes that are handed to the thread at a time. */
 const bufferBytes = 1024 * 1024;
 /** One is read into, one is hashed, one is on its way. */
 const buffersPerHashing = 3;
 
+/** After which the thread's 17 MiB are given back. */
+const idleMs = 10_000;
 /** What it hashes is outside of its heap. */
 const resourceLimits = { maxYoungGenerationSizeMb: 4, maxOldGenerationSizeMb: 64 };
 
@@ -15,26 +18,24 @@ export class HasherDied extends Error {
   override readonly name = "HasherDied";
 }
 
-/** The thread can't hash what it was given. */
-export class HashingFailed extends Error {
-  override readonly name = "HashingFailed";
-}
-
 /**
- * Hashes on a thread of its own, so that no call waits for it. The thread starts with the first job and stays, because
- * starting it takes longer than most files; one that dies is replaced with the next job, and its jobs reject with
+ * Hashes on a thread of its own, so that no call waits for large files. The thread starts with the first job and ends
+ * when there has been none for a while; one that dies is replaced with the next job, and its jobs reject with
  * `HasherDied`.
  */
 export class Hasher {
   readonly #script: URL;
+  readonly #idleMs: number;
+  #idle: NodeJS.Timeout | undefined;
   #worker: Worker | undefined;
   #isClosed = false;
   #lastJob = 0;
-  readonly #hashings = new Map<number, Hashing>();
+  readonly #hashings = new Map<number, ThreadHashing>();
 
-  /** @param script what runs in the thread; for tests */
-  constructor(script = new URL("./hash-thread.ts", import.meta.url)) {
+  /** @param script what runs in the thread, and `idle` when it ends without work; for tests */
+  constructor(script = new URL("./hash-thread.ts", import.meta.url), idle = idleMs) {
     this.#script = script;
+    this.#idleMs = idle;
   }
 
   /**
@@ -43,13 +44,17 @@ export class Hasher {
    */
   begin(algorithms: readonly ChecksumAlgorithm[], size: number): Hashing {
     if (this.#isClosed) throw new HasherDied("the hasher is closed");
-    this.#worker ??= this.#start();
-    const worker = this.#worker;
+    clearTimeout(this.#idle);
+    const worker = this.#worker ?? this.#start();
+    this.#worker = worker;
     const job = ++this.#lastJob;
-    const hashing = new Hashing({
+    const hashing = new ThreadHashing({
       size: Math.min(size, bufferBytes),
       send: (request, transferred) => worker.postMessage({ ...request, job }, transferred),
-      ended: () => this.#hashings.delete(job),
+      ended: () => {
+        this.#hashings.delete(job);
+        if (this.#hashings.size === 0) this.#endLater(worker);
+      },
     });
     this.#hashings.set(job, hashing);
     worker.postMessage({ type: "begin", job, algorithms } satisfies HashRequest);
@@ -59,7 +64,17 @@ export class Hasher {
   /** Ends the thread; what it was hashing rejects. */
   async close(): Promise<void> {
     this.#isClosed = true;
+    clearTimeout(this.#idle);
     await this.#worker?.terminate();
+  }
+
+  #endLater(worker: Worker): void {
+    clearTimeout(this.#idle);
+    this.#idle = setTimeout(() => {
+      // The next job has a thread of its own at once, not one that is about to end.
+      if (this.#worker === worker) this.#worker = undefined;
+      void worker.terminate();
+    }, this.#idleMs).unref();
   }
 
   #start(): Worker {
@@ -70,6 +85,8 @@ export class Hasher {
       failure = reason;
     });
     worker.on("exit", (code) => {
+      // One that was ended for want of work; there may be another by now.
+      if (this.#worker !== worker) return;
       this.#worker = undefined;
       const died = new HasherDied(`the hashing thread ended with ${code}`, { cause: failure });
       for (const hashing of [...this.#hashings.values()]) hashing.fail(died);
@@ -88,7 +105,7 @@ interface HashingParts {
 }
 
 /** One file on its way through the thread. Buffers go round, a bounded number of them. */
-export class Hashing {
+class ThreadHashing implements Hashing {
   readonly #parts: HashingParts;
   readonly #free: ArrayBuffer[] = [];
   #buffers = 0;
@@ -103,7 +120,6 @@ export class Hashing {
     this.#digests.promise.catch(() => {});
   }
 
-  /** A buffer to fill: waits until the thread has caught up. One call at a time. */
   async buffer(): Promise<Uint8Array<ArrayBuffer>> {
     if (this.#failure !== undefined) throw this.#failure;
     const free = this.#free.pop();
@@ -116,18 +132,15 @@ export class Hashing {
     return new Uint8Array(await this.#waiting.promise);
   }
 
-  /** Hashes the first bytes of a buffer that `buffer` gave; it is not the caller's any more. */
   write({ buffer }: Uint8Array<ArrayBuffer>, length: number): void {
     if (this.#failure === undefined) this.#parts.send({ type: "bytes", buffer, length }, [buffer]);
   }
 
-  /** The digests of all that was written, in the order of the algorithms, in lower-case hexadecimal. */
   digests(): Promise<readonly string[]> {
     if (this.#failure === undefined) this.#parts.send({ type: "end" });
     return this.#digests.promise;
   }
 
-  /** Forgets what was written, if it has not ended. */
   drop(): void {
     if (this.#failure !== undefined) return;
     this.#parts.send({ type: "drop" });

@@ -10,7 +10,8 @@ import type {
 } from "../domain/preparation-store.ts";
 import type { Preparation } from "../domain/preparations.ts";
 import { checksumsOf } from "./checksums.ts";
-import { type Hasher, HasherDied, HashingFailed } from "./hasher.ts";
+import { type Hasher, HasherDied } from "./hasher.ts";
+import { HashingFailed } from "./hashing.ts";
 
 /** Is told of the jobs of this process. */
 export interface PreparationObserver {

@@ -17,7 +17,7 @@ export interface PreparationTerms {
   readonly jobs: number;
 }
 
-/** To start the thread takes most of the patience; small files are then a matter of a few milliseconds. */
+/** To start the thread, which smaller files do without, takes most of the patience. */
 const usualTerms: PreparationTerms = { claimMs: 10_000, reportMs: 1_000, patienceMs: 100, jobs: 4 };
 
 /** What is hashed within moments: files are small, and jobs nearly done, when no more than this is left. */

@@ -3,7 +3,9 @@ import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { type ChecksumAlgorithm, ContentChangedError } from "../../src/domain/content-source.ts";
 import { ServiceError } from "../../src/domain/errors.ts";
 import type { Preparation } from "../../src/domain/preparations.ts";
+import { directBytes } from "../../src/preparation/checksums.ts";
 import { Hasher } from "../../src/preparation/hasher.ts";
+import { DirectHashing, HashingFailed } from "../../src/preparation/hashing.ts";
 import type { PreparationEnd } from "../../src/preparation/job.ts";
 import { type PreparationTerms, SharedPreparations } from "../../src/preparation/shared-preparations.ts";
 import { eventually } from "../support/eventually.ts";
@@ -50,6 +52,13 @@ function newProcess(terms: Partial<PreparationTerms> = {}, hasher = new Hasher()
   processes.push(preparations);
   return preparations;
 }
+
+const brokenThread = new URL(
+  `data:text/javascript,${encodeURIComponent(`
+    import { parentPort } from "node:worker_threads";
+    parentPort.on("message", ({ type }) => { if (type === "end") throw new Error("broken"); });
+  `)}`,
+);
 
 const impatient = { patienceMs: 0 };
 const mebi = 1024 * 1024;
@@ -383,14 +392,8 @@ describe("what is not the file's fault is not remembered", () => {
   });
 
   test("a thread that dies; the next one is a new one", async () => {
-    const script = new URL(
-      `data:text/javascript,${encodeURIComponent(`
-        import { parentPort } from "node:worker_threads";
-        parentPort.on("message", ({ type }) => { if (type === "end") throw new Error("broken"); });
-      `)}`,
-    );
-    const { file, told } = content.add("disk", { bytes: randomBytes(10) });
-    const preparations = newProcess({}, new Hasher(script));
+    const { file, told } = content.add("disk", { bytes: randomBytes(directBytes + 1) });
+    const preparations = newProcess({}, new Hasher(brokenThread));
     for (const time of [1, 2]) {
       await expect(preparations.start(file, told, false)).rejects.toThrow("the hashing thread ended with 1");
       expect(ends).toHaveLength(time);
@@ -398,6 +401,24 @@ describe("what is not the file's fault is not remembered", () => {
     expect(ends).toMatchObject([{ outcome: "interrupted" }, { outcome: "interrupted" }]);
     expect(await preparations.look([file])).toEqual([{ status: "UNPREPARED" }]);
   });
+});
+
+test("small files need no thread, not even an empty one", async () => {
+  const preparations = newProcess({ patienceMs: 30_000 }, new Hasher(brokenThread));
+  for (const size of [0, 1, 65_536, 65_537, directBytes]) {
+    const bytes = randomBytes(size);
+    const { file, told } = content.add(`small-${size}`, {
+      bytes,
+      checksums: { MD5: digestOf("MD5", bytes) },
+    });
+    const digests = { SHA256: digestOf("SHA256", bytes), MD5: digestOf("MD5", bytes) };
+    expect(await preparations.start(file, told, false)).toEqual({ status: "PREPARED", digests });
+  }
+});
+
+test("an algorithm that there is none of fails a small file at once", () => {
+  const odd = () => new DirectHashing(["SHA256", "CRC7" as ChecksumAlgorithm], 10);
+  expect(odd).toThrow(HashingFailed);
 });
 
 describe("the hasher", () => {
@@ -425,6 +446,24 @@ describe("the hasher", () => {
     const good = hasher.begin(["SHA256"], 0);
     await expect(odd.digests()).rejects.toThrow("Digest method not supported");
     expect(await good.digests()).toEqual([digestOf("SHA256", new Uint8Array())]);
+    await hasher.close();
+  });
+
+  test("ends its thread when there was no work for a while, and has another for the next job", async () => {
+    // Says in its answer which thread it is.
+    const script = new URL(
+      `data:text/javascript,${encodeURIComponent(`
+        import { parentPort, threadId } from "node:worker_threads";
+        parentPort.on("message", ({ type, job }) => {
+          if (type === "end") parentPort.postMessage({ type: "digests", job, digests: [String(threadId)] });
+        });
+      `)}`,
+    );
+    const hasher = new Hasher(script, 1);
+    const hash = () => hasher.begin(["SHA256"], 0).digests();
+    const [first] = await hash();
+    // One right after the other, so that threads end while others begin.
+    await eventually("another thread", async () => (await hash())[0] !== first);
     await hasher.close();
   });
 
