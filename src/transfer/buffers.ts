@@ -1,10 +1,11 @@
 /**
- * How large a transfer's buffer is, by how many have one. Measured with a file in the page cache, over HTTP/1.1 on
- * loopback: smaller ones cost more CPU for each byte, because each is a trip to another thread and back; larger ones
- * cost no less, because they leave the core's own cache before they are sent. Progress is seen buffer by buffer:
- * whoever takes less than that in the time of a stall is cut.
+ * How large a transfer's buffer is, by how many have one: few transfers are to be fast, many are to take little memory.
+ * Measured with a file in the page cache, over HTTP/1.1 on loopback: smaller ones cost more CPU for each byte, because
+ * each is a trip to another thread and back; larger ones cost no less, because they leave the core's own cache before
+ * they are sent.
  */
 const sizes = [
+  { bytes: 2 ** 19, inUse: 8 },
   { bytes: 2 ** 18, inUse: 128 },
   { bytes: 2 ** 16, inUse: Number.POSITIVE_INFINITY },
 ] as const;

@@ -11,6 +11,9 @@ import type { CutReason } from "../operations/transfer-record.ts";
 import type { Buffers } from "./buffers.ts";
 import type { Transfer } from "./session-transfers.ts";
 
+/** Progress is seen piece by piece: whoever takes less than that in the time of a stall is cut. */
+const pieceBytes = 2 ** 18;
+
 /** How sending ended. */
 export interface Sent {
   readonly outcome: "complete" | "client_gone" | CutReason;
@@ -97,7 +100,7 @@ export class Sending {
     }
   }
 
-  /** Reads once and writes that; gives the number of bytes. */
+  /** Reads once and writes that, piece by piece; gives the number of bytes. */
   async #move(reader: ContentReader, buffer: Buffer, left: number): Promise<number> {
     const { transfer, moved } = this.#options;
     const bytes = await this.#waitFor(reader.read(buffer), "read_failed");
@@ -105,10 +108,14 @@ export class Sending {
     if (bytes === 0 || bytes > left) throw new Interruption("content_changed");
     this.#begin();
     this.#isWriting = true;
-    await this.#write(buffer.subarray(0, bytes));
+    for (let at = 0; at < bytes; ) {
+      const piece = buffer.subarray(at, Math.min(at + pieceBytes, bytes));
+      await this.#write(piece);
+      at += piece.byteLength;
+      transfer.sent(piece.byteLength);
+      moved(piece.byteLength);
+    }
     this.#isWriting = false;
-    transfer.sent(bytes);
-    moved(bytes);
     return bytes;
   }
 
