@@ -1,7 +1,7 @@
 import cliProgress, { type MultiBar, type Options, type Params, type SingleBar } from "cli-progress";
 import stringWidth from "string-width";
 import type { DownloadProgress, DownloadResult, FileProgress, FileState } from "../client/index.ts";
-import { checksumLines, type Reporter, type Subject, summary } from "./get.ts";
+import { checksumLines, isDownloading, type Reporter, type Subject, summary } from "./get.ts";
 import { Notices } from "./notices.ts";
 import type { Output } from "./output.ts";
 import { Rate } from "./rate.ts";
@@ -86,7 +86,7 @@ export class GetBars implements Reporter {
     whole.update(bytesDone, {
       name: `${this.#done.size} of ${files.length} done`,
       amount: `${bytes(bytesDone)} of ${bytes(bytesTotal)}  `,
-      detail: () => pace(this.#rate, bytesTotal),
+      detail: () => (isDownloading(progress) ? pace(this.#rate, bytesTotal) : ""),
     } satisfies Shown);
   }
 

@@ -1,5 +1,5 @@
 import type { DownloadProgress, DownloadResult, FileState } from "../client/index.ts";
-import { checksumLines, type Reporter, type Subject, summary } from "./get.ts";
+import { checksumLines, isDownloading, type Reporter, type Subject, summary } from "./get.ts";
 import { Notices } from "./notices.ts";
 import type { Output } from "./output.ts";
 import { Rate } from "./rate.ts";
@@ -38,8 +38,9 @@ export class GetLines implements Reporter {
     if (notice !== undefined) this.#output.tell(visible(notice));
     if (now - this.#toldAt < everyMs || bytesDone >= bytesTotal) return;
     this.#toldAt = now;
-    const rate = this.#rate.perSecond(now);
-    const remainingMs = this.#rate.remainingMs(bytesTotal, now);
+    const isKnown = isDownloading(progress);
+    const rate = isKnown ? this.#rate.perSecond(now) : undefined;
+    const remainingMs = isKnown ? this.#rate.remainingMs(bytesTotal, now) : undefined;
     const parts = [
       `${Math.floor(percent)}%, ${bytes(bytesDone)} of ${bytes(bytesTotal)}`,
       ...(rate === undefined ? [] : [`${bytes(rate)}/s`]),

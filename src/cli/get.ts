@@ -75,6 +75,11 @@ function reporterFor({ output, flags, server }: Task<GetFlags>): Reporter {
   return process.stderr.isTTY ? new GetBars(output, process.stderr, flags.parallel) : new GetLines(output);
 }
 
+/** Whether a file is being downloaded: before, a rate tells nothing of how long the rest will take. */
+export function isDownloading({ files }: DownloadProgress): boolean {
+  return files.some(({ state }) => state === "downloading");
+}
+
 /** The sentence at the end of a download. */
 export function summary({ files, bytesTotal, bytesFetched }: DownloadResult, elapsedMs: number): string {
   const count = files.length === 1 ? "1 file" : `${files.length} files`;

@@ -70,6 +70,18 @@ describe("bars", () => {
     return lines.filter((line) => line.trim() !== "");
   }
 
+  test("tell no time that is left while nothing is being downloaded", async () => {
+    const [out, err] = [stream(), stream(100)];
+    const bars: Reporter = new GetBars(new Output({ out, err }), err, 2);
+    bars.begin(subject);
+    progress(bars, [file("a.ovf", "downloading", 100), file("b.vmdk", "preparing", 0)]);
+    await vi.advanceTimersByTimeAsync(1000);
+    progress(bars, [file("a.ovf", "done", 200), file("b.vmdk", "preparing", 0)]);
+    await vi.advanceTimersByTimeAsync(200);
+    expect(drawn(err.text()).findLast((line) => line.startsWith("1 of 2 done"))).toMatch(/MiB\s*$/);
+    bars.done(result, 2000);
+  });
+
   test("stand for the files under way and the whole; done files and notices scroll away above", async () => {
     const [out, err] = [stream(), stream(100)];
     const bars: Reporter = new GetBars(new Output({ out, err }), err, 2);
@@ -188,6 +200,15 @@ describe("bars", () => {
 });
 
 describe("lines", () => {
+  test("tell no time that is left while nothing is being downloaded", async () => {
+    const [out, err] = [stream(), stream()];
+    const lines = new GetLines(new Output({ out, err }));
+    progress(lines, [file("a.ovf", "done", 100), file("b.vmdk", "preparing", 0)]);
+    await vi.advanceTimersByTimeAsync(6000);
+    progress(lines, [file("a.ovf", "done", 100), file("b.vmdk", "preparing", 0)]);
+    expect(err.text()).toMatch(/^downlease: 0%, 100 B of [\d.]+ MiB$/m);
+  });
+
   test("tell what each file has come to, notices once, and now and then how far the whole is", async () => {
     const [out, err] = [stream(), stream()];
     const lines = new GetLines(new Output({ out, err }));
