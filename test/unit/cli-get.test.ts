@@ -203,7 +203,7 @@ describe("lines", () => {
   test("tell no time that is left while nothing is being downloaded", async () => {
     const [out, err] = [stream(), stream()];
     const lines = new GetLines(new Output({ out, err }));
-    progress(lines, [file("a.ovf", "done", 100), file("b.vmdk", "preparing", 0)]);
+    progress(lines, [file("a.ovf", "downloading", 50), file("b.vmdk", "preparing", 0)]);
     await vi.advanceTimersByTimeAsync(6000);
     progress(lines, [file("a.ovf", "done", 100), file("b.vmdk", "preparing", 0)]);
     expect(err.text()).toMatch(/^downlease: 0%, 100 B of [\d.]+ MiB$/m);
