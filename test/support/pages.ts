@@ -53,7 +53,7 @@ export async function runSteps(
       },
     });
     if (step.answer !== "") expect(withoutIdentity(stdout)).toBe(withoutIdentity(here(step.answer)));
-    const setsVariables = /^\w+=/m.test(step.commands);
+    const setsVariables = /^(?:export )?\w+=/m.test(step.commands);
     if (setsVariables && !step.commands.includes("sleep")) before += step.commands;
   }
 }
