@@ -5,6 +5,15 @@ import type { IdleResult } from "./studies/idle-sessions.ts";
 import type { OverloadRound } from "./studies/overload.ts";
 import type { Round } from "./studies/throughput.ts";
 
+/** Of the study of idle sessions. */
+export interface IdleOptions {
+  readonly sessions: number;
+  /** Before they are watched: V8 collects what creating them left some seconds after the last of it. */
+  readonly settleSeconds: number;
+  /** For how long they are watched. */
+  readonly seconds: number;
+}
+
 export interface Options {
   readonly rounds: number;
   readonly seconds: number;
@@ -14,8 +23,7 @@ export interface Options {
   readonly sessionCounts: readonly number[];
   /** Size of the file that is downloaded. */
   readonly downloadBytes: number;
-  /** Of the study of idle sessions: how many, and for how long they are watched. */
-  readonly idle: { readonly sessions: number; readonly seconds: number };
+  readonly idle: IdleOptions;
 }
 
 /** What the studies of a run share. */

@@ -91,7 +91,9 @@ function optionsFrom({ quick, rounds, seconds, callers }: typeof values): Option
     callers: Math.ceil(number("callers", callers, 200)),
     warmUpSeconds: quick ? 0.3 : 3,
     downloadBytes: quick ? 2 ** 26 : 2 ** 30,
-    idle: quick ? { sessions: 500, seconds: 1 } : { sessions: 10_000, seconds: 20 },
+    idle: quick
+      ? { sessions: 500, settleSeconds: 1, seconds: 1 }
+      : { sessions: 10_000, settleSeconds: 30, seconds: 20 },
     sessionCounts: quick ? [100, 10_000] : [100, 100_000, 1_000_000],
   };
 }

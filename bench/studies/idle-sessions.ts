@@ -21,9 +21,6 @@ const stores = ["Redis", "SQLite"] as const;
 export type StoreName = (typeof stores)[number];
 
 const creators = 50;
-/** What creating them left to be tidied up. */
-const settleSeconds = 5;
-
 export const idleSessionsStudy: Study = {
   name: "idle-sessions",
   tables: ["idle-sessions"],
@@ -50,7 +47,7 @@ const shown = (millis: number) => `${millis.toFixed(2)} ms/s`;
 
 /** Two processes, one with sessions, watched at the same time. */
 async function study(store: StoreName, library: BenchLibrary, bench: Bench): Promise<IdleResult> {
-  const { sessions, seconds } = bench.options.idle;
+  const { sessions, settleSeconds, seconds } = bench.options.idle;
   const servers: RunningContender[] = [];
   // Not that of the run, whose other sessions end meanwhile.
   await using redis = await startRedis();
