@@ -21,6 +21,7 @@ const stores = ["Redis", "SQLite"] as const;
 export type StoreName = (typeof stores)[number];
 
 const creators = 50;
+
 export const idleSessionsStudy: Study = {
   name: "idle-sessions",
   tables: ["idle-sessions"],
