@@ -1,8 +1,7 @@
 /**
  * How large a transfer's buffer is, by how many have one: few transfers are to be fast, many are to take little memory.
- * Measured with a file in the page cache, over HTTP/1.1 on loopback: smaller ones cost more CPU for each byte, because
- * each is a trip to another thread and back; larger ones cost no less, because they leave the core's own cache before
- * they are sent.
+ * Smaller ones cost more CPU for each byte, because each is a trip to another thread and back; larger ones were not
+ * measured to cost less (docs/performance.md).
  */
 const sizes = [
   { bytes: 2 ** 19, inUse: 8 },
