@@ -3,6 +3,7 @@ import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { eventually } from "../test/support/eventually.ts";
 import { searchPath } from "../test/support/executables.ts";
+import { temporaryPaths, userDirective } from "../test/support/nginx.ts";
 import { freePort } from "../test/support/ports.ts";
 import { accepts } from "./contender-process.ts";
 
@@ -59,19 +60,14 @@ export async function startNginx({ root, sendfile, directory }: NginxOptions): P
 
 function configuration(values: Record<string, string | number>): string {
   const { port, http2Port, root, sendfile, home } = values;
-  // A worker of another user could not read a directory of ours.
-  const user = process.getuid?.() === 0 ? "user root;" : "";
-  const temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map(
-    (name) => `${name}_temp_path ${join(String(home), name)};`,
-  );
   return `
-    ${user}
+    ${userDirective}
     daemon off;
     worker_processes 1;
     pid ${join(String(home), "pid")};
     events { worker_connections 1024; }
     http {
-      ${temporary.join(" ")}
+      ${temporaryPaths(String(home))}
       access_log off;
       sendfile ${sendfile};
       server {

@@ -38,12 +38,12 @@ export class GetLines implements Reporter {
     if (notice !== undefined) this.#output.tell(visible(notice));
     if (now - this.#toldAt < everyMs || bytesDone >= bytesTotal) return;
     this.#toldAt = now;
-    const isKnown = isDownloading(progress);
-    const rate = isKnown ? this.#rate.perSecond(now) : undefined;
-    const remainingMs = isKnown ? this.#rate.remainingMs(bytesTotal, now) : undefined;
+    const rate = isDownloading(progress) ? this.#rate : undefined;
+    const perSecond = rate?.perSecond(now);
+    const remainingMs = rate?.remainingMs(bytesTotal, now);
     const parts = [
       `${Math.floor(percent)}%, ${bytes(bytesDone)} of ${bytes(bytesTotal)}`,
-      ...(rate === undefined ? [] : [`${bytes(rate)}/s`]),
+      ...(perSecond === undefined ? [] : [`${bytes(perSecond)}/s`]),
       ...(remainingMs === undefined ? [] : [`${duration(remainingMs)} left`]),
     ];
     this.#output.tell(parts.join(", "));

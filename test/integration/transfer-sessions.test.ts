@@ -7,7 +7,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { startTestApp, storeKinds, type TestApp } from "../support/app.ts";
 import { type Begun, begin, download } from "../support/download.ts";
 import { eventually } from "../support/eventually.ts";
-import { deleteSession, fileOf, linkTo, stateOf } from "../support/links.ts";
+import { deleteSession, fileOf, linkTo, runningDownloads, stateOf } from "../support/links.ts";
 import { type Service, startService } from "../support/service.ts";
 import { addItem, endSession, expiryOf, openSession, sha256 } from "../support/session-files.ts";
 import { tempDir } from "../support/temp-dir.ts";
@@ -181,8 +181,8 @@ describe("several replicas", () => {
     const id = await openSession(first.url, itemId);
     const uri = await linkTo(first.url, id, "disk.bin");
     const [over1, over2] = await Promise.all([begin("HTTP/1.1", uri), begin("HTTP/2", uri)]);
-    const isCut = async () => (await runningOf(first.url)) === 0;
-    await eventually("both to run", async () => (await runningOf(first.url)) === 2);
+    const isCut = async () => (await runningDownloads(first.url)) === 0;
+    await eventually("both to run", async () => (await runningDownloads(first.url)) === 2);
     await expectCutWithinASecond(over1!, () => ends[how]!(second.url, id), isCut);
     expect((await over2!.finish()).isWhole).toBe(false);
   });
@@ -206,8 +206,8 @@ describe("two processes with one SQLite file", () => {
     const itemId = await addItem(directory.path, { "disk.bin": bytes });
     const id = await openSession(first.url, itemId);
     const begun = await begin("HTTP/1.1", await linkTo(second.url, id, "disk.bin"));
-    const isCut = async () => (await runningOf(second.url)) === 0;
-    await eventually("it to run", async () => (await runningOf(second.url)) === 1);
+    const isCut = async () => (await runningDownloads(second.url)) === 0;
+    await eventually("it to run", async () => (await runningDownloads(second.url)) === 1);
     await expectCutWithinASecond(begun, () => ends[how]!(first.url, id), isCut);
   });
 
@@ -314,9 +314,3 @@ test("pages of origins that are allowed may read what an answer tells", async ()
   expect(String(preflight.headers["access-control-allow-headers"]).toLowerCase()).toContain("range");
   await app.stop();
 });
-
-/** Downloads that run, as the metrics tell. */
-async function runningOf(url: string): Promise<number> {
-  const text = await (await fetch(`${url}/metrics`)).text();
-  return Number(/^downlease_downloads_running (\d+)$/m.exec(text)?.[1]);
-}

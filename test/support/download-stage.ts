@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { eventually } from "./eventually.ts";
 import { type FaultyProxy, startFaultyProxy } from "./faulty-proxy.ts";
 import { type Get, type GetOptions, startGet, type TestItem, writeItem } from "./get.ts";
+import { runningDownloads } from "./links.ts";
 import { type Service, startService } from "./service.ts";
 import { type TempDir, tempDir } from "./temp-dir.ts";
 
@@ -120,8 +121,7 @@ export async function onlySession(url: string): Promise<string> {
 export function sendingService(services: readonly Service[]): Promise<Service> {
   return patiently("a service to send a file", async () => {
     for (const service of services) {
-      const metrics = await (await fetch(`${service.url}/metrics`)).text();
-      if (/^downlease_downloads_running [1-9]/m.test(metrics)) return service;
+      if ((await runningDownloads(service.url)) > 0) return service;
     }
     return undefined;
   });

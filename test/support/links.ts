@@ -1,7 +1,5 @@
 import { eventually } from "./eventually.ts";
-import type { ToldFile } from "./session-files.ts";
-
-const sessions = "/api/content/library/item/download-session";
+import { sessions, type ToldFile } from "./session-files.ts";
 
 /** What a session tells of a file, over `/api`. */
 export async function fileOf(
@@ -43,4 +41,10 @@ export async function stateOf(url: string, sessionId: string): Promise<string | 
 
 export async function deleteSession(url: string, sessionId: string): Promise<void> {
   await fetch(`${url}${sessions}/${sessionId}`, { method: "DELETE" });
+}
+
+/** How many downloads run, as the metrics of a service tell. */
+export async function runningDownloads(url: string): Promise<number> {
+  const text = await (await fetch(`${url}/metrics`)).text();
+  return Number(/^downlease_downloads_running (\d+)$/m.exec(text)?.[1]);
 }

@@ -30,8 +30,7 @@ export function startNginx(options: NginxOptions): Promise<Nginx> {
     await writeFile(config, await adapted(options, port, directory.path));
     const nginx = await startProcess("nginx", [
       ...["-c", config, "-p", directory.path, "-e", "stderr"],
-      // Workers of root's would be nobody, who can't read what the tests write.
-      ...["-g", `daemon off;${process.getuid?.() === 0 ? " user root;" : ""}`],
+      ...["-g", `daemon off; ${userDirective}`],
     ]);
     const url = `http://127.0.0.1:${port}`;
     const isUp = async () => nginx.exit !== undefined || (await fetch(`${url}/healthz`)).ok;
@@ -68,9 +67,15 @@ async function adapted({ upstream, contentRoot }: NginxOptions, port: number, ho
   replace("alias /srv/library/;", `alias ${contentRoot}/;`);
   replace("pid /run/nginx.pid;", `pid ${home}/nginx.pid;`);
   replace("worker_processes auto;", "worker_processes 1;");
-  const paths = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map(
-    (name) => `${name}_temp_path ${home}/${name};`,
-  );
-  replace("http {", `http { ${paths.join(" ")}`);
+  replace("http {", `http { ${temporaryPaths(home)}`);
   return text;
+}
+
+/** Workers of root's would be nobody, who can't read what is written for them. */
+export const userDirective = process.getuid?.() === 0 ? "user root;" : "";
+
+/** Directives of `http`, with which nginx writes nothing but what is below a directory. */
+export function temporaryPaths(home: string): string {
+  const names = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"];
+  return names.map((name) => `${name}_temp_path ${join(home, name)};`).join(" ");
 }

@@ -63,7 +63,8 @@ export function sha256(content: Uint8Array | string): string {
 
 export const someBytes = (size: number): Uint8Array => randomBytes(size);
 
-const sessions = "/api/content/library/item/download-session";
+/** Path of download sessions. */
+export const sessions = "/api/content/library/item/download-session";
 
 /** Creates a session over `/api` and gives its id. */
 export async function openSession(

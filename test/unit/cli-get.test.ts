@@ -30,6 +30,9 @@ function file(name: string, state: FileState, bytesDone: number, size = 1_048_57
   return { name, state, bytesDone, size };
 }
 
+const filesOf = (names: readonly string[], state: FileState, bytesDone: number) =>
+  names.map((name) => file(name, state, bytesDone));
+
 function progress(reporter: Reporter, files: readonly FileProgress[], notice?: string): void {
   const bytesDone = files.reduce((sum, each) => sum + each.bytesDone, 0);
   const bytesTotal = files.reduce((sum, each) => sum + each.size, 0);
@@ -125,15 +128,9 @@ describe("bars", () => {
       const err = stream(columns);
       const bars: Reporter = new GetBars(new Output({ out: stream(columns), err }), err, 4);
       const names = ["x".repeat(300), "日本語".repeat(40), "\u001b[2J\r\n", "e\u0301".repeat(50)];
-      progress(
-        bars,
-        names.map((name) => file(name, "downloading", 0)),
-      );
+      progress(bars, filesOf(names, "downloading", 0));
       await vi.advanceTimersByTimeAsync(2000);
-      progress(
-        bars,
-        names.map((name) => file(name, "downloading", 700_000)),
-      );
+      progress(bars, filesOf(names, "downloading", 700_000));
       await vi.advanceTimersByTimeAsync(200);
       bars.failed(new Error("it ends"));
       const { default: stringWidth } = await import("string-width");
@@ -150,16 +147,9 @@ describe("bars", () => {
     const err = stream(80);
     const bars: Reporter = new GetBars(new Output({ out: stream(80), err }), err, 4);
     const names = ["a", "b", "c"];
-    progress(
-      bars,
-      names.map((name) => file(name, "downloading", 0)),
-    );
+    progress(bars, filesOf(names, "downloading", 0));
     await vi.advanceTimersByTimeAsync(200);
-    progress(
-      bars,
-      names.map((name) => file(name, "done", 1_048_576)),
-      "it is slow",
-    );
+    progress(bars, filesOf(names, "done", 1_048_576), "it is slow");
     bars.failed(new Error("it ends"));
     for (const text of ["a  1 MiB  verified", "b  1 MiB  verified", "it is slow"]) {
       expect(err.text()).toContain(`${text}\u001b[K\n`);

@@ -53,12 +53,13 @@ function newProcess(terms: Partial<PreparationTerms> = {}, hasher = new Hasher()
   return preparations;
 }
 
-const brokenThread = new URL(
-  `data:text/javascript,${encodeURIComponent(`
-    import { parentPort } from "node:worker_threads";
-    parentPort.on("message", ({ type }) => { if (type === "end") throw new Error("broken"); });
-  `)}`,
-);
+/** A script in place of the thread's. */
+const threadOf = (code: string) => new URL(`data:text/javascript,${encodeURIComponent(code)}`);
+
+const brokenThread = threadOf(`
+  import { parentPort } from "node:worker_threads";
+  parentPort.on("message", ({ type }) => { if (type === "end") throw new Error("broken"); });
+`);
 
 const impatient = { patienceMs: 0 };
 const mebi = 1024 * 1024;
@@ -451,14 +452,12 @@ describe("the hasher", () => {
 
   test("ends its thread when there was no work for a while, and has another for the next job", async () => {
     // Says in its answer which thread it is.
-    const script = new URL(
-      `data:text/javascript,${encodeURIComponent(`
-        import { parentPort, threadId } from "node:worker_threads";
-        parentPort.on("message", ({ type, job }) => {
-          if (type === "end") parentPort.postMessage({ type: "digests", job, digests: [String(threadId)] });
-        });
-      `)}`,
-    );
+    const script = threadOf(`
+      import { parentPort, threadId } from "node:worker_threads";
+      parentPort.on("message", ({ type, job }) => {
+        if (type === "end") parentPort.postMessage({ type: "digests", job, digests: [String(threadId)] });
+      });
+    `);
     const hasher = new Hasher(script, 1);
     const hash = () => hasher.begin(["SHA256"], 0).digests();
     const [first] = await hash();
