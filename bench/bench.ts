@@ -40,9 +40,9 @@ export interface Bench {
 
 /** What was measured, round by round. */
 export interface Results {
-  /** By door and the row's label, see `rowName`. */
+  /** By driver and the row's label, see `rowName`. */
   readonly throughput: Map<string, Round[]>;
-  /** By door. */
+  /** By driver. */
   readonly overload: Map<string, OverloadRound[]>;
   /** By group and server, see `rowName`. */
   readonly downloads: Map<string, DownloadRound[]>;
@@ -68,6 +68,6 @@ export interface Study {
   run(bench: Bench): Promise<readonly Table[]>;
 }
 
-export function rowName(door: string, label: string): string {
-  return `${door}/${label}`;
+export function rowName(driver: string, label: string): string {
+  return `${driver}/${label}`;
 }

@@ -1,5 +1,5 @@
-import { loginHeader } from "../src/operations/credentials.ts";
-import type { Header } from "./doors/door.ts";
+import { loginHeader } from "../src/calls/credentials.ts";
+import type { Header } from "./drivers/driver.ts";
 import { owner } from "./sessions-in-redis.ts";
 
 /** What the callers of a contender show with each call, asked for once. */

@@ -1,8 +1,8 @@
 /** What the service has set itself, and whether a run shows it. */
 import { type Results, rowName, type Table } from "./bench.ts";
 import * as contenders from "./contenders.ts";
-import { doors } from "./doors/doors.ts";
 import { downleaseFiles, type FileServer, nginxCopying, nginxSendfile } from "./downloads/servers.ts";
+import { drivers } from "./drivers/drivers.ts";
 import { times } from "./formats.ts";
 import type { LoadResult } from "./load.ts";
 import { median, quantile, ratio, type Spread } from "./statistics.ts";
@@ -19,71 +19,77 @@ interface Goal {
 }
 
 interface Side {
-  readonly door: { readonly name: string };
+  readonly driver: { readonly name: string };
   readonly contender: { readonly name: string };
 }
 
-const side = (door: Side["door"], contender: Side["contender"]): Side => ({ door, contender });
-const unary = side(doors.grpc, contenders.downlease);
-const rest = side(doors.rest, contenders.downlease);
+const side = (driver: Side["driver"], contender: Side["contender"]): Side => ({ driver, contender });
+const unary = side(drivers.grpc, contenders.downlease);
+const rest = side(drivers.rest, contenders.downlease);
 
 const goals: readonly Goal[] = [
-  compared("gRPC: rate against grpc-js", "rate", unary, side(doors.grpc, contenders.grpcJs), "≥ 1.6"),
+  compared("gRPC: rate against grpc-js", "rate", unary, side(drivers.grpc, contenders.grpcJs), "≥ 1.6"),
   compared(
     "gRPC: rate against connect-node",
     "rate",
     unary,
-    side(doors.grpc, contenders.connectHttp2),
+    side(drivers.grpc, contenders.connectHttp2),
     "≥ 6",
   ),
   compared(
     "gRPC: rate against bare node:http2",
     "rate",
     unary,
-    side(doors.grpc, contenders.nodeHttp2),
+    side(drivers.grpc, contenders.nodeHttp2),
     "≥ 0.85",
   ),
-  compared("REST: rate against bare node:http", "rate", rest, side(doors.rest, contenders.nodeHttp), "≥ 0.9"),
-  compared("REST: rate against Fastify", "rate", rest, side(doors.rest, contenders.fastify), "> 1"),
+  compared(
+    "REST: rate against bare node:http",
+    "rate",
+    rest,
+    side(drivers.rest, contenders.nodeHttp),
+    "≥ 0.9",
+  ),
+  compared("REST: rate against Fastify", "rate", rest, side(drivers.rest, contenders.fastify), "> 1"),
   compared(
     "server CPU of a streamed heartbeat against unary",
     "cpuMicros",
-    side(doors.grpcStream, { name: "downlease, streamed" }),
+    side(drivers.grpcStream, { name: "downlease, streamed" }),
     unary,
     "≤ 0.333",
   ),
   compared(
     "server CPU of a heartbeat in a batch of 100 against unary",
     "cpuMicros",
-    side(doors.grpcBatch, { name: "downlease, batches of 100" }),
+    side(drivers.grpcBatch, { name: "downlease, batches of 100" }),
     unary,
     "≤ 0.25",
   ),
   compared(
     "server CPU of two workers against one, as many callers for each",
     "cpuMicros",
-    side(doors.grpc, contenders.downleaseOfTwo),
-    side(doors.grpc, { name: halfTheCallers }),
+    side(drivers.grpc, contenders.downleaseOfTwo),
+    side(drivers.grpc, { name: halfTheCallers }),
     "≤ 1.1",
   ),
-  ...[doors.rest, doors.grpc].map((door) =>
+  ...[drivers.rest, drivers.grpc].map((driver) =>
     compared(
-      `${nameOf(door.name)}: rate with a login session against without`,
+      `${nameOf(driver.name)}: rate with a login session against without`,
       "rate",
-      side(door, contenders.downleaseOfKnown),
-      side(door, contenders.downlease),
+      side(driver, contenders.downleaseOfKnown),
+      side(driver, contenders.downlease),
       "≥ 0.75",
     ),
   ),
-  ...[doors.rest, doors.grpc].flatMap((door) => [
-    p99Goal(door.name, "at half of the maximum", ["half"], "< 5 ms"),
+  ...[drivers.rest, drivers.grpc].flatMap((driver) => [
+    p99Goal(driver.name, "at half of the maximum", ["half"], "< 5 ms"),
     p99Goal(
-      door.name,
+      driver.name,
       "of accepted calls, five-fold overload",
       ["fivefoldRate", "fivefoldCallers"],
       "< 50 ms",
     ),
-    answeredGoal(door.name),
+    answeredGoal(driver.name),
   ]),
   download("one download", "download", "rate", nginxCopying, "≥ 0.6"),
   download("one download", "download", "rate", nginxSendfile, "≥ 0.6"),
@@ -114,8 +120,8 @@ function compared(what: string, key: "rate" | "cpuMicros", ours: Side, theirs: S
     what,
     target,
     measured({ throughput }) {
-      const rounds = throughput.get(rowName(ours.door.name, ours.contender.name));
-      const others = throughput.get(rowName(theirs.door.name, theirs.contender.name));
+      const rounds = throughput.get(rowName(ours.driver.name, ours.contender.name));
+      const others = throughput.get(rowName(theirs.driver.name, theirs.contender.name));
       if (rounds === undefined || others === undefined) return undefined;
       const of = (pick: keyof Round): Spread =>
         ratio(
@@ -129,12 +135,17 @@ function compared(what: string, key: "rate" | "cpuMicros", ours: Side, theirs: S
   };
 }
 
-function p99Goal(door: string, what: string, models: readonly (keyof OverloadRound)[], target: string): Goal {
+function p99Goal(
+  driver: string,
+  what: string,
+  models: readonly (keyof OverloadRound)[],
+  target: string,
+): Goal {
   return {
-    what: `${nameOf(door)}: p99 ${what}`,
+    what: `${nameOf(driver)}: p99 ${what}`,
     target,
     measured({ overload }) {
-      const rounds = overload.get(door);
+      const rounds = overload.get(driver);
       if (rounds === undefined) return undefined;
       const p99s = models.map((model) =>
         median(rounds.map((round) => quantile(round[model].latencies, 0.99))),
@@ -145,12 +156,12 @@ function p99Goal(door: string, what: string, models: readonly (keyof OverloadRou
   };
 }
 
-function answeredGoal(door: string): Goal {
+function answeredGoal(driver: string): Goal {
   return {
-    what: `${nameOf(door)}: five-fold overload, calls neither accepted nor told to come back later`,
+    what: `${nameOf(driver)}: five-fold overload, calls neither accepted nor told to come back later`,
     target: "0",
     measured({ overload }) {
-      const rounds = overload.get(door);
+      const rounds = overload.get(driver);
       if (rounds === undefined) return undefined;
       const sum = (value: (result: LoadResult) => number) =>
         rounds.reduce(
@@ -217,8 +228,8 @@ function idleGoal(store: StoreName, target: string): Goal {
   };
 }
 
-function nameOf(door: string): string {
-  return door === doors.rest.name ? "REST" : "gRPC";
+function nameOf(driver: string): string {
+  return driver === drivers.rest.name ? "REST" : "gRPC";
 }
 
 /** @param target for example `≥ 1.6` or `< 5 ms` */

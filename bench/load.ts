@@ -1,6 +1,6 @@
 /** How calls arrive. Both models run for a time and then wait for every answer. */
 import { setTimeout as delay } from "node:timers/promises";
-import type { Beat, Outcome } from "./doors/door.ts";
+import type { Beat, Outcome } from "./drivers/driver.ts";
 
 export interface LoadResult {
   readonly seconds: number;

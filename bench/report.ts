@@ -67,11 +67,11 @@ export function tableMarks(text: string): string[] {
 
 const ours = new Set([contenders.downlease, contenders.downleaseOfTwo, contenders.downleaseOfKnown]);
 
-/** The rates at every door that was measured. */
+/** The rates at every driver that was measured. */
 export function writeChart({ results, options }: Bench): void {
   const measured = groups.flatMap((group) => {
     const bars = group.rows.flatMap((row) => {
-      const rounds = results.throughput.get(rowName(row.door.name, labelOf(row)));
+      const rounds = results.throughput.get(rowName(row.driver.name, labelOf(row)));
       if (rounds === undefined) return [];
       const { median: value, least, greatest } = spread(rounds.map(({ rate }) => rate));
       const isOurs = ours.has(row.contender);

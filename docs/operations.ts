@@ -1,4 +1,4 @@
-/** Every operation at every door: docs/rest.md shows it, and a test calls each row. */
+/** Every operation at every protocol: docs/rest.md shows it, and a test calls each row. */
 import { type DescMethod, type DescService, hasOption } from "@bufbuild/protobuf";
 import { SessionService } from "../gen/cis/v1/session_pb.ts";
 import { FileService } from "../gen/content/library/item/downloadsession/v1/file_pb.ts";
@@ -8,8 +8,13 @@ import { ItemService } from "../gen/content/library/v1/item_pb.ts";
 import { LibraryService } from "../gen/content/v1/library_pb.ts";
 import { operation as operationOption } from "../gen/vapi/v1/options_pb.ts";
 import { errorKinds } from "../src/domain/errors.ts";
-import { type Dialect, dialects } from "../src/vapi/dialects.ts";
-import { type OperationOptions, optionsOf, type Route, templateOf } from "../src/vapi/operation-options.ts";
+import { type Dialect, dialects } from "../src/protocols/vapi/dialects.ts";
+import {
+  type OperationOptions,
+  optionsOf,
+  type Route,
+  templateOf,
+} from "../src/protocols/vapi/operation-options.ts";
 
 /** The vAPI services that are served. */
 export const services: readonly DescService[] = [
@@ -26,9 +31,9 @@ export type OperationRow = {
   readonly method: DescMethod;
   readonly options: OperationOptions;
 } & (
-  | { readonly door: "REST"; readonly dialect: Dialect; readonly route: Route }
-  | { readonly door: "JSON-RPC" }
-  | { readonly door: "RPC" }
+  | { readonly protocol: "REST"; readonly dialect: Dialect; readonly route: Route }
+  | { readonly protocol: "JSON-RPC" }
+  | { readonly protocol: "RPC" }
 );
 
 export function operationRows(): OperationRow[] {
@@ -42,13 +47,13 @@ export function operationRows(): OperationRow[] {
           options.routes[dialect.routes].map((route) => ({
             method,
             options,
-            door: "REST" as const,
+            protocol: "REST" as const,
             dialect,
             route,
           })),
         ),
-        { method, options, door: "JSON-RPC" },
-        { method, options, door: "RPC" },
+        { method, options, protocol: "JSON-RPC" },
+        { method, options, protocol: "RPC" },
       ];
     });
 }
@@ -82,7 +87,7 @@ export function operationCells(row: OperationRow): string[] {
   const service = options.serviceId.split(".").slice(-2).join(".");
   const operation = code(`${service}.${options.operationId}`);
   const isVoid = options.result === undefined;
-  switch (row.door) {
+  switch (row.protocol) {
     case "REST": {
       const { dialect, route } = row;
       const { status, action, dispatch } = route;

@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
 import { endOnBrokenPipe } from "./cli/broken-pipe.ts";
 import { addClientCommands } from "./cli/program.ts";
-import { addUsersCommands } from "./users.ts";
+import { addUsersCommands } from "./cli/users/users.ts";
 
 const { version } = JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8"));
 
@@ -21,9 +21,9 @@ const serveCommand = program
     "after",
     "\nEvery flag is also a variable: --lease-seconds is DOWNLEASE_LEASE_SECONDS. The flag wins.",
   )
-  .action(async (flags) => (await import("./serve.ts")).serve({ flags, environment: process.env }));
+  .action(async (flags) => (await import("./cli/serve.ts")).serve({ flags, environment: process.env }));
 // The service takes long to load, and nothing else needs its settings.
-if (process.argv.includes("serve")) (await import("./serve.ts")).addSettings(serveCommand);
+if (process.argv.includes("serve")) (await import("./cli/serve.ts")).addSettings(serveCommand);
 addClientCommands(program, process.env);
 addUsersCommands(program);
 

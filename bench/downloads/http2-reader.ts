@@ -1,5 +1,5 @@
 import { connect } from "node:net";
-import { constantHeaders, HeaderReader } from "../doors/hpack.ts";
+import { constantHeaders, HeaderReader } from "../drivers/hpack.ts";
 import {
   defaultWindow,
   flags,
@@ -8,7 +8,7 @@ import {
   frameTypes,
   initialWindowSetting,
   windowUpdate,
-} from "../doors/http2-connection.ts";
+} from "../drivers/http2-connection.ts";
 import { type Reader, silenceMs, sink } from "./reading.ts";
 
 const maxFrameSetting = 5;

@@ -1,4 +1,4 @@
-/** Fastify doing the work of the REST door: a route with the id in it, a JSON body, one EVALSHA. */
+/** Fastify doing the work of the REST driver: a route with the id in it, a JSON body, one EVALSHA. */
 import { fastify } from "fastify";
 import { keepAlive, port } from "./redis.ts";
 

@@ -4,7 +4,7 @@ import { promisify } from "node:util";
 import { Redis } from "ioredis";
 import { keepAliveScript } from "../../src/stores/redis/scripts.ts";
 import type { Study } from "../bench.ts";
-import { progress } from "../doors/door.ts";
+import { progress } from "../drivers/driver.ts";
 import { count, range } from "../formats.ts";
 import { cpuSecondsOf } from "../process-figures.ts";
 import { createSessions, leaseMs, owner } from "../sessions-in-redis.ts";

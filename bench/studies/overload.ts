@@ -2,8 +2,8 @@
 import type { Bench, Study, Table } from "../bench.ts";
 import { startContender } from "../contender-process.ts";
 import { downleaseBounded } from "../contenders.ts";
-import type { Beat, Door } from "../doors/door.ts";
-import { doors } from "../doors/doors.ts";
+import type { Beat, Driver } from "../drivers/driver.ts";
+import { drivers } from "../drivers/drivers.ts";
 import { count, percent } from "../formats.ts";
 import { closedLoop, type LoadResult, openLoop } from "../load.ts";
 import { median, quantile } from "../statistics.ts";
@@ -20,7 +20,7 @@ export interface OverloadRound {
 }
 
 const fold = 5;
-const studied: readonly Door[] = [doors.rest, doors.grpc];
+const studied: readonly Driver[] = [drivers.rest, drivers.grpc];
 
 const models: readonly (readonly [keyof OverloadRound, string])[] = [
   ["maximum", "maximum: as fast as it goes"],
@@ -34,20 +34,20 @@ export const overloadStudy: Study = {
   tables: studied.map(({ name }) => `overload-${name}`),
   async run(bench) {
     const tables: Table[] = [];
-    for (const door of studied) {
-      const rounds = await study(door, bench);
-      bench.results.overload.set(door.name, rounds);
-      tables.push(tableOf(door, rounds));
+    for (const driver of studied) {
+      const rounds = await study(driver, bench);
+      bench.results.overload.set(driver.name, rounds);
+      tables.push(tableOf(driver, rounds));
     }
     return tables;
   },
 };
 
-async function study(door: Door, bench: Bench): Promise<OverloadRound[]> {
+async function study(driver: Driver, bench: Bench): Promise<OverloadRound[]> {
   const { rounds, seconds, callers, warmUpSeconds } = bench.options;
   const server = await startContender(downleaseBounded, bench.redis.url);
   const drive = async (count: number, load: (beats: readonly Beat[]) => Promise<LoadResult>) => {
-    const open = await door.open({ port: server.port, sessionIds: bench.sessionIds, callers: count });
+    const open = await driver.open({ port: server.port, sessionIds: bench.sessionIds, callers: count });
     try {
       return await load(open.beats);
     } finally {
@@ -72,7 +72,7 @@ async function study(door: Door, bench: Bench): Promise<OverloadRound[]> {
       for (const [key, label] of models) {
         const { accepted, unavailable, failed, lost, latencies } = result[key];
         bench.progress(
-          `overload ${round}/${rounds} ${door.name}, ${label}: p99 ${quantile(latencies, 0.99).toFixed(1)} ms, ` +
+          `overload ${round}/${rounds} ${driver.name}, ${label}: p99 ${quantile(latencies, 0.99).toFixed(1)} ms, ` +
             `${accepted} accepted, ${unavailable} unavailable, ${failed} failed, ${lost} lost`,
         );
       }
@@ -83,10 +83,10 @@ async function study(door: Door, bench: Bench): Promise<OverloadRound[]> {
   }
 }
 
-function tableOf(door: Door, rounds: readonly OverloadRound[]): Table {
+function tableOf(driver: Driver, rounds: readonly OverloadRound[]): Table {
   return {
-    name: `overload-${door.name}`,
-    title: `Load on ${door.name === "rest" ? "REST" : "gRPC"}`,
+    name: `overload-${driver.name}`,
+    title: `Load on ${driver.name === "rest" ? "REST" : "gRPC"}`,
     header: [
       "",
       "due/s",

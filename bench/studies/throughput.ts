@@ -1,10 +1,10 @@
-/** Contenders at one door, each driven as fast as it goes, in turn: A B A B. */
+/** Contenders at one driver, each driven as fast as it goes, in turn: A B A B. */
 import { type Bench, rowName, type Study, type Table } from "../bench.ts";
 import { type ProbedContender, startProbedContender } from "../contender-process.ts";
 import * as contenders from "../contenders.ts";
 import { type Credentials, loginSession } from "../credentials.ts";
-import type { Door, Header, Target } from "../doors/door.ts";
-import { doors } from "../doors/doors.ts";
+import type { Driver, Header, Target } from "../drivers/driver.ts";
+import { drivers } from "../drivers/drivers.ts";
 import { count, range, times } from "../formats.ts";
 import { closedLoop, type LoadResult } from "../load.ts";
 import { median, quantile, ratio, spread } from "../statistics.ts";
@@ -22,7 +22,7 @@ export interface Round {
 }
 
 export interface Row {
-  readonly door: Door;
+  readonly driver: Driver;
   readonly contender: contenders.Contender;
   /** When it is not the contender's name. */
   readonly label?: string;
@@ -44,8 +44,8 @@ interface Group {
   readonly rows: readonly Row[];
 }
 
-const of = (door: Door, ...list: contenders.Contender[]): Row[] =>
-  list.map((contender) => ({ door, contender }));
+const of = (driver: Driver, ...list: contenders.Contender[]): Row[] =>
+  list.map((contender) => ({ driver, contender }));
 
 export const groups: readonly Group[] = [
   {
@@ -53,31 +53,31 @@ export const groups: readonly Group[] = [
     title: "REST: JSON over HTTP/1.1",
     rows: [
       ...of(
-        doors.rest,
+        drivers.rest,
         contenders.nodeHttp,
         contenders.nodeHttpOurRedis,
         contenders.fastify,
         contenders.downlease,
       ),
-      { door: doors.rest, contender: contenders.downleaseOfKnown, credentials: loginSession },
+      { driver: drivers.rest, contender: contenders.downleaseOfKnown, credentials: loginSession },
     ],
   },
   {
     name: "connect-json",
     title: "Connect: JSON over HTTP/1.1",
-    rows: of(doors.connectJson, contenders.connectHttp1, contenders.downlease),
+    rows: of(drivers.connectJson, contenders.connectHttp1, contenders.downlease),
   },
   {
     name: "connect-proto",
     title: "Connect: protobuf over HTTP/1.1",
-    rows: of(doors.connectProto, contenders.connectHttp1, contenders.downlease),
+    rows: of(drivers.connectProto, contenders.connectHttp1, contenders.downlease),
   },
   {
     name: "grpc",
     title: "gRPC",
     rows: [
       ...of(
-        doors.grpc,
+        drivers.grpc,
         contenders.nodeHttp2,
         contenders.nodeHttp2OurRedis,
         contenders.grpcJs,
@@ -85,12 +85,12 @@ export const groups: readonly Group[] = [
         contenders.downlease,
         contenders.downleaseOfTwo,
       ),
-      { door: doors.grpc, contender: contenders.downleaseOfKnown, credentials: loginSession },
-      { door: doors.grpc, contender: contenders.downlease, label: halfTheCallers, callersShare: 0.5 },
-      { door: doors.grpcStream, contender: contenders.downlease, label: "downlease, streamed" },
+      { driver: drivers.grpc, contender: contenders.downleaseOfKnown, credentials: loginSession },
+      { driver: drivers.grpc, contender: contenders.downlease, label: halfTheCallers, callersShare: 0.5 },
+      { driver: drivers.grpcStream, contender: contenders.downlease, label: "downlease, streamed" },
       // As many heartbeats under way as make sense to one process, not as many batches.
       {
-        door: doors.grpcBatch,
+        driver: drivers.grpcBatch,
         contender: contenders.downlease,
         label: "downlease, batches of 100",
         callers: 8,
@@ -130,7 +130,7 @@ async function run(group: Group, bench: Bench): Promise<Table[]> {
       }
     }
     for (const [index, row] of group.rows.entries()) {
-      bench.results.throughput.set(rowName(row.door.name, labelOf(row)), measured[index]!);
+      bench.results.throughput.set(rowName(row.driver.name, labelOf(row)), measured[index]!);
     }
     return [tableOf(group, measured)];
   } finally {
@@ -139,11 +139,11 @@ async function run(group: Group, bench: Bench): Promise<Table[]> {
 }
 
 async function measure(row: Row, server: ProbedContender, seconds: number, bench: Bench): Promise<Round> {
-  const { door, contender } = row;
+  const { driver, contender } = row;
   const callers = row.callers ?? Math.ceil(bench.options.callers * (row.callersShare ?? 1));
   const target = { port: server.port, sessionIds: bench.sessionIds, callers };
   const headers = row.credentials && (await credentialsOf(row, row.credentials, target));
-  const open = await door.open({ ...target, headers });
+  const open = await driver.open({ ...target, headers });
   try {
     const before = server.cpuSeconds();
     const generatorBefore = process.cpuUsage();
@@ -166,7 +166,7 @@ async function measure(row: Row, server: ProbedContender, seconds: number, bench
       generatorMicros: (generator.user + generator.system) / heartbeats,
     };
   } catch (error) {
-    throw new Error(`${contender.name} failed at the door ${door.name}`, { cause: error });
+    throw new Error(`${contender.name} failed at the driver ${driver.name}`, { cause: error });
   } finally {
     open.close();
   }
@@ -174,11 +174,11 @@ async function measure(row: Row, server: ProbedContender, seconds: number, bench
 
 /** @throws Error when the contender serves callers without credentials: what is not looked at costs nothing */
 async function credentialsOf(
-  { door, contender }: Row,
+  { driver, contender }: Row,
   credentials: Credentials,
   target: Target,
 ): Promise<readonly Header[]> {
-  const stranger = await door.open({ ...target, callers: 1 });
+  const stranger = await driver.open({ ...target, callers: 1 });
   const outcome = await stranger.beats[0]!();
   stranger.close();
   if (outcome !== "failed") throw new Error(`${contender.name} serves callers who do not say who they are`);
@@ -186,13 +186,13 @@ async function credentialsOf(
 }
 
 /** @throws Error unless every heartbeat was accepted: what fails fast is no contender */
-function heartbeatsOf({ accepted, unavailable, failed, lost, error }: LoadResult, { door }: Row): number {
+function heartbeatsOf({ accepted, unavailable, failed, lost, error }: LoadResult, { driver }: Row): number {
   if (accepted === 0 || unavailable + failed + lost > 0) {
     throw new Error(`${accepted} accepted, ${unavailable} unavailable, ${failed} failed, ${lost} lost`, {
       cause: error,
     });
   }
-  return accepted * door.heartbeats;
+  return accepted * driver.heartbeats;
 }
 
 export function labelOf({ label, contender }: Row): string {

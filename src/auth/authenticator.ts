@@ -1,9 +1,9 @@
+import type { Call } from "../calls/call.ts";
+import { loginChallenge } from "../calls/credentials.ts";
+import type { Authenticate } from "../calls/pipeline.ts";
 import { type ErrorMessageId, ServiceError } from "../domain/errors.ts";
 import type { Login, LoginStore } from "../domain/login-store.ts";
 import type { Caller } from "../domain/session.ts";
-import type { Call } from "../operations/call.ts";
-import type { Authenticate } from "../operations/corridor.ts";
-import { loginChallenge } from "../operations/credentials.ts";
 import { basicChallenge, isBasic, readBasic } from "./basic-credentials.ts";
 import {
   BearerTokens,
@@ -17,7 +17,7 @@ import { type FailureLimits, PasswordLogin } from "./password-login.ts";
 import { isPrincipalName, rightsOf } from "./principal.ts";
 import { type KnownUsers, openUsersFile, userProof } from "./users-file.ts";
 
-/** Who is calling, for the corridor. */
+/** Who is calling, for the pipeline. */
 export interface Authentication {
   /** For every operation but logins. */
   readonly authenticate: Authenticate;

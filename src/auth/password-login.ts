@@ -1,10 +1,10 @@
 import { createHash } from "node:crypto";
 import { isIPv6 } from "node:net";
 import pLimit from "p-limit";
+import type { Call } from "../calls/call.ts";
 import { ServiceError } from "../domain/errors.ts";
 import type { LoginStore } from "../domain/login-store.ts";
 import type { Caller } from "../domain/session.ts";
-import type { Call } from "../operations/call.ts";
 import type { BasicCredentials } from "./basic-credentials.ts";
 import { hashPassword, type PasswordHash, parsePasswordHash, verifyPassword } from "./password-hash.ts";
 import type { KnownUsers } from "./users-file.ts";

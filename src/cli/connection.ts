@@ -1,8 +1,8 @@
 import { readFile } from "node:fs/promises";
-import { askHidden } from "../auth/hidden-input.ts";
 import { connect, type Downlease } from "../client/connect.ts";
 import type { ClientSetting } from "../config/client-settings.ts";
 import { CliError } from "./failure.ts";
+import { askHidden } from "./hidden-input.ts";
 import { visible } from "./text.ts";
 
 /** What the command line and the variables say of the server, as given; empty texts are unset. */

@@ -36,21 +36,21 @@ export function addClientCommands(program: Command, environment: Environment): v
     )
     .option("-q, --quiet", "tell nothing but what goes wrong")
     .addHelpText("after", () => exitCodeHelp())
-    .action(task(async () => (await import("./get.ts")).get));
+    .action(task(async () => (await import("./get/get.ts")).get));
 
   const items = program.command("items").description("look at libraries and their items");
   withServer(items.command("list", { isDefault: true }))
     .description("list the items of a library, or of all")
     .argument("[library]", "its name or id")
     .option("-l, --long", "with the number of files, version and time of the last change")
-    .action(task(async () => (await import("./items.ts")).list));
+    .action(task(async () => (await import("./items/items.ts")).list));
   withServer(items.command("show"))
     .description("show an item and its files")
     .argument("<item>", "its id, LIBRARY/ITEM, or a name that only one item has")
-    .action(task(async () => (await import("./items.ts")).show));
+    .action(task(async () => (await import("./items/items.ts")).show));
 
   const sessions = program.command("sessions").description("look at download sessions, and end them");
-  const work = () => import("./sessions.ts");
+  const work = () => import("./sessions/sessions.ts");
   withWatch(withServer(sessions.command("list")))
     .description("list your sessions")
     .option("--item <item>", "only those of this item")
@@ -79,11 +79,13 @@ export function addClientCommands(program: Command, environment: Environment): v
       "print the script with which a shell completes commands: source <(downlease completion bash)",
     )
     .addArgument(new Argument("<shell>", "which shell").choices(shells))
-    .action(async (shell) => (await import("./completion.ts")).printScript(program, shell));
+    .action(async (shell) => (await import("./completion/completion.ts")).printScript(program, shell));
   program
     .command("complete", { hidden: true })
     .argument("[words...]")
-    .action(async (words: string[]) => (await import("./completion.ts")).printCandidates(program, words));
+    .action(async (words: string[]) =>
+      (await import("./completion/completion.ts")).printCandidates(program, words),
+    );
 }
 
 function withServer(command: Command): Command {

@@ -11,8 +11,8 @@ import { Fetcher } from "./fetch.ts";
 import { FileDownload, prepared } from "./file-download.ts";
 import { nameProblem, nameTakenByPart, partSuffix } from "./file-names.ts";
 import { HeldSession, ItemChanged } from "./held-session.ts";
-import { Persistence } from "./persistence.ts";
 import { type DownloadProgress, ProgressBoard } from "./progress.ts";
+import { Persistence } from "./retry-loop.ts";
 import { StateFile } from "./state-file.ts";
 
 export interface DownloadOptions {

@@ -12,9 +12,9 @@ import type { Fetcher, FetchOutcome, Sink } from "./fetch.ts";
 import { partSuffix } from "./file-names.ts";
 import { type HeldSession, ItemChanged } from "./held-session.ts";
 import { PartFile } from "./part-file.ts";
-import type { Persistence, Setback } from "./persistence.ts";
 import type { ProgressBoard } from "./progress.ts";
 import { backOffMs, pause } from "./retry.ts";
+import type { Persistence, Setback } from "./retry-loop.ts";
 import type { StateFile } from "./state-file.ts";
 
 /** A smaller file is started over in the next run, which costs less than to remember it. */

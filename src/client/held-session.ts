@@ -5,8 +5,8 @@ import { DownloadSessionModel_State as State } from "../../gen/content/library/i
 import type { Downlease } from "./connect.ts";
 import { DownloadError } from "./download-error.ts";
 import { LeaseKeeper, LeaseLostError } from "./lease-keeper.ts";
-import type { Persistence } from "./persistence.ts";
 import { farewellMs } from "./retry.ts";
+import type { Persistence } from "./retry-loop.ts";
 import type { StateFile } from "./state-file.ts";
 
 /** The item has another content version now; the session is one of the new version. */

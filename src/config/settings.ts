@@ -9,6 +9,7 @@ import {
   loginConfig,
 } from "./authentication.ts";
 import { type ContentConfig, contentConfig, contentFields, contentRules } from "./content.ts";
+import { type DownloadsConfig, downloadsConfig, downloadsFields } from "./downloads.ts";
 import {
   integer,
   listOf,
@@ -21,7 +22,6 @@ import {
   switches,
 } from "./fields.ts";
 import { SecretUrl } from "./secret.ts";
-import { type TransferConfig, transferConfig, transferFields } from "./transfer.ts";
 
 /** Everything the service can be told, checked; lengths of time in milliseconds. */
 export interface Config {
@@ -46,7 +46,7 @@ export interface Config {
   /** Undefined: everybody is anonymous. */
   readonly authentication: AuthenticationConfig | undefined;
   readonly login: LoginConfig;
-  readonly transfer: TransferConfig;
+  readonly transfer: DownloadsConfig;
   /** Origins whose pages may read answers. */
   readonly corsOrigins: readonly string[];
   readonly maxBodyBytes: number;
@@ -124,7 +124,7 @@ const fields = z.object({
     .optional()
     .register(manual, { argument: "path", help: "the certificate's PEM private key", default: "unset" }),
   ...authenticationFields,
-  ...transferFields,
+  ...downloadsFields,
   corsOrigins: listOf(
     isOrigin,
     "must be origins such as https://portal.example, with commas between them and without paths or wildcards",
@@ -220,7 +220,7 @@ export const configSchema = checked.transform(
         : Object.freeze({ cert: given.tlsCert, key: given.tlsKey }),
     authentication: authenticationConfig(given),
     login: loginConfig(given),
-    transfer: transferConfig(given),
+    transfer: downloadsConfig(given),
     corsOrigins: Object.freeze(given.corsOrigins ?? []),
     maxBodyBytes: given.maxBodyBytes,
     maxCalls: given.maxCalls,

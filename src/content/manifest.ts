@@ -1,5 +1,5 @@
 import type { ChecksumAlgorithm, ItemFile } from "../domain/content-source.ts";
-import { openWithin } from "./confined.ts";
+import { openWithin } from "./directory/confined.ts";
 
 /** By the name of the file. */
 export type Checksums = ReadonlyMap<string, NonNullable<ItemFile["checksums"]>>;

@@ -1,7 +1,7 @@
 import { lstat } from "node:fs/promises";
 import { z } from "zod";
 import { isIdentifier } from "../domain/session.ts";
-import { openWithin, unlessMissing } from "./confined.ts";
+import { openWithin, unlessMissing } from "./directory/confined.ts";
 
 const maxBytes = 64 * 1024;
 

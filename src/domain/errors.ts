@@ -1,6 +1,6 @@
 /**
  * Every way in which a call can fail, by what the caller can do about it. gRPC code, vAPI error and HTTP
- * status of an error follow from its kind and are written nowhere else; doors translate the names into the
+ * status of an error follow from its kind and are written nowhere else; protocols translate the names into the
  * constants of their library.
  */
 export const errorKinds = {

@@ -7,6 +7,8 @@ import {
   ListResponseSchema,
   PrepareResponseSchema,
 } from "../../gen/content/library/item/downloadsession/v1/file_pb.ts";
+import type { Call } from "../calls/call.ts";
+import { type Operation, operation } from "../calls/pipeline.ts";
 import type { ContentSource } from "../domain/content-source.ts";
 import { ServiceError } from "../domain/errors.ts";
 import type { VersionedFile } from "../domain/preparation-store.ts";
@@ -15,8 +17,6 @@ import type { Caller, Session } from "../domain/session.ts";
 import type { EndpointType, SessionFileStore, SessionFiles } from "../domain/session-file-store.ts";
 import type { SessionStore } from "../domain/session-store.ts";
 import { identifier } from "./arguments.ts";
-import type { Call } from "./call.ts";
-import { type Operation, operation } from "./corridor.ts";
 import { refused } from "./download-session.ts";
 import { type Failure, failedInfo, preparedInfo, unpreparedInfo, waitingInfo } from "./file-info.ts";
 import { type FileView, fileOf, itemOf } from "./session-item.ts";

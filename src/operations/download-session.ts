@@ -18,6 +18,8 @@ import {
   KeepAliveStreamResponseSchema,
   ListResponseSchema,
 } from "../../gen/content/library/item/v1/download_session_pb.ts";
+import { type Operations, operation, streamOperation } from "../calls/pipeline.ts";
+import { statusOf } from "../calls/status.ts";
 import type { ContentSource } from "../domain/content-source.ts";
 import { type ErrorKind, ServiceError, textOf } from "../domain/errors.ts";
 import {
@@ -30,8 +32,6 @@ import {
 } from "../domain/session.ts";
 import type { SessionStore } from "../domain/session-store.ts";
 import { existingItem, identifier } from "./arguments.ts";
-import { type Operations, operation, streamOperation } from "./corridor.ts";
-import { statusOf } from "./status.ts";
 
 const rpc = DownloadSessionService.method;
 /** Namespace of the ids that are derived from a client token. */

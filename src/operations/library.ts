@@ -23,11 +23,11 @@ import {
   LibraryService,
   ListResponseSchema as ListLibrariesResponseSchema,
 } from "../../gen/content/v1/library_pb.ts";
+import { type Operation, operation } from "../calls/pipeline.ts";
 import type { ContentSource, ItemFile, Library, LibraryItem } from "../domain/content-source.ts";
 import { ServiceError } from "../domain/errors.ts";
 import { existingItem, found, identifier } from "./arguments.ts";
 import { checksumInfoOf } from "./checksum-info.ts";
-import { type Operation, operation } from "./corridor.ts";
 
 const { method: libraryRpc } = LibraryService;
 const { method: itemRpc } = ItemService;

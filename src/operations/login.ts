@@ -6,11 +6,11 @@ import {
   GetResponseSchema,
   SessionService,
 } from "../../gen/cis/v1/session_pb.ts";
+import type { Call } from "../calls/call.ts";
+import { loginChallenge } from "../calls/credentials.ts";
+import { type Operation, operation } from "../calls/pipeline.ts";
 import { type ErrorMessageId, ServiceError } from "../domain/errors.ts";
 import type { LoginStore } from "../domain/login-store.ts";
-import type { Call } from "./call.ts";
-import { type Operation, operation } from "./corridor.ts";
-import { loginChallenge } from "./credentials.ts";
 
 const rpc = SessionService.method;
 

@@ -1,4 +1,4 @@
-import { type HttpHandler, type HttpResponse, pathOf } from "../operations/http.ts";
+import { type HttpHandler, type HttpResponse, pathOf } from "../calls/http.ts";
 import type { Health } from "../telemetry/health.ts";
 
 export interface AdminOptions {

@@ -1,6 +1,6 @@
 import { cors as connectCors } from "@connectrpc/connect";
 import cors from "cors";
-import type { Http2StreamHandler, HttpHandler } from "../operations/http.ts";
+import type { Http2StreamHandler, HttpHandler } from "../calls/http.ts";
 
 export interface CorsOptions {
   /** Origins, as browsers spell them, whose pages may read answers. */
@@ -14,7 +14,7 @@ export interface CorsOptions {
 const maxAgeSeconds = 7200;
 
 /**
- * Lets pages of the given origins call every door, and answers their browsers' preflights. Requests of other origins
+ * Lets pages of the given origins call every protocol, and answers their browsers' preflights. Requests of other origins
  * are served as if there were no CORS: their browsers keep the answers from them. Cookies are never allowed, so that
  * a page has to show a credential of its own. Without origins nothing is changed.
  */

@@ -7,7 +7,7 @@ import {
   type ServerHttp2Session,
 } from "node:http2";
 import type { Socket } from "node:net";
-import type { Http2StreamHandler, HttpHandler } from "../operations/http.ts";
+import type { Http2StreamHandler, HttpHandler } from "../calls/http.ts";
 import type { Limits } from "./limits.ts";
 import { lingerThenDestroy } from "./linger.ts";
 

@@ -1,11 +1,11 @@
 import { once } from "node:events";
 import { type AddressInfo, createServer, type Server as NetServer, type Socket } from "node:net";
 import { createServer as createTlsServer } from "node:tls";
-import type { Http2StreamHandler, HttpHandler } from "../operations/http.ts";
+import type { Http2StreamHandler, HttpHandler } from "../calls/http.ts";
+import { detectHttpVersion, type HttpVersion } from "./http-version.ts";
 import { Http1Connections } from "./http1.ts";
 import { Http2Connections } from "./http2.ts";
 import { defaultLimits, type Limits } from "./limits.ts";
-import { detectProtocol, type Protocol } from "./protocol.ts";
 
 /** PEM. */
 export interface ServerTls {
@@ -25,7 +25,9 @@ export interface ServerOptions {
   /** Without it, connections are in clear text. */
   readonly tls?: ServerTls | undefined;
   /** Is told when a connection starts to speak a protocol and when it is gone. */
-  readonly connections?: { opened(protocol: Protocol): void; closed(protocol: Protocol): void } | undefined;
+  readonly connections?:
+    | { opened(protocol: HttpVersion): void; closed(protocol: HttpVersion): void }
+    | undefined;
   readonly limits?: Partial<Limits> | undefined;
 }
 
@@ -130,7 +132,7 @@ export class Server {
     }
     this.#undecided.add(socket);
     socket.once("close", () => this.#undecided.delete(socket));
-    detectProtocol(socket, this.#limits.helloMs, (protocol) => {
+    detectHttpVersion(socket, this.#limits.helloMs, (protocol) => {
       this.#undecided.delete(socket);
       if (this.#isClosing && protocol === "h2") {
         // It would have to be told to go away before it has said anything.

@@ -73,7 +73,7 @@ function terminal(): DestinationStream {
 /** What a finished call is logged with; on a terminal these members make up the message. */
 export interface LoggedCall {
   readonly operation: string;
-  readonly door: string;
+  readonly protocol: string;
   readonly outcome: string;
   readonly durationMs: number;
   readonly peer: string;
@@ -81,7 +81,15 @@ export interface LoggedCall {
   readonly session: string | undefined;
 }
 
-const callMembers = ["operation", "door", "outcome", "durationMs", "peer", "requestId", "session"] as const;
+const callMembers = [
+  "operation",
+  "protocol",
+  "outcome",
+  "durationMs",
+  "peer",
+  "requestId",
+  "session",
+] as const;
 
 /** A line of JSON → a line for people. */
 export function prettyLine(colorize: boolean): (json: string) => string {
@@ -95,9 +103,17 @@ export function prettyLine(colorize: boolean): (json: string) => string {
   });
 }
 
-function describe({ operation, door, outcome, durationMs, peer, requestId, session }: LoggedCall): string {
+function describe({
+  operation,
+  protocol,
+  outcome,
+  durationMs,
+  peer,
+  requestId,
+  session,
+}: LoggedCall): string {
   const about = session === undefined ? "" : ` session ${session}`;
-  const text = `${operation} ${outcome} ${durationMs.toFixed(1)} ms, ${door} from ${peer}${about}, request ${requestId}`;
+  const text = `${operation} ${outcome} ${durationMs.toFixed(1)} ms, ${protocol} from ${peer}${about}, request ${requestId}`;
   // The session is whatever a caller wrote: it must not steer the terminal.
   return text.replace(/\p{C}/gu, "?");
 }

@@ -7,11 +7,11 @@ import {
   type MetricValue,
   Registry,
 } from "@prometheus-io/client";
-import type { CallRecord } from "../operations/call.ts";
-import type { TransferOutcome } from "../operations/transfer-record.ts";
+import type { CallRecord } from "../calls/call.ts";
+import type { DownloadOutcome } from "../calls/download-record.ts";
 import { Tallies, Tally } from "./tallies.ts";
 
-type Protocol = "http1" | "h2";
+type HttpVersion = "http1" | "h2";
 
 /** Every metric with its values, as plain data. */
 export type MetricsSnapshot = readonly MetricObjectWithValues<MetricValue<string>>[];
@@ -32,26 +32,26 @@ export class Metrics {
 
   readonly #requests = new Counter({
     name: "downlease_requests_total",
-    help: "Finished calls by operation, door and outcome.",
-    labelNames: ["operation", "door", "code"],
+    help: "Finished calls by operation, protocol and outcome.",
+    labelNames: ["operation", "protocol", "code"],
     registers: this.#registers,
     collect: () => this.#tallies.flush(),
   });
 
   readonly #durations = new Histogram({
     name: "downlease_request_duration_seconds",
-    help: "Time from the arrival of a call to its answer by operation and door.",
-    labelNames: ["operation", "door"],
+    help: "Time from the arrival of a call to its answer by operation and protocol.",
+    labelNames: ["operation", "protocol"],
     buckets,
     registers: this.#registers,
     collect: () => this.#tallies.flush(),
   });
 
-  readonly #tallies = new Tallies((operation, door, code) => {
-    const labels = { operation, door, code };
+  readonly #tallies = new Tallies((operation, protocol, code) => {
+    const labels = { operation, protocol, code };
     return new Tally((durationsMs) => {
       this.#requests.inc(labels, durationsMs.length);
-      for (const ms of durationsMs) this.#durations.observe({ operation, door }, ms / 1000);
+      for (const ms of durationsMs) this.#durations.observe({ operation, protocol }, ms / 1000);
     });
   });
 
@@ -80,7 +80,7 @@ export class Metrics {
   readonly #connectionsOf = {
     http1: this.#connections.labels({ protocol: "http1" }),
     h2: this.#connections.labels({ protocol: "h2" }),
-  } satisfies Record<Protocol, unknown>;
+  } satisfies Record<HttpVersion, unknown>;
 
   readonly #preparations = new Counter({
     name: "downlease_preparations_total",
@@ -127,8 +127,8 @@ export class Metrics {
 
   /** For the server. */
   readonly connections = {
-    opened: (protocol: Protocol): void => this.#connectionsOf[protocol].inc(),
-    closed: (protocol: Protocol): void => this.#connectionsOf[protocol].dec(),
+    opened: (protocol: HttpVersion): void => this.#connectionsOf[protocol].inc(),
+    closed: (protocol: HttpVersion): void => this.#connectionsOf[protocol].dec(),
   };
 
   /** For downloads. */
@@ -136,7 +136,7 @@ export class Metrics {
     began: (): void => this.#running.inc(),
     ended: (): void => this.#running.dec(),
     moved: (bytes: number): void => this.#sentBytes.inc(bytes),
-    finished: (outcome: TransferOutcome): void => this.#transfers.inc({ outcome }),
+    finished: (outcome: DownloadOutcome): void => this.#transfers.inc({ outcome }),
   };
 
   /** For the Redis store. */
@@ -156,8 +156,8 @@ export class Metrics {
     },
   };
 
-  observeCall({ operation, call: { door }, outcome, durationMs }: CallRecord): void {
-    this.#tallies.of(operation, door, outcome).add(durationMs);
+  observeCall({ operation, call: { protocol }, outcome, durationMs }: CallRecord): void {
+    this.#tallies.of(operation, protocol, outcome).add(durationMs);
   }
 
   /** In the Prometheus text format. */

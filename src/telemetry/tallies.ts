@@ -27,31 +27,33 @@ export class Tally {
 
 type ByOutcome = Map<string, Tally>;
 
-/** A tally for each kind of call: by operation, door and outcome. */
+/** A tally for each kind of call: by operation, protocol and outcome. */
 export class Tallies {
-  readonly #make: (operation: string, door: string, outcome: string) => Tally;
+  readonly #make: (operation: string, protocol: string, outcome: string) => Tally;
   readonly #byOperation = new Map<string, Map<string, ByOutcome>>();
 
-  constructor(make: (operation: string, door: string, outcome: string) => Tally) {
+  constructor(make: (operation: string, protocol: string, outcome: string) => Tally) {
     this.#make = make;
   }
 
-  of(operation: string, door: string, outcome: string): Tally {
-    return this.#byOperation.get(operation)?.get(door)?.get(outcome) ?? this.#add(operation, door, outcome);
+  of(operation: string, protocol: string, outcome: string): Tally {
+    return (
+      this.#byOperation.get(operation)?.get(protocol)?.get(outcome) ?? this.#add(operation, protocol, outcome)
+    );
   }
 
   flush(): void {
-    for (const byDoor of this.#byOperation.values()) {
-      for (const byOutcome of byDoor.values()) for (const tally of byOutcome.values()) tally.flush();
+    for (const byProtocol of this.#byOperation.values()) {
+      for (const byOutcome of byProtocol.values()) for (const tally of byOutcome.values()) tally.flush();
     }
   }
 
-  #add(operation: string, door: string, outcome: string): Tally {
-    const byDoor = this.#byOperation.get(operation) ?? new Map<string, ByOutcome>();
-    this.#byOperation.set(operation, byDoor);
-    const byOutcome: ByOutcome = byDoor.get(door) ?? new Map();
-    byDoor.set(door, byOutcome);
-    const tally = this.#make(operation, door, outcome);
+  #add(operation: string, protocol: string, outcome: string): Tally {
+    const byProtocol = this.#byOperation.get(operation) ?? new Map<string, ByOutcome>();
+    this.#byOperation.set(operation, byProtocol);
+    const byOutcome: ByOutcome = byProtocol.get(protocol) ?? new Map();
+    byProtocol.set(protocol, byOutcome);
+    const tally = this.#make(operation, protocol, outcome);
     byOutcome.set(outcome, tally);
     return tally;
   }

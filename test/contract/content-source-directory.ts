@@ -1,6 +1,6 @@
 import { mkdir, rm, utimes, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { DirectoryContentSource } from "../../src/content/directory-content-source.ts";
+import { DirectoryContentSource } from "../../src/content/directory/directory-content-source.ts";
 import { tempDir } from "../support/temp-dir.ts";
 import type { ContentStorage } from "./content-source-stage.ts";
 

@@ -3,8 +3,8 @@ import { type AddressInfo, createServer, type Socket } from "node:net";
 import { Redis } from "ioredis";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { startProbedContender } from "../../bench/contender-process.ts";
-import type { Beat, Door, OpenDoor, Outcome, Target } from "../../bench/doors/door.ts";
-import { doors } from "../../bench/doors/doors.ts";
+import type { Beat, Driver, OpenDriver, Outcome, Target } from "../../bench/drivers/driver.ts";
+import { drivers } from "../../bench/drivers/drivers.ts";
 import { closedLoop, openLoop } from "../../bench/load.ts";
 import { createSessions } from "../../bench/sessions-in-redis.ts";
 import { groups, labelOf } from "../../bench/studies/throughput.ts";
@@ -38,12 +38,12 @@ beforeEach(async () => {
   await createSessions(sharedRedisUrl(), sessionIds);
 });
 
-async function withDoor<T>(
-  door: Door,
+async function withClient<T>(
+  driver: Driver,
   target: Pick<Target, "port" | "headers"> & { readonly sessionIds?: readonly string[] },
-  use: (open: OpenDoor) => Promise<T>,
+  use: (open: OpenDriver) => Promise<T>,
 ): Promise<T> {
-  const open = await door.open({ sessionIds, callers, ...target });
+  const open = await driver.open({ sessionIds, callers, ...target });
   try {
     return await use(open);
   } finally {
@@ -70,29 +70,29 @@ async function servedKeepAlives(): Promise<number> {
   return [...lines].reduce((sum, [, value]) => sum + Number(value), 0);
 }
 
-describe.each(Object.values(doors))("the door $name", (door) => {
+describe.each(Object.values(drivers))("the driver $name", (driver) => {
   test("counts a heartbeat as accepted when the service has renewed the session", async () => {
-    const counts = await withDoor(door, service, ({ beats }) => outcomes(beats, 10));
+    const counts = await withClient(driver, service, ({ beats }) => outcomes(beats, 10));
     expect(counts).toEqual({ accepted: callers * 10, unavailable: 0, failed: 0 });
     const stored = await Promise.all(sessionIds.map((id) => redis.hget(sessionKey(id), "p")));
     expect(stored).toEqual(sessionIds.map(() => "10"));
   });
 
   test("does not count a heartbeat for a session that is not there", async () => {
-    const counts = await withDoor(door, { port: service.port, sessionIds: ["missing"] }, ({ beats }) =>
+    const counts = await withClient(driver, { port: service.port, sessionIds: ["missing"] }, ({ beats }) =>
       outcomes(beats, 2),
     );
     expect(counts).toEqual({ accepted: 0, unavailable: 0, failed: callers * 2 });
   });
 
   test("tells unavailable from other refusals", async () => {
-    const counts = await withDoor(door, cutOff, ({ beats }) => outcomes(beats, 1));
+    const counts = await withClient(driver, cutOff, ({ beats }) => outcomes(beats, 1));
     expect(counts).toEqual({ accepted: 0, unavailable: callers, failed: 0 });
   });
 
   test("rejects when the connection is gone", async () => {
     await using mute = await startMuteServer();
-    await withDoor(door, mute, async ({ beats }) => {
+    await withClient(driver, mute, async ({ beats }) => {
       const answers = Promise.allSettled(beats.map((beat) => beat()));
       await mute.hungUp();
       const { status } = (await answers)[0]!;
@@ -102,10 +102,10 @@ describe.each(Object.values(doors))("the door $name", (door) => {
   });
 });
 
-describe.each([doors.rest, doors.grpc])("load on the door $name", (door) => {
+describe.each([drivers.rest, drivers.grpc])("load on the driver $name", (driver) => {
   test("a closed loop counts every call that the service has served", async () => {
     const before = await servedKeepAlives();
-    const result = await withDoor(door, service, ({ beats }) => closedLoop(beats, 0.2));
+    const result = await withClient(driver, service, ({ beats }) => closedLoop(beats, 0.2));
     expect(result).toMatchObject({ unavailable: 0, failed: 0, lost: 0, unsent: 0, error: undefined });
     expect(result.accepted).toBeGreaterThanOrEqual(callers);
     expect(result.latencies.length).toBe(result.accepted);
@@ -114,7 +114,7 @@ describe.each([doors.rest, doors.grpc])("load on the door $name", (door) => {
 
   test("an open loop sends every call when callers wait", async () => {
     const before = await servedKeepAlives();
-    const result = await withDoor(door, service, ({ beats }) =>
+    const result = await withClient(driver, service, ({ beats }) =>
       openLoop(beats, { rate: 1000, seconds: 0.2, whenBusy: "wait" }),
     );
     expect(result).toMatchObject({ unavailable: 0, failed: 0, lost: 0, unsent: 0, error: undefined });
@@ -124,12 +124,12 @@ describe.each([doors.rest, doors.grpc])("load on the door $name", (door) => {
 });
 
 const rows = groups.flatMap((group) =>
-  group.rows.map((row) => ({ ...row, at: row.door.name, label: labelOf(row) })),
+  group.rows.map((row) => ({ ...row, at: row.driver.name, label: labelOf(row) })),
 );
 
 test.each(rows)(
-  "$label serves heartbeats at the door $at, and can be probed",
-  async ({ contender, door, credentials }) => {
+  "$label serves heartbeats at the driver $at, and can be probed",
+  async ({ contender, driver, credentials }) => {
     await using directory = await tempDir();
     const server = await startProbedContender(contender, sharedRedisUrl(), directory.path);
     try {
@@ -137,7 +137,7 @@ test.each(rows)(
       const headers = await credentials?.(port);
       let counts: Record<Outcome, number> | undefined;
       const reading = await server.probe(async () => {
-        counts = await withDoor(door, { port, headers }, ({ beats }) => outcomes(beats, 10));
+        counts = await withClient(driver, { port, headers }, ({ beats }) => outcomes(beats, 10));
       });
       expect(counts).toEqual({ accepted: callers * 10, unavailable: 0, failed: 0 });
       expect(reading.allocatedBytes).toBeGreaterThan(callers * 10);
@@ -169,7 +169,7 @@ test("an open loop drops what is due when every caller is busy", async () => {
 
 test("calls that are cut off are lost, and the reason is kept", async () => {
   await using mute = await startMuteServer();
-  const result = await withDoor(doors.rest, mute, async ({ beats }) => {
+  const result = await withClient(drivers.rest, mute, async ({ beats }) => {
     const running = openLoop(beats, { rate: 10_000, seconds: 0.1, whenBusy: "drop" });
     await mute.hungUp();
     return running;
@@ -191,7 +191,7 @@ test("a caller over HTTP/1.1 connects again after an answer that closes the conn
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
   const target = { port: (server.address() as AddressInfo).port, sessionIds, callers: 2 };
-  const open = await doors.rest.open(target);
+  const open = await drivers.rest.open(target);
   expect(await outcomes(open.beats, 3)).toEqual({ accepted: 0, unavailable: 6, failed: 0 });
   expect(connections).toBeGreaterThanOrEqual(6);
   open.close();

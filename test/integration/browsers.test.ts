@@ -167,8 +167,8 @@ describe.each([true, false])("with origins configured, fast lane: %s,", (fastLan
 
   describe.each(Object.keys(versions))("over %s", (version) => {
     const send = versions[version]!;
-    const doors = { ...pages, ...rpcs };
-    const behindCors = Object.keys(doors).filter((name) => !name.startsWith("/"));
+    const protocols = { ...pages, ...rpcs };
+    const behindCors = Object.keys(protocols).filter((name) => !name.startsWith("/"));
 
     test.each([restPath, `${rpcPath}/KeepAlive`, "/api/session", "/anything"])(
       "a preflight for %s is answered",
@@ -199,7 +199,7 @@ describe.each([true, false])("with origins configured, fast lane: %s,", (fastLan
     );
 
     test.each(behindCors)("%s may be read by a page of such an origin", async (name) => {
-      const sent = doors[name]!;
+      const sent = protocols[name]!;
       const plain = await send(app.url, sent);
       const answer = await send(app.url, { ...sent, headers: { ...sent.headers, origin: portal } });
       expect(answer.status).toBe(plain.status);
@@ -215,7 +215,7 @@ describe.each([true, false])("with origins configured, fast lane: %s,", (fastLan
     });
 
     test.each(behindCors)("%s is served to others, whose browsers keep it from them", async (name) => {
-      const sent = doors[name]!;
+      const sent = protocols[name]!;
       const { status } = await send(app.url, sent);
       for (const origin of [
         "https://evil.example",
@@ -230,7 +230,7 @@ describe.each([true, false])("with origins configured, fast lane: %s,", (fastLan
     });
 
     test("who does not say where it comes from is told nothing of origins", async () => {
-      for (const sent of Object.values(doors)) expect(ofCors(await send(app.url, sent))).toEqual([]);
+      for (const sent of Object.values(protocols)) expect(ofCors(await send(app.url, sent))).toEqual([]);
     });
 
     test("the admin paths are for no page", async () => {

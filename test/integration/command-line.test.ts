@@ -233,7 +233,7 @@ describe("serve", () => {
     expect(line).toMatchObject({
       level: "info",
       operation: "DownloadSession.Get",
-      door: "rest",
+      protocol: "rest",
       outcome: "not_found",
       session: "3f1c9b52…",
       peer: "127.0.0.1",
@@ -241,7 +241,7 @@ describe("serve", () => {
     expect(JSON.stringify(service.logs)).not.toContain(session);
     const metrics = await (await fetch(`${service.url}/metrics`)).text();
     expect(metrics).toContain(
-      'downlease_requests_total{operation="DownloadSession.Get",door="rest",code="not_found"} 1\n',
+      'downlease_requests_total{operation="DownloadSession.Get",protocol="rest",code="not_found"} 1\n',
     );
     expect(metrics).toMatch(/^downlease_connections\{protocol="http1"\} [1-9]/m);
   });

@@ -4,8 +4,8 @@ import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
-import { putUser } from "../../src/auth/edit-users.ts";
 import { hashPassword } from "../../src/auth/password-hash.ts";
+import { putUser } from "../../src/cli/users/edit-users.ts";
 import {
   connect,
   type DownloadOptions,

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import type { HttpHandler } from "../../src/operations/http.ts";
+import type { HttpHandler } from "../../src/calls/http.ts";
 import { Server } from "../../src/server/server.ts";
 import { eventually } from "../support/eventually.ts";
 import {

@@ -1,14 +1,14 @@
 import { Agent, request } from "node:http";
 import { connect } from "node:http2";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { Admission } from "../../src/calls/admission.ts";
+import type { CallRecord } from "../../src/calls/call.ts";
+import { type Authenticate, CallPipeline } from "../../src/calls/pipeline.ts";
 import { ServiceError } from "../../src/domain/errors.ts";
 import type { SessionStore } from "../../src/domain/session-store.ts";
-import { Admission } from "../../src/operations/admission.ts";
-import type { CallRecord } from "../../src/operations/call.ts";
-import { type Authenticate, Corridor } from "../../src/operations/corridor.ts";
 import { downloadSessionOperations } from "../../src/operations/download-session.ts";
+import { jsonRpcHandler } from "../../src/protocols/vapi/json-rpc/handler.ts";
 import { Server } from "../../src/server/server.ts";
-import { jsonRpcHandler } from "../../src/vapi/json-rpc/handler.ts";
 import { eventually } from "../support/eventually.ts";
 import { invocation, postOverHttp1 } from "../support/json-rpc.ts";
 
@@ -28,13 +28,13 @@ beforeEach(async () => {
   };
   maxCalls = new Admission(2);
   const observe = (record: CallRecord) => void records.push(record);
-  const corridor = new Corridor({
+  const pipeline = new CallPipeline({
     operations: downloadSessionOperations({ store: {} as SessionStore, content: {} as never }),
     authenticate: (call) => authenticate(call),
     admission: maxCalls,
     observe,
   });
-  const handler = jsonRpcHandler({ corridor, maxBodyBytes: 2000, observe });
+  const handler = jsonRpcHandler({ pipeline, maxBodyBytes: 2000, observe });
   server = new Server({ handler, host: "127.0.0.1", port: 0 });
   url = `http://127.0.0.1:${(await server.listen()).port}`;
 });
@@ -44,7 +44,7 @@ afterEach(async () => {
 });
 
 const seen = () =>
-  records.map(({ call, operation, outcome }) => [call.door, operation, outcome, call.requestId]);
+  records.map(({ call, operation, outcome }) => [call.protocol, operation, outcome, call.requestId]);
 
 describe("each request is told of once", () => {
   const headers = { "x-request-id": "r" };
@@ -59,7 +59,7 @@ describe("each request is told of once", () => {
   ])("%s", async (_, body, operation, outcome) => {
     const { status } = await postOverHttp1(url, agent)(body, headers);
     expect(status).toBe(200);
-    expect(seen()).toEqual([["json-rpc", operation, outcome, "r"]]);
+    expect(seen()).toEqual([["json_rpc", operation, outcome, "r"]]);
   });
 
   test("a failure that is ours is told without its text", async () => {
@@ -69,7 +69,7 @@ describe("each request is told of once", () => {
     const { text } = await postOverHttp1(url, agent)(whole, headers);
     expect(text).toContain("com.vmware.vapi.std.errors.internal_server_error");
     expect(text).not.toContain("driver");
-    expect(seen()).toEqual([["json-rpc", "DownloadSession.Get", "internal_server_error", "r"]]);
+    expect(seen()).toEqual([["json_rpc", "DownloadSession.Get", "internal_server_error", "r"]]);
   });
 
   test("a client that goes away before its request is whole", async () => {
@@ -77,7 +77,7 @@ describe("each request is told of once", () => {
     sent.on("error", () => {});
     sent.write("{", () => sent.destroy());
     await eventually("the call to be told of", () => records.length > 0);
-    expect(seen()).toEqual([["json-rpc", "unknown", "canceled", "r"]]);
+    expect(seen()).toEqual([["json_rpc", "unknown", "canceled", "r"]]);
   });
 });
 
@@ -85,7 +85,7 @@ describe("a call ends when its client goes away", () => {
   beforeEach(() => {
     authenticate = () => new Promise(() => {});
   });
-  /** Nobody is told anything until the corridor has the call. */
+  /** Nobody is told anything until the pipeline has the call. */
   const begun = () => eventually("the call to be under way", () => maxCalls.load === 1);
 
   test("over HTTP/1.1", async () => {
@@ -95,7 +95,7 @@ describe("a call ends when its client goes away", () => {
     await begun();
     sent.destroy();
     await eventually("the call to end", () => maxCalls.load === 0);
-    expect(seen()).toEqual([["json-rpc", "DownloadSession.Get", "canceled", "r"]]);
+    expect(seen()).toEqual([["json_rpc", "DownloadSession.Get", "canceled", "r"]]);
   });
 
   test("over HTTP/2", async () => {
@@ -107,7 +107,7 @@ describe("a call ends when its client goes away", () => {
     stream.close(8);
     await eventually("the call to end", () => maxCalls.load === 0);
     session.close();
-    expect(seen()).toEqual([["json-rpc", "DownloadSession.Get", "canceled", "r"]]);
+    expect(seen()).toEqual([["json_rpc", "DownloadSession.Get", "canceled", "r"]]);
   });
 });
 

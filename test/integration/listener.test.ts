@@ -7,7 +7,7 @@ import { get as httpsGet } from "node:https";
 import { connect as connectTls } from "node:tls";
 import { promisify } from "node:util";
 import { afterEach, beforeAll, describe, expect, test } from "vitest";
-import type { HttpHandler } from "../../src/operations/http.ts";
+import type { HttpHandler } from "../../src/calls/http.ts";
 import type { Limits } from "../../src/server/limits.ts";
 import { Server, type ServerOptions } from "../../src/server/server.ts";
 import { eventually } from "../support/eventually.ts";

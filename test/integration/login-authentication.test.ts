@@ -63,7 +63,7 @@ describe.each(["SQLite", "Redis"])("logging in, %s", (store) => {
   const listWith = (url: string, id: string) =>
     fetch(url + sessions, { headers: { "vmware-api-session-id": id } });
 
-  test("a login session is good on every replica and door, until it is closed", async () => {
+  test("a login session is good on every replica and protocol, until it is closed", async () => {
     const id = await loginId();
     for (const { url } of replicas) expect((await listWith(url, id)).status).toBe(200);
     const headers = { "vmware-api-session-id": id };
@@ -99,7 +99,7 @@ describe.each(["SQLite", "Redis"])("logging in, %s", (store) => {
     });
   });
 
-  test("who fails too often is told to wait, by all replicas and on every door", async () => {
+  test("who fails too often is told to wait, by all replicas and on every protocol", async () => {
     const [one, two] = replicas;
     for (const { url } of [one, two, one]) expect((await logIn(url, "wrong")).status).toBe(401);
     for (const { url } of replicas) {

@@ -16,10 +16,10 @@ import {
   ServerReflection,
   ServerReflectionRequestSchema,
 } from "../../gen/grpc/reflection/v1/reflection_pb.ts";
-import { loginHeader } from "../../src/operations/credentials.ts";
+import { loginHeader } from "../../src/calls/credentials.ts";
 import { startTestApp, storeKinds, type TestApp } from "../support/app.ts";
 import { eventually } from "../support/eventually.ts";
-import { loginDoors } from "../support/login-doors.ts";
+import { loginClients } from "../support/login-clients.ts";
 import { rawConnection } from "../support/raw-connection.ts";
 import { startService } from "../support/service.ts";
 import { sharedRedisUrl } from "../support/shared-redis.ts";
@@ -38,7 +38,7 @@ describe.each(storeKinds)("logging in, with %s", (store) => {
   });
   afterAll(() => app.stop());
 
-  describe.each(Object.entries(loginDoors))("%s", (_, open) => {
+  describe.each(Object.entries(loginClients))("%s", (_, open) => {
     test("opens a login session, tells of it and closes it", async () => {
       const client = open(app.url);
       const from = Date.now();
@@ -71,8 +71,8 @@ describe.each(storeKinds)("logging in, with %s", (store) => {
     });
   });
 
-  test("opens on one door what every other door knows", async () => {
-    const clients = Object.values(loginDoors).map((open) => open(app.url));
+  test("opens on one protocol what every other protocol knows", async () => {
+    const clients = Object.values(loginClients).map((open) => open(app.url));
     const id = await clients[0]!.create();
     for (const client of clients) expect(await client.get(id)).toMatchObject({ user: "anonymous" });
     await clients.at(-1)!.delete(id);
@@ -102,7 +102,7 @@ test.each(storeKinds)(
         : ["--sqlite-path", join(directory.path, "downlease.db")];
     await using one = await startService(place);
     await using other = await startService(place);
-    const [here, there] = [loginDoors.gRPC!(one.url), loginDoors["/rest, JSON"]!(other.url)];
+    const [here, there] = [loginClients.gRPC!(one.url), loginClients["/rest, JSON"]!(other.url)];
     const id = await here.create();
     const seen = await there.get(id);
     expect((await here.get(id)).createdAt).toBe(seen.createdAt);
@@ -210,8 +210,8 @@ describe("the cookie", () => {
 
 test("no identifier of a login session gets into a log, a metric or an error", async () => {
   await using service = await startService(["--log-level", "debug", "--redis-url", sharedRedisUrl()]);
-  const client = loginDoors["/rest, JSON"]!(service.url);
-  const ids = [await client.create(), await loginDoors.gRPC!(service.url).create(), unknown];
+  const client = loginClients["/rest, JSON"]!(service.url);
+  const ids = [await client.create(), await loginClients.gRPC!(service.url).create(), unknown];
   const answers: string[] = [];
   for (const id of ids) {
     for (const at of [path, `${path}?~action=get`, "/nowhere", "/rest/com/vmware/content/library/item/x"]) {

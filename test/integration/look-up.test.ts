@@ -4,7 +4,7 @@ import type { JsonObject } from "@bufbuild/protobuf";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { startTestApp, type TestApp } from "../support/app.ts";
 import { grpcJsCall, grpcJsClient, loadInterface } from "../support/grpc-js.ts";
-import { type LookUp, lookUpDoors, type lookUps } from "../support/look-up-doors.ts";
+import { type LookUp, lookUpClients, type lookUps } from "../support/look-up-clients.ts";
 
 const manyItems = 3_000;
 
@@ -45,7 +45,7 @@ const missing = "400 downlease.argument.missing";
 const notIdentifier = "400 downlease.argument.identifier";
 const saysNothing = "400 downlease.argument.find_spec";
 
-/** What is asked, with which parameters, and what every door answers. */
+/** What is asked, with which parameters, and what every protocol answers. */
 const cases: [what: keyof typeof lookUps, parameters: JsonObject, answer: unknown][] = [
   ["library.list", {}, ["templates", "discs", "empty", "many"]],
   [
@@ -148,9 +148,9 @@ const cases: [what: keyof typeof lookUps, parameters: JsonObject, answer: unknow
 /** XML can't write all that a text may hold. */
 const isBeyondXml = (parameters: JsonObject) => /\\u00|\x7f|\\[nt]/.test(JSON.stringify(parameters));
 
-describe.each(Object.keys(lookUpDoors))("%s", (door) => {
-  const lookUp: LookUp = (what, parameters) => lookUpDoors[door]!(app.url)(what, parameters);
-  const able = cases.filter(([, parameters]) => door !== "REST, XML" || !isBeyondXml(parameters));
+describe.each(Object.keys(lookUpClients))("%s", (protocol) => {
+  const lookUp: LookUp = (what, parameters) => lookUpClients[protocol]!(app.url)(what, parameters);
+  const able = cases.filter(([, parameters]) => protocol !== "REST, XML" || !isBeyondXml(parameters));
 
   const titled = able.map((row) => [`${row[0]} of ${JSON.stringify(row[1]).slice(0, 100)}`, ...row] as const);
   test.each(titled)("%s", async (_, what, parameters, answer) => {

@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type OperationRow, operationRows, services } from "../../docs/operations.ts";
 import { ServerReflection } from "../../gen/grpc/reflection/v1/reflection_pb.ts";
 import { type ErrorKind, errorKinds } from "../../src/domain/errors.ts";
-import { templateOf } from "../../src/vapi/operation-options.ts";
+import { templateOf } from "../../src/protocols/vapi/operation-options.ts";
 import { startTestApp, type TestApp } from "../support/app.ts";
 import { callsOf, type HttpCall, type OperationInput } from "../support/operation-calls.ts";
 
@@ -101,9 +101,9 @@ const provocations: Partial<Record<ErrorKind, (row: OperationRow, fixture: Fixtu
     return input;
   },
   // The directory has no locations to give.
-  unauthorized: ({ door }, { input }) => ({
+  unauthorized: ({ protocol }, { input }) => ({
     ...input,
-    endpoint_type: door === "RPC" ? "ENDPOINT_TYPE_DIRECT" : "DIRECT",
+    endpoint_type: protocol === "RPC" ? "ENDPOINT_TYPE_DIRECT" : "DIRECT",
   }),
 };
 
@@ -163,7 +163,7 @@ async function answers(row: OperationRow, prepare: (fixture: Fixture) => unknown
 
 function expectSuccess(row: OperationRow, { status, type, text }: Awaited<ReturnType<typeof send>>): void {
   const isVoid = row.options.result === undefined;
-  if (row.door === "REST") {
+  if (row.protocol === "REST") {
     expect([status, type]).toEqual([row.route.status, isVoid ? null : "application/json"]);
     if (isVoid) expect(text).toBe("");
     else if (row.dialect.routes === "rest") expect(Object.keys(JSON.parse(text))).toEqual(["value"]);
@@ -171,7 +171,7 @@ function expectSuccess(row: OperationRow, { status, type, text }: Awaited<Return
     return;
   }
   expect([status, type]).toEqual([200, "application/json"]);
-  if (row.door === "JSON-RPC") expect(JSON.parse(text).result).toHaveProperty("output");
+  if (row.protocol === "JSON-RPC") expect(JSON.parse(text).result).toHaveProperty("output");
 }
 
 function expectError(row: OperationRow, kind: ErrorKind, answer: Awaited<ReturnType<typeof send>>): void {
@@ -179,11 +179,11 @@ function expectError(row: OperationRow, kind: ErrorKind, answer: Awaited<ReturnT
   const { http, vapi, grpc } = errorKinds[kind];
   const body = JSON.parse(text);
   expect(type).toBe("application/json");
-  if (row.door === "RPC") {
+  if (row.protocol === "RPC") {
     expect(body.code).toBe(grpc.toLowerCase());
     return;
   }
-  if (row.door === "JSON-RPC") {
+  if (row.protocol === "JSON-RPC") {
     expect([status, Object.keys(body.result.error.ERROR)]).toEqual([
       200,
       [`com.vmware.vapi.std.errors.${vapi}`],
@@ -201,7 +201,7 @@ function expectError(row: OperationRow, kind: ErrorKind, answer: Awaited<ReturnT
 
 function titleOf(row: OperationRow): string {
   const { operationId } = row.options;
-  if (row.door !== "REST") return `${operationId} by ${row.door}`;
+  if (row.protocol !== "REST") return `${operationId} by ${row.protocol}`;
   const { route, dialect } = row;
   return `${operationId} by ${route.method} ${dialect.prefixes.at(-1)}${templateOf(route)} ${route.action}`;
 }

@@ -9,12 +9,12 @@ import { KeepAliveRequestSchema } from "../../gen/content/library/item/v1/downlo
 import { ErrorInfoSchema, RetryInfoSchema } from "../../gen/google/rpc/error_details_pb.ts";
 import { Health, HealthCheckResponse_ServingStatus } from "../../gen/grpc/health/v1/health_pb.ts";
 import type { Caller } from "../../src/domain/session.ts";
+import { restHandler } from "../../src/protocols/vapi/handler.ts";
 import { adminHandler } from "../../src/server/admin.ts";
 import { Server } from "../../src/server/server.ts";
 import { SqliteDatabase } from "../../src/stores/sqlite/database.ts";
 import { SqliteSessionStore } from "../../src/stores/sqlite/sqlite-session-store.ts";
 import { Metrics } from "../../src/telemetry/metrics.ts";
-import { restHandler } from "../../src/vapi/handler.ts";
 import { eventually } from "../support/eventually.ts";
 import {
   envelope,
@@ -25,7 +25,7 @@ import {
   type RawClient,
   type RawRequest,
 } from "../support/raw-rpc.ts";
-import { itemId, lanes, maxBodyBytes, type RpcDoor, startRpcDoor } from "../support/rpc-door.ts";
+import { itemId, lanes, maxBodyBytes, type RpcService, startRpcService } from "../support/rpc-service.ts";
 
 /** Keep-alives wait until they are released. */
 class HeldStore extends SqliteSessionStore {
@@ -50,7 +50,7 @@ type Told =
       readonly retryInfo: unknown;
     };
 
-interface OverloadedDoor {
+interface OverloadedClient {
   /** HTTP/2 puts the calls of a client on one connection, HTTP/1 takes one for each. */
   readonly connect: (url: string) => RawClient;
   request(id: string): RawRequest;
@@ -125,7 +125,7 @@ const rpcRequest = (headers: Record<string, string>, body: (id: string) => Uint8
   body: [body(id)],
 });
 
-const doors: Readonly<Record<string, OverloadedDoor>> = {
+const protocols: Readonly<Record<string, OverloadedClient>> = {
   gRPC: {
     connect: http2Client,
     request: rpcRequest({ "content-type": "application/grpc", te: "trailers" }, (id) =>
@@ -160,7 +160,7 @@ const limitForBusy = 16;
 
 describe.each(lanes)("$lane", ({ fastLane }) => {
   let store: HeldStore;
-  let door: RpcDoor;
+  let service: RpcService;
   let server: Server;
   let url: string;
   const clients: RawClient[] = [];
@@ -169,7 +169,7 @@ describe.each(lanes)("$lane", ({ fastLane }) => {
       database: new SqliteDatabase(":memory:"),
       terms: { leaseMs: 60_000, retentionMs: 60_000 },
     });
-    door = await startRpcDoor({
+    service = await startRpcService({
       fastLane,
       maxCalls: limit,
       store,
@@ -177,17 +177,17 @@ describe.each(lanes)("$lane", ({ fastLane }) => {
     });
     const metrics = new Metrics();
     const handler = adminHandler({
-      health: door.health,
+      health: service.health,
       metrics: () => metrics.expose(),
-      next: door.rpc.handler,
+      next: service.rpc.handler,
     });
-    server = new Server({ handler, takeStream: door.rpc.takeStream, host: "127.0.0.1", port: 0 });
+    server = new Server({ handler, takeStream: service.rpc.takeStream, host: "127.0.0.1", port: 0 });
     url = `http://127.0.0.1:${(await server.listen()).port}`;
   });
   afterEach(async () => {
     for (const client of clients.splice(0)) client[Symbol.dispose]();
     await server.close(AbortSignal.abort());
-    await door[Symbol.asyncDispose]();
+    await service[Symbol.asyncDispose]();
   });
 
   function newSessions(count: number): Promise<string[]> {
@@ -200,14 +200,14 @@ describe.each(lanes)("$lane", ({ fastLane }) => {
     );
   }
 
-  function connect(kind: OverloadedDoor): RawClient {
+  function connect(kind: OverloadedClient): RawClient {
     const client = kind.connect(url);
     clients.push(client);
     return client;
   }
 
   /** A keep-alive for each session, all at once. */
-  function flood(kind: OverloadedDoor, over: readonly RawClient[], ids: readonly string[]) {
+  function flood(kind: OverloadedClient, over: readonly RawClient[], ids: readonly string[]) {
     const told = new Map<string, Told>();
     const calls = ids.map(async (id, index) => {
       const answer = await over[index % over.length]!.send(kind.request(id));
@@ -217,17 +217,17 @@ describe.each(lanes)("$lane", ({ fastLane }) => {
   }
 
   const restCodes = { status: "503", retryAfter: "1" };
-  const refusal = (kind: OverloadedDoor) => ({
+  const refusal = (kind: OverloadedClient) => ({
     ...restCodes,
     ...(kind.read === readGrpc || kind.read === readGrpcWeb ? { status: String(status.UNAVAILABLE) } : {}),
     messageId: "downlease.server.overloaded",
     retryInfo: 1,
   });
 
-  test.each(Object.keys(doors))(
+  test.each(Object.keys(protocols))(
     "five times as many calls as may be under way: some wait, the others are refused at once, none is lost: %s",
     async (name) => {
-      const kind = doors[name]!;
+      const kind = protocols[name]!;
       const ids = await newSessions(5 * limit);
       const over = Array.from({ length: 10 }, () => connect(kind));
       const { told, all } = flood(kind, over, ids);
@@ -238,25 +238,25 @@ describe.each(lanes)("$lane", ({ fastLane }) => {
 
       expect(store.begun.length).toBeLessThanOrEqual(limit);
       expect(store.begun.length).toBeGreaterThanOrEqual(limitForBusy);
-      expect(door.admission.load).toBe(store.begun.length);
+      expect(service.admission.load).toBe(store.begun.length);
       for (const answer of told.values()) expect(answer).toEqual(refusal(kind));
 
       store.released.resolve();
       await all;
       const renewed = ids.filter((id) => told.get(id) === "renewed");
       expect(renewed.toSorted()).toEqual(store.begun.toSorted());
-      expect(door.admission.load).toBe(0);
-      expect(door.records).toHaveLength(ids.length);
+      expect(service.admission.load).toBe(0);
+      expect(service.records).toHaveLength(ids.length);
 
       const again = flood(kind, over, ids.slice(0, over.length));
       await again.all;
       expect(new Set(again.told.values())).toEqual(new Set(["renewed"]));
-      expect(door.admission.load).toBe(0);
+      expect(service.admission.load).toBe(0);
     },
   );
 
   test("a connection that floods does not keep the calls of others out", async () => {
-    const kind = doors.gRPC!;
+    const kind = protocols.gRPC!;
     const [flooding, ...others] = Array.from({ length: 5 }, () => connect(kind)) as [
       RawClient,
       ...RawClient[],
@@ -276,7 +276,7 @@ describe.each(lanes)("$lane", ({ fastLane }) => {
   });
 
   test("health and metrics are told during an overload", async () => {
-    const kind = doors.gRPC!;
+    const kind = protocols.gRPC!;
     const ids = await newSessions(5 * limit);
     const { told, all } = flood(kind, [connect(kind), connect(kind)], ids);
     await eventually("the overload", () => told.size + store.begun.length === ids.length);

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { type StoreKind, startTestApp, storeKinds, type TestApp } from "../support/app.ts";
 import { eventually } from "../support/eventually.ts";
-import { methodDoors } from "../support/method-doors.ts";
+import { methodClients } from "../support/method-clients.ts";
 import { type Service, startService } from "../support/service.ts";
 import { addItem, openSession, sessionFiles, type ToldFile } from "../support/session-files.ts";
 import { sharedRedisUrl } from "../support/shared-redis.ts";
@@ -22,7 +22,7 @@ async function started(options: Parameters<typeof startTestApp>[0]): Promise<Tes
   return app;
 }
 
-const filesOf = (url: string, sessionId: string) => sessionFiles(methodDoors.gRPC!(url), sessionId);
+const filesOf = (url: string, sessionId: string) => sessionFiles(methodClients.gRPC!(url), sessionId);
 type Files = ReturnType<typeof filesOf>;
 
 const bytesOf = (told: ToldFile) => Number(told.bytes_transferred);
@@ -147,11 +147,12 @@ describe("replicas on one Redis", () => {
     const names = Array.from({ length: 40 }, (_, n) => `file-${n}`);
     const itemId = await addItem(first.contentRoot, Object.fromEntries(names.map((name) => [name, 100_000])));
     const sessionId = await openSession(first.url, itemId);
-    const doors = [filesOf(first.url, sessionId), filesOf(second.url, sessionId)];
-    await Promise.all(names.flatMap((name) => doors.map(({ prepare }) => prepare(name))));
+    const protocols = [filesOf(first.url, sessionId), filesOf(second.url, sessionId)];
+    await Promise.all(names.flatMap((name) => protocols.map(({ prepare }) => prepare(name))));
     await eventually("all to be ready", async () => {
-      const listed = (await doors[0]!.list()) as ToldFile[];
-      for (const { name } of listed.filter(({ status }) => status !== "PREPARED")) await doors[1]!.get(name);
+      const listed = (await protocols[0]!.list()) as ToldFile[];
+      for (const { name } of listed.filter(({ status }) => status !== "PREPARED"))
+        await protocols[1]!.get(name);
       return listed.every(({ status }) => status === "PREPARED");
     });
     const read = await Promise.all(

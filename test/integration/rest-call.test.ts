@@ -1,13 +1,13 @@
 import { Agent, request as httpRequest, type IncomingMessage } from "node:http";
 import { connect as connectHttp2 } from "node:http2";
 import { afterEach, expect, test } from "vitest";
+import { Admission } from "../../src/calls/admission.ts";
+import { type Authenticate, CallPipeline } from "../../src/calls/pipeline.ts";
 import { ServiceError } from "../../src/domain/errors.ts";
 import type { SessionStore } from "../../src/domain/session-store.ts";
-import { Admission } from "../../src/operations/admission.ts";
-import { type Authenticate, Corridor } from "../../src/operations/corridor.ts";
 import { downloadSessionOperations } from "../../src/operations/download-session.ts";
+import { type RestOptions, restHandler } from "../../src/protocols/vapi/handler.ts";
 import { Server } from "../../src/server/server.ts";
-import { type RestOptions, restHandler } from "../../src/vapi/handler.ts";
 
 const path = "/rest/com/vmware/content/library/item/download-session/id:x";
 const servers: Server[] = [];
@@ -16,18 +16,18 @@ afterEach(async () => {
   for (const server of servers.splice(0)) await server.close(AbortSignal.abort());
 });
 
-/** The REST door without a store: every call ends where it is asked who calls. */
+/** The REST protocol without a store: every call ends where it is asked who calls. */
 async function listen(
   authenticate: Authenticate,
   options: Pick<RestOptions, "jsonRpc"> = {},
 ): Promise<number> {
-  const corridor = new Corridor({
+  const pipeline = new CallPipeline({
     operations: downloadSessionOperations({ store: {} as SessionStore, content: {} as never }),
     authenticate,
     admission: new Admission(10),
     observe: () => {},
   });
-  const handler = restHandler({ corridor, maxBodyBytes: 1000, observe: () => {}, ...options });
+  const handler = restHandler({ pipeline, maxBodyBytes: 1000, observe: () => {}, ...options });
   const server = new Server({ handler, host: "127.0.0.1", port: 0 });
   servers.push(server);
   return (await server.listen()).port;

@@ -4,24 +4,24 @@ import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { ServiceError } from "../../src/domain/errors.ts";
 import { eventually } from "../support/eventually.ts";
 import { type GrpcJsClient, grpcJsCall, grpcJsClient, loadInterface } from "../support/grpc-js.ts";
-import { lanes, type RpcDoor, serviceName, startRpcDoor } from "../support/rpc-door.ts";
+import { lanes, type RpcService, serviceName, startRpcService } from "../support/rpc-service.ts";
 
 describe.each(lanes)("$lane", ({ fastLane }) => {
   const grpcInterface = loadInterface();
-  let door: RpcDoor;
+  let service: RpcService;
   let client: GrpcJsClient;
   beforeEach(async () => {
-    door = await startRpcDoor({ fastLane });
-    client = grpcJsClient(grpcInterface, serviceName, door.http2Url);
+    service = await startRpcService({ fastLane });
+    client = grpcJsClient(grpcInterface, serviceName, service.http2Url);
   });
   afterEach(async () => {
     client.close();
-    await door[Symbol.asyncDispose]();
+    await service[Symbol.asyncDispose]();
   });
 
   const stalled = { download_session_id: "stalled" };
-  const stalledCall = () => eventually("the call in the store", () => door.stalledCalls() > 0);
-  const onlyRecord = () => eventually("the end of the call in the server", () => door.records[0]);
+  const stalledCall = () => eventually("the call in the store", () => service.stalledCalls() > 0);
+  const onlyRecord = () => eventually("the end of the call in the server", () => service.records[0]);
 
   describe("a call that takes too long", () => {
     test("ends at its deadline for a grpc-js client", async () => {
@@ -32,7 +32,7 @@ describe.each(lanes)("$lane", ({ fastLane }) => {
     });
 
     test("ends at its deadline for a client that leaves that to the server", async () => {
-      const trailers = await rawGrpc(door.http2Url, "Get", { "grpc-timeout": "100m" });
+      const trailers = await rawGrpc(service.http2Url, "Get", { "grpc-timeout": "100m" });
       expect(trailers).toMatchObject({
         "grpc-status": String(status.DEADLINE_EXCEEDED),
         "grpc-message": encodeURI("The deadline of the call has passed; its outcome is not known."),
@@ -41,7 +41,7 @@ describe.each(lanes)("$lane", ({ fastLane }) => {
     });
 
     test("ends at its deadline over Connect", async () => {
-      const response = await fetch(`${door.http1Url}/${serviceName}/Get`, {
+      const response = await fetch(`${service.http1Url}/${serviceName}/Get`, {
         method: "POST",
         headers: { "content-type": "application/json", "connect-timeout-ms": "100" },
         body: JSON.stringify({ downloadSessionId: "stalled" }),
@@ -59,7 +59,7 @@ describe.each(lanes)("$lane", ({ fastLane }) => {
 
     test("ends when its client is gone, and the log still knows who it was", async () => {
       const abort = new AbortController();
-      const gone = expect(rawGrpc(door.http2Url, "Get", {}, { signal: abort.signal })).rejects.toThrow();
+      const gone = expect(rawGrpc(service.http2Url, "Get", {}, { signal: abort.signal })).rejects.toThrow();
       await stalledCall();
       abort.abort();
       await gone;
@@ -71,8 +71,8 @@ describe.each(lanes)("$lane", ({ fastLane }) => {
 
     test("ends with UNAVAILABLE when the server can't wait any longer", async () => {
       const calls = Promise.all(Array.from({ length: 30 }, () => grpcJsCall(client, "Get", stalled)));
-      await eventually("all calls in the store", () => door.stalledCalls() === 30);
-      door.shutdown.abort(new ServiceError("downlease.server.stopping"));
+      await eventually("all calls in the store", () => service.stalledCalls() === 30);
+      service.shutdown.abort(new ServiceError("downlease.server.stopping"));
       for (const { code, details } of await calls) {
         expect(code).toBe(status.UNAVAILABLE);
         expect(details).toBe("The server is shutting down. Try again.");
@@ -81,7 +81,7 @@ describe.each(lanes)("$lane", ({ fastLane }) => {
   });
 
   test("a deadline that no timer can keep is none", async () => {
-    const trailers = rawGrpc(door.http2Url, "Get", { "grpc-timeout": "99999999H" }, { id: "x" });
+    const trailers = rawGrpc(service.http2Url, "Get", { "grpc-timeout": "99999999H" }, { id: "x" });
     expect(await trailers).toMatchObject({ "grpc-status": String(status.NOT_FOUND) });
   });
 
@@ -92,7 +92,7 @@ describe.each(lanes)("$lane", ({ fastLane }) => {
       ["a path that is no method", "/"],
     ] as const;
     test.each(unknown)("%s is UNIMPLEMENTED over gRPC, whatever its body", async (_, path) => {
-      const raw = new Client(new URL(door.http2Url).host, credentials.createInsecure());
+      const raw = new Client(new URL(service.http2Url).host, credentials.createInsecure());
       const same = (bytes: Buffer) => bytes;
       const code = await new Promise((resolve) =>
         raw.makeUnaryRequest(path, same, same, Buffer.from([0xff, 0xff]), (error) => resolve(error?.code)),
@@ -102,7 +102,7 @@ describe.each(lanes)("$lane", ({ fastLane }) => {
     });
 
     const post = (path: string, contentType: string) =>
-      fetch(`${door.http1Url}${path}`, {
+      fetch(`${service.http1Url}${path}`, {
         method: "POST",
         headers: { "content-type": contentType },
         body: "?",
@@ -144,8 +144,8 @@ describe.each(lanes)("$lane", ({ fastLane }) => {
     });
 
     test("a GET is no RPC", async () => {
-      expect(await (await fetch(`${door.http1Url}/healthz`)).text()).toBe("fallback");
-      expect(await (await fetch(`${door.http1Url}/${serviceName}/Nothing`)).text()).toBe("fallback");
+      expect(await (await fetch(`${service.http1Url}/healthz`)).text()).toBe("fallback");
+      expect(await (await fetch(`${service.http1Url}/${serviceName}/Nothing`)).text()).toBe("fallback");
     });
   });
 

@@ -2,25 +2,27 @@ import { status } from "@grpc/grpc-js";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { eventually } from "../support/eventually.ts";
 import { type GrpcJsClient, grpcJsCall, grpcJsClient, loadInterface } from "../support/grpc-js.ts";
-import { type RpcDoor, serviceName, startRpcDoor } from "../support/rpc-door.ts";
+import { type RpcService, serviceName, startRpcService } from "../support/rpc-service.ts";
 
 const grpcInterface = loadInterface();
-let door: RpcDoor;
+let service: RpcService;
 let client: GrpcJsClient;
 beforeEach(async () => {
-  door = await startRpcDoor();
-  client = grpcJsClient(grpcInterface, "grpc.health.v1.Health", door.http2Url);
+  service = await startRpcService();
+  client = grpcJsClient(grpcInterface, "grpc.health.v1.Health", service.http2Url);
 });
 afterEach(async () => {
   client.close();
-  await door[Symbol.asyncDispose]();
+  await service[Symbol.asyncDispose]();
 });
 
 describe("Check", () => {
-  test.each(["", serviceName])("tells the status of %j", async (service) => {
-    expect(await grpcJsCall(client, "Check", { service })).toMatchObject({ reply: { status: "SERVING" } });
-    door.health.set("NOT_SERVING");
-    expect(await grpcJsCall(client, "Check", { service })).toMatchObject({
+  test.each(["", serviceName])("tells the status of %j", async (name) => {
+    expect(await grpcJsCall(client, "Check", { service: name })).toMatchObject({
+      reply: { status: "SERVING" },
+    });
+    service.health.set("NOT_SERVING");
+    expect(await grpcJsCall(client, "Check", { service: name })).toMatchObject({
       reply: { status: "NOT_SERVING" },
     });
   });
@@ -32,7 +34,7 @@ describe("Check", () => {
   });
 
   test("answers over Connect too, as a load balancer may ask", async () => {
-    const response = await fetch(`${door.http1Url}/grpc.health.v1.Health/Check`, {
+    const response = await fetch(`${service.http1Url}/grpc.health.v1.Health/Check`, {
       method: "POST",
       headers: { "content-type": "application/json" },
       body: "{}",
@@ -69,11 +71,11 @@ describe("Watch", () => {
   test("tells the status at once, then each change, then ends with the server", async () => {
     const watcher = watch(serviceName);
     await watcher.untilTold("SERVING");
-    door.health.set("NOT_SERVING");
+    service.health.set("NOT_SERVING");
     await watcher.untilTold("SERVING", "NOT_SERVING");
-    door.health.set("SERVING");
+    service.health.set("SERVING");
     await watcher.untilTold("SERVING", "NOT_SERVING", "SERVING");
-    door.shutdown.abort();
+    service.shutdown.abort();
     expect(await watcher.end()).toEqual({ code: status.OK });
     expect(watcher.told).toEqual(["SERVING", "NOT_SERVING", "SERVING", "NOT_SERVING"]);
   });
@@ -81,8 +83,8 @@ describe("Watch", () => {
   test("does not repeat NOT_SERVING when the server ends", async () => {
     const watcher = watch("");
     await watcher.untilTold("SERVING");
-    door.health.set("NOT_SERVING");
-    door.shutdown.abort();
+    service.health.set("NOT_SERVING");
+    service.shutdown.abort();
     expect(await watcher.end()).toEqual({ code: status.OK });
     expect(watcher.told).toEqual(["SERVING", "NOT_SERVING"]);
   });
@@ -90,19 +92,19 @@ describe("Watch", () => {
   test("of an unknown service stays open until the server ends", async () => {
     const watcher = watch("some.Service");
     await watcher.untilTold("SERVICE_UNKNOWN");
-    door.health.set("NOT_SERVING");
+    service.health.set("NOT_SERVING");
     const other = watch("");
     await other.untilTold("NOT_SERVING");
     expect(watcher.told).toEqual(["SERVICE_UNKNOWN"]);
-    door.shutdown.abort();
+    service.shutdown.abort();
     expect(await watcher.end()).toEqual({ code: status.OK });
     expect(watcher.told).toEqual(["SERVICE_UNKNOWN"]);
   });
 
   test("leaves nothing behind when its client cancels", async () => {
     let listening = 0;
-    const watchHealth = door.health.watch.bind(door.health);
-    door.health.watch = (service, listener) => {
+    const watchHealth = service.health.watch.bind(service.health);
+    service.health.watch = (service, listener) => {
       const unwatch = watchHealth(service, listener);
       listening++;
       return () => {

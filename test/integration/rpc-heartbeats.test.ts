@@ -34,28 +34,28 @@ import {
   itemId,
   lanes,
   maxBodyBytes,
-  type RpcDoor,
-  type RpcDoorOptions,
-  startRpcDoor,
-} from "../support/rpc-door.ts";
+  type RpcService,
+  type RpcServiceOptions,
+  startRpcService,
+} from "../support/rpc-service.ts";
 
 const caller = { principal: "anonymous", admin: false };
 
 describe.each(lanes)("$lane", ({ fastLane }) => {
-  let door: RpcDoor;
+  let service: RpcService;
   const sessions: ClientHttp2Session[] = [];
-  async function open(options: RpcDoorOptions = {}): Promise<void> {
-    door = await startRpcDoor({ fastLane, ...options });
+  async function open(options: RpcServiceOptions = {}): Promise<void> {
+    service = await startRpcService({ fastLane, ...options });
   }
   beforeEach(() => open());
   afterEach(async () => {
     for (const session of sessions.splice(0)) session.destroy();
-    await door[Symbol.asyncDispose]();
+    await service[Symbol.asyncDispose]();
   });
 
   async function newSession(owner = "anonymous"): Promise<string> {
     const id = crypto.randomUUID();
-    await door.store.create({ id, owner, libraryItemId: itemId, contentVersion: "7" });
+    await service.store.create({ id, owner, libraryItemId: itemId, contentVersion: "7" });
     return id;
   }
 
@@ -66,7 +66,7 @@ describe.each(lanes)("$lane", ({ fastLane }) => {
       await newSession(),
       await newSession("somebody"),
     ];
-    await door.store.finish(canceled, caller, "CANCELED");
+    await service.store.finish(canceled, caller, "CANCELED");
     return [
       { downloadSessionId: "nobody, é 100 %" },
       { downloadSessionId: ofSomebodyElse },
@@ -81,7 +81,7 @@ describe.each(lanes)("$lane", ({ fastLane }) => {
   }
 
   const unaryClient = () =>
-    createClient(DownloadSessionService, createGrpcTransport({ baseUrl: door.http2Url }));
+    createClient(DownloadSessionService, createGrpcTransport({ baseUrl: service.http2Url }));
 
   /** What KeepAlive says. */
   async function refusalOf(beat: Beat): Promise<Refusal> {
@@ -125,7 +125,7 @@ describe.each(lanes)("$lane", ({ fastLane }) => {
     });
 
     test("can tell a refusal in JSON", async () => {
-      const response = await fetch(`${door.http1Url}${pathOf("BatchKeepAlive")}`, {
+      const response = await fetch(`${service.http1Url}${pathOf("BatchKeepAlive")}`, {
         method: "POST",
         headers: { "content-type": "application/json" },
         body: JSON.stringify({ keepAlives: [{ downloadSessionId: "nobody" }] }),
@@ -158,11 +158,11 @@ describe.each(lanes)("$lane", ({ fastLane }) => {
         40n,
         40n,
       ]);
-      expect((await door.store.get(one, caller))?.progress).toBe(40);
+      expect((await service.store.get(one, caller))?.progress).toBe(40);
     });
 
     test.each([0, 1, 1000])("of %i is answered", async (length) => {
-      await door[Symbol.asyncDispose]();
+      await service[Symbol.asyncDispose]();
       await open({ maxMessageBytes: 65_536 });
       const id = await newSession();
       const keepAlives = Array.from({ length }, () => ({ downloadSessionId: id, progress: 1n }));
@@ -171,7 +171,7 @@ describe.each(lanes)("$lane", ({ fastLane }) => {
     });
 
     test("of 1,001 is refused as a whole, and nothing has changed", async () => {
-      await door[Symbol.asyncDispose]();
+      await service[Symbol.asyncDispose]();
       await open({ maxMessageBytes: 65_536 });
       const id = await newSession();
       const keepAlives = Array(1001).fill({ downloadSessionId: id, progress: 1n });
@@ -191,7 +191,7 @@ describe.each(lanes)("$lane", ({ fastLane }) => {
           },
         },
       ]);
-      expect((await door.store.get(id, caller))?.progress).toBe(0);
+      expect((await service.store.get(id, caller))?.progress).toBe(0);
     });
 
     test("fails as a whole when the store does not answer", async () => {
@@ -212,7 +212,7 @@ describe.each(lanes)("$lane", ({ fastLane }) => {
       async function* all() {
         yield* beats;
       }
-      const end = await keepAliveStream(door.http2Url, all(), (answer) => answers.push(answer));
+      const end = await keepAliveStream(service.http2Url, all(), (answer) => answers.push(answer));
       return { answers, end };
     }
 
@@ -253,7 +253,7 @@ describe.each(lanes)("$lane", ({ fastLane }) => {
           await eventually("the answer", () => answers.length === sent + 1, { everyMs: 1 });
         }
       }
-      const end = await keepAliveStream(door.http2Url, oneByOne(), (answer) => answers.push(answer));
+      const end = await keepAliveStream(service.http2Url, oneByOne(), (answer) => answers.push(answer));
       expect(end.code).toBe(status.OK);
       expect(answers.map(({ progress }) => progress)).toEqual([...Array(20).keys()]);
     });
@@ -269,7 +269,10 @@ describe.each(lanes)("$lane", ({ fastLane }) => {
         code: status.UNAVAILABLE,
         message: "The session store does not answer; the outcome is not known. Try again.",
       });
-      await eventually("the end to be told of", () => door.records.at(-1)?.outcome === "service_unavailable");
+      await eventually(
+        "the end to be told of",
+        () => service.records.at(-1)?.outcome === "service_unavailable",
+      );
     });
 
     test("ends with UNAVAILABLE when the server stops, after what it has read is answered", async () => {
@@ -278,12 +281,12 @@ describe.each(lanes)("$lane", ({ fastLane }) => {
       async function* untilStopped() {
         yield { downloadSessionId: id };
         await eventually("the answer", () => answers.length === 1);
-        door.streamsMayEnd.abort();
-        await eventually("the end in the server", () => door.records.length === 1);
+        service.streamsMayEnd.abort();
+        await eventually("the end in the server", () => service.records.length === 1);
       }
-      const end = await keepAliveStream(door.http2Url, untilStopped(), (answer) => answers.push(answer));
+      const end = await keepAliveStream(service.http2Url, untilStopped(), (answer) => answers.push(answer));
       expect(end).toEqual({ code: status.UNAVAILABLE, message: "The server is shutting down. Try again." });
-      expect(door.records).toMatchObject([
+      expect(service.records).toMatchObject([
         { operation: "DownloadSession.KeepAliveStream", outcome: "service_unavailable" },
       ]);
     });
@@ -294,7 +297,7 @@ describe.each(lanes)("$lane", ({ fastLane }) => {
       toBinary(KeepAliveStreamRequestSchema, create(KeepAliveStreamRequestSchema, beat));
     const requestFor = (beat: Beat) => envelope(messageFor(beat));
 
-    function beginStream(headers: Record<string, string> = {}, url = door.http2Url): ClientHttp2Stream {
+    function beginStream(headers: Record<string, string> = {}, url = service.http2Url): ClientHttp2Stream {
       const session = connect(url);
       sessions.push(session);
       session.on("error", () => {});
@@ -369,24 +372,24 @@ describe.each(lanes)("$lane", ({ fastLane }) => {
         const stream = beginStream({ "grpc-timeout": "100m" });
         for (const beat of beats) stream.write(requestFor(beat));
         expect(grpcEnd(await answerOf(stream)).code).toBe(status.DEADLINE_EXCEEDED);
-        await eventually("the end to be told of", () => door.records.at(-1)?.outcome === "timed_out");
-        door.records.length = 0;
+        await eventually("the end to be told of", () => service.records.at(-1)?.outcome === "timed_out");
+        service.records.length = 0;
       }
     });
 
     const expectOutcomes = (...outcomes: string[]) =>
       eventually("the end to be told of", () => {
-        expect(door.records).toMatchObject([
+        expect(service.records).toMatchObject([
           { operation: "DownloadSession.KeepAliveStream", call: { connection: { peer: "127.0.0.1" } } },
         ]);
-        expect(outcomes).toContain(door.records[0]?.outcome);
+        expect(outcomes).toContain(service.records[0]?.outcome);
         return true;
       });
 
     test("that its caller resets while it is answered is canceled", async () => {
       const stream = beginStream();
       stream.on("error", () => {}).write(requestFor({ downloadSessionId: "stalled" }));
-      await eventually("the request in the store", () => door.stalledCalls() === 1);
+      await eventually("the request in the store", () => service.stalledCalls() === 1);
       stream.close(constants.NGHTTP2_CANCEL);
       await expectOutcomes("canceled");
     });
@@ -406,14 +409,14 @@ describe.each(lanes)("$lane", ({ fastLane }) => {
       const stream = beginStream();
       const answer = answerOf(stream);
       stream.write(requestFor({ downloadSessionId: "stalled" }));
-      await eventually("the request in the store", () => door.stalledCalls() === 1);
-      door.shutdown.abort(new ServiceError("downlease.server.stopping"));
+      await eventually("the request in the store", () => service.stalledCalls() === 1);
+      service.shutdown.abort(new ServiceError("downlease.server.stopping"));
       expect(grpcEnd(await answer).code).toBe(status.UNAVAILABLE);
     });
 
     test("may be silent for longer than a request may take", async () => {
       const server = new Server({
-        ...door.rpc,
+        ...service.rpc,
         host: "127.0.0.1",
         port: 0,
         limits: { headersMs: 50, requestMs: 50 },
@@ -438,10 +441,10 @@ describe.each(lanes)("$lane", ({ fastLane }) => {
       const id = await newSession();
       const total = 20_000;
       let asked = 0;
-      const { keepAliveMany } = door.store;
-      door.store.keepAliveMany = (beats, by) => {
+      const { keepAliveMany } = service.store;
+      service.store.keepAliveMany = (beats, by) => {
         asked += beats.length;
-        return keepAliveMany.call(door.store, beats, by);
+        return keepAliveMany.call(service.store, beats, by);
       };
       const mayRead = Promise.withResolvers<void>();
       const requests = Buffer.concat(Array(total).fill(requestFor({ downloadSessionId: id })));

@@ -4,30 +4,36 @@ import { connect as connectSocket } from "node:net";
 import { gzipSync } from "node:zlib";
 import fc from "fast-check";
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from "vitest";
-import { lanes, maxBodyBytes, type RpcDoor, serviceName, startRpcDoor } from "../support/rpc-door.ts";
+import {
+  lanes,
+  maxBodyBytes,
+  type RpcService,
+  serviceName,
+  startRpcService,
+} from "../support/rpc-service.ts";
 
 describe.each(lanes)("$lane", ({ fastLane }) => {
-  let door: RpcDoor;
+  let service: RpcService;
   const consoleError = vi.spyOn(console, "error").mockImplementation(() => {});
   const warnings: Error[] = [];
   const onWarning = (warning: Error) => warnings.push(warning);
   beforeAll(async () => {
     process.on("warning", onWarning);
-    door = await startRpcDoor({ fastLane });
+    service = await startRpcService({ fastLane });
   });
   afterEach(async () => {
     const response = await postHttp1("application/json", Buffer.from("{}"), "List");
-    expect(response.status, "the door is still open").toBe(200);
+    expect(response.status, "the protocol is still open").toBe(200);
     expect(consoleError.mock.calls).toEqual([]);
     expect(warnings).toEqual([]);
   });
   afterAll(async () => {
-    await door[Symbol.asyncDispose]();
+    await service[Symbol.asyncDispose]();
     process.off("warning", onWarning);
   });
 
   const postHttp1 = (contentType: string, body: Uint8Array, method = "Get", headers = {}) =>
-    fetch(`${door.http1Url}/${serviceName}/${method}`, {
+    fetch(`${service.http1Url}/${serviceName}/${method}`, {
       method: "POST",
       headers: { "content-type": contentType, ...headers },
       body: new Uint8Array(body),
@@ -46,7 +52,7 @@ describe.each(lanes)("$lane", ({ fastLane }) => {
     headers = {},
     method = "Get",
   ): Promise<Answer> {
-    const session = connect(door.http2Url);
+    const session = connect(service.http2Url);
     try {
       const stream = session.request({
         ":method": "POST",
@@ -151,7 +157,7 @@ describe.each(lanes)("$lane", ({ fastLane }) => {
       await fc.assert(
         fc.asyncProperty(frames, async (body) => {
           const response = await fetch(
-            `${door.http1Url}/grpc.reflection.v1.ServerReflection/ServerReflectionInfo`,
+            `${service.http1Url}/grpc.reflection.v1.ServerReflection/ServerReflectionInfo`,
             {
               method: "POST",
               headers: { "content-type": "application/connect+proto" },
@@ -171,7 +177,7 @@ describe.each(lanes)("$lane", ({ fastLane }) => {
 
   describe("requests that are cut short", () => {
     test("a stream that is reset in the middle of its message leaves nothing on the console", async () => {
-      const session = connect(door.http2Url);
+      const session = connect(service.http2Url);
       for (let cut = 0; cut < 10; cut++) {
         const stream = session.request({
           ":method": "POST",
@@ -189,7 +195,7 @@ describe.each(lanes)("$lane", ({ fastLane }) => {
 
     test("a connection that is cut in the middle of a body leaves nothing on the console", async () => {
       for (const length of [0, 1, 5]) {
-        const socket = connectSocket(Number(new URL(door.http1Url).port), "127.0.0.1");
+        const socket = connectSocket(Number(new URL(service.http1Url).port), "127.0.0.1");
         socket.write(
           `POST /${serviceName}/Get HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n`,
         );
@@ -209,7 +215,7 @@ describe.each(lanes)("$lane", ({ fastLane }) => {
           else controller.close();
         },
       });
-      const response = await fetch(`${door.http1Url}/${serviceName}/Get`, {
+      const response = await fetch(`${service.http1Url}/${serviceName}/Get`, {
         method: "POST",
         headers: { "content-type": "application/json" },
         body,
@@ -244,7 +250,7 @@ describe.each(lanes)("$lane", ({ fastLane }) => {
 
   describe("requests with strange headers", () => {
     test("a Host that makes no URL is a bad request", async () => {
-      const socket = connectSocket(Number(new URL(door.http1Url).port), "127.0.0.1");
+      const socket = connectSocket(Number(new URL(service.http1Url).port), "127.0.0.1");
       socket.write(
         `POST /${serviceName}/Get HTTP/1.1\r\nHost: [\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}`,
       );

@@ -24,7 +24,7 @@ import {
   type RawClient,
   type RawRequest,
 } from "../support/raw-rpc.ts";
-import { itemId, maxBodyBytes, type RpcDoor, startRpcDoor } from "../support/rpc-door.ts";
+import { itemId, maxBodyBytes, type RpcService, startRpcService } from "../support/rpc-service.ts";
 
 /** The two ways must give the same answers, so that ids which are made up are numbered, and time stands still. */
 class RepeatableStore extends SqliteSessionStore {
@@ -54,7 +54,7 @@ const known = ["active", "canceled", "failed"] as const;
 
 interface Way {
   readonly store: RepeatableStore;
-  readonly door: RpcDoor;
+  readonly service: RpcService;
   readonly http1: RawClient;
   readonly http2: RawClient;
 }
@@ -64,8 +64,8 @@ async function open(fastLane: boolean): Promise<Way> {
   for (const id of known) await store.create({ ...newSession, id: `${id}-id-of-version-5` });
   await store.finish("made-1", caller, "CANCELED");
   await store.finish("made-2", caller, "ERROR", "words");
-  const door = await startRpcDoor({ fastLane, store });
-  return { store, door, http1: http1Client(door.http1Url), http2: http2Client(door.http2Url) };
+  const service = await startRpcService({ fastLane, store });
+  return { store, service, http1: http1Client(service.http1Url), http2: http2Client(service.http2Url) };
 }
 
 let fast: Way;
@@ -74,10 +74,10 @@ beforeEach(async () => {
   [fast, stock] = await Promise.all([open(true), open(false)]);
 });
 afterEach(async () => {
-  for (const { door, http1, http2 } of [fast, stock]) {
+  for (const { service, http1, http2 } of [fast, stock]) {
     http1[Symbol.dispose]();
     http2[Symbol.dispose]();
-    await door[Symbol.asyncDispose]();
+    await service[Symbol.asyncDispose]();
   }
 });
 

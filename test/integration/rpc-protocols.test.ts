@@ -7,44 +7,44 @@ import {
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { eventually } from "../support/eventually.ts";
 import { type Call, throughConnectEs, throughFetch, throughGrpcJs } from "../support/rpc-callers.ts";
-import { itemId, lanes, type RpcDoor, startRpcDoor } from "../support/rpc-door.ts";
+import { itemId, lanes, type RpcService, startRpcService } from "../support/rpc-service.ts";
 
 describe.each(lanes)("$lane", ({ fastLane }) => {
-  let door: RpcDoor;
+  let service: RpcService;
   beforeAll(async () => {
-    door = await startRpcDoor({ fastLane });
+    service = await startRpcService({ fastLane });
   });
   afterAll(async () => {
-    await door[Symbol.asyncDispose]();
+    await service[Symbol.asyncDispose]();
   });
 
-  const protocols: Record<string, { readonly door: string; readonly call: Call }> = {
-    "gRPC, grpc-js": { door: "grpc", call: throughGrpcJs(() => door.http2Url) },
+  const protocols: Record<string, { readonly protocol: string; readonly call: Call }> = {
+    "gRPC, grpc-js": { protocol: "grpc", call: throughGrpcJs(() => service.http2Url) },
     "gRPC, Connect-ES": {
-      door: "grpc",
-      call: throughConnectEs(() => createGrpcTransport({ baseUrl: door.http2Url })),
+      protocol: "grpc",
+      call: throughConnectEs(() => createGrpcTransport({ baseUrl: service.http2Url })),
     },
     "gRPC-Web, HTTP/1.1": {
-      door: "grpc-web",
-      call: throughConnectEs(() => createGrpcWebTransport({ baseUrl: door.http1Url, httpVersion: "1.1" })),
+      protocol: "grpc_web",
+      call: throughConnectEs(() => createGrpcWebTransport({ baseUrl: service.http1Url, httpVersion: "1.1" })),
     },
     "gRPC-Web, HTTP/2": {
-      door: "grpc-web",
-      call: throughConnectEs(() => createGrpcWebTransport({ baseUrl: door.http2Url, httpVersion: "2" })),
+      protocol: "grpc_web",
+      call: throughConnectEs(() => createGrpcWebTransport({ baseUrl: service.http2Url, httpVersion: "2" })),
     },
     "Connect proto, HTTP/1.1": {
-      door: "connect",
+      protocol: "connect",
       call: throughConnectEs(() =>
-        createConnectTransport({ baseUrl: door.http1Url, httpVersion: "1.1", useBinaryFormat: true }),
+        createConnectTransport({ baseUrl: service.http1Url, httpVersion: "1.1", useBinaryFormat: true }),
       ),
     },
     "Connect JSON, HTTP/2": {
-      door: "connect",
+      protocol: "connect",
       call: throughConnectEs(() =>
-        createConnectTransport({ baseUrl: door.http2Url, httpVersion: "2", useBinaryFormat: false }),
+        createConnectTransport({ baseUrl: service.http2Url, httpVersion: "2", useBinaryFormat: false }),
       ),
     },
-    "Connect JSON, fetch": { door: "connect", call: throughFetch(() => door.http1Url) },
+    "Connect JSON, fetch": { protocol: "connect", call: throughFetch(() => service.http1Url) },
   };
 
   const newSession = async (call: Call): Promise<string> => {
@@ -53,7 +53,7 @@ describe.each(lanes)("$lane", ({ fastLane }) => {
     return String(outcome.ok.downloadSessionId);
   };
 
-  describe.each(Object.entries(protocols))("%s", (_, { door: doorName, call }) => {
+  describe.each(Object.entries(protocols))("%s", (_, { protocol: protocolName, call }) => {
     test("the life cycle of a session", async () => {
       const downloadSessionId = await newSession(call);
       expect(await call("KeepAlive", { downloadSessionId, progress: "40" })).toMatchObject({
@@ -172,8 +172,8 @@ describe.each(lanes)("$lane", ({ fastLane }) => {
 
     test("the request id is the caller's, or made up when there is none or no usable one", async () => {
       expect(await call("List", {}, "abc-123")).toMatchObject({ ok: {}, requestId: "abc-123" });
-      expect(door.records.at(-1)).toMatchObject({
-        call: { door: doorName, requestId: "abc-123", connection: { peer: "127.0.0.1" } },
+      expect(service.records.at(-1)).toMatchObject({
+        call: { protocol: protocolName, requestId: "abc-123", connection: { peer: "127.0.0.1" } },
         operation: "DownloadSession.List",
         outcome: "ok",
       });
@@ -188,8 +188,8 @@ describe.each(lanes)("$lane", ({ fastLane }) => {
       expect(outcome).toMatchObject({ code: "resource_exhausted" });
       // Such a request never becomes a call, and must not be invisible to operators for that.
       await eventually("the refusal to be told of", () => {
-        expect(door.records.at(-1)).toMatchObject({
-          call: { door: doorName, connection: { peer: "127.0.0.1" } },
+        expect(service.records.at(-1)).toMatchObject({
+          call: { protocol: protocolName, connection: { peer: "127.0.0.1" } },
           operation: "DownloadSession.Fail",
           outcome: "invalid_request",
         });

@@ -6,15 +6,15 @@ import { status } from "@grpc/grpc-js";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { operation as operationOption } from "../../gen/vapi/v1/options_pb.ts";
 import { grpcJsCall, grpcJsClient, grpcObjectOf, loadInterface } from "../support/grpc-js.ts";
-import { itemId, type RpcDoor, serviceName, startRpcDoor } from "../support/rpc-door.ts";
+import { itemId, type RpcService, serviceName, startRpcService } from "../support/rpc-service.ts";
 
 const grpcInterface = loadInterface();
-let door: RpcDoor;
+let service: RpcService;
 beforeAll(async () => {
-  door = await startRpcDoor();
+  service = await startRpcService();
 });
 afterAll(async () => {
-  await door[Symbol.asyncDispose]();
+  await service[Symbol.asyncDispose]();
 });
 
 interface Answer {
@@ -27,7 +27,7 @@ interface Answer {
 }
 
 /** A conversation on one stream, question by question. */
-function converse(version: string, url = door.http2Url) {
+function converse(version: string, url = service.http2Url) {
   const client = grpcJsClient(grpcInterface, `grpc.reflection.${version}.ServerReflection`, url);
   const stream: ClientDuplexStream<object, Answer> = client.ServerReflectionInfo();
   const waiting: ((answer: Answer) => void)[] = [];
@@ -88,7 +88,7 @@ describe.each(["v1", "v1alpha"])("server reflection %s", (version) => {
     for (const bytes of collected) writer.tag(1, 2).bytes(bytes);
     const grpcObject = grpcObjectOf(Buffer.from(writer.finish()));
 
-    const client = grpcJsClient(grpcObject, serviceName, door.http2Url);
+    const client = grpcJsClient(grpcObject, serviceName, service.http2Url);
     const created = await grpcJsCall(client, "Create", { create_spec: { library_item_id: itemId } });
     const { download_session_id } = created.reply as { download_session_id: string };
     const keptAlive = await grpcJsCall(client, "KeepAlive", { download_session_id, progress: 70 });
@@ -205,7 +205,7 @@ describe.each(["v1", "v1alpha"])("server reflection %s", (version) => {
   });
 
   test("ends with OK when the server ends", async () => {
-    await using stopping = await startRpcDoor();
+    await using stopping = await startRpcService();
     await using conversation = converse(version, stopping.http2Url);
     await conversation.ask({ list_services: "" });
     stopping.shutdown.abort();

@@ -22,48 +22,48 @@ import {
   itemId,
   lanes,
   maxBodyBytes,
-  type RpcDoor,
-  type RpcDoorOptions,
-  startRpcDoor,
-} from "../support/rpc-door.ts";
+  type RpcService,
+  type RpcServiceOptions,
+  startRpcService,
+} from "../support/rpc-service.ts";
 
 /** A request that names a session. */
 function requestFor(id: string): Buffer {
   return envelope(Buffer.from([10, id.length, ...Buffer.from(id)]));
 }
 
-let door: RpcDoor;
+let service: RpcService;
 let session: ClientHttp2Session;
-async function open(options: RpcDoorOptions): Promise<void> {
-  door = await startRpcDoor(options);
-  session = connect(door.http2Url);
+async function open(options: RpcServiceOptions): Promise<void> {
+  service = await startRpcService(options);
+  session = connect(service.http2Url);
   session.on("error", () => {});
   await once(session, "connect");
 }
 async function close(): Promise<void> {
   session.destroy();
-  await door[Symbol.asyncDispose]();
+  await service[Symbol.asyncDispose]();
 }
 afterEach(close);
 
 async function newSession(): Promise<string> {
   const id = crypto.randomUUID();
-  await door.store.create({ id, owner: "anonymous", libraryItemId: itemId, contentVersion: "7" });
+  await service.store.create({ id, owner: "anonymous", libraryItemId: itemId, contentVersion: "7" });
   return id;
 }
 
 /** Begins a call of Get for the session `stalled`; resolves when it is in the store. */
 async function stalledCall(headers: Readonly<Record<string, string>> = {}): Promise<ClientHttp2Stream> {
-  const before = door.stalledCalls();
+  const before = service.stalledCalls();
   const stream = begin(session, "Get", { ...grpcHeaders, ...headers });
   stream.on("error", () => {}).end(requestFor("stalled"));
-  await eventually("the call in the store", () => door.stalledCalls() > before);
+  await eventually("the call in the store", () => service.stalledCalls() > before);
   return stream;
 }
 
 const halfRequest = requestFor("abc").subarray(0, 6);
-const allIsOver = () => eventually("the end of all calls", () => door.admission.load === 0);
-const onlyOutcome = () => eventually("the record of the call", () => door.records[0]?.outcome);
+const allIsOver = () => eventually("the end of all calls", () => service.admission.load === 0);
+const onlyOutcome = () => eventually("the record of the call", () => service.records[0]?.outcome);
 
 describe.each(lanes)("$lane", ({ fastLane }) => {
   beforeEach(() => open({ fastLane, maxCalls: 5000 }));
@@ -93,12 +93,12 @@ describe.each(lanes)("$lane", ({ fastLane }) => {
       await new Promise((resolve) => session.ping(resolve));
       stream.close(constants.NGHTTP2_CANCEL);
       expect(await onlyOutcome()).not.toBe("ok");
-      expect(door.admission.load).toBe(0);
+      expect(service.admission.load).toBe(0);
     });
 
     test("in the middle of the work cancels the call", async () => {
       const stream = await stalledCall();
-      expect(door.admission.load).toBe(1);
+      expect(service.admission.load).toBe(1);
       stream.close(constants.NGHTTP2_CANCEL);
       expect(await onlyOutcome()).toBe("canceled");
       await allIsOver();
@@ -109,15 +109,15 @@ describe.each(lanes)("$lane", ({ fastLane }) => {
       await answerOf(stream, [requestFor("abc")]);
       stream.close(constants.NGHTTP2_CANCEL);
       expect(grpcEnd(await answerOf(begin(session, "Get"), [requestFor("abc")])).code).toBe(status.NOT_FOUND);
-      expect(door.records.map(({ outcome }) => outcome)).toEqual(["not_found", "not_found"]);
+      expect(service.records.map(({ outcome }) => outcome)).toEqual(["not_found", "not_found"]);
     });
 
     test("of the connection cancels all of its calls", async () => {
       await Promise.all(Array.from({ length: 20 }, () => stalledCall()));
       session.destroy();
-      await eventually("20 records", () => door.records.length === 20);
-      expect(new Set(door.records.map(({ outcome }) => outcome))).toEqual(new Set(["canceled"]));
-      expect(door.admission.load).toBe(0);
+      await eventually("20 records", () => service.records.length === 20);
+      expect(new Set(service.records.map(({ outcome }) => outcome))).toEqual(new Set(["canceled"]));
+      expect(service.admission.load).toBe(0);
     });
   });
 
@@ -169,7 +169,7 @@ describe.each(lanes)("$lane", ({ fastLane }) => {
       expect(grpcEnd(answer).code).toBe(status.OK);
       expect(fromBinary(KeepAliveResponseSchema, messagesIn(answer.body)[0]!).clientProgress).toBe(0n);
     }
-    expect(door.admission.load).toBe(0);
+    expect(service.admission.load).toBe(0);
   });
 
   describe("flow control", () => {
@@ -177,7 +177,7 @@ describe.each(lanes)("$lane", ({ fastLane }) => {
     async function withSlowClient(settings: { initialWindowSize: number }) {
       await Promise.all(Array.from({ length: inList }, newSession));
       session.destroy();
-      session = connect(door.http2Url, { settings });
+      session = connect(service.http2Url, { settings });
       session.on("error", () => {});
     }
     const listRequest = [envelope(Buffer.alloc(0))];
@@ -207,12 +207,12 @@ describe.each(lanes)("$lane", ({ fastLane }) => {
   test("a stop answers what is finished in time, and tells UNAVAILABLE to the rest", async () => {
     const slow = Promise.withResolvers<void>();
     const id = await newSession();
-    const { get } = door.store;
-    door.store.get = async (wanted, caller) => {
+    const { get } = service.store;
+    service.store.get = async (wanted, caller) => {
       if (wanted === id) await slow.promise;
-      return get.call(door.store, wanted, caller);
+      return get.call(service.store, wanted, caller);
     };
-    const server = new Server({ ...door.rpc, host: "127.0.0.1", port: 0 });
+    const server = new Server({ ...service.rpc, host: "127.0.0.1", port: 0 });
     const { port } = await server.listen();
     session.destroy();
     session = connect(`http://127.0.0.1:${port}`);
@@ -220,15 +220,15 @@ describe.each(lanes)("$lane", ({ fastLane }) => {
 
     const finished = answerOf(begin(session, "Get"), [requestFor(id)]);
     const stalled = answerOf(begin(session, "Get"), [requestFor("stalled")]);
-    await eventually("both calls in the store", () => door.admission.load === 2);
+    await eventually("both calls in the store", () => service.admission.load === 2);
 
     const stopped = shutDown({
-      health: door.health,
+      health: service.health,
       server,
-      store: door.store,
+      store: service.store,
       monitor: { stop() {} },
-      streamsMayEnd: door.streamsMayEnd,
-      callsMayEnd: door.shutdown,
+      streamsMayEnd: service.streamsMayEnd,
+      callsMayEnd: service.shutdown,
       graceMs: 1000,
       drainMs: 0,
       log: pino({ level: "silent" }),
@@ -258,8 +258,8 @@ describe("on the fast lane, a request that is still being sent", () => {
     stream.write(halfRequest);
     const end = grpcEnd(await answerOf(stream));
     expect(end.code).toBe(status.DEADLINE_EXCEEDED);
-    await eventually("the refusal to be told of", () => door.records.length === 1);
-    expect(door.records).toMatchObject([{ operation: "DownloadSession.Get" }]);
+    await eventually("the refusal to be told of", () => service.records.length === 1);
+    expect(service.records).toMatchObject([{ operation: "DownloadSession.Get" }]);
   });
 
   test.each(["application/json", "application/proto"])(
@@ -274,7 +274,7 @@ describe("on the fast lane, a request that is still being sent", () => {
   );
 
   test("ends at its deadline over Connect, HTTP/1.1", async () => {
-    using connection = await rawConnection(Number(new URL(door.http1Url).port));
+    using connection = await rawConnection(Number(new URL(service.http1Url).port));
     connection.socket.write(
       `POST ${pathOf("Get")} HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nConnect-Timeout-Ms: 50\r\nContent-Length: 9\r\n\r\n{`,
     );
@@ -290,7 +290,7 @@ describe("on the fast lane, a request that is still being sent", () => {
     stream.write(halfRequest);
     const answer = answerOf(stream);
     await new Promise((resolve) => session.ping(resolve));
-    door.shutdown.abort(new ServiceError("downlease.server.stopping"));
+    service.shutdown.abort(new ServiceError("downlease.server.stopping"));
     expect((await answer).headers[name]).toBe(told);
   });
 });
@@ -308,11 +308,11 @@ describe("on the fast lane, a caller who is slow to send a request", () => {
     await once(slow, "close");
     expect(slow.rstCode).toBe(constants.NGHTTP2_CANCEL);
     expect(stalled.closed).toBe(false);
-    await eventually("the record of the call", () => door.records.length === 1);
+    await eventually("the record of the call", () => service.records.length === 1);
   });
 
   test("is cut off over HTTP/1.1", async () => {
-    using slow = await rawConnection(Number(new URL(door.http1Url).port));
+    using slow = await rawConnection(Number(new URL(service.http1Url).port));
     slow.socket.write(
       `POST ${pathOf("Get")} HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n{`,
     );

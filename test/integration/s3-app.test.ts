@@ -1,11 +1,11 @@
 import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test, vi } from "vitest";
-import { putUser } from "../../src/auth/edit-users.ts";
 import { hashPassword } from "../../src/auth/password-hash.ts";
+import { putUser } from "../../src/cli/users/edit-users.ts";
 import { startTestApp, type TestApp } from "../support/app.ts";
 import { eventually } from "../support/eventually.ts";
-import { methodDoors } from "../support/method-doors.ts";
+import { methodClients } from "../support/method-clients.ts";
 import { type S3Proxy, startS3Proxy } from "../support/s3-proxy.ts";
 import { type S3Server, s3Credentials, startS3Server, type TestBucket } from "../support/s3-server.ts";
 import { openSession, sessionFiles, sha256, someBytes } from "../support/session-files.ts";
@@ -69,7 +69,7 @@ async function logIn(name: string): Promise<void> {
 /** A session of somebody, and the link to the disk in it. */
 async function preparedDisk(name = "bob", more: object = {}): Promise<string> {
   const session = await openSession(app.url, "i", as(name));
-  const [call] = Object.values(methodDoors);
+  const [call] = Object.values(methodClients);
   const files = sessionFiles(call!(app.url), session, as(name));
   await files.prepare("disk 1.vmdk", { ...more });
   const ready = await eventually("the disk to be ready", async () => {
@@ -150,8 +150,8 @@ test("who may read the storage gets a direct URI, which lives no longer than the
   expect(sha256(new Uint8Array(await response.arrayBuffer()))).toBe(sha256(disk));
 
   const session = await openSession(app.url, "i", as("bob"));
-  for (const door of Object.values(methodDoors)) {
-    const files = sessionFiles(door(app.url), session, as("bob"));
+  for (const protocol of Object.values(methodClients)) {
+    const files = sessionFiles(protocol(app.url), session, as("bob"));
     const { status } = await files.prepare("disk 1.vmdk", { endpoint_type: "DIRECT" });
     expect(status).toMatch(/downlease\.storage\.role$/);
   }

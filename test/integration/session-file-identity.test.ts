@@ -4,11 +4,11 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type StoreKind, startTestApp, storeKinds, type TestApp } from "../support/app.ts";
 import { basic, cheapHash } from "../support/auth-calls.ts";
 import { eventually } from "../support/eventually.ts";
-import { methodDoors, tableDoors } from "../support/method-doors.ts";
+import { methodClients, tableClients } from "../support/method-clients.ts";
 import { addItem, openSession, sessionFiles, type ToldFile } from "../support/session-files.ts";
 import { type TempDir, tempDir } from "../support/temp-dir.ts";
 
-const doors = { ...methodDoors, ...tableDoors };
+const protocols = { ...methodClients, ...tableClients };
 const password = "correct horse";
 const users = { alice: "", bob: "", root: "admin", stor: "storage" };
 
@@ -36,10 +36,10 @@ describe.each(storeKinds)("%s", (kind: StoreKind) => {
   });
 
   /** A session of somebody, and how to look at it as others. */
-  async function sessionOf(owner: string, door: string) {
+  async function sessionOf(owner: string, protocol: string) {
     const item = await addItem(app.contentRoot, { disk: "x" });
     const id = await openSession(app.url, item, headers[owner]);
-    return (name: string) => sessionFiles(doors[door]!(app.url), id, headers[name]);
+    return (name: string) => sessionFiles(protocols[protocol]!(app.url), id, headers[name]);
   }
 
   const statuses = async ({ list, prepare, get }: ReturnType<typeof sessionFiles>, more = {}) => {
@@ -52,9 +52,9 @@ describe.each(storeKinds)("%s", (kind: StoreKind) => {
     return [await list(), ...told.map(({ status }) => status)];
   };
 
-  describe.each(Object.keys(doors))("%s", (door) => {
+  describe.each(Object.keys(protocols))("%s", (protocol) => {
     test("the files of somebody else's session are not found, whatever is asked", async () => {
-      const as = await sessionOf("alice", door);
+      const as = await sessionOf("alice", protocol);
       const missing = "404 downlease.session.not_found";
       for (const other of ["bob", "stor"]) {
         expect(new Set(await statuses(as(other)))).toEqual(new Set([missing]));
@@ -67,7 +67,7 @@ describe.each(storeKinds)("%s", (kind: StoreKind) => {
     });
 
     test("the role admin may do all with them", async () => {
-      const as = await sessionOf("alice", door);
+      const as = await sessionOf("alice", protocol);
       await as("root").prepare("disk");
       await eventually("the disk to be ready for its owner", async () => {
         return (await as("alice").get("disk")).status === "PREPARED";
@@ -76,7 +76,7 @@ describe.each(storeKinds)("%s", (kind: StoreKind) => {
     });
 
     test("DIRECT needs the role storage, and a source that has such endpoints", async () => {
-      const [ofAlice, ofStor] = [await sessionOf("alice", door), await sessionOf("stor", door)];
+      const [ofAlice, ofStor] = [await sessionOf("alice", protocol), await sessionOf("stor", protocol)];
       const direct = { endpoint_type: "DIRECT" };
       expect((await ofAlice("alice").prepare("disk", direct)).status).toBe("403 downlease.storage.role");
       expect((await ofStor("stor").prepare("disk", direct)).status).toBe("403 downlease.storage.none");

@@ -129,8 +129,8 @@ async function metricsOf({ url }: Service, agent: Agent | false = false): Promis
   );
 }
 
-const counted = 'downlease_requests_total{operation="unknown",door="rest",code="operation_not_found"}';
-const timed = 'downlease_request_duration_seconds_count{operation="unknown",door="rest"}';
+const counted = 'downlease_requests_total{operation="unknown",protocol="rest",code="operation_not_found"}';
+const timed = 'downlease_request_duration_seconds_count{operation="unknown",protocol="rest"}';
 
 function grpcClient({ url }: Service): GrpcJsClient {
   // Without a pool of its own a client shares the connections of others to the same address.
@@ -141,27 +141,30 @@ function grpcClient({ url }: Service): GrpcJsClient {
   return client;
 }
 
-test.each(storeKinds)("both workers answer calls on any door, on the same sessions (%s)", async (store) => {
-  const service = await startService([...ownPlaces(store), "--workers", "2"]);
-  services.push(service);
-  const create = `${resource}?~action=create`;
-  const created = await call(service, create, { body: { create_spec: { library_item_id: itemId } } });
-  const id = JSON.parse(created.body).value;
-  const seenBy = new Set<number>();
-  await eventually("answers of both workers over REST", async () => {
-    const answer = await call(service, `${resource}/id:${id}`);
-    expect(answer.status).toBe(200);
-    seenBy.add(answer.worker);
-    return seenBy.size === 2;
-  });
-  const overGrpc = () =>
-    new Set(service.logs.filter(({ door }) => door === "grpc").map(({ worker }) => worker));
-  await eventually("answers of both workers over gRPC", async () => {
-    const { code } = await grpcJsCall(grpcClient(service), "Get", { download_session_id: id });
-    expect(code).toBe(0);
-    return overGrpc().size === 2;
-  });
-});
+test.each(storeKinds)(
+  "both workers answer calls on any protocol, on the same sessions (%s)",
+  async (store) => {
+    const service = await startService([...ownPlaces(store), "--workers", "2"]);
+    services.push(service);
+    const create = `${resource}?~action=create`;
+    const created = await call(service, create, { body: { create_spec: { library_item_id: itemId } } });
+    const id = JSON.parse(created.body).value;
+    const seenBy = new Set<number>();
+    await eventually("answers of both workers over REST", async () => {
+      const answer = await call(service, `${resource}/id:${id}`);
+      expect(answer.status).toBe(200);
+      seenBy.add(answer.worker);
+      return seenBy.size === 2;
+    });
+    const overGrpc = () =>
+      new Set(service.logs.filter(({ protocol }) => protocol === "grpc").map(({ worker }) => worker));
+    await eventually("answers of both workers over gRPC", async () => {
+      const { code } = await grpcJsCall(grpcClient(service), "Get", { download_session_id: id });
+      expect(code).toBe(0);
+      return overGrpc().size === 2;
+    });
+  },
+);
 
 test("says once that it serves, when every worker does", async () => {
   const service = await serve("--workers", "3");

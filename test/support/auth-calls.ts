@@ -1,6 +1,6 @@
 import { randomBytes, scryptSync } from "node:crypto";
-import type { Call } from "../../src/operations/call.ts";
-import type { ClientCertificate } from "../../src/operations/client-certificate.ts";
+import type { Call } from "../../src/calls/call.ts";
+import type { ClientCertificate } from "../../src/calls/client-certificate.ts";
 
 export interface Shown {
   readonly authorization?: string | undefined;
@@ -12,7 +12,7 @@ export interface Shown {
 /** A call with the credentials given. */
 export function callWith({ authorization, loginId, certificate, peer = "192.0.2.1" }: Shown): Call {
   return {
-    door: "rest",
+    protocol: "rest",
     requestId: "request",
     // The class has private members, and a certificate comes only from a socket.
     connection: { peer, load: 0, certificate } as Call["connection"],

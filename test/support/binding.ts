@@ -4,9 +4,9 @@ import {
   KeepAliveRequestSchema,
 } from "../../gen/content/library/item/v1/download_session_pb.ts";
 import { RestRouteSchema } from "../../gen/vapi/v1/options_pb.ts";
-import { planOf } from "../../src/vapi/binder.ts";
-import type { Binding } from "../../src/vapi/bindings.ts";
-import { optionsOf, type RouteSet, routeOf } from "../../src/vapi/operation-options.ts";
+import { planOf } from "../../src/protocols/vapi/binder.ts";
+import type { Binding } from "../../src/protocols/vapi/bindings.ts";
+import { optionsOf, type RouteSet, routeOf } from "../../src/protocols/vapi/operation-options.ts";
 
 export type RouteOption = MessageInitShape<typeof RestRouteSchema>;
 

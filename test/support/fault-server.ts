@@ -16,7 +16,7 @@ import {
 import { ChecksumInfo_ChecksumAlgorithm as Algorithm } from "../../gen/content/library/item/v1/item_file_pb.ts";
 import { ItemService } from "../../gen/content/library/v1/item_pb.ts";
 
-/** What goes wrong with one answer of the file door. */
+/** What goes wrong with one answer of the file protocol. */
 export interface Fault {
   /** Instead of the file. */
   readonly status?: number;
@@ -64,14 +64,14 @@ export interface FaultServerOptions {
 }
 
 /**
- * One item, `item`, behind the real interface of the services that downloads use, and a door for its files that fails
+ * One item, `item`, behind the real interface of the services that downloads use, and a protocol for its files that fails
  * as it is told. Sessions are kept in memory, beyond restarts.
  */
 export class FaultServer implements AsyncDisposable {
   readonly files = new Map<string, Buffer>();
   contentVersion = "v1";
   leaseMs: number;
-  /** Faults of the next answers of the file door, one each. */
+  /** Faults of the next answers of the file protocol, one each. */
   readonly faults: Fault[] = [];
   /** The fault of every answer for which there is no other. */
   everyFault: Fault | undefined;
@@ -83,7 +83,7 @@ export class FaultServer implements AsyncDisposable {
   readonly wrongChecksums = new Map<string, string>();
   /** Fails calls before they do anything. */
   beforeCall: (method: string) => void = () => {};
-  /** Called for each request of the file door, before it is answered. */
+  /** Called for each request of the file protocol, before it is answered. */
   onFileRequest: (request: FileRequest) => void = () => {};
   /** Every link leads here, with the path after it, instead of to this server. */
   linkBase: string | undefined;

@@ -8,7 +8,7 @@ import {
 } from "../../gen/content/library/item/v1/download_session_pb.ts";
 import { ErrorInfoSchema } from "../../gen/google/rpc/error_details_pb.ts";
 import { grpcJsClient, loadInterface } from "./grpc-js.ts";
-import { serviceName } from "./rpc-door.ts";
+import { serviceName } from "./rpc-service.ts";
 
 export interface Beat {
   readonly downloadSessionId: string;

@@ -1,9 +1,9 @@
 import { type DescMessage, getOption } from "@bufbuild/protobuf";
 import { type OperationRow, placementOn } from "../../docs/operations.ts";
 import { field as fieldOption, structure as structureOption } from "../../gen/vapi/v1/options_pb.ts";
-import { templateOf } from "../../src/vapi/operation-options.ts";
+import { templateOf } from "../../src/protocols/vapi/operation-options.ts";
 
-/** A request by the names of vAPI, whatever the door. */
+/** A request by the names of vAPI, whatever the protocol. */
 export interface OperationInput {
   readonly [name: string]: OperationInput | string | number | boolean;
 }
@@ -20,7 +20,7 @@ const json = { "content-type": "application/json" };
 
 /** The requests that a row of the table stands for: one for each prefix. */
 export function callsOf(row: OperationRow, input: OperationInput): HttpCall[] {
-  switch (row.door) {
+  switch (row.protocol) {
     case "REST":
       return row.dialect.prefixes.map((prefix) => restCall(row, prefix, input));
     case "JSON-RPC": {
@@ -42,7 +42,7 @@ export function callsOf(row: OperationRow, input: OperationInput): HttpCall[] {
   }
 }
 
-function restCall(row: OperationRow & { door: "REST" }, prefix: string, input: OperationInput): HttpCall {
+function restCall(row: OperationRow & { protocol: "REST" }, prefix: string, input: OperationInput): HttpCall {
   const { route, dialect, method } = row;
   const placement = placementOn(route, method);
   const path = templateOf(route).replace(/\{(\w+)\}/g, (_, name: string) =>

@@ -11,7 +11,7 @@ import { brotliDecompressSync, gunzipSync } from "node:zlib";
 import { fromBinary } from "@bufbuild/protobuf";
 import { base64Decode } from "@bufbuild/protobuf/wire";
 import { type Status, StatusSchema } from "../../gen/google/rpc/status_pb.ts";
-import { serviceName } from "./rpc-door.ts";
+import { serviceName } from "./rpc-service.ts";
 
 /** A request as it goes over the wire. */
 export interface RawRequest {

@@ -5,7 +5,7 @@ import { Code, ConnectError, createClient, type Transport } from "@connectrpc/co
 import { DownloadSessionService } from "../../gen/content/library/item/v1/download_session_pb.ts";
 import { ErrorInfoSchema } from "../../gen/google/rpc/error_details_pb.ts";
 import { grpcJsCall, grpcJsClient, loadInterface } from "./grpc-js.ts";
-import { serviceName } from "./rpc-door.ts";
+import { serviceName } from "./rpc-service.ts";
 
 interface ErrorInfo {
   readonly reason?: string;
@@ -32,7 +32,7 @@ const connectNames = Object.fromEntries(
     .map(([name, value]) => [value, name.replace(/(?<=.)([A-Z])/g, "_$1").toLowerCase()]),
 );
 
-/** @param transportOf called at the first call, when the door is open */
+/** @param transportOf called at the first call, when the protocol is open */
 export function throughConnectEs(transportOf: () => Transport): Call {
   let client: Record<string, (request: unknown, options: object) => Promise<never>> | undefined;
   return async (name, request, requestId) => {

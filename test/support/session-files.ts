@@ -3,9 +3,9 @@ import { mkdir, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { JsonObject, JsonValue } from "@bufbuild/protobuf";
 import { FileService } from "../../gen/content/library/item/downloadsession/v1/file_pb.ts";
-import type { CallMethod } from "./method-doors.ts";
+import type { CallMethod } from "./method-clients.ts";
 
-/** A file as a door tells it, every leaf as text. */
+/** A file as a protocol tells it, every leaf as text. */
 export interface ToldFile {
   readonly name: string;
   readonly size?: string;
@@ -22,7 +22,7 @@ export interface ToldChecksum {
   readonly checksum: string;
 }
 
-/** The files of one session through one door; a refusal is `STATUS message.id`. */
+/** The files of one session through one protocol; a refusal is `STATUS message.id`. */
 export function sessionFiles(call: CallMethod, sessionId: string, headers: Record<string, string> = {}) {
   const id = { download_session_id: sessionId };
   const { list, prepare, get } = FileService.method;

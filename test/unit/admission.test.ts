@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { Admission } from "../../src/operations/admission.ts";
-import { Connection } from "../../src/operations/connection.ts";
+import { Admission } from "../../src/calls/admission.ts";
+import { Connection } from "../../src/calls/connection.ts";
 
 function connections(count: number): Connection[] {
   return Array.from({ length: count }, () => new Connection("127.0.0.1"));

@@ -4,9 +4,9 @@ import { afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest
 import { noAuthentication } from "../../src/auth/anonymous.ts";
 import { Authenticator, type Methods } from "../../src/auth/authenticator.ts";
 import type { FailureLimits } from "../../src/auth/password-login.ts";
+import type { Authenticate } from "../../src/calls/pipeline.ts";
 import { ServiceError } from "../../src/domain/errors.ts";
 import type { Caller } from "../../src/domain/session.ts";
-import type { Authenticate } from "../../src/operations/corridor.ts";
 import { basic, callWith, cheapHash, type Shown } from "../support/auth-calls.ts";
 import { eventually } from "../support/eventually.ts";
 import { MemoryLoginStore } from "../support/memory-login-store.ts";

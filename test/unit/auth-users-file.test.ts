@@ -1,8 +1,8 @@
 import { chmod, mkdir, readFile, rename, stat, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { listUsers, putUser, removeUser, UsersError, userName } from "../../src/auth/edit-users.ts";
 import { openUsersFile, parseUsers } from "../../src/auth/users-file.ts";
+import { listUsers, putUser, removeUser, UsersError, userName } from "../../src/cli/users/edit-users.ts";
 import { eventually } from "../support/eventually.ts";
 import { type TempDir, tempDir } from "../support/temp-dir.ts";
 

@@ -1,8 +1,8 @@
 import { readFileSync } from "node:fs";
 import { SaxesParser } from "saxes";
 import { describe, expect, test } from "vitest";
-import { constantHeaders, HeaderReader } from "../../bench/doors/hpack.ts";
-import { wholeAnswer } from "../../bench/doors/http1-connection.ts";
+import { constantHeaders, HeaderReader } from "../../bench/drivers/hpack.ts";
+import { wholeAnswer } from "../../bench/drivers/http1-connection.ts";
 import { goalsTable, meets } from "../../bench/goals.ts";
 import { barChart, niceStep } from "../../bench/plot.ts";
 import { conditionsTable, page, tableMarks, withTables } from "../../bench/report.ts";

@@ -1,10 +1,10 @@
 import { PassThrough } from "node:stream";
 import { stripVTControlCharacters } from "node:util";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
-import { checksumLines, type Reporter, summary } from "../../src/cli/get.ts";
-import { GetBars } from "../../src/cli/get-bars.ts";
-import { GetEvents } from "../../src/cli/get-events.ts";
-import { GetLines } from "../../src/cli/get-lines.ts";
+import { GetBars } from "../../src/cli/get/bars.ts";
+import { GetEvents } from "../../src/cli/get/events.ts";
+import { checksumLines, type Reporter, summary } from "../../src/cli/get/get.ts";
+import { GetLines } from "../../src/cli/get/lines.ts";
 import { Output } from "../../src/cli/output.ts";
 import {
   DownloadError,

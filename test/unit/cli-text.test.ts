@@ -1,8 +1,8 @@
 import fc from "fast-check";
 import stringWidth from "string-width";
 import { describe, expect, test } from "vitest";
-import { Rate } from "../../src/cli/rate.ts";
-import { ServerClock } from "../../src/cli/server-clock.ts";
+import { Rate } from "../../src/cli/get/rate.ts";
+import { ServerClock } from "../../src/cli/sessions/server-clock.ts";
 import { duration, fitted, jsonLine, table, valueName, visible } from "../../src/cli/text.ts";
 
 /** What a terminal or its user could be fooled with. */

@@ -1,7 +1,7 @@
 import type { Socket } from "node:net";
 import { expect, test } from "vitest";
-import { clientCertificateOf, firstAlternativeName } from "../../src/operations/client-certificate.ts";
-import { Connection } from "../../src/operations/connection.ts";
+import { clientCertificateOf, firstAlternativeName } from "../../src/calls/client-certificate.ts";
+import { Connection } from "../../src/calls/connection.ts";
 
 test.each([
   ["DNS:a.example", "a.example"],

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
+import { Connection } from "../../src/calls/connection.ts";
 import { restartDelayMs } from "../../src/cluster/restart-delay.ts";
-import { Connection } from "../../src/operations/connection.ts";
 import { Metrics } from "../../src/telemetry/metrics.ts";
 import { ProgramMetrics } from "../../src/telemetry/program-metrics.ts";
 
@@ -10,7 +10,7 @@ test("a worker is replaced at once the first time, then later and later up to a 
 });
 
 const finished = {
-  call: { door: "rest", requestId: "r", connection: new Connection("127.0.0.1") },
+  call: { protocol: "rest", requestId: "r", connection: new Connection("127.0.0.1") },
   operation: "DownloadSession.Get",
   outcome: "ok",
   durationMs: 2,
@@ -32,10 +32,10 @@ async function shown(program: ProgramMetrics, answered = 2): Promise<Record<stri
   );
 }
 
-const requests = 'downlease_requests_total{operation="DownloadSession.Get",door="rest",code="ok"}';
-const sum = 'downlease_request_duration_seconds_sum{operation="DownloadSession.Get",door="rest"}';
+const requests = 'downlease_requests_total{operation="DownloadSession.Get",protocol="rest",code="ok"}';
+const sum = 'downlease_request_duration_seconds_sum{operation="DownloadSession.Get",protocol="rest"}';
 const bucket =
-  'downlease_request_duration_seconds_bucket{le="0.0025",operation="DownloadSession.Get",door="rest"}';
+  'downlease_request_duration_seconds_bucket{le="0.0025",operation="DownloadSession.Get",protocol="rest"}';
 const connections = 'downlease_connections{protocol="h2"}';
 
 test("the program counts what its workers counted, and has the connections they have", async () => {

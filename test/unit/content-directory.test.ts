@@ -16,8 +16,8 @@ import {
 } from "node:fs/promises";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { DirectoryContentSource } from "../../src/content/directory-content-source.ts";
-import { DirectoryFile } from "../../src/content/directory-file.ts";
+import { DirectoryContentSource } from "../../src/content/directory/directory-content-source.ts";
+import { DirectoryFile } from "../../src/content/directory/directory-file.ts";
 import { ContentChangedError } from "../../src/domain/content-source.ts";
 import { openCurrent, textOf } from "../support/content-files.ts";
 import { eventually } from "../support/eventually.ts";

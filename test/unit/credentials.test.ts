@@ -1,7 +1,7 @@
 import type { IncomingHttpHeaders } from "node:http";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { HeaderCredentials, loginHeader } from "../../src/operations/credentials.ts";
+import { HeaderCredentials, loginHeader } from "../../src/calls/credentials.ts";
 
 const loginIdOf = (headers: IncomingHttpHeaders) => new HeaderCredentials(headers).loginId;
 const cookie = `${loginHeader}=from-cookie`;

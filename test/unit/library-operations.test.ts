@@ -6,6 +6,7 @@ import {
 } from "../../gen/content/library/item/v1/item_file_pb.ts";
 import { ItemService } from "../../gen/content/library/v1/item_pb.ts";
 import { LibraryModel_LibraryType, LibraryService } from "../../gen/content/v1/library_pb.ts";
+import type { Call } from "../../src/calls/call.ts";
 import type {
   ContentSource,
   ItemEntry,
@@ -13,7 +14,6 @@ import type {
   Library,
   LibraryItem,
 } from "../../src/domain/content-source.ts";
-import type { Call } from "../../src/operations/call.ts";
 import { libraryOperations } from "../../src/operations/library.ts";
 
 const times = { createdAt: 1_000, modifiedAt: 2_000 };

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { dropEndlessDeadline } from "../../src/rpc/deadline.ts";
+import { dropEndlessDeadline } from "../../src/protocols/rpc/deadline.ts";
 
 test.each([
   ["grpc-timeout", "1S"],

@@ -3,7 +3,7 @@ import { Code } from "@connectrpc/connect";
 import { expect, test } from "vitest";
 import { ErrorInfoSchema, RetryInfoSchema } from "../../gen/google/rpc/error_details_pb.ts";
 import { type ErrorMessageId, errorMessages, ServiceError } from "../../src/domain/errors.ts";
-import { connectErrorOf, withGrpcSpelling } from "../../src/rpc/errors.ts";
+import { connectErrorOf, withGrpcSpelling } from "../../src/protocols/rpc/errors.ts";
 
 const messageIds = Object.keys(errorMessages) as ErrorMessageId[];
 

@@ -2,8 +2,8 @@ import { create, toBinary } from "@bufbuild/protobuf";
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { KeepAliveResponseSchema } from "../../gen/content/library/item/v1/download_session_pb.ts";
-import { envelope } from "../../src/rpc/fast-lane/envelope.ts";
-import { keepAliveEnvelope } from "../../src/rpc/fast-lane/keep-alive-envelope.ts";
+import { envelope } from "../../src/protocols/rpc/fast-lane/envelope.ts";
+import { keepAliveEnvelope } from "../../src/protocols/rpc/fast-lane/keep-alive-envelope.ts";
 
 const int64 = fc.bigInt(-(2n ** 63n), 2n ** 63n - 1n);
 const responses = fc.record(

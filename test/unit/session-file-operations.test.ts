@@ -7,12 +7,12 @@ import {
   FileInfo_PrepareStatus as Status,
 } from "../../gen/content/library/item/downloadsession/v1/file_pb.ts";
 import { ChecksumInfo_ChecksumAlgorithm as Algorithm } from "../../gen/content/library/item/v1/item_file_pb.ts";
+import type { Call } from "../../src/calls/call.ts";
 import type { ContentSource, ItemFile } from "../../src/domain/content-source.ts";
 import { ServiceError } from "../../src/domain/errors.ts";
 import type { Preparation } from "../../src/domain/preparations.ts";
 import type { Caller, Refusal, Session } from "../../src/domain/session.ts";
 import type { EndpointType, SessionFile } from "../../src/domain/session-file-store.ts";
-import type { Call } from "../../src/operations/call.ts";
 import { sessionFileOperations } from "../../src/operations/download-session-file.ts";
 
 const { list, prepare, get } = FileService.method;

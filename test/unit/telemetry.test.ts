@@ -1,18 +1,18 @@
 import { pino } from "pino";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import type { CallRecord } from "../../src/calls/call.ts";
+import { Connection } from "../../src/calls/connection.ts";
 import { ServiceError } from "../../src/domain/errors.ts";
-import type { CallRecord } from "../../src/operations/call.ts";
-import { Connection } from "../../src/operations/connection.ts";
+import { callObserver } from "../../src/telemetry/call-observer.ts";
 import { Health } from "../../src/telemetry/health.ts";
 import { createLogger, prettyLine } from "../../src/telemetry/log.ts";
 import { Metrics } from "../../src/telemetry/metrics.ts";
-import { callObserver } from "../../src/telemetry/observer.ts";
 import { preparationObserver } from "../../src/telemetry/preparation-observer.ts";
 import { StoreMonitor } from "../../src/telemetry/store-monitor.ts";
 import { eventually } from "../support/eventually.ts";
 
 const sessionId = "3f1c9b52-7a51-4b8e-9d8e-0c3b8f1f2a77";
-const call = { door: "rest", requestId: "request-1", connection: new Connection("127.0.0.1") } as const;
+const call = { protocol: "rest", requestId: "request-1", connection: new Connection("127.0.0.1") } as const;
 const finished: CallRecord = {
   call,
   operation: "DownloadSession.KeepAlive",
@@ -42,7 +42,7 @@ describe("a finished call", () => {
         time: expect.any(Number),
         msg: "call",
         operation: "DownloadSession.KeepAlive",
-        door: "rest",
+        protocol: "rest",
         outcome: "ok",
         durationMs: 1.235,
         peer: "127.0.0.1",
@@ -162,14 +162,14 @@ describe("on a terminal", () => {
 });
 
 describe("metrics", () => {
-  test("count and measure calls by operation, door and outcome", async () => {
+  test("count and measure calls by operation, protocol and outcome", async () => {
     const metrics = new Metrics();
     metrics.observeCall(finished);
     metrics.observeCall(finished);
     metrics.observeCall(failed(new ServiceError("downlease.session.not_found", [sessionId])));
     const { contentType, body } = await metrics.expose();
     expect(contentType).toMatch(/^text\/plain; version=0\.0\.4/);
-    const labels = 'operation="DownloadSession.KeepAlive",door="rest"';
+    const labels = 'operation="DownloadSession.KeepAlive",protocol="rest"';
     expect(body).toContain(`downlease_requests_total{${labels},code="ok"} 2\n`);
     expect(body).toContain(`downlease_requests_total{${labels},code="not_found"} 1\n`);
     expect(body).toContain(`downlease_request_duration_seconds_bucket{le="0.001",${labels}} 0\n`);

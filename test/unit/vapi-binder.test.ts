@@ -11,12 +11,12 @@ import {
   ServerReflectionRequestSchema,
 } from "../../gen/grpc/reflection/v1/reflection_pb.ts";
 import { LocalizableMessageSchema } from "../../gen/vapi/v1/localizable_message_pb.ts";
-import { bindInto, planOf, UnsupportedFieldError } from "../../src/vapi/binder.ts";
-import { decodeForm } from "../../src/vapi/codecs/form.ts";
-import { decodeJson } from "../../src/vapi/codecs/json.ts";
-import { decodeXml } from "../../src/vapi/codecs/xml.ts";
-import { encoderOf } from "../../src/vapi/encoder.ts";
-import type { TreeObject } from "../../src/vapi/tree.ts";
+import { bindInto, planOf, UnsupportedFieldError } from "../../src/protocols/vapi/binder.ts";
+import { decodeForm } from "../../src/protocols/vapi/codecs/form.ts";
+import { decodeJson } from "../../src/protocols/vapi/codecs/json.ts";
+import { decodeXml } from "../../src/protocols/vapi/codecs/xml.ts";
+import { encoderOf } from "../../src/protocols/vapi/encoder.ts";
+import type { TreeObject } from "../../src/protocols/vapi/tree.ts";
 
 const root = { name: "Create-Input", namespace: "http://vmware.com/content/library/item/download_session" };
 const json = (text: string): [TreeObject, boolean] => [decodeJson(Buffer.from(text)), false];

@@ -1,8 +1,8 @@
 import { PassThrough } from "node:stream";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import type { HttpRequest } from "../../src/operations/http.ts";
-import { readBody } from "../../src/vapi/body.ts";
+import type { HttpRequest } from "../../src/calls/http.ts";
+import { readBody } from "../../src/protocols/vapi/body.ts";
 
 /** As much of a request as a body reader sees. */
 function request(headers: Record<string, string> = {}) {

@@ -1,9 +1,9 @@
 import { describe, expect, test } from "vitest";
 import { ServiceError } from "../../src/domain/errors.ts";
-import { decodeForm } from "../../src/vapi/codecs/form.ts";
-import { decodeJson, encodeJson } from "../../src/vapi/codecs/json.ts";
-import { decodeXml, encodeXml } from "../../src/vapi/codecs/xml.ts";
-import { NumberLiteral } from "../../src/vapi/tree.ts";
+import { decodeForm } from "../../src/protocols/vapi/codecs/form.ts";
+import { decodeJson, encodeJson } from "../../src/protocols/vapi/codecs/json.ts";
+import { decodeXml, encodeXml } from "../../src/protocols/vapi/codecs/xml.ts";
+import { NumberLiteral } from "../../src/protocols/vapi/tree.ts";
 
 const root = {
   name: "KeepAlive-Input",

@@ -22,11 +22,16 @@ import { ItemService } from "../../gen/content/library/v1/item_pb.ts";
 import { LibraryService } from "../../gen/content/v1/library_pb.ts";
 import { StatusSchema } from "../../gen/google/rpc/status_pb.ts";
 import { operation as operationOption } from "../../gen/vapi/v1/options_pb.ts";
-import { bindInto, planOf, UnsupportedFieldError } from "../../src/vapi/binder.ts";
-import { decodeJson, encodeJson } from "../../src/vapi/codecs/json.ts";
-import { encoderOf } from "../../src/vapi/encoder.ts";
-import { apiNotation, dataValueNotation, isOptional, restNotation } from "../../src/vapi/notation.ts";
-import type { TreeObject } from "../../src/vapi/tree.ts";
+import { bindInto, planOf, UnsupportedFieldError } from "../../src/protocols/vapi/binder.ts";
+import { decodeJson, encodeJson } from "../../src/protocols/vapi/codecs/json.ts";
+import { encoderOf } from "../../src/protocols/vapi/encoder.ts";
+import {
+  apiNotation,
+  dataValueNotation,
+  isOptional,
+  restNotation,
+} from "../../src/protocols/vapi/notation.ts";
+import type { TreeObject } from "../../src/protocols/vapi/tree.ts";
 
 const services = [DownloadSessionService, SessionService, LibraryService, ItemService, ItemFileService];
 const notations = [restNotation, apiNotation, dataValueNotation];

@@ -2,7 +2,7 @@ import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { describe, expect, test } from "vitest";
 import { DownloadSessionService } from "../../gen/content/library/item/v1/download_session_pb.ts";
 import { RestRouteSchema } from "../../gen/vapi/v1/options_pb.ts";
-import { BindingError, optionsOf, routeOf, templateOf } from "../../src/vapi/operation-options.ts";
+import { BindingError, optionsOf, routeOf, templateOf } from "../../src/protocols/vapi/operation-options.ts";
 
 const { create: creation, keepAlive } = DownloadSessionService.method;
 const path = "/content/library/item/download-session";

@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { apiDialect, restDialect } from "../../src/vapi/dialects.ts";
-import { QueryReader } from "../../src/vapi/query.ts";
+import { apiDialect, restDialect } from "../../src/protocols/vapi/dialects.ts";
+import { QueryReader } from "../../src/protocols/vapi/query.ts";
 
 function outcome(reader: QueryReader, text: string): unknown {
   try {

@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { dialects } from "../../src/vapi/dialects.ts";
-import { RouteTable } from "../../src/vapi/route-table.ts";
+import { dialects } from "../../src/protocols/vapi/dialects.ts";
+import { RouteTable } from "../../src/protocols/vapi/route-table.ts";
 import { bindingOn, type RouteOption } from "../support/binding.ts";
 
 const get = (value: string): RouteOption => ({ pattern: { case: "get", value } });

@@ -1,8 +1,8 @@
 import { describe, expect, test } from "vitest";
-import type { Binding } from "../../src/vapi/bindings.ts";
-import { type Dialect, dialects, restDialect } from "../../src/vapi/dialects.ts";
-import { BindingError } from "../../src/vapi/operation-options.ts";
-import { pathMembers, RouteTable, targetOf } from "../../src/vapi/route-table.ts";
+import type { Binding } from "../../src/protocols/vapi/bindings.ts";
+import { type Dialect, dialects, restDialect } from "../../src/protocols/vapi/dialects.ts";
+import { BindingError } from "../../src/protocols/vapi/operation-options.ts";
+import { pathMembers, RouteTable, targetOf } from "../../src/protocols/vapi/route-table.ts";
 import { bindingOn, type RouteOption } from "../support/binding.ts";
 
 const get = (path: string, more: RouteOption = {}): RouteOption => ({

@@ -1,0 +1,221 @@
+import cliProgress, { type MultiBar, type Options, type Params, type SingleBar } from "cli-progress";
+import stringWidth from "string-width";
+import type { DownloadProgress, DownloadResult, FileProgress, FileState } from "../../client/index.ts";
+import type { Output } from "../output.ts";
+import { bytes, duration, fitted, visible } from "../text.ts";
+import { checksumLines, isDownloading, type Reporter, type Subject, summary } from "./get.ts";
+import { Notices } from "./notices.ts";
+import { Rate } from "./rate.ts";
+
+/** What a bar shows. */
+interface Shown {
+  readonly name: string;
+  /** How much, where there is room for it. */
+  readonly amount?: string;
+  /** Called each time that the bar is drawn: a rate falls while nothing comes. */
+  readonly detail: () => string;
+}
+
+/** What is left of a bar that was drawn there goes. */
+const lineEnd = "\u001b[K\n";
+
+const nothing: Shown = { name: "", detail: () => "" };
+
+interface Slot {
+  readonly bar: SingleBar;
+  /** Name of the file that it shows. */
+  file: string | undefined;
+  rate: Rate;
+}
+
+interface View {
+  readonly bars: MultiBar;
+  readonly slots: Slot[];
+  readonly whole: SingleBar;
+}
+
+/** Lines of the terminal that bars of files leave to others. */
+const otherLines = 4;
+const widestBar = 40;
+const narrowestBar = 10;
+
+/**
+ * Shows a download on a terminal: a bar for each file that is under way, below them one for the whole, and above them, scrolling away,
+ * the files that are done.
+ */
+export class GetBars implements Reporter {
+  readonly #output: Output;
+  readonly #terminal: NodeJS.WriteStream;
+  readonly #parallel: number;
+  readonly #done = new Set<string>();
+  #view: View | undefined;
+  readonly #notices = new Notices();
+  readonly #rate = new Rate();
+
+  constructor(output: Output, terminal: NodeJS.WriteStream, parallel: number) {
+    this.#output = output;
+    this.#terminal = terminal;
+    this.#parallel = parallel;
+  }
+
+  begin({ name, directory }: Subject): void {
+    this.#terminal.write(`Getting ${visible(name)} into ${visible(directory)}\n`);
+  }
+
+  progress(progress: DownloadProgress): void {
+    // Until the server has told what there is to download, there is nothing to draw.
+    if (progress.files.length === 0) {
+      this.#tellNotice(progress, (text) => this.#terminal.write(text));
+      return;
+    }
+    const now = performance.now();
+    this.#view ??= this.#open(progress);
+    const { bars, whole } = this.#view;
+    const { files, bytesDone, bytesTotal } = progress;
+    for (const { name, size, state } of files) {
+      // A file may have to be started over.
+      if (state !== "done") this.#done.delete(name);
+      if (state !== "done" || this.#done.has(name)) continue;
+      this.#done.add(name);
+      bars.log(`${visible(name)}  ${bytes(size)}  verified${lineEnd}`);
+    }
+    this.#tellNotice(progress, (text) => bars.log(text));
+    this.#drawFiles(this.#view, files, now);
+    this.#rate.add(bytesDone, now);
+    whole.setTotal(bytesTotal);
+    whole.update(bytesDone, {
+      name: `${this.#done.size} of ${files.length} done`,
+      amount: `${bytes(bytesDone)} of ${bytes(bytesTotal)}  `,
+      detail: () => (isDownloading(progress) ? pace(this.#rate, bytesTotal) : ""),
+    } satisfies Shown);
+  }
+
+  #tellNotice(progress: DownloadProgress, tell: (text: string) => void): void {
+    const notice = this.#notices.fresh(progress);
+    if (notice !== undefined) tell(`${visible(notice)}${lineEnd}`);
+  }
+
+  #drawFiles({ bars, slots }: View, files: readonly FileProgress[], now: number): void {
+    const shown = files
+      .filter(({ state }) => ranks[state] > 0)
+      .sort((a, b) => ranks[b.state] - ranks[a.state])
+      .slice(0, slots.length);
+    for (const slot of slots) if (!shown.some(({ name }) => name === slot.file)) slot.file = undefined;
+    for (const file of shown) {
+      const slot = slots.find((each) => each.file === file.name) ?? takeSlot(slots, file);
+      if (slot !== undefined) updateSlot(slot, file, now);
+    }
+    for (const slot of slots.filter(({ file }) => file === undefined)) {
+      // Those that are no longer needed go; others wait for the next file.
+      if (files.length - this.#done.size < slots.length) {
+        slots.splice(slots.indexOf(slot), 1);
+        bars.remove(slot.bar);
+      } else {
+        slot.bar.update(0, nothing);
+      }
+    }
+  }
+
+  done(result: DownloadResult, elapsedMs: number): void {
+    this.#close();
+    this.#terminal.write(`${summary(result, elapsedMs)}\n`);
+    // A terminal has been told enough.
+    if (!this.#output.isTerminal) this.#output.lines(checksumLines(result));
+  }
+
+  failed(): void {
+    this.#close();
+  }
+
+  #open({ files, bytesTotal }: DownloadProgress): View {
+    const bars = new cliProgress.MultiBar({
+      stream: this.#terminal,
+      format: line,
+      barsize: widestBar,
+      barCompleteChar: "=",
+      barIncompleteChar: " ",
+      hideCursor: true,
+      clearOnComplete: true,
+    });
+    const room = (this.#terminal.rows || 24) - otherLines;
+    const count = Math.max(1, Math.min(this.#parallel, files.length, room));
+    const create = (total: number) => bars.create(total, 0, nothing);
+    const slots = Array.from({ length: count }, () => ({
+      bar: create(1),
+      file: undefined,
+      rate: new Rate(),
+    }));
+    const whole = create(bytesTotal);
+    // However the process ends, the terminal is left with a cursor.
+    process.once("exit", this.#restore);
+    return { bars, slots, whole };
+  }
+
+  readonly #restore = () => this.#close();
+
+  #close(): void {
+    const bars = this.#view?.bars;
+    if (bars === undefined) return;
+    this.#view = undefined;
+    process.off("exit", this.#restore);
+    // What was logged last is written with the bars.
+    bars.update();
+    bars.stop();
+  }
+}
+
+/** Which files are shown when there is no room for all that are under way; 0: not under way. */
+const ranks: Record<FileState, number> = { waiting: 0, done: 0, preparing: 1, verifying: 2, downloading: 2 };
+
+function takeSlot(slots: readonly Slot[], { name, size, bytesDone }: FileProgress): Slot | undefined {
+  const slot = slots.find(({ file }) => file === undefined);
+  if (slot === undefined) return undefined;
+  slot.file = name;
+  slot.rate = new Rate();
+  slot.bar.start(size, bytesDone, { name: visible(name), detail: () => "" } satisfies Shown);
+  return slot;
+}
+
+function updateSlot(slot: Slot, { name, size, bytesDone, state }: FileProgress, now: number): void {
+  slot.rate.add(bytesDone, now);
+  const { rate } = slot;
+  const detail = () => (state === "downloading" ? pace(rate, size) : state);
+  slot.bar.update(bytesDone, { name: visible(name), detail } satisfies Shown);
+}
+
+/** Rate and time left, as far as they are known. */
+function pace(rate: Rate, total: number): string {
+  const now = performance.now();
+  const perSecond = rate.perSecond(now);
+  if (perSecond === undefined) return "";
+  const remainingMs = rate.remainingMs(total, now);
+  const left = remainingMs === undefined ? "" : `  ETA ${duration(remainingMs)}`;
+  return `${bytes(perSecond)}/s${left}`;
+}
+
+/** A line no wider than the terminal: on a narrow one the amount goes, the bar gets shorter, then goes, too. */
+function line(
+  options: Options,
+  params: Params & { readonly maxWidth: number },
+  { name, amount = "", detail }: Shown,
+): string {
+  if (name === "") return "";
+  const columns = params.maxWidth - 1;
+  const isWide = columns >= wideColumns;
+  const percent = `${Math.floor(params.progress * 100)}%`.padStart(4);
+  const room = columns - percent.length - paceWidth - (isWide ? amountWidth : 0) - 3;
+  const widestName = room / 2 < narrowestBar ? room : Math.min(32, room / 2);
+  const nameWidth = Math.max(8, Math.floor(widestName));
+  const shownName = fitted(name, nameWidth);
+  const label = shownName + " ".repeat(nameWidth - stringWidth(shownName));
+  const barsize = Math.min(widestBar, room - nameWidth - 3);
+  const complete = { ...options, barsize };
+  const bar = barsize < narrowestBar ? "" : ` [${cliProgress.Format.BarFormat(params.progress, complete)}]`;
+  return fitted(`${label}${bar} ${percent}  ${isWide ? amount : ""}${detail()}`, columns);
+}
+
+const wideColumns = 79;
+/** Of `1.23 GiB of 2.34 GiB  `. */
+const amountWidth = 22;
+/** Of `123 MiB/s  ETA 1m 23s`. */
+const paceWidth = 22;

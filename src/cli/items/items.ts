@@ -1,0 +1,154 @@
+import { timestampDate } from "@bufbuild/protobuf/wkt";
+import pLimit from "p-limit";
+import type { ItemFileInfo } from "../../../gen/content/library/item/v1/item_file_pb.ts";
+import { ChecksumInfo_ChecksumAlgorithm as Algorithm } from "../../../gen/content/library/item/v1/item_file_pb.ts";
+import type { ItemModel } from "../../../gen/content/library/v1/item_pb.ts";
+import { CliError } from "../failure.ts";
+import { type FoundItem, type FoundLibrary, findItem, findLibraries } from "../find-item.ts";
+import { ItemNames } from "../item-names.ts";
+import type { CommonFlags, Task } from "../run.ts";
+import { bytes, type Column, table, valueName, visible } from "../text.ts";
+
+interface ListFlags extends CommonFlags {
+  readonly long?: boolean;
+}
+
+/** Calls under way at once. */
+const parallel = 16;
+
+export async function list(task: Task<ListFlags>): Promise<void> {
+  const { output, flags } = task;
+  const limit = pLimit(parallel);
+  const libraries = await librariesOf(task, task.operands[0]);
+  const items = (await Promise.all(libraries.map((library) => itemsOf(task, library, limit))))
+    .flat()
+    .sort((a, b) => compare(a.libraryName, b.libraryName) || compare(a.item.name, b.item.name));
+  const filesOf = ({ id }: FoundItem) => limit(async () => (await files(task, id)).length);
+  const counts = flags.long ? await Promise.all(items.map(filesOf)) : undefined;
+  if (output.isJson) {
+    for (const [index, { id, item, libraryName }] of items.entries()) {
+      output.json({ ...itemJson(id, item, libraryName), file_count: counts?.[index] });
+    }
+    return;
+  }
+  const long: Column[] = [{ title: "FILES", right: true }, { title: "VERSION" }, { title: "MODIFIED" }];
+  const columns: Column[] = [
+    { title: "LIBRARY", shrinks: true },
+    { title: "NAME", shrinks: true },
+    { title: "ID" },
+    { title: "TYPE" },
+    { title: "SIZE", right: true },
+    ...(counts === undefined ? [] : long),
+  ];
+  const rows = items.map(({ id, item, libraryName }, index) => [
+    libraryName,
+    item.name ?? "",
+    id,
+    item.type ?? "",
+    bytes(Number(item.size ?? 0n)),
+    ...(counts === undefined ? [] : [String(counts[index]), item.contentVersion ?? "", modified(item) ?? ""]),
+  ]);
+  output.lines(table(columns, rows, output.width));
+}
+
+export async function show(task: Task): Promise<void> {
+  const { output } = task;
+  const { id, item } = await findItem(task, task.operands[0]!);
+  const [library, listed] = await Promise.all([
+    new ItemNames(task).ofLibrary(item.libraryId ?? ""),
+    files(task, id),
+  ]);
+  if (output.isJson) {
+    output.json({ ...itemJson(id, item, library), files: listed.map(fileJson) });
+    return;
+  }
+  const facts = [
+    ["item", item.name],
+    ["id", id],
+    ["library", library === item.libraryId ? library : `${library} (${item.libraryId})`],
+    ["type", item.type],
+    ["size", bytes(Number(item.size ?? 0n))],
+    ["version", item.contentVersion],
+    ["modified", modified(item)],
+    ["description", item.description],
+  ].filter(([, value]) => value);
+  const columns = [{ title: "FILE", shrinks: true }, { title: "SIZE", right: true }, { title: "CHECKSUM" }];
+  const rows = listed.map((file) => [file.name, bytes(Number(file.size)), checksum(file) ?? ""]);
+  output.lines([
+    ...facts.map(([name, value]) => `${name!.padEnd(11)}  ${visible(value!)}`),
+    "",
+    ...table(columns, rows, output.width),
+  ]);
+}
+
+async function librariesOf({ server, call }: Task, reference: string | undefined): Promise<FoundLibrary[]> {
+  if (reference !== undefined) {
+    const found = await findLibraries({ server, call }, reference);
+    if (found.length > 0) return found;
+    throw new CliError("not_found", `there is no library '${visible(reference)}'. See downlease items.`);
+  }
+  const { libraryIds } = await server.libraries.list({}, call);
+  return Promise.all(
+    libraryIds.map(async (id) => ({
+      id,
+      library: (await server.libraries.get({ libraryId: id }, call)).library!,
+    })),
+  );
+}
+
+async function itemsOf(
+  { server, call }: Task,
+  { id: libraryId, library }: FoundLibrary,
+  limit: ReturnType<typeof pLimit>,
+) {
+  const { libraryItemIds } = await server.items.list({ libraryId }, call);
+  return limit.map(libraryItemIds, async (id) => ({
+    id,
+    item: (await server.items.get({ libraryItemId: id }, call)).libraryItem!,
+    libraryName: library.name ?? libraryId,
+  }));
+}
+
+async function files({ server, call }: Task, libraryItemId: string): Promise<ItemFileInfo[]> {
+  return (await server.itemFiles.list({ libraryItemId }, call)).files;
+}
+
+/** As `--json` writes it, under the names that the server has for it. */
+function itemJson(id: string, item: ItemModel, libraryName: string) {
+  return {
+    id,
+    name: item.name,
+    library: libraryName,
+    library_id: item.libraryId,
+    type: item.type,
+    size: Number(item.size ?? 0n),
+    content_version: item.contentVersion,
+    last_modified_time: modified(item),
+    description: item.description,
+  };
+}
+
+function fileJson(file: ItemFileInfo) {
+  const { name, size, checksumInfo } = file;
+  return {
+    name,
+    size: Number(size),
+    checksum: checksumInfo && { algorithm: algorithm(file), value: checksumInfo.checksum },
+  };
+}
+
+function checksum(file: ItemFileInfo): string | undefined {
+  return file.checksumInfo && `${algorithm(file)} ${file.checksumInfo.checksum}`;
+}
+
+function algorithm({ checksumInfo }: ItemFileInfo): string {
+  return valueName(Algorithm, checksumInfo?.algorithm ?? Algorithm.SHA1);
+}
+
+function modified({ lastModifiedTime }: ItemModel): string | undefined {
+  return lastModifiedTime && timestampDate(lastModifiedTime).toISOString();
+}
+
+function compare(a = "", b = ""): number {
+  return a < b ? -1 : Number(a > b);
+}

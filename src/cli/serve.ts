@@ -1,0 +1,112 @@
+import cluster from "node:cluster";
+import { constants } from "node:os";
+import { setFlagsFromString } from "node:v8";
+import { type Command, Option } from "commander";
+import {
+  type App,
+  readConfig,
+  StartError,
+  startApp,
+  startWorkerApp,
+  superviseApps,
+  WorkerFailure,
+} from "../app/start.ts";
+import { ConfigError, type ConfigSources } from "../config/load.ts";
+import { type Config, settings } from "../config/settings.ts";
+
+// Else a first burst of calls can teach V8 that what a call makes lives long; for the rest of its life the process then
+// makes it in the old heap, and a call costs up to half as much again (docs/performance.md).
+setFlagsFromString("--no-allocation-site-pretenuring");
+
+/** Every setting is a flag. */
+export function addSettings(command: Command): void {
+  for (const { usage, alone, help, default: value } of settings) {
+    const option = new Option(usage, `${help} (default: ${value})`);
+    command.addOption(alone === undefined ? option : option.preset(alone));
+  }
+}
+
+/** What a signal can end. */
+interface Service {
+  start(): Promise<void>;
+  /** Resolves with the exit code. */
+  stop(): Promise<number>;
+  /** Ends at once what would outlive this process. */
+  kill(): void;
+}
+
+/** Resolves when the service is up; it ends with the process, at once when it can't start. */
+export async function serve({
+  flags,
+  environment,
+}: Pick<ConfigSources, "flags" | "environment">): Promise<void> {
+  try {
+    await start(readConfig(flags, environment));
+  } catch (error) {
+    process.exit(report(error));
+  }
+}
+
+async function start(config: Config): Promise<void> {
+  if (config.workers > 1 && cluster.isWorker) return startWorkerApp(config, explain);
+  const service = config.workers > 1 ? severalProcesses(config) : oneProcess(config);
+  let canStop = false;
+  for (const signal of ["SIGINT", "SIGTERM"] as const) {
+    process.on(signal, () => {
+      if (!canStop) {
+        service.kill();
+        process.exit(128 + constants.signals[signal]);
+      }
+      canStop = false;
+      // A stop that fails is a bug: unhandled, it ends the process with a stack and exit code 1.
+      void service.stop().then((code) => process.exit(code));
+    });
+  }
+  await service.start();
+  canStop = true;
+}
+
+function oneProcess(config: Config): Service {
+  let app: App | undefined;
+  return {
+    async start() {
+      app = await startApp(config);
+    },
+    async stop() {
+      await app?.stop();
+      return 0;
+    },
+    kill() {},
+  };
+}
+
+function severalProcesses(config: Config): Service {
+  const supervisor = superviseApps(config, { onFailure: (failure) => process.exit(report(failure)) });
+  return {
+    async start() {
+      await supervisor.start();
+      process.on("SIGHUP", () => void supervisor.restart());
+    },
+    stop: async () => ((await supervisor.stop()) ? 0 : 1),
+    kill: () => supervisor.kill(),
+  };
+}
+
+/** Tells the user what went wrong, and gives the exit code. */
+function report(error: unknown): number {
+  const failure = explain(error);
+  if (failure === undefined) throw error;
+  process.stderr.write(failure.message);
+  return failure.exitCode;
+}
+
+/** What to tell the user of what is no bug, and the exit code: 2 for their mistakes, 1 for the surroundings. */
+function explain(error: unknown): { message: string; exitCode: number } | undefined {
+  if (error instanceof ConfigError) {
+    return { message: `${error.message}\nSee downlease serve --help.\n`, exitCode: 2 };
+  }
+  if (error instanceof StartError)
+    return { message: `downlease can't start: ${error.message}\n`, exitCode: 1 };
+  if (error instanceof WorkerFailure) return error;
+  return undefined;
+}

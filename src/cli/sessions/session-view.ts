@@ -1,0 +1,139 @@
+import { timestampDate } from "@bufbuild/protobuf/wkt";
+import { Code, ConnectError } from "@connectrpc/connect";
+import pLimit from "p-limit";
+import {
+  type FileInfo,
+  FileInfo_PrepareStatus as PrepareStatus,
+} from "../../../gen/content/library/item/downloadsession/v1/file_pb.ts";
+import {
+  type DownloadSessionModel,
+  DownloadSessionModel_State as SessionState,
+} from "../../../gen/content/library/item/v1/download_session_pb.ts";
+import { ItemNames } from "../item-names.ts";
+import type { Task } from "../run.ts";
+import { valueName } from "../text.ts";
+import { ServerClock } from "./server-clock.ts";
+
+/** A session as it is shown. */
+export interface SessionView {
+  readonly id: string;
+  readonly itemId: string;
+  /** `library/item`, or the identifier of an item that can't be looked up. */
+  readonly item: string;
+  readonly contentVersion: string;
+  readonly state: string;
+  /** 0 to 100. */
+  readonly progress: number;
+  readonly expiresAt: Date | undefined;
+  readonly expiresInMs: number;
+  readonly error: string | undefined;
+}
+
+export interface SessionFileView {
+  readonly name: string;
+  /** Bytes. */
+  readonly size: number | undefined;
+  readonly bytesTransferred: number;
+  readonly status: string;
+  readonly error: string | undefined;
+}
+
+/** Calls under way at once. */
+const parallel = 16;
+
+/** Reads sessions for people to look at. */
+export class SessionReader {
+  readonly #task: Pick<Task, "server" | "call">;
+  readonly #names: ItemNames;
+  readonly #clock = new ServerClock();
+
+  constructor(task: Pick<Task, "server" | "call">) {
+    this.#task = task;
+    this.#names = new ItemNames(task);
+  }
+
+  /** Oldest first. Sessions that end meanwhile are left out. */
+  async list(itemId: string | undefined): Promise<SessionView[]> {
+    const { server, call } = this.#task;
+    const request = itemId === undefined ? {} : { libraryItemId: itemId };
+    const { downloadSessionIds } = await server.sessions.list(request, call);
+    const limit = pLimit(parallel);
+    const views = await limit.map(downloadSessionIds, (id) => this.find(id));
+    return views.filter((view) => view !== undefined);
+  }
+
+  /** Undefined when there is no such session. */
+  async find(id: string): Promise<SessionView | undefined> {
+    try {
+      return await this.get(id);
+    } catch (error) {
+      if (error instanceof ConnectError && error.code === Code.NotFound) return undefined;
+      throw error;
+    }
+  }
+
+  async get(id: string): Promise<SessionView> {
+    const { server, call } = this.#task;
+    const onHeader = (headers: Headers) => this.#clock.heard(headers.get("date"));
+    const { downloadSession } = await server.sessions.get({ downloadSessionId: id }, { ...call, onHeader });
+    return this.#view(id, downloadSession!);
+  }
+
+  /** Undefined when the server does not know the files of sessions. */
+  async files(id: string): Promise<SessionFileView[] | undefined> {
+    const { server, call } = this.#task;
+    try {
+      const { files } = await server.files.list({ downloadSessionId: id }, call);
+      return files.map(fileView);
+    } catch (error) {
+      if (error instanceof ConnectError && error.code === Code.Unimplemented) return undefined;
+      throw error;
+    }
+  }
+
+  async #view(id: string, session: DownloadSessionModel): Promise<SessionView> {
+    const itemId = session.libraryItemId ?? "";
+    const expiresAt = session.expirationTime && timestampDate(session.expirationTime);
+    return {
+      id,
+      itemId,
+      item: await this.#names.of(itemId),
+      contentVersion: session.libraryItemContentVersion ?? "",
+      state: valueName(SessionState, session.state),
+      progress: Number(session.clientProgress ?? 0),
+      expiresAt,
+      expiresInMs: expiresAt === undefined ? 0 : this.#clock.until(expiresAt),
+      error: session.errorMessage?.defaultMessage,
+    };
+  }
+}
+
+function fileView({ name, size, bytesTransferred, status, errorMessage }: FileInfo): SessionFileView {
+  return {
+    name,
+    size: size === undefined ? undefined : Number(size),
+    bytesTransferred: Number(bytesTransferred),
+    status: valueName(PrepareStatus, status),
+    error: errorMessage?.defaultMessage,
+  };
+}
+
+/** As `--json` writes it, under the names that the server has for it. */
+export function sessionJson(view: SessionView, files?: readonly SessionFileView[]) {
+  return {
+    id: view.id,
+    library_item_id: view.itemId,
+    library_item_content_version: view.contentVersion,
+    state: view.state,
+    client_progress: view.progress,
+    expiration_time: view.expiresAt?.toISOString(),
+    error_message: view.error,
+    files: files?.map(({ name, size, bytesTransferred, status, error }) => ({
+      name,
+      size,
+      bytes_transferred: bytesTransferred,
+      status,
+      error_message: error,
+    })),
+  };
+}

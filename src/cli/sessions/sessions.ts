@@ -1,0 +1,174 @@
+import { timestampDate } from "@bufbuild/protobuf/wkt";
+import { findItem } from "../find-item.ts";
+import type { CommonFlags, Task } from "../run.ts";
+import { bytes, duration, table, visible } from "../text.ts";
+import { ServerClock } from "./server-clock.ts";
+import { type SessionFileView, SessionReader, type SessionView, sessionJson } from "./session-view.ts";
+import { watch } from "./watch.ts";
+
+interface WatchFlags extends CommonFlags {
+  readonly watch?: boolean;
+  readonly interval: number;
+}
+
+interface ListFlags extends WatchFlags {
+  readonly item?: string;
+}
+
+export async function list(task: Task<ListFlags>): Promise<void> {
+  const { output, flags } = task;
+  const itemId = flags.item === undefined ? undefined : (await findItem(task, flags.item)).id;
+  const reader = new SessionReader(task);
+  if (!flags.watch) {
+    const views = await reader.list(itemId);
+    if (output.isJson) for (const view of views) output.json(sessionJson(view));
+    else output.lines(sessionTable(views, output.width));
+    return;
+  }
+  await watch(task, {
+    read: () => reader.list(itemId),
+    frame: (views) => sessionTable(views, output.width),
+    entries: (views) =>
+      views.map((view) => ({
+        key: view.id,
+        line: [view.id, visible(view.item), view.state, `${view.progress}%`].join("  "),
+        json: sessionJson(view),
+      })),
+    gone: (id) => ({ line: `${visible(id)}  gone`, json: { id, gone: true } }),
+  });
+}
+
+export async function show(task: Task<WatchFlags>): Promise<void> {
+  const { output, flags } = task;
+  const id = task.operands[0]!;
+  const reader = new SessionReader(task);
+  const read = async () => {
+    const view = await reader.get(id);
+    return { view, files: await reader.files(id) };
+  };
+  if (!flags.watch) {
+    const { view, files } = await read();
+    if (output.isJson) output.json(sessionJson(view, files));
+    else output.lines(sessionPage(view, files, output.width));
+    return;
+  }
+  let isKnown = false;
+  await watch(task, {
+    async read() {
+      // A session that was never there is a mistake; one that goes is what was waited for.
+      const view = isKnown ? await reader.find(id) : await reader.get(id);
+      isKnown = true;
+      return view === undefined ? undefined : { view, files: await reader.files(id) };
+    },
+    frame: (seen) =>
+      seen === undefined ? [`${visible(id)} is gone`] : sessionPage(seen.view, seen.files, output.width),
+    entries: (seen) => {
+      if (seen === undefined) return [];
+      const { view, files } = seen;
+      if (output.isJson) return [{ key: id, line: "", json: sessionJson(view, files) }];
+      return [
+        { key: id, line: [id, view.state, `${view.progress}%`].map(visible).join("  "), json: undefined },
+        ...(files ?? []).map((file) => ({
+          key: `file ${file.name}`,
+          line: [file.name, file.status, amount(file)].map(visible).join("  "),
+          json: undefined,
+        })),
+      ];
+    },
+    gone: (key) => (key === id ? { line: `${visible(id)}  gone`, json: { id, gone: true } } : undefined),
+    isOver: (seen) => seen === undefined || seen.view.state !== "ACTIVE",
+  });
+}
+
+export async function keepAlive(task: Task<CommonFlags & { readonly progress?: number }>): Promise<void> {
+  const { server, call, output, flags } = task;
+  const id = task.operands[0]!;
+  const clock = new ServerClock();
+  const progress = flags.progress === undefined ? {} : { progress: BigInt(flags.progress) };
+  const answer = await server.sessions.keepAlive(
+    { downloadSessionId: id, ...progress },
+    { ...call, onHeader: (headers) => clock.heard(headers.get("date")) },
+  );
+  const expiresAt = timestampDate(answer.expirationTime!);
+  const stored = Number(answer.clientProgress);
+  if (output.isJson) {
+    output.json({ id, client_progress: stored, expiration_time: expiresAt.toISOString() });
+  } else {
+    output.lines([`${visible(id)} expires in ${duration(clock.until(expiresAt))}, progress ${stored}%`]);
+  }
+}
+
+export async function cancel({ server, call, output, operands }: Task): Promise<void> {
+  const id = operands[0]!;
+  await server.sessions.cancel({ downloadSessionId: id }, call);
+  if (output.isJson) output.json({ id, state: "CANCELED" });
+  else output.lines([`${visible(id)} is canceled`]);
+}
+
+export async function fail(task: Task<CommonFlags & { readonly message: string }>): Promise<void> {
+  const { server, call, output, flags } = task;
+  const id = task.operands[0]!;
+  await server.sessions.fail({ downloadSessionId: id, clientErrorMessage: flags.message }, call);
+  if (output.isJson) output.json({ id, state: "ERROR", error_message: flags.message });
+  else output.lines([`${visible(id)} is in ERROR: ${visible(flags.message)}`]);
+}
+
+export async function remove({ server, call, output, operands }: Task): Promise<void> {
+  const id = operands[0]!;
+  await server.sessions.delete({ downloadSessionId: id }, call);
+  if (output.isJson) output.json({ id, deleted: true });
+  else output.lines([`${visible(id)} is deleted`]);
+}
+
+function sessionTable(views: readonly SessionView[], width: number | undefined): string[] {
+  return table(
+    [
+      { title: "ID" },
+      { title: "ITEM", shrinks: true },
+      { title: "STATE" },
+      { title: "PROGRESS", right: true },
+      { title: "EXPIRES IN", right: true },
+    ],
+    views.map((view) => [view.id, view.item, view.state, `${view.progress}%`, duration(view.expiresInMs)]),
+    width,
+  );
+}
+
+function sessionPage(
+  view: SessionView,
+  files: readonly SessionFileView[] | undefined,
+  width: number | undefined,
+): string[] {
+  const facts = [
+    ["session", view.id],
+    ["item", view.item === view.itemId ? view.itemId : `${view.item} (${view.itemId})`],
+    ["version", view.contentVersion],
+    ["state", view.state],
+    ["progress", `${view.progress}%`],
+    ["expires in", `${duration(view.expiresInMs)} (${view.expiresAt?.toISOString() ?? "unknown"})`],
+    ...(view.error === undefined ? [] : [["error", view.error]]),
+  ];
+  const lines = facts.map(([name, value]) => `${name!.padEnd(10)}  ${visible(value!)}`);
+  if (files === undefined) return lines;
+  const hasErrors = files.some(({ error }) => error !== undefined);
+  const columns = [
+    { title: "FILE", shrinks: true },
+    { title: "STATUS" },
+    { title: "BYTES", right: true },
+    { title: "SIZE", right: true },
+    ...(hasErrors ? [{ title: "ERROR", shrinks: true }] : []),
+  ];
+  const rows = files.map((file) => [
+    file.name,
+    file.status,
+    bytes(file.bytesTransferred),
+    file.size === undefined ? "" : bytes(file.size),
+    ...(hasErrors ? [file.error ?? ""] : []),
+  ]);
+  return [...lines, "", ...table(columns, rows, width)];
+}
+
+function amount({ bytesTransferred, size, error }: SessionFileView): string {
+  if (error !== undefined) return error;
+  return size === undefined ? bytes(bytesTransferred) : `${bytes(bytesTransferred)} of ${bytes(size)}`;
+}

@@ -1,0 +1,120 @@
+import { constants } from "node:fs";
+import { open, readFile, realpath, rename, rm, stat } from "node:fs/promises";
+import {
+  formatUserLine,
+  isUserName,
+  maxUsersFileBytes,
+  parseUserLine,
+  parseUsers,
+  type User,
+  userNameRule,
+} from "../../auth/users-file.ts";
+
+/** A command that changes users could not do it; the message is for its user. */
+export class UsersError extends Error {
+  override readonly name = "UsersError";
+}
+
+/** @throws UsersError */
+export async function listUsers(path: string): Promise<User[]> {
+  return parsed(path, await explained(path, readFile(path, "utf8")));
+}
+
+/**
+ * Adds a user, or gives the one of this name another password and other roles. Makes the file if need be.
+ *
+ * @throws UsersError
+ */
+export async function putUser(path: string, user: User): Promise<"added" | "changed"> {
+  let outcome: "added" | "changed" = "added";
+  await edit(path, { mayBeNew: true }, (lines) => {
+    const index = lines.findIndex((line) => parseUserLine(line)?.name === user.name);
+    if (index < 0) return [...lines, formatUserLine(user)];
+    outcome = "changed";
+    return lines.with(index, formatUserLine(user));
+  });
+  return outcome;
+}
+
+/** @throws UsersError when there is no such user, too */
+export async function removeUser(path: string, name: string): Promise<void> {
+  await edit(path, { mayBeNew: false }, (lines) => {
+    const others = lines.filter((line) => parseUserLine(line)?.name !== name);
+    if (others.length === lines.length) throw new UsersError(`there is no user ${name} in ${path}`);
+    return others;
+  });
+}
+
+/** The name as files have it. @throws UsersError */
+export function userName(text: string): string {
+  const name = text.normalize("NFC");
+  if (!isUserName(name)) throw new UsersError(`the name must be ${userNameRule}`);
+  return name;
+}
+
+/**
+ * Puts a new file in the place of the old one, so that no reader sees half of it. The new one is made under a name that
+ * keeps other commands from doing the same at the same time. It has owner and mode of the old one, but others can't
+ * read it.
+ */
+async function edit(
+  path: string,
+  { mayBeNew }: { readonly mayBeNew: boolean },
+  change: (lines: readonly string[]) => readonly string[],
+): Promise<void> {
+  const old = await explained(path, statOf(path, mayBeNew));
+  // A link stays one.
+  const target = old === undefined ? path : await realpath(path);
+  const draft = `${target}.new`;
+  const file = await explained(draft, open(draft, "wx", 0o600));
+  try {
+    const text = old === undefined ? "" : await explained(path, readFile(target, "utf8"));
+    parsed(path, text);
+    const lines = change(text === "" ? [] : text.replace(/\r?\n$/, "").split(/\r?\n/));
+    const changed = lines.map((line) => `${line}\n`).join("");
+    if (Buffer.byteLength(changed) > maxUsersFileBytes) {
+      throw new UsersError(`${path} would be larger than ${maxUsersFileBytes} bytes`);
+    }
+    if (old !== undefined) {
+      await file.chown(old.uid, old.gid);
+      await file.chmod(old.mode & (constants.S_IRWXU | constants.S_IRWXG));
+    }
+    await file.writeFile(changed);
+    await file.sync();
+    await file.close();
+    await rename(draft, target);
+  } catch (error) {
+    await file.close();
+    await rm(draft, { force: true });
+    throw error;
+  }
+}
+
+async function statOf(path: string, mayBeNew: boolean) {
+  try {
+    return await stat(path);
+  } catch (error) {
+    if (mayBeNew && (error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
+    throw error;
+  }
+}
+
+function parsed(path: string, text: string): User[] {
+  try {
+    return parseUsers(text);
+  } catch (error) {
+    throw new UsersError(`${path} can't be used: ${(error as Error).message}`);
+  }
+}
+
+async function explained<T>(path: string, work: Promise<T>): Promise<T> {
+  try {
+    return await work;
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException;
+    if (code !== "EEXIST") throw new UsersError(message);
+    throw new UsersError(
+      `${path} is there: another command is changing the users; if none is, one was interrupted: remove the file`,
+    );
+  }
+}

@@ -1,0 +1,176 @@
+import { stat } from "node:fs/promises";
+import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
+import type {
+  ContentFile,
+  ContentSource,
+  ItemEntry,
+  ItemFile,
+  Library,
+  LibraryItem,
+} from "../../domain/content-source.ts";
+import { once } from "../left-out.ts";
+import { itemFilesOf, libraryItemOf, summaryOf } from "../stored-files.ts";
+import { available } from "./available.ts";
+import { openWithin } from "./confined.ts";
+import { DirectoryFile } from "./directory-file.ts";
+import { ItemIndex, type ItemPlace } from "./item-index.ts";
+import { type ItemFolder, type LibraryFolder, LibraryTree } from "./library-tree.ts";
+import { isUnsettled, tickMs } from "./ticks.ts";
+
+export interface DirectoryContentOptions {
+  /** The directory of libraries. A link is followed anew for each call. */
+  readonly root: string;
+  /** Is told once of each thing below the root that can't be content, and why. */
+  readonly warn?: (message: string) => void;
+}
+
+/**
+ * Libraries in a directory: `<root>/<library>/<item>/<files…>`. Only the regular files directly in an item's
+ * folder are its files, folders in it are ignored, and names that start with a dot are not content. Links are
+ * followed as long as they stay inside of the root.
+ *
+ * `.library.json` and `.item.json` may declare `id` and `description`, the latter also `type`. Without an id it
+ * is the name-based UUID of `library` or `library/item`. Of several items, or libraries, with one id only the
+ * first by name exists.
+ *
+ * A manifest of an OVF package (`*.mf`) tells the checksums of the files next to it.
+ *
+ * The content version is a digest of the files' names, sizes and modification times in milliseconds. An item was made
+ * at the earliest and last changed at the latest modification time among its folder, `.item.json` and its files. A
+ * library was made and last changed when `.library.json` was modified; without that file, when its folder was, which
+ * is whenever an item comes or goes.
+ */
+export class DirectoryContentSource implements ContentSource {
+  readonly #openTree: () => Promise<LibraryTree>;
+  readonly #index: ItemIndex;
+
+  constructor({ root, warn = () => {} }: DirectoryContentOptions) {
+    const warnOnce = once(warn);
+    this.#openTree = () => LibraryTree.at(root, warnOnce);
+    this.#index = new ItemIndex(this.#openTree);
+  }
+
+  /**
+   * Makes a source that has read its root once, so that what is wrong with it is told at the start. Rejects with
+   * an Error that names the root when it is missing, not a directory, or can't be read.
+   */
+  static async open(options: DirectoryContentOptions): Promise<DirectoryContentSource> {
+    const source = new DirectoryContentSource(options);
+    try {
+      const stats = await stat(options.root);
+      if (!stats.isDirectory()) throw new Error("it is not a directory");
+      await source.#index.rescan();
+    } catch (reason) {
+      const detail = reason instanceof Error ? reason.message : String(reason);
+      throw new Error(`content root ${options.root} can't be used: ${detail}`, { cause: reason });
+    }
+    return source;
+  }
+
+  libraries(): Promise<Library[]> {
+    return available(async () => (await (await this.#openTree()).libraries()).map(libraryOf));
+  }
+
+  library(libraryId: string): Promise<Library | undefined> {
+    return available(async () => {
+      const tree = await this.#openTree();
+      const folder = await this.#find(() => libraryAt(tree, this.#index.library(libraryId), libraryId));
+      return folder && libraryOf(folder);
+    });
+  }
+
+  items(libraryId?: string): Promise<readonly ItemEntry[] | undefined> {
+    return available(async () => {
+      await this.#index.refresh();
+      return this.#index.items(libraryId);
+    });
+  }
+
+  item(itemId: string): Promise<LibraryItem | undefined> {
+    return available(async () => {
+      const tree = await this.#openTree();
+      const folder = await this.#findItem(tree, itemId);
+      return folder && itemOf(tree, folder);
+    });
+  }
+
+  async files(itemId: string): Promise<ItemFile[] | undefined> {
+    return (await this.contents(itemId))?.files;
+  }
+
+  contents(itemId: string) {
+    return available(async () => {
+      const tree = await this.#openTree();
+      const folder = await this.#findItem(tree, itemId);
+      const files = folder && (await tree.files(folder));
+      if (files === undefined) return undefined;
+      const { contentVersion } = summaryOf(files);
+      return { contentVersion, files: itemFilesOf(files, await tree.checksums(folder!, files)) };
+    });
+  }
+
+  openFile(itemId: string, fileName: string, contentVersion: string): Promise<ContentFile | undefined> {
+    return available(async () => {
+      const tree = await this.#openTree();
+      const folder = await this.#findItem(tree, itemId);
+      const files = folder && (await tree.files(folder));
+      const listed = files?.find(({ name }) => name === fileName);
+      if (listed === undefined || summaryOf(files!).contentVersion !== contentVersion) return undefined;
+      const file = await openWithin(tree.root, join(folder!.path, fileName));
+      if (file === undefined) return undefined;
+      if (file.size === listed.size && file.modifiedMs === listed.modifiedMs) {
+        // What is written into it from now on shows in its time.
+        if (isUnsettled(file.modifiedMs)) await delay(tickMs);
+        return new DirectoryFile(file, listed.version, `${folder!.place}/${fileName}`);
+      }
+      await file.handle.close();
+      return undefined;
+    });
+  }
+
+  #findItem(tree: LibraryTree, itemId: string): Promise<ItemFolder | undefined> {
+    return this.#find(() => itemAt(tree, this.#index.place(itemId), itemId));
+  }
+
+  /** What is where the index says, or, if that is not there, where the index says when it is current. */
+  async #find<T>(look: () => Promise<T | undefined>): Promise<T | undefined> {
+    const known = await look();
+    if (known !== undefined) return known;
+    await this.#index.refresh();
+    return look();
+  }
+}
+
+/** The library's folder, unless the one of this name is another library now. */
+async function libraryAt(
+  tree: LibraryTree,
+  name: string | undefined,
+  libraryId: string,
+): Promise<LibraryFolder | undefined> {
+  const folder = name === undefined ? undefined : await tree.library(name);
+  return folder?.id === libraryId ? folder : undefined;
+}
+
+/** The item's folder, unless the place holds it no longer. */
+async function itemAt(
+  tree: LibraryTree,
+  place: ItemPlace | undefined,
+  itemId: string,
+): Promise<ItemFolder | undefined> {
+  const library = place && (await tree.library(place.library));
+  const folder = library && (await tree.item(library, place.item));
+  return folder?.id === itemId ? folder : undefined;
+}
+
+function libraryOf({ place, path, ...library }: LibraryFolder): Library {
+  return library;
+}
+
+async function itemOf(tree: LibraryTree, folder: ItemFolder): Promise<LibraryItem | undefined> {
+  const files = await tree.files(folder);
+  return (
+    files &&
+    libraryItemOf(folder, files, [...folder.modifiedMs, ...files.map(({ modifiedMs }) => modifiedMs)])
+  );
+}

@@ -1,0 +1,117 @@
+import { BlockList, isIP } from "node:net";
+import parseForwarded from "forwarded-parse";
+import type { Call } from "../calls/call.ts";
+
+export interface BaseUrlOptions {
+  /** Origin, and a path when links are below one, without a slash at the end; undefined: what the request tells. */
+  readonly publicUrl: string | undefined;
+  /** Addresses and CIDRs of proxies that are believed. */
+  readonly trustedProxies: readonly string[];
+  /** For requests that tell no host that could stand in a URL. */
+  readonly fallback: () => string;
+}
+
+type Requester = Pick<Call, "headers" | "connection">;
+
+interface Origin {
+  readonly scheme: string | undefined;
+  readonly host: string | undefined;
+}
+
+/** By which URL callers reach this service, without a slash at the end. */
+export function baseUrlFinder({
+  publicUrl,
+  trustedProxies,
+  fallback,
+}: BaseUrlOptions): (call: Requester) => string {
+  if (publicUrl !== undefined) return () => publicUrl;
+  const isTrusted = addressMatcher(trustedProxies);
+  return ({ headers, connection }) => {
+    const told = isTrusted(connection.peer) ? toldByProxy(headers, isTrusted) : undefined;
+    const scheme = told?.scheme ?? (connection.isEncrypted ? "https" : "http");
+    // Of an HTTP/2 request that has both, the second may be anything.
+    const host = told?.host ?? textOf(headers[":authority"]) ?? headers.host;
+    return originOf(scheme, host) ?? fallback();
+  };
+}
+
+/** @param list addresses and CIDRs, as `isAddressRange` takes them */
+function addressMatcher(list: readonly string[]): (address: string) => boolean {
+  const trusted = new BlockList();
+  for (const entry of list) {
+    const [address = "", prefix] = entry.split("/");
+    const family = isIP(address) === 6 ? "ipv6" : "ipv4";
+    if (prefix === undefined) trusted.addAddress(address, family);
+    else trusted.addSubnet(address, Number(prefix), family);
+  }
+  return (address) => {
+    const version = isIP(address);
+    return version !== 0 && trusted.check(address, version === 6 ? "ipv6" : "ipv4");
+  };
+}
+
+/**
+ * What a proxy tells by `Forwarded` (RFC 7239) or `X-Forwarded-…`. A proxy that writes only one of them passes the other
+ * on as the client wrote it; so when both are there and contradict each other, neither counts.
+ */
+function toldByProxy(
+  headers: Requester["headers"],
+  isTrusted: (address: string) => boolean,
+): Origin | undefined {
+  const standard = fromForwarded(textOf(headers.forwarded), isTrusted);
+  const others = fromXForwarded(headers);
+  if (standard === undefined || others === undefined) return standard ?? others;
+  return standard.scheme === others.scheme && standard.host === others.host ? standard : undefined;
+}
+
+/** Each proxy adds an element at the end, so that what comes before those of trusted proxies may be invented. */
+function fromForwarded(
+  text: string | undefined,
+  isTrusted: (address: string) => boolean,
+): Origin | undefined {
+  if (text === undefined) return undefined;
+  let elements: Record<string, string>[];
+  try {
+    elements = parseForwarded(text);
+  } catch {
+    return undefined;
+  }
+  let index = elements.length - 1;
+  while (index > 0 && isTrusted(nodeAddress(elements[index]?.for))) index--;
+  const { proto, host } = elements[index] ?? {};
+  return { scheme: schemeOf(proto), host };
+}
+
+/** Of lists the last entry counts, which is that of the proxy that is connected. */
+function fromXForwarded(headers: Requester["headers"]): Origin | undefined {
+  const [proto, host, port] = ["proto", "host", "port"].map((name) =>
+    textOf(headers[`x-forwarded-${name}`])?.split(",").at(-1)?.trim(),
+  );
+  if (proto === undefined && host === undefined) return undefined;
+  const hasPort = host !== undefined && /:\d*$/.test(host);
+  const scheme = schemeOf(proto);
+  return { scheme, host: host === undefined || hasPort || port === undefined ? host : `${host}:${port}` };
+}
+
+function schemeOf(text: string | undefined): string | undefined {
+  const scheme = text?.toLowerCase();
+  return scheme === "http" || scheme === "https" ? scheme : undefined;
+}
+
+/** The address in a node identifier (RFC 7239, section 6), for example of `"[2001:db8::1]:4711"`. */
+function nodeAddress(node = ""): string {
+  const [, bracketed] = /^\[(.*)\](?::\d+)?$/.exec(node) ?? [];
+  return bracketed ?? node.replace(/:\d+$/, "");
+}
+
+function textOf(header: string | string[] | undefined): string | undefined {
+  return Array.isArray(header) ? header.join(",") : header;
+}
+
+const hostAndPort = /^(?:[a-z0-9_](?:[a-z0-9._-]{0,252}[a-z0-9_.])?|\[[0-9a-f:.]{2,45}\])(?::[0-9]{1,5})?$/i;
+
+/** Undefined when the host is none that could stand in a URL: whoever sends a request writes into it what they like. */
+function originOf(scheme: string, host: string | undefined): string | undefined {
+  if (host === undefined || !hostAndPort.test(host)) return undefined;
+  return URL.parse(`${scheme}://${host}`)?.origin;
+}

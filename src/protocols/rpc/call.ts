@@ -1,0 +1,75 @@
+import type { IncomingHttpHeaders } from "node:http";
+import { Code, ConnectError, createContextKey, type HandlerContext } from "@connectrpc/connect";
+import { abort, type Call, type Protocol } from "../../calls/call.ts";
+import { Connection } from "../../calls/connection.ts";
+import { type Credentials, HeaderCredentials } from "../../calls/credentials.ts";
+import { type ErrorMessageId, ServiceError } from "../../domain/errors.ts";
+
+/** Where a call comes from: what Connect's own context does not tell. */
+export interface Origin {
+  readonly requestId: string;
+  readonly connection: Connection;
+  readonly credentials: Credentials;
+  readonly headers: IncomingHttpHeaders;
+  /** Whether the request could be read and became a call. */
+  isCall: boolean;
+}
+
+export const originKey = createContextKey<Origin>({
+  requestId: "",
+  connection: new Connection(""),
+  credentials: new HeaderCredentials({}),
+  headers: {},
+  isCall: false,
+});
+
+/** The protocol by the name that Connect's runtime, or a content type, has for it. */
+export function protocolNamed(name: string | undefined): "grpc" | "grpc_web" | "connect" {
+  if (name === "grpc-web") return "grpc_web";
+  return name === "grpc" ? "grpc" : "connect";
+}
+
+/** A call as the pipeline sees it, read from Connect's context when it is asked for. */
+export class RpcCall implements Call {
+  abortedWith: ErrorMessageId | undefined = undefined;
+  onAbort: ((reason: ErrorMessageId) => void) | undefined = undefined;
+  readonly #context: HandlerContext;
+  readonly #origin: Origin;
+
+  constructor(context: HandlerContext) {
+    this.#context = context;
+    this.#origin = context.values.get(originKey);
+    this.#origin.isCall = true;
+    const { signal } = context;
+    const onAbort = () => abort(this, reasonOf(signal.reason));
+    if (signal.aborted) onAbort();
+    else signal.addEventListener("abort", onAbort, { once: true });
+  }
+
+  get protocol(): Protocol {
+    return protocolNamed(this.#context.protocolName);
+  }
+
+  get requestId(): string {
+    return this.#origin.requestId;
+  }
+
+  get connection(): Connection {
+    return this.#origin.connection;
+  }
+
+  get credentials(): Credentials {
+    return this.#origin.credentials;
+  }
+
+  get headers(): IncomingHttpHeaders {
+    return this.#origin.headers;
+  }
+}
+
+/** Connect aborts with the reason of the signal that ends all calls, with an error of its own, or without any. */
+function reasonOf(reason: unknown): ErrorMessageId {
+  if (reason instanceof ServiceError) return reason.messageId;
+  const isDeadline = reason instanceof ConnectError && reason.code === Code.DeadlineExceeded;
+  return isDeadline ? "downlease.call.timed_out" : "downlease.call.canceled";
+}

@@ -1,0 +1,152 @@
+import type { IncomingHttpHeaders } from "node:http";
+import type { IncomingHttpHeaders as Http2Headers } from "node:http2";
+import type { Message } from "@bufbuild/protobuf";
+import { createMethodSerializationLookup, type Serialization } from "@connectrpc/connect/protocol";
+import type { Http2StreamHandler, HttpRequest, HttpResponse } from "../../../calls/http.ts";
+import { connectTimeoutMs, grpcTimeoutMs, isEndless } from "../deadline.ts";
+import { jsonOptions } from "../errors.ts";
+import { ConnectCall, type Representation } from "./connect-call.ts";
+import { Http1Exchange, Http2Exchange } from "./exchange.ts";
+import { GrpcCall } from "./grpc-call.ts";
+import { type Lane, LaneCalls, type LaneMethod, type LaneStreamMethod } from "./lane.ts";
+import { StreamCall } from "./stream-call.ts";
+
+export interface FastLaneOptions {
+  /** By path. */
+  readonly unary: ReadonlyMap<string, LaneMethod>;
+  readonly streams: ReadonlyMap<string, LaneStreamMethod>;
+  /** Largest request message, in bytes. */
+  readonly maxMessageBytes: number;
+  /** How long a caller may take to send a unary request, in milliseconds; half a minute by default. */
+  readonly readMs?: number | undefined;
+  /** Aborted when calls under way can't be waited for any longer: they end with UNAVAILABLE. */
+  readonly shutdownSignal: AbortSignal;
+  /** Aborted as soon as streams are to end: what they have been sent is still answered. */
+  readonly streamsSignal: AbortSignal;
+}
+
+/**
+ * The shortest way from a heartbeat to its operation: gRPC on bare HTTP/2 streams and Connect's unary protocol on
+ * either HTTP version, without Connect's runtime. It takes what is beyond doubt, and leaves everything else
+ * (compression, other content types, odd headers, malformed bodies) to that runtime.
+ */
+export interface FastLane {
+  /** Serves an HTTP/2 stream, or says no. */
+  readonly takeStream: Http2StreamHandler;
+  /** Serves an HTTP/1 request for the path, or says no. */
+  takeRequest(path: string, request: HttpRequest, response: HttpResponse): boolean;
+}
+
+/** How often callers who are slow to send their requests are looked for. */
+const sweepMs = 1000;
+
+export function openFastLane(options: FastLaneOptions): FastLane {
+  const { unary, streams, maxMessageBytes, readMs = 30_000, shutdownSignal, streamsSignal } = options;
+  const calls = new LaneCalls();
+  const lane: Lane = { calls, maxMessageBytes };
+  const representations = new Map<LaneMethod, (json: boolean) => Representation>();
+  for (const method of unary.values())
+    representations.set(method, representationsOf(method, maxMessageBytes));
+
+  shutdownSignal.addEventListener("abort", () => {
+    for (const call of calls) call.end("downlease.server.stopping");
+  });
+  streamsSignal.addEventListener("abort", () => {
+    for (const call of calls) if (call instanceof StreamCall) call.stop("downlease.server.stopping");
+  });
+  setInterval(() => {
+    const latest = performance.now() - readMs;
+    for (const call of calls) if (call.isReading && call.startedAt <= latest) call.cut();
+  }, sweepMs).unref();
+
+  return {
+    takeStream(stream, headers, rawHeaders) {
+      if (shutdownSignal.aborted) return false;
+      const path = headers[":path"] ?? "";
+      const method = unary.get(path);
+      if (method === undefined) {
+        const streamMethod = streams.get(path);
+        if (streamMethod === undefined || !isPlainGrpc(headers)) return false;
+        const deadline = deadlineOf(headers["grpc-timeout"], grpcTimeoutMs);
+        if (deadline === "odd" || streamsSignal.aborted) return false;
+        new StreamCall(lane, streamMethod, stream, headers, deadline);
+        return true;
+      }
+      if (isPlainGrpc(headers)) {
+        const deadline = deadlineOf(headers["grpc-timeout"], grpcTimeoutMs);
+        if (deadline === "odd") return false;
+        new GrpcCall(lane, method, stream, headers, rawHeaders).setDeadline(deadline);
+        return true;
+      }
+      if (headers[":method"] !== "POST" || !isPlainConnect(headers)) return false;
+      const deadline = deadlineOf(headers["connect-timeout-ms"], connectTimeoutMs);
+      if (deadline === "odd") return false;
+      const representation = representations.get(method)!(headers["content-type"] === "application/json");
+      const exchange = new Http2Exchange(stream, headers, rawHeaders);
+      new ConnectCall(lane, method, exchange, representation).setDeadline(deadline);
+      return true;
+    },
+
+    takeRequest(path, request, response) {
+      if (shutdownSignal.aborted) return false;
+      const method = unary.get(path);
+      if (method === undefined || "stream" in request || "stream" in response) return false;
+      const { headers } = request;
+      if (request.method !== "POST" || !isPlainConnect(headers)) return false;
+      const deadline = deadlineOf(headers["connect-timeout-ms"], connectTimeoutMs);
+      if (deadline === "odd") return false;
+      const representation = representations.get(method)!(headers["content-type"] === "application/json");
+      const exchange = new Http1Exchange(request, response);
+      new ConnectCall(lane, method, exchange, representation).setDeadline(deadline);
+      return true;
+    },
+  };
+}
+
+function isPlainGrpc(headers: Http2Headers): boolean {
+  const { "content-type": type, "grpc-encoding": encoding } = headers;
+  return (
+    (type === "application/grpc" || type === "application/grpc+proto") &&
+    headers.te === "trailers" &&
+    headers[":method"] === "POST" &&
+    (encoding === undefined || encoding === "identity") &&
+    headers.expect === undefined
+  );
+}
+
+function isPlainConnect(headers: IncomingHttpHeaders): boolean {
+  const { "content-type": type, "connect-protocol-version": version } = headers;
+  return (
+    (type === "application/json" || type === "application/proto") &&
+    headers["content-encoding"] === undefined &&
+    (version === undefined || version === "1") &&
+    headers.expect === undefined
+  );
+}
+
+/** Milliseconds until the deadline, or undefined; `odd` when the header is not for the fast lane to understand. */
+function deadlineOf(
+  text: string | string[] | undefined,
+  read: (text: string) => number,
+): number | undefined | "odd" {
+  if (text === undefined) return undefined;
+  const timeoutMs = read(String(text));
+  if (isEndless(timeoutMs)) return undefined;
+  return timeoutMs >= 1 ? timeoutMs : "odd";
+}
+
+function representationsOf(
+  { method }: LaneMethod,
+  maxMessageBytes: number,
+): (json: boolean) => Representation {
+  const limits = { readMaxBytes: maxMessageBytes, writeMaxBytes: 0xffff_ffff };
+  const lookup = createMethodSerializationLookup(method, undefined, jsonOptions, limits);
+  const of = (contentType: Representation["contentType"], binary: boolean): Representation => ({
+    contentType,
+    request: lookup.getI(binary) as Serialization<Message>,
+    response: lookup.getO(binary) as Serialization<Message>,
+  });
+  const json = of("application/json", false);
+  const proto = of("application/proto", true);
+  return (isJson) => (isJson ? json : proto);
+}

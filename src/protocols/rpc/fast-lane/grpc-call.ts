@@ -1,0 +1,75 @@
+import type { IncomingHttpHeaders, ServerHttp2Stream } from "node:http2";
+import { constants } from "node:http2";
+import { fromBinary, type Message } from "@bufbuild/protobuf";
+import { connectionOfStream } from "../../../calls/connection.ts";
+import type { ServiceError } from "../../../domain/errors.ts";
+import { discardRest } from "./discard-rest.ts";
+import { headBytes, messageLength } from "./envelope.ts";
+import { errorTrailers, grpcHeaders, sendOk } from "./grpc-response.ts";
+import type { Lane, LaneMethod } from "./lane.ts";
+import { handOverStream } from "./stock.ts";
+import { onGone, UnaryCall } from "./unary-call.ts";
+
+/** A unary gRPC call on a bare HTTP/2 stream. */
+export class GrpcCall extends UnaryCall {
+  readonly protocol = "grpc";
+  protected readonly largestBody: number;
+  readonly #stream: ServerHttp2Stream;
+  readonly #headers: IncomingHttpHeaders;
+  readonly #rawHeaders: readonly string[];
+
+  constructor(
+    lane: Lane,
+    method: LaneMethod,
+    stream: ServerHttp2Stream,
+    headers: IncomingHttpHeaders,
+    rawHeaders: readonly string[],
+  ) {
+    super(lane, method, { body: stream, headers, connection: connectionOfStream(stream) });
+    this.largestBody = headBytes + lane.maxMessageBytes;
+    this.#stream = stream;
+    this.#headers = headers;
+    this.#rawHeaders = rawHeaders;
+    // The end of the stream tells all that there is to know of an error.
+    stream.on("error", ignore).on("close", onGone);
+  }
+
+  cut(): void {
+    this.#stream.close(constants.NGHTTP2_CANCEL);
+  }
+
+  protected parse(body: Buffer): Message | undefined {
+    // Exactly one message, not compressed.
+    const isInOrder =
+      body.length >= headBytes && body[0] === 0 && messageLength(body, 0) === body.length - headBytes;
+    return isInOrder ? fromBinary(this.method.method.input, body.subarray(headBytes)) : undefined;
+  }
+
+  protected answer(response: Message): void {
+    const stream = this.#stream;
+    if (stream.closed) return;
+    const message = this.method.envelope(response);
+    stream.respond(
+      grpcHeaders(this.tellsRequestId(this.method.isRoutine) ? this.requestId : undefined),
+      waitForTrailers,
+    );
+    stream.on("wantTrailers", sendOk);
+    stream.end(message);
+  }
+
+  protected refuse(error: ServiceError): void {
+    const stream = this.#stream;
+    if (stream.closed) return;
+    const headers = [...grpcHeaders(this.requestId), ...Object.entries(errorTrailers(error)).flat()];
+    stream.respond(headers, { endStream: true });
+    discardRest(stream);
+  }
+
+  protected handOver(body: AsyncIterable<Uint8Array>): void {
+    handOverStream(this.method, this.#stream, this.#headers, this.#rawHeaders, body);
+  }
+}
+
+const waitForTrailers = { waitForTrailers: true };
+
+function ignore(): void {}

@@ -1,0 +1,40 @@
+import type { ServerHttp2Stream } from "node:http2";
+import { toBinary } from "@bufbuild/protobuf";
+import { base64Encode } from "@bufbuild/protobuf/wire";
+import { StatusSchema } from "../../../../gen/google/rpc/status_pb.ts";
+import { metadataOf, statusOf } from "../../../calls/status.ts";
+import type { ServiceError } from "../../../domain/errors.ts";
+import { grpcSpelling } from "../errors.ts";
+
+/** Headers of a response, as names and values in turn, which Node takes as they are. */
+export function grpcHeaders(requestId: string | undefined): string[] {
+  const headers = [":status", "200", "content-type", "application/grpc+proto"];
+  if (requestId !== undefined) headers.push("x-request-id", requestId);
+  return headers;
+}
+
+const okTrailers = { "grpc-status": "0" };
+
+/** For the `wantTrailers` event of a stream that ends well. */
+export function sendOk(this: ServerHttp2Stream): void {
+  this.sendTrailers(okTrailers);
+}
+
+/** Some errors are made once and told often. */
+const known = new WeakMap<ServiceError, Readonly<Record<string, string>>>();
+
+/** The trailers that tell an error. */
+export function errorTrailers(error: ServiceError): Readonly<Record<string, string>> {
+  let trailers = known.get(error);
+  if (trailers === undefined) {
+    const status = statusOf(error);
+    trailers = {
+      "grpc-status": String(status.code),
+      "grpc-message": grpcSpelling(status.message),
+      "grpc-status-details-bin": base64Encode(toBinary(StatusSchema, status), "std_raw"),
+      ...metadataOf(error),
+    };
+    known.set(error, trailers);
+  }
+  return trailers;
+}

@@ -1,0 +1,180 @@
+import { constants, type IncomingHttpHeaders, type ServerHttp2Stream } from "node:http2";
+import { fromBinary, type Message, toBinary } from "@bufbuild/protobuf";
+import { abort, type Call, requestIdFrom } from "../../../calls/call.ts";
+import { type Connection, connectionOfStream } from "../../../calls/connection.ts";
+import { type Credentials, HeaderCredentials } from "../../../calls/credentials.ts";
+import { asServiceError, type Conversation } from "../../../calls/pipeline.ts";
+import { type ErrorMessageId, ServiceError } from "../../../domain/errors.ts";
+import { discardRest } from "./discard-rest.ts";
+import { envelopes, headBytes, messageLength } from "./envelope.ts";
+import { errorTrailers, grpcHeaders, sendOk } from "./grpc-response.ts";
+import type { Lane, LaneCall, LaneStreamMethod } from "./lane.ts";
+
+/** Requests that may wait for the answers to those before them; a caller who sends more is not read from. */
+const maxWaiting = 1000;
+
+/**
+ * A bidirectional gRPC stream on a bare HTTP/2 stream, each request of which gets one answer, in order. The requests
+ * that arrive while others are being answered are answered together, so that what a request costs falls as the load
+ * rises.
+ */
+export class StreamCall implements Call, LaneCall {
+  readonly protocol = "grpc";
+  readonly requestId: string;
+  readonly connection: Connection;
+  readonly credentials: Credentials;
+  readonly headers: IncomingHttpHeaders;
+  slot = -1;
+  readonly startedAt = performance.now();
+  /** A stream may be silent for as long as its caller likes. */
+  readonly isReading = false;
+  abortedWith: ErrorMessageId | undefined = undefined;
+  onAbort: ((reason: ErrorMessageId) => void) | undefined = undefined;
+
+  readonly #lane: Lane;
+  readonly #method: LaneStreamMethod;
+  readonly #stream: ServerHttp2Stream;
+  readonly #conversation: Conversation;
+  readonly #deadline: NodeJS.Timeout | undefined;
+  /** Bytes of a request that is not complete yet. */
+  #rest: Buffer = Buffer.alloc(0);
+  #waiting: Message[] = [];
+  #isAnswering = false;
+  /** Why no more is read: the caller has sent all, or an error that is told when all that was read is answered. */
+  #end: "complete" | ServiceError | undefined;
+  #isOver = false;
+
+  constructor(
+    lane: Lane,
+    method: LaneStreamMethod,
+    stream: ServerHttp2Stream,
+    headers: IncomingHttpHeaders,
+    timeoutMs: number | undefined,
+  ) {
+    this.requestId = requestIdFrom(headers["x-request-id"]);
+    this.connection = connectionOfStream(stream);
+    this.credentials = new HeaderCredentials(headers);
+    this.headers = headers;
+    this.#lane = lane;
+    this.#method = method;
+    this.#stream = stream;
+    this.#conversation = method.run(this);
+    if (timeoutMs !== undefined) {
+      this.#deadline = setTimeout(() => this.end("downlease.call.timed_out"), timeoutMs);
+    }
+    lane.calls.add(this);
+    stream.respond(grpcHeaders(this.requestId), { waitForTrailers: true });
+    stream.on("wantTrailers", () => this.#sendTrailers());
+    stream.on("data", (chunk: Buffer) => this.#read(chunk));
+    stream.on("end", () => {
+      // A reset ends what can be read, too.
+      if (stream.closed) this.end("downlease.call.canceled");
+      else this.#stopReading(this.#rest.length === 0 ? "complete" : incomplete());
+    });
+    stream.on("drain", () => void this.#answerAll());
+    // The end of the stream tells all that there is to know of an error.
+    stream.on("error", () => {});
+    stream.on("close", () => this.end("downlease.call.canceled"));
+  }
+
+  /** Ends the stream now, without the answers that are still owed. */
+  end(reason: ErrorMessageId): void {
+    if (this.#isOver) return;
+    this.#waiting = [];
+    this.#end = new ServiceError(reason);
+    abort(this, reason);
+    if (!this.#isAnswering) this.#finish();
+  }
+
+  /** Ends the stream when what has been read is answered. */
+  stop(reason: ErrorMessageId): void {
+    this.#stopReading(new ServiceError(reason));
+  }
+
+  cut(): void {
+    this.#stream.close(constants.NGHTTP2_CANCEL);
+  }
+
+  #read(chunk: Buffer): void {
+    if (this.#end !== undefined) return;
+    const bytes = this.#rest.length === 0 ? chunk : Buffer.concat([this.#rest, chunk]);
+    let offset = 0;
+    while (bytes.length - offset >= headBytes) {
+      const length = messageLength(bytes, offset);
+      if (length > this.#lane.maxMessageBytes) {
+        this.#stopReading(new ServiceError("downlease.request.too_large", [`${this.#lane.maxMessageBytes}`]));
+        return;
+      }
+      if (bytes[offset] !== 0) {
+        this.#stopReading(malformed("a message is compressed or has unknown flags"));
+        return;
+      }
+      const end = offset + headBytes + length;
+      if (end > bytes.length) break;
+      try {
+        this.#waiting.push(fromBinary(this.#method.method.input, bytes.subarray(offset + headBytes, end)));
+      } catch {
+        this.#stopReading(malformed("a message is not well-formed"));
+        return;
+      }
+      offset = end;
+    }
+    this.#rest = bytes.subarray(offset);
+    if (this.#waiting.length >= maxWaiting) this.#stream.pause();
+    void this.#answerAll();
+  }
+
+  #stopReading(end: "complete" | ServiceError): void {
+    this.#end ??= end;
+    void this.#answerAll();
+  }
+
+  /** Answers what waits, one group after the other, for as long as the caller takes the answers. */
+  async #answerAll(): Promise<void> {
+    if (this.#isAnswering || this.#isOver) return;
+    this.#isAnswering = true;
+    while (this.#waiting.length > 0 && !this.#stream.writableNeedDrain && this.abortedWith === undefined) {
+      const requests = this.#waiting;
+      this.#waiting = [];
+      if (this.#stream.isPaused()) this.#stream.resume();
+      try {
+        this.#write(await this.#conversation.answer(requests));
+      } catch (reason) {
+        this.#waiting = [];
+        this.#end = asServiceError(reason, this);
+      }
+    }
+    this.#isAnswering = false;
+    if (this.#waiting.length === 0 && this.#end !== undefined) this.#finish();
+  }
+
+  #write(responses: readonly Message[]): void {
+    if (this.#stream.closed) return;
+    const { output } = this.#method.method;
+    this.#stream.write(envelopes(responses.map((response) => toBinary(output, response))));
+  }
+
+  #finish(): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    this.#lane.calls.remove(this);
+    clearTimeout(this.#deadline);
+    this.#conversation.end(this.#end === "complete" ? undefined : this.#end);
+    if (!this.#stream.closed) this.#stream.end();
+  }
+
+  #sendTrailers(): void {
+    const stream = this.#stream;
+    if (this.#end === "complete" || this.#end === undefined) sendOk.call(stream);
+    else stream.sendTrailers(errorTrailers(this.#end));
+    discardRest(stream);
+  }
+}
+
+function incomplete(): ServiceError {
+  return malformed("the stream ends in the middle of a message");
+}
+
+function malformed(reason: string): ServiceError {
+  return new ServiceError("downlease.request.malformed", [reason]);
+}

@@ -1,0 +1,61 @@
+import { Code, ConnectError, type ServiceImpl } from "@connectrpc/connect";
+import {
+  type Health as HealthService,
+  HealthCheckResponse_ServingStatus as WireStatus,
+} from "../../../gen/grpc/health/v1/health_pb.ts";
+import type { Health } from "../../telemetry/health.ts";
+
+/**
+ * `grpc.health.v1` over the health state.
+ *
+ * @param streamsSignal ends watches, after they have told NOT_SERVING
+ */
+export function healthService(health: Health, streamsSignal: AbortSignal): ServiceImpl<typeof HealthService> {
+  const statusOf = (service: string) => {
+    const status = health.statuses.get(service);
+    return status && WireStatus[status];
+  };
+  return {
+    check({ service }) {
+      const status = statusOf(service);
+      if (status === undefined) throw new ConnectError("This server has no such service.", Code.NotFound);
+      return { status };
+    },
+
+    list() {
+      const statuses = [...health.statuses].map(([service, status]) => [
+        service,
+        { status: WireStatus[status] },
+      ]);
+      return { statuses: Object.fromEntries(statuses) };
+    },
+
+    /** A watcher that is slow to read is told the last state, not each one in between. */
+    async *watch({ service }, { signal }) {
+      let change = Promise.withResolvers<void>();
+      const onChange = () => change.resolve();
+      const unwatch = health.watch(service, onChange);
+      signal.addEventListener("abort", onChange);
+      streamsSignal.addEventListener("abort", onChange);
+      try {
+        let told: number | undefined;
+        for (;;) {
+          const isStopping = streamsSignal.aborted;
+          let status = statusOf(service) ?? WireStatus.SERVICE_UNKNOWN;
+          if (isStopping && status === WireStatus.SERVING) status = WireStatus.NOT_SERVING;
+          if (status !== told) {
+            told = status;
+            yield { status };
+          }
+          if (isStopping) return;
+          if (signal.aborted) throw signal.reason;
+          await change.promise;
+          change = Promise.withResolvers();
+        }
+      } finally {
+        unwatch();
+        streamsSignal.removeEventListener("abort", onChange);
+      }
+    },
+  };
+}

@@ -1,0 +1,101 @@
+import type { DescService } from "@bufbuild/protobuf";
+import { Code, type ConnectRouter, type HandlerContext } from "@connectrpc/connect";
+import { file_google_rpc_error_details } from "../../../gen/google/rpc/error_details_pb.ts";
+import {
+  ServerReflection,
+  type ServerReflectionRequest,
+} from "../../../gen/grpc/reflection/v1/reflection_pb.ts";
+import { ServerReflection as ServerReflectionAlpha } from "../../../gen/grpc/reflection/v1alpha/reflection_pb.ts";
+import { DescriptorIndex, type ServedFile, withImports } from "./descriptor-index.ts";
+import { untilAborted } from "./until-aborted.ts";
+
+/** What both versions ask; they differ in nothing but the names of their packages. */
+interface Request {
+  readonly host: string;
+  readonly messageRequest:
+    | Exclude<ServerReflectionRequest["messageRequest"], { case: "fileContainingExtension" }>
+    | { case: "fileContainingExtension"; value: { containingType: string; extensionNumber: number } };
+}
+
+type Answer =
+  | { case: "fileDescriptorResponse"; value: { fileDescriptorProto: Uint8Array[] } }
+  | {
+      case: "allExtensionNumbersResponse";
+      value: { baseTypeName: string; extensionNumber: number[] };
+    }
+  | { case: "listServicesResponse"; value: { service: { name: string }[] } }
+  | { case: "errorResponse"; value: { errorCode: Code; errorMessage: string } };
+
+/**
+ * Adds server reflection, v1 and v1alpha, for the services registered so far and for itself.
+ *
+ * @param streamsSignal ends conversations
+ */
+export function addReflection(router: ConnectRouter, streamsSignal: AbortSignal): void {
+  const services = new Set(router.handlers.map(({ service }) => service));
+  services.add(ServerReflection).add(ServerReflectionAlpha);
+  const files = new Set([...services].map(({ file }) => file));
+  // No file imports what is only found in the details of errors, and clients ask for it to show them.
+  const index = new DescriptorIndex(files.add(file_google_rpc_error_details));
+  const converse = <R extends Request>(requests: AsyncIterable<R>, { signal }: HandlerContext) =>
+    conversation(requests, (request, sent) => answer(request, services, index, sent), signal, streamsSignal);
+  router.service(ServerReflection, { serverReflectionInfo: converse });
+  router.service(ServerReflectionAlpha, { serverReflectionInfo: converse });
+}
+
+async function* conversation<R extends Request>(
+  requests: AsyncIterable<R>,
+  answerTo: (request: R, sent: Set<string>) => Answer,
+  signal: AbortSignal,
+  streamsSignal: AbortSignal,
+) {
+  const sent = new Set<string>();
+  for await (const request of untilAborted(requests, AbortSignal.any([signal, streamsSignal]))) {
+    yield { validHost: request.host, originalRequest: request, messageResponse: answerTo(request, sent) };
+  }
+  if (signal.aborted && !streamsSignal.aborted) throw signal.reason;
+}
+
+function answer(
+  { messageRequest: question }: Request,
+  services: Iterable<DescService>,
+  index: DescriptorIndex,
+  sent: Set<string>,
+): Answer {
+  switch (question.case) {
+    case "listServices":
+      return {
+        case: "listServicesResponse",
+        value: { service: [...services].map(({ typeName }) => ({ name: typeName })) },
+      };
+    case "fileByFilename":
+      return fileAnswer(index.fileByPath(question.value), sent);
+    case "fileContainingSymbol":
+      return fileAnswer(index.fileBySymbol(question.value), sent);
+    case "fileContainingExtension": {
+      const { containingType, extensionNumber } = question.value;
+      return fileAnswer(index.fileByExtension(containingType, extensionNumber), sent);
+    }
+    case "allExtensionNumbersOfType": {
+      const numbers = index.extensionNumbers(question.value);
+      if (numbers === undefined) return errorAnswer(Code.NotFound, "This server has no such message.");
+      return {
+        case: "allExtensionNumbersResponse",
+        value: { baseTypeName: question.value, extensionNumber: numbers },
+      };
+    }
+    case undefined:
+      return errorAnswer(Code.InvalidArgument, "The request asks nothing that this server knows of.");
+  }
+}
+
+function fileAnswer(file: ServedFile | undefined, sent: Set<string>): Answer {
+  if (file === undefined) return errorAnswer(Code.NotFound, "No file of this server declares it.");
+  const fileDescriptorProto = withImports(file, sent).map(({ bytes }) => bytes);
+  return { case: "fileDescriptorResponse", value: { fileDescriptorProto } };
+}
+
+/** Reflection speaks gRPC status codes, which are Connect's numbers. */
+function errorAnswer(errorCode: Code, errorMessage: string): Answer {
+  return { case: "errorResponse", value: { errorCode, errorMessage } };
+}

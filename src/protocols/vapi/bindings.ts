@@ -1,0 +1,63 @@
+import { hasOption } from "@bufbuild/protobuf";
+import { operation as operationOption } from "../../../gen/vapi/v1/options_pb.ts";
+import { type CallPipeline, type Entry, type Operation, operationNameOf } from "../../calls/pipeline.ts";
+import { type MessagePlan, planOf } from "./binder.ts";
+import { encoderOf } from "./encoder.ts";
+import type { Notation } from "./notation.ts";
+import { type OperationOptions, optionsOf } from "./operation-options.ts";
+import type { Tree } from "./tree.ts";
+
+/** An operation as the vAPI protocols see it; everything comes from the descriptors' options. */
+export interface Binding extends Omit<OperationOptions, "result"> {
+  /** For example `DownloadSession.KeepAlive`. */
+  readonly name: string;
+  readonly run: Entry;
+  /** As of the operation: what goes on all day. */
+  readonly isRoutine: boolean;
+  /** As of the operation: its result is the identifier of a login session. */
+  readonly isLogin: boolean;
+  /** As of the operation: the login session of the call is closed. */
+  readonly isLogout: boolean;
+  formIn(notation: Notation): Form;
+}
+
+/** How an operation's request and result are written in a notation. */
+export interface Form {
+  readonly request: MessagePlan;
+  /** Undefined: void. */
+  readonly result: ((response: object) => Tree) | undefined;
+}
+
+/**
+ * The bindings of every operation that has the `vapi.v1.operation` option.
+ *
+ * @throws BindingError, UnsupportedFieldError
+ */
+export function bindingsOf(pipeline: CallPipeline): Binding[] {
+  return pipeline.operations.unary
+    .filter(({ method }) => hasOption(method, operationOption))
+    .map((row) => bindingOf(row, pipeline.entry(row)));
+}
+
+function bindingOf(row: Operation, run: Entry): Binding {
+  const { method, isRoutine = false, isLogin = false, isLogout = false } = row;
+  const options = optionsOf(method);
+  return {
+    ...options,
+    name: operationNameOf(method),
+    run,
+    isRoutine,
+    isLogin,
+    isLogout,
+    formIn: (notation) => ({
+      request: planOf(method.input, notation),
+      result: resultOf(options, notation),
+    }),
+  };
+}
+
+function resultOf({ result: field }: OperationOptions, notation: Notation): Form["result"] {
+  if (field === undefined) return undefined;
+  const encode = encoderOf(field, notation);
+  return (response) => encode((response as Record<string, unknown>)[field.localName]);
+}

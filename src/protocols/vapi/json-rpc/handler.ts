@@ -1,0 +1,198 @@
+import { create, type Message } from "@bufbuild/protobuf";
+import { LocalizableMessageSchema } from "../../../../gen/vapi/v1/localizable_message_pb.ts";
+import {
+  abort,
+  type CallObserver,
+  type CallOrigin,
+  ProtocolCall,
+  requestIdFrom,
+} from "../../../calls/call.ts";
+import type { Connection } from "../../../calls/connection.ts";
+import type { Credentials } from "../../../calls/credentials.ts";
+import { connectionOf, type HttpHandler, type HttpRequest, type HttpResponse } from "../../../calls/http.ts";
+import { asServiceError, type CallPipeline } from "../../../calls/pipeline.ts";
+import { headersOf } from "../../../calls/status.ts";
+import { ServiceError } from "../../../domain/errors.ts";
+import { bindInto } from "../binder.ts";
+import { type Binding, bindingsOf, type Form } from "../bindings.ts";
+import { readBody } from "../body.ts";
+import { encodeJson } from "../codecs/json.ts";
+import { messageEncoderOf } from "../encoder.ts";
+import { dataValueNotation } from "../notation.ts";
+import type { Tree, TreeObject } from "../tree.ts";
+import { type Invocation, ProtocolError, type RequestId, readInvocation } from "./request.ts";
+import { credentialsOf } from "./security-context.ts";
+
+export interface JsonRpcOptions {
+  readonly pipeline: CallPipeline;
+  /** Largest request body, in bytes. */
+  readonly maxBodyBytes: number;
+  /** Names and values in turn, for every answer; see `pageHeaders`. */
+  readonly pageHeaders?: readonly string[] | undefined;
+  /** Told of requests that never reach an operation; the pipeline tells of the others. */
+  readonly observe: CallObserver;
+}
+
+interface Target {
+  readonly binding: Binding;
+  readonly form: Form;
+}
+
+/** By service id, then by operation id. */
+type Services = ReadonlyMap<string, ReadonlyMap<string, Target>>;
+
+const { optional } = dataValueNotation;
+const encodeMessage = messageEncoderOf(LocalizableMessageSchema, dataValueNotation);
+
+/**
+ * vAPI's JSON-RPC 2.0, which VMware's own SDKs speak: every operation with a `vapi.v1.operation` option. Answers every
+ * request with HTTP status 200; errors of an operation are results, and what is no call of one is an error of JSON-RPC.
+ *
+ * @throws BindingError, UnsupportedFieldError when the options of the descriptors contradict themselves
+ */
+export function jsonRpcHandler(options: JsonRpcOptions): HttpHandler {
+  const services = new Map<string, Map<string, Target>>();
+  for (const binding of bindingsOf(options.pipeline)) {
+    const operations = services.get(binding.serviceId) ?? new Map<string, Target>();
+    services.set(binding.serviceId, operations);
+    operations.set(binding.operationId, { binding, form: binding.formIn(dataValueNotation) });
+  }
+  return (request, response) => void serve(request, response, services, options);
+}
+
+async function serve(
+  request: HttpRequest,
+  response: HttpResponse,
+  services: Services,
+  { maxBodyBytes, pageHeaders = [], observe }: JsonRpcOptions,
+): Promise<void> {
+  const write = writerOf(response, pageHeaders);
+  const startedAt = performance.now();
+  const tell = (call: CallOrigin, error: ServiceError) =>
+    observe({
+      call,
+      operation: "unknown",
+      outcome: error.kind,
+      durationMs: performance.now() - startedAt,
+      error,
+    });
+  let invocation: Invocation;
+  try {
+    invocation = readInvocation(await readBody(request, maxBodyBytes), request.headers);
+  } catch (reason) {
+    const requestId = requestIdFrom(request.headers["x-request-id"]);
+    const call: CallOrigin = { protocol: "json_rpc", requestId, connection: connectionOf(request) };
+    const { id, code, message } = protocolErrorOf(reason, call);
+    tell(
+      call,
+      reason instanceof ProtocolError
+        ? new ServiceError("downlease.request.malformed", [message])
+        : asServiceError(reason, call),
+    );
+    write(requestId, { jsonrpc: "2.0", id, error: { code, message } });
+    // What is left of a body that was refused: unread, it would block the connection.
+    request.resume();
+    return;
+  }
+  const { id, serviceId, operationId } = invocation;
+  const call = new JsonRpcCall(request, invocation);
+  const target = services.get(serviceId)?.get(operationId);
+  if (target === undefined) {
+    const error = services.has(serviceId)
+      ? new ServiceError("vapi.method.input.invalid.method", [serviceId, operationId])
+      : new ServiceError("vapi.method.input.invalid.interface", [serviceId]);
+    tell(call, error);
+    refuse(write, call, id, error);
+    return;
+  }
+  const { binding, form } = target;
+  response.once("close", () => {
+    if (!response.writableEnded) abort(call, "downlease.call.canceled");
+  });
+  try {
+    const answer = await binding.run(() => bind(form, invocation.input), call);
+    const output = form.result?.(answer) ?? null;
+    const requestId = call.tellsRequestId(binding.isRoutine) ? call.requestId : undefined;
+    write(requestId, { jsonrpc: "2.0", id, result: { output } });
+  } catch (reason) {
+    refuse(write, call, id, asServiceError(reason, call));
+  }
+}
+
+const inputId = "operation-input";
+
+function bind({ request: plan }: Form, input: Tree): Message {
+  const members = dataValueNotation.readStructure(input, inputId);
+  if (members === undefined)
+    throw new ServiceError("vapi.method.input.invalid", ["input", `a structure '${inputId}'`]);
+  const request = create(plan.desc);
+  bindInto(request, plan, members, false, inputId);
+  return request;
+}
+
+function protocolErrorOf(reason: unknown, call: CallOrigin): ProtocolError {
+  if (reason instanceof ProtocolError) return reason;
+  const error = asServiceError(reason, call);
+  const isOurs = error.kind === "internal_server_error";
+  return new ProtocolError(isOurs ? "internalError" : "invalidRequest", error.message);
+}
+
+/** An error of an operation: a result like any other. */
+function refuse(write: Write, { requestId }: JsonRpcCall, id: RequestId, error: ServiceError): void {
+  const name = `com.vmware.vapi.std.errors.${error.vapiType.toLowerCase()}`;
+  const { messageId, message, args } = error;
+  const messages = [
+    encodeMessage(
+      create(LocalizableMessageSchema, { id: messageId, defaultMessage: message, args: [...args] }),
+    ),
+  ];
+  const value = {
+    messages,
+    data: optional(undefined)!,
+    error_type: optional(error.vapiType)!,
+    ...(error.kind === "unauthenticated" && { challenge: optional(error.challenge)! }),
+  };
+  const headers = [...Object.entries(headersOf(error)).flat(), "vapi-error", name];
+  write(requestId, { jsonrpc: "2.0", id, result: { error: { ERROR: { [name]: value } } } }, headers);
+}
+
+/** Writes the answer to a request, with further headers: names and values in turn. */
+type Write = (requestId: string | undefined, answer: Tree, headers?: readonly string[]) => void;
+
+function writerOf(response: HttpResponse, pageHeaders: readonly string[]): Write {
+  return (requestId, answer, headers = []) => {
+    if (response.destroyed) return;
+    const body = encodeJson(answer);
+    response.writeHead(200, [
+      ...["cache-control", "no-store", "content-type", "application/json"],
+      ...["content-length", String(Buffer.byteLength(body))],
+      ...(requestId === undefined ? [] : ["x-request-id", requestId]),
+      ...pageHeaders,
+      ...headers,
+    ]);
+    response.end(body);
+  };
+}
+
+/** An invocation as the pipeline sees it. */
+class JsonRpcCall extends ProtocolCall {
+  readonly protocol = "json_rpc";
+  readonly connection: Connection;
+  readonly #security: TreeObject;
+
+  constructor(request: HttpRequest, { application, security }: Invocation) {
+    const { headers } = request;
+    const { opId } = application;
+    super(
+      headers,
+      headers["vapi-ctx-opid"] ?? headers["x-request-id"] ?? (typeof opId === "string" ? opId : undefined),
+    );
+    this.connection = connectionOf(request);
+    this.#security = security;
+  }
+
+  /** @throws ServiceError `unauthenticated`: only who has to be known is asked for more than that */
+  override get credentials(): Credentials {
+    return credentialsOf(this.#security, this.headers);
+  }
+}

@@ -1,0 +1,44 @@
+import type { IncomingHttpHeaders } from "node:http";
+import { type Credentials, HeaderCredentials, loginHeader } from "../../../calls/credentials.ts";
+import { ServiceError } from "../../../domain/errors.ts";
+import type { Tree, TreeObject } from "../tree.ts";
+
+const schemes = "com.vmware.vapi.std.security.";
+const acceptedSchemes = ["session_id", "user_pass", "oauth", "no_authentication"].map(
+  (name) => schemes + name,
+);
+
+/**
+ * The credentials of `ctx.securityCtx`. A header with the identifier of a login session counts before them; without a
+ * scheme all headers count.
+ *
+ * @throws ServiceError `unauthenticated` when nobody is known by the scheme, SAML among them
+ */
+export function credentialsOf(security: TreeObject, headers: IncomingHttpHeaders): Credentials {
+  const fromHeaders = new HeaderCredentials(headers);
+  const { schemeId } = security;
+  const isUnset = schemeId === undefined || schemeId === null || schemeId === `${schemes}no_authentication`;
+  if (isUnset || headers[loginHeader] !== undefined) return fromHeaders;
+  return inScheme(schemeId, security);
+}
+
+function inScheme(schemeId: Tree, security: TreeObject): Credentials {
+  const text = (name: string): string => {
+    const value = security[name];
+    return typeof value === "string" ? value : "";
+  };
+  switch (schemeId) {
+    case `${schemes}session_id`:
+      return { loginId: text("sessionId"), authorization: undefined };
+    case `${schemes}user_pass`: {
+      const name = text("userName");
+      // A colon ends the name: alice, or nobody, would be read out of "alice:x".
+      const pair = name.includes(":") ? "" : Buffer.from(`${name}:${text("password")}`).toString("base64");
+      return { loginId: undefined, authorization: `Basic ${pair}` };
+    }
+    case `${schemes}oauth`:
+      return { loginId: undefined, authorization: `Bearer ${text("accessToken")}` };
+    default:
+      throw new ServiceError("downlease.authentication.scheme", [acceptedSchemes.join(", ")]);
+  }
+}

@@ -1,0 +1,114 @@
+import { type DescField, type DescMessage, getOption, hasOption } from "@bufbuild/protobuf";
+import { field as fieldOption, structure as structureOption } from "../../../gen/vapi/v1/options_pb.ts";
+import type { ErrorMessageId } from "../../domain/errors.ts";
+import { ServiceError } from "../../domain/errors.ts";
+import { isTreeObject, type Tree, type TreeObject } from "./tree.ts";
+
+/** How what a message is made of is written down; the engine that reads and writes messages is the same for all. */
+export interface Notation {
+  readonly name: string;
+  /** Whether a field that is not optional has to be given. Else the operation tells what it misses. */
+  readonly isStrict: boolean;
+  /** What is said of a value of a wrong type, and of a member that there is not. */
+  readonly messages: { readonly type: ErrorMessageId; readonly unknown: ErrorMessageId };
+
+  /** @param id canonical name of the structure */
+  structure(members: TreeObject, id: string): Tree;
+  /** @returns undefined to leave the member out */
+  optional(value: Tree | undefined): Tree | undefined;
+  secret(text: string): Tree;
+  map(entries: readonly (readonly [string, Tree])[]): Tree;
+
+  /** The members of a structure; undefined when the tree is none. */
+  readStructure(tree: Tree, id: string): TreeObject | undefined;
+  /** The value, or null for unset; undefined when the tree is no optional value. */
+  readOptional(tree: Tree): Tree | undefined;
+  /** What stands for the text; undefined when the tree is no secret. */
+  readSecret(tree: Tree): Tree | undefined;
+  /** The entries, each of which may lack its value; undefined when the tree is no map. */
+  readMap(tree: Tree): readonly (readonly [key: Tree | undefined, value: Tree | undefined])[] | undefined;
+}
+
+const plain = {
+  isStrict: false,
+  messages: { type: "downlease.argument.type", unknown: "downlease.argument.unknown" },
+  structure: (members: TreeObject) => members,
+  optional: (value: Tree | undefined) => value,
+  secret: (text: string) => text,
+  readStructure: (tree: Tree) => (isTreeObject(tree) ? tree : undefined),
+  readOptional: (tree: Tree) => tree,
+  readSecret: (tree: Tree) => tree,
+} as const;
+
+/** The 2014 binding and `/rest`: a map is a list of `{"key": …, "value": …}`. */
+export const restNotation: Notation = {
+  ...plain,
+  name: "rest",
+  map: (entries) => entries.map(([key, value]) => ({ key, value })),
+  readMap: (tree) => entriesOf(tree, (item) => item),
+};
+
+/** `/api`: a map is an object. */
+export const apiNotation: Notation = {
+  ...plain,
+  name: "api",
+  map: (entries) => Object.fromEntries(entries),
+  readMap: (tree) => (isTreeObject(tree) ? Object.entries(tree) : undefined),
+};
+
+/** The data values of vAPI's JSON-RPC, which tell their types. */
+export const dataValueNotation: Notation = {
+  name: "json-rpc",
+  isStrict: true,
+  messages: { type: "vapi.method.input.invalid", unknown: "vapi.data.structure.field.unexpected" },
+  structure: (members, id) => ({ STRUCTURE: { [id]: members } }),
+  optional: (value = null) => ({ OPTIONAL: value }),
+  secret: (text) => ({ SECRET: text }),
+  map: (entries) => entries.map(([key, value]) => ({ STRUCTURE: { "map-entry": { key, value } } })),
+  readStructure(tree, id) {
+    const named = unwrap(tree, "STRUCTURE");
+    if (named === undefined || !isTreeObject(named)) return undefined;
+    const [name, ...others] = Object.keys(named);
+    if (name === undefined || others.length > 0) return undefined;
+    if (name !== id) throw new ServiceError("vapi.data.structure.name.mismatch", [id, name]);
+    const members = named[name]!;
+    return isTreeObject(members) ? members : undefined;
+  },
+  // A bare null is lenient: no value is written like this.
+  readOptional: (tree) => (tree === null ? null : unwrap(tree, "OPTIONAL")),
+  readSecret: (tree) => unwrap(tree, "SECRET"),
+  readMap: (tree) => entriesOf(tree, (item) => dataValueNotation.readStructure(item, "map-entry") ?? null),
+};
+
+/** The canonical name of the structure that a message is; undefined when it has none. */
+export function structureIdOf(desc: DescMessage): string | undefined {
+  return hasOption(desc, structureOption) ? getOption(desc, structureOption).id : undefined;
+}
+
+/** Whether vAPI knows the field as optional. */
+export function isOptional(field: DescField): boolean {
+  return field.proto.proto3Optional || getOption(field, fieldOption).optional;
+}
+
+export function isSecret(field: DescField): boolean {
+  return getOption(field, fieldOption).secret;
+}
+
+/** The only member of an object, if it is called so. */
+function unwrap(tree: Tree, name: string): Tree | undefined {
+  if (!isTreeObject(tree) || !Object.hasOwn(tree, name)) return undefined;
+  return Object.keys(tree).length === 1 ? tree[name] : undefined;
+}
+
+function entriesOf(tree: Tree, membersOf: (item: Tree) => Tree): ReturnType<Notation["readMap"]> {
+  if (!Array.isArray(tree)) return undefined;
+  const entries: (readonly [Tree | undefined, Tree | undefined])[] = [];
+  for (const item of tree as readonly Tree[]) {
+    const members = membersOf(item);
+    if (!isTreeObject(members)) return undefined;
+    const { key, value, ...others } = members;
+    if (Object.keys(others).length > 0) return undefined;
+    entries.push([key, value]);
+  }
+  return entries;
+}

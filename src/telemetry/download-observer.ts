@@ -1,0 +1,50 @@
+import type { Logger } from "pino";
+import type { DownloadObserver, DownloadOutcome, DownloadRecord } from "../calls/download-record.ts";
+import { beginningOf, overloadTeller } from "./call-observer.ts";
+import { causeOf } from "./cause.ts";
+import type { Metrics } from "./metrics.ts";
+
+/** What was to be sent and was not, through no doing of the client, is for the operator to see to. */
+const levels: Record<DownloadOutcome, "debug" | "info" | "warn" | "error"> = {
+  complete: "info",
+  client_gone: "info",
+  session_ended: "info",
+  stalled: "info",
+  offloaded: "info",
+  server_stopping: "info",
+  refused: "info",
+  nothing_sent: "debug",
+  content_changed: "warn",
+  read_failed: "error",
+  failed: "warn",
+};
+
+/** Counts and logs downloads: a line each, without the link, because whoever has that can read the file. */
+export function downloadObserver({ downloads }: Metrics, log: Logger): DownloadObserver {
+  const tellOverload = overloadTeller(log, "downloads");
+  return {
+    ...downloads,
+    finished(record) {
+      downloads.finished(record.outcome);
+      const isOverload = record.error?.messageId === "downlease.server.overloaded";
+      if (isOverload) tellOverload();
+      const level = isOverload ? "debug" : levelOf(record);
+      if (log.isLevelEnabled(level)) log[level](logged(record), "download");
+    },
+  };
+}
+
+function levelOf({ outcome, error }: DownloadRecord): "debug" | "info" | "warn" | "error" {
+  return error?.kind === "internal_server_error" ? "error" : levels[outcome];
+}
+
+function logged({ sessionId, fileName, error, cause, durationMs, ...rest }: DownloadRecord) {
+  return {
+    ...rest,
+    durationMs: Math.round(durationMs * 1000) / 1000,
+    session: sessionId && beginningOf(sessionId),
+    file: fileName,
+    reason: error?.messageId,
+    cause: causeOf(cause),
+  };
+}

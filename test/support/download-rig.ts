@@ -1,0 +1,122 @@
+import { createHash, randomBytes } from "node:crypto";
+import { mkdir, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import type { DownloadRecord } from "../../src/calls/download-record.ts";
+import type { HttpHandler } from "../../src/calls/http.ts";
+import { DirectoryContentSource } from "../../src/content/directory/directory-content-source.ts";
+import type { ContentSource } from "../../src/domain/content-source.ts";
+import type { LinkKey } from "../../src/domain/link-key-store.ts";
+import type { PreparationStore } from "../../src/domain/preparation-store.ts";
+import type { Session } from "../../src/domain/session.ts";
+import { Downloads, type DownloadsOptions } from "../../src/downloads/downloads.ts";
+import { downloadHandler } from "../../src/downloads/handler.ts";
+import { fixedLinkKeys } from "../../src/downloads/link-keys.ts";
+import { signedPath } from "../../src/downloads/links.ts";
+import type { Limits } from "../../src/server/limits.ts";
+import { Server, type ServerTls } from "../../src/server/server.ts";
+import { SqliteDatabase } from "../../src/stores/sqlite/database.ts";
+import { SqliteSessionStore } from "../../src/stores/sqlite/sqlite-session-store.ts";
+import { MemorySessionFiles } from "./memory-session-files.ts";
+import { tempDir } from "./temp-dir.ts";
+
+export interface TransferRigOptions extends Partial<Omit<DownloadsOptions, "files" | "sessions">> {
+  readonly content?: (source: DirectoryContentSource) => Pick<ContentSource, "openFile">;
+  readonly preparations?: Pick<PreparationStore, "find">;
+  readonly offloadPrefix?: string;
+  readonly pathPrefix?: string;
+  readonly tls?: ServerTls;
+  readonly limits?: Partial<Limits>;
+}
+
+/** The transfer protocol alone behind a real port, over a directory, with ports of stores that tests can steer. */
+export async function transferRig(options: TransferRigOptions = {}) {
+  const directory = await tempDir();
+  const item = join(directory.path, "lib", "item");
+  await mkdir(item, { recursive: true });
+  const itemId = crypto.randomUUID();
+  await writeFile(join(item, ".item.json"), JSON.stringify({ id: itemId }));
+  const source = await DirectoryContentSource.open({ root: directory.path });
+  const { leaseMs = 60_000, stallMs = 60_000, limit = 100 } = options;
+  const terms = { leaseMs, retentionMs: leaseMs };
+  const sessions = new SqliteSessionStore({ database: new SqliteDatabase(":memory:"), terms });
+  const files = new MemorySessionFiles();
+  const key: LinkKey = { id: "k1", secret: randomBytes(32) };
+  const records: DownloadRecord[] = [];
+  const transfers = new Downloads({ files, sessions, leaseMs, stallMs, limit });
+  let running = 0;
+  const next: HttpHandler = (_, response) => {
+    response.writeHead(418);
+    response.end();
+  };
+  const handler = downloadHandler({
+    keys: fixedLinkKeys([key]),
+    sessions,
+    content: options.content?.(source) ?? source,
+    preparations: options.preparations ?? { find: async (asked) => asked.map(() => undefined) },
+    files,
+    transfers,
+    offloadPrefix: options.offloadPrefix,
+    pathPrefix: options.pathPrefix ?? "",
+    pageHeaders: ["x-content-type-options", "nosniff"],
+    observe: {
+      began: () => void running++,
+      ended: () => void running--,
+      moved: () => {},
+      finished: (record) => void records.push(record),
+    },
+    next,
+  });
+  const server = new Server({
+    handler,
+    host: "127.0.0.1",
+    port: 0,
+    tls: options.tls,
+    limits: options.limits,
+  });
+  const { port } = await server.listen();
+  const owner = "alice";
+  const stop = async () => {
+    transfers.stop();
+    await server.close(AbortSignal.timeout(500));
+    await transfers.close();
+    await sessions.close();
+    await directory.remove();
+  };
+  return {
+    port,
+    url: `${options.tls === undefined ? "http" : "https"}://127.0.0.1:${port}`,
+    itemId,
+    itemPath: item,
+    source,
+    sessions,
+    files,
+    transfers,
+    key,
+    /** What was told of requests that are over, in order. */
+    records,
+    /** Requests that are being served. */
+    get running() {
+      return running;
+    },
+    caller: { principal: owner, admin: false },
+    async addFile(name: string, bytes: Uint8Array | string): Promise<void> {
+      await writeFile(join(item, name), bytes);
+    },
+    async open(): Promise<Session> {
+      const { contentVersion } = (await source.item(itemId))!;
+      return sessions.create({ id: crypto.randomUUID(), owner, libraryItemId: itemId, contentVersion });
+    },
+    /** Path and query of a link. */
+    link({ id, contentVersion }: Session, fileName: string): string {
+      return signedPath({ sessionId: id, fileName, contentVersion }, key);
+    },
+    stop,
+    [Symbol.asyncDispose]: stop,
+  };
+}
+
+export type TransferRig = Awaited<ReturnType<typeof transferRig>>;
+
+export function sha256(bytes: Uint8Array): string {
+  return createHash("sha256").update(bytes).digest("hex");
+}

@@ -1,0 +1,183 @@
+import { once } from "node:events";
+import { createServer as createHttp1Server } from "node:http";
+import { createServer as createHttp2Server, type ServerHttp2Session } from "node:http2";
+import type { AddressInfo } from "node:net";
+import { DownloadSessionService } from "../../gen/content/library/item/v1/download_session_pb.ts";
+import { Admission } from "../../src/calls/admission.ts";
+import type { CallObserver, CallRecord } from "../../src/calls/call.ts";
+import type { HttpHandler } from "../../src/calls/http.ts";
+import { CallPipeline } from "../../src/calls/pipeline.ts";
+import type { ContentSource } from "../../src/domain/content-source.ts";
+import { ServiceError } from "../../src/domain/errors.ts";
+import type { Caller, Refusal, Renewal, Session } from "../../src/domain/session.ts";
+import type { Heartbeat, SessionStore } from "../../src/domain/session-store.ts";
+import { downloadSessionOperations } from "../../src/operations/download-session.ts";
+import { openRpc, type RpcHandlers } from "../../src/protocols/rpc/handler.ts";
+import { SqliteDatabase } from "../../src/stores/sqlite/database.ts";
+import { SqliteSessionStore } from "../../src/stores/sqlite/sqlite-session-store.ts";
+import { Health } from "../../src/telemetry/health.ts";
+
+export const itemId = "item-1";
+export const maxBodyBytes = 4096;
+export const serviceName = DownloadSessionService.typeName;
+
+/** The RPC protocol on its own, over both HTTP versions and with sessions in memory. */
+export interface RpcService extends AsyncDisposable {
+  readonly http1Url: string;
+  readonly http2Url: string;
+  readonly health: Health;
+  /** What the pipeline told of finished calls. */
+  readonly records: CallRecord[];
+  /** Aborts the calls under way. */
+  readonly shutdown: AbortController;
+  /** Ends streams when what they were sent is answered. */
+  readonly streamsMayEnd: AbortController;
+  readonly store: SessionStore;
+  readonly admission: Admission;
+  /** What the servers at both URLs are made of. */
+  readonly rpc: Pick<RpcHandlers, "handler" | "takeStream">;
+  /** How many calls for the session `stalled`, which never end by themselves, have reached the store. */
+  stalledCalls(): number;
+}
+
+/** Calls for some ids go wrong in ways that a real store can't be made to. */
+class FaultyStore extends SqliteSessionStore {
+  stalledCalls = 0;
+
+  override async keepAlive(id: string, caller: Caller, progress?: number): Promise<Renewal | Refusal> {
+    if (id === "unavailable") throw new ServiceError("downlease.store.unavailable");
+    return super.keepAlive(id, caller, progress);
+  }
+
+  override async keepAliveMany(heartbeats: readonly Heartbeat[], caller: Caller) {
+    for (const { id } of heartbeats) {
+      if (id === "unavailable") throw new ServiceError("downlease.store.unavailable");
+      if (id === "stalled") {
+        this.stalledCalls++;
+        return new Promise<never>(() => {});
+      }
+    }
+    return super.keepAliveMany(heartbeats, caller);
+  }
+
+  override async get(id: string, caller: Caller): Promise<Session | undefined> {
+    switch (id) {
+      case "stalled":
+        this.stalledCalls++;
+        return new Promise(() => {});
+      case "unavailable":
+        throw new ServiceError("downlease.store.unavailable");
+      case "broken":
+        throw new Error("the driver's own words");
+      default:
+        return super.get(id, caller);
+    }
+  }
+}
+
+const content = {
+  item: async (id: string) =>
+    id === itemId ? { id, libraryId: "library-1", name: "Item", contentVersion: "7", size: 0 } : undefined,
+} as Partial<ContentSource> as ContentSource;
+
+const textFallback: HttpHandler = (_, response) => {
+  response.writeHead(404, { "content-type": "text/plain" });
+  response.end("fallback");
+};
+
+/** The two ways that an RPC can take, for `describe.each`. */
+export const lanes = [
+  { lane: "on the fast lane", fastLane: true },
+  { lane: "in Connect's runtime", fastLane: false },
+] as const;
+
+export interface RpcServiceOptions {
+  readonly fastLane?: boolean;
+  /** Calls that may be under way at a time. */
+  readonly maxCalls?: number;
+  /** Largest request message, in bytes. */
+  readonly maxMessageBytes?: number;
+  /** How long a caller may take to send a unary request, in milliseconds. */
+  readonly readMs?: number;
+  /** Answers what is no RPC; a text by default. */
+  readonly fallback?: (parts: {
+    readonly pipeline: CallPipeline;
+    readonly observe: CallObserver;
+  }) => HttpHandler;
+  /** Instead of one that knows `stalled` and its like; closed with the protocol. */
+  readonly store?: SessionStore;
+}
+
+export async function startRpcService({
+  fastLane = true,
+  maxCalls = 1000,
+  maxMessageBytes = maxBodyBytes,
+  readMs,
+  fallback = () => textFallback,
+  store = new FaultyStore({
+    database: new SqliteDatabase(":memory:"),
+    terms: { leaseMs: 60_000, retentionMs: 60_000 },
+  }),
+}: RpcServiceOptions = {}): Promise<RpcService> {
+  const records: CallRecord[] = [];
+  // The call itself reads lazily from what is gone after the call.
+  const observe: CallObserver = ({ call: { protocol, requestId, connection }, ...record }) =>
+    void records.push({ ...record, call: { protocol, requestId, connection } });
+  const admission = new Admission(maxCalls);
+  const pipeline = new CallPipeline({
+    operations: downloadSessionOperations({ store, content }),
+    authenticate: () => ({ principal: "anonymous", admin: false }),
+    admission,
+    observe,
+  });
+  const health = new Health([serviceName]);
+  health.set("SERVING");
+  const [shutdown, streamsMayEnd] = [new AbortController(), new AbortController()];
+  const { handler, takeStream } = openRpc({
+    pipeline,
+    fastLane,
+    health,
+    maxBodyBytes: maxMessageBytes,
+    readMs,
+    shutdownSignal: shutdown.signal,
+    streamsSignal: AbortSignal.any([shutdown.signal, streamsMayEnd.signal]),
+    observe,
+    fallback: fallback({ pipeline, observe }),
+  });
+
+  const http1 = createHttp1Server(handler).listen(0, "127.0.0.1");
+  const requests = createHttp2Server(handler);
+  const http2 = createHttp2Server()
+    .on("stream", (stream, headers, flags, rawHeaders) => {
+      if (!takeStream(stream, headers, rawHeaders))
+        requests.emit("stream", stream, headers, flags, rawHeaders);
+    })
+    .listen(0, "127.0.0.1");
+  const sessions = new Set<ServerHttp2Session>();
+  http2.on("session", (session) => {
+    sessions.add(session);
+    session.once("close", () => sessions.delete(session));
+  });
+  await Promise.all([once(http1, "listening"), once(http2, "listening")]);
+  const urlOf = (server: typeof http1 | typeof http2) =>
+    `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  return {
+    http1Url: urlOf(http1),
+    http2Url: urlOf(http2),
+    health,
+    records,
+    shutdown,
+    streamsMayEnd,
+    store,
+    admission,
+    rpc: { handler, takeStream },
+    stalledCalls: () => (store as FaultyStore).stalledCalls,
+    async [Symbol.asyncDispose]() {
+      http1.close();
+      http1.closeAllConnections();
+      http2.close();
+      for (const session of sessions) session.destroy();
+      await store.close();
+    },
+  };
+}
