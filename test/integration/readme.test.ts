@@ -1,7 +1,7 @@
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { readSection, runSteps, type Step, stepsOf } from "../support/pages.ts";
+import { readSection, runSteps, stepsOf } from "../support/pages.ts";
 import { freePort } from "../support/ports.ts";
 import { type Service, startService } from "../support/service.ts";
 import { tempDir } from "../support/temp-dir.ts";
@@ -18,9 +18,6 @@ afterAll(() =>
   Promise.all([service?.stop(), withShortLease?.stop(), rm(downloads, { recursive: true, force: true })]),
 );
 
-/** The step that starts services of its own and kills them. */
-const isStory = ({ commands }: Step) => commands.includes("kill -9");
-
 test.each([
   ["README.md", 8],
   ["docs/rpc.md", 2],
@@ -33,18 +30,18 @@ test.each([
   await runSteps(steps, ({ commands }) => (commands.includes("sleep") ? withShortLease : service).port);
 });
 
-test("the server of the download in docs/downloads.md is killed and started again", { timeout: 120_000 }, async () => {
+test("the server of the download in docs/downloads.md is killed and started again", {
+  timeout: 120_000,
+}, async () => {
   await using directory = await tempDir();
   const port = await freePort();
-  const [story] = stepsOf(readSection("docs/downloads.md", "When the server is killed")).filter(isStory);
-  const smaller = story!.commands
-    .replaceAll("/tmp/lab", join(directory.path, "lab"))
-    .replace("2147483648", "134217728")
-    .replace("500000k", "1000k");
+  const [story] = stepsOf(readSection("docs/downloads.md", "When the server is killed"));
+  const smaller = story!.commands.replace("2147483648", "134217728").replace("500000k", "1000k");
   // Leaves no process behind, also when it fails.
   const commands = `trap 'kill -9 $(jobs -p) || true' EXIT\n${smaller}`;
   await runSteps([{ commands, answer: "" }], () => port, {
     ...process.env,
+    TMPDIR: directory.path,
     DOWNLEASE_PORT: String(port),
     DOWNLEASE_SQLITE_PATH: join(directory.path, "sessions.db"),
   });
