@@ -1,3 +1,5 @@
+import { identifierRule } from "./identifiers.ts";
+
 /**
  * Every way in which a call can fail, by what the caller can do about it. gRPC code, vAPI error and HTTP
  * status of an error follow from its kind and are written nowhere else; protocols translate the names into the
@@ -74,7 +76,7 @@ export const errorMessages = {
   },
   "downlease.argument.identifier": {
     kind: "invalid_argument",
-    text: "'{0}' must be an identifier of 1 to 256 bytes without control characters.",
+    text: `'{0}' must be an identifier of ${identifierRule}.`,
   },
   "downlease.argument.client_token": {
     kind: "invalid_argument",

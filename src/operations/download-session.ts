@@ -22,14 +22,8 @@ import { type Operations, operation, streamOperation } from "../calls/pipeline.t
 import { statusOf } from "../calls/status.ts";
 import type { ContentSource } from "../domain/content-source.ts";
 import { type ErrorKind, ServiceError, textOf } from "../domain/errors.ts";
-import {
-  type Caller,
-  isClientToken,
-  type Refusal,
-  type Renewal,
-  type Session,
-  type SessionState,
-} from "../domain/session.ts";
+import { isClientToken } from "../domain/identifiers.ts";
+import type { Caller, Refusal, Renewal, Session, SessionState } from "../domain/session.ts";
 import type { SessionStore } from "../domain/session-store.ts";
 import { existingItem, identifier } from "./arguments.ts";
 

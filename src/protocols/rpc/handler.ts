@@ -21,6 +21,7 @@ import { type CallObserver, type CallOrigin, type Protocol, requestIdFrom } from
 import { HeaderCredentials } from "../../calls/credentials.ts";
 import {
   connectionOf,
+  discardBody,
   type Http2StreamHandler,
   type HttpHandler,
   type HttpRequest,
@@ -204,8 +205,7 @@ async function serve(
     const request = universalRequestFromNodeRequest(req, res, undefined, values);
     dropEndlessDeadline(request.header);
     const body = given ?? req.iterator({ destroyOnReturn: false });
-    // What is left of a refused body: unread, it would block the connection.
-    res.once("finish", () => req.resume());
+    res.once("finish", () => discardBody(req));
     // A stream of requests may be silent for as long as its caller likes.
     if ("stream" in req && handler.method.methodKind === "bidi_streaming") req.stream.setTimeout(0);
     const response = await handler({ ...request, body });

@@ -1,9 +1,9 @@
 import { create, type Message } from "@bufbuild/protobuf";
 import { type CallObserver, ProtocolCall } from "../../calls/call.ts";
 import type { Connection } from "../../calls/connection.ts";
-import { discardBody } from "../../calls/discard-body.ts";
 import {
   connectionOf,
+  discardBody,
   type HttpHandler,
   type HttpRequest,
   type HttpResponse,

@@ -9,8 +9,13 @@ import {
 } from "../../../calls/call.ts";
 import type { Connection } from "../../../calls/connection.ts";
 import type { Credentials } from "../../../calls/credentials.ts";
-import { discardBody } from "../../../calls/discard-body.ts";
-import { connectionOf, type HttpHandler, type HttpRequest, type HttpResponse } from "../../../calls/http.ts";
+import {
+  connectionOf,
+  discardBody,
+  type HttpHandler,
+  type HttpRequest,
+  type HttpResponse,
+} from "../../../calls/http.ts";
 import { asServiceError, type CallPipeline } from "../../../calls/pipeline.ts";
 import { headersOf } from "../../../calls/status.ts";
 import { vapiErrorName } from "../../../calls/vapi-error.ts";
