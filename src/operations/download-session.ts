@@ -26,6 +26,7 @@ import { isClientToken } from "../domain/identifiers.ts";
 import type { Caller, Refusal, Renewal, Session, SessionState } from "../domain/session.ts";
 import type { SessionStore } from "../domain/session-store.ts";
 import { existingItem, identifier } from "./arguments.ts";
+import { encodeKeepAlive } from "./keep-alive-encoder.ts";
 
 const rpc = DownloadSessionService.method;
 /** Namespace of the ids that are derived from a client token. */
@@ -95,6 +96,7 @@ export function downloadSessionOperations(parts: DownloadSessionParts): Operatio
     operation({
       method: rpc.keepAlive,
       isRoutine: true,
+      encode: encodeKeepAlive,
       sessionId,
       run(request, caller) {
         const { id, progress } = heartbeat(request);
