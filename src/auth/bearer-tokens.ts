@@ -167,7 +167,7 @@ export class BearerTokens {
     this.#keysAreMissing = true;
     const { message, cause } = error as Error;
     const detail = cause instanceof Error && cause.cause instanceof Error ? ` (${cause.cause.message})` : "";
-    this.#options.log.error(`the keys of tokens can't be had: ${message}${detail}`);
+    this.#options.log.error(`the token signing keys are unavailable: ${message}${detail}`);
   }
 }
 

@@ -183,7 +183,7 @@ describe("how a file is told", () => {
     expect((await getDisk()).errorMessage).toMatchObject({
       id: "toString",
       args: ["x"],
-      defaultMessage: "'disk' could not be made ready. Prepare it again to have it tried again.",
+      defaultMessage: "'disk' could not be prepared. Call prepare again to retry.",
     });
   });
 });
