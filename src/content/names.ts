@@ -1,5 +1,5 @@
 import { basename } from "node:path";
-import { isIdentifier } from "../domain/session.ts";
+import { identifierRule, isIdentifier } from "../domain/identifiers.ts";
 
 /** Names that start with a dot are metadata, or not ours; `.` and `..` are among them. */
 export function isHidden(name: string): boolean {
@@ -15,7 +15,7 @@ export function isContentName(name: string): boolean {
 }
 
 /** What to tell of a name that `isContentName` refuses. */
-export const unusableName = "its name is not 1 to 256 bytes of UTF-8 without control characters";
+export const unusableName = `its name is not ${identifierRule}`;
 
 /** Order of names, the same in every locale. */
 export function byName(a: { readonly name: string }, b: { readonly name: string }): number {
