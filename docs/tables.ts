@@ -104,7 +104,7 @@ function code(text: string): string {
 function commands(): Command[] {
   const program = new Command("downlease");
   addClientCommands(program, {});
-  // The hidden one is for the scripts of shells.
+  // The hidden command is for the completion scripts of shells.
   const shown = program.commands.filter((command) => command.name() !== "complete");
   return shown.flatMap((command) => (command.commands.length > 0 ? command.commands : [command]));
 }
@@ -120,7 +120,7 @@ function lineOf(command: Command): string {
   return [...names, ...operands].join(" ");
 }
 
-/** Those that tell which server is called stand in a table of their own. */
+/** Without the options of the server, which have a table of their own, and `--json`, which every command has. */
 function optionRows(command: Command): string[][] {
   return command.options
     .filter(({ flags }) => !clientSettings.some(({ usage }) => usage === flags) && flags !== "--json")
