@@ -7,7 +7,7 @@ import type {
   ContentSource,
   ItemFile,
 } from "../../src/domain/content-source.ts";
-import type { VersionedFile } from "../../src/domain/preparation-store.ts";
+import type { VersionedFile } from "../../src/domain/preparation.ts";
 
 export interface MemoryFile {
   readonly bytes: Uint8Array;

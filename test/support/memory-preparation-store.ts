@@ -1,12 +1,9 @@
 import { ServiceError } from "../../src/domain/errors.ts";
-import type {
-  PreparationRecord,
-  PreparationStore,
-  VersionedFile,
-} from "../../src/domain/preparation-store.ts";
+import type { StoredPreparation, VersionedFile } from "../../src/domain/preparation.ts";
+import type { PreparationStore } from "../../src/domain/preparation-store.ts";
 
-type Result = Exclude<PreparationRecord, { state: "running" }>;
-type Entry = { record: PreparationRecord; worker?: string; lapsesAt: number };
+type Result = Exclude<StoredPreparation, { status: "PREPARING" }>;
+type Entry = { record: StoredPreparation; worker?: string; lapsesAt: number };
 
 /** What is known of preparations, for the workers of one process. */
 export class MemoryPreparationStore implements PreparationStore {
@@ -15,18 +12,18 @@ export class MemoryPreparationStore implements PreparationStore {
   readonly asked: Record<string, number> = {};
   readonly #entries = new Map<string, Entry>();
 
-  async find(files: readonly VersionedFile[]): Promise<(PreparationRecord | undefined)[]> {
+  async find(files: readonly VersionedFile[]): Promise<(StoredPreparation | undefined)[]> {
     this.#count("find");
     return files.map((file) => this.#entry(file)?.record);
   }
 
-  async claim(file: VersionedFile, worker: string, claimMs: number): Promise<PreparationRecord | undefined> {
+  async claim(file: VersionedFile, worker: string, claimMs: number): Promise<StoredPreparation | undefined> {
     this.#count("claim");
     const entry = this.#entry(file);
-    if (entry !== undefined && entry.record.state !== "failed" && entry.worker !== worker)
+    if (entry !== undefined && entry.record.status !== "ERROR" && entry.worker !== worker)
       return entry.record;
     this.#entries.set(keyOf(file), {
-      record: { state: "running", bytesDone: 0 },
+      record: { status: "PREPARING", bytesDone: 0 },
       worker,
       lapsesAt: Date.now() + claimMs,
     });
@@ -37,7 +34,7 @@ export class MemoryPreparationStore implements PreparationStore {
     this.#count("report");
     const entry = this.#claimed(file, worker);
     if (entry === undefined) return false;
-    entry.record = { state: "running", bytesDone };
+    entry.record = { status: "PREPARING", bytesDone };
     entry.lapsesAt = Date.now() + claimMs;
     return true;
   }

@@ -2,11 +2,11 @@ import { randomBytes } from "node:crypto";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { type ChecksumAlgorithm, ContentChangedError } from "../../src/domain/content-source.ts";
 import { ServiceError } from "../../src/domain/errors.ts";
-import type { Preparation } from "../../src/domain/preparations.ts";
+import type { Preparation } from "../../src/domain/preparation.ts";
 import { directBytes } from "../../src/preparation/checksums.ts";
 import { Hasher } from "../../src/preparation/hasher.ts";
 import { DirectHashing, HashingFailed } from "../../src/preparation/hashing.ts";
-import type { PreparationEnd } from "../../src/preparation/job.ts";
+import type { PreparationEnd } from "../../src/preparation/observer.ts";
 import { type PreparationTerms, SharedPreparations } from "../../src/preparation/shared-preparations.ts";
 import { eventually } from "../support/eventually.ts";
 import { digestOf, MemoryContent } from "../support/memory-content.ts";
@@ -37,7 +37,7 @@ function newProcess(terms: Partial<PreparationTerms> = {}, hasher = new Hasher()
     store,
     content: content.source,
     hasher,
-    terms: { patienceMs: 10_000, reportMs: 20, claimMs: 300, ...terms },
+    terms: { startWaitMs: 10_000, reportMs: 20, claimMs: 300, ...terms },
     observer: {
       began: () => void running++,
       read: (bytes) => {
@@ -61,7 +61,7 @@ const brokenThread = threadOf(`
   parentPort.on("message", ({ type }) => { if (type === "end") throw new Error("broken"); });
 `);
 
-const impatient = { patienceMs: 0 };
+const impatient = { startWaitMs: 0 };
 const mebi = 1024 * 1024;
 
 /** A gate that readers wait at. */
@@ -116,7 +116,7 @@ describe("a result", () => {
     const { file, told } = content.add("disk", { bytes: randomBytes(10) });
     const result = await newProcess().start(file, told, false);
     expect(await newProcess().start(file, told, true)).toEqual(result);
-    expect(await newProcess().look([file, { ...file, contentVersion: "v0" }])).toEqual([
+    expect(await newProcess().find([file, { ...file, contentVersion: "v0" }])).toEqual([
       result,
       { status: "UNPREPARED" },
     ]);
@@ -124,7 +124,7 @@ describe("a result", () => {
   });
 
   test("is not looked for when nothing is asked", async () => {
-    expect(await newProcess().look([])).toEqual([]);
+    expect(await newProcess().find([])).toEqual([]);
     expect(store.asked).toEqual({});
   });
 });
@@ -147,14 +147,14 @@ describe("one job a file", () => {
     await first.start(file, told, false);
     const half = { status: "PREPARING", bytesDone: mebi };
     await eventually("half of it to be told", async () => {
-      expect(await second.look([file])).toEqual([half]);
+      expect(await second.find([file])).toEqual([half]);
       return true;
     });
     expect(await second.start(file, told, true)).toEqual(half);
     expect(await first.start(file, told, true)).toEqual(half);
     expect(running).toBe(1);
     open();
-    await eventually("the result", async () => statusOf((await second.look([file]))[0]!) === "PREPARED");
+    await eventually("the result", async () => statusOf((await second.find([file]))[0]!) === "PREPARED");
     expect(content.opened).toEqual(["disk"]);
     expect(ends).toMatchObject([{ outcome: "prepared" }]);
   });
@@ -167,9 +167,16 @@ describe("one job a file", () => {
     );
     for (const { file, told } of files) await preparations.start(file, told, false);
     await eventually("two to be open", () => content.opened.length === 2);
-    const looked = await preparations.look(files.map(({ file }) => file));
-    expect(looked.map(statusOf)).toEqual(["PREPARING", "PREPARING", "REQUESTED", "REQUESTED"]);
-    expect(await preparations.start(files[3]!.file, files[3]!.told, true)).toEqual({ status: "REQUESTED" });
+    const looked = await preparations.find(files.map(({ file }) => file));
+    expect(looked.map(statusOf)).toEqual([
+      "PREPARING",
+      "PREPARING",
+      "PREPARE_REQUESTED",
+      "PREPARE_REQUESTED",
+    ]);
+    expect(await preparations.start(files[3]!.file, files[3]!.told, true)).toEqual({
+      status: "PREPARE_REQUESTED",
+    });
     open();
     await eventually("all to be prepared", () => ends.length === 4);
     expect(content.opened).toEqual(["a", "b", "c", "d"]);
@@ -180,7 +187,7 @@ describe("one job a file", () => {
     const preparations = newProcess({ jobs: 1 });
     const large = content.add("large", { bytes: new Uint8Array(17 * mebi), onRead: () => opened });
     const small = content.add("small", { bytes: randomBytes(10) });
-    expect(statusOf(await preparations.start(large.file, large.told, false))).toBe("REQUESTED");
+    expect(statusOf(await preparations.start(large.file, large.told, false))).toBe("PREPARE_REQUESTED");
     expect(statusOf(await preparations.start(small.file, small.told, false))).toBe("PREPARED");
     open();
     await eventually("the large one", () => ends.length === 2);
@@ -214,7 +221,7 @@ describe("a claim", () => {
     await eventually("the job to end", () => ends.length === 1);
     expect(ends).toMatchObject([{ outcome: "lost" }]);
     expect(await store.report(file, "another", 5, 60_000)).toBe(true);
-    expect(await preparations.look([file])).toEqual([{ status: "PREPARING", bytesDone: 5 }]);
+    expect(await preparations.find([file])).toEqual([{ status: "PREPARING", bytesDone: 5 }]);
   });
 
   test("lives while its file is read slowly", async () => {
@@ -248,7 +255,7 @@ describe("a claim", () => {
 });
 
 describe("a file that fails", () => {
-  const failed = (messageId: string, ...args: string[]) => ({ status: "FAILED", messageId, args });
+  const failed = (messageId: string, ...args: string[]) => ({ status: "ERROR", messageId, args });
 
   test.each(["MD5", "SHA1", "SHA256", "SHA512"] as const)("does not match its %s", async (algorithm) => {
     const bytes = randomBytes(100);
@@ -305,7 +312,7 @@ describe("a file that fails", () => {
     expect(await newProcess().start(file, told, false)).toEqual(failure);
     isBroken = false;
     expect(await newProcess().start(file, told, false)).toEqual(failure);
-    expect(await newProcess().look([file])).toEqual([failure]);
+    expect(await newProcess().find([file])).toEqual([failure]);
     expect(content.opened).toHaveLength(1);
     expect(statusOf(await newProcess().start(file, told, true))).toBe("PREPARED");
   });
@@ -320,11 +327,11 @@ describe("a file that fails", () => {
     const other = content.add("other", { bytes: randomBytes(10), onRead: () => opened });
     await first.start(other.file, other.told, false);
     await eventually("the other one to be open", () => content.openNow === 1);
-    expect(await first.start(file, told, true)).toEqual({ status: "REQUESTED" });
-    expect(await second.look([file])).toEqual([{ status: "UNPREPARED" }]);
+    expect(await first.start(file, told, true)).toEqual({ status: "PREPARE_REQUESTED" });
+    expect(await second.find([file])).toEqual([{ status: "UNPREPARED" }]);
     open();
     await eventually("both to be prepared", () => ends.length === 3);
-    expect(statusOf((await second.look([file]))[0]!)).toBe("PREPARED");
+    expect(statusOf((await second.find([file]))[0]!)).toBe("PREPARED");
   });
 });
 
@@ -336,7 +343,7 @@ describe("what is not the file's fault is not remembered", () => {
     };
     const preparations = newProcess();
     await expect(preparations.start(file, told, false)).rejects.toThrow("can't be read");
-    expect(await preparations.look([file])).toEqual([{ status: "UNPREPARED" }]);
+    expect(await preparations.find([file])).toEqual([{ status: "UNPREPARED" }]);
     expect(ends).toMatchObject([{ outcome: "interrupted" }]);
     content.onOpen = () => {};
     expect(statusOf(await preparations.start(file, told, false))).toBe("PREPARED");
@@ -360,7 +367,7 @@ describe("what is not the file's fault is not remembered", () => {
     const preparations = newProcess();
     store.isDown = true;
     await expect(preparations.start(file, told, false)).rejects.toThrow("does not answer");
-    await expect(preparations.look([file])).rejects.toThrow("does not answer");
+    await expect(preparations.find([file])).rejects.toThrow("does not answer");
     store.isDown = false;
     expect(statusOf(await preparations.start(file, told, false))).toBe("PREPARED");
   });
@@ -400,12 +407,12 @@ describe("what is not the file's fault is not remembered", () => {
       expect(ends).toHaveLength(time);
     }
     expect(ends).toMatchObject([{ outcome: "interrupted" }, { outcome: "interrupted" }]);
-    expect(await preparations.look([file])).toEqual([{ status: "UNPREPARED" }]);
+    expect(await preparations.find([file])).toEqual([{ status: "UNPREPARED" }]);
   });
 });
 
 test("small files need no thread, not even an empty one", async () => {
-  const preparations = newProcess({ patienceMs: 30_000 }, new Hasher(brokenThread));
+  const preparations = newProcess({ startWaitMs: 30_000 }, new Hasher(brokenThread));
   for (const size of [0, 1, 65_536, 65_537, directBytes]) {
     const bytes = randomBytes(size);
     const { file, told } = content.add(`small-${size}`, {
