@@ -9,9 +9,10 @@ import {
 } from "jose";
 import { LRUCache } from "lru-cache";
 import { ServiceError } from "../domain/errors.ts";
-import type { Caller } from "../domain/session.ts";
+import { isIdentifier } from "../domain/identifiers.ts";
+import { rolesFrom } from "../domain/roles.ts";
 import { LiveFile } from "./live-file.ts";
-import { isPrincipalName, rightsOf } from "./principal.ts";
+import { ProvenCaller } from "./proven-caller.ts";
 
 export interface JwtOptions {
   /** URL or path of the JSON Web Key Set (RFC 7517). */
@@ -35,7 +36,7 @@ export interface BearerTokensOptions extends JwtOptions {
 
 /** What a good token tells. */
 export interface VerifiedToken {
-  readonly caller: Caller;
+  readonly caller: ProvenCaller;
   /** Milliseconds since the epoch. */
   readonly validUntil: number;
 }
@@ -141,11 +142,10 @@ export class BearerTokens {
   #verifiedOf(claims: JWTPayload): VerifiedToken | undefined {
     const { principalClaim, roleClaim, clockToleranceMs } = this.#options;
     const principal = claims[principalClaim];
-    if (!isPrincipalName(principal)) return undefined;
+    if (!isIdentifier(principal)) return undefined;
     const validUntil = claims.exp! * 1000 + clockToleranceMs;
-    const rights = rightsOf(rolesOf(claims[roleClaim]));
-    const caller = Object.freeze({ principal, ...rights, proof: `${tokenProof}${validUntil}` });
-    return { caller, validUntil };
+    const roles = rolesFrom(namesIn(claims[roleClaim]));
+    return { caller: new ProvenCaller(principal, roles, `${tokenProof}${validUntil}`), validUntil };
   }
 
   /** Errors of jose's own are about the token, all others about the keys. */
@@ -167,11 +167,11 @@ export class BearerTokens {
     this.#keysAreMissing = true;
     const { message, cause } = error as Error;
     const detail = cause instanceof Error && cause.cause instanceof Error ? ` (${cause.cause.message})` : "";
-    this.#options.log.error(`the keys of tokens can't be had: ${message}${detail}`);
+    this.#options.log.error(`the token signing keys are unavailable: ${message}${detail}`);
   }
 }
 
-function rolesOf(claim: unknown): readonly unknown[] {
+function namesIn(claim: unknown): readonly unknown[] {
   if (typeof claim === "string") return claim.split(" ");
   return Array.isArray(claim) ? claim : [];
 }

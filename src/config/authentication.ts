@@ -19,9 +19,14 @@ export interface AuthenticationConfig {
         readonly roleClaim: string;
       }
     | undefined;
-  /** Client certificates: path of the PEM file of the authorities, and names of who has which role. */
+  /** Client certificates. */
   readonly mtls:
-    | { readonly ca: string; readonly admins: readonly string[]; readonly storage: readonly string[] }
+    | {
+        /** Path of the PEM file of the authorities. */
+        readonly ca: string;
+        /** Names in certificates that have a role. */
+        readonly namesByRole: { readonly admin: readonly string[]; readonly storage: readonly string[] };
+      }
     | undefined;
 }
 
@@ -209,7 +214,10 @@ export function authenticationConfig(given: Given): AuthenticationConfig | undef
     mtls:
       ca === undefined
         ? undefined
-        : Object.freeze({ ca, admins: given.mtlsAdmins ?? [], storage: given.mtlsStorage ?? [] }),
+        : Object.freeze({
+            ca,
+            namesByRole: { admin: given.mtlsAdmins ?? [], storage: given.mtlsStorage ?? [] },
+          }),
   });
 }
 

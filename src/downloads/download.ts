@@ -6,6 +6,8 @@ import type { SessionFileStore } from "../domain/session-file-store.ts";
 import type { SessionStore } from "../domain/session-store.ts";
 import { requestIdFrom } from "../calls/call.ts";
 import { asServiceError } from "../calls/pipeline.ts";
+import { headersOf } from "../calls/status.ts";
+import { vapiErrorBody } from "../calls/vapi-error.ts";
 import { connectionOf, type HttpRequest, type HttpResponse } from "../calls/http.ts";
 import type { DownloadObserver, DownloadOutcome } from "../calls/download-record.ts";
 import type { Buffers } from "./buffers.ts";
@@ -227,11 +229,10 @@ export class Download {
 
   #tell(error: ServiceError, outcome: DownloadOutcome): void {
     const status = errorKinds[error.kind].http;
-    const pause = error.retryAfterSeconds ?? outagePauseSeconds;
-    const { messageId: id, message: default_message, args } = error;
-    const body = JSON.stringify({ error_type: error.vapiType, messages: [{ id, default_message, args }] });
+    const body = JSON.stringify(vapiErrorBody(error));
     const headers = ["content-type", "application/json", "content-length", String(Buffer.byteLength(body))];
-    headers.push("cache-control", "no-store", ...(status === 503 ? ["retry-after", String(pause)] : []));
+    const retryAfterSeconds = status === 503 ? outagePauseSeconds : undefined;
+    headers.push("cache-control", "no-store", ...Object.entries(headersOf(error, retryAfterSeconds)).flat());
     this.#answer(status, headers, outcome, body, outcome === "failed" ? error : undefined);
   }
 

@@ -1,4 +1,4 @@
-import type { HttpHandler, HttpResponse } from "../calls/http.ts";
+import { discardBody, type HttpHandler, type HttpResponse } from "../calls/http.ts";
 import { Buffers } from "./buffers.ts";
 import { Download, type DownloadParts } from "./download.ts";
 import { linkRoot } from "./links.ts";
@@ -21,8 +21,7 @@ export function downloadHandler({ pathPrefix, next, ...rest }: DownloadHandlerOp
     const { method, url = "" } = request;
     const root = roots.find((start) => url.startsWith(start));
     if (root === undefined) return next(request, response);
-    // Bodies mean nothing here; unread, one would block the connection.
-    request.resume();
+    discardBody(request);
     if (method === "GET" || method === "HEAD") {
       void new Download(request, response, method, parts).serve(url.slice(root.length));
     } else {

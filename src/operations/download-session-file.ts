@@ -12,6 +12,7 @@ import { type Operation, operation } from "../calls/pipeline.ts";
 import type { ContentSource } from "../domain/content-source.ts";
 import { ServiceError } from "../domain/errors.ts";
 import type { Preparation, Preparations, VersionedFile } from "../domain/preparation.ts";
+import { mayReadStorage } from "../domain/roles.ts";
 import type { Caller, Session } from "../domain/session.ts";
 import type { EndpointType, SessionFileStore, SessionFiles } from "../domain/session-file-store.ts";
 import type { SessionStore } from "../domain/session-store.ts";
@@ -63,7 +64,7 @@ export function sessionFileOperations(parts: SessionFileParts): Operation[] {
         const known = await sessionAndFiles(files, request.downloadSessionId, caller);
         const { session } = known;
         const isDirect = request.endpointType === EndpointTypeNumber.DIRECT;
-        if (isDirect && !caller.mayReadStorage) throw new ServiceError("downlease.storage.role");
+        if (isDirect && !mayReadStorage(caller)) throw new ServiceError("downlease.storage.role");
         const { id, state } = session;
         if (state !== "ACTIVE") throw refused(id, { outcome: "not_active", state });
         const file = fileOf(await itemOf(known, content), request.fileName);
@@ -169,7 +170,7 @@ function teller({ content, linkFor }: SessionFileParts): Tell {
       return linkFor({ sessionId, fileName: file.name, contentVersion }, call);
     }
     // Others than who asked for it may look, and a role may have been taken away.
-    if (!caller.mayReadStorage) return { id: "downlease.storage.role", args: [] };
+    if (!mayReadStorage(caller)) return { id: "downlease.storage.role", args: [] };
     return (await directUri(content, session, file)) ?? { id: "downlease.storage.none", args: [file.name] };
   };
 

@@ -1,4 +1,4 @@
-import { type HttpHandler, type HttpResponse, pathOf } from "../calls/http.ts";
+import { discardBody, type HttpHandler, type HttpResponse, pathOf } from "../calls/http.ts";
 import type { Health } from "../telemetry/health.ts";
 
 export interface AdminOptions {
@@ -44,8 +44,7 @@ export function adminHandler({ health, metrics, pageHeaders = [], next }: AdminO
       next(request, response);
       return;
     }
-    // Bodies mean nothing here; unread, one would block the connection.
-    request.resume();
+    discardBody(request);
     if (request.method === "GET" || request.method === "HEAD") void show(page, response);
     else answer(response, json(405, { status: "method not allowed" }), "allow", "GET, HEAD");
   };

@@ -1,6 +1,6 @@
 import { cors as connectCors } from "@connectrpc/connect";
 import cors from "cors";
-import type { Http2StreamHandler, HttpHandler } from "../calls/http.ts";
+import { discardBody, type Http2StreamHandler, type HttpHandler } from "../calls/http.ts";
 
 export interface CorsOptions {
   /** Origins, as browsers spell them, whose pages may read answers. */
@@ -38,8 +38,8 @@ export function withCors({ origins, next, takeStream }: CorsOptions): {
         next(request, response);
         return;
       }
-      // A preflight has no body that counts; unread, one would block the connection.
-      if (request.method === "OPTIONS") request.resume();
+      // A preflight has no body that counts.
+      if (request.method === "OPTIONS") discardBody(request);
       apply(request, response, () => next(request, response));
     },
     // Who takes a stream writes its headers without us.

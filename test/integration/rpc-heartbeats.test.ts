@@ -18,6 +18,7 @@ import { ErrorInfoSchema } from "../../gen/google/rpc/error_details_pb.ts";
 import { ServiceError } from "../../src/domain/errors.ts";
 import { Server } from "../../src/server/server.ts";
 import { startTestApp, storeKinds } from "../support/app.ts";
+import { callerNamed } from "../support/callers.ts";
 import { eventually } from "../support/eventually.ts";
 import { type Answered, type Beat, keepAliveStreams } from "../support/keep-alive-streams.ts";
 import {
@@ -39,7 +40,7 @@ import {
   startRpcService,
 } from "../support/rpc-service.ts";
 
-const caller = { principal: "anonymous", admin: false };
+const caller = callerNamed("anonymous");
 
 describe.each(lanes)("$lane", ({ fastLane }) => {
   let service: RpcService;
@@ -267,7 +268,7 @@ describe.each(lanes)("$lane", ({ fastLane }) => {
       expect(answers).toEqual([]);
       expect(end).toEqual({
         code: status.UNAVAILABLE,
-        message: "The session store does not answer; the outcome is not known. Try again.",
+        message: "The session store does not answer; the outcome is unknown. Try again.",
       });
       await eventually(
         "the end to be told of",
@@ -536,7 +537,7 @@ test.each(lanes)(
       const end = await keepAliveStream(app.url, beats(), (answer) => answers.push(answer));
       expect(end).toEqual({
         code: status.UNAVAILABLE,
-        message: "The session store does not answer; the outcome is not known. Try again.",
+        message: "The session store does not answer; the outcome is unknown. Try again.",
       });
       expect(answers).toEqual([{ id: "nobody", refusedWith: status.NOT_FOUND }]);
     } finally {

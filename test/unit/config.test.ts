@@ -392,7 +392,11 @@ describe("who is calling", () => {
     [
       "certificates",
       { ...tls, mtlsCa: "ca.pem", mtlsAdmins: "ops, root" },
-      { usersFile: undefined, jwt: undefined, mtls: { ca: "ca.pem", admins: ["ops", "root"], storage: [] } },
+      {
+        usersFile: undefined,
+        jwt: undefined,
+        mtls: { ca: "ca.pem", namesByRole: { admin: ["ops", "root"], storage: [] } },
+      },
     ],
     [
       "certificates, some of which may read storage",
@@ -400,7 +404,7 @@ describe("who is calling", () => {
       {
         usersFile: undefined,
         jwt: undefined,
-        mtls: { ca: "ca.pem", admins: [], storage: ["mirror", "ops"] },
+        mtls: { ca: "ca.pem", namesByRole: { admin: [], storage: ["mirror", "ops"] } },
       },
     ],
   ] as const)(

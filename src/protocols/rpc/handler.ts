@@ -12,15 +12,12 @@ import {
   universalRequestFromNodeRequest,
   universalResponseToNodeResponse,
 } from "@connectrpc/connect-node";
-import {
-  DownloadSessionService,
-  type KeepAliveResponse,
-} from "../../../gen/content/library/item/v1/download_session_pb.ts";
 import { Health as HealthService } from "../../../gen/grpc/health/v1/health_pb.ts";
 import { type CallObserver, type CallOrigin, type Protocol, requestIdFrom } from "../../calls/call.ts";
 import { HeaderCredentials } from "../../calls/credentials.ts";
 import {
   connectionOf,
+  discardBody,
   type Http2StreamHandler,
   type HttpHandler,
   type HttpRequest,
@@ -28,19 +25,18 @@ import {
   pathOf,
 } from "../../calls/http.ts";
 import { notSniffed } from "../../calls/page-headers.ts";
-import { asServiceError, type CallPipeline, operationNameOf } from "../../calls/pipeline.ts";
+import { asServiceError, type CallPipeline, type Operation, operationNameOf } from "../../calls/pipeline.ts";
 import type { ErrorKind } from "../../domain/errors.ts";
 import type { Health } from "../../telemetry/health.ts";
 import { type Origin, originKey, protocolNamed, RpcCall } from "./call.ts";
 import { dropEndlessDeadline } from "./deadline.ts";
 import { connectErrorOf, jsonOptions, withGrpcSpelling } from "./errors.ts";
-import { envelope as envelopeOf } from "./fast-lane/envelope.ts";
+import { encodedEnvelope, envelope as envelopeOf } from "./fast-lane/envelope.ts";
 import { openFastLane } from "./fast-lane/fast-lane.ts";
-import { keepAliveEnvelope } from "./fast-lane/keep-alive-envelope.ts";
-import type { LaneMethod, ServeStock } from "./fast-lane/lane.ts";
+import type { LaneMethod, ServeByRuntime } from "./fast-lane/lane.ts";
 import { healthService } from "./health.ts";
 import { addReflection } from "./reflection.ts";
-import { conversationOf } from "./stock-stream.ts";
+import { serveStream } from "./runtime-stream.ts";
 import { unimplementedHandlers } from "./unimplemented.ts";
 
 export interface RpcOptions {
@@ -83,7 +79,7 @@ export function openRpc(options: RpcOptions): RpcHandlers {
   };
   const router = createConnectRouter(routerOptions);
   addRoutes(router, options);
-  const served = new Map<string, ServeStock>();
+  const served = new Map<string, ServeByRuntime>();
   for (const handler of router.handlers) {
     const { unary, streams } = pipeline.operations;
     const isOurs = [...unary, ...streams].some(({ method }) => method === handler.method);
@@ -108,25 +104,24 @@ export function openRpc(options: RpcOptions): RpcHandlers {
   return { handler, takeStream: fastLane?.takeStream ?? (() => false) };
 }
 
-function fastLaneFor(options: RpcOptions, served: ReadonlyMap<string, ServeStock>) {
+function fastLaneFor(options: RpcOptions, served: ReadonlyMap<string, ServeByRuntime>) {
   const { pipeline, observe, maxBodyBytes, readMs, shutdownSignal, streamsSignal } = options;
   const { unary, streams } = pipeline.operations;
   const rowOf = <Run>(
-    method: DescMethod,
+    { method, isRoutine = false, encode }: Pick<Operation, "isRoutine" | "encode"> & { method: DescMethod },
     run: Run,
-    isRoutine = false,
   ): [path: string, row: LaneMethod<Run>] => {
     const path = createMethodUrl("/", method);
     const tellRefusal = refusalTeller(operationNameOf(method), observe);
     const envelope =
-      method === DownloadSessionService.method.keepAlive
-        ? (m: Message) => keepAliveEnvelope(m as KeepAliveResponse)
-        : (m: Message) => envelopeOf(toBinary(method.output, m));
-    return [path, { method, isRoutine, run, envelope, serveStock: served.get(path)!, tellRefusal }];
+      encode === undefined
+        ? (message: Message) => envelopeOf(toBinary(method.output, message))
+        : (message: Message) => encodedEnvelope(message, encode);
+    return [path, { method, isRoutine, run, envelope, serveByRuntime: served.get(path)!, tellRefusal }];
   };
   return openFastLane({
-    unary: new Map(unary.map((row) => rowOf(row.method, pipeline.entry(row), row.isRoutine))),
-    streams: new Map(streams.map((row) => rowOf(row.method, pipeline.streamEntry(row)))),
+    unary: new Map(unary.map((row) => rowOf(row, pipeline.entry(row)))),
+    streams: new Map(streams.map((row) => rowOf(row, pipeline.streamEntry(row)))),
     maxMessageBytes: maxBodyBytes,
     readMs,
     shutdownSignal,
@@ -160,7 +155,7 @@ function addRoutes(router: ConnectRouter, options: RpcOptions): void {
   }
   for (const row of pipeline.operations.streams) {
     const converse = pipeline.streamEntry(row);
-    router.rpc(row.method, (requests, context) => conversationOf(converse, requests, context, streamsSignal));
+    router.rpc(row.method, (requests, context) => serveStream(converse, requests, context, streamsSignal));
   }
   router.service(HealthService, healthService(health, streamsSignal));
   addReflection(router, streamsSignal);
@@ -204,8 +199,7 @@ async function serve(
     const request = universalRequestFromNodeRequest(req, res, undefined, values);
     dropEndlessDeadline(request.header);
     const body = given ?? req.iterator({ destroyOnReturn: false });
-    // What is left of a refused body: unread, it would block the connection.
-    res.once("finish", () => req.resume());
+    res.once("finish", () => discardBody(req));
     // A stream of requests may be silent for as long as its caller likes.
     if ("stream" in req && handler.method.methodKind === "bidi_streaming") req.stream.setTimeout(0);
     const response = await handler({ ...request, body });
