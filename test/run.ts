@@ -58,7 +58,11 @@ function vitest(args: readonly string[], tallyFile: string): Promise<number> {
       cwd: root,
       stdio: "inherit",
       // With the cache, starting the program takes half the time, and tests start it some hundred times.
-      env: { NODE_COMPILE_CACHE: join(root, "node_modules/.cache/node"), ...process.env, [tallyFileVariable]: tallyFile },
+      env: {
+        NODE_COMPILE_CACHE: join(root, "node_modules/.cache/node"),
+        ...process.env,
+        [tallyFileVariable]: tallyFile,
+      },
     },
   );
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, () => child.kill(signal));

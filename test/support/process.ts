@@ -1,5 +1,6 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
+import { readFileSync } from "node:fs";
 import type { Socket } from "node:net";
 import { searchPath } from "./executables.ts";
 
@@ -84,6 +85,25 @@ export async function startProcess(
       await exited;
     },
   };
+}
+
+/**
+ * Whether a process has ended. That of a parent that ended before it stays in the table of processes until the
+ * system's first process looks, which may take seconds; Linux shows it as a zombie until then.
+ */
+export function isGone(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+  } catch {
+    return true;
+  }
+  try {
+    // The state follows the name, which is in parentheses and may hold any character.
+    return /.*\) Z/s.test(readFileSync(`/proc/${pid}/stat`, "utf8"));
+  } catch {
+    // It is gone since, or the system has no such file.
+    return false;
+  }
 }
 
 /**
