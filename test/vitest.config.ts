@@ -1,17 +1,34 @@
 import { availableParallelism } from "node:os";
 import { fileURLToPath } from "node:url";
-import { defineConfig } from "vitest/config";
+import { defineConfig, type TestProjectInlineConfiguration } from "vitest/config";
+import { SlowestFirst } from "./support/slowest-first.ts";
+
+const bench = "test/integration/bench*.test.ts";
+/** Set by `run.ts`. */
+const skipsBench = process.env.TEST_SKIP_BENCH !== undefined;
+
+const project = (
+  name: string,
+  options: NonNullable<TestProjectInlineConfiguration["test"]>,
+): TestProjectInlineConfiguration => ({
+  extends: true,
+  test: { name, pool: "forks", testTimeout: 20_000, hookTimeout: 30_000, ...options },
+});
 
 export default defineConfig({
   root: fileURLToPath(new URL("..", import.meta.url)),
   test: {
-    include: ["test/**/*.test.ts"],
     globalSetup: ["test/support/global-setup.ts"],
-    pool: "forks",
-    // Most of a test's time is waiting for a lease or a process, so even two cores carry two files at once.
-    maxWorkers: Math.max(2, availableParallelism()),
-    testTimeout: 20_000,
-    hookTimeout: 30_000,
     teardownTimeout: 10_000,
+    // Most of a test's time is waiting for a lease or a process, so there are more workers than cores.
+    maxWorkers: Math.max(3, availableParallelism() + 1),
+    sequence: { sequencer: SlowestFirst },
+    coverage: { provider: "v8", include: ["src/**/*.ts"], reporter: ["text", "html"] },
+    projects: [
+      // These keep no state outside of themselves, so that one worker can run many files.
+      project("unit", { include: ["test/unit/**/*.test.ts"], isolate: false }),
+      project("integration", { include: ["test/{contract,integration}/**/*.test.ts"], exclude: [bench] }),
+      project("bench", { include: [bench], setupFiles: skipsBench ? ["test/support/skip-bench.ts"] : [] }),
+    ],
   },
 });
