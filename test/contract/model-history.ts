@@ -5,7 +5,7 @@ import type { SessionStore } from "../../src/domain/session-store.ts";
 
 export interface Replica {
   readonly sessions: SessionStore;
-  readonly files: Pick<SessionFileStore, "files" | "request" | "recordSent">;
+  readonly sessionFiles: Pick<SessionFileStore, "files" | "request" | "recordSent">;
 }
 
 /** Two replicas on the same data, with different terms. */
@@ -136,7 +136,7 @@ interface Burst {
 
 /** @param namespace keeps the history's ids and people apart from those of other histories */
 export async function perform(step: Step, replicas: Replicas, namespace: string): Promise<Answer> {
-  const { sessions: store, files } = replicas[step.on];
+  const { sessions: store, sessionFiles: files } = replicas[step.on];
   const id = `${namespace}-${step.session}`;
   const principal = `${namespace}-${step.by}`;
   const caller = { principal, admin: step.by === "root" };

@@ -104,7 +104,7 @@ export interface RpcServiceOptions {
     readonly pipeline: CallPipeline;
     readonly observe: CallObserver;
   }) => HttpHandler;
-  /** Instead of one that knows `stalled` and its like; closed with the protocol. */
+  /** Instead of one that knows `stalled` and its like. */
   readonly store?: SessionStore;
 }
 
@@ -177,7 +177,6 @@ export async function startRpcService({
       http1.closeAllConnections();
       http2.close();
       for (const session of sessions) session.destroy();
-      await store.close();
     },
   };
 }
