@@ -8,7 +8,7 @@ import { Redis } from "ioredis";
 import { coalesceWrites } from "../src/stores/redis/coalesce-writes.ts";
 import { sessionKey } from "../src/stores/redis/keys.ts";
 import { runScript, runScriptForEach } from "../src/stores/redis/run-script.ts";
-import { keepAliveScript as script } from "../src/stores/redis/scripts.ts";
+import { keepAliveScript as script } from "../src/stores/redis/session-scripts.ts";
 import { TimeLimit } from "../src/stores/redis/time-limit.ts";
 import { startRedis } from "../test/support/redis-server.ts";
 import { median, table } from "./statistics.ts";

@@ -19,13 +19,13 @@ import {
   keepAliveScript,
   pruneIndexScript,
   readSessionScript,
-} from "./scripts.ts";
+} from "./session-scripts.ts";
 
 /**
  * An index entry without a session is left alone for this long: the session may be about to be created. Far
  * longer than any command may take.
  */
-const leastIndexAgeSeconds = 60;
+const minIndexAgeSeconds = 60;
 /** Sessions looked up at a time by `list`. */
 const listChunk = 500;
 /** Every so many creations a sample of the owner's index is swept; see `#sweep`. */
@@ -108,7 +108,7 @@ export class RedisSessionStore implements SessionStore {
   }
 
   #prune(owner: string, ids: readonly string[]): Promise<number> {
-    return this.#redis.run(pruneIndexScript, { owner, ids, leastAgeSeconds: leastIndexAgeSeconds });
+    return this.#redis.run(pruneIndexScript, { owner, ids, minAgeSeconds: minIndexAgeSeconds });
   }
 
   /**
