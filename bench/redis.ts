@@ -5,7 +5,7 @@
 import { execFile } from "node:child_process";
 import { promisify } from "node:util";
 import { Redis } from "ioredis";
-import { coalesceWrites } from "../src/stores/redis/coalesce-writes.ts";
+import { coalesceWrites } from "../src/stores/redis/ioredis-internals.ts";
 import { sessionKey } from "../src/stores/redis/keys.ts";
 import { runScript, runScriptForEach } from "../src/stores/redis/run-script.ts";
 import { keepAliveScript as script } from "../src/stores/redis/session-scripts.ts";

@@ -1,5 +1,5 @@
 import { Cluster, Redis, type RedisOptions } from "ioredis";
-import { coalesceWrites } from "./coalesce-writes.ts";
+import { coalesceWrites, handleAsking } from "./ioredis-internals.ts";
 import type { RedisClient } from "./run-script.ts";
 import type { RedisTarget } from "./url.ts";
 
@@ -62,17 +62,4 @@ export function connectRedis(target: RedisTarget): RedisClient {
         }),
       );
   }
-}
-
-/**
- * ioredis sends ASKING ahead of a command that follows a moving slot, and drops its promise. When the node dies at
- * that moment the rejection has no handler, which would end this process; the command itself fails as it should.
- */
-function handleAsking(node: Redis): void {
-  const asking = node.asking.bind(node);
-  node.asking = () => {
-    const sent = asking();
-    sent.catch(() => {});
-    return sent;
-  };
 }
