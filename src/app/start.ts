@@ -14,8 +14,7 @@ import { CallPipeline, serviceNamesOf } from "../calls/pipeline.ts";
 import { Supervisor, type SupervisorEvents } from "../cluster/supervisor.ts";
 import { type Program, runWorker } from "../cluster/worker.ts";
 import { WorkerFailure } from "../cluster/worker-process.ts";
-import { isLoopback } from "../config/authentication.ts";
-import type { ContentConfig } from "../config/content.ts";
+import { addressMatcher, isLoopback } from "../config/addresses.ts";
 import { type ConfigSources, loadConfig } from "../config/load.ts";
 import type { Config } from "../config/settings.ts";
 import { DirectoryContentSource } from "../content/directory/directory-content-source.ts";
@@ -114,15 +113,18 @@ export async function startApp(config: Config, { logger, program }: AppOptions =
   const pageHeaders = pageHeadersFor(tls !== undefined);
   let url = "";
   const transfer = openDownloads({
-    ...config.transfer,
+    publicUrl: config.publicUrl,
+    isTrustedProxy: addressMatcher(config.trustedProxies),
+    stallMs: config.transferStallMs,
+    offloadPrefix: config.offloadPrefix,
     files,
     content,
     pageHeaders,
-    linkKeys: config.transfer.linkKeys.map(({ id, secret }) => ({ id, secret: secret.reveal() })),
+    linkKeys: config.linkKeys.map(({ id, secret }) => ({ id, secret: secret.reveal() })),
     linkKeyStore: linkKeys,
     sessions: store,
     leaseMs: config.leaseMs,
-    limit: config.transfer.maxTransfers,
+    limit: config.maxTransfers,
     observe: downloadObserver(metrics, log),
     fallback: () => url,
     shutdownSignal: callsMayEnd.signal,
@@ -239,7 +241,7 @@ function served({ redisUrl, sqlitePath, content }: Config) {
   return { sessions, content: `s3://${content.bucket}/${content.prefix}` };
 }
 
-async function openContent(content: ContentConfig, log: Logger): Promise<ContentSource> {
+async function openContent(content: Config["content"], log: Logger): Promise<ContentSource> {
   const warn = (message: string) => log.warn(message);
   if (content.kind === "directory") return DirectoryContentSource.open({ root: content.root, warn });
   // Loading the SDK takes a tenth of a second and 20 MB, which is for those who use it.
@@ -285,17 +287,22 @@ async function openAuthenticator(
   logins: LoginStore,
   log: Logger,
 ): Promise<Authenticator | undefined> {
-  const { authentication: methods, login, host } = config;
-  if (methods === undefined) {
+  const { auth, usersFile, jwt, mtls, login, host } = config;
+  if (auth === "none") {
     if (!isLoopback(host)) log.warn({ host }, "everybody who reaches this address is served as anonymous");
     return undefined;
   }
-  return Authenticator.open({ methods, failureLimits: login.failures, logins, log });
+  return Authenticator.open({
+    methods: { usersFile, jwt, mtls },
+    failureLimits: login.failures,
+    logins,
+    log,
+  });
 }
 
 /** Reads the files and makes sure that certificate and key belong together. */
-async function readTls({ tls, authentication }: Config) {
-  const clientCaPath = authentication?.mtls?.ca;
+async function readTls({ tls, mtls }: Config) {
+  const clientCaPath = mtls?.ca;
   const [cert, key, clientCa] = await Promise.all([
     readFile(tls!.cert),
     readFile(tls!.key),
