@@ -8,6 +8,7 @@ import { getSystemErrorMessage } from "node:util";
 import type { Logger } from "pino";
 import { noAuthentication } from "../auth/anonymous.ts";
 import { Authenticator } from "../auth/authenticator.ts";
+import { loginOpener } from "../auth/proven-caller.ts";
 import { Admission } from "../calls/admission.ts";
 import { pageHeaders as pageHeadersFor } from "../calls/page-headers.ts";
 import { CallPipeline, serviceNamesOf } from "../calls/pipeline.ts";
@@ -136,7 +137,7 @@ export async function startApp(config: Config, { logger, program }: AppOptions =
     unary: [
       ...unary,
       ...sessionFileOperations({ sessions: store, files, content, preparations, linkFor }),
-      ...loginOperations(logins),
+      ...loginOperations({ logins, openLogin: loginOpener(logins) }),
       ...libraryOperations(content),
     ],
     streams,

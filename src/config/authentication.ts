@@ -181,12 +181,12 @@ export const authenticationRules: readonly AuthenticationRule[] = [
 /** What applies when `auth` is left out, and each method only when it is complete. */
 export function authenticationOf(values: Values) {
   const { jwks, issuer, audience, ...jwt } = values.jwt;
-  const { ca, ...roles } = values.mtls;
+  const { ca, admins: admin, storage } = values.mtls;
   const hasTokens = jwks !== undefined && issuer !== undefined && audience !== undefined;
   return {
     auth: hasMethod(values) ? ("required" as const) : ("none" as const),
     jwt: hasTokens ? { jwks, issuer, audience, ...jwt } : undefined,
-    mtls: ca === undefined ? undefined : { ca, ...roles },
+    mtls: ca === undefined ? undefined : { ca, namesByRole: { admin, storage } },
   };
 }
 

@@ -8,6 +8,7 @@ import type { SessionStore } from "../../src/domain/session-store.ts";
 import { downloadSessionOperations } from "../../src/operations/download-session.ts";
 import { type RestOptions, restHandler } from "../../src/protocols/vapi/handler.ts";
 import { Server } from "../../src/server/server.ts";
+import { callerNamed } from "../support/callers.ts";
 
 const path = "/rest/com/vmware/content/library/item/download-session/id:x";
 const servers: Server[] = [];
@@ -99,7 +100,7 @@ test.each([
   ["POST", "/apis", false],
   ["POST", "/rest/api", false],
 ])("%s %s is JSON-RPC: %s", async (method, target, isJsonRpc) => {
-  const port = await listen(() => ({ principal: "x", admin: false }), {
+  const port = await listen(() => callerNamed("x"), {
     jsonRpc: (_, response) => {
       response.writeHead(202);
       response.end();

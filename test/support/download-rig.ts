@@ -16,6 +16,7 @@ import type { Limits } from "../../src/server/limits.ts";
 import { Server, type ServerTls } from "../../src/server/server.ts";
 import { SqliteDatabase } from "../../src/stores/sqlite/database.ts";
 import { SqliteSessionStore } from "../../src/stores/sqlite/sqlite-session-store.ts";
+import { callerNamed } from "./callers.ts";
 import { MemorySessionFiles } from "./memory-session-files.ts";
 import { tempDir } from "./temp-dir.ts";
 
@@ -98,7 +99,7 @@ export async function transferRig(options: TransferRigOptions = {}) {
     get running() {
       return running;
     },
-    caller: { principal: owner, admin: false },
+    caller: callerNamed(owner),
     async addFile(name: string, bytes: Uint8Array | string): Promise<void> {
       await writeFile(join(item, name), bytes);
     },

@@ -16,6 +16,7 @@ import { openRpc, type RpcHandlers } from "../../src/protocols/rpc/handler.ts";
 import { SqliteDatabase } from "../../src/stores/sqlite/database.ts";
 import { SqliteSessionStore } from "../../src/stores/sqlite/sqlite-session-store.ts";
 import { Health } from "../../src/telemetry/health.ts";
+import { callerNamed } from "./callers.ts";
 
 export const itemId = "item-1";
 export const maxBodyBytes = 4096;
@@ -126,7 +127,7 @@ export async function startRpcService({
   const admission = new Admission(maxCalls);
   const pipeline = new CallPipeline({
     operations: downloadSessionOperations({ store, content }),
-    authenticate: () => ({ principal: "anonymous", admin: false }),
+    authenticate: () => callerNamed("anonymous"),
     admission,
     observe,
   });

@@ -42,7 +42,7 @@ const walls: Record<string, readonly string[]> = {
   ],
   // The commands that call a service: the client library in a terminal.
   cli: ["client", "config"],
-  "cli/users": ["auth", "cli"],
+  "cli/users": ["auth", "cli", "domain"],
   "cli/serve.ts": ["app", "config"],
   "main.ts": ["cli", "cli/serve.ts", "cli/users"],
 };

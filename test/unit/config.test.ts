@@ -395,7 +395,11 @@ describe("who is calling", () => {
     [
       "certificates",
       { ...tls, mtlsCa: "ca.pem", mtlsAdmins: "ops, root" },
-      { usersFile: undefined, jwt: undefined, mtls: { ca: "ca.pem", admins: ["ops", "root"], storage: [] } },
+      {
+        usersFile: undefined,
+        jwt: undefined,
+        mtls: { ca: "ca.pem", namesByRole: { admin: ["ops", "root"], storage: [] } },
+      },
     ],
     [
       "certificates, some of which may read storage",
@@ -403,7 +407,7 @@ describe("who is calling", () => {
       {
         usersFile: undefined,
         jwt: undefined,
-        mtls: { ca: "ca.pem", admins: [], storage: ["mirror", "ops"] },
+        mtls: { ca: "ca.pem", namesByRole: { admin: [], storage: ["mirror", "ops"] } },
       },
     ],
   ] as const)(

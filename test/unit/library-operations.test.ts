@@ -15,9 +15,10 @@ import type {
   LibraryItem,
 } from "../../src/domain/content-source.ts";
 import { libraryOperations } from "../../src/operations/library.ts";
+import { callerNamed } from "../support/callers.ts";
 
 const times = { createdAt: 1_000, modifiedAt: 2_000 };
-const caller = { principal: "anonymous", admin: false };
+const caller = callerNamed("anonymous");
 
 /** A content source that has what a test needs; what the test does not expect to be asked is not there. */
 function sourceOf(parts: Partial<ContentSource>): ContentSource {

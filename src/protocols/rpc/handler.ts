@@ -37,10 +37,10 @@ import { connectErrorOf, jsonOptions, withGrpcSpelling } from "./errors.ts";
 import { envelope as envelopeOf } from "./fast-lane/envelope.ts";
 import { openFastLane } from "./fast-lane/fast-lane.ts";
 import { keepAliveEnvelope } from "./fast-lane/keep-alive-envelope.ts";
-import type { LaneMethod, ServeStock } from "./fast-lane/lane.ts";
+import type { LaneMethod, ServeByRuntime } from "./fast-lane/lane.ts";
 import { healthService } from "./health.ts";
 import { addReflection } from "./reflection.ts";
-import { conversationOf } from "./stock-stream.ts";
+import { serveStream } from "./runtime-stream.ts";
 import { unimplementedHandlers } from "./unimplemented.ts";
 
 export interface RpcOptions {
@@ -83,7 +83,7 @@ export function openRpc(options: RpcOptions): RpcHandlers {
   };
   const router = createConnectRouter(routerOptions);
   addRoutes(router, options);
-  const served = new Map<string, ServeStock>();
+  const served = new Map<string, ServeByRuntime>();
   for (const handler of router.handlers) {
     const { unary, streams } = pipeline.operations;
     const isOurs = [...unary, ...streams].some(({ method }) => method === handler.method);
@@ -108,7 +108,7 @@ export function openRpc(options: RpcOptions): RpcHandlers {
   return { handler, takeStream: fastLane?.takeStream ?? (() => false) };
 }
 
-function fastLaneFor(options: RpcOptions, served: ReadonlyMap<string, ServeStock>) {
+function fastLaneFor(options: RpcOptions, served: ReadonlyMap<string, ServeByRuntime>) {
   const { pipeline, observe, maxBodyBytes, readMs, shutdownSignal, streamsSignal } = options;
   const { unary, streams } = pipeline.operations;
   const rowOf = <Run>(
@@ -122,7 +122,7 @@ function fastLaneFor(options: RpcOptions, served: ReadonlyMap<string, ServeStock
       method === DownloadSessionService.method.keepAlive
         ? (m: Message) => keepAliveEnvelope(m as KeepAliveResponse)
         : (m: Message) => envelopeOf(toBinary(method.output, m));
-    return [path, { method, isRoutine, run, envelope, serveStock: served.get(path)!, tellRefusal }];
+    return [path, { method, isRoutine, run, envelope, serveByRuntime: served.get(path)!, tellRefusal }];
   };
   return openFastLane({
     unary: new Map(unary.map((row) => rowOf(row.method, pipeline.entry(row), row.isRoutine))),
@@ -160,7 +160,7 @@ function addRoutes(router: ConnectRouter, options: RpcOptions): void {
   }
   for (const row of pipeline.operations.streams) {
     const converse = pipeline.streamEntry(row);
-    router.rpc(row.method, (requests, context) => conversationOf(converse, requests, context, streamsSignal));
+    router.rpc(row.method, (requests, context) => serveStream(converse, requests, context, streamsSignal));
   }
   router.service(HealthService, healthService(health, streamsSignal));
   addReflection(router, streamsSignal);
