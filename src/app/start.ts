@@ -12,6 +12,7 @@ import { loginOpener } from "../auth/proven-caller.ts";
 import { Admission } from "../calls/admission.ts";
 import { pageHeaders as pageHeadersFor } from "../calls/page-headers.ts";
 import { CallPipeline, serviceNamesOf } from "../calls/pipeline.ts";
+import { firstOf } from "../calls/protocol-handler.ts";
 import { Supervisor, type SupervisorEvents } from "../cluster/supervisor.ts";
 import { type Program, runWorker } from "../cluster/worker.ts";
 import { WorkerFailure } from "../cluster/worker-process.ts";
@@ -31,7 +32,7 @@ import { sessionFileOperations } from "../operations/download-session-file.ts";
 import { libraryOperations } from "../operations/library.ts";
 import { loginOperations } from "../operations/login.ts";
 import { SharedPreparations } from "../preparation/shared-preparations.ts";
-import { openRpc } from "../protocols/rpc/handler.ts";
+import { rpcHandler } from "../protocols/rpc/handler.ts";
 import { restHandler } from "../protocols/vapi/handler.ts";
 import { jsonRpcHandler } from "../protocols/vapi/json-rpc/handler.ts";
 import { adminHandler } from "../server/admin.ts";
@@ -113,26 +114,23 @@ export async function startApp(config: Config, { logger, program }: AppOptions =
   const callsMayEnd = new AbortController();
   const pageHeaders = pageHeadersFor(tls !== undefined);
   let url = "";
-  const transfer = openDownloads({
+  const downloads = openDownloads({
+    stores: { sessions: store, sessionFiles: files, preparations: stores.preparations, linkKeys },
+    content,
     publicUrl: config.publicUrl,
     isTrustedProxy: addressMatcher(config.trustedProxies),
-    stallMs: config.transferStallMs,
-    offloadPrefix: config.offloadPrefix,
-    files,
-    content,
-    pageHeaders,
-    linkKeys: config.linkKeys.map(({ id, secret }) => ({ id, secret: secret.reveal() })),
-    linkKeyStore: linkKeys,
-    sessions: store,
-    leaseMs: config.leaseMs,
-    limit: config.maxTransfers,
-    observe: downloadObserver(metrics, log),
     fallback: () => url,
-    shutdownSignal: callsMayEnd.signal,
-    preparations: stores.preparations,
+    linkKeys: config.linkKeys.map(({ id, secret }) => ({ id, secret: secret.reveal() })),
+    leaseMs: config.leaseMs,
+    stallMs: config.transferStallMs,
+    maxDownloads: config.maxTransfers,
+    offloadPrefix: config.offloadPrefix,
+    pageHeaders,
+    observe: downloadObserver(metrics, log),
+    callsMustEnd: callsMayEnd.signal,
   });
   const { unary, streams } = downloadSessionOperations({ store, content, countKeepAlive });
-  const { linkFor } = transfer;
+  const { linkFor } = downloads;
   const operations = {
     unary: [
       ...unary,
@@ -144,7 +142,7 @@ export async function startApp(config: Config, { logger, program }: AppOptions =
   };
   const health = new Health(serviceNamesOf(operations));
   const monitor = new StoreMonitor({ store, health, log });
-  const background = [transfer, preparations];
+  const background = [downloads, preparations];
   let authenticator: Authenticator | undefined;
   try {
     authenticator = await orStartError(() => openAuthenticator(config, logins, log));
@@ -156,29 +154,22 @@ export async function startApp(config: Config, { logger, program }: AppOptions =
       admission: new Admission(maxCalls),
       observe,
     });
-    const jsonRpc = jsonRpcHandler({ pipeline, maxBodyBytes, pageHeaders, observe });
-    const rest = restHandler({ pipeline, maxBodyBytes, pageHeaders, observe, jsonRpc });
-    const rpc = openRpc({
+    const served = { pipeline, maxBodyBytes, pageHeaders, observe };
+    const rpc = rpcHandler({
       pipeline,
       health,
       maxBodyBytes,
       fastLane,
-      shutdownSignal: callsMayEnd.signal,
-      streamsSignal: streamsMayEnd.signal,
+      callsMustEnd: callsMayEnd.signal,
+      streamsMustEnd: streamsMayEnd.signal,
       observe,
-      fallback: rest,
     });
+    const protocols = [downloads.handler, rpc, jsonRpcHandler(served), restHandler(served)];
     const exposition = program?.metrics ?? (() => metrics.expose());
-    const protocols = withCors({
-      origins: config.corsOrigins,
-      next: transfer.handler(rpc.handler),
-      takeStream: rpc.takeStream,
-    });
-    const handler = adminHandler({ health, metrics: exposition, pageHeaders, next: protocols.handler });
+    const admin = adminHandler({ health, metrics: exposition, pageHeaders });
     const { connections } = metrics;
     const server = new Server({
-      handler,
-      takeStream: protocols.takeStream,
+      ...firstOf([admin, ...withCors(config.corsOrigins, protocols)]),
       host,
       port: config.port,
       tls,
@@ -187,7 +178,7 @@ export async function startApp(config: Config, { logger, program }: AppOptions =
     await monitor.start();
     const { port } = await orStartError(() => server.listen());
     url = `${tls ? "https" : "http"}://${isIPv6(host) ? `[${host}]` : host}:${port}`;
-    if (program === undefined) log.info({ url, ...served(config) }, "serving");
+    if (program === undefined) log.info({ url, ...servedBy(config) }, "serving");
     let stopped: Promise<void> | undefined;
     const parts = {
       health,
@@ -225,7 +216,7 @@ export function superviseApps(config: Config, events: SupervisorEvents): Supervi
     port,
     graceMs,
     log: loggerFor(config),
-    served: served(config),
+    served: servedBy(config),
     ...events,
   });
 }
@@ -236,7 +227,7 @@ function loggerFor({ logLevel: level, logFormat: format }: Config, program?: Pro
 }
 
 /** What the line tells that the service is up. */
-function served({ redisUrl, sqlitePath, content }: Config) {
+function servedBy({ redisUrl, sqlitePath, content }: Config) {
   const sessions = redisUrl === undefined ? `SQLite ${sqlitePath}` : `Redis ${redisUrl}`;
   if (content.kind === "directory") return { sessions, contentRoot: content.root };
   return { sessions, content: `s3://${content.bucket}/${content.prefix}` };
