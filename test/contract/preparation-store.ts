@@ -1,22 +1,10 @@
 import { randomUUID } from "node:crypto";
 import { describe, expect, it } from "vitest";
-import type {
-  PreparationResult,
-  PreparationStore,
-  VersionedFile,
-} from "../../src/domain/preparation-store.ts";
+import type { PreparationResult, VersionedFile } from "../../src/domain/preparation-store.ts";
 import { eventually } from "../support/eventually.ts";
-import { oddNames } from "./session-file-store-stage.ts";
-
-/** One store, as a suite for every implementation needs it. */
-export interface OpenPreparationStores {
-  readonly store: PreparationStore;
-  /** Another instance on the same data, as another replica has it. */
-  readonly other: PreparationStore;
-  close(): Promise<void>;
-}
-
-export type OpenPreparations = () => Promise<OpenPreparationStores>;
+import { oddNames } from "../support/odd-names.ts";
+import type { TestBackend } from "./backends.ts";
+import { setStage } from "./stage.ts";
 
 /** Long enough that no claim lapses while a test runs. */
 const longMs = 60_000;
@@ -36,23 +24,18 @@ export function newFile(members: Partial<VersionedFile> = {}): VersionedFile {
   return { itemId: `item ${randomUUID()}`, contentVersion: "v1", fileName: "disk-1.vmdk", ...members };
 }
 
-async function setStage(open: OpenPreparations): Promise<OpenPreparationStores & AsyncDisposable> {
-  const stores = await open();
-  return { ...stores, [Symbol.asyncDispose]: () => stores.close() };
-}
-
 /** What every store of preparations must do, whatever it is made of. */
-export function preparationStoreContract(name: string, open: OpenPreparations): void {
-  describe(`preparation store: ${name}`, () => {
-    jobContract(open);
-    claimContract(open);
+export function preparationStoreContract(backend: TestBackend): void {
+  describe(`preparation store: ${backend.name}`, () => {
+    jobContract(backend);
+    claimContract(backend);
   });
 }
 
-function jobContract(open: OpenPreparations): void {
+function jobContract(backend: TestBackend): void {
   it("tells of a job from its claim to its result, in every instance", async () => {
-    await using stage = await setStage(open);
-    const { store, other } = stage;
+    await using stage = await setStage("preparations", backend);
+    const { store, second: other } = stage;
     const file = newFile();
     const expectKnown = async (record: unknown) => {
       expect(await store.find([file])).toEqual([record]);
@@ -70,8 +53,8 @@ function jobContract(open: OpenPreparations): void {
   });
 
   it("tells why a job failed, and gives it to whoever tries again", async () => {
-    await using stage = await setStage(open);
-    const { store, other } = stage;
+    await using stage = await setStage("preparations", backend);
+    const { store, second: other } = stage;
     const file = newFile();
     await store.claim(file, "one", longMs);
     await store.report(file, "one", 10, longMs);
@@ -84,7 +67,7 @@ function jobContract(open: OpenPreparations): void {
   });
 
   it("finds what is known of many files in their order", async () => {
-    await using stage = await setStage(open);
+    await using stage = await setStage("preparations", backend);
     const { store } = stage;
     const item = newFile();
     const files = Array.from({ length: 1_203 }, (_, index) =>
@@ -112,7 +95,7 @@ function jobContract(open: OpenPreparations): void {
   });
 
   it("keeps apart files, versions and items, also those whose names read alike in a row", async () => {
-    await using stage = await setStage(open);
+    await using stage = await setStage("preparations", backend);
     const { store } = stage;
     const { itemId } = newFile();
     const files: VersionedFile[] = [
@@ -134,7 +117,7 @@ function jobContract(open: OpenPreparations): void {
   });
 
   it("takes what knows more of a file than its name", async () => {
-    await using stage = await setStage(open);
+    await using stage = await setStage("preparations", backend);
     const file = newFile();
     const wider = { ...file, size: 10, checksums: {} };
     await stage.store.claim(wider, "one", longMs);
@@ -148,13 +131,13 @@ function jobContract(open: OpenPreparations): void {
 }
 
 /** Real time: claims of a few hundred milliseconds, and none that a slow machine must keep. */
-function claimContract(open: OpenPreparations): void {
+function claimContract(backend: TestBackend): void {
   it("gives a job to one worker of many", async () => {
-    await using stage = await setStage(open);
+    await using stage = await setStage("preparations", backend);
     const file = newFile();
     const claims = await Promise.all(
       Array.from({ length: 40 }, (_, worker) =>
-        (worker % 2 === 0 ? stage.store : stage.other).claim(file, `worker ${worker}`, longMs),
+        (worker % 2 === 0 ? stage.store : stage.second).claim(file, `worker ${worker}`, longMs),
       ),
     );
     expect(claims.filter((known) => known === undefined)).toHaveLength(1);
@@ -164,17 +147,17 @@ function claimContract(open: OpenPreparations): void {
   });
 
   it("gives a job again to the worker that has it, which may not have heard the answer, and keeps its work", async () => {
-    await using stage = await setStage(open);
+    await using stage = await setStage("preparations", backend);
     const file = newFile();
     await stage.store.claim(file, "one", longMs);
     await stage.store.report(file, "one", 10, longMs);
     expect(await stage.store.claim(file, "one", longMs)).toBeUndefined();
-    expect(await stage.other.find([file])).toEqual([{ state: "running", bytesDone: 10 }]);
+    expect(await stage.second.find([file])).toEqual([{ state: "running", bytesDone: 10 }]);
   });
 
   it("lets a claim lapse, gives the job to another worker, and refuses everything of the one that lost it", async () => {
-    await using stage = await setStage(open);
-    const { store, other } = stage;
+    await using stage = await setStage("preparations", backend);
+    const { store, second: other } = stage;
     const file = newFile();
     await store.claim(file, "one", 200);
     await eventually("the claim to lapse", async () => (await other.find([file]))[0] === undefined);
@@ -195,8 +178,8 @@ function claimContract(open: OpenPreparations): void {
   });
 
   it("keeps a claim beyond its first length for as long as its worker reports", async () => {
-    await using stage = await setStage(open);
-    const { store, other } = stage;
+    await using stage = await setStage("preparations", backend);
+    const { store, second: other } = stage;
     const file = newFile();
     const claimMs = 1_500;
     await store.claim(file, "one", claimMs);
@@ -209,8 +192,8 @@ function claimContract(open: OpenPreparations): void {
   });
 
   it("gives back what its worker releases, at once and to anybody", async () => {
-    await using stage = await setStage(open);
-    const { store, other } = stage;
+    await using stage = await setStage("preparations", backend);
+    const { store, second: other } = stage;
     const file = newFile();
     await store.release(file, "one");
     await store.claim(file, "one", longMs);
