@@ -1,10 +1,10 @@
 import { randomUUID } from "node:crypto";
 import type { NewLogin } from "../../src/domain/login-store.ts";
+import { callerNamed } from "../support/callers.ts";
 
 /** Of a person of its test's own. */
 export function newLogin(members: Partial<NewLogin> = {}): NewLogin {
-  const nobody = { principal: `alice ${randomUUID()}`, admin: false, mayReadStorage: false };
-  return { ...nobody, proof: "a proof", ...members };
+  return { ...callerNamed(`alice ${randomUUID()}`), proof: "a proof", ...members };
 }
 
 /** What nobody was given as an identifier, made from one that somebody was. */

@@ -4,11 +4,12 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { SessionFileStore } from "../../src/domain/session-file-store.ts";
 import type { SessionStore } from "../../src/domain/session-store.ts";
 import type { SqliteBackend } from "../../src/stores/sqlite/backend.ts";
+import { callerNamed } from "../support/callers.ts";
 import { openSqlite } from "../support/sqlite-backend.ts";
 import { type TempDir, tempDir } from "../support/temp-dir.ts";
 import { watch } from "./session-file-store-ends.ts";
 
-const alice = { principal: "alice", admin: false };
+const alice = callerNamed("alice");
 const terms = { leaseMs: 100, retentionMs: 100 };
 const unavailable = { name: "ServiceError", messageId: "downlease.store.unavailable" };
 

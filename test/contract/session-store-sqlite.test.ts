@@ -3,13 +3,14 @@ import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { fileURLToPath } from "node:url";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { callerNamed } from "../support/callers.ts";
 import { eventually } from "../support/eventually.ts";
 import { startProcess } from "../support/process.ts";
 import { openSqlite } from "../support/sqlite-backend.ts";
 import { type TempDir, tempDir } from "../support/temp-dir.ts";
 import { expectInOrder, type Observation } from "./session-store-concurrency.ts";
 
-const alice = { principal: "alice", admin: false };
+const alice = callerNamed("alice");
 const unavailable = { name: "ServiceError", messageId: "downlease.store.unavailable" };
 
 let dir: TempDir;

@@ -2,8 +2,10 @@ import { randomUUID } from "node:crypto";
 import { expect } from "vitest";
 import type { Backend } from "../../src/domain/backend.ts";
 import type { LoginTerms } from "../../src/domain/login-store.ts";
+import type { Role } from "../../src/domain/roles.ts";
 import type { Caller, LeaseTerms, NewSession } from "../../src/domain/session.ts";
 import type { SessionStore } from "../../src/domain/session-store.ts";
+import { callerNamed } from "../support/callers.ts";
 import { longLeaseTerms, longLoginTerms } from "../support/terms.ts";
 import type { TestBackend, TwoInstances } from "./backends.ts";
 
@@ -38,7 +40,7 @@ export async function setStage<P extends Port>(
 ): Promise<Stage<P>> {
   const terms = { leaseTerms, loginTerms };
   const instances = await backend.open(terms, { ...terms, ...otherTerms });
-  const person = (name: string, admin = false) => ({ principal: `${name} ${randomUUID()}`, admin });
+  const person = (name: string, ...roles: Role[]) => callerNamed(`${name} ${randomUUID()}`, ...roles);
   const alice = person("alice");
   const newSession: Stage<P>["newSession"] = (members) => ({
     id: randomUUID(),
@@ -54,7 +56,7 @@ export async function setStage<P extends Port>(
     sessions: instances.one.sessions,
     alice,
     bob: person("bob"),
-    admin: person("root", true),
+    admin: person("root", "admin"),
     newSession,
     newSessionId: async () => (await instances.one.sessions.create(newSession())).id,
     [Symbol.asyncDispose]: () => instances.close(),

@@ -11,11 +11,12 @@ import { newLogin } from "../contract/logins.ts";
 import { preparationStoreContract } from "../contract/preparation-store.ts";
 import { sessionFileStoreContract } from "../contract/session-file-store.ts";
 import { sessionStoreContract } from "../contract/session-store.ts";
+import { callerNamed } from "../support/callers.ts";
 import { eventually } from "../support/eventually.ts";
 import { connectRedis } from "../support/redis-backend.ts";
 import { type RedisCluster, startCluster } from "../support/redis-server.ts";
 
-const alice = { principal: "alice", admin: false };
+const alice = callerNamed("alice");
 
 let cluster: RedisCluster;
 beforeAll(async () => {

@@ -7,12 +7,13 @@ import type { Backend } from "../../src/domain/backend.ts";
 import type { SessionStore } from "../../src/domain/session-store.ts";
 import type { RedisBackend } from "../../src/stores/redis/backend.ts";
 import { ownerIndexKey, sessionKey } from "../../src/stores/redis/keys.ts";
+import { callerNamed } from "../support/callers.ts";
 import { eventually } from "../support/eventually.ts";
 import { connectRedis, openRedis } from "../support/redis-backend.ts";
 import { type RedisServer, startRedis } from "../support/redis-server.ts";
 import { longLeaseTerms as terms } from "../support/terms.ts";
 
-const alice = { principal: "alice", admin: false };
+const alice = callerNamed("alice");
 const newSession = (id: string = randomUUID()) => ({
   id,
   owner: alice.principal,

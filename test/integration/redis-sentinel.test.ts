@@ -3,6 +3,7 @@ import { Redis } from "ioredis";
 import { expect, it } from "vitest";
 import { sessionKey } from "../../src/stores/redis/keys.ts";
 import { newLogin } from "../contract/logins.ts";
+import { callerNamed } from "../support/callers.ts";
 import { eventually } from "../support/eventually.ts";
 import { connectRedis } from "../support/redis-backend.ts";
 import { startSentinel } from "../support/redis-server.ts";
@@ -14,7 +15,7 @@ it("the store finds the master by its name", async () => {
   const master = new Redis(sentinel.master.url);
   try {
     const id = randomUUID();
-    const alice = { principal: "alice", admin: false };
+    const alice = callerNamed("alice");
     await sessions.create({ id, owner: "alice", libraryItemId: "item-1", contentVersion: "v1" });
     expect(await sessions.keepAlive(id, alice, 50)).toMatchObject({ outcome: "renewed", progress: 50 });
     expect(await master.exists(sessionKey(id))).toBe(1);

@@ -4,12 +4,13 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { RedisBackend } from "../../src/stores/redis/backend.ts";
 import { sessionKey } from "../../src/stores/redis/keys.ts";
 import { watch } from "../contract/session-file-store-ends.ts";
+import { callerNamed } from "../support/callers.ts";
 import { eventually } from "../support/eventually.ts";
 import { connectRedis } from "../support/redis-backend.ts";
 import { type RedisServer, startRedis } from "../support/redis-server.ts";
 
 const unavailable = { name: "ServiceError", messageId: "downlease.store.unavailable" };
-const alice = { principal: "alice", admin: false };
+const alice = callerNamed("alice");
 
 /** Every call of the port that Redis answers. */
 const calls: Record<string, (backend: RedisBackend, id: string) => Promise<unknown>> = {

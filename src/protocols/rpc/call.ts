@@ -5,13 +5,13 @@ import { Connection } from "../../calls/connection.ts";
 import { type Credentials, HeaderCredentials } from "../../calls/credentials.ts";
 import { type ErrorMessageId, ServiceError } from "../../domain/errors.ts";
 
-/** Where a call comes from: what Connect's own context does not tell. */
+/** What Connect's own context lacks about the request of a call. */
 export interface Origin {
   readonly requestId: string;
   readonly connection: Connection;
   readonly credentials: Credentials;
   readonly headers: IncomingHttpHeaders;
-  /** Whether the request could be read and became a call. */
+  /** Whether the request was readable and has become a call. */
   isCall: boolean;
 }
 
@@ -23,13 +23,13 @@ export const originKey = createContextKey<Origin>({
   isCall: false,
 });
 
-/** The protocol by the name that Connect's runtime, or a content type, has for it. */
+/** The protocol of a name that Connect's runtime or a content type uses. */
 export function protocolNamed(name: string | undefined): "grpc" | "grpc_web" | "connect" {
   if (name === "grpc-web") return "grpc_web";
   return name === "grpc" ? "grpc" : "connect";
 }
 
-/** A call as the pipeline sees it, read from Connect's context when it is asked for. */
+/** A call as the pipeline sees it; reads Connect's context lazily. */
 export class RpcCall implements Call {
   abortedWith: ErrorMessageId | undefined = undefined;
   onAbort: ((reason: ErrorMessageId) => void) | undefined = undefined;
@@ -67,7 +67,7 @@ export class RpcCall implements Call {
   }
 }
 
-/** Connect aborts with the reason of the signal that ends all calls, with an error of its own, or without any. */
+/** Connect aborts with the reason of the shutdown signal, with an error of its own, or without a reason. */
 function reasonOf(reason: unknown): ErrorMessageId {
   if (reason instanceof ServiceError) return reason.messageId;
   const isDeadline = reason instanceof ConnectError && reason.code === Code.DeadlineExceeded;

@@ -8,7 +8,7 @@ import type { Health } from "../../telemetry/health.ts";
 /**
  * `grpc.health.v1` over the health state.
  *
- * @param streamsSignal ends watches, after they have told NOT_SERVING
+ * @param streamsSignal ends watches, after they have sent NOT_SERVING
  */
 export function healthService(health: Health, streamsSignal: AbortSignal): ServiceImpl<typeof HealthService> {
   const statusOf = (service: string) => {
@@ -30,7 +30,7 @@ export function healthService(health: Health, streamsSignal: AbortSignal): Servi
       return { statuses: Object.fromEntries(statuses) };
     },
 
-    /** A watcher that is slow to read is told the last state, not each one in between. */
+    /** A watcher that reads slowly gets the latest state, not each one in between. */
     async *watch({ service }, { signal }) {
       let change = Promise.withResolvers<void>();
       const onChange = () => change.resolve();
@@ -38,13 +38,13 @@ export function healthService(health: Health, streamsSignal: AbortSignal): Servi
       signal.addEventListener("abort", onChange);
       streamsSignal.addEventListener("abort", onChange);
       try {
-        let told: number | undefined;
+        let lastSent: number | undefined;
         for (;;) {
           const isStopping = streamsSignal.aborted;
           let status = statusOf(service) ?? WireStatus.SERVICE_UNKNOWN;
           if (isStopping && status === WireStatus.SERVING) status = WireStatus.NOT_SERVING;
-          if (status !== told) {
-            told = status;
+          if (status !== lastSent) {
+            lastSent = status;
             yield { status };
           }
           if (isStopping) return;

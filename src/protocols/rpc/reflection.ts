@@ -9,7 +9,7 @@ import { ServerReflection as ServerReflectionAlpha } from "../../../gen/grpc/ref
 import { DescriptorIndex, type ServedFile, withImports } from "./descriptor-index.ts";
 import { untilAborted } from "./until-aborted.ts";
 
-/** What both versions ask; they differ in nothing but the names of their packages. */
+/** A request of either version; they differ only in the names of their packages. */
 interface Request {
   readonly host: string;
   readonly messageRequest:
@@ -29,13 +29,13 @@ type Answer =
 /**
  * Adds server reflection, v1 and v1alpha, for the services registered so far and for itself.
  *
- * @param streamsSignal ends conversations
+ * @param streamsSignal ends the streams
  */
 export function addReflection(router: ConnectRouter, streamsSignal: AbortSignal): void {
   const services = new Set(router.handlers.map(({ service }) => service));
   services.add(ServerReflection).add(ServerReflectionAlpha);
   const files = new Set([...services].map(({ file }) => file));
-  // No file imports what is only found in the details of errors, and clients ask for it to show them.
+  // No served file imports the types of error details, but clients ask for them in order to print details.
   const index = new DescriptorIndex(files.add(file_google_rpc_error_details));
   const converse = <R extends Request>(requests: AsyncIterable<R>, { signal }: HandlerContext) =>
     conversation(requests, (request, sent) => answer(request, services, index, sent), signal, streamsSignal);
@@ -85,7 +85,7 @@ function answer(
       };
     }
     case undefined:
-      return errorAnswer(Code.InvalidArgument, "The request asks nothing that this server knows of.");
+      return errorAnswer(Code.InvalidArgument, "The request is of a kind that this server does not know.");
   }
 }
 
@@ -95,7 +95,7 @@ function fileAnswer(file: ServedFile | undefined, sent: Set<string>): Answer {
   return { case: "fileDescriptorResponse", value: { fileDescriptorProto } };
 }
 
-/** Reflection speaks gRPC status codes, which are Connect's numbers. */
+/** Reflection answers with gRPC status codes, which have the numbers of Connect's codes. */
 function errorAnswer(errorCode: Code, errorMessage: string): Answer {
   return { case: "errorResponse", value: { errorCode, errorMessage } };
 }

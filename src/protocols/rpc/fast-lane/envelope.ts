@@ -1,19 +1,19 @@
 /** A flag byte and the length of the message, in big-endian order. */
 export const headBytes = 5;
 
-/** The length that an envelope at `offset` tells; its head must be there. */
+/** Length of the message in the envelope at `offset`, whose head must be complete. */
 export function messageLength(bytes: Buffer, offset: number): number {
   return bytes.readUInt32BE(offset + 1);
 }
 
-/** A message in an envelope of its own. */
+/** One message in an envelope. */
 export function envelope(message: Uint8Array): Buffer {
   const bytes = Buffer.allocUnsafe(headBytes + message.length);
   writeEnvelope(message, bytes, 0);
   return bytes;
 }
 
-/** Messages in envelopes, one after the other. */
+/** Several messages, each in an envelope, in one buffer. */
 export function envelopes(messages: readonly Uint8Array[]): Buffer {
   const total = messages.reduce((sum, { length }) => sum + headBytes + length, 0);
   const bytes = Buffer.allocUnsafe(total);

@@ -7,11 +7,11 @@ import { connectErrorOf } from "./errors.ts";
 import { untilAborted } from "./until-aborted.ts";
 
 /**
- * A stream operation as Connect's runtime runs it: one request after the other.
+ * Serves a stream operation for Connect's runtime, one request after the other.
  *
  * @param streamsSignal ends the stream with UNAVAILABLE
  */
-export async function* conversationOf(
+export async function* serveStream(
   converse: StreamEntry,
   requests: AsyncIterable<Message>,
   context: HandlerContext,
@@ -39,7 +39,7 @@ export async function* conversationOf(
   }
 }
 
-/** What Connect says of a request that it can't read, for the log. */
+/** The error that the log gets for a request that Connect cannot read. */
 function requestError({ code, rawMessage }: ConnectError): ServiceError {
   if (code === Code.Canceled) return new ServiceError("downlease.call.canceled");
   if (code === Code.DeadlineExceeded) return new ServiceError("downlease.call.timed_out");

@@ -1,24 +1,23 @@
 import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from "node:http";
 import { constants, type ServerHttp2Stream } from "node:http2";
 import { type Connection, connectionOfSocket, connectionOfStream } from "../../../calls/connection.ts";
-import { discardRest } from "./discard-rest.ts";
+import { discardRest, handOverStream } from "./http2-stream.ts";
 import type { LaneMethod } from "./lane.ts";
-import { handOverStream } from "./stock.ts";
-import type { Source } from "./unary-call.ts";
+import type { UnaryRequest } from "./unary-call.ts";
 
-/** A request and its response, over either HTTP version. */
-export interface Exchange extends Source {
-  /** Calls back when the response is complete, or the caller gone before. */
+/** The request and response of a unary call, over either HTTP version. */
+export interface HttpExchange extends UnaryRequest {
+  /** Calls back when the response is complete or the caller has gone away. */
   onClose(closed: () => void): void;
-  /** Sends the whole response, unless the caller is gone. Headers are names and values in turn. */
+  /** Sends the whole response, unless the caller has gone away. Headers are alternating names and values. */
   respond(status: number, headers: readonly string[], body: Uint8Array): void;
-  /** Gives the request to Connect's runtime. */
+  /** Passes the request to Connect's runtime. */
   handOver(method: LaneMethod, body: AsyncIterable<Uint8Array>): void;
-  /** Ends the exchange without a response. */
+  /** Resets the connection or stream, without a response. */
   cut(): void;
 }
 
-export class Http1Exchange implements Exchange {
+export class Http1Exchange implements HttpExchange {
   readonly body: IncomingMessage;
   readonly headers: IncomingHttpHeaders;
   readonly connection: Connection;
@@ -40,12 +39,12 @@ export class Http1Exchange implements Exchange {
     if (response.destroyed) return;
     response.writeHead(status, headers as string[]);
     response.end(body);
-    // What is left of a request that is answered early: unread, it would block the connection.
+    // The rest of a request that is answered early would block the connection if it were not read.
     if (!this.body.readableEnded) this.body.resume();
   }
 
   handOver(method: LaneMethod, body: AsyncIterable<Uint8Array>): void {
-    method.serveStock(this.body, this.#response, body);
+    method.serveByRuntime(this.body, this.#response, body);
   }
 
   cut(): void {
@@ -53,7 +52,7 @@ export class Http1Exchange implements Exchange {
   }
 }
 
-export class Http2Exchange implements Exchange {
+export class Http2Exchange implements HttpExchange {
   readonly body: ServerHttp2Stream;
   readonly headers: IncomingHttpHeaders;
   readonly connection: Connection;
@@ -64,7 +63,7 @@ export class Http2Exchange implements Exchange {
     this.connection = connectionOfStream(stream);
     this.headers = headers;
     this.#rawHeaders = rawHeaders;
-    // The end of the stream tells all that there is to know of an error.
+    // `close` follows every error.
     stream.on("error", () => {});
   }
 
