@@ -1,6 +1,7 @@
 import type { ByteRange, ContentFile, ContentSource } from "../domain/content-source.ts";
 import { errorKinds, ServiceError } from "../domain/errors.ts";
-import type { Digests, PreparationStore } from "../domain/preparation-store.ts";
+import type { Digests } from "../domain/preparation.ts";
+import type { PreparationStore } from "../domain/preparation-store.ts";
 import type { SessionFileStore } from "../domain/session-file-store.ts";
 import type { SessionStore } from "../domain/session-store.ts";
 import { requestIdFrom } from "../calls/call.ts";
@@ -141,9 +142,9 @@ export class Download {
     const session = await sessions.get(sessionId, linkBearer);
     if (session?.state !== "ACTIVE" || session.contentVersion !== contentVersion) return undefined;
     const itemId = session.libraryItemId;
-    const [record] = await preparations.find([{ itemId, contentVersion, fileName }]);
+    const [preparation] = await preparations.find([{ itemId, contentVersion, fileName }]);
     const file = await content.openFile(itemId, fileName, contentVersion);
-    return file && { file, digests: record?.state === "done" ? record.digests : undefined };
+    return file && { file, digests: preparation?.status === "PREPARED" ? preparation.digests : undefined };
   }
 
   /** What is to be sent; answers by itself when that is nothing. */
