@@ -12,46 +12,31 @@ import { loginOpener } from "../auth/proven-caller.ts";
 import { Admission } from "../calls/admission.ts";
 import { pageHeaders as pageHeadersFor } from "../calls/page-headers.ts";
 import { CallPipeline, serviceNamesOf } from "../calls/pipeline.ts";
+import { firstOf } from "../calls/protocol-handler.ts";
 import { Supervisor, type SupervisorEvents } from "../cluster/supervisor.ts";
 import { type Program, runWorker } from "../cluster/worker.ts";
 import { WorkerFailure } from "../cluster/worker-process.ts";
-import { isLoopback } from "../config/authentication.ts";
-import type { ContentConfig } from "../config/content.ts";
+import { addressMatcher, isLoopback } from "../config/addresses.ts";
 import { type ConfigSources, loadConfig } from "../config/load.ts";
 import type { Config } from "../config/settings.ts";
 import { DirectoryContentSource } from "../content/directory/directory-content-source.ts";
+import type { Backend } from "../domain/backend.ts";
 import type { ContentSource } from "../domain/content-source.ts";
-import type { LinkKeyStore } from "../domain/link-key-store.ts";
 import type { LoginStore } from "../domain/login-store.ts";
-import type { PreparationStore } from "../domain/preparation-store.ts";
-import type { SessionFileStore } from "../domain/session-file-store.ts";
-import type { SessionStore } from "../domain/session-store.ts";
 import { openDownloads } from "../downloads/open-downloads.ts";
 import { downloadSessionOperations } from "../operations/download-session.ts";
 import { sessionFileOperations } from "../operations/download-session-file.ts";
 import { libraryOperations } from "../operations/library.ts";
 import { loginOperations } from "../operations/login.ts";
 import { SharedPreparations } from "../preparation/shared-preparations.ts";
-import { openRpc } from "../protocols/rpc/handler.ts";
+import { rpcHandler } from "../protocols/rpc/handler.ts";
 import { restHandler } from "../protocols/vapi/handler.ts";
 import { jsonRpcHandler } from "../protocols/vapi/json-rpc/handler.ts";
 import { adminHandler } from "../server/admin.ts";
 import { withCors } from "../server/cors.ts";
 import { Server } from "../server/server.ts";
 import { shutDown } from "../server/shutdown.ts";
-import { parseRedisUrl } from "../stores/redis/client.ts";
-import { RedisConnection } from "../stores/redis/connection.ts";
-import { RedisLinkKeyStore } from "../stores/redis/redis-link-key-store.ts";
-import { RedisLoginStore } from "../stores/redis/redis-login-store.ts";
-import { RedisPreparationStore } from "../stores/redis/redis-preparation-store.ts";
-import { RedisSessionFileStore } from "../stores/redis/redis-session-file-store.ts";
-import { RedisSessionStore } from "../stores/redis/redis-session-store.ts";
-import { SqliteDatabase } from "../stores/sqlite/database.ts";
-import { SqliteLinkKeyStore } from "../stores/sqlite/sqlite-link-key-store.ts";
-import { SqliteLoginStore } from "../stores/sqlite/sqlite-login-store.ts";
-import { SqlitePreparationStore } from "../stores/sqlite/sqlite-preparation-store.ts";
-import { SqliteSessionFileStore } from "../stores/sqlite/sqlite-session-file-store.ts";
-import { SqliteSessionStore } from "../stores/sqlite/sqlite-session-store.ts";
+import { checkBackendUrl, openBackend, sqliteUrl } from "../stores/open.ts";
 import { callObserver } from "../telemetry/call-observer.ts";
 import { downloadObserver } from "../telemetry/download-observer.ts";
 import { Health } from "../telemetry/health.ts";
@@ -82,7 +67,7 @@ const exampleLibrary = fileURLToPath(new URL("../../examples/library", import.me
 /** @throws ConfigError */
 export function readConfig(flags: ConfigSources["flags"], environment: ConfigSources["environment"]): Config {
   const defaultContentRoot = existsSync(exampleLibrary) ? exampleLibrary : undefined;
-  return loadConfig({ flags, environment, defaultContentRoot, checkRedisUrl: parseRedisUrl });
+  return loadConfig({ flags, environment, defaultContentRoot, checkRedisUrl: checkBackendUrl });
 }
 
 export interface AppOptions {
@@ -103,10 +88,10 @@ export async function startApp(config: Config, { logger, program }: AppOptions =
   const content = await orStartError(() => openContent(config.content, log));
   const metrics = new Metrics();
   const { countKeepAlive } = metrics;
-  const stores = await orStartError(() => openStores(config, metrics, log));
-  const { store, logins, files, linkKeys } = stores;
+  const backend = await orStartError(() => openStores(config, metrics, log));
+  const { sessions: store, logins, sessionFiles: files } = backend;
   const preparations = new SharedPreparations({
-    store: stores.preparations,
+    store: backend.preparations,
     content,
     observer: preparationObserver(metrics, log),
   });
@@ -114,23 +99,23 @@ export async function startApp(config: Config, { logger, program }: AppOptions =
   const callsMayEnd = new AbortController();
   const pageHeaders = pageHeadersFor(tls !== undefined);
   let url = "";
-  const transfer = openDownloads({
-    ...config.transfer,
-    files,
+  const downloads = openDownloads({
+    backend,
     content,
-    pageHeaders,
-    linkKeys: config.transfer.linkKeys.map(({ id, secret }) => ({ id, secret: secret.reveal() })),
-    linkKeyStore: linkKeys,
-    sessions: store,
-    leaseMs: config.leaseMs,
-    limit: config.transfer.maxTransfers,
-    observe: downloadObserver(metrics, log),
+    publicUrl: config.publicUrl,
+    isTrustedProxy: addressMatcher(config.trustedProxies),
     fallback: () => url,
-    shutdownSignal: callsMayEnd.signal,
-    preparations: stores.preparations,
+    linkKeys: config.linkKeys.map(({ id, secret }) => ({ id, secret: secret.reveal() })),
+    leaseMs: config.leaseMs,
+    stallMs: config.transferStallMs,
+    maxDownloads: config.maxTransfers,
+    offloadPrefix: config.offloadPrefix,
+    pageHeaders,
+    observe: downloadObserver(metrics, log),
+    callsMustEnd: callsMayEnd.signal,
   });
   const { unary, streams } = downloadSessionOperations({ store, content, countKeepAlive });
-  const { linkFor } = transfer;
+  const { linkFor } = downloads;
   const operations = {
     unary: [
       ...unary,
@@ -141,8 +126,8 @@ export async function startApp(config: Config, { logger, program }: AppOptions =
     streams,
   };
   const health = new Health(serviceNamesOf(operations));
-  const monitor = new StoreMonitor({ store, health, log });
-  const background = [transfer, preparations];
+  const monitor = new StoreMonitor({ store: backend, health, log });
+  const background = [downloads, preparations];
   let authenticator: Authenticator | undefined;
   try {
     authenticator = await orStartError(() => openAuthenticator(config, logins, log));
@@ -154,29 +139,22 @@ export async function startApp(config: Config, { logger, program }: AppOptions =
       admission: new Admission(maxCalls),
       observe,
     });
-    const jsonRpc = jsonRpcHandler({ pipeline, maxBodyBytes, pageHeaders, observe });
-    const rest = restHandler({ pipeline, maxBodyBytes, pageHeaders, observe, jsonRpc });
-    const rpc = openRpc({
+    const served = { pipeline, maxBodyBytes, pageHeaders, observe };
+    const rpc = rpcHandler({
       pipeline,
       health,
       maxBodyBytes,
       fastLane,
-      shutdownSignal: callsMayEnd.signal,
-      streamsSignal: streamsMayEnd.signal,
+      callsMustEnd: callsMayEnd.signal,
+      streamsMustEnd: streamsMayEnd.signal,
       observe,
-      fallback: rest,
     });
+    const protocols = [downloads.handler, rpc, jsonRpcHandler(served), restHandler(served)];
     const exposition = program?.metrics ?? (() => metrics.expose());
-    const protocols = withCors({
-      origins: config.corsOrigins,
-      next: transfer.handler(rpc.handler),
-      takeStream: rpc.takeStream,
-    });
-    const handler = adminHandler({ health, metrics: exposition, pageHeaders, next: protocols.handler });
+    const admin = adminHandler({ health, metrics: exposition, pageHeaders });
     const { connections } = metrics;
     const server = new Server({
-      handler,
-      takeStream: protocols.takeStream,
+      ...firstOf([admin, ...withCors(config.corsOrigins, protocols)]),
       host,
       port: config.port,
       tls,
@@ -185,12 +163,12 @@ export async function startApp(config: Config, { logger, program }: AppOptions =
     await monitor.start();
     const { port } = await orStartError(() => server.listen());
     url = `${tls ? "https" : "http"}://${isIPv6(host) ? `[${host}]` : host}:${port}`;
-    if (program === undefined) log.info({ url, ...served(config) }, "serving");
+    if (program === undefined) log.info({ url, ...servedBy(config) }, "serving");
     let stopped: Promise<void> | undefined;
     const parts = {
       health,
       server,
-      store,
+      backend,
       background,
       monitor,
       streamsMayEnd,
@@ -205,7 +183,7 @@ export async function startApp(config: Config, { logger, program }: AppOptions =
     monitor.stop();
     authenticator?.close();
     await Promise.allSettled(background.map((work) => work.close()));
-    await store.close();
+    await backend[Symbol.asyncDispose]();
     throw error;
   }
 }
@@ -223,7 +201,7 @@ export function superviseApps(config: Config, events: SupervisorEvents): Supervi
     port,
     graceMs,
     log: loggerFor(config),
-    served: served(config),
+    served: servedBy(config),
     ...events,
   });
 }
@@ -234,13 +212,13 @@ function loggerFor({ logLevel: level, logFormat: format }: Config, program?: Pro
 }
 
 /** What the line tells that the service is up. */
-function served({ redisUrl, sqlitePath, content }: Config) {
+function servedBy({ redisUrl, sqlitePath, content }: Config) {
   const sessions = redisUrl === undefined ? `SQLite ${sqlitePath}` : `Redis ${redisUrl}`;
   if (content.kind === "directory") return { sessions, contentRoot: content.root };
   return { sessions, content: `s3://${content.bucket}/${content.prefix}` };
 }
 
-async function openContent(content: ContentConfig, log: Logger): Promise<ContentSource> {
+async function openContent(content: Config["content"], log: Logger): Promise<ContentSource> {
   const warn = (message: string) => log.warn(message);
   if (content.kind === "directory") return DirectoryContentSource.open({ root: content.root, warn });
   // Loading the SDK takes a tenth of a second and 20 MB, which is for those who use it.
@@ -248,36 +226,10 @@ async function openContent(content: ContentConfig, log: Logger): Promise<Content
   return S3ContentSource.open({ ...content, warn });
 }
 
-interface Stores {
-  readonly store: SessionStore;
-  readonly logins: LoginStore;
-  readonly files: SessionFileStore;
-  readonly preparations: PreparationStore;
-  readonly linkKeys: LinkKeyStore;
-}
-
-/** All on one connection, which is closed with the first. */
-function openStores(config: Config, { observeRoundTrip }: Metrics, log: Logger): Stores {
+function openStores(config: Config, { observeRoundTrip }: Metrics, log: Logger): Promise<Backend> {
   const { redisUrl, sqlitePath, leaseMs, retentionMs, login: loginTerms } = config;
-  const terms = { leaseMs, retentionMs };
-  if (redisUrl === undefined) {
-    const database = new SqliteDatabase(sqlitePath);
-    return {
-      store: new SqliteSessionStore({ database, terms }),
-      logins: new SqliteLoginStore({ database, terms: loginTerms }),
-      files: new SqliteSessionFileStore({ database, terms }),
-      preparations: new SqlitePreparationStore({ database }),
-      linkKeys: new SqliteLinkKeyStore(database),
-    };
-  }
-  const redis = RedisConnection.open({ url: redisUrl.reveal(), log, observeRoundTrip });
-  return {
-    store: new RedisSessionStore(redis, terms),
-    logins: new RedisLoginStore(redis, loginTerms),
-    files: new RedisSessionFileStore(redis, terms),
-    preparations: new RedisPreparationStore(redis),
-    linkKeys: new RedisLinkKeyStore(redis),
-  };
+  const url = redisUrl?.reveal() ?? sqliteUrl(sqlitePath);
+  return openBackend(url, { leaseTerms: { leaseMs, retentionMs }, loginTerms, log, observeRoundTrip });
 }
 
 /** Undefined: everybody is anonymous. */
@@ -286,17 +238,22 @@ async function openAuthenticator(
   logins: LoginStore,
   log: Logger,
 ): Promise<Authenticator | undefined> {
-  const { authentication: methods, login, host } = config;
-  if (methods === undefined) {
+  const { auth, usersFile, jwt, mtls, login, host } = config;
+  if (auth === "none") {
     if (!isLoopback(host)) log.warn({ host }, "everybody who reaches this address is served as anonymous");
     return undefined;
   }
-  return Authenticator.open({ methods, failureLimits: login.failures, logins, log });
+  return Authenticator.open({
+    methods: { usersFile, jwt, mtls },
+    failureLimits: login.failures,
+    logins,
+    log,
+  });
 }
 
 /** Reads the files and makes sure that certificate and key belong together. */
-async function readTls({ tls, authentication }: Config) {
-  const clientCaPath = authentication?.mtls?.ca;
+async function readTls({ tls, mtls }: Config) {
+  const clientCaPath = mtls?.ca;
   const [cert, key, clientCa] = await Promise.all([
     readFile(tls!.cert),
     readFile(tls!.key),
