@@ -104,7 +104,7 @@ function code(text: string): string {
 function commands(): Command[] {
   const program = new Command("downlease");
   addClientCommands(program, {});
-  // The hidden command is for the completion scripts of shells.
+  // The hidden one is for the scripts of shells.
   const shown = program.commands.filter((command) => command.name() !== "complete");
   return shown.flatMap((command) => (command.commands.length > 0 ? command.commands : [command]));
 }
