@@ -40,6 +40,6 @@ export async function connectedLogins(
   const connection = RedisConnection.open({ url, log });
   const store = new RedisLoginStore(connection, terms);
   await eventually("Redis to answer", () => connection.ping().then(() => true));
-  await eventually("revocations to be heard", () => store.isAtHand);
+  await eventually("revocations to be heard", () => store.isCacheUsable);
   return { connection, store };
 }

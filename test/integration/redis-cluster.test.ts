@@ -52,7 +52,7 @@ it("revocations are heard again after the node that told them has died", async (
       await eventually("every node to serve", () =>
         Promise.all(Array.from({ length: 20 }, () => one.store.open(newLogin()))),
       );
-      await eventually("revocations to be heard", () => one.store.isAtHand && other.store.isAtHand);
+      await eventually("revocations to be heard", () => one.store.isCacheUsable && other.store.isCacheUsable);
       const id = await one.store.open(newLogin());
       expect(await other.store.find(id)).toBeDefined();
       expect(await one.store.close(id)).toBe(true);
