@@ -2,7 +2,7 @@ import type { Backend } from "../domain/backend.ts";
 import type { SessionFileStore } from "../domain/session-file-store.ts";
 import type { SessionStore } from "../domain/session-store.ts";
 import { linkBearer } from "./link-bearer.ts";
-import { SessionDownloads, type ActiveDownload } from "./session-downloads.ts";
+import { type ActiveDownload, SessionDownloads } from "./session-downloads.ts";
 
 export interface DownloadsOptions {
   readonly files: Pick<SessionFileStore, "recordSent">;

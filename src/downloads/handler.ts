@@ -1,4 +1,4 @@
-import { type HttpRequest, type HttpResponse, discardBody } from "../calls/http.ts";
+import { discardBody, type HttpRequest, type HttpResponse } from "../calls/http.ts";
 import type { ProtocolHandler } from "../calls/protocol-handler.ts";
 import { Buffers } from "./buffers.ts";
 import { Download, type DownloadParts } from "./download.ts";

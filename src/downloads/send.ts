@@ -1,13 +1,13 @@
 import { constants } from "node:http2";
 import type { Socket } from "node:net";
+import type { CutReason } from "../calls/download-record.ts";
+import type { HttpResponse } from "../calls/http.ts";
 import {
   type ByteRange,
   ContentChangedError,
   type ContentFile,
   type ContentReader,
 } from "../domain/content-source.ts";
-import type { HttpResponse } from "../calls/http.ts";
-import type { CutReason } from "../calls/download-record.ts";
 import type { Buffers } from "./buffers.ts";
 import type { ActiveDownload } from "./session-downloads.ts";
 

@@ -1,5 +1,5 @@
-import type { SessionFileStore } from "../domain/session-file-store.ts";
 import type { CutReason } from "../calls/download-record.ts";
+import type { SessionFileStore } from "../domain/session-file-store.ts";
 
 /** A file on its way to a client. */
 export class ActiveDownload {

@@ -39,7 +39,7 @@ it("revocations are heard again after the node that told them has died", async (
     await eventually("every node to serve", () =>
       Promise.all(Array.from({ length: 20 }, () => one.logins.open(newLogin()))),
     );
-    await eventually("revocations to be heard", () => one.logins.isAtHand && other.logins.isAtHand);
+    await eventually("revocations to be heard", () => one.logins.isCacheUsable && other.logins.isCacheUsable);
     const id = await one.logins.open(newLogin());
     expect(await other.logins.find(id)).toBeDefined();
     expect(await one.logins.close(id)).toBe(true);
