@@ -7,7 +7,7 @@ import { failuresContract } from "./login-failures.ts";
 import { hostileIds, newLogin } from "./logins.ts";
 import { setStage } from "./stage.ts";
 
-/** What every login store must do, whatever it is made of. */
+/** What every login store must do. */
 export function loginStoreContract(backend: TestBackend): void {
   describe(`login store: ${backend.name}`, () => {
     operationsContract(backend);
