@@ -49,8 +49,8 @@ export const bearerChallenge = 'Bearer realm="downlease"';
 export const badTokenChallenge = `${bearerChallenge}, error="invalid_token"`;
 
 /**
- * Characters of an `Authorization`, scheme included. Issuers make no longer ones, and the headers of a request may not be
- * much longer.
+ * Characters of an `Authorization`, scheme included. Issuers make no longer ones, and the headers of a request may not
+ * be much longer.
  */
 const maxAuthorizationLength = 12 * 1024;
 
@@ -61,8 +61,8 @@ const fetchMs = 3000;
 const cacheLimits = { max: 10_000, maxSize: 16 * 1024 * 1024 };
 
 /**
- * Verifies JSON Web Tokens. A verified token is cached until it expires, so that the next call with it costs a look-up and
- * no promise.
+ * Verifies JSON Web Tokens. A verified token is cached until it expires, so that the next call with it costs a look-up
+ * and no promise.
  */
 export class BearerTokens {
   readonly #options: BearerTokensOptions;
@@ -152,8 +152,8 @@ export class BearerTokens {
   }
 
   /**
-   * Looks up the key of a token. Errors of jose's own classes mean that the token is invalid, all others that the keys are
-   * unavailable.
+   * Looks up the key of a token. Errors of jose's own classes mean that the token is invalid, all others that the keys
+   * are unavailable.
    */
   async #findKey(...args: Parameters<JWTVerifyGetKey>): Promise<Awaited<ReturnType<JWTVerifyGetKey>>> {
     try {

@@ -25,8 +25,8 @@ interface Argon2idHash {
 }
 
 /**
- * Of the parameters that OWASP rates as equal, those that take 32 MiB: 128 MiB for each concurrent login would be a lot for
- * a small container (https://cheatsheetseries.owasp.org/cheatsheets/Password_Storage_Cheat_Sheet.html#scrypt).
+ * Of the parameters that OWASP rates as equal, those that take 32 MiB: 128 MiB for each concurrent login would be a lot
+ * for a small container (https://cheatsheetseries.owasp.org/cheatsheets/Password_Storage_Cheat_Sheet.html#scrypt).
  */
 const newHash = { function: "scrypt", ln: 15, r: 8, p: 3 } as const;
 const newBytes = { salt: 16, hash: 32 };

@@ -55,8 +55,8 @@ export class PasswordLogin {
 
   async #check({ name, password }: BasicCredentials, call: Call): Promise<ProvenCaller | undefined> {
     if (call.abortedWith !== undefined) throw new ServiceError(call.abortedWith);
-    // Counts the attempt as a failure before checking it, so parallel guesses cannot slip under the limit; counts it only
-    // once it runs, so queued logins with the right password do not count as failures.
+    // Counts the attempt as a failure before checking it, so parallel guesses cannot slip under the limit; counts it
+    // only once it runs, so queued logins with the right password do not count as failures.
     const keys = await this.#countFailure(name, call.connection.peer);
     const user = this.#options.users.value.get(name);
     const isRight = await verifyPassword(user?.hash ?? (await this.#decoy(name)), password);

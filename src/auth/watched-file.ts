@@ -15,8 +15,8 @@ export interface WatchedFileOptions<T> {
 }
 
 /**
- * The parsed content of a file, which is read again when it changes. The file is polled: notifications of the system miss
- * changes of mounted configuration, where a symbolic link to a directory is replaced.
+ * The parsed content of a file, which is read again when it changes. The file is polled: notifications of the system
+ * miss changes of mounted configuration, where a symbolic link to a directory is replaced.
  */
 export class WatchedFile<T> {
   readonly #options: WatchedFileOptions<T>;

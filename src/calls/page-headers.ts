@@ -1,6 +1,7 @@
 /**
- * Headers, names and values in turn, of responses that a browser could show as a page: those of REST and the admin paths
- * that have a body. A response without a body, such as a keep-alive's, has nothing to protect and does without them.
+ * Headers, names and values in turn, of responses that a browser could show as a page: those of REST and the admin
+ * paths that have a body. A response without a body, such as a keep-alive's, has nothing to protect and does without
+ * them.
  *
  * @param isEncrypted whether the service uses TLS; browsers then refuse clear text for it later
  */

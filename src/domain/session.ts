@@ -20,7 +20,7 @@ export interface Session {
   readonly progress: number;
   /** Milliseconds since the epoch; the session is gone from this moment on. Never moves back. */
   readonly expiresAt: number;
-  /** Why the session failed, as its client reported; only in state ERROR. */
+  /** The error message of the client; only in state ERROR. */
   readonly errorMessage?: string;
 }
 

@@ -217,7 +217,7 @@ function readHeartbeat({ downloadSessionId, progress }: Heartbeat) {
 
 /**
  * Derives the same id from the same caller and token, so that a repeated creation finds its session. JSON separates the
- * two unambiguously, whatever the name of the principal.
+ * two unambiguously for every name of a principal.
  */
 function idFromToken(caller: Caller, token: string): string {
   return nameBasedUuid(JSON.stringify([caller.principal, token.toLowerCase()]), tokenNamespace);

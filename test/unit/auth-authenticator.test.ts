@@ -266,6 +266,15 @@ describe("login sessions", () => {
   });
 });
 
+test("a caller that has not logged in opens no login session", async () => {
+  const caller = { principal: "alice", roles: admin };
+  await expect(loginOpener(logins)(caller)).rejects.toThrow(TypeError);
+  const authenticator = await open(await jwt());
+  const loginId = await logIn(authenticator, { authorization: `Bearer ${await issuer.token()}` });
+  const known = await authenticator.authenticate(callWith({ loginId }));
+  await expect(loginOpener(logins)(known)).rejects.toThrow(TypeError);
+});
+
 describe("tokens and certificates", () => {
   test("a token is good for every call and for logging in", async () => {
     const { authenticate, login } = await open(await jwt());

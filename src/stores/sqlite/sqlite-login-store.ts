@@ -11,8 +11,8 @@ export interface SqliteLoginStoreOptions {
 }
 
 /**
- * Login sessions in an SQLite file. A look-up reads the file, so that a closed one is gone at once for every process
- * that shares it; a use is written down when the last one that was is `trustMs` ago.
+ * Login sessions in an SQLite file. Every look-up reads the file, so that a closed login session is gone at once for
+ * all processes that share it; a use is written when the last written one is `trustMs` ago.
  */
 export class SqliteLoginStore implements LoginStore {
   readonly #db: SqliteDatabase;
@@ -41,7 +41,7 @@ export class SqliteLoginStore implements LoginStore {
     return id;
   }
 
-  /** Never gives a promise. */
+  /** Never returns a promise. */
   find(id: string): Login | undefined {
     if (!isLoginId(id)) return undefined;
     const digest = digestOf(id);
