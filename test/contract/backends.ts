@@ -127,7 +127,7 @@ function stoppableClock() {
 
 const minuteMs = 60_000;
 
-/** @param urls what the backends are given, and one Redis of it, whose clock is asked */
+/** @param urls of the backend, and of one of its Redis servers, whose clock decides */
 export function redisBackend(
   name: string,
   urls: () => { readonly url: string; readonly nodeUrl: string },

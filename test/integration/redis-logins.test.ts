@@ -84,7 +84,7 @@ describe("login sessions in a Redis of its own", () => {
     expect(await ran(client, "evalsha")).toBe(1);
   });
 
-  it("are looked up anew, and so renewed, a second after the last time", async () => {
+  it("are looked up again, and so renewed, a second after the last time", async () => {
     const id = await store.open(newLogin());
     await store.find(id);
     await client.pexpire(loginKey(digestOf(id)), 30_000);
@@ -132,7 +132,7 @@ describe("login sessions in a Redis of its own", () => {
     await store.find(id);
     stopTime();
     await client.del(loginKey(digestOf(id)));
-    expect(store.find(id), "nobody has told").toMatchObject({ proof: "a proof" });
+    expect(store.find(id), "no message was sent").toMatchObject({ proof: "a proof" });
     await client.publish(revocationChannel, digestOf(id));
     await vi.waitFor(async () => expect(await store.find(id)).toBeUndefined(), { timeout: 5_000 });
   });
@@ -182,7 +182,7 @@ describe("login sessions in a Redis of its own", () => {
     expect(await store.find(id)).toBeUndefined();
   });
 
-  it("are closed even where access rules forbid to tell of it, of which one line warns", async () => {
+  it("are closed even where access rules forbid the message, and one log line warns", async () => {
     await client.acl("SETUSER", "default", "resetchannels");
     const lines: string[] = [];
     const sink = new Writable({

@@ -5,13 +5,13 @@ import type { SessionFileStore } from "../../src/domain/session-file-store.ts";
 
 type Recorded = ReadonlyMap<string, number>;
 
-/** Answers a transfer's records as it is told, and tells of ends when it is asked to. */
+/** Records what downloads send, and announces ends, as a test decides. */
 export class MemorySessionFiles implements Pick<SessionFileStore, "recordSent">, Pick<Backend, "watchEnds"> {
-  /** What it was told, in order. */
+  /** What was recorded, in order. */
   readonly records: { readonly sessionId: string; readonly sent: Recorded }[] = [];
   isDown = false;
   isReliable = true;
-  /** Sessions that are no more. */
+  /** Sessions that have ended. */
   readonly gone = new Set<string>();
   #ended: (sessionId: string) => void = () => {};
   #established: () => void = () => {};
@@ -38,12 +38,12 @@ export class MemorySessionFiles implements Pick<SessionFileStore, "recordSent">,
     };
   }
 
-  tellEnd(sessionId: string): void {
+  announceEnd(sessionId: string): void {
     this.#ended(sessionId);
   }
 
-  /** As after a pause in which ends were not told. */
-  tellEstablished(): void {
+  /** As after a pause in which ends were not announced. */
+  establish(): void {
     this.#established();
   }
 

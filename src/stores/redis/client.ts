@@ -3,14 +3,14 @@ import { coalesceWrites, handleAsking } from "./ioredis-internals.ts";
 import type { RedisClient } from "./run-script.ts";
 import type { RedisTarget } from "./url.ts";
 
-/** A command without an answer after this time has failed; callers are promised an answer within a second. */
+/** In milliseconds; then a command without an answer fails. Callers are promised an answer within a second. */
 export const commandTimeout = 800;
-/** A Redis that comes back is noticed this fast, at most. */
+/** Milliseconds until the next attempt to connect: how late a Redis is noticed that comes back. */
 export const reconnectDelay = (attempt: number) => Math.min(attempt * 20, 200);
 
 /**
- * Opens the connection in the background. Commands fail at once while there is none: a caller is told
- * UNAVAILABLE in well under a second, and nothing is sent late.
+ * Opens the connection in the background. While there is none, commands fail at once, so that a caller gets UNAVAILABLE
+ * in well under a second and nothing is sent late.
  */
 export function connectRedis(target: RedisTarget): RedisClient {
   const options = {

@@ -1,6 +1,6 @@
 /**
- * All that depends on how ioredis works inside, and not only on its documentation. A test pins the version that this was
- * read and measured with; it says what to look at before the version changes.
+ * Everything that depends on how ioredis works inside, not only on its documentation. A test pins the version that this
+ * was written for and measured with, and says what to look at before the version changes.
  */
 import { Command, type Redis } from "ioredis";
 
@@ -29,8 +29,8 @@ export class RawCommand extends Command {
     super(name);
     this.#key = key;
     this.#encoded = encoded;
-    // ioredis reports the end of a command to its diagnostics channel when the promise settles, which this one's never
-    // does: it is told that somebody else traces the command.
+    // ioredis reports the end of a command to its diagnostics channel when the promise of the command settles, which
+    // never happens here. It leaves alone what is traced already.
     this.isTraced = true;
     this.resolve = replied as (reply: unknown) => void;
     this.reject = failed;

@@ -6,8 +6,8 @@ import type { Limited, TimeLimit } from "./time-limit.ts";
 export type RedisClient = Redis | Cluster;
 
 /**
- * Runs a script in one round trip; a server that does not know it yet is sent the text. FCALL would save neither this
- * nor much time in Redis, and needs a library that every release installs for all others.
+ * Runs a script in one round trip, or two if the server does not have it yet and needs its text. FCALL would save
+ * neither that nor much time in Redis, and needs a library that every release installs for all others.
  */
 export function runScript<Input, Output>(
   client: RedisClient,
@@ -21,8 +21,8 @@ export function runScript<Input, Output>(
 }
 
 /**
- * Runs a script for each input; outputs are in the order of the inputs. All commands leave together, and those about
- * one key run in order. A server that has lost the script is sent the text once.
+ * Runs a script for each input; outputs are in the order of the inputs. All commands are sent together, and those for
+ * one key run in order. A server that has lost the script gets the text once.
  */
 export function runScriptForEach<Input, Output>(
   client: RedisClient,
@@ -45,7 +45,7 @@ class Run<Input, Output> implements Limited {
   readonly #reject: (error: unknown) => void;
   readonly #outputs: Output[] = [];
   #unanswered = 0;
-  /** Inputs that a server did not run because it has lost the script. */
+  /** Indexes of inputs that a server refused because it has lost the script. */
   #undone: Set<number> | undefined;
   isOver = false;
 
@@ -115,7 +115,7 @@ class Run<Input, Output> implements Limited {
   }
 
   #answered(): void {
-    // When the run is over, what comes in is late, and nothing more must be sent.
+    // After a failure late replies are ignored, and nothing more is sent.
     if (--this.#unanswered > 0 || this.isOver) return;
     if (this.#undone !== undefined) {
       this.#repeat(this.#undone);
@@ -125,7 +125,7 @@ class Run<Input, Output> implements Limited {
     this.#resolve(this.#outputs);
   }
 
-  /** What is undone, and what came after it on the same key: nothing may be overtaken. */
+  /** Sends the undone inputs again, and those that came after them for the same key, so that the order is kept. */
   #repeat(undone: ReadonlySet<number>): void {
     const keys = new Set<string>();
     const indexes = [...this.#inputs.keys()].filter((index) => {
@@ -134,7 +134,7 @@ class Run<Input, Output> implements Limited {
       return keys.has(key);
     });
     this.#undone = undefined;
-    // Each server of a cluster gets the text in a turn of its own; every turn does one input at least.
+    // Of several servers of a cluster without the script each gets the text in another round: a round sends it once.
     this.#send(indexes, indexes.length, "eval");
   }
 
@@ -144,7 +144,7 @@ class Run<Input, Output> implements Limited {
   }
 }
 
-/** The arguments that stay the same for a script. */
+/** The encoded arguments that are the same for each call of a script. */
 const heads = new WeakMap<Script<never, unknown>, { readonly evalsha: string; readonly eval: string }>();
 
 function headOf(script: Script<never, unknown>) {
@@ -163,7 +163,7 @@ function bulk(text: string): string {
   return `$${Buffer.byteLength(text)}\r\n${text}\r\n`;
 }
 
-/** A reply is a table, or one text with blanks between the parts. */
+/** A reply is a table, or one text with its parts separated by blanks. */
 function partsOf(reply: RawReply): Reply {
   const parts = Array.isArray(reply)
     ? reply.map((part) => (typeof part === "number" ? part : part.toString()))

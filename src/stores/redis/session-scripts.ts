@@ -21,7 +21,7 @@ export interface SessionInput {
 }
 
 export const keyOfSession = (input: { readonly id: string }) => sessionKey(input.id);
-/** Scripts take "" for a caller who sees every session; principals are never empty. */
+/** Scripts take "" for a caller that sees every session; principals are never empty. */
 export const principalOf = ({ caller }: SessionInput) => (isAdmin(caller) ? "" : caller.principal);
 
 export const keepAliveScript = script<

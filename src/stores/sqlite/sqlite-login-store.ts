@@ -1,8 +1,7 @@
-import { type Clock, systemClock } from "../../domain/clock.ts";
 import { digestOf, isLoginId, leftMs, newLoginId, trustMs } from "../../domain/login.ts";
 import type { Failures, Login, LoginStore, LoginTerms, NewLogin } from "../../domain/login-store.ts";
 import { formatRoles, parseRoles } from "../../domain/roles.ts";
-import type { SqliteDatabase } from "./database.ts";
+import { type Clock, type SqliteDatabase, systemClock } from "./database.ts";
 import { type LoginRow, type LoginStatements, prepareLoginStatements } from "./login-statements.ts";
 
 export interface SqliteLoginStoreOptions {
