@@ -5,7 +5,7 @@ import { eventually } from "../test/support/eventually.ts";
 export const owner = "anonymous";
 export const leaseMs = 3_600_000;
 
-/** A store as the service has it, when it answers. */
+/** Opens a store like the service's and waits until it responds. */
 export async function openStore(redisUrl: string): Promise<RedisSessionStore> {
   const terms = { leaseMs, retentionMs: leaseMs };
   const store = RedisSessionStore.connect({ url: redisUrl, terms, log: pino({ level: "silent" }) });

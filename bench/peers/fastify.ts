@@ -1,4 +1,4 @@
-/** Fastify doing the work of the REST driver: a route with the id in it, a JSON body, one EVALSHA. */
+/** Fastify serving the REST driver: a route with the id in the path, a JSON body, one EVALSHA. */
 import { fastify } from "fastify";
 import { keepAlive, port } from "./redis.ts";
 
@@ -9,7 +9,7 @@ interface Route {
 }
 
 const server = fastify();
-// A doubled colon is a colon, and no parameter.
+// A doubled colon is a literal colon, not a parameter.
 server.post<Route>(
   "/rest/com/vmware/content/library/item/download-session/id:::id",
   async (request, reply) => {
