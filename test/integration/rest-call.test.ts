@@ -16,7 +16,7 @@ afterEach(async () => {
   for (const server of servers.splice(0)) await server.close(AbortSignal.abort());
 });
 
-/** The REST protocol without a store: every call ends where it is asked who calls. */
+/** The REST handler without a store: every call ends at authentication. */
 async function listen(
   authenticate: Authenticate,
   options: Pick<RestOptions, "jsonRpc"> = {},
@@ -78,8 +78,12 @@ test("calls of one HTTP/2 connection have the same connection, those of another 
 });
 
 test.each([
-  ["tells when to come again", ServiceError.overloaded(), "1"],
-  ["does not tell when it does not know", new ServiceError("downlease.store.unavailable"), undefined],
+  ["says when to retry", ServiceError.overloaded(), "1"],
+  [
+    "does not say when to retry if that is unknown",
+    new ServiceError("downlease.store.unavailable"),
+    undefined,
+  ],
 ])("an error %s", async (_, error, header) => {
   const port = await listen(() => {
     throw error;

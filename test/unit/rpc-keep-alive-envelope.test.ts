@@ -17,7 +17,7 @@ const responses = fc.record(
   { requiredKeys: [] },
 );
 
-test("an answer to a heartbeat has the bytes that the runtime would give it", () => {
+test("the answer to a keep-alive has the same bytes as from the runtime", () => {
   fc.assert(
     fc.property(responses, (init) => {
       const response = create(KeepAliveResponseSchema, init);
