@@ -5,6 +5,7 @@
 import { execFile } from "node:child_process";
 import { promisify } from "node:util";
 import { Redis } from "ioredis";
+import { noRoles } from "../src/domain/roles.ts";
 import { coalesceWrites } from "../src/stores/redis/coalesce-writes.ts";
 import { sessionKey } from "../src/stores/redis/keys.ts";
 import { runScript, runScriptForEach } from "../src/stores/redis/run-script.ts";
@@ -19,7 +20,7 @@ const batchLength = 100;
 const commandTimeout = 800;
 const limit = new TimeLimit(commandTimeout);
 const leaseMs = 3_600_000;
-const caller = { principal: "anonymous", admin: false };
+const caller = { principal: "anonymous", roles: noRoles };
 const numbers = Array.from({ length: 1_000 }, (_, number) => String(number).padStart(12, "0"));
 
 const print = (text: string) => process.stdout.write(`${text}\n`);

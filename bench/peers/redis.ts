@@ -1,4 +1,5 @@
 import { Redis } from "ioredis";
+import { noRoles } from "../../src/domain/roles.ts";
 import { coalesceWrites } from "../../src/stores/redis/coalesce-writes.ts";
 import { runScript } from "../../src/stores/redis/run-script.ts";
 import { keepAliveScript } from "../../src/stores/redis/scripts.ts";
@@ -17,7 +18,7 @@ const client = new Redis(process.env.REDIS_URL ?? "");
 client.on("error", (error: Error) => process.stderr.write(`${error.message}\n`));
 await client.script("LOAD", keepAliveScript.text);
 
-const caller = { principal: "anonymous", admin: false };
+const caller = { principal: "anonymous", roles: noRoles };
 const leaseMs = 300_000;
 const limit = new TimeLimit(800);
 

@@ -2,6 +2,7 @@
 import { randomInt } from "node:crypto";
 import { join } from "node:path";
 import { Redis } from "ioredis";
+import { noRoles } from "../../src/domain/roles.ts";
 import type { SessionStore } from "../../src/domain/session-store.ts";
 import { ownerIndexKey, sessionKey } from "../../src/stores/redis/keys.ts";
 import { SqliteDatabase } from "../../src/stores/sqlite/database.ts";
@@ -13,7 +14,7 @@ import { leaseMs, openStore, owner } from "../sessions-in-redis.ts";
 import { median } from "../statistics.ts";
 import type { Bench, Study, Table } from "../study.ts";
 
-const caller = { principal: owner, admin: false };
+const caller = { principal: owner, roles: noRoles };
 const callers = 50;
 const keepAliveCount = 100_000;
 const creators = 200;

@@ -3,6 +3,7 @@ import { loginChallenge } from "../calls/credentials.ts";
 import type { Authenticate } from "../calls/pipeline.ts";
 import { type ErrorMessageId, ServiceError } from "../domain/errors.ts";
 import type { Login, LoginStore } from "../domain/login-store.ts";
+import { noRoles, type Role, type Roles, rolesFrom } from "../domain/roles.ts";
 import type { Caller } from "../domain/session.ts";
 import { basicChallenge, isBasic, readBasic } from "./basic-credentials.ts";
 import {
@@ -14,14 +15,15 @@ import {
 } from "./bearer-tokens.ts";
 import type { LiveFile } from "./live-file.ts";
 import { type FailureLimits, PasswordLogin } from "./password-login.ts";
-import { isPrincipalName, rightsOf } from "./principal.ts";
+import { isPrincipalName } from "./principal.ts";
+import { ProvenCaller } from "./proven-caller.ts";
 import { type KnownUsers, openUsersFile, userProof } from "./users-file.ts";
 
 /** Who is calling, for the pipeline. */
 export interface Authentication {
   /** For every operation but logins. */
   readonly authenticate: Authenticate;
-  /** For logins; the caller has a `proof`. */
+  /** For logins; `loginOpener` accepts the callers that it returns. */
   readonly login: Authenticate;
 }
 
@@ -31,15 +33,11 @@ export interface Methods {
   readonly usersFile?: string | undefined;
   /** Bearer tokens. */
   readonly jwt?: JwtOptions | undefined;
-  /** Certificates of clients, which the server asks for; who of them has which role. */
-  readonly mtls?: CertificateRoles | undefined;
+  /** Certificates of clients, which the server asks for; the names in them that have a role. */
+  readonly mtls?: { readonly namesByRole: NamesByRole } | undefined;
 }
 
-/** Names in certificates, by role. */
-export interface CertificateRoles {
-  readonly admins: readonly string[];
-  readonly storage: readonly string[];
-}
+type NamesByRole = Readonly<Record<Role, readonly string[]>>;
 
 export interface AuthenticatorOptions {
   readonly methods: Methods;
@@ -55,8 +53,8 @@ interface Parts {
   readonly users: LiveFile<KnownUsers> | undefined;
   readonly passwords: PasswordLogin | undefined;
   readonly tokens: BearerTokens | undefined;
-  /** What the holder of a certificate may do besides, by its name. */
-  readonly certificateRights: ((name: string) => ReturnType<typeof rightsOf>) | undefined;
+  /** The roles of a certificate's holder, by its name; undefined when certificates are not accepted. */
+  readonly rolesByCertificate: ((name: string) => Roles) | undefined;
 }
 
 /** How the proofs of certificates begin; the end of the validity follows, in milliseconds since the epoch. */
@@ -94,7 +92,7 @@ export class Authenticator implements Authentication {
       users,
       passwords,
       tokens,
-      certificateRights: mtls && certificateRights(mtls),
+      rolesByCertificate: mtls && rolesByName(mtls.namesByRole),
     });
   }
 
@@ -134,7 +132,7 @@ export class Authenticator implements Authentication {
   /** Undefined when what the login rests on does not hold any more. Users and certificates have the roles of now. */
   #callerOf(login: Login): Caller | undefined {
     const { principal, proof } = login;
-    const { users, tokens, certificateRights } = this.#parts;
+    const { users, tokens, rolesByCertificate } = this.#parts;
     if (proof.startsWith(userProof)) {
       const user = users?.value.get(principal);
       return user?.caller.proof === proof ? user.caller : undefined;
@@ -143,8 +141,9 @@ export class Authenticator implements Authentication {
       return tokens !== undefined && isAhead(proof.slice(tokenProof.length)) ? login : undefined;
     }
     if (proof.startsWith(certificateProof)) {
-      if (certificateRights === undefined || !isAhead(proof.slice(certificateProof.length))) return undefined;
-      return { principal, ...certificateRights(principal) };
+      if (rolesByCertificate === undefined || !isAhead(proof.slice(certificateProof.length)))
+        return undefined;
+      return { principal, roles: rolesByCertificate(principal) };
     }
     return undefined;
   }
@@ -166,24 +165,22 @@ export class Authenticator implements Authentication {
   }
 
   #byCertificate({ connection }: Call, refusals: Refusals): Caller {
-    const { certificateRights } = this.#parts;
+    const { rolesByCertificate } = this.#parts;
     const { certificate } = connection;
-    if (certificateRights === undefined || certificate === undefined) throw refusals.required;
+    if (rolesByCertificate === undefined || certificate === undefined) throw refusals.required;
     const { isTrusted, name, validUntil } = certificate;
     if (!isTrusted || !isPrincipalName(name)) throw refusals.invalid;
     if (!isAhead(validUntil)) throw refusals.expired;
-    return { principal: name, ...certificateRights(name), proof: `${certificateProof}${validUntil}` };
+    return new ProvenCaller(name, rolesByCertificate(name), `${certificateProof}${validUntil}`);
   }
 }
 
-function certificateRights({ admins, storage }: CertificateRoles): Parts["certificateRights"] {
-  const byName = new Map<string, string[]>();
-  for (const [role, names] of Object.entries({ admin: admins, storage })) {
-    for (const name of names) byName.set(name, [...(byName.get(name) ?? []), role]);
+function rolesByName(namesByRole: NamesByRole): (name: string) => Roles {
+  const roles = new Map<string, Roles>();
+  for (const [role, names] of Object.entries(namesByRole)) {
+    for (const name of names) roles.set(name, rolesFrom([role, ...(roles.get(name) ?? [])]));
   }
-  const rights = new Map([...byName].map(([name, held]) => [name, rightsOf(held)]));
-  const none = rightsOf([]);
-  return (name) => rights.get(name) ?? none;
+  return (name) => roles.get(name) ?? noRoles;
 }
 
 type ReadToken = Awaited<ReturnType<BearerTokens["read"]>>;

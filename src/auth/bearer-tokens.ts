@@ -9,9 +9,10 @@ import {
 } from "jose";
 import { LRUCache } from "lru-cache";
 import { ServiceError } from "../domain/errors.ts";
-import type { Caller } from "../domain/session.ts";
+import { rolesFrom } from "../domain/roles.ts";
 import { LiveFile } from "./live-file.ts";
-import { isPrincipalName, rightsOf } from "./principal.ts";
+import { isPrincipalName } from "./principal.ts";
+import { ProvenCaller } from "./proven-caller.ts";
 
 export interface JwtOptions {
   /** URL or path of the JSON Web Key Set (RFC 7517). */
@@ -35,7 +36,7 @@ export interface BearerTokensOptions extends JwtOptions {
 
 /** What a good token tells. */
 export interface VerifiedToken {
-  readonly caller: Caller;
+  readonly caller: ProvenCaller;
   /** Milliseconds since the epoch. */
   readonly validUntil: number;
 }
@@ -143,9 +144,8 @@ export class BearerTokens {
     const principal = claims[principalClaim];
     if (!isPrincipalName(principal)) return undefined;
     const validUntil = claims.exp! * 1000 + clockToleranceMs;
-    const rights = rightsOf(rolesOf(claims[roleClaim]));
-    const caller = Object.freeze({ principal, ...rights, proof: `${tokenProof}${validUntil}` });
-    return { caller, validUntil };
+    const roles = rolesFrom(namesIn(claims[roleClaim]));
+    return { caller: new ProvenCaller(principal, roles, `${tokenProof}${validUntil}`), validUntil };
   }
 
   /** Errors of jose's own are about the token, all others about the keys. */
@@ -171,7 +171,7 @@ export class BearerTokens {
   }
 }
 
-function rolesOf(claim: unknown): readonly unknown[] {
+function namesIn(claim: unknown): readonly unknown[] {
   if (typeof claim === "string") return claim.split(" ");
   return Array.isArray(claim) ? claim : [];
 }

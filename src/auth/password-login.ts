@@ -4,9 +4,9 @@ import pLimit from "p-limit";
 import type { Call } from "../calls/call.ts";
 import { ServiceError } from "../domain/errors.ts";
 import type { LoginStore } from "../domain/login-store.ts";
-import type { Caller } from "../domain/session.ts";
 import type { BasicCredentials } from "./basic-credentials.ts";
 import { hashPassword, type PasswordHash, parsePasswordHash, verifyPassword } from "./password-hash.ts";
+import type { ProvenCaller } from "./proven-caller.ts";
 import type { KnownUsers } from "./users-file.ts";
 
 /** How many failures to log in are accepted within a minute; 0: any number. */
@@ -46,14 +46,14 @@ export class PasswordLogin {
    *
    * @throws ServiceError after too many failures, or when too many wait already
    */
-  async check(credentials: BasicCredentials, call: Call): Promise<Caller | undefined> {
+  async check(credentials: BasicCredentials, call: Call): Promise<ProvenCaller | undefined> {
     if (this.#turn.pendingCount >= mostWaiting) {
       throw new ServiceError("downlease.login.overloaded", [String(overloadPauseSeconds)]);
     }
     return this.#turn(() => this.#check(credentials, call));
   }
 
-  async #check({ name, password }: BasicCredentials, call: Call): Promise<Caller | undefined> {
+  async #check({ name, password }: BasicCredentials, call: Call): Promise<ProvenCaller | undefined> {
     if (call.abortedWith !== undefined) throw new ServiceError(call.abortedWith);
     // Counted before it is known to be one, so that many at a time are not taken for few, and only when it has its turn, so
     // that many good ones at a time are not taken for failures.

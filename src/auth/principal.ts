@@ -1,19 +1,3 @@
-import type { Caller } from "../domain/session.ts";
-
-/** The role that sees everybody's sessions, and may what every other role may. */
-const adminRole = "admin";
-/** The role that may read from the storage of the content source itself. */
-const storageRole = "storage";
-
-/** All there are. */
-export const roles: readonly string[] = [adminRole, storageRole];
-
-/** What a principal may do besides. @param held whatever was told to be its roles */
-export function rightsOf(held: readonly unknown[]): Required<Pick<Caller, "admin" | "mayReadStorage">> {
-  const admin = held.includes(adminRole);
-  return { admin, mayReadStorage: admin || held.includes(storageRole) };
-}
-
 const longestName = 256;
 
 /**

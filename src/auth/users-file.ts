@@ -1,8 +1,9 @@
 import { createHash } from "node:crypto";
-import type { Caller } from "../domain/session.ts";
+import { roles as allRoles, type Role, rolesFrom } from "../domain/roles.ts";
 import { LiveFile } from "./live-file.ts";
 import { type PasswordHash, parsePasswordHash } from "./password-hash.ts";
-import { isPrincipalName, roles as knownRoles, rightsOf } from "./principal.ts";
+import { isPrincipalName } from "./principal.ts";
+import { ProvenCaller } from "./proven-caller.ts";
 
 /** A user as the file has it. */
 export interface User {
@@ -15,8 +16,8 @@ export interface User {
 /** A user as the authenticator needs it. */
 export interface KnownUser {
   readonly hash: PasswordHash;
-  /** With the proof that a login session of this user, with this password, rests on. */
-  readonly caller: Caller & { readonly proof: string };
+  /** Its proof holds for as long as the user has this password. */
+  readonly caller: ProvenCaller;
 }
 
 export type KnownUsers = ReadonlyMap<string, KnownUser>;
@@ -34,9 +35,8 @@ export function parseUserLine(line: string): User | undefined {
   if (!isUserName(name)) throw new Error(`the name must be ${userNameRule}`);
   parsePasswordHash(password);
   const list = roles === "" ? [] : roles.split(",");
-  const unknown = list.find((role) => !knownRoles.includes(role));
-  if (unknown !== undefined)
-    throw new Error(`there is no role '${unknown}', only ${knownRoles.join(" and ")}`);
+  const unknown = list.find((role) => !allRoles.includes(role as Role));
+  if (unknown !== undefined) throw new Error(`there is no role '${unknown}', only ${allRoles.join(" and ")}`);
   return { name, password, roles: list };
 }
 
@@ -94,6 +94,6 @@ export function openUsersFile({
 
 function knownUser({ name, password, roles }: User): KnownUser {
   const digest = createHash("sha256").update(password).digest("base64url").slice(0, 22);
-  const caller = { principal: name, ...rightsOf(roles), proof: `${userProof}${digest}` };
-  return { hash: parsePasswordHash(password), caller: Object.freeze(caller) };
+  const caller = new ProvenCaller(name, rolesFrom(roles), `${userProof}${digest}`);
+  return { hash: parsePasswordHash(password), caller };
 }

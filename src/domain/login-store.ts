@@ -1,12 +1,12 @@
+import type { Roles } from "./roles.ts";
+
 /** A login session: what its identifier stands for. It has nothing to do with download sessions, which outlive it. */
 export interface Login {
   /** Name of the principal that opened it. */
   readonly principal: string;
-  /** Whether the principal held the `admin` role when it was proven. */
-  readonly admin: boolean;
-  /** Whether the principal might read from the storage of the content source itself when it was proven. */
-  readonly mayReadStorage: boolean;
-  /** What the login rests on and must still hold, in the words of whoever proved it; opaque to the store. */
+  /** The roles that the principal held when it logged in. */
+  readonly roles: Roles;
+  /** What the login rests on and must still hold: a text of the authenticator's own, opaque to the store. */
   readonly proof: string;
   /** Milliseconds since the epoch. */
   readonly createdAt: number;
@@ -15,7 +15,7 @@ export interface Login {
 }
 
 /** What the opener of a login session decides. */
-export type NewLogin = Pick<Login, "principal" | "admin" | "mayReadStorage" | "proof">;
+export type NewLogin = Pick<Login, "principal" | "roles" | "proof">;
 
 /** Lengths of a login session's life, in milliseconds. */
 export interface LoginTerms {

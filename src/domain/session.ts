@@ -3,6 +3,8 @@
  * call it (SQLite) or restate it in a script and prove that they agree with it (Redis).
  */
 
+import { isAdmin, type Roles } from "./roles.ts";
+
 export type SessionState = "ACTIVE" | FinalState;
 export type FinalState = "CANCELED" | "ERROR";
 
@@ -25,16 +27,11 @@ export interface Session {
 /** What the creator of a session decides. */
 export type NewSession = Pick<Session, "id" | "owner" | "libraryItemId" | "contentVersion">;
 
-/** Who asks for a session. */
+/** On whose behalf a call is made. */
 export interface Caller {
   /** Name of the principal, not empty. */
   readonly principal: string;
-  /** Whether the principal holds the `admin` role: it sees everybody's sessions. */
-  readonly admin: boolean;
-  /** Whether the principal may read from the storage of the content source itself: role `storage` or `admin`. */
-  readonly mayReadStorage?: boolean;
-  /** What a login session of the caller would rest on; see `Login`. */
-  readonly proof?: string;
+  readonly roles: Roles;
 }
 
 /** Lengths of the lease, in milliseconds. */
@@ -98,7 +95,7 @@ export function reopenSession(session: Session, now: number, terms: LeaseTerms):
 
 /** Whether the session exists for the caller at `now`: not expired, and theirs or visible to their role. */
 export function existsFor(session: Session, caller: Caller, now: number): boolean {
-  return now < session.expiresAt && (caller.admin || session.owner === caller.principal);
+  return now < session.expiresAt && (isAdmin(caller) || session.owner === caller.principal);
 }
 
 /**

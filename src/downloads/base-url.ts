@@ -1,12 +1,11 @@
-import { BlockList, isIP } from "node:net";
 import parseForwarded from "forwarded-parse";
 import type { Call } from "../calls/call.ts";
 
 export interface BaseUrlOptions {
   /** Origin, and a path when links are below one, without a slash at the end; undefined: what the request tells. */
   readonly publicUrl: string | undefined;
-  /** Addresses and CIDRs of proxies that are believed. */
-  readonly trustedProxies: readonly string[];
+  /** Whether the proxy at an address is believed. */
+  readonly isTrustedProxy: (address: string) => boolean;
   /** For requests that tell no host that could stand in a URL. */
   readonly fallback: () => string;
 }
@@ -21,32 +20,16 @@ interface Origin {
 /** By which URL callers reach this service, without a slash at the end. */
 export function baseUrlFinder({
   publicUrl,
-  trustedProxies,
+  isTrustedProxy: isTrusted,
   fallback,
 }: BaseUrlOptions): (call: Requester) => string {
   if (publicUrl !== undefined) return () => publicUrl;
-  const isTrusted = addressMatcher(trustedProxies);
   return ({ headers, connection }) => {
     const told = isTrusted(connection.peer) ? toldByProxy(headers, isTrusted) : undefined;
     const scheme = told?.scheme ?? (connection.isEncrypted ? "https" : "http");
     // Of an HTTP/2 request that has both, the second may be anything.
     const host = told?.host ?? textOf(headers[":authority"]) ?? headers.host;
     return originOf(scheme, host) ?? fallback();
-  };
-}
-
-/** @param list addresses and CIDRs, as `isAddressRange` takes them */
-function addressMatcher(list: readonly string[]): (address: string) => boolean {
-  const trusted = new BlockList();
-  for (const entry of list) {
-    const [address = "", prefix] = entry.split("/");
-    const family = isIP(address) === 6 ? "ipv6" : "ipv4";
-    if (prefix === undefined) trusted.addAddress(address, family);
-    else trusted.addSubnet(address, Number(prefix), family);
-  }
-  return (address) => {
-    const version = isIP(address);
-    return version !== 0 && trusted.check(address, version === 6 ? "ipv6" : "ipv4");
   };
 }
 

@@ -11,15 +11,15 @@ import type { Buffers } from "./buffers.ts";
 import { entityTagOf, select } from "./conditions.ts";
 import { digestsField, fileHeaders, type Headers, validatorHeaders } from "./headers.ts";
 import { linkBearer } from "./link-bearer.ts";
-import type { LinkKeys } from "./link-keys.ts";
-import { isSignedBy, type Link, readLink } from "./links.ts";
+import type { LinkSigner } from "./link-signer.ts";
+import type { Link } from "./links.ts";
 import { redirectFor } from "./offload.ts";
 import { Sending } from "./send.ts";
 import type { ActiveDownload } from "./session-downloads.ts";
 import type { Downloads } from "./downloads.ts";
 
 export interface DownloadParts {
-  readonly keys: LinkKeys;
+  readonly links: Pick<LinkSigner, "verify">;
   readonly sessions: Pick<SessionStore, "get">;
   readonly content: Pick<ContentSource, "openFile">;
   readonly preparations: Pick<PreparationStore, "find">;
@@ -78,7 +78,7 @@ export class Download {
   async serve(target: string): Promise<void> {
     try {
       await this.#turn();
-      this.#link = await this.#verified(target);
+      this.#link = await this.#parts.links.verify(target);
       if (this.#link === undefined) return this.#refuse();
       const transfer = this.#parts.transfers.begin(this.#link.sessionId, this.#link.fileName);
       if (transfer === undefined) {
@@ -104,12 +104,6 @@ export class Download {
     const response = this.#response;
     if ("stream" in response || response.socket !== null) return;
     await new Promise<void>((resolve) => response.once("socket", () => resolve()));
-  }
-
-  async #verified(target: string): Promise<Link | undefined> {
-    const claimed = readLink(target);
-    const key = claimed && (await this.#parts.keys.find(claimed.keyId));
-    return key && isSignedBy(claimed, key) ? claimed : undefined;
   }
 
   async #transfer(link: Link, transfer: ActiveDownload): Promise<void> {

@@ -13,6 +13,7 @@ import type { ContentSource } from "../domain/content-source.ts";
 import { ServiceError } from "../domain/errors.ts";
 import type { VersionedFile } from "../domain/preparation-store.ts";
 import type { Preparation, Preparations } from "../domain/preparations.ts";
+import { mayReadStorage } from "../domain/roles.ts";
 import type { Caller, Session } from "../domain/session.ts";
 import type { EndpointType, SessionFileStore, SessionFiles } from "../domain/session-file-store.ts";
 import type { SessionStore } from "../domain/session-store.ts";
@@ -64,7 +65,7 @@ export function sessionFileOperations(parts: SessionFileParts): Operation[] {
         const known = await sessionAndFiles(files, request.downloadSessionId, caller);
         const { session } = known;
         const isDirect = request.endpointType === EndpointTypeNumber.DIRECT;
-        if (isDirect && !caller.mayReadStorage) throw new ServiceError("downlease.storage.role");
+        if (isDirect && !mayReadStorage(caller)) throw new ServiceError("downlease.storage.role");
         const { id, state } = session;
         if (state !== "ACTIVE") throw refused(id, { outcome: "not_active", state });
         const file = fileOf(await itemOf(known, content), request.fileName);
@@ -170,7 +171,7 @@ function teller({ content, linkFor }: SessionFileParts): Tell {
       return linkFor({ sessionId, fileName: file.name, contentVersion }, call);
     }
     // Others than who asked for it may look, and a role may have been taken away.
-    if (!caller.mayReadStorage) return { id: "downlease.storage.role", args: [] };
+    if (!mayReadStorage(caller)) return { id: "downlease.storage.role", args: [] };
     return (await directUri(content, session, file)) ?? { id: "downlease.storage.none", args: [file.name] };
   };
 

@@ -120,7 +120,7 @@ function files(content: ContentSource) {
       method: fileRpc.list,
       async run(request) {
         const id = identifier(request.libraryItemId, "library_item_id");
-        const files = found(await content.files(id), id);
+        const { files } = found(await content.contents(id), id);
         return create(ItemFileServiceListResponseSchema, { files: files.map(fileInfoOf) });
       },
     }),
@@ -129,7 +129,7 @@ function files(content: ContentSource) {
       async run(request) {
         const id = identifier(request.libraryItemId, "library_item_id");
         const name = identifier(request.name, "name");
-        const file = found(await content.files(id), id).find((candidate) => candidate.name === name);
+        const file = found(await content.contents(id), id).files.find((candidate) => candidate.name === name);
         if (file === undefined) throw new ServiceError("downlease.file.not_found", [name, id]);
         return create(ItemFileServiceGetResponseSchema, { file: fileInfoOf(file) });
       },

@@ -11,18 +11,24 @@ import { loginChallenge } from "../calls/credentials.ts";
 import { type Operation, operation } from "../calls/pipeline.ts";
 import { type ErrorMessageId, ServiceError } from "../domain/errors.ts";
 import type { LoginStore } from "../domain/login-store.ts";
+import type { Caller } from "../domain/session.ts";
 
 const rpc = SessionService.method;
 
+export interface LoginParts {
+  readonly logins: Pick<LoginStore, "find" | "close">;
+  /** Opens a login session for a caller that has just logged in, and gives its identifier. */
+  readonly openLogin: (caller: Caller) => Promise<string>;
+}
+
 /** The operations of `com.vmware.cis.session`. */
-export function loginOperations(logins: LoginStore): readonly Operation[] {
+export function loginOperations({ logins, openLogin }: LoginParts): readonly Operation[] {
   return [
     operation({
       method: rpc.create,
       isLogin: true,
-      async run(_request, { principal, admin, mayReadStorage = false, proof = "" }) {
-        const sessionId = await logins.open({ principal, admin, mayReadStorage, proof });
-        return create(CreateResponseSchema, { sessionId });
+      async run(_request, caller) {
+        return create(CreateResponseSchema, { sessionId: await openLogin(caller) });
       },
     }),
     operation({

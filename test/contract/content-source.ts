@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { filesOf } from "../support/content-files.ts";
 import { eventually } from "../support/eventually.ts";
 import { type ContentStorage, useContentStage } from "./content-source-stage.ts";
 
@@ -117,7 +118,7 @@ export function contentSourceContract(implementation: string, createStorage: () 
           expect(await source.library(id)).toBeUndefined();
           expect(await source.items(id)).toBeUndefined();
           expect(await source.item(id)).toBeUndefined();
-          expect(await source.files(id)).toBeUndefined();
+          expect(await filesOf(source, id)).toBeUndefined();
           expect(await source.openFile(id, "data", contentVersion)).toBeUndefined();
         }
       });
@@ -162,7 +163,7 @@ export function contentSourceContract(implementation: string, createStorage: () 
         await stage.storage.remove("other");
         for (const id of ["i", "o"]) {
           expect(await source.item(id)).toBeUndefined();
-          expect(await source.files(id)).toBeUndefined();
+          expect(await filesOf(source, id)).toBeUndefined();
           expect(await source.openFile(id, "data", versions.get(id)!)).toBeUndefined();
         }
         await stage.storage.noticed(async () => {
@@ -301,7 +302,7 @@ export function contentSourceContract(implementation: string, createStorage: () 
         () => source.items(),
         ...["i", "unknown"].flatMap((id) => [
           () => source.item(id),
-          () => source.files(id),
+          () => filesOf(source, id),
           () => source.openFile(id, "data", "any"),
         ]),
       ]) {

@@ -1,5 +1,6 @@
 import { randomUUID } from "node:crypto";
 import type { LoginStore, LoginTerms, NewLogin } from "../../src/domain/login-store.ts";
+import { callerNamed } from "../support/callers.ts";
 
 /** One login store, as a suite for every implementation needs it. */
 export interface OpenLoginStores {
@@ -30,8 +31,7 @@ export async function setLoginStage(
 
 /** Of a person of its test's own. */
 export function newLogin(members: Partial<NewLogin> = {}): NewLogin {
-  const nobody = { principal: `alice ${randomUUID()}`, admin: false, mayReadStorage: false };
-  return { ...nobody, proof: "a proof", ...members };
+  return { ...callerNamed(`alice ${randomUUID()}`), proof: "a proof", ...members };
 }
 
 /** What nobody was given as an identifier, made from one that somebody was. */

@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { digestOf } from "../../src/domain/login.ts";
+import { rolesFrom } from "../../src/domain/roles.ts";
 import { eventually } from "../support/eventually.ts";
 import { failuresContract } from "./login-failures.ts";
 import {
@@ -37,9 +38,9 @@ function operationsContract(open: OpenLoginStoresWith): void {
   });
 
   it.each([
-    ["an admin", { admin: true }],
-    ["one who may read storage", { mayReadStorage: true }],
-    ["an admin who may read storage", { admin: true, mayReadStorage: true }],
+    ["the role admin", { roles: rolesFrom(["admin"]) }],
+    ["the role storage", { roles: rolesFrom(["storage"]) }],
+    ["both roles", { roles: rolesFrom(["admin", "storage"]) }],
     ["a name of many scripts", { principal: "Zoë 李 🦉 \u202e ' \" \\ {} %s" }],
     ["no proof", { proof: "" }],
     ["a long proof with line ends and nulls", { proof: `a\r\n\0é${"x".repeat(20_000)}` }],

@@ -2,6 +2,7 @@ import fc from "fast-check";
 import type { FinalState, Refusal, Renewal, Session } from "../../src/domain/session.ts";
 import type { EndpointType, SessionFileStore, SessionFiles } from "../../src/domain/session-file-store.ts";
 import type { SessionStore } from "../../src/domain/session-store.ts";
+import { callerNamed } from "../support/callers.ts";
 
 export interface Replica {
   readonly sessions: SessionStore;
@@ -139,7 +140,7 @@ export async function perform(step: Step, replicas: Replicas, namespace: string)
   const { sessions: store, files } = replicas[step.on];
   const id = `${namespace}-${step.session}`;
   const principal = `${namespace}-${step.by}`;
-  const caller = { principal, admin: step.by === "root" };
+  const caller = step.by === "root" ? callerNamed(principal, "admin") : callerNamed(principal);
   switch (step.act) {
     case "create":
       return await store.create({ id, owner: principal, libraryItemId: step.item, contentVersion: "v1" });

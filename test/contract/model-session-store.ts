@@ -17,6 +17,7 @@ import {
 } from "../../src/domain/session.ts";
 import type { EndpointType, SessionFile, SessionFiles } from "../../src/domain/session-file-store.ts";
 import type { Heartbeat, SessionStore } from "../../src/domain/session-store.ts";
+import { callerNamed } from "../support/callers.ts";
 
 /** Session by id, and what each knows of its files. */
 export class ModelData {
@@ -24,7 +25,7 @@ export class ModelData {
   readonly files = new Map<string, Map<string, SessionFile>>();
 }
 
-const anybody: Caller = { principal: "", admin: true };
+const anybody: Caller = callerNamed("", "admin");
 
 /**
  * The rules and some maps: what real stores are compared with. Instances that share the data are replicas. A call is
@@ -60,7 +61,7 @@ export class ModelSessionStore implements SessionStore {
   }
 
   async list(owner: string, libraryItemId?: string): Promise<string[]> {
-    const own = { principal: owner, admin: false };
+    const own = callerNamed(owner);
     return [...this.#sessions.values()]
       .filter((session) => existsFor(session, own, this.#clock.now()))
       .filter((session) => libraryItemId === undefined || session.libraryItemId === libraryItemId)

@@ -4,10 +4,11 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { SqliteDatabase } from "../../src/stores/sqlite/database.ts";
 import { SqliteSessionFileStore } from "../../src/stores/sqlite/sqlite-session-file-store.ts";
 import { SqliteSessionStore } from "../../src/stores/sqlite/sqlite-session-store.ts";
+import { callerNamed } from "../support/callers.ts";
 import { type TempDir, tempDir } from "../support/temp-dir.ts";
 import { watch } from "./session-file-store-ends.ts";
 
-const alice = { principal: "alice", admin: false };
+const alice = callerNamed("alice");
 const terms = { leaseMs: 100, retentionMs: 100 };
 const unavailable = { name: "ServiceError", messageId: "downlease.store.unavailable" };
 

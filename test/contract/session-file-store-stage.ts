@@ -1,7 +1,9 @@
 import { randomUUID } from "node:crypto";
+import type { Role } from "../../src/domain/roles.ts";
 import type { Caller, LeaseTerms, NewSession } from "../../src/domain/session.ts";
 import type { SessionFileStore } from "../../src/domain/session-file-store.ts";
 import type { SessionStore } from "../../src/domain/session-store.ts";
+import { callerNamed } from "../support/callers.ts";
 import { longTerms } from "./session-store-stage.ts";
 
 /** What one process has of a store. */
@@ -45,7 +47,7 @@ export async function setFileStage(
   otherTerms = terms,
 ): Promise<FileStage> {
   const stores = await open(terms, otherTerms);
-  const person = (name: string, admin = false) => ({ principal: `${name} ${randomUUID()}`, admin });
+  const person = (name: string, ...roles: Role[]) => callerNamed(`${name} ${randomUUID()}`, ...roles);
   const alice = person("alice");
   const newSession: FileStage["newSession"] = (members) => ({
     id: randomUUID(),
@@ -59,7 +61,7 @@ export async function setFileStage(
     ...stores.one,
     alice,
     bob: person("bob"),
-    admin: person("root", true),
+    admin: person("root", "admin"),
     newSession,
     newSessionId: async () => (await stores.one.sessions.create(newSession())).id,
     [Symbol.asyncDispose]: () => stores.close(),

@@ -1,4 +1,5 @@
 import { expect, it } from "vitest";
+import { callerNamed } from "../support/callers.ts";
 import { longTerms, notFound, type OpenStoresWith, setStage } from "./session-store-stage.ts";
 
 const oddTexts = [
@@ -47,7 +48,7 @@ export function identityContract(open: OpenStoresWith): void {
     const { store } = stage;
     // Other test runs may share the database.
     const unique = crypto.randomUUID();
-    const odd = { principal: `${text}${unique}`, admin: false };
+    const odd = callerNamed(`${text}${unique}`);
     const id = `${text}${unique}${text}`;
     const spec = { id, owner: odd.principal, libraryItemId: text, contentVersion: text };
     const created = await store.create(spec);

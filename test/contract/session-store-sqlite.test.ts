@@ -5,13 +5,14 @@ import { fileURLToPath } from "node:url";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { SqliteDatabase } from "../../src/stores/sqlite/database.ts";
 import { SqliteSessionStore } from "../../src/stores/sqlite/sqlite-session-store.ts";
+import { callerNamed } from "../support/callers.ts";
 import { eventually } from "../support/eventually.ts";
 import { startProcess } from "../support/process.ts";
 import { type TempDir, tempDir } from "../support/temp-dir.ts";
 import { expectInOrder, type Observation } from "./session-store-concurrency.ts";
 import { longTerms as terms } from "./session-store-stage.ts";
 
-const alice = { principal: "alice", admin: false };
+const alice = callerNamed("alice");
 const unavailable = { name: "ServiceError", messageId: "downlease.store.unavailable" };
 
 let dir: TempDir;

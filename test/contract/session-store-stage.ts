@@ -1,7 +1,9 @@
 import { randomUUID } from "node:crypto";
 import { expect, it } from "vitest";
+import type { Role } from "../../src/domain/roles.ts";
 import type { Caller, LeaseTerms, NewSession } from "../../src/domain/session.ts";
 import type { SessionStore } from "../../src/domain/session-store.ts";
+import { callerNamed } from "../support/callers.ts";
 
 /** One store, as a suite for every implementation needs it. */
 export interface OpenStores {
@@ -40,13 +42,13 @@ export async function setStage(
   secondTerms?: LeaseTerms,
 ): Promise<Stage> {
   const stores = await open(terms, secondTerms);
-  const person = (name: string, admin = false) => ({ principal: `${name} ${randomUUID()}`, admin });
+  const person = (name: string, ...roles: Role[]) => callerNamed(`${name} ${randomUUID()}`, ...roles);
   const alice = person("alice");
   return {
     ...stores,
     alice,
     bob: person("bob"),
-    admin: person("root", true),
+    admin: person("root", "admin"),
     newSession: (members) => ({
       id: randomUUID(),
       owner: alice.principal,

@@ -14,10 +14,11 @@ import { redisFileStores } from "../contract/session-file-store-redis.ts";
 import { sessionStoreContract } from "../contract/session-store.ts";
 import { connected, redisStores } from "../contract/session-store-redis.ts";
 import { longTerms } from "../contract/session-store-stage.ts";
+import { callerNamed } from "../support/callers.ts";
 import { eventually } from "../support/eventually.ts";
 import { type RedisCluster, startCluster } from "../support/redis-server.ts";
 
-const alice = { principal: "alice", admin: false };
+const alice = callerNamed("alice");
 
 let cluster: RedisCluster;
 beforeAll(async () => {

@@ -8,10 +8,11 @@ import { ownerIndexKey, sessionKey } from "../../src/stores/redis/keys.ts";
 import { RedisSessionStore } from "../../src/stores/redis/redis-session-store.ts";
 import { connected } from "../contract/session-store-redis.ts";
 import { longTerms as terms } from "../contract/session-store-stage.ts";
+import { callerNamed } from "../support/callers.ts";
 import { eventually } from "../support/eventually.ts";
 import { type RedisServer, startRedis } from "../support/redis-server.ts";
 
-const alice = { principal: "alice", admin: false };
+const alice = callerNamed("alice");
 const newSession = (id: string = randomUUID()) => ({
   id,
   owner: alice.principal,

@@ -2,8 +2,9 @@ import { Writable } from "node:stream";
 import { Redis } from "ioredis";
 import pino from "pino";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { digestOf } from "../../src/domain/login.ts";
+import { digestOf, newLoginId } from "../../src/domain/login.ts";
 import type { Login, LoginStore } from "../../src/domain/login-store.ts";
+import { noRoles, rolesFrom } from "../../src/domain/roles.ts";
 import { RedisConnection } from "../../src/stores/redis/connection.ts";
 import { loginKey, revocationChannel } from "../../src/stores/redis/keys.ts";
 import { RedisLoginStore } from "../../src/stores/redis/redis-login-store.ts";
@@ -101,10 +102,28 @@ describe("login sessions in a Redis of its own", () => {
     expect(keys.join()).not.toMatch(new RegExp(`${id}|mallory`));
   });
 
-  it("of releases that knew no role storage may not read it", async () => {
-    const id = await store.open(newLogin({ admin: true, mayReadStorage: true }));
-    await client.hdel(loginKey(digestOf(id)), "r");
-    expect(await store.find(id)).toMatchObject({ admin: true, mayReadStorage: false });
+  it.each([
+    [{ a: "0" }, noRoles],
+    [{ a: "1" }, rolesFrom(["admin"])],
+    [{ a: "0", r: "0" }, noRoles],
+    [{ a: "0", r: "1" }, rolesFrom(["storage"])],
+    [{ a: "1", r: "1" }, rolesFrom(["admin", "storage"])],
+  ])("of former releases, which wrote %j, keep their roles", async (flags, roles) => {
+    const id = newLoginId();
+    const login = { p: "alice", f: "a proof", c: Date.now(), ...flags };
+    await client.hset(loginKey(digestOf(id)), login);
+    await client.pexpire(loginKey(digestOf(id)), 30_000);
+    expect(await store.find(id)).toMatchObject({ principal: "alice", roles, proof: "a proof" });
+  });
+
+  it.each([
+    [[], { a: "0", r: "0" }],
+    [["admin"], { a: "1", r: "1" }],
+    [["storage"], { a: "0", r: "1" }],
+  ])("with the roles %j can be read by former releases", async (names, flags) => {
+    const id = await store.open(newLogin({ principal: "alice", roles: rolesFrom(names) }));
+    const login = await client.hgetall(loginKey(digestOf(id)));
+    expect(login).toMatchObject({ p: "alice", f: "a proof", c: expect.stringMatching(/^\d+$/), ...flags });
   });
 
   it("are dropped when their revocation is heard", async () => {

@@ -6,6 +6,7 @@ import { connectedLogins } from "../contract/login-store-redis.ts";
 import { longLoginTerms, newLogin } from "../contract/login-store-stage.ts";
 import { connected } from "../contract/session-store-redis.ts";
 import { longTerms } from "../contract/session-store-stage.ts";
+import { callerNamed } from "../support/callers.ts";
 import { eventually } from "../support/eventually.ts";
 import { startSentinel } from "../support/redis-server.ts";
 
@@ -15,7 +16,7 @@ it("the store finds the master by its name", async () => {
   const master = new Redis(sentinel.master.url);
   try {
     const id = randomUUID();
-    const alice = { principal: "alice", admin: false };
+    const alice = callerNamed("alice");
     await store.create({ id, owner: "alice", libraryItemId: "item-1", contentVersion: "v1" });
     expect(await store.keepAlive(id, alice, 50)).toMatchObject({ outcome: "renewed", progress: 50 });
     expect(await master.exists(sessionKey(id))).toBe(1);

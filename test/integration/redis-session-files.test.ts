@@ -5,11 +5,12 @@ import { sessionKey } from "../../src/stores/redis/keys.ts";
 import { watch } from "../contract/session-file-store-ends.ts";
 import { connectedFiles } from "../contract/session-file-store-redis.ts";
 import { longTerms as terms } from "../contract/session-store-stage.ts";
+import { callerNamed } from "../support/callers.ts";
 import { eventually } from "../support/eventually.ts";
 import { type RedisServer, startRedis } from "../support/redis-server.ts";
 
 const unavailable = { name: "ServiceError", messageId: "downlease.store.unavailable" };
-const alice = { principal: "alice", admin: false };
+const alice = callerNamed("alice");
 
 type Instance = Awaited<ReturnType<typeof connectedFiles>>;
 

@@ -18,6 +18,7 @@ import { ErrorInfoSchema } from "../../gen/google/rpc/error_details_pb.ts";
 import { ServiceError } from "../../src/domain/errors.ts";
 import { Server } from "../../src/server/server.ts";
 import { startTestApp, storeKinds } from "../support/app.ts";
+import { callerNamed } from "../support/callers.ts";
 import { eventually } from "../support/eventually.ts";
 import { type Answered, type Beat, keepAliveStreams } from "../support/keep-alive-streams.ts";
 import {
@@ -39,7 +40,7 @@ import {
   startRpcService,
 } from "../support/rpc-service.ts";
 
-const caller = { principal: "anonymous", admin: false };
+const caller = callerNamed("anonymous");
 
 describe.each(lanes)("$lane", ({ fastLane }) => {
   let service: RpcService;

@@ -13,6 +13,7 @@ import {
 import type { NewSession, Session } from "../../src/domain/session.ts";
 import { SqliteDatabase } from "../../src/stores/sqlite/database.ts";
 import { SqliteSessionStore } from "../../src/stores/sqlite/sqlite-session-store.ts";
+import { callerNamed } from "../support/callers.ts";
 import {
   decompressed,
   envelope,
@@ -47,7 +48,7 @@ class RepeatableStore extends SqliteSessionStore {
   }
 }
 
-const caller = { principal: "anonymous", admin: false };
+const caller = callerNamed("anonymous");
 const newSession = { owner: "anonymous", libraryItemId: itemId, contentVersion: "7" };
 
 const sessionKinds = ["active", "canceled", "failed"] as const;

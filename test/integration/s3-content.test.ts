@@ -5,7 +5,7 @@ import {
 } from "@aws-sdk/client-s3";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
 import { S3ContentSource } from "../../src/content/s3/s3-content-source.ts";
-import { openCurrent, textOf } from "../support/content-files.ts";
+import { filesOf, openCurrent, textOf } from "../support/content-files.ts";
 import { eventually } from "../support/eventually.ts";
 import { freePort } from "../support/ports.ts";
 import { type Exchange, type S3Proxy, startS3Proxy } from "../support/s3-proxy.ts";
@@ -77,7 +77,7 @@ describe("more than a page of keys", () => {
     const { id } = libraries.find(({ name }) => name === "lib")!;
     const [item, other] = (await source.items(id))!;
     expect(other?.name).toBe("jtem");
-    expect(await source.files(item!.id)).toHaveLength(1_100);
+    expect(await filesOf(source, item!.id)).toHaveLength(1_100);
     expect((await source.item(item!.id))?.size).toBe(1_100);
   });
 
@@ -89,7 +89,7 @@ describe("more than a page of keys", () => {
     expect(lists.filter(({ kind }) => kind === "list").length).toBe(3);
     const source = await open();
     expect((await source.items())?.map(({ id }) => id)).toEqual(["i", "j"]);
-    expect(await source.files("i")).toHaveLength(1);
+    expect(await filesOf(source, "i")).toHaveLength(1);
   });
 });
 
@@ -100,10 +100,10 @@ describe("the requests of a look-up", () => {
     const source = await open();
     const kinds = async (work: () => Promise<unknown>) => (await requestsOf(work)).map(({ kind }) => kind);
     expect(await kinds(() => source.item("i"))).toEqual(["list", "list"]);
-    expect(await kinds(() => source.files("i"))).toEqual(["list", "list"]);
+    expect(await kinds(() => filesOf(source, "i"))).toEqual(["list", "list"]);
     await put("lib/item/a.mf", `SHA1(data)= ${"a".repeat(40)}\n`);
-    expect((await kinds(() => source.files("i"))).sort()).toEqual(["get", "list", "list"]);
-    expect(await kinds(() => source.files("i"))).toEqual(["list", "list"]);
+    expect((await kinds(() => filesOf(source, "i"))).sort()).toEqual(["get", "list", "list"]);
+    expect(await kinds(() => filesOf(source, "i"))).toEqual(["list", "list"]);
   });
 
   test("of a flood of unknown ids and of lists are not a scan for each", async () => {
@@ -164,7 +164,7 @@ describe("keys that are no content", () => {
     for (let round = 0; round < 3; round++) {
       expect((await source.libraries()).map(({ name }) => name)).toEqual(["lib"]);
       expect((await source.items())?.map(({ name }) => name)).toEqual(["item"]);
-      expect((await source.files("i"))?.map(({ name }) => name)).toEqual(["data"]);
+      expect((await filesOf(source, "i"))?.map(({ name }) => name)).toEqual(["data"]);
     }
     const name = "its name is not 1 to 256 bytes of UTF-8 without control characters";
     const dots = "its name stands for another place";
@@ -190,7 +190,7 @@ describe("keys that are no content", () => {
     const source = await open();
     const [item] = (await source.items())!;
     expect(await source.item(item!.id)).toMatchObject({ name: "empty", size: 0 });
-    expect(await source.files(item!.id)).toEqual([]);
+    expect(await filesOf(source, item!.id)).toEqual([]);
   });
 });
 
@@ -228,7 +228,7 @@ describe("checksums", () => {
       kind === "list" ? { body: (text) => text.replaceAll("</Contents>", `${told}</Contents>`) } : undefined;
   };
   const checksums = async (source: S3ContentSource) =>
-    (await source.files("i"))!.map(({ name, checksums }) => [name, checksums]);
+    (await filesOf(source, "i"))!.map(({ name, checksums }) => [name, checksums]);
   const putAbc = () =>
     bucket.put("lib/item/abc", "abc", {
       ChecksumSHA256: Buffer.from(sha256, "hex").toString("base64"),
@@ -334,7 +334,7 @@ describe("a bucket that can't be used", () => {
     proxy.interfere = () => ({ answer: { status, code } });
     for (const call of [
       () => source.item("i"),
-      () => source.files("i"),
+      () => filesOf(source, "i"),
       () => source.openFile("i", "data", contentVersion),
       () => source.directUri("i", "data", contentVersion, 60_000),
       () => source.library(library!.id),
@@ -358,7 +358,7 @@ describe("a bucket that can't be used", () => {
     await putItem("lib/item", "i");
     const source = await open();
     proxy.interfere = () => ({ isSilent: true });
-    const calls = [source.item("i"), source.files("i"), open()];
+    const calls = [source.item("i"), filesOf(source, "i"), open()];
     const outcomes = await Promise.allSettled(calls);
     expect(outcomes.map((outcome) => outcome.status === "rejected" && outcome.reason.message)).toEqual([
       "The content library can't be read. Try again.",

@@ -2,7 +2,7 @@ import { createHash, randomBytes } from "node:crypto";
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { DownloadRecord } from "../../src/calls/download-record.ts";
-import type { HttpHandler } from "../../src/calls/http.ts";
+import { firstOf, type ProtocolHandler } from "../../src/calls/protocol-handler.ts";
 import { DirectoryContentSource } from "../../src/content/directory/directory-content-source.ts";
 import type { ContentSource } from "../../src/domain/content-source.ts";
 import type { LinkKey } from "../../src/domain/link-key-store.ts";
@@ -11,11 +11,13 @@ import type { Session } from "../../src/domain/session.ts";
 import { Downloads, type DownloadsOptions } from "../../src/downloads/downloads.ts";
 import { downloadHandler } from "../../src/downloads/handler.ts";
 import { fixedLinkKeys } from "../../src/downloads/link-keys.ts";
+import { LinkSigner } from "../../src/downloads/link-signer.ts";
 import { signedPath } from "../../src/downloads/links.ts";
 import type { Limits } from "../../src/server/limits.ts";
 import { Server, type ServerTls } from "../../src/server/server.ts";
 import { SqliteDatabase } from "../../src/stores/sqlite/database.ts";
 import { SqliteSessionStore } from "../../src/stores/sqlite/sqlite-session-store.ts";
+import { callerNamed } from "./callers.ts";
 import { MemorySessionFiles } from "./memory-session-files.ts";
 import { tempDir } from "./temp-dir.ts";
 
@@ -44,30 +46,33 @@ export async function transferRig(options: TransferRigOptions = {}) {
   const records: DownloadRecord[] = [];
   const transfers = new Downloads({ files, sessions, leaseMs, stallMs, limit });
   let running = 0;
-  const next: HttpHandler = (_, response) => {
-    response.writeHead(418);
-    response.end();
+  const next: ProtocolHandler = {
+    name: "next",
+    headers: { request: [], response: [] },
+    takes: () => true,
+    serve(_, response) {
+      response.writeHead(418);
+      response.end();
+    },
   };
-  const handler = downloadHandler({
-    keys: fixedLinkKeys([key]),
+  const parts = {
+    links: new LinkSigner(fixedLinkKeys([key])),
     sessions,
     content: options.content?.(source) ?? source,
     preparations: options.preparations ?? { find: async (asked) => asked.map(() => undefined) },
     files,
     transfers,
     offloadPrefix: options.offloadPrefix,
-    pathPrefix: options.pathPrefix ?? "",
     pageHeaders: ["x-content-type-options", "nosniff"],
     observe: {
       began: () => void running++,
       ended: () => void running--,
       moved: () => {},
-      finished: (record) => void records.push(record),
+      finished: (record: DownloadRecord) => void records.push(record),
     },
-    next,
-  });
+  };
   const server = new Server({
-    handler,
+    ...firstOf([downloadHandler(parts, options.pathPrefix ?? ""), next]),
     host: "127.0.0.1",
     port: 0,
     tls: options.tls,
@@ -98,7 +103,7 @@ export async function transferRig(options: TransferRigOptions = {}) {
     get running() {
       return running;
     },
-    caller: { principal: owner, admin: false },
+    caller: callerNamed(owner),
     async addFile(name: string, bytes: Uint8Array | string): Promise<void> {
       await writeFile(join(item, name), bytes);
     },

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { openUsersFile, parseUsers } from "../../src/auth/users-file.ts";
 import { listUsers, putUser, removeUser, UsersError, userName } from "../../src/cli/users/edit-users.ts";
+import { noRoles } from "../../src/domain/roles.ts";
 import { eventually } from "../support/eventually.ts";
 import { type TempDir, tempDir } from "../support/temp-dir.ts";
 
@@ -79,13 +80,12 @@ describe("an open users file", () => {
     const proof = users.value.get("alice")?.caller.proof;
     expect(users.value.get("alice")?.caller).toEqual({
       principal: "alice",
-      admin: false,
-      mayReadStorage: false,
+      roles: noRoles,
       proof: expect.stringMatching(/^user:[\w-]{22}$/),
     });
     await writeFile(`${path}.2`, `alice:${other}:admin\n`, { mode: 0o600 });
     await rename(`${path}.2`, path);
-    await eventually("the replacement", () => users.value.get("alice")?.caller.admin);
+    await eventually("the replacement", () => users.value.get("alice")?.caller.roles.has("admin"));
     expect(users.value.get("alice")?.caller.proof).not.toBe(proof);
     await writeFile(path, "# nobody\n");
     await eventually("nobody", () => users.value.size === 0);

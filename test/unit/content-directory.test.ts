@@ -19,7 +19,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { DirectoryContentSource } from "../../src/content/directory/directory-content-source.ts";
 import { DirectoryFile } from "../../src/content/directory/directory-file.ts";
 import { ContentChangedError } from "../../src/domain/content-source.ts";
-import { openCurrent, textOf } from "../support/content-files.ts";
+import { filesOf, openCurrent, textOf } from "../support/content-files.ts";
 import { eventually } from "../support/eventually.ts";
 import { tempDir } from "../support/temp-dir.ts";
 
@@ -64,7 +64,7 @@ describe("a link", () => {
     expect((await source.libraries()).map(({ name }) => name)).toEqual(["lib"]);
     expect((await source.items("lib"))?.map(({ name }) => name)).toEqual(["it"]);
     expect(await source.item("s")).toBeUndefined();
-    expect(await source.files("i")).toEqual([{ name: "data", size: 9, version: expect.any(String) }]);
+    expect(await filesOf(source, "i")).toEqual([{ name: "data", size: 9, version: expect.any(String) }]);
     expect(await openCurrent(source, "i", "file")).toBeUndefined();
     expect(warnings.sort()).toEqual([
       '"lib/it/file" is left out: it is a link that leads nowhere inside of the root',
@@ -84,7 +84,7 @@ describe("a link", () => {
     expect(await source.openFile("s", "data", contentVersion)).toBeUndefined();
     await rm(join(root, "lib", "it", "data"));
     await symlink(join(outside, "lib", "secret", "data"), join(root, "lib", "it", "data"));
-    expect(await source.files("i")).toEqual([]);
+    expect(await filesOf(source, "i")).toEqual([]);
     expect(await openCurrent(source, "i", "data")).toBeUndefined();
   });
 
@@ -112,7 +112,7 @@ describe("a link", () => {
     await symlink("loop", join(root, "lib", "it", "loop"));
     const source = await open();
     expect((await source.items("lib"))?.map(({ name }) => name)).toEqual(["it"]);
-    expect(await source.files("i")).toHaveLength(1);
+    expect(await filesOf(source, "i")).toHaveLength(1);
     expect(await openCurrent(source, "i", "loop")).toBeUndefined();
   });
 
@@ -134,7 +134,7 @@ describe("an entry that can't be content", () => {
     await mkdir(join(root, "lib", "piped"));
     await rename(join(root, "lib", "it", "metadata"), join(root, "lib", "piped", ".item.json"));
     const source = await open();
-    expect(await source.files("i")).toEqual([{ name: "data", size: 9, version: expect.any(String) }]);
+    expect(await filesOf(source, "i")).toEqual([{ name: "data", size: 9, version: expect.any(String) }]);
     expect(await openCurrent(source, "i", "pipe")).toBeUndefined();
     expect(await source.items("lib")).toHaveLength(1);
     expect(warnings).toEqual([expect.stringMatching(/^"lib\/piped" .*not a regular file/)]);
@@ -145,7 +145,7 @@ describe("an entry that can't be content", () => {
     await putItem(root, "lib", "bell\u0007", "b");
     const source = await open();
     for (let round = 0; round < 3; round++) {
-      expect(await source.files("i")).toEqual([{ name: "data", size: 9, version: expect.any(String) }]);
+      expect(await filesOf(source, "i")).toEqual([{ name: "data", size: 9, version: expect.any(String) }]);
       expect(await source.items("lib")).toHaveLength(1);
     }
     const reason = "is left out: its name is not 1 to 256 bytes of UTF-8 without control characters";
@@ -158,7 +158,7 @@ describe("an entry that can't be content", () => {
       const folder = Buffer.from(`${join(root, "lib", "it")}/`);
       await writeFile(Buffer.concat([folder, Buffer.from([0x61, 0xff])]), "x");
       const source = await open();
-      expect(await source.files("i")).toEqual([{ name: "data", size: 9, version: expect.any(String) }]);
+      expect(await filesOf(source, "i")).toEqual([{ name: "data", size: 9, version: expect.any(String) }]);
       expect(await openCurrent(source, "i", "a\ufffd")).toBeUndefined();
       expect(warnings).toHaveLength(1);
     },
@@ -444,7 +444,7 @@ describe("the work of a lookup", () => {
     expect(walk).toBeGreaterThan(itemCount);
     expect(alone).toBeGreaterThan(0);
     expect(await requestsOf(() => large.item("i"))).toBe(alone);
-    expect(await requestsOf(async () => expect(await large.files("i")).toHaveLength(1))).toBe(alone);
+    expect(await requestsOf(async () => expect(await filesOf(large, "i")).toHaveLength(1))).toBe(alone);
   });
 
   it("of a flood of unknown ids is not a walk for each", async () => {

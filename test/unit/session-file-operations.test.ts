@@ -14,6 +14,7 @@ import type { Preparation } from "../../src/domain/preparations.ts";
 import type { Caller, Refusal, Session } from "../../src/domain/session.ts";
 import type { EndpointType, SessionFile } from "../../src/domain/session-file-store.ts";
 import { sessionFileOperations } from "../../src/operations/download-session-file.ts";
+import { callerNamed } from "../support/callers.ts";
 
 const { list, prepare, get } = FileService.method;
 const leaseMs = 60_000;
@@ -35,7 +36,7 @@ let done: string[];
 let refusal: Refusal | undefined;
 
 beforeEach(() => {
-  caller = { principal: "alice", admin: false };
+  caller = callerNamed("alice");
   session = {
     id: "s",
     owner: "alice",
@@ -284,7 +285,7 @@ describe("prepare", () => {
     expect(await refused(run(prepare, wrong))).toBe("not_found downlease.session.not_found");
     session = { ...active, state: "CANCELED" };
     expect(await refused(run(prepare, wrong))).toBe(storage);
-    caller = { ...caller, mayReadStorage: true };
+    caller = callerNamed("alice", "storage");
     expect(await refused(run(prepare, wrong))).toBe(
       "not_allowed_in_current_state downlease.session.not_active",
     );
@@ -328,7 +329,7 @@ describe("DIRECT", () => {
   let lifetimes: number[];
   beforeEach(() => {
     lifetimes = [];
-    caller = { ...caller, mayReadStorage: true };
+    caller = callerNamed("alice", "storage");
     directUri = async (itemId, fileName, contentVersion, lifetimeMs) => {
       lifetimes.push(lifetimeMs);
       return `direct:${itemId}/${fileName}/${contentVersion}`;
@@ -351,7 +352,7 @@ describe("DIRECT", () => {
 
   test("is not given to a reader without the role, whoever asked for it", async () => {
     ask("disk", "DIRECT");
-    caller = { principal: "root", admin: true };
+    caller = callerNamed("alice");
     for (const info of [(await listed())[0]!, await getDisk()]) {
       expect(info).toMatchObject({ status: Status.ERROR, errorMessage: { id: "downlease.storage.role" } });
       expect(info.downloadEndpoint).toBeUndefined();

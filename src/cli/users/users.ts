@@ -1,5 +1,5 @@
 import { type Command, Option } from "commander";
-import { roles } from "../../auth/principal.ts";
+import { roles } from "../../domain/roles.ts";
 
 interface UsersFlags {
   readonly usersFile: string;

@@ -19,8 +19,8 @@ export function ownerIndexKey(owner: string): string {
 }
 
 /**
- * A hash: `p` principal, `a` whether an admin, `r` whether it may read storage, `f` proof, `c` creation time in ms. Its
- * TTL is what the login session has left.
+ * A hash: `p` principal, `g` granted roles as one text, `f` proof, `c` creation time in ms. For former releases also `a`
+ * "1" for an admin and `r` "1" for one that may read storage. Its TTL is what the login session has left.
  */
 export function loginKey(digest: string): string {
   return `dl:login:{${digest}}`;

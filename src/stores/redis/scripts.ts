@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
+import { isAdmin } from "../../domain/roles.ts";
 import type {
   Caller,
   FinalState,
@@ -35,7 +36,7 @@ export interface SessionInput {
 
 export const keyOfSession = (input: { readonly id: string }) => sessionKey(input.id);
 /** Scripts take "" for a caller who sees every session; principals are never empty. */
-export const principalOf = ({ caller }: SessionInput) => (caller.admin ? "" : caller.principal);
+export const principalOf = ({ caller }: SessionInput) => (isAdmin(caller) ? "" : caller.principal);
 
 export const keepAliveScript = script<
   SessionInput & { readonly leaseMs: number; readonly progress: number | undefined },

@@ -7,7 +7,7 @@ import { ServiceError } from "../../domain/errors.ts";
 const applicationId = 0x646c7365;
 
 /** What each version of the schema added. A file's version is the number of those that it has. */
-const schema = ["1-sessions", "2-logins", "3-downloads"].map((name) =>
+const schema = ["1-sessions", "2-logins", "3-downloads", "4-roles"].map((name) =>
   readFileSync(new URL(`schema/${name}.sql`, import.meta.url), "utf8"),
 );
 

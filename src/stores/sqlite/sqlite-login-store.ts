@@ -1,6 +1,7 @@
 import { type Clock, systemClock } from "../../domain/clock.ts";
 import { digestOf, isLoginId, leftMs, newLoginId, trustMs } from "../../domain/login.ts";
 import type { Failures, Login, LoginStore, LoginTerms, NewLogin } from "../../domain/login-store.ts";
+import { formatRoles, parseRoles } from "../../domain/roles.ts";
 import type { SqliteDatabase } from "./database.ts";
 import { type LoginRow, type LoginStatements, prepareLoginStatements } from "./login-statements.ts";
 
@@ -29,15 +30,14 @@ export class SqliteLoginStore implements LoginStore {
     this.#clock = clock;
   }
 
-  async open({ principal, proof, ...rights }: NewLogin): Promise<string> {
+  async open({ principal, roles, proof }: NewLogin): Promise<string> {
     const id = newLoginId();
     const digest = digestOf(id);
     this.#db.transaction(() => {
       const now = this.#clock.now();
       const expiresAt = now + leftMs({ createdAt: now }, now, this.#terms);
       this.#statements.purge.run({ now });
-      const [admin, storage] = [rights.admin ? 1 : 0, rights.mayReadStorage ? 1 : 0];
-      this.#statements.insert.run({ digest, principal, admin, storage, proof, now, expiresAt });
+      this.#statements.insert.run({ digest, principal, roles: formatRoles(roles), proof, now, expiresAt });
     });
     return id;
   }
@@ -57,8 +57,7 @@ export class SqliteLoginStore implements LoginStore {
       if (isDue) this.#statements.use.run({ digest, now, expiresAt: now + left });
       return {
         principal,
-        admin: row.admin === 1,
-        mayReadStorage: row.storage === 1,
+        roles: parseRoles(row.roles),
         proof,
         createdAt,
         lastUsedAt: isDue ? now : lastUsedAt,

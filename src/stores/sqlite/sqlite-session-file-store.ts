@@ -1,5 +1,6 @@
 import type { StatementSync } from "node:sqlite";
 import { type Clock, systemClock } from "../../domain/clock.ts";
+import { rolesFrom } from "../../domain/roles.ts";
 import {
   type Caller,
   isRefusal,
@@ -19,7 +20,7 @@ import type { SqliteDatabase } from "./database.ts";
 import { SessionTable } from "./session-table.ts";
 
 /** Sees every session. */
-const anybody: Caller = { principal: "", admin: true };
+const anybody: Caller = { principal: "", roles: rolesFrom(["admin"]) };
 
 /** The greatest sum that JavaScript can tell from its neighbours. */
 const mostBytes = Number.MAX_SAFE_INTEGER;

@@ -1,4 +1,5 @@
 import { type Clock, systemClock } from "../../domain/clock.ts";
+import { isAdmin } from "../../domain/roles.ts";
 import {
   type Caller,
   type FinalState,
@@ -159,5 +160,5 @@ export class SqliteSessionStore implements SessionStore {
 }
 
 function visibleTo(id: string, caller: Caller, now: number) {
-  return { id, now, principal: caller.admin ? null : caller.principal };
+  return { id, now, principal: isAdmin(caller) ? null : caller.principal };
 }
