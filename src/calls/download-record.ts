@@ -1,10 +1,10 @@
 import type { ServiceError } from "../domain/errors.ts";
 
-/** Why a transfer was broken off by us. */
+/** Why the server cut a download. */
 export type CutReason =
   /** The session was canceled, failed, was deleted or has expired. */
   | "session_ended"
-  /** The client took nothing for too long, or the storage gave nothing. */
+  /** The client accepted no bytes for too long, or the storage returned none. */
   | "stalled"
   | "content_changed"
   | "read_failed"
@@ -13,43 +13,43 @@ export type CutReason =
 /** How a request for a file ended. */
 export type DownloadOutcome =
   | "complete"
-  /** The client went away before it had all. */
+  /** The client disconnected before it had received everything. */
   | "client_gone"
   | CutReason
-  /** A proxy was told to send the file. */
+  /** A proxy sends the file. */
   | "offloaded"
-  /** Nothing was to be sent: HEAD, or a condition or range that does not hold. */
+  /** There was nothing to send: HEAD, or a condition or range that does not hold. */
   | "nothing_sent"
-  /** Not a good link, or not any more. */
+  /** The link is invalid, or no longer valid. */
   | "refused"
-  /** Not served now; see the error. */
+  /** The server could not serve the file; see the error. */
   | "failed";
 
-/** A request for a file that is over, for metrics and the log. */
+/** A request for a file that has ended, for metrics and the log. */
 export interface DownloadRecord {
   readonly outcome: DownloadOutcome;
-  /** Status of the answer; 0 when there was none. */
+  /** HTTP status of the response; 0 when there was none. */
   readonly status: number;
-  /** Bytes of the file that the connection took. */
+  /** Bytes of the file that the connection accepted. */
   readonly bytesSent: number;
   readonly durationMs: number;
-  /** Address of the client's end. */
+  /** Address of the client. */
   readonly peer: string;
   readonly requestId: string;
-  /** Of a link that was signed by us. */
+  /** Set when the signature of the link is valid. */
   readonly sessionId?: string | undefined;
   readonly fileName?: string | undefined;
-  /** What went wrong on our side. */
+  /** What went wrong on the server. */
   readonly error?: ServiceError | undefined;
   readonly cause?: unknown;
 }
 
-/** Is told of what goes on with transfers. */
+/** Observes downloads, for metrics and the log. */
 export interface DownloadObserver {
   began(): void;
-  /** Bytes were sent. */
+  /** More bytes were sent. */
   moved(bytes: number): void;
   ended(): void;
-  /** A request for a file is over, whether it came to a transfer or not. */
+  /** A request for a file has ended, whether bytes were sent or not. */
   finished(record: DownloadRecord): void;
 }

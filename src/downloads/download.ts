@@ -1,10 +1,13 @@
 import type { ByteRange, ContentFile, ContentSource } from "../domain/content-source.ts";
 import { errorKinds, ServiceError } from "../domain/errors.ts";
-import type { Digests, PreparationStore } from "../domain/preparation-store.ts";
+import type { Digests } from "../domain/preparation.ts";
+import type { PreparationStore } from "../domain/preparation-store.ts";
 import type { SessionFileStore } from "../domain/session-file-store.ts";
 import type { SessionStore } from "../domain/session-store.ts";
 import { requestIdFrom } from "../calls/call.ts";
 import { asServiceError } from "../calls/pipeline.ts";
+import { headersOf } from "../calls/status.ts";
+import { vapiErrorBody } from "../calls/vapi-error.ts";
 import { connectionOf, type HttpRequest, type HttpResponse } from "../calls/http.ts";
 import type { DownloadObserver, DownloadOutcome } from "../calls/download-record.ts";
 import type { Buffers } from "./buffers.ts";
@@ -133,9 +136,9 @@ export class Download {
     const session = await sessions.get(sessionId, linkBearer);
     if (session?.state !== "ACTIVE" || session.contentVersion !== contentVersion) return undefined;
     const itemId = session.libraryItemId;
-    const [record] = await preparations.find([{ itemId, contentVersion, fileName }]);
+    const [preparation] = await preparations.find([{ itemId, contentVersion, fileName }]);
     const file = await content.openFile(itemId, fileName, contentVersion);
-    return file && { file, digests: record?.state === "done" ? record.digests : undefined };
+    return file && { file, digests: preparation?.status === "PREPARED" ? preparation.digests : undefined };
   }
 
   /** What is to be sent; answers by itself when that is nothing. */
@@ -220,11 +223,10 @@ export class Download {
 
   #tell(error: ServiceError, outcome: DownloadOutcome): void {
     const status = errorKinds[error.kind].http;
-    const pause = error.retryAfterSeconds ?? outagePauseSeconds;
-    const { messageId: id, message: default_message, args } = error;
-    const body = JSON.stringify({ error_type: error.vapiType, messages: [{ id, default_message, args }] });
+    const body = JSON.stringify(vapiErrorBody(error));
     const headers = ["content-type", "application/json", "content-length", String(Buffer.byteLength(body))];
-    headers.push("cache-control", "no-store", ...(status === 503 ? ["retry-after", String(pause)] : []));
+    const retryAfterSeconds = status === 503 ? outagePauseSeconds : undefined;
+    headers.push("cache-control", "no-store", ...Object.entries(headersOf(error, retryAfterSeconds)).flat());
     this.#answer(status, headers, outcome, body, outcome === "failed" ? error : undefined);
   }
 

@@ -1,5 +1,5 @@
 import { create as contentDisposition } from "content-disposition";
-import type { Digests } from "../domain/preparation-store.ts";
+import type { Digests } from "../domain/preparation.ts";
 
 /** Names and values in turn. */
 export type Headers = string[];

@@ -57,7 +57,7 @@ describe("who is calling", () => {
     const { code, stdout, stderr } = await list(toGuarded());
     expect({ code, stdout }).toEqual({ code: 4, stdout: "" });
     expect(stderr).toMatch(
-      /^downlease: The call does not tell who is calling.* Say who you are with --token, --user or --cert\.\n$/,
+      /^downlease: No credentials were sent.* Say who you are with --token, --user or --cert\.\n$/,
     );
   });
 

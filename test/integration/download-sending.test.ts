@@ -26,7 +26,9 @@ beforeAll(async () => {
     pathPrefix: "/vi",
     preparations: {
       find: async (files) =>
-        files.map(({ fileName }) => (fileName === "disk.bin" ? { state: "done", digests } : undefined)),
+        files.map(({ fileName }) =>
+          fileName === "disk.bin" ? { status: "PREPARED" as const, digests } : undefined,
+        ),
     },
   });
   await rig.addFile("disk.bin", bytes);

@@ -65,7 +65,7 @@ const both = rolesFrom(["admin", "storage"]);
 
 async function open(methods: Methods, limits: FailureLimits = { perUser: 0, perAddress: 0 }) {
   const log = { warn() {}, error() {} };
-  const authenticator = await Authenticator.open({ methods, failureLimits: limits, logins, log, everyMs: 5 });
+  const authenticator = await Authenticator.open({ methods, failureLimits: limits, logins, log, pollMs: 5 });
   closing.push(authenticator);
   return authenticator;
 }

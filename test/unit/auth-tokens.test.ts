@@ -40,7 +40,7 @@ async function open(options: Partial<JwtOptions> = {}): Promise<BearerTokens> {
     principalClaim: "sub",
     roleClaim: "roles",
     log: { error: (message) => void errors.push(message) },
-    everyMs: 5,
+    pollMs: 5,
     ...options,
   });
   closing.push(tokens);
@@ -279,7 +279,7 @@ describe("keys at a URL", () => {
         kind: "service_unavailable",
       });
     }
-    expect(errors).toEqual([expect.stringMatching(/^the keys of tokens can't be had: /)]);
+    expect(errors).toEqual([expect.stringMatching(/^the token signing keys are unavailable: /)]);
     isDown = false;
     expect(await tokens.read(authorization)).toMatchObject({ caller: { principal: "alice" } });
   });

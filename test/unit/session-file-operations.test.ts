@@ -10,7 +10,7 @@ import { ChecksumInfo_ChecksumAlgorithm as Algorithm } from "../../gen/content/l
 import type { Call } from "../../src/calls/call.ts";
 import type { ContentSource, ItemFile } from "../../src/domain/content-source.ts";
 import { ServiceError } from "../../src/domain/errors.ts";
-import type { Preparation } from "../../src/domain/preparations.ts";
+import type { Preparation } from "../../src/domain/preparation.ts";
 import type { Caller, Refusal, Session } from "../../src/domain/session.ts";
 import type { EndpointType, SessionFile } from "../../src/domain/session-file-store.ts";
 import { sessionFileOperations } from "../../src/operations/download-session-file.ts";
@@ -78,7 +78,7 @@ async function run<M extends DescMethodUnary>(
       ...(directUri !== undefined && { directUri }),
     } as Partial<ContentSource> as ContentSource,
     preparations: {
-      look: async (wanted) => {
+      find: async (wanted) => {
         done.push(`look ${wanted.map(({ fileName }) => fileName).join(" ")}`);
         return wanted.map(() => preparation);
       },
@@ -131,7 +131,7 @@ describe("how a file is told", () => {
 
   test.each<[Preparation, Status, bigint]>([
     [{ status: "UNPREPARED" }, Status.PREPARE_REQUESTED, 0n],
-    [{ status: "REQUESTED" }, Status.PREPARE_REQUESTED, 0n],
+    [{ status: "PREPARE_REQUESTED" }, Status.PREPARE_REQUESTED, 0n],
     [{ status: "PREPARING", bytesDone: 60 }, Status.PREPARING, 60n],
   ])("that was asked for and is %o", async (known, status, bytesTransferred) => {
     preparation = known;
@@ -167,7 +167,7 @@ describe("how a file is told", () => {
 
   test("that has failed", async () => {
     const args = ["disk", "SHA1", "aa", "bb"];
-    preparation = { status: "FAILED", messageId: "downlease.file.checksum_mismatch", args };
+    preparation = { status: "ERROR", messageId: "downlease.file.checksum_mismatch", args };
     ask();
     for (const info of [(await listed())[0]!, await getDisk(), await prepareDisk()]) {
       expect(info).toMatchObject({ status: Status.ERROR, bytesTransferred: 0n });
@@ -178,12 +178,12 @@ describe("how a file is told", () => {
   });
 
   test("that has failed for a reason of another release", async () => {
-    preparation = { status: "FAILED", messageId: "toString", args: ["x"] };
+    preparation = { status: "ERROR", messageId: "toString", args: ["x"] };
     ask();
     expect((await getDisk()).errorMessage).toMatchObject({
       id: "toString",
       args: ["x"],
-      defaultMessage: "'disk' could not be made ready. Prepare it again to have it tried again.",
+      defaultMessage: "'disk' could not be prepared. Call prepare again to retry.",
     });
   });
 });
