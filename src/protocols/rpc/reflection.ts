@@ -29,16 +29,16 @@ type Answer =
 /**
  * Adds server reflection, v1 and v1alpha, for the services registered so far and for itself.
  *
- * @param streamsSignal ends the streams
+ * @param streamsMustEnd ends the streams
  */
-export function addReflection(router: ConnectRouter, streamsSignal: AbortSignal): void {
+export function addReflection(router: ConnectRouter, streamsMustEnd: AbortSignal): void {
   const services = new Set(router.handlers.map(({ service }) => service));
   services.add(ServerReflection).add(ServerReflectionAlpha);
   const files = new Set([...services].map(({ file }) => file));
   // No served file imports the types of error details, but clients ask for them in order to print details.
   const index = new DescriptorIndex(files.add(file_google_rpc_error_details));
   const converse = <R extends Request>(requests: AsyncIterable<R>, { signal }: HandlerContext) =>
-    conversation(requests, (request, sent) => answer(request, services, index, sent), signal, streamsSignal);
+    conversation(requests, (request, sent) => answer(request, services, index, sent), signal, streamsMustEnd);
   router.service(ServerReflection, { serverReflectionInfo: converse });
   router.service(ServerReflectionAlpha, { serverReflectionInfo: converse });
 }
@@ -47,13 +47,13 @@ async function* conversation<R extends Request>(
   requests: AsyncIterable<R>,
   answerTo: (request: R, sent: Set<string>) => Answer,
   signal: AbortSignal,
-  streamsSignal: AbortSignal,
+  streamsMustEnd: AbortSignal,
 ) {
   const sent = new Set<string>();
-  for await (const request of untilAborted(requests, AbortSignal.any([signal, streamsSignal]))) {
+  for await (const request of untilAborted(requests, AbortSignal.any([signal, streamsMustEnd]))) {
     yield { validHost: request.host, originalRequest: request, messageResponse: answerTo(request, sent) };
   }
-  if (signal.aborted && !streamsSignal.aborted) throw signal.reason;
+  if (signal.aborted && !streamsMustEnd.aborted) throw signal.reason;
 }
 
 function answer(

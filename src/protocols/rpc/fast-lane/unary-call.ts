@@ -61,7 +61,7 @@ export abstract class UnaryCall extends HttpCall implements LaneCall {
     if (this.#state === "running") abort(this, reason);
     else if (this.#state === "reading") {
       const error = new ServiceError(reason);
-      this.method.tellRefusal(this, performance.now() - this.startedAt, error.kind);
+      this.method.recordRefusal(this, performance.now() - this.startedAt, error.kind);
       this.#stopReading();
       this.#leave();
       this.refuse(error);
