@@ -3,13 +3,13 @@ import type { Header } from "./drivers/driver.ts";
 import { owner } from "./sessions-in-redis.ts";
 
 /** Obtains, once, the headers that authenticate the callers of a contender. */
-export type Credentials = (port: number) => Promise<readonly Header[]>;
+export type ObtainHeaders = (port: number) => Promise<readonly Header[]>;
 
 /** Password of the user in `bench/users`, who owns the sessions. */
 const password = "bench";
 
 /** One login session, shared by all callers. */
-export const loginSession: Credentials = async (port) => {
+export const loginSession: ObtainHeaders = async (port) => {
   const response = await fetch(`http://127.0.0.1:${port}/rest/com/vmware/cis/session`, {
     method: "POST",
     headers: { authorization: `Basic ${Buffer.from(`${owner}:${password}`).toString("base64")}` },

@@ -1,6 +1,6 @@
 /** Load models: how calls arrive. Both run for a time and then wait for the remaining answers. */
 import { setTimeout as delay } from "node:timers/promises";
-import type { Call, Outcome } from "./drivers/driver.ts";
+import type { DriverCall, Outcome } from "./drivers/driver.ts";
 
 export interface LoadResult {
   readonly seconds: number;
@@ -21,7 +21,7 @@ export interface LoadResult {
 const lastAnswerMs = 5_000;
 
 /** Every caller calls again as soon as it gets any answer. */
-export async function closedLoop(calls: readonly Call[], seconds: number): Promise<LoadResult> {
+export async function closedLoop(calls: readonly DriverCall[], seconds: number): Promise<LoadResult> {
   const tally = new CallTally();
   const startedAt = performance.now();
   const endsAt = startedAt + seconds * 1000;
@@ -50,7 +50,7 @@ export interface Arrivals {
  * latency includes.
  */
 export async function openLoop(
-  calls: readonly Call[],
+  calls: readonly DriverCall[],
   { rate, seconds, whenBusy }: Arrivals,
 ): Promise<LoadResult> {
   const tally = new CallTally();
@@ -92,7 +92,7 @@ class CallTally {
   unsent = 0;
 
   /** Makes a call; resolves to whether the caller can call again. */
-  async count(call: Call, since: number): Promise<boolean> {
+  async count(call: DriverCall, since: number): Promise<boolean> {
     this.#sent++;
     try {
       const outcome = await call();

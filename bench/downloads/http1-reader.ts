@@ -1,9 +1,9 @@
 import { connect } from "node:net";
-import { type Reader, silenceMs, sink } from "./reader.ts";
+import { type DownloadReader, silenceMs, sink } from "./reader.ts";
 
 const headEnd = "\r\n\r\n";
 
-export const readHttp1: Reader = ({ port, path, bytes }, onBytes) => {
+export const readHttp1: DownloadReader = ({ port, path, bytes }, onBytes) => {
   const { promise: done, resolve, reject } = Promise.withResolvers<void>();
   let head: string | undefined = "";
   let left = bytes;

@@ -9,7 +9,7 @@ import {
   initialWindowSetting,
   windowUpdate,
 } from "../drivers/http2-connection.ts";
-import { type Reader, silenceMs, sink } from "./reader.ts";
+import { type DownloadReader, silenceMs, sink } from "./reader.ts";
 
 const maxFrameSetting = 5;
 /** The maximum, more than a file: the server never waits for a window. */
@@ -17,7 +17,7 @@ const window = 2 ** 31 - 1;
 const maxFrameBytes = 2 ** 24 - 1;
 const stream = 1;
 
-export const readHttp2: Reader = ({ port, path, bytes }, onBytes) => {
+export const readHttp2: DownloadReader = ({ port, path, bytes }, onBytes) => {
   const { promise: done, resolve, reject } = Promise.withResolvers<void>();
   const frames = new FrameSplitter();
   const headers = new HeaderReader();

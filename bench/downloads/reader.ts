@@ -15,7 +15,7 @@ export interface RemoteFile {
 }
 
 /** Downloads a file on its own connection. @param onBytes called with the number of bytes of each piece of the file */
-export type Reader = (file: RemoteFile, onBytes: (bytes: number) => void) => RunningRead;
+export type DownloadReader = (file: RemoteFile, onBytes: (bytes: number) => void) => RunningRead;
 
 /**
  * Shared by all connections, because the bytes are discarded: it stays in the processor's cache, so that the server's

@@ -7,10 +7,10 @@ import { type BenchLibrary, preparedLink } from "./library.ts";
 /** A server that is measured while it sends the library's file. */
 export interface FileServer {
   readonly name: string;
-  start(options: ServerOptions): Promise<RunningFileServer>;
+  start(options: FileServerOptions): Promise<RunningFileServer>;
 }
 
-interface ServerOptions {
+interface FileServerOptions {
   readonly library: BenchLibrary;
   readonly redisUrl: string;
   /** For files of the run. */

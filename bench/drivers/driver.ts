@@ -2,7 +2,7 @@
 export type Outcome = "accepted" | "unavailable" | "failed";
 
 /** Makes one call of one caller, never two at a time; rejects when the connection is lost. */
-export type Call = () => Promise<Outcome>;
+export type DriverCall = () => Promise<Outcome>;
 
 export type Header = readonly [name: string, value: string];
 
@@ -17,7 +17,7 @@ export interface Target {
 
 export interface OpenDriver {
   /** One for each caller. */
-  readonly calls: readonly Call[];
+  readonly calls: readonly DriverCall[];
   close(): void;
 }
 

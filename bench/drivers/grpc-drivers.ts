@@ -4,7 +4,7 @@ import {
   KeepAliveRequestSchema,
   KeepAliveStreamRequestSchema,
 } from "../../gen/content/library/item/v1/download_session_pb.ts";
-import { type Call, type Driver, type Header, type Outcome, progress, randomOf } from "./driver.ts";
+import { type Driver, type DriverCall, type Header, type Outcome, progress, randomOf } from "./driver.ts";
 import { Http2Connection, type StreamListener } from "./http2-connection.ts";
 import { type MessageReader, readMessages, resultsOutcome } from "./messages.ts";
 
@@ -90,7 +90,7 @@ function unaryCalls(
   callers: number,
   nextMessage: () => Buffer,
   outcomeOf?: (message: Buffer) => Outcome,
-): Call[] {
+): DriverCall[] {
   return Array.from({ length: callers }, (_, index) => {
     const connection = connections[index % connections.length]!;
     return () =>
@@ -131,7 +131,7 @@ class UnaryAnswer implements StreamListener {
   }
 }
 
-function heartbeatStream(connection: Http2Connection, nextMessage: () => Buffer): Call {
+function heartbeatStream(connection: Http2Connection, nextMessage: () => Buffer): DriverCall {
   const waiting: { resolve(outcome: Outcome): void; reject(error: Error): void }[] = [];
   let ended: Error | undefined;
   const id = connection.request({

@@ -78,14 +78,14 @@ export class Http1Connection {
   }
 }
 
-interface HttpResponse {
+interface ResponseHead {
   readonly status: number;
   /** Whether the server closes the connection after it. */
   readonly isLast: boolean;
 }
 
 /** Undefined while the response is incomplete. */
-export function parseResponse(bytes: Buffer): HttpResponse | undefined {
+export function parseResponse(bytes: Buffer): ResponseHead | undefined {
   const end = bytes.indexOf(headEnd);
   if (end < 0) return undefined;
   const head = bytes.toString("latin1", 0, end);

@@ -2,7 +2,7 @@
 import { fastify } from "fastify";
 import { keepAlive, port } from "./redis.ts";
 
-interface Route {
+interface KeepAliveRoute {
   Params: { id: string };
   Querystring: { "~action"?: string };
   Body: { progress?: number };
@@ -10,7 +10,7 @@ interface Route {
 
 const server = fastify();
 // A doubled colon is a literal colon, not a parameter.
-server.post<Route>(
+server.post<KeepAliveRoute>(
   "/rest/com/vmware/content/library/item/download-session/id:::id",
   async (request, reply) => {
     if (request.query["~action"] !== "keep-alive") return reply.code(404).send();

@@ -8,7 +8,7 @@ import { nginxNeeded } from "../../test/support/executables.ts";
 import { readHttp1 } from "../downloads/http1-reader.ts";
 import { readHttp2 } from "../downloads/http2-reader.ts";
 import { type BenchLibrary, createLibrary } from "../downloads/library.ts";
-import type { Reader, RunningRead } from "../downloads/reader.ts";
+import type { DownloadReader, RunningRead } from "../downloads/reader.ts";
 import {
   downleaseFiles,
   type FileServer,
@@ -33,7 +33,7 @@ export interface DownloadGroup {
   readonly servers: readonly FileServer[];
 }
 
-const readers: Readonly<Record<1 | 2, Reader>> = { 1: readHttp1, 2: readHttp2 };
+const readers: Readonly<Record<1 | 2, DownloadReader>> = { 1: readHttp1, 2: readHttp2 };
 
 const overHttp1 = [nginxCopying, nginxSendfile, nodeFile, downleaseFiles];
 

@@ -2,7 +2,7 @@
 
 import { startContender } from "../contender-process.ts";
 import { downleaseBounded } from "../contenders.ts";
-import type { Call, Driver } from "../drivers/driver.ts";
+import type { Driver, DriverCall } from "../drivers/driver.ts";
 import { drivers } from "../drivers/drivers.ts";
 import { count, percent } from "../formats.ts";
 import { closedLoop, type LoadResult, openLoop } from "../load.ts";
@@ -37,7 +37,7 @@ export const overloadStudy: Study = {
 async function study(driver: Driver, bench: Bench): Promise<OverloadRound[]> {
   const { rounds, seconds, callers, warmUpSeconds } = bench.options;
   const server = await startContender(downleaseBounded, bench.redis.url);
-  const drive = async (count: number, load: (calls: readonly Call[]) => Promise<LoadResult>) => {
+  const drive = async (count: number, load: (calls: readonly DriverCall[]) => Promise<LoadResult>) => {
     const open = await driver.open({ port: server.port, sessionIds: bench.sessionIds, callers: count });
     try {
       return await load(open.calls);

@@ -2,7 +2,7 @@
 
 import { type ProbedContender, startProbedContender } from "../contender-process.ts";
 import * as contenders from "../contenders.ts";
-import { type Credentials, loginSession } from "../credentials.ts";
+import { loginSession, type ObtainHeaders } from "../credentials.ts";
 import type { Driver, Header, Target } from "../drivers/driver.ts";
 import { drivers } from "../drivers/drivers.ts";
 import { count, range, times } from "../formats.ts";
@@ -21,13 +21,13 @@ export interface Row {
   /** Share of the callers in the run's option. */
   readonly callersShare?: number;
   /** Authentication of the callers; the contender must refuse calls without it. */
-  readonly credentials?: Credentials;
+  readonly credentials?: ObtainHeaders;
 }
 
 /** Reference for the cost of a second worker: one process with the callers that each of two has. */
 export const halfTheCallers = "downlease, half the callers";
 
-interface Group {
+interface ThroughputGroup {
   readonly name: string;
   readonly title: string;
   /** Ratios are to the first. */
@@ -37,7 +37,7 @@ interface Group {
 const of = (driver: Driver, ...list: contenders.Contender[]): Row[] =>
   list.map((contender) => ({ driver, contender }));
 
-export const groups: readonly Group[] = [
+export const groups: readonly ThroughputGroup[] = [
   {
     name: "rest",
     title: "REST: JSON over HTTP/1.1",
@@ -97,7 +97,7 @@ export const throughputStudies: readonly Study[] = groups.map((group) => ({
 
 const probedShare = 1 / 4;
 
-async function run(group: Group, bench: Bench): Promise<Table[]> {
+async function run(group: ThroughputGroup, bench: Bench): Promise<Table[]> {
   const { rounds, seconds, warmUpSeconds } = bench.options;
   const running = new Map<contenders.Contender, ProbedContender>();
   try {
@@ -170,7 +170,7 @@ async function measure(
 /** @throws Error when the contender serves callers without credentials: then authentication would cost nothing */
 async function credentialsOf(
   { driver, contender }: Row,
-  credentials: Credentials,
+  credentials: ObtainHeaders,
   target: Target,
 ): Promise<readonly Header[]> {
   const anonymous = await driver.open({ ...target, callers: 1 });
@@ -194,7 +194,7 @@ export function labelOf({ label, contender }: Row): string {
   return label ?? contender.name;
 }
 
-function tableOf(group: Group, measured: readonly (readonly ThroughputRound[])[]): Table {
+function tableOf(group: ThroughputGroup, measured: readonly (readonly ThroughputRound[])[]): Table {
   const pick = (rounds: readonly ThroughputRound[], key: keyof ThroughputRound) =>
     rounds.map((round) => round[key]);
   const reference = measured[0]!;

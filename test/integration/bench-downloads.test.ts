@@ -7,7 +7,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { readHttp1 } from "../../bench/downloads/http1-reader.ts";
 import { readHttp2 } from "../../bench/downloads/http2-reader.ts";
 import { type BenchLibrary, createLibrary } from "../../bench/downloads/library.ts";
-import type { Reader } from "../../bench/downloads/reader.ts";
+import type { DownloadReader } from "../../bench/downloads/reader.ts";
 import type { FileServer } from "../../bench/downloads/servers.ts";
 import { cpuNanosOfTree, peakMemoryOf, processTree, resetPeakMemory } from "../../bench/process-figures.ts";
 import { digestOf, downloadGroups, measure } from "../../bench/studies/downloads.ts";
@@ -56,7 +56,7 @@ async function startServer(version: 1 | 2, behaviour: Behaviour) {
   };
 }
 
-const readers: readonly (readonly [1 | 2, Reader])[] = [
+const readers: readonly (readonly [1 | 2, DownloadReader])[] = [
   [1, readHttp1],
   [2, readHttp2],
 ];

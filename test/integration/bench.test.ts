@@ -3,7 +3,7 @@ import { type AddressInfo, createServer, type Socket } from "node:net";
 import { Redis } from "ioredis";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { startProbedContender } from "../../bench/contender-process.ts";
-import type { Call, Driver, OpenDriver, Outcome, Target } from "../../bench/drivers/driver.ts";
+import type { Driver, DriverCall, OpenDriver, Outcome, Target } from "../../bench/drivers/driver.ts";
 import { drivers } from "../../bench/drivers/drivers.ts";
 import { closedLoop, openLoop } from "../../bench/load.ts";
 import { createSessions } from "../../bench/sessions-in-redis.ts";
@@ -51,7 +51,7 @@ async function withClient<T>(
   }
 }
 
-async function outcomes(calls: readonly Call[], times: number): Promise<Record<Outcome, number>> {
+async function outcomes(calls: readonly DriverCall[], times: number): Promise<Record<Outcome, number>> {
   const counts = { accepted: 0, unavailable: 0, failed: 0 };
   await Promise.all(
     calls.map(async (call) => {
@@ -159,7 +159,7 @@ test("a contender that does not start is named", async () => {
 
 test("an open loop drops what is due when every caller is busy", async () => {
   const pending: ((outcome: Outcome) => void)[] = [];
-  const call: Call = () => new Promise((resolve) => pending.push(resolve));
+  const call: DriverCall = () => new Promise((resolve) => pending.push(resolve));
   const running = openLoop([call, call], { rate: 10_000, seconds: 0.1, whenBusy: "drop" });
   setTimeout(() => pending.forEach((resolve) => void resolve("unavailable")), 150);
   const result = await running;
