@@ -20,12 +20,9 @@ import { addressMatcher, isLoopback } from "../config/addresses.ts";
 import { type ConfigSources, loadConfig } from "../config/load.ts";
 import type { Config } from "../config/settings.ts";
 import { DirectoryContentSource } from "../content/directory/directory-content-source.ts";
+import type { Backend } from "../domain/backend.ts";
 import type { ContentSource } from "../domain/content-source.ts";
-import type { LinkKeyStore } from "../domain/link-key-store.ts";
 import type { LoginStore } from "../domain/login-store.ts";
-import type { PreparationStore } from "../domain/preparation-store.ts";
-import type { SessionFileStore } from "../domain/session-file-store.ts";
-import type { SessionStore } from "../domain/session-store.ts";
 import { openDownloads } from "../downloads/open-downloads.ts";
 import { downloadSessionOperations } from "../operations/download-session.ts";
 import { sessionFileOperations } from "../operations/download-session-file.ts";
@@ -39,19 +36,7 @@ import { adminHandler } from "../server/admin.ts";
 import { withCors } from "../server/cors.ts";
 import { Server } from "../server/server.ts";
 import { shutDown } from "../server/shutdown.ts";
-import { parseRedisUrl } from "../stores/redis/client.ts";
-import { RedisConnection } from "../stores/redis/connection.ts";
-import { RedisLinkKeyStore } from "../stores/redis/redis-link-key-store.ts";
-import { RedisLoginStore } from "../stores/redis/redis-login-store.ts";
-import { RedisPreparationStore } from "../stores/redis/redis-preparation-store.ts";
-import { RedisSessionFileStore } from "../stores/redis/redis-session-file-store.ts";
-import { RedisSessionStore } from "../stores/redis/redis-session-store.ts";
-import { SqliteDatabase } from "../stores/sqlite/database.ts";
-import { SqliteLinkKeyStore } from "../stores/sqlite/sqlite-link-key-store.ts";
-import { SqliteLoginStore } from "../stores/sqlite/sqlite-login-store.ts";
-import { SqlitePreparationStore } from "../stores/sqlite/sqlite-preparation-store.ts";
-import { SqliteSessionFileStore } from "../stores/sqlite/sqlite-session-file-store.ts";
-import { SqliteSessionStore } from "../stores/sqlite/sqlite-session-store.ts";
+import { checkBackendUrl, openBackend, sqliteUrl } from "../stores/open.ts";
 import { callObserver } from "../telemetry/call-observer.ts";
 import { downloadObserver } from "../telemetry/download-observer.ts";
 import { Health } from "../telemetry/health.ts";
@@ -82,7 +67,7 @@ const exampleLibrary = fileURLToPath(new URL("../../examples/library", import.me
 /** @throws ConfigError */
 export function readConfig(flags: ConfigSources["flags"], environment: ConfigSources["environment"]): Config {
   const defaultContentRoot = existsSync(exampleLibrary) ? exampleLibrary : undefined;
-  return loadConfig({ flags, environment, defaultContentRoot, checkRedisUrl: parseRedisUrl });
+  return loadConfig({ flags, environment, defaultContentRoot, checkRedisUrl: checkBackendUrl });
 }
 
 export interface AppOptions {
@@ -103,10 +88,10 @@ export async function startApp(config: Config, { logger, program }: AppOptions =
   const content = await orStartError(() => openContent(config.content, log));
   const metrics = new Metrics();
   const { countKeepAlive } = metrics;
-  const stores = await orStartError(() => openStores(config, metrics, log));
-  const { store, logins, files, linkKeys } = stores;
+  const backend = await orStartError(() => openStores(config, metrics, log));
+  const { sessions: store, logins, sessionFiles: files } = backend;
   const preparations = new SharedPreparations({
-    store: stores.preparations,
+    store: backend.preparations,
     content,
     observer: preparationObserver(metrics, log),
   });
@@ -115,7 +100,7 @@ export async function startApp(config: Config, { logger, program }: AppOptions =
   const pageHeaders = pageHeadersFor(tls !== undefined);
   let url = "";
   const downloads = openDownloads({
-    stores: { sessions: store, sessionFiles: files, preparations: stores.preparations, linkKeys },
+    backend,
     content,
     publicUrl: config.publicUrl,
     isTrustedProxy: addressMatcher(config.trustedProxies),
@@ -141,7 +126,7 @@ export async function startApp(config: Config, { logger, program }: AppOptions =
     streams,
   };
   const health = new Health(serviceNamesOf(operations));
-  const monitor = new StoreMonitor({ store, health, log });
+  const monitor = new StoreMonitor({ store: backend, health, log });
   const background = [downloads, preparations];
   let authenticator: Authenticator | undefined;
   try {
@@ -183,7 +168,7 @@ export async function startApp(config: Config, { logger, program }: AppOptions =
     const parts = {
       health,
       server,
-      store,
+      backend,
       background,
       monitor,
       streamsMayEnd,
@@ -198,7 +183,7 @@ export async function startApp(config: Config, { logger, program }: AppOptions =
     monitor.stop();
     authenticator?.close();
     await Promise.allSettled(background.map((work) => work.close()));
-    await store.close();
+    await backend[Symbol.asyncDispose]();
     throw error;
   }
 }
@@ -241,36 +226,10 @@ async function openContent(content: Config["content"], log: Logger): Promise<Con
   return S3ContentSource.open({ ...content, warn });
 }
 
-interface Stores {
-  readonly store: SessionStore;
-  readonly logins: LoginStore;
-  readonly files: SessionFileStore;
-  readonly preparations: PreparationStore;
-  readonly linkKeys: LinkKeyStore;
-}
-
-/** All on one connection, which is closed with the first. */
-function openStores(config: Config, { observeRoundTrip }: Metrics, log: Logger): Stores {
+function openStores(config: Config, { observeRoundTrip }: Metrics, log: Logger): Promise<Backend> {
   const { redisUrl, sqlitePath, leaseMs, retentionMs, login: loginTerms } = config;
-  const terms = { leaseMs, retentionMs };
-  if (redisUrl === undefined) {
-    const database = new SqliteDatabase(sqlitePath);
-    return {
-      store: new SqliteSessionStore({ database, terms }),
-      logins: new SqliteLoginStore({ database, terms: loginTerms }),
-      files: new SqliteSessionFileStore({ database, terms }),
-      preparations: new SqlitePreparationStore({ database }),
-      linkKeys: new SqliteLinkKeyStore(database),
-    };
-  }
-  const redis = RedisConnection.open({ url: redisUrl.reveal(), log, observeRoundTrip });
-  return {
-    store: new RedisSessionStore(redis, terms),
-    logins: new RedisLoginStore(redis, loginTerms),
-    files: new RedisSessionFileStore(redis, terms),
-    preparations: new RedisPreparationStore(redis),
-    linkKeys: new RedisLinkKeyStore(redis),
-  };
+  const url = redisUrl?.reveal() ?? sqliteUrl(sqlitePath);
+  return openBackend(url, { leaseTerms: { leaseMs, retentionMs }, loginTerms, log, observeRoundTrip });
 }
 
 /** Undefined: everybody is anonymous. */

@@ -2,15 +2,14 @@ import { once } from "node:events";
 import { setTimeout as delay } from "node:timers/promises";
 import type { Logger } from "pino";
 import { ServiceError } from "../domain/errors.ts";
-import type { SessionStore } from "../domain/session-store.ts";
 import type { Health } from "../telemetry/health.ts";
 import type { Server } from "./server.ts";
 
 export interface ShutdownParts {
   readonly health: Health;
   readonly server: Server;
-  readonly store: SessionStore;
-  /** What works besides the calls; is ended when no call needs it any more, and before the store is closed. */
+  readonly backend: AsyncDisposable;
+  /** What works besides the calls; is ended when no call needs it any more, and before the backend is closed. */
   readonly background?: readonly { close(): Promise<void> }[];
   /** Would set the health again. */
   readonly monitor: { stop(): void };
@@ -30,7 +29,7 @@ export async function shutDown(parts: ShutdownParts): Promise<void> {
   const {
     health,
     server,
-    store,
+    backend,
     background = [],
     monitor,
     streamsMayEnd,
@@ -66,9 +65,11 @@ export async function shutDown(parts: ShutdownParts): Promise<void> {
       if (ended.status === "fulfilled") continue;
       log.warn({ reason: String(ended.reason) }, "the work in the background did not end well");
     }
-    await store.close().catch((error: unknown) => {
+    try {
+      await backend[Symbol.asyncDispose]();
+    } catch (error) {
       log.warn({ reason: String(error) }, "the store did not close well");
-    });
+    }
   };
   await Promise.race([closeAll(), graceIsOver]);
   clearTimeout(deadlineTimer);

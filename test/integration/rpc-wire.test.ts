@@ -225,7 +225,7 @@ describe.each(lanes)("$lane", ({ fastLane }) => {
     const stopped = shutDown({
       health: service.health,
       server,
-      store: service.store,
+      backend: { async [Symbol.asyncDispose]() {} },
       monitor: { stop() {} },
       streamsMayEnd: service.streamsMayEnd,
       callsMayEnd: service.shutdown,

@@ -5,7 +5,6 @@ import { type Logger, pino } from "pino";
 import { afterEach, describe, expect, test } from "vitest";
 import type { HttpHandler, HttpResponse } from "../../src/calls/http.ts";
 import { ServiceError } from "../../src/domain/errors.ts";
-import type { SessionStore } from "../../src/domain/session-store.ts";
 import { Server, type ServerOptions } from "../../src/server/server.ts";
 import { type ShutdownParts, shutDown } from "../../src/server/shutdown.ts";
 import { Health } from "../../src/telemetry/health.ts";
@@ -271,14 +270,14 @@ describe("the whole sequence", () => {
     streamsMayEnd.signal.addEventListener("abort", () => events.push("streams may end"));
     callsMayEnd.signal.addEventListener("abort", () => events.push("calls may end"));
     const { close = async () => {} } = parts;
-    const store = {
-      async close() {
+    const backend = {
+      async [Symbol.asyncDispose]() {
         events.push("store closed");
         await close();
       },
-    } as SessionStore;
+    };
     const monitor = { stop: () => void events.push("monitor stopped") };
-    const fixed = { health, server, store, monitor, streamsMayEnd, callsMayEnd, log };
+    const fixed = { health, server, backend, monitor, streamsMayEnd, callsMayEnd, log };
     return {
       events,
       logged,

@@ -186,7 +186,6 @@ export async function startRpcService({
       http1.closeAllConnections();
       http2.close();
       for (const session of sessions) session.destroy();
-      await store.close();
     },
   };
 }

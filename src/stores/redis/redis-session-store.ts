@@ -9,7 +9,7 @@ import type {
   Session,
 } from "../../domain/session.ts";
 import type { Heartbeat, SessionStore } from "../../domain/session-store.ts";
-import { RedisConnection, type RedisConnectionOptions } from "./connection.ts";
+import type { RedisConnection } from "./connection.ts";
 import { ownerIndexKey, sessionKey } from "./keys.ts";
 import {
   createSessionScript,
@@ -19,22 +19,18 @@ import {
   keepAliveScript,
   pruneIndexScript,
   readSessionScript,
-} from "./scripts.ts";
+} from "./session-scripts.ts";
 
 /**
  * An index entry without a session is left alone for this long: the session may be about to be created. Far
  * longer than any command may take.
  */
-const leastIndexAgeSeconds = 60;
+const minIndexAgeSeconds = 60;
 /** Sessions looked up at a time by `list`. */
 const listChunk = 500;
 /** Every so many creations a sample of the owner's index is swept; see `#sweep`. */
 const createsPerSweep = 16;
 const sweepSample = 64;
-
-export interface RedisSessionStoreOptions extends RedisConnectionOptions {
-  readonly terms: LeaseTerms;
-}
 
 /**
  * Sessions in Redis 7 or newer: single, Sentinel or Cluster. One hash a session, whose TTL is the lease, so that
@@ -45,16 +41,6 @@ export class RedisSessionStore implements SessionStore {
   readonly #terms: LeaseTerms;
   #creates = 0;
 
-  /**
-   * A store with a connection of its own.
-   *
-   * @throws Error when the URL can't be understood
-   */
-  static connect(options: RedisSessionStoreOptions): RedisSessionStore {
-    return new RedisSessionStore(RedisConnection.open(options), options.terms);
-  }
-
-  /** The connection is closed with the store. */
   constructor(redis: RedisConnection, terms: LeaseTerms) {
     this.#redis = redis;
     this.#terms = terms;
@@ -121,16 +107,8 @@ export class RedisSessionStore implements SessionStore {
     return true;
   }
 
-  async ping(): Promise<void> {
-    await this.#redis.ping();
-  }
-
-  async close(): Promise<void> {
-    this.#redis.close();
-  }
-
   #prune(owner: string, ids: readonly string[]): Promise<number> {
-    return this.#redis.run(pruneIndexScript, { owner, ids, leastAgeSeconds: leastIndexAgeSeconds });
+    return this.#redis.run(pruneIndexScript, { owner, ids, minAgeSeconds: minIndexAgeSeconds });
   }
 
   /**

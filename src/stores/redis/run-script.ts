@@ -1,4 +1,5 @@
-import { type Cluster, Command, type Redis } from "ioredis";
+import type { Cluster, Redis } from "ioredis";
+import { RawCommand, type RawReply } from "./ioredis-internals.ts";
 import type { Reply, Script } from "./scripts.ts";
 import type { Limited, TimeLimit } from "./time-limit.ts";
 
@@ -73,7 +74,7 @@ class Run<Input, Output> implements Limited {
     this.#fail(new Error("Redis did not answer in time"));
   }
 
-  replied(index: number, reply: RawReply): void {
+  #replied(index: number, reply: RawReply): void {
     try {
       this.#outputs[index] = this.#script.output(partsOf(reply));
     } catch (error) {
@@ -82,7 +83,7 @@ class Run<Input, Output> implements Limited {
     this.#answered();
   }
 
-  failed(index: number, error: Error): void {
+  #failed(index: number, error: Error): void {
     if (!error.message.startsWith("NOSCRIPT")) this.#fail(error);
     else this.#undone = (this.#undone ?? new Set()).add(index);
     this.#answered();
@@ -92,9 +93,25 @@ class Run<Input, Output> implements Limited {
     this.#unanswered = count;
     let command = firstCommand;
     for (const index of indexes) {
-      this.#client.sendCommand(new ScriptCall(this, index, command, this.#script, this.#inputs[index]!));
+      this.#client.sendCommand(this.#call(index, command));
       command = "evalsha";
     }
+  }
+
+  #call(index: number, command: "evalsha" | "eval"): RawCommand {
+    const script = this.#script;
+    const input = this.#inputs[index]!;
+    const key = script.key(input);
+    const args = script.args(input);
+    let encoded = `*${args.length + 4}\r\n${headOf(script)[command]}${bulk(key)}`;
+    for (const arg of args) encoded += bulk(String(arg));
+    return new RawCommand(
+      command,
+      key,
+      encoded,
+      (reply) => this.#replied(index, reply),
+      (error) => this.#failed(index, error),
+    );
   }
 
   #answered(): void {
@@ -127,44 +144,6 @@ class Run<Input, Output> implements Limited {
   }
 }
 
-/**
- * A command that tells its run what became of it, and needs no promise, timer or conversion of its own: with those
- * of ioredis a heartbeat of a batch costs this process a quarter more CPU time (`bench/redis.ts`).
- */
-class ScriptCall<Input, Output> extends Command {
-  readonly #key: string;
-  readonly #wire: string;
-
-  constructor(
-    run: Run<Input, Output>,
-    index: number,
-    command: "evalsha" | "eval",
-    script: Script<Input, Output>,
-    input: Input,
-  ) {
-    super(command);
-    this.#key = script.key(input);
-    const args = script.args(input);
-    let wire = `*${args.length + 4}\r\n${headOf(script)[command]}${bulk(this.#key)}`;
-    for (const arg of args) wire += bulk(String(arg));
-    this.#wire = wire;
-    // ioredis reports a command's end to its diagnostics channel by the promise, which this one does not settle.
-    this.isTraced = true;
-    this.resolve = (reply: RawReply) => run.replied(index, reply);
-    this.reject = (error: Error) => run.failed(index, error);
-  }
-
-  override toWritable(): string {
-    return this.#wire;
-  }
-
-  override getKeys(): string[] {
-    return [this.#key];
-  }
-
-  override setTimeout(): void {}
-}
-
 /** The arguments that stay the same for a script. */
 const heads = new WeakMap<Script<never, unknown>, { readonly evalsha: string; readonly eval: string }>();
 
@@ -184,9 +163,7 @@ function bulk(text: string): string {
   return `$${Buffer.byteLength(text)}\r\n${text}\r\n`;
 }
 
-/** A tag and what belongs to it: a table, or one text with blanks between the parts. */
-type RawReply = Buffer | (Buffer | number)[];
-
+/** A reply is a table, or one text with blanks between the parts. */
 function partsOf(reply: RawReply): Reply {
   const parts = Array.isArray(reply)
     ? reply.map((part) => (typeof part === "number" ? part : part.toString()))
