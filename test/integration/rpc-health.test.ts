@@ -62,7 +62,7 @@ describe("Watch", () => {
     return {
       received,
       cancel: () => call.cancel(),
-      untilTold: (...statuses: string[]) =>
+      untilReceived: (...statuses: string[]) =>
         eventually(`${statuses}, not just ${received}`, () => received.join() === statuses.join()),
       end: () => eventually("the end of the watch", () => code !== undefined && { code }),
     };
@@ -70,33 +70,33 @@ describe("Watch", () => {
 
   test("sends the status at once, then each change, then ends with the server", async () => {
     const watcher = watch(serviceName);
-    await watcher.untilTold("SERVING");
+    await watcher.untilReceived("SERVING");
     service.health.set("NOT_SERVING");
-    await watcher.untilTold("SERVING", "NOT_SERVING");
+    await watcher.untilReceived("SERVING", "NOT_SERVING");
     service.health.set("SERVING");
-    await watcher.untilTold("SERVING", "NOT_SERVING", "SERVING");
-    service.shutdown.abort();
+    await watcher.untilReceived("SERVING", "NOT_SERVING", "SERVING");
+    service.endCalls.abort();
     expect(await watcher.end()).toEqual({ code: status.OK });
     expect(watcher.received).toEqual(["SERVING", "NOT_SERVING", "SERVING", "NOT_SERVING"]);
   });
 
   test("does not repeat NOT_SERVING when the server ends", async () => {
     const watcher = watch("");
-    await watcher.untilTold("SERVING");
+    await watcher.untilReceived("SERVING");
     service.health.set("NOT_SERVING");
-    service.shutdown.abort();
+    service.endCalls.abort();
     expect(await watcher.end()).toEqual({ code: status.OK });
     expect(watcher.received).toEqual(["SERVING", "NOT_SERVING"]);
   });
 
   test("of an unknown service stays open until the server ends", async () => {
     const watcher = watch("some.Service");
-    await watcher.untilTold("SERVICE_UNKNOWN");
+    await watcher.untilReceived("SERVICE_UNKNOWN");
     service.health.set("NOT_SERVING");
     const other = watch("");
-    await other.untilTold("NOT_SERVING");
+    await other.untilReceived("NOT_SERVING");
     expect(watcher.received).toEqual(["SERVICE_UNKNOWN"]);
-    service.shutdown.abort();
+    service.endCalls.abort();
     expect(await watcher.end()).toEqual({ code: status.OK });
     expect(watcher.received).toEqual(["SERVICE_UNKNOWN"]);
   });
