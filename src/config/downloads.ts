@@ -65,7 +65,7 @@ function isBaseUrl(text: string): boolean {
   return isHttpUrl(text) && !/[?#]/.test(text);
 }
 
-interface LinkKey {
+export interface LinkKey {
   readonly id: string;
   readonly secret: SecretBytes;
 }
