@@ -12,11 +12,11 @@ import { loginOpener } from "../auth/proven-caller.ts";
 import { Admission } from "../calls/admission.ts";
 import { pageHeaders as pageHeadersFor } from "../calls/page-headers.ts";
 import { CallPipeline, serviceNamesOf } from "../calls/pipeline.ts";
+import { firstOf } from "../calls/protocol-handler.ts";
 import { Supervisor, type SupervisorEvents } from "../cluster/supervisor.ts";
 import { type Program, runWorker } from "../cluster/worker.ts";
 import { WorkerFailure } from "../cluster/worker-process.ts";
-import { isLoopback } from "../config/authentication.ts";
-import type { ContentConfig } from "../config/content.ts";
+import { addressMatcher, isLoopback } from "../config/addresses.ts";
 import { type ConfigSources, loadConfig } from "../config/load.ts";
 import type { Config } from "../config/settings.ts";
 import { DirectoryContentSource } from "../content/directory/directory-content-source.ts";
@@ -32,7 +32,7 @@ import { sessionFileOperations } from "../operations/download-session-file.ts";
 import { libraryOperations } from "../operations/library.ts";
 import { loginOperations } from "../operations/login.ts";
 import { SharedPreparations } from "../preparation/shared-preparations.ts";
-import { openRpc } from "../protocols/rpc/handler.ts";
+import { rpcHandler } from "../protocols/rpc/handler.ts";
 import { restHandler } from "../protocols/vapi/handler.ts";
 import { jsonRpcHandler } from "../protocols/vapi/json-rpc/handler.ts";
 import { adminHandler } from "../server/admin.ts";
@@ -114,23 +114,23 @@ export async function startApp(config: Config, { logger, program }: AppOptions =
   const callsMayEnd = new AbortController();
   const pageHeaders = pageHeadersFor(tls !== undefined);
   let url = "";
-  const transfer = openDownloads({
-    ...config.transfer,
-    files,
+  const downloads = openDownloads({
+    stores: { sessions: store, sessionFiles: files, preparations: stores.preparations, linkKeys },
     content,
-    pageHeaders,
-    linkKeys: config.transfer.linkKeys.map(({ id, secret }) => ({ id, secret: secret.reveal() })),
-    linkKeyStore: linkKeys,
-    sessions: store,
-    leaseMs: config.leaseMs,
-    limit: config.transfer.maxTransfers,
-    observe: downloadObserver(metrics, log),
+    publicUrl: config.publicUrl,
+    isTrustedProxy: addressMatcher(config.trustedProxies),
     fallback: () => url,
-    shutdownSignal: callsMayEnd.signal,
-    preparations: stores.preparations,
+    linkKeys: config.linkKeys.map(({ id, secret }) => ({ id, secret: secret.reveal() })),
+    leaseMs: config.leaseMs,
+    stallMs: config.transferStallMs,
+    maxDownloads: config.maxTransfers,
+    offloadPrefix: config.offloadPrefix,
+    pageHeaders,
+    observe: downloadObserver(metrics, log),
+    callsMustEnd: callsMayEnd.signal,
   });
   const { unary, streams } = downloadSessionOperations({ store, content, countKeepAlive });
-  const { linkFor } = transfer;
+  const { linkFor } = downloads;
   const operations = {
     unary: [
       ...unary,
@@ -142,7 +142,7 @@ export async function startApp(config: Config, { logger, program }: AppOptions =
   };
   const health = new Health(serviceNamesOf(operations));
   const monitor = new StoreMonitor({ store, health, log });
-  const background = [transfer, preparations];
+  const background = [downloads, preparations];
   let authenticator: Authenticator | undefined;
   try {
     authenticator = await orStartError(() => openAuthenticator(config, logins, log));
@@ -154,29 +154,22 @@ export async function startApp(config: Config, { logger, program }: AppOptions =
       admission: new Admission(maxCalls),
       observe,
     });
-    const jsonRpc = jsonRpcHandler({ pipeline, maxBodyBytes, pageHeaders, observe });
-    const rest = restHandler({ pipeline, maxBodyBytes, pageHeaders, observe, jsonRpc });
-    const rpc = openRpc({
+    const served = { pipeline, maxBodyBytes, pageHeaders, observe };
+    const rpc = rpcHandler({
       pipeline,
       health,
       maxBodyBytes,
       fastLane,
-      shutdownSignal: callsMayEnd.signal,
-      streamsSignal: streamsMayEnd.signal,
+      callsMustEnd: callsMayEnd.signal,
+      streamsMustEnd: streamsMayEnd.signal,
       observe,
-      fallback: rest,
     });
+    const protocols = [downloads.handler, rpc, jsonRpcHandler(served), restHandler(served)];
     const exposition = program?.metrics ?? (() => metrics.expose());
-    const protocols = withCors({
-      origins: config.corsOrigins,
-      next: transfer.handler(rpc.handler),
-      takeStream: rpc.takeStream,
-    });
-    const handler = adminHandler({ health, metrics: exposition, pageHeaders, next: protocols.handler });
+    const admin = adminHandler({ health, metrics: exposition, pageHeaders });
     const { connections } = metrics;
     const server = new Server({
-      handler,
-      takeStream: protocols.takeStream,
+      ...firstOf([admin, ...withCors(config.corsOrigins, protocols)]),
       host,
       port: config.port,
       tls,
@@ -185,7 +178,7 @@ export async function startApp(config: Config, { logger, program }: AppOptions =
     await monitor.start();
     const { port } = await orStartError(() => server.listen());
     url = `${tls ? "https" : "http"}://${isIPv6(host) ? `[${host}]` : host}:${port}`;
-    if (program === undefined) log.info({ url, ...served(config) }, "serving");
+    if (program === undefined) log.info({ url, ...servedBy(config) }, "serving");
     let stopped: Promise<void> | undefined;
     const parts = {
       health,
@@ -223,7 +216,7 @@ export function superviseApps(config: Config, events: SupervisorEvents): Supervi
     port,
     graceMs,
     log: loggerFor(config),
-    served: served(config),
+    served: servedBy(config),
     ...events,
   });
 }
@@ -234,13 +227,13 @@ function loggerFor({ logLevel: level, logFormat: format }: Config, program?: Pro
 }
 
 /** What the line tells that the service is up. */
-function served({ redisUrl, sqlitePath, content }: Config) {
+function servedBy({ redisUrl, sqlitePath, content }: Config) {
   const sessions = redisUrl === undefined ? `SQLite ${sqlitePath}` : `Redis ${redisUrl}`;
   if (content.kind === "directory") return { sessions, contentRoot: content.root };
   return { sessions, content: `s3://${content.bucket}/${content.prefix}` };
 }
 
-async function openContent(content: ContentConfig, log: Logger): Promise<ContentSource> {
+async function openContent(content: Config["content"], log: Logger): Promise<ContentSource> {
   const warn = (message: string) => log.warn(message);
   if (content.kind === "directory") return DirectoryContentSource.open({ root: content.root, warn });
   // Loading the SDK takes a tenth of a second and 20 MB, which is for those who use it.
@@ -286,17 +279,22 @@ async function openAuthenticator(
   logins: LoginStore,
   log: Logger,
 ): Promise<Authenticator | undefined> {
-  const { authentication: methods, login, host } = config;
-  if (methods === undefined) {
+  const { auth, usersFile, jwt, mtls, login, host } = config;
+  if (auth === "none") {
     if (!isLoopback(host)) log.warn({ host }, "everybody who reaches this address is served as anonymous");
     return undefined;
   }
-  return Authenticator.open({ methods, failureLimits: login.failures, logins, log });
+  return Authenticator.open({
+    methods: { usersFile, jwt, mtls },
+    failureLimits: login.failures,
+    logins,
+    log,
+  });
 }
 
 /** Reads the files and makes sure that certificate and key belong together. */
-async function readTls({ tls, authentication }: Config) {
-  const clientCaPath = authentication?.mtls?.ca;
+async function readTls({ tls, mtls }: Config) {
+  const clientCaPath = mtls?.ca;
   const [cert, key, clientCa] = await Promise.all([
     readFile(tls!.cert),
     readFile(tls!.key),

@@ -1,4 +1,10 @@
 import { Argument, type Command, InvalidArgumentError, Option } from "commander";
+import {
+  wholeNumber as readWholeNumber,
+  secondsAsMs,
+  secondsRule,
+  wholeNumberRule,
+} from "../config/numbers.ts";
 import { exitCodes } from "./exit-codes.ts";
 import type { CommonFlags, Task } from "./run.ts";
 import { addServerOptions, serverFlags } from "./server-options.ts";
@@ -119,18 +125,18 @@ function isText(operand: unknown): operand is string {
   return typeof operand === "string";
 }
 
-function wholeNumber(least: number, most: number) {
-  return (text: string) => {
-    const value = /^\d+$/.test(text) ? Number(text) : Number.NaN;
-    if (value >= least && value <= most) return value;
-    throw new InvalidArgumentError(`It must be a whole number from ${least} to ${most}.`);
-  };
+function wholeNumber(min: number, max: number) {
+  return (text: string) => orRefuse(readWholeNumber(text, min, max), wholeNumberRule(min, max));
 }
 
 function seconds(text: string): number {
-  const value = /^\d+(\.\d+)?$/.test(text) ? Number(text) : Number.NaN;
-  if (value >= 0.1 && value <= 86_400) return value;
-  throw new InvalidArgumentError("It must be a number of seconds from 0.1 to 86400.");
+  const [min, max] = [0.1, 86_400];
+  return orRefuse(secondsAsMs(text, min, max), secondsRule(min, max)) / 1000;
+}
+
+function orRefuse(value: number | undefined, rule: string): number {
+  if (value === undefined) throw new InvalidArgumentError(`It ${rule}.`);
+  return value;
 }
 
 function exitCodeHelp(): string {

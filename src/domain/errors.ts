@@ -234,8 +234,7 @@ export const failureMessages = {
     "Library item '{0}' has changed since the download session was created. Create a new session.",
   "downlease.file.checksum_mismatch":
     "'{0}' does not match the manifest of its library item: its {1} is {3}, not {2}. Repair the item.",
-  "downlease.file.unreadable":
-    "'{0}' can't be read from the content library. Call prepare again to retry.",
+  "downlease.file.unreadable": "'{0}' can't be read from the content library. Call prepare again to retry.",
   "downlease.file.failed": "'{0}' could not be prepared. Call prepare again to retry.",
 } as const satisfies Record<string, string>;
 

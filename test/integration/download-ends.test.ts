@@ -7,7 +7,7 @@ import { ContentChangedError, type ContentFile } from "../../src/domain/content-
 import type { Session } from "../../src/domain/session.ts";
 import { type Certificate, makeCertificate } from "../support/certificates.ts";
 import { type Begun, begin, download, type Version } from "../support/download.ts";
-import { type TransferRig, type TransferRigOptions, transferRig } from "../support/download-rig.ts";
+import { type DownloadRig, type DownloadRigOptions, downloadRig } from "../support/download-rig.ts";
 import { eventually } from "../support/eventually.ts";
 import { frame, frameType, http2Headers, http2Hello, rawConnection } from "../support/raw-connection.ts";
 import { tempDir } from "../support/temp-dir.ts";
@@ -17,12 +17,12 @@ const size = 24 * 1024 * 1024;
 const bytes = randomBytes(size);
 const versions: Version[] = ["HTTP/1.1", "HTTP/2"];
 
-let rig: TransferRig;
+let rig: DownloadRig;
 let session: Session;
 let url: string;
 
-async function start(options: TransferRigOptions = {}): Promise<void> {
-  rig = await transferRig(options);
+async function start(options: DownloadRigOptions = {}): Promise<void> {
+  rig = await downloadRig(options);
   await rig.addFile("disk.bin", bytes);
   await rig.addFile("small.bin", "small");
   session = await rig.open();
@@ -234,7 +234,7 @@ describe.each(versions)("over %s", (version) => {
   test("a stop breaks off and refuses what comes then", async () => {
     await start();
     const begun = await paused(version);
-    rig.transfers.stop();
+    rig.downloads.cutAll();
     await expectBroken(begun);
     await expectOutcome("server_stopping");
     const { status, headers } = await download(version, url);

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { startTestApp, storeKinds, type TestApp } from "../support/app.ts";
 import { begin, download } from "../support/download.ts";
-import { transferRig } from "../support/download-rig.ts";
+import { downloadRig } from "../support/download-rig.ts";
 import { eventually } from "../support/eventually.ts";
 import { linkTo, stateOf } from "../support/links.ts";
 import { type Nginx, startNginx } from "../support/nginx.ts";
@@ -116,7 +116,7 @@ describe.each(storeKinds)("behind nginx, %s", (store) => {
 });
 
 test("content that nginx can't see is sent as ever", async () => {
-  await using rig = await transferRig({
+  await using rig = await downloadRig({
     offloadPrefix: "/_content/",
     content: (source) => ({
       async openFile(...which) {
@@ -134,7 +134,7 @@ test("content that nginx can't see is sent as ever", async () => {
 });
 
 test("a session that has just ended is not offloaded, and a store that is down is told", async () => {
-  await using rig = await transferRig({ offloadPrefix: "/_content/" });
+  await using rig = await downloadRig({ offloadPrefix: "/_content/" });
   await rig.addFile("disk.bin", "content");
   const session = await rig.open();
   const url = rig.url + rig.link(session, "disk.bin");

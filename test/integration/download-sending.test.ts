@@ -6,7 +6,7 @@ import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Session } from "../../src/domain/session.ts";
 import { begin, download, type Version } from "../support/download.ts";
-import { sha256, type TransferRig, transferRig } from "../support/download-rig.ts";
+import { type DownloadRig, downloadRig, sha256 } from "../support/download-rig.ts";
 import { eventually } from "../support/eventually.ts";
 import { rawConnection } from "../support/raw-connection.ts";
 
@@ -18,10 +18,10 @@ const digestField = [
 ].join(", ");
 const strangeName = "naïve “disk” €.bin";
 
-let rig: TransferRig;
+let rig: DownloadRig;
 let session: Session;
 beforeAll(async () => {
-  rig = await transferRig({
+  rig = await downloadRig({
     leaseMs: 600_000,
     pathPrefix: "/vi",
     preparations: {

@@ -34,7 +34,7 @@ beforeEach(async () => {
     admission: maxCalls,
     observe,
   });
-  const handler = jsonRpcHandler({ pipeline, maxBodyBytes: 2000, observe });
+  const { serve: handler } = jsonRpcHandler({ pipeline, maxBodyBytes: 2000, observe });
   server = new Server({ handler, host: "127.0.0.1", port: 0 });
   url = `http://127.0.0.1:${(await server.listen()).port}`;
 });

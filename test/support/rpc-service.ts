@@ -5,14 +5,14 @@ import type { AddressInfo } from "node:net";
 import { DownloadSessionService } from "../../gen/content/library/item/v1/download_session_pb.ts";
 import { Admission } from "../../src/calls/admission.ts";
 import type { CallObserver, CallRecord } from "../../src/calls/call.ts";
-import type { HttpHandler } from "../../src/calls/http.ts";
 import { CallPipeline } from "../../src/calls/pipeline.ts";
+import { firstOf, type ProtocolHandler, type ServerHandlers } from "../../src/calls/protocol-handler.ts";
 import type { ContentSource } from "../../src/domain/content-source.ts";
 import { ServiceError } from "../../src/domain/errors.ts";
 import type { Caller, Refusal, Renewal, Session } from "../../src/domain/session.ts";
 import type { Heartbeat, SessionStore } from "../../src/domain/session-store.ts";
 import { downloadSessionOperations } from "../../src/operations/download-session.ts";
-import { openRpc, type RpcHandlers } from "../../src/protocols/rpc/handler.ts";
+import { rpcHandler } from "../../src/protocols/rpc/handler.ts";
 import { SqliteDatabase } from "../../src/stores/sqlite/database.ts";
 import { SqliteSessionStore } from "../../src/stores/sqlite/sqlite-session-store.ts";
 import { Health } from "../../src/telemetry/health.ts";
@@ -36,7 +36,8 @@ export interface RpcService extends AsyncDisposable {
   readonly store: SessionStore;
   readonly admission: Admission;
   /** What the servers at both URLs are made of. */
-  readonly rpc: Pick<RpcHandlers, "handler" | "takeStream">;
+  readonly rpc: ServerHandlers;
+  readonly protocols: readonly ProtocolHandler[];
   /** How many calls for the session `stalled`, which never end by themselves, have reached the store. */
   stalledCalls(): number;
 }
@@ -81,9 +82,14 @@ const content = {
     id === itemId ? { id, libraryId: "library-1", name: "Item", contentVersion: "7", size: 0 } : undefined,
 } as Partial<ContentSource> as ContentSource;
 
-const textFallback: HttpHandler = (_, response) => {
-  response.writeHead(404, { "content-type": "text/plain" });
-  response.end("fallback");
+const textFallback: ProtocolHandler = {
+  name: "fallback",
+  headers: { request: [], response: [] },
+  takes: () => true,
+  serve(_, response) {
+    response.writeHead(404, { "content-type": "text/plain" });
+    response.end("fallback");
+  },
 };
 
 /** The two ways that an RPC can take, for `describe.each`. */
@@ -100,11 +106,11 @@ export interface RpcServiceOptions {
   readonly maxMessageBytes?: number;
   /** How long a caller may take to send a unary request, in milliseconds. */
   readonly readMs?: number;
-  /** Answers what is no RPC; a text by default. */
-  readonly fallback?: (parts: {
+  /** Serves what is no RPC; with a text by default. */
+  readonly next?: (parts: {
     readonly pipeline: CallPipeline;
     readonly observe: CallObserver;
-  }) => HttpHandler;
+  }) => ProtocolHandler;
   /** Instead of one that knows `stalled` and its like; closed with the protocol. */
   readonly store?: SessionStore;
 }
@@ -114,7 +120,7 @@ export async function startRpcService({
   maxCalls = 1000,
   maxMessageBytes = maxBodyBytes,
   readMs,
-  fallback = () => textFallback,
+  next = () => textFallback,
   store = new FaultyStore({
     database: new SqliteDatabase(":memory:"),
     terms: { leaseMs: 60_000, retentionMs: 60_000 },
@@ -134,17 +140,18 @@ export async function startRpcService({
   const health = new Health([serviceName]);
   health.set("SERVING");
   const [shutdown, streamsMayEnd] = [new AbortController(), new AbortController()];
-  const { handler, takeStream } = openRpc({
+  const rpc = rpcHandler({
     pipeline,
     fastLane,
     health,
     maxBodyBytes: maxMessageBytes,
     readMs,
-    shutdownSignal: shutdown.signal,
-    streamsSignal: AbortSignal.any([shutdown.signal, streamsMayEnd.signal]),
+    callsMustEnd: shutdown.signal,
+    streamsMustEnd: AbortSignal.any([shutdown.signal, streamsMayEnd.signal]),
     observe,
-    fallback: fallback({ pipeline, observe }),
   });
+  const protocols = [rpc, next({ pipeline, observe })];
+  const { handler, takeStream } = firstOf(protocols);
 
   const http1 = createHttp1Server(handler).listen(0, "127.0.0.1");
   const requests = createHttp2Server(handler);
@@ -172,6 +179,7 @@ export async function startRpcService({
     store,
     admission,
     rpc: { handler, takeStream },
+    protocols,
     stalledCalls: () => (store as FaultyStore).stalledCalls,
     async [Symbol.asyncDispose]() {
       http1.close();

@@ -102,6 +102,7 @@ test("the commands that call a service load nothing of it", () => {
   const others = [...loaded].map((file) => relative(join(root, "src"), file));
   expect(others.filter((file) => !/^(cli|client)\//.test(file)).sort()).toEqual([
     "config/client-settings.ts",
+    "config/numbers.ts",
   ]);
 });
 

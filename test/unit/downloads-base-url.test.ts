@@ -1,6 +1,7 @@
 import type { IncomingHttpHeaders } from "node:http";
 import { describe, expect, test } from "vitest";
 import { Connection } from "../../src/calls/connection.ts";
+import { addressMatcher } from "../../src/config/addresses.ts";
 import { baseUrlFinder } from "../../src/downloads/base-url.ts";
 
 const fallback = "http://127.0.0.1:8080";
@@ -12,7 +13,7 @@ function baseUrl(
 ): string {
   const find = baseUrlFinder({
     publicUrl,
-    trustedProxies: [proxy, "192.168.0.0/16", "fd00::/8"],
+    isTrustedProxy: addressMatcher([proxy, "192.168.0.0/16", "fd00::/8"]),
     fallback: () => fallback,
   });
   const socket = { encrypted: tls } as never;

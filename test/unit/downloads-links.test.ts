@@ -1,13 +1,13 @@
 import { randomBytes } from "node:crypto";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { isSignedBy, type Link, linkRoot, readLink, signedPath } from "../../src/downloads/links.ts";
+import { isSignedBy, type Link, linkRoot, parseLink, signedPath } from "../../src/downloads/links.ts";
 
 const key = { id: "k1", secret: randomBytes(32) };
 const link: Link = { sessionId: "5e55", fileName: "disk.vmdk", contentVersion: "v1" };
 const target = (path: string) => path.slice(linkRoot.length);
 const isGood = (path: string) => {
-  const claimed = readLink(target(path));
+  const claimed = parseLink(target(path));
   return claimed !== undefined && isSignedBy(claimed, key);
 };
 
@@ -18,7 +18,7 @@ test("a link is read as it was signed, whatever its parts are", () => {
       const signed = signedPath({ sessionId, fileName, contentVersion }, key);
       expect(signed).toMatch(/^\/download\/[!-~]+$/);
       expect(URL.parse(`http://host${signed}`)?.search.slice(1)).toBe(signed.split("?")[1]);
-      const claimed = readLink(target(signed));
+      const claimed = parseLink(target(signed));
       expect(claimed).toMatchObject({ sessionId, fileName, contentVersion, keyId: "k1" });
       expect(isSignedBy(claimed!, key)).toBe(true);
     }),
@@ -85,6 +85,6 @@ describe.each([
 });
 
 test("a link is not that of another key with the same id", () => {
-  const claimed = readLink(target(good))!;
+  const claimed = parseLink(target(good))!;
   expect(isSignedBy(claimed, { id: "k1", secret: randomBytes(32) })).toBe(false);
 });

@@ -2,6 +2,7 @@ import { type DescMethod, type Message, toBinary } from "@bufbuild/protobuf";
 import {
   type ConnectRouter,
   type ConnectRouterOptions,
+  cors as connectCors,
   createConnectRouter,
   createContextValues,
 } from "@connectrpc/connect";
@@ -15,17 +16,10 @@ import {
 import { Health as HealthService } from "../../../gen/grpc/health/v1/health_pb.ts";
 import { type CallObserver, type CallOrigin, type Protocol, requestIdFrom } from "../../calls/call.ts";
 import { HeaderCredentials } from "../../calls/credentials.ts";
-import {
-  connectionOf,
-  discardBody,
-  type Http2StreamHandler,
-  type HttpHandler,
-  type HttpRequest,
-  type HttpResponse,
-  pathOf,
-} from "../../calls/http.ts";
+import { connectionOf, discardBody, type HttpRequest, type HttpResponse, pathOf } from "../../calls/http.ts";
 import { notSniffed } from "../../calls/page-headers.ts";
 import { asServiceError, type CallPipeline, type Operation, operationNameOf } from "../../calls/pipeline.ts";
+import { callHeaders, type ProtocolHandler } from "../../calls/protocol-handler.ts";
 import type { ErrorKind } from "../../domain/errors.ts";
 import type { Health } from "../../telemetry/health.ts";
 import { type Origin, originKey, protocolNamed, RpcCall } from "./call.ts";
@@ -48,34 +42,22 @@ export interface RpcOptions {
   readonly fastLane: boolean;
   /** How long a caller may take to send a unary request on the fast lane, in milliseconds. */
   readonly readMs?: number | undefined;
-  /** Aborted when calls under way can't be waited for any longer: they end with UNAVAILABLE. */
-  readonly shutdownSignal: AbortSignal;
-  /** Aborted as soon as streams that would not end by themselves are to end. */
-  readonly streamsSignal: AbortSignal;
-  /** Told of requests that never become a call of an operation; the pipeline tells of the others. */
+  /** Aborted when calls in flight can't be waited for any longer: they end with UNAVAILABLE. */
+  readonly callsMustEnd: AbortSignal;
+  /** Aborted when streams, which would not end by themselves, must end. */
+  readonly streamsMustEnd: AbortSignal;
+  /** Called for requests that never become a call of an operation; the pipeline calls it for the others. */
   readonly observe: CallObserver;
-  /** Answers what is no RPC. */
-  readonly fallback: HttpHandler;
 }
 
-/** What serves RPCs, and gives everything else to the fallback. */
-export interface RpcHandlers {
-  readonly handler: HttpHandler;
-  /** For HTTP/2 streams before they become requests for the handler. */
-  readonly takeStream: Http2StreamHandler;
-}
-
-/**
- * Protocol 1: every operation of the pipeline, `grpc.health.v1` and server reflection over gRPC, gRPC-Web and
- * Connect.
- */
-export function openRpc(options: RpcOptions): RpcHandlers {
+/** Every operation of the pipeline, `grpc.health.v1` and server reflection over gRPC, gRPC-Web and Connect. */
+export function rpcHandler(options: RpcOptions): ProtocolHandler {
   const { pipeline, observe } = options;
   const routerOptions: ConnectRouterOptions = {
     acceptCompression: [compressionGzip, compressionBrotli],
     jsonOptions,
     readMaxBytes: options.maxBodyBytes,
-    shutdownSignal: options.shutdownSignal,
+    shutdownSignal: options.callsMustEnd,
   };
   const router = createConnectRouter(routerOptions);
   addRoutes(router, options);
@@ -90,22 +72,31 @@ export function openRpc(options: RpcOptions): RpcHandlers {
   const services = new Set(router.handlers.map(({ service }) => service.typeName));
   const unimplemented = unimplementedHandlers(routerOptions, services);
   const tellUnimplemented = refusalTeller("unknown", observe, "operation_not_found");
-  const handler: HttpHandler = (req, res) => {
-    const path = pathOf(req);
-    const serveStock = served.get(path);
-    if (serveStock !== undefined) {
-      if (fastLane?.takeRequest(path, req, res) !== true) serveStock(req, res);
-      return;
-    }
-    const stranger = unimplemented(req, path);
-    if (stranger === undefined) options.fallback(req, res);
-    else void serve(stranger, req, res, tellUnimplemented);
+  return {
+    name: "rpc",
+    headers: {
+      request: [...connectCors.allowedHeaders, ...callHeaders.request],
+      response: [...connectCors.exposedHeaders, ...callHeaders.response, "Grpc-Retry-Pushback-Ms"],
+    },
+    takes(request) {
+      const path = pathOf(request);
+      return served.has(path) || unimplemented(request, path) !== undefined;
+    },
+    serve(req, res) {
+      const path = pathOf(req);
+      const serveByRuntime = served.get(path);
+      if (serveByRuntime === undefined) {
+        void serve(unimplemented(req, path)!, req, res, tellUnimplemented);
+      } else if (fastLane?.takeRequest(path, req, res) !== true) {
+        serveByRuntime(req, res);
+      }
+    },
+    takeStream: fastLane?.takeStream,
   };
-  return { handler, takeStream: fastLane?.takeStream ?? (() => false) };
 }
 
 function fastLaneFor(options: RpcOptions, served: ReadonlyMap<string, ServeByRuntime>) {
-  const { pipeline, observe, maxBodyBytes, readMs, shutdownSignal, streamsSignal } = options;
+  const { pipeline, observe, maxBodyBytes, readMs, callsMustEnd, streamsMustEnd } = options;
   const { unary, streams } = pipeline.operations;
   const rowOf = <Run>(
     { method, isRoutine = false, encode }: Pick<Operation, "isRoutine" | "encode"> & { method: DescMethod },
@@ -124,8 +115,8 @@ function fastLaneFor(options: RpcOptions, served: ReadonlyMap<string, ServeByRun
     streams: new Map(streams.map((row) => rowOf(row, pipeline.streamEntry(row)))),
     maxMessageBytes: maxBodyBytes,
     readMs,
-    shutdownSignal,
-    streamsSignal,
+    shutdownSignal: callsMustEnd,
+    streamsSignal: streamsMustEnd,
   });
 }
 
@@ -141,7 +132,7 @@ function refusalTeller(
 }
 
 function addRoutes(router: ConnectRouter, options: RpcOptions): void {
-  const { pipeline, health, streamsSignal } = options;
+  const { pipeline, health, streamsMustEnd: streamsSignal } = options;
   for (const row of pipeline.operations.unary) {
     const run = pipeline.entry(row);
     router.rpc(row.method, async (request, context) => {

@@ -1,15 +1,9 @@
 import { create, type Message } from "@bufbuild/protobuf";
 import { type CallObserver, ProtocolCall } from "../../calls/call.ts";
 import type { Connection } from "../../calls/connection.ts";
-import {
-  connectionOf,
-  discardBody,
-  type HttpHandler,
-  type HttpRequest,
-  type HttpResponse,
-  pathOf,
-} from "../../calls/http.ts";
+import { connectionOf, discardBody, type HttpRequest, type HttpResponse, pathOf } from "../../calls/http.ts";
 import { asServiceError, type CallPipeline } from "../../calls/pipeline.ts";
+import { callHeaders, type ProtocolHandler } from "../../calls/protocol-handler.ts";
 import { headersOf } from "../../calls/status.ts";
 import { errorKinds, ServiceError } from "../../domain/errors.ts";
 import { bindInto } from "./binder.ts";
@@ -32,11 +26,8 @@ export interface RestOptions {
   readonly pageHeaders?: readonly string[] | undefined;
   /** Told of requests that never reach an operation; the pipeline tells of the others. */
   readonly observe: CallObserver;
-  /** Answers `POST /api` itself, below which the routes of `/api` are. */
-  readonly jsonRpc?: HttpHandler;
 }
 
-const jsonRpcPath = "/api";
 const errorRoot: XmlRoot = { name: "Error", namespace: "http://vmware.com/vapi/std/errors" };
 
 const decoders: Record<RequestFormat, (body: Buffer, root: XmlRoot) => TreeObject> = {
@@ -51,20 +42,17 @@ const decoders: Record<RequestFormat, (body: Buffer, root: XmlRoot) => TreeObjec
  *
  * @throws BindingError, UnsupportedFieldError when the options of the descriptors contradict themselves
  */
-export function restHandler(options: RestOptions): HttpHandler {
+export function restHandler(options: RestOptions): ProtocolHandler {
   const routes = new RouteTable();
   for (const binding of bindingsOf(options.pipeline)) {
     for (const dialect of dialects) routes.add(binding, dialect);
   }
-  const { jsonRpc } = options;
-  return (req, res) => {
-    if (jsonRpc !== undefined && req.method === "POST" && isJsonRpc(req.url)) return jsonRpc(req, res);
-    void new Exchange(req, res, options).serve(routes);
+  return {
+    name: "rest",
+    headers: { request: [...callHeaders.request, "Client-Token"], response: callHeaders.response },
+    takes: () => true,
+    serve: (req, res) => void new Exchange(req, res, options).serve(routes),
   };
-}
-
-function isJsonRpc(url = ""): boolean {
-  return url === jsonRpcPath || url.startsWith(`${jsonRpcPath}?`);
 }
 
 /** One request and its response; also the call that the pipeline sees. */

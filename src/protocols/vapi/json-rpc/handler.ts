@@ -9,14 +9,9 @@ import {
 } from "../../../calls/call.ts";
 import type { Connection } from "../../../calls/connection.ts";
 import type { Credentials } from "../../../calls/credentials.ts";
-import {
-  connectionOf,
-  discardBody,
-  type HttpHandler,
-  type HttpRequest,
-  type HttpResponse,
-} from "../../../calls/http.ts";
+import { connectionOf, discardBody, type HttpRequest, type HttpResponse } from "../../../calls/http.ts";
 import { asServiceError, type CallPipeline } from "../../../calls/pipeline.ts";
+import { callHeaders, type ProtocolHandler } from "../../../calls/protocol-handler.ts";
 import { headersOf } from "../../../calls/status.ts";
 import { vapiErrorName } from "../../../calls/vapi-error.ts";
 import { ServiceError } from "../../../domain/errors.ts";
@@ -51,20 +46,32 @@ type Services = ReadonlyMap<string, ReadonlyMap<string, JsonRpcOperation>>;
 const { optional } = dataValueNotation;
 const encodeMessage = messageEncoderOf(LocalizableMessageSchema, dataValueNotation);
 
+/** The routes of `/api` that REST serves are below it. */
+const endpoint = "/api";
+
 /**
  * vAPI's JSON-RPC 2.0, which VMware's own SDKs speak: every operation with a `vapi.v1.operation` option. Answers every
  * request with HTTP status 200; errors of an operation are results, and what is no call of one is an error of JSON-RPC.
  *
  * @throws BindingError, UnsupportedFieldError when the options of the descriptors contradict themselves
  */
-export function jsonRpcHandler(options: JsonRpcOptions): HttpHandler {
+export function jsonRpcHandler(options: JsonRpcOptions): ProtocolHandler {
   const services = new Map<string, Map<string, JsonRpcOperation>>();
   for (const binding of bindingsOf(options.pipeline)) {
     const operations = services.get(binding.serviceId) ?? new Map<string, JsonRpcOperation>();
     services.set(binding.serviceId, operations);
     operations.set(binding.operationId, { binding, mapping: binding.mappingFor(dataValueNotation) });
   }
-  return (request, response) => void serve(request, response, services, options);
+  return {
+    name: "json-rpc",
+    headers: {
+      request: [...callHeaders.request, "Vapi-Service", "Vapi-Operation", "Vapi-Ctx-OpId"],
+      response: [...callHeaders.response, "Vapi-Error"],
+    },
+    takes: ({ method, url = "" }) =>
+      method === "POST" && (url === endpoint || url.startsWith(`${endpoint}?`)),
+    serve: (request, response) => void serve(request, response, services, options),
+  };
 }
 
 async function serve(
