@@ -77,7 +77,7 @@ describe.each(storeKinds)("behind nginx, %s", (store) => {
     expect((await download("HTTP/1.1", await linkTo(nginx.url, await open(), "empty"))).status).toBe(200);
   });
 
-  test("what is no open link leads nowhere, and the content can't be had without one", async () => {
+  test("a link that is not open leads nowhere, and content is unavailable without a link", async () => {
     const id = await open();
     const uri = await linkTo(nginx.url, id, "disk.bin");
     expect((await download("HTTP/1.1", uri.replace(/.$/, ""))).status).toBe(404);
@@ -86,7 +86,7 @@ describe.each(storeKinds)("behind nginx, %s", (store) => {
     expect((await download("HTTP/1.1", uri)).status).toBe(404);
   });
 
-  test("a download renews the lease once, when it is asked for", async () => {
+  test("a download renews the lease once, when it is requested", async () => {
     const id = await open();
     const uri = await linkTo(nginx.url, id, "disk.bin");
     const before = await expiryOf(nginx.url, id);
@@ -97,7 +97,7 @@ describe.each(storeKinds)("behind nginx, %s", (store) => {
     expect(await expiryOf(nginx.url, id)).toBeGreaterThan(before);
   });
 
-  test("what is given up: a cancel does not cut what nginx is sending", async () => {
+  test("the price: a cancel does not cut a file that nginx is sending", async () => {
     const id = await open();
     const begun = await begin("HTTP/1.1", await linkTo(nginx.url, id, "disk.bin"));
     await endSession(nginx.url, id, "cancel");
@@ -133,7 +133,7 @@ test("content that nginx can't see is sent as ever", async () => {
   expect([headers["x-accel-redirect"], body.toString()]).toEqual([undefined, "content"]);
 });
 
-test("a session that has just ended is not offloaded, and a store that is down is told", async () => {
+test("a session that has just ended is not offloaded, and a store that is down is reported", async () => {
   await using rig = await downloadRig({ offloadPrefix: "/_content/" });
   await rig.addFile("disk.bin", "content");
   const session = await rig.open();

@@ -77,8 +77,8 @@ describe("an item", () => {
     server.addFile("small ünï.txt", 10);
     server.addFile("empty", 0);
     server.preparingPolls = 1;
-    const told: DownloadProgress[] = [];
-    const result = await download({ onProgress: (progress) => told.push(progress) });
+    const reports: DownloadProgress[] = [];
+    const result = await download({ onProgress: (progress) => reports.push(progress) });
     await expectWholeItem();
     expect(result).toMatchObject({
       itemId: "item",
@@ -93,19 +93,19 @@ describe("an item", () => {
     });
     expect(server.ends).toEqual(["delete"]);
     expect(server.created).toBe(1);
-    const last = told.at(-1)!;
+    const last = reports.at(-1)!;
     expect(last).toMatchObject({ percent: 100, bytesDone: size + 10, bytesTotal: size + 10 });
     expect(last.files.map(({ state }) => state)).toEqual(["done", "done", "done"]);
     expect(last).not.toHaveProperty("notice");
-    const percents = told.map(({ percent }) => percent);
+    const percents = reports.map(({ percent }) => percent);
     expect(percents).toEqual(percents.toSorted((a, b) => a - b));
   });
 
   test("with nothing but empty files is at 100 percent in the end", async () => {
     server.addFile("empty", 0);
-    const told: number[] = [];
-    await download({ onProgress: ({ percent }) => told.push(percent) });
-    expect(told.at(-1)).toBe(100);
+    const percents: number[] = [];
+    await download({ onProgress: ({ percent }) => percents.push(percent) });
+    expect(percents.at(-1)).toBe(100);
     expect(server.fileRequests).toEqual([]);
     await expectWholeItem();
   });
@@ -115,7 +115,7 @@ describe("an item", () => {
     expect(server.ends).toEqual(["delete"]);
   });
 
-  test("is downloaded in part when some files are asked for, into a directory that is made for it", async () => {
+  test("is downloaded in part when some files are requested, into a directory that is made for it", async () => {
     server.addFile("a", 10);
     server.addFile("b", 10);
     const deep = join(directory.path, "new", "deeper");
@@ -129,7 +129,7 @@ describe("an item", () => {
     const stop = new AbortController();
     const running = download({ parallel: 3, signal: stop.signal });
     running.catch(() => {});
-    await eventually("three files to be under way", () => server.fileRequests.length === 3);
+    await eventually("three downloads to run", () => server.fileRequests.length === 3);
     // The others are prepared, and wait.
     await eventually("all files to be prepared", () => server.sessions[0]?.prepared.size === 8);
     expect(server.fileRequests).toHaveLength(3);
@@ -137,7 +137,7 @@ describe("an item", () => {
     await expect(running).rejects.toMatchObject({ reason: "aborted" });
   });
 
-  test("tells its progress with the heartbeats, 100 before the session is deleted", async () => {
+  test("reports its progress with the heartbeats, 100 before the session is deleted", async () => {
     server.addFile("disk.bin", size);
     const seen: number[] = [];
     server.beforeCall = (method) => {
@@ -179,14 +179,14 @@ describe("a file that is there already", () => {
   });
 });
 
-describe("a transfer that breaks", () => {
+describe("a connection that breaks", () => {
   beforeEach(() => void server.addFile("disk.bin", size));
 
   test.each<[string, Fault, number]>([
     ["is cut off", { cutAfter: 1_000_000 }, 1],
     ["ends too early", { contentLength: 1_234_567 }, 1_234_567],
     ["says nothing more", { stallAfter: 1_000_000 }, 1_000_000],
-  ])("because it %s goes on where it was", async (_, fault, least) => {
+  ])("because it %s continues where it was", async (_, fault, least) => {
     server.faults.push(fault);
     const { bytesFetched } = await download({ idleMs: 300 });
     const [first, second, ...rest] = server.fileRequests;
@@ -198,7 +198,7 @@ describe("a transfer that breaks", () => {
     await expectWholeItem();
   });
 
-  test("again and again is borne for as long as it gets on, whatever the patience", async () => {
+  test("again and again is retried while there is progress, for any patience", async () => {
     server.faults.push(...Array.from({ length: 12 }, () => ({ contentLength: 100_000 })));
     await download({ patienceMs: 0 });
     expect(server.fileRequests).toHaveLength(13);
@@ -207,25 +207,25 @@ describe("a transfer that breaks", () => {
 
   test.each<[string, Fault]>([
     ["is the whole file again", { ignoreRange: true }],
-    ["is another part than asked for", { shiftRange: 10 }],
+    ["is another part than requested", { shiftRange: 10 }],
     ["is a part of something else", { headers: { etag: '"other"' } }],
     ["has a range that is none", { headers: { "content-range": "bytes */*" } }],
     ["is that there is no such range", { status: 416 }],
     ["is longer than the file", { surplus: 100 }],
-  ])("never becomes a wrong file when what comes then %s", async (_, fault) => {
+  ])("never becomes a wrong file when the next answer %s", async (_, fault) => {
     server.faults.push({ contentLength: 1_000_000 }, fault);
     await download();
     await expectWholeItem();
   });
 
-  test("is begun anew when the server gives no tag that tells bytes apart", async () => {
+  test("starts over when the server gives no strong entity tag", async () => {
     server.faults.push({ contentLength: 1_000_000, headers: { etag: 'W/"weak"' } });
     await download();
     expect(server.fileRequests.map(({ range }) => range)).toEqual([undefined, undefined]);
     await expectWholeItem();
   });
 
-  test("goes on when the server is back", async () => {
+  test("continues when the server is back", async () => {
     server.faults.push({ stallAfter: 1_000_000 });
     let crashed: Promise<void> | undefined;
     const onProgress = once(() => {
@@ -277,7 +277,7 @@ describe("a transfer that breaks", () => {
     expect((await onDisk())["disk.bin.part"]).toHaveLength(1_000_000);
   });
 
-  test("is not believed in for ever because the whole file comes anew, and is cut again", async () => {
+  test("is given up when the whole file comes again and again, and is cut each time", async () => {
     server.everyFault = { ignoreRange: true, contentLength: 1_000_000 };
     await expect(download({ patienceMs: 100 })).rejects.toMatchObject({ reason: "unreachable" });
   });
@@ -323,7 +323,7 @@ describe("bytes that are not those of the file", () => {
     expect(server.ends).toEqual([expect.stringContaining("fail: disk.bin")]);
   });
 
-  test("are those of no checksum that is told", async () => {
+  test("match no checksum that is listed", async () => {
     server.wrongChecksums.set("disk.bin", "0".repeat(64));
     await expect(download()).rejects.toMatchObject({ reason: "checksum" });
   });
@@ -348,7 +348,7 @@ describe("bytes that are not those of the file", () => {
 describe("a session", () => {
   beforeEach(() => void server.addFile("disk.bin", size));
 
-  test("that has expired meanwhile is replaced, and the download goes on from what it has", async () => {
+  test("that has expired meanwhile is replaced, and the download continues from what it has", async () => {
     server.faults.push({ contentLength: 1_000_000 });
     server.onFileRequest = ({ range }) => {
       if (range !== undefined && server.created === 1) server.expireSessions();
@@ -376,7 +376,7 @@ describe("a session", () => {
     await expect(download({ patienceMs: 200 })).rejects.toMatchObject({ reason: "refused" });
   });
 
-  test("that somebody else cancels ends the download", async () => {
+  test("that another caller cancels ends the download", async () => {
     // Told with the next heartbeat, long before the connection has been silent for long.
     server.leaseMs = 3_000;
     server.faults.push({ stallAfter: 1_000_000 });
@@ -474,7 +474,7 @@ describe("an item that changes", () => {
 });
 
 describe("a download that is canceled", () => {
-  test("cancels its session, keeps what there is, and is gone on with by the next", async () => {
+  test("cancels its session, keeps the partial files, and the next run continues", async () => {
     server.addFile("disk.bin", size);
     server.faults.push({ stallAfter: 1_000_000 });
     const stop = new AbortController();
@@ -543,13 +543,13 @@ describe("a download is refused", () => {
     await expect(download()).rejects.toMatchObject({ reason: "refused", file: "a.part" });
   });
 
-  test("when another one into the same directory is under way, and not afterwards", async () => {
+  test("when another one into the same directory is running, and not afterwards", async () => {
     server.addFile("disk.bin", size);
     server.faults.push({ stallAfter: 10 });
     const stop = new AbortController();
     const first = download({ signal: stop.signal });
     first.catch(() => {});
-    await eventually("the first to be under way", () => server.fileRequests.length === 1);
+    await eventually("the first to run", () => server.fileRequests.length === 1);
     await expect(download()).rejects.toMatchObject({ reason: "busy" });
     expect(server.created).toBe(1);
     stop.abort();
@@ -579,7 +579,7 @@ describe("a download is refused", () => {
     expect(server.created).toBe(0);
   });
 
-  test("by whatever the caller's own code throws, with the session failed", async () => {
+  test("by any error that the caller's own code throws, with the session failed", async () => {
     server.addFile("disk.bin", size);
     const error = new Error("a bug of the caller's");
     const onProgress = once(() => {
@@ -598,7 +598,7 @@ beforeEach(async () => {
 });
 afterEach(() => void vi.restoreAllMocks());
 
-describe("a disk that is slow to remember what comes", () => {
+describe("a disk that is slow to sync", () => {
   beforeEach(() => void server.addFile("disk.bin", size));
 
   /** Does something before the ETag of the file is remembered. */
@@ -632,7 +632,7 @@ describe("a disk that is full", () => {
 
   const full = Object.assign(new Error("ENOSPC: no space left on device"), { code: "ENOSPC" });
 
-  test("ends the download, which goes on when there is room", async () => {
+  test("ends the download, which continues when there is room", async () => {
     const { writev } = files;
     let written = 0;
     const spy = vi.spyOn(files, "writev").mockImplementation(async function (this: FileHandle, chunks, at) {
@@ -653,7 +653,7 @@ describe("a disk that is full", () => {
     await expectWholeItem();
   });
 
-  test("may take a part of what it is given", async () => {
+  test("may take a part of the bytes", async () => {
     const { writev } = files;
     vi.spyOn(files, "writev").mockImplementation(async function (this: FileHandle, chunks, at) {
       return await writev.call(this, [(chunks[0] as Uint8Array).subarray(0, 100)], at);
@@ -671,7 +671,7 @@ describe("a disk that is full", () => {
     await expectWholeItem();
   });
 
-  test("does not let a session begin that nobody would remember", async () => {
+  test("does not create a session that no state file would hold", async () => {
     vi.spyOn(files, "writeFile").mockRejectedValue(full);
     await expect(download()).rejects.toMatchObject({ reason: "disk" });
     expect(server.created).toBe(0);
@@ -693,9 +693,9 @@ describe("a link", () => {
   });
 
   test("is not followed to others, nor in circles, nor to nowhere", async () => {
-    let asked = 0;
+    let calls = 0;
     const other = createServer((_, response) => {
-      asked += 1;
+      calls += 1;
       response.end(server.files.get("disk.bin"));
     });
     await new Promise<void>((resolve) => other.listen(0, "127.0.0.1", resolve));
@@ -705,7 +705,7 @@ describe("a link", () => {
       server.onFileRequest = () => server.faults.push({ status: 302, headers: { location: location() } });
       await expect(download()).rejects.toMatchObject({ reason: "refused" });
     }
-    expect(asked).toBe(0);
+    expect(calls).toBe(0);
     other.close();
   });
 

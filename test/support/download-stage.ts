@@ -9,7 +9,7 @@ import { type TempDir, tempDir } from "./temp-dir.ts";
 
 export const mebibyte = 1024 * 1024;
 
-/** Of the file of most tests: more than all the buffers on the way can take, so that nobody has it all at `middle`. */
+/** Size of the file of most tests: more than all the buffers on the way can hold, so that no side has it all at `middle`. */
 export const largeBytes = 48 * mebibyte;
 export const middle = 12 * mebibyte;
 
@@ -20,7 +20,7 @@ export interface DownloadStage extends AsyncDisposable {
   readonly large: TestItem;
   /** A new place for a download or a store. */
   directory(): Promise<string>;
-  /** Ends what was started since, whatever state it is in. For the end of each test. */
+  /** Ends everything that was started since the last call, in any state. For the end of each test. */
   clear(): Promise<void>;
   /** The program over the library, as `startService` starts it. */
   service(args?: readonly string[]): Promise<Service>;
