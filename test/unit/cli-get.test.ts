@@ -3,8 +3,8 @@ import { stripVTControlCharacters } from "node:util";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { GetBars } from "../../src/cli/get/bars.ts";
 import { GetEvents } from "../../src/cli/get/events.ts";
-import { checksumLines, type Reporter, summary } from "../../src/cli/get/get.ts";
 import { GetLines } from "../../src/cli/get/lines.ts";
+import { checksumLines, type Reporter, summary } from "../../src/cli/get/reporter.ts";
 import { Output } from "../../src/cli/output.ts";
 import {
   DownloadError,

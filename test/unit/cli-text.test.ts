@@ -132,15 +132,15 @@ describe("the clock of a server", () => {
   test("is that of this machine when the two agree, or nothing is known", () => {
     const clock = new ServerClock();
     const moment = new Date(Date.now() + 60_000);
-    clock.heard(null);
-    clock.heard("nonsense");
-    clock.heard(new Date().toUTCString());
+    clock.set(null);
+    clock.set("nonsense");
+    clock.set(new Date().toUTCString());
     expect(Math.abs(clock.until(moment) - 60_000)).toBeLessThan(1000);
   });
 
   test("counts when it is another", () => {
     const clock = new ServerClock();
-    clock.heard(new Date(Date.now() - 3_600_000).toUTCString());
+    clock.set(new Date(Date.now() - 3_600_000).toUTCString());
     const expiry = new Date(Date.now() - 3_600_000 + 300_000);
     expect(Math.abs(clock.until(expiry) - 300_000)).toBeLessThan(2000);
   });
