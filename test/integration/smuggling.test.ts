@@ -64,16 +64,14 @@ const refused: Record<string, () => string> = {
   "a Content-Length beyond 64 bits": () => withLength("18446744073709551617"),
   "an unknown Transfer-Encoding": () => post("Transfer-Encoding: xchunked", whole()),
   "a quoted Transfer-Encoding": () => post('Transfer-Encoding: "chunked"', whole()),
-  "a Transfer-Encoding after a vertical tab": () =>
-    post("Transfer-Encoding: \x0bchunked", whole()),
+  "a Transfer-Encoding after a vertical tab": () => post("Transfer-Encoding: \x0bchunked", whole()),
   "an identity Transfer-Encoding": () => post("Transfer-Encoding: identity", whole()),
   "a Transfer-Encoding that does not end with chunked": () =>
     post("Transfer-Encoding: chunked, identity", whole()),
   "a second Transfer-Encoding": () => post(`${chunked}\r\nTransfer-Encoding: identity`, whole()),
   "chunks of chunks": () => post("Transfer-Encoding: chunked, chunked", whole()),
   "a Transfer-Encoding on the next line": () => post("Transfer-Encoding:\r\n chunked", whole()),
-  "a Transfer-Encoding before a blank and a colon": () =>
-    post("Transfer-Encoding : chunked", whole()),
+  "a Transfer-Encoding before a blank and a colon": () => post("Transfer-Encoding : chunked", whole()),
   "a Content-Length before a blank and a colon": () => post(`Content-Length : ${length()}`, bodyFor(item)),
   "a chunk size with 0x": () => withSize((hex) => `0x${hex}\r\n`),
   "a chunk size with a plus": () => withSize((hex) => `+${hex}\r\n`),

@@ -10,7 +10,7 @@ const occupied = join(directory, "occupied");
 
 for (let taken = 0; taken < Number(times); ) {
   try {
-    using _ = DiskLock.take(directory, "item", "contended");
+    using _ = DiskLock.acquire(directory, "item", "contended");
     mkdirSync(occupied);
     rmdirSync(occupied);
     taken += 1;

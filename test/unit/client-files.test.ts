@@ -107,40 +107,44 @@ describe("checksums", () => {
 
 describe("a lock", () => {
   test("is one's own until it is given back, and leaves nothing behind", async () => {
-    const lock = DiskLock.take(directory, "item", "a");
-    expect(() => DiskLock.take(directory, "item", "a")).toThrow(expect.objectContaining({ reason: "busy" }));
+    const lock = DiskLock.acquire(directory, "item", "a");
+    expect(() => DiskLock.acquire(directory, "item", "a")).toThrow(
+      expect.objectContaining({ reason: "busy" }),
+    );
     lock[Symbol.dispose]();
-    DiskLock.take(directory, "item", "a")[Symbol.dispose]();
+    DiskLock.acquire(directory, "item", "a")[Symbol.dispose]();
     expect(await readdir(directory)).toEqual([]);
   });
 
   test("is about one thing in one directory", async () => {
     await mkdir(join(directory, "other"));
     const locks = [
-      DiskLock.take(directory, "item", "a"),
-      DiskLock.take(directory, "item", "b"),
-      DiskLock.take(directory, "file", "a"),
-      DiskLock.take(join(directory, "other"), "item", "a"),
+      DiskLock.acquire(directory, "item", "a"),
+      DiskLock.acquire(directory, "item", "b"),
+      DiskLock.acquire(directory, "file", "a"),
+      DiskLock.acquire(join(directory, "other"), "item", "a"),
     ];
-    expect(() => DiskLock.take(directory, "file", "a")).toThrow(
+    expect(() => DiskLock.acquire(directory, "file", "a")).toThrow(
       expect.objectContaining({ reason: "busy", file: "a" }),
     );
     for (const lock of locks) lock[Symbol.dispose]();
   });
 
   test("takes the place of a file that is none", async () => {
-    DiskLock.take(directory, "item", "a");
+    DiskLock.acquire(directory, "item", "a");
     const [name] = await readdir(directory);
     const elsewhere = join(directory, "elsewhere");
     await mkdir(elsewhere);
     await writeFile(join(elsewhere, name!), "not a database ".repeat(100));
-    const lock = DiskLock.take(elsewhere, "item", "a");
-    expect(() => DiskLock.take(elsewhere, "item", "a")).toThrow(expect.objectContaining({ reason: "busy" }));
+    const lock = DiskLock.acquire(elsewhere, "item", "a");
+    expect(() => DiskLock.acquire(elsewhere, "item", "a")).toThrow(
+      expect.objectContaining({ reason: "busy" }),
+    );
     lock[Symbol.dispose]();
   });
 
   test("can't be had in a directory that is not there", () => {
-    expect(() => DiskLock.take(join(directory, "none"), "item", "a")).toThrow(
+    expect(() => DiskLock.acquire(join(directory, "none"), "item", "a")).toThrow(
       expect.objectContaining({ reason: "disk" }),
     );
   });

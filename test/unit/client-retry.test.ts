@@ -2,7 +2,14 @@ import { create } from "@bufbuild/protobuf";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { describe, expect, test, vi } from "vitest";
 import { RetryInfoSchema } from "../../gen/google/rpc/error_details_pb.ts";
-import { backOffMs, isNetworkError, mayPass, Patience, pause, retryAfterMs } from "../../src/client/retry.ts";
+import {
+  backOffMs,
+  isNetworkError,
+  isRetryable,
+  pause,
+  RetryLimit,
+  retryAfterMs,
+} from "../../src/client/retry.ts";
 
 function withRetryInfo(code: Code, seconds: bigint, nanos = 0): ConnectError {
   const value = create(RetryInfoSchema, { retryDelay: { seconds, nanos } });
@@ -24,18 +31,18 @@ describe("a failure that may pass", () => {
     Code.Internal,
     Code.Canceled,
   ])("has the code %i", (code) => {
-    expect(mayPass(new ConnectError("no", code))).toBe(true);
+    expect(isRetryable(new ConnectError("no", code))).toBe(true);
   });
 
   test("is one of the network, whatever code it was given", () => {
-    expect(mayPass(withCause("EPIPE"))).toBe(true);
-    expect(mayPass(withCause("EHOSTUNREACH"))).toBe(true);
-    expect(mayPass(withCause("EACCES"))).toBe(false);
+    expect(isRetryable(withCause("EPIPE"))).toBe(true);
+    expect(isRetryable(withCause("EHOSTUNREACH"))).toBe(true);
+    expect(isRetryable(withCause("EACCES"))).toBe(false);
   });
 
   test("is a refusal that tells when to come again", () => {
-    expect(mayPass(withRetryInfo(Code.ResourceExhausted, 3n))).toBe(true);
-    expect(mayPass(new ConnectError("too large", Code.ResourceExhausted))).toBe(false);
+    expect(isRetryable(withRetryInfo(Code.ResourceExhausted, 3n))).toBe(true);
+    expect(isRetryable(new ConnectError("too large", Code.ResourceExhausted))).toBe(false);
   });
 
   test.each([
@@ -46,7 +53,7 @@ describe("a failure that may pass", () => {
     Code.PermissionDenied,
     Code.Unimplemented,
   ])("has not the code %i", (code) => {
-    expect(mayPass(new ConnectError("no", code))).toBe(false);
+    expect(isRetryable(new ConnectError("no", code))).toBe(false);
   });
 });
 
@@ -82,34 +89,34 @@ describe("the pause between attempts", () => {
 describe("patience", () => {
   test("is counted from the first failure, not from what got on before", () => {
     let now = 0;
-    const patience = new Patience(1000, () => now);
+    const limit = new RetryLimit(1000, () => now);
     now = 5000;
-    expect(patience.bears()).toBe(true);
+    expect(limit.recordFailure()).toBe(true);
     now = 5999;
-    expect(patience.bears()).toBe(true);
-    expect(patience.bears()).toBe(true);
+    expect(limit.recordFailure()).toBe(true);
+    expect(limit.recordFailure()).toBe(true);
     now = 6000;
-    expect(patience.bears()).toBe(false);
+    expect(limit.recordFailure()).toBe(false);
   });
 
   test("begins anew when something gets on", () => {
     let now = 0;
-    const patience = new Patience(1000, () => now);
-    for (let failures = 0; failures < 5; failures++) patience.bears();
-    patience.renew();
+    const limit = new RetryLimit(1000, () => now);
+    for (let failures = 0; failures < 5; failures++) limit.recordFailure();
+    limit.reset();
     now = 2000;
-    expect(patience.bears()).toBe(true);
+    expect(limit.recordFailure()).toBe(true);
     now = 2999;
-    for (let failures = 0; failures < 5; failures++) expect(patience.bears()).toBe(true);
+    for (let failures = 0; failures < 5; failures++) expect(limit.recordFailure()).toBe(true);
   });
 
   test("bears two failures however much time has passed between them: the process may have been stopped", () => {
     let now = 0;
-    const patience = new Patience(1000, () => now);
-    expect(patience.bears()).toBe(true);
+    const limit = new RetryLimit(1000, () => now);
+    expect(limit.recordFailure()).toBe(true);
     now = 1_000_000;
-    expect(patience.bears()).toBe(true);
-    expect(patience.bears()).toBe(false);
+    expect(limit.recordFailure()).toBe(true);
+    expect(limit.recordFailure()).toBe(false);
   });
 });
 
