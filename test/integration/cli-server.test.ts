@@ -75,7 +75,7 @@ describe("credentials", () => {
     expect(outcome.stderr).toMatch(/^downlease: The credentials are wrong\./);
   });
 
-  test("a user without a password, where nobody can be asked: 2", async () => {
+  test("a user without a password, and no terminal to ask: 2", async () => {
     expect(await list(toGuarded("--user", "alice"))).toEqual({
       code: 2,
       stdout: "",
@@ -83,7 +83,7 @@ describe("credentials", () => {
     });
   });
 
-  test("a user whose password the terminal is asked for, without showing it", async () => {
+  test("a user whose password is typed on the terminal, without echo", async () => {
     const child = await startOnTerminal(["sessions", "list", ...toGuarded("--user", "alice")]);
     const question = `Password of alice at ${guarded.url}: `;
     await eventually("the question", () => child.stdout.includes(question), { withinMs: 15_000 });
@@ -179,7 +179,7 @@ test("an empty variable is unset", async () => {
 });
 
 test.each([[["items"]], [["--help"]], [["items", "--json"]], [["completion", "zsh"]]])(
-  "%j into a pipe that nobody reads ends without a word",
+  "%j into a pipe without a reader ends with 0 and no message",
   async (args) => {
     const command = `'${process.execPath}' '${mainPath}' ${args.join(" ")} | :; echo "\${PIPESTATUS[0]}"`;
     const child = await startProcess("bash", ["-c", command], { env: { DOWNLEASE_SERVER: open.url } });
