@@ -11,7 +11,7 @@ import { startRedis } from "../test/support/redis-server.ts";
 import { tempDir } from "../test/support/temp-dir.ts";
 import type { Bench, Study, Table } from "./bench.ts";
 import { count } from "./formats.ts";
-import { leaseMs, openStore, owner } from "./sessions-in-redis.ts";
+import { leaseMs, openRedis, owner } from "./sessions-in-redis.ts";
 import { median } from "./statistics.ts";
 
 const caller = { principal: owner, roles: noRoles };
@@ -31,7 +31,8 @@ async function inRedis({ options, progress }: Bench): Promise<Table[]> {
   // A Redis of its own: memory is what is measured.
   await using redis = await startRedis();
   const client = new Redis(redis.url);
-  const store = await openStore(redis.url);
+  await using backend = await openRedis(redis.url);
+  const store = backend.sessions;
   const ids: string[] = [];
   const emptyBytes = await usedMemory(client);
   const memoryAt = options.sessionCounts[1]!;
@@ -43,7 +44,6 @@ async function inRedis({ options, progress }: Bench): Promise<Table[]> {
     if (sessions === memoryAt) memory = await memoryTable(client, ids, emptyBytes);
     rows.push([count(sessions), ...(await redisCost(client, store, ids, options.rounds))]);
   }
-  await store.close();
   client.disconnect();
   return [
     memory!,
@@ -58,10 +58,8 @@ async function inRedis({ options, progress }: Bench): Promise<Table[]> {
 
 async function inSqlite({ options, progress }: Bench): Promise<Table> {
   await using directory = await tempDir();
-  const store = new SqliteSessionStore({
-    database: new SqliteDatabase(join(directory.path, "bench.db")),
-    terms: { leaseMs, retentionMs: leaseMs },
-  });
+  const database = new SqliteDatabase(join(directory.path, "bench.db"));
+  const store = new SqliteSessionStore({ database, terms: { leaseMs, retentionMs: leaseMs } });
   const ids: string[] = [];
   const rows: string[][] = [];
   for (const sessions of options.sessionCounts) {
@@ -69,7 +67,7 @@ async function inSqlite({ options, progress }: Bench): Promise<Table> {
     await createUpTo(store, ids, sessions);
     rows.push([count(sessions), (await microsPerBeat(store, ids, 1)).toFixed(1)]);
   }
-  await store.close();
+  database.close();
   return {
     name: "sessions-in-sqlite",
     title: "KeepAlive in SQLite, one caller after the other",

@@ -54,7 +54,16 @@ function vitest(args: readonly string[], tallyFile: string): Promise<number> {
   const child = spawn(
     process.execPath,
     [join(root, "node_modules/vitest/vitest.mjs"), ...ours, ...reporters, ...args],
-    { cwd: root, stdio: "inherit", env: { ...process.env, [tallyFileVariable]: tallyFile } },
+    {
+      cwd: root,
+      stdio: "inherit",
+      // With the cache, starting the program takes half the time, and tests start it some hundred times.
+      env: {
+        NODE_COMPILE_CACHE: join(root, "node_modules/.cache/node"),
+        ...process.env,
+        [tallyFileVariable]: tallyFile,
+      },
+    },
   );
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, () => child.kill(signal));
   return new Promise((resolve, reject) => {

@@ -17,17 +17,6 @@ export interface SessionFiles {
   readonly files: ReadonlyMap<string, SessionFile>;
 }
 
-/** Where the ends of sessions are told. */
-export interface SessionEnds {
-  /**
-   * Whether every end is told within moments, whichever process brought it about. While it is not, whoever depends on
-   * it looks at the sessions themselves.
-   */
-  readonly isReliable: boolean;
-  /** Stops telling. */
-  stop(): void;
-}
-
 /**
  * What sessions know of their items' files: lives and ends with the session, in the same store. Each method is atomic
  * for its session. The rules are those of `session.ts`, refusals are return values, and a store that can't be reached
@@ -53,13 +42,4 @@ export interface SessionFileStore {
    * the session: the bytes were sent by a link, which carries its own right.
    */
   recordSent(sessionId: string, sent: ReadonlyMap<string, number>): Promise<Renewal | Refusal>;
-
-  /**
-   * Tells of every session that is canceled, fails or is deleted from now on, by any process; of expiry it does not
-   * tell. May tell of a session more than once.
-   *
-   * @param established told whenever `isReliable` has become true: ends of before may not have been told, so that
-   *   whoever depends on them looks at the sessions once more
-   */
-  watchEnds(ended: (sessionId: string) => void, established?: () => void): SessionEnds;
 }

@@ -45,10 +45,4 @@ export interface SessionStore {
 
   /** Removes a session in any state. False: there was none for the caller. */
   delete(id: string, caller: Caller): Promise<boolean>;
-
-  /** Resolves when the store answers. */
-  ping(): Promise<void>;
-
-  /** Ends all work; calls still under way may be rejected. */
-  close(): Promise<void>;
 }

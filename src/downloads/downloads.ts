@@ -1,10 +1,12 @@
+import type { Backend } from "../domain/backend.ts";
 import type { SessionFileStore } from "../domain/session-file-store.ts";
 import type { SessionStore } from "../domain/session-store.ts";
 import { linkBearer } from "./links.ts";
 import { type ActiveDownload, SessionDownloads } from "./session-downloads.ts";
 
 export interface DownloadsOptions {
-  readonly files: Pick<SessionFileStore, "recordSent" | "watchEnds">;
+  readonly files: Pick<SessionFileStore, "recordSent">;
+  readonly ends: Pick<Backend, "watchEnds">;
   readonly sessions: Pick<SessionStore, "get">;
   readonly leaseMs: number;
   /** How long a download may be without any progress. */
@@ -38,7 +40,7 @@ export class Downloads {
   constructor(options: DownloadsOptions) {
     this.#options = options;
     this.#tickMs = Math.max(10, Math.min(checkMs, options.leaseMs / 8, options.stallMs / 4));
-    this.#ends = options.files.watchEnds(
+    this.#ends = options.ends.watchEnds(
       (sessionId) => this.#bySession.get(sessionId)?.cut("session_ended"),
       // Sessions that ended before may not have been announced.
       () => this.#checkAll(),

@@ -1,27 +1,17 @@
 import type { Call } from "../calls/call.ts";
 import type { DownloadObserver } from "../calls/download-record.ts";
 import type { ProtocolHandler } from "../calls/protocol-handler.ts";
+import type { Backend } from "../domain/backend.ts";
 import type { ContentSource } from "../domain/content-source.ts";
-import type { LinkKey, LinkKeyStore } from "../domain/link-key-store.ts";
-import type { PreparationStore } from "../domain/preparation-store.ts";
-import type { SessionFileStore } from "../domain/session-file-store.ts";
-import type { SessionStore } from "../domain/session-store.ts";
+import type { LinkKey } from "../domain/link-key-store.ts";
 import { type BaseUrlOptions, baseUrlFinder } from "./base-url.ts";
 import { Downloads } from "./downloads.ts";
 import { downloadHandler } from "./handler.ts";
 import { fixedLinkKeys, SharedLinkKeys } from "./link-keys.ts";
 import { type Link, Links } from "./links.ts";
 
-/** Where the state of downloads is kept. */
-interface DownloadStores {
-  readonly sessions: Pick<SessionStore, "get">;
-  readonly sessionFiles: Pick<SessionFileStore, "recordSent" | "watchEnds">;
-  readonly preparations: Pick<PreparationStore, "find">;
-  readonly linkKeys: LinkKeyStore;
-}
-
 export interface DownloadServiceOptions extends BaseUrlOptions {
-  readonly stores: DownloadStores;
+  readonly backend: Pick<Backend, "sessions" | "sessionFiles" | "preparations" | "linkKeys" | "watchEnds">;
   readonly content: Pick<ContentSource, "openFile">;
   /** The first one signs, each one verifies; empty: one that the store keeps. */
   readonly linkKeys: readonly LinkKey[];
@@ -50,14 +40,15 @@ export interface DownloadService {
 
 /** Download links and the files that they lead to. */
 export function openDownloads(options: DownloadServiceOptions): DownloadService {
-  const { stores, content, linkKeys, publicUrl, offloadPrefix, pageHeaders, observe } = options;
-  const { sessions, sessionFiles: files, preparations } = stores;
+  const { backend, content, linkKeys, publicUrl, offloadPrefix, pageHeaders, observe } = options;
+  const { sessions, sessionFiles: files, preparations } = backend;
   const links = new Links(
-    linkKeys.length > 0 ? fixedLinkKeys(linkKeys) : new SharedLinkKeys(stores.linkKeys),
+    linkKeys.length > 0 ? fixedLinkKeys(linkKeys) : new SharedLinkKeys(backend.linkKeys),
   );
   const baseUrlOf = baseUrlFinder(options);
   const downloads = new Downloads({
     files,
+    ends: backend,
     sessions,
     leaseMs: options.leaseMs,
     stallMs: options.stallMs,

@@ -9,7 +9,7 @@ import { SqliteLoginStore } from "../../src/stores/sqlite/sqlite-login-store.ts"
 import { SqliteSessionStore } from "../../src/stores/sqlite/sqlite-session-store.ts";
 import { callerNamed } from "../support/callers.ts";
 import { type TempDir, tempDir } from "../support/temp-dir.ts";
-import { newLogin } from "./login-store-stage.ts";
+import { newLogin } from "./logins.ts";
 
 const unavailable = { name: "ServiceError", messageId: "downlease.store.unavailable" };
 const terms = { idleMs: 60_000, lifetimeMs: 120_000 };

@@ -6,7 +6,7 @@ import { callerNamed } from "../support/callers.ts";
 
 export interface Replica {
   readonly sessions: SessionStore;
-  readonly files: Pick<SessionFileStore, "files" | "request" | "recordSent">;
+  readonly sessionFiles: Pick<SessionFileStore, "files" | "request" | "recordSent">;
 }
 
 /** Two replicas on the same data, with different terms. */
@@ -137,7 +137,7 @@ interface Burst {
 
 /** @param namespace keeps the history's ids and people apart from those of other histories */
 export async function perform(step: Step, replicas: Replicas, namespace: string): Promise<Answer> {
-  const { sessions: store, files } = replicas[step.on];
+  const { sessions: store, sessionFiles: files } = replicas[step.on];
   const id = `${namespace}-${step.session}`;
   const principal = `${namespace}-${step.by}`;
   const caller = step.by === "root" ? callerNamed(principal, "admin") : callerNamed(principal);

@@ -129,10 +129,6 @@ export class ModelSessionStore implements SessionStore {
     return renewal;
   }
 
-  async ping(): Promise<void> {}
-
-  async close(): Promise<void> {}
-
   #find(id: string, caller: Caller): Session | undefined {
     const session = this.#sessions.get(id);
     return session !== undefined && existsFor(session, caller, this.#clock.now()) ? session : undefined;

@@ -1,45 +1,18 @@
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { Redis } from "ioredis";
-import pino from "pino";
 import { describe, expect, it } from "vitest";
 import { failureKeptMs, resultKeptMs, resultRenewedMs } from "../../src/domain/preparation.ts";
-import { RedisConnection } from "../../src/stores/redis/connection.ts";
 import { preparationKey } from "../../src/stores/redis/keys.ts";
-import { RedisPreparationStore } from "../../src/stores/redis/redis-preparation-store.ts";
 import { SqliteDatabase } from "../../src/stores/sqlite/database.ts";
 import { SqlitePreparationStore } from "../../src/stores/sqlite/sqlite-preparation-store.ts";
-import { eventually } from "../support/eventually.ts";
+import { connectRedis } from "../support/redis-backend.ts";
 import { sharedRedisUrl } from "../support/shared-redis.ts";
 import { tempDir } from "../support/temp-dir.ts";
+import { backends } from "./backends.ts";
 import { failed, newFile, preparationStoreContract, prepared } from "./preparation-store.ts";
-import { redisPreparations } from "./preparation-store-redis.ts";
 
-preparationStoreContract("SQLite file", async () => {
-  const dir = await tempDir();
-  const path = join(dir.path, "preparations.db");
-  const [database, other] = [new SqliteDatabase(path), new SqliteDatabase(path)];
-  return {
-    store: new SqlitePreparationStore({ database }),
-    other: new SqlitePreparationStore({ database: other }),
-    async close() {
-      database.close();
-      other.close();
-      await dir.remove();
-    },
-  };
-});
-
-preparationStoreContract("SQLite in memory", async () => {
-  const database = new SqliteDatabase(":memory:");
-  return {
-    store: new SqlitePreparationStore({ database }),
-    other: new SqlitePreparationStore({ database }),
-    close: async () => database.close(),
-  };
-});
-
-preparationStoreContract("Redis", () => redisPreparations(sharedRedisUrl())());
+for (const backend of backends) preparationStoreContract(backend);
 
 describe("results in SQLite", () => {
   it("are kept for a month after they were last read, failures for a minute", async () => {
@@ -105,11 +78,10 @@ describe("results in SQLite", () => {
 
 describe("preparations in Redis", () => {
   it("last as long as the claim, the result of a month or the failure of a minute", async () => {
-    const connection = RedisConnection.open({ url: sharedRedisUrl(), log: pino({ level: "silent" }) });
+    await using backend = await connectRedis(sharedRedisUrl());
+    const store = backend.preparations;
     const client = new Redis(sharedRedisUrl());
     try {
-      await eventually("Redis to answer", () => connection.ping().then(() => true));
-      const store = new RedisPreparationStore(connection);
       const file = newFile();
       const key = preparationKey(file);
       const expectLeft = async (max: number) => {
@@ -139,13 +111,12 @@ describe("preparations in Redis", () => {
       await expectLeft(resultKeptMs);
       await client.del(key);
     } finally {
-      connection.close();
       client.disconnect();
     }
   });
 });
 
-/** Results as releases of before wrote them, which may share a store with this one. */
+/** Results as earlier releases write them, which may share a store with this one. */
 const earlierResults = [
   { result: prepared, state: "done", text: JSON.stringify({ state: "done", digests: prepared.digests }) },
   {
@@ -170,11 +141,10 @@ describe("results are stored as earlier releases store them", () => {
   });
 
   it.each(earlierResults)("in Redis: $state", async ({ result, state, text }) => {
-    const connection = RedisConnection.open({ url: sharedRedisUrl(), log: pino({ level: "silent" }) });
+    await using backend = await connectRedis(sharedRedisUrl());
+    const store = backend.preparations;
     const client = new Redis(sharedRedisUrl());
     try {
-      await eventually("Redis to answer", () => connection.ping().then(() => true));
-      const store = new RedisPreparationStore(connection);
       const file = newFile();
       await store.claim(file, "one", 60_000);
       expect(await client.hget(preparationKey(file), "s")).toBe("running");
@@ -182,7 +152,6 @@ describe("results are stored as earlier releases store them", () => {
       expect(await client.hgetall(preparationKey(file))).toEqual({ s: state, r: text });
       expect(await store.find([file])).toEqual([result]);
     } finally {
-      connection.close();
       client.disconnect();
     }
   });

@@ -1,19 +1,10 @@
 import { randomUUID } from "node:crypto";
 import { describe, expect, it } from "vitest";
 import type { PreparationResult, VersionedFile } from "../../src/domain/preparation.ts";
-import type { PreparationStore } from "../../src/domain/preparation-store.ts";
 import { eventually } from "../support/eventually.ts";
-import { oddNames } from "./session-file-store-stage.ts";
-
-/** Two instances of an implementation, for the suite. */
-export interface OpenPreparationStores {
-  readonly store: PreparationStore;
-  /** Another instance on the same data, as another replica has it. */
-  readonly other: PreparationStore;
-  close(): Promise<void>;
-}
-
-export type OpenPreparations = () => Promise<OpenPreparationStores>;
+import { oddNames } from "../support/odd-names.ts";
+import type { TestBackend } from "./backends.ts";
+import { setStage } from "./stage.ts";
 
 /** Longer than any test runs. */
 const longMs = 60_000;
@@ -33,23 +24,18 @@ export function newFile(members: Partial<VersionedFile> = {}): VersionedFile {
   return { itemId: `item ${randomUUID()}`, contentVersion: "v1", fileName: "disk-1.vmdk", ...members };
 }
 
-async function setStage(open: OpenPreparations): Promise<OpenPreparationStores & AsyncDisposable> {
-  const stores = await open();
-  return { ...stores, [Symbol.asyncDispose]: () => stores.close() };
-}
-
 /** The contract of every `PreparationStore`. */
-export function preparationStoreContract(name: string, open: OpenPreparations): void {
-  describe(`preparation store: ${name}`, () => {
-    jobContract(open);
-    claimContract(open);
+export function preparationStoreContract(backend: TestBackend): void {
+  describe(`preparation store: ${backend.name}`, () => {
+    jobContract(backend);
+    claimContract(backend);
   });
 }
 
-function jobContract(open: OpenPreparations): void {
+function jobContract(backend: TestBackend): void {
   it("shows a job from its claim to its result, in every instance", async () => {
-    await using stage = await setStage(open);
-    const { store, other } = stage;
+    await using stage = await setStage("preparations", backend);
+    const { store, second: other } = stage;
     const file = newFile();
     const expectPreparation = async (preparation: unknown) => {
       expect(await store.find([file])).toEqual([preparation]);
@@ -67,8 +53,8 @@ function jobContract(open: OpenPreparations): void {
   });
 
   it("shows why a job failed, and lets any worker claim it again", async () => {
-    await using stage = await setStage(open);
-    const { store, other } = stage;
+    await using stage = await setStage("preparations", backend);
+    const { store, second: other } = stage;
     const file = newFile();
     await store.claim(file, "one", longMs);
     await store.report(file, "one", 10, longMs);
@@ -81,7 +67,7 @@ function jobContract(open: OpenPreparations): void {
   });
 
   it("finds the preparations of many files in their order", async () => {
-    await using stage = await setStage(open);
+    await using stage = await setStage("preparations", backend);
     const { store } = stage;
     const item = newFile();
     const files = Array.from({ length: 1_203 }, (_, index) =>
@@ -109,7 +95,7 @@ function jobContract(open: OpenPreparations): void {
   });
 
   it("distinguishes files, versions and items, also those whose names are the same when joined", async () => {
-    await using stage = await setStage(open);
+    await using stage = await setStage("preparations", backend);
     const { store } = stage;
     const { itemId } = newFile();
     const files: VersionedFile[] = [
@@ -131,7 +117,7 @@ function jobContract(open: OpenPreparations): void {
   });
 
   it("accepts a file with more members than its name", async () => {
-    await using stage = await setStage(open);
+    await using stage = await setStage("preparations", backend);
     const file = newFile();
     const wider = { ...file, size: 10, checksums: {} };
     await stage.store.claim(wider, "one", longMs);
@@ -145,13 +131,13 @@ function jobContract(open: OpenPreparations): void {
 }
 
 /** Real time: claims of a few hundred milliseconds, and none that a slow machine must keep. */
-function claimContract(open: OpenPreparations): void {
+function claimContract(backend: TestBackend): void {
   it("lets one worker of many claim a job", async () => {
-    await using stage = await setStage(open);
+    await using stage = await setStage("preparations", backend);
     const file = newFile();
     const claims = await Promise.all(
       Array.from({ length: 40 }, (_, worker) =>
-        (worker % 2 === 0 ? stage.store : stage.other).claim(file, `worker ${worker}`, longMs),
+        (worker % 2 === 0 ? stage.store : stage.second).claim(file, `worker ${worker}`, longMs),
       ),
     );
     expect(claims.filter((claim) => claim === undefined)).toHaveLength(1);
@@ -161,17 +147,17 @@ function claimContract(open: OpenPreparations): void {
   });
 
   it("lets the worker that has a job claim it again, as when an answer was lost, and keeps its progress", async () => {
-    await using stage = await setStage(open);
+    await using stage = await setStage("preparations", backend);
     const file = newFile();
     await stage.store.claim(file, "one", longMs);
     await stage.store.report(file, "one", 10, longMs);
     expect(await stage.store.claim(file, "one", longMs)).toBeUndefined();
-    expect(await stage.other.find([file])).toEqual([{ status: "PREPARING", bytesDone: 10 }]);
+    expect(await stage.second.find([file])).toEqual([{ status: "PREPARING", bytesDone: 10 }]);
   });
 
   it("lets a claim lapse and another worker have the job, and refuses all calls of the worker that lost it", async () => {
-    await using stage = await setStage(open);
-    const { store, other } = stage;
+    await using stage = await setStage("preparations", backend);
+    const { store, second: other } = stage;
     const file = newFile();
     await store.claim(file, "one", 200);
     await eventually("the claim to lapse", async () => (await other.find([file]))[0] === undefined);
@@ -192,8 +178,8 @@ function claimContract(open: OpenPreparations): void {
   });
 
   it("extends a claim for as long as its worker reports", async () => {
-    await using stage = await setStage(open);
-    const { store, other } = stage;
+    await using stage = await setStage("preparations", backend);
+    const { store, second: other } = stage;
     const file = newFile();
     const claimMs = 1_500;
     await store.claim(file, "one", claimMs);
@@ -206,8 +192,8 @@ function claimContract(open: OpenPreparations): void {
   });
 
   it("lets any worker claim a released job at once", async () => {
-    await using stage = await setStage(open);
-    const { store, other } = stage;
+    await using stage = await setStage("preparations", backend);
+    const { store, second: other } = stage;
     const file = newFile();
     await store.release(file, "one");
     await store.claim(file, "one", longMs);

@@ -1,39 +1,36 @@
 import { expect, it } from "vitest";
+import type { Backend } from "../../src/domain/backend.ts";
 import { eventually } from "../support/eventually.ts";
-import {
-  type FileStage,
-  type FileStoreContractOptions,
-  type FileStoreInstance,
-  type OpenFileStoresWith,
-  setFileStage,
-} from "./session-file-store-stage.ts";
+import type { TestBackend } from "./backends.ts";
+import { type Stage, setStage } from "./stage.ts";
 
 /** Who is told of the end of sessions. */
-export function endsContract(open: OpenFileStoresWith, { untoldToOther }: FileStoreContractOptions): void {
-  const itTold = untoldToOther === undefined ? it : it.skip;
+export function endsContract(backend: TestBackend): void {
+  const { noSharedEnds } = backend;
+  const itTold = noSharedEnds === undefined ? it : it.skip;
   /** Watches, and is told of everything that it is ever told of. */
-  const begin = async (instance: FileStoreInstance) => {
+  const begin = async (instance: Backend) => {
     const watching = watch(instance);
-    if (untoldToOther === undefined) await eventually("ends to be told", () => watching.isReliable);
+    if (noSharedEnds === undefined) await eventually("ends to be told", () => watching.isReliable);
     return watching;
   };
-  const because = untoldToOther === undefined ? "" : ` (skipped: ${untoldToOther})`;
+  const because = noSharedEnds === undefined ? "" : ` (skipped: ${noSharedEnds})`;
 
   it("tells the process that ends a session of it, each that watches", async () => {
-    await using stage = await setFileStage(open);
+    await using stage = await setStage("sessionFiles", backend);
     await expectEnds(stage, stage.one, [await begin(stage.one), await begin(stage.one)]);
   });
 
   itTold(`tells another instance of a session that ends${because}`, async () => {
-    await using stage = await setFileStage(open);
+    await using stage = await setStage("sessionFiles", backend);
     const { one, other } = stage;
     await expectEnds(stage, one, [await begin(other), await begin(one), await begin(other)]);
     await expectEnds(stage, other, [await begin(one), await begin(one)]);
   });
 
   it("tells nothing of what does not end a session", async () => {
-    await using stage = await setFileStage(open);
-    const { sessions, files, alice, bob } = stage;
+    await using stage = await setStage("sessionFiles", backend);
+    const { sessions, store: files, alice, bob } = stage;
     const watching = await begin(stage.one);
     const spec = stage.newSession();
     const id = (await sessions.create(spec)).id;
@@ -53,7 +50,7 @@ export function endsContract(open: OpenFileStoresWith, { untoldToOther }: FileSt
   });
 
   it("tells nothing to one who has stopped to watch, and goes on with the others", async () => {
-    await using stage = await setFileStage(open);
+    await using stage = await setStage("sessionFiles", backend);
     const [stopped, watching] = [await begin(stage.one), await begin(stage.one)];
     stopped.stop();
     stopped.stop();
@@ -67,8 +64,8 @@ export function endsContract(open: OpenFileStoresWith, { untoldToOther }: FileSt
 
 /** Cancels, fails and deletes sessions by one instance, and fails unless all who watch are told. */
 async function expectEnds(
-  { newSessionId, alice, admin }: FileStage,
-  { sessions }: FileStoreInstance,
+  { newSessionId, alice, admin }: Stage<"sessionFiles">,
+  { sessions }: Backend,
   watchers: readonly Watch[],
 ): Promise<void> {
   const ids = await Promise.all(Array.from({ length: 5 }, () => newSessionId()));
@@ -95,10 +92,10 @@ export interface Watch {
   stop(): void;
 }
 
-export function watch({ files }: FileStoreInstance): Watch {
+export function watch(backend: Pick<Backend, "watchEnds">): Watch {
   const ends: string[] = [];
   let establishments = 0;
-  const watching = files.watchEnds(
+  const watching = backend.watchEnds(
     (id) => ends.push(id),
     () => establishments++,
   );

@@ -1,42 +1,35 @@
 import { describe, expect, it } from "vitest";
 import type { FinalState } from "../../src/domain/session.ts";
 import { eventually } from "../support/eventually.ts";
+import { oddNames } from "../support/odd-names.ts";
+import { briefLeaseTerms, longLeaseTerms } from "../support/terms.ts";
+import type { TestBackend } from "./backends.ts";
 import { endsContract } from "./session-file-store-ends.ts";
-import {
-  type FileStoreContractOptions,
-  type OpenFileStoresWith,
-  oddNames,
-  setFileStage,
-} from "./session-file-store-stage.ts";
-import { briefTerms, expectLease, longTerms, notFound } from "./session-store-stage.ts";
+import { expectLease, notFound, setStage } from "./stage.ts";
 
 const finalStates: FinalState[] = ["CANCELED", "ERROR"];
 
 /** What every store of sessions' files must do, whatever it is made of. */
-export function sessionFileStoreContract(
-  name: string,
-  open: OpenFileStoresWith,
-  options: FileStoreContractOptions = {},
-): void {
-  describe(`session file store: ${name}`, () => {
-    requestContract(open);
-    recordSentContract(open);
-    visibilityContract(open);
-    lifeContract(open);
-    endsContract(open, options);
+export function sessionFileStoreContract(backend: TestBackend): void {
+  describe(`session file store: ${backend.name}`, () => {
+    requestContract(backend);
+    recordSentContract(backend);
+    visibilityContract(backend);
+    lifeContract(backend);
+    endsContract(backend);
   });
 }
 
-function requestContract(open: OpenFileStoresWith): void {
+function requestContract(backend: TestBackend): void {
   it("knows no file of a session until one is asked for", async () => {
-    await using stage = await setFileStage(open);
+    await using stage = await setStage("sessionFiles", backend);
     const session = await stage.sessions.create(stage.newSession());
-    expect(await stage.files.files(session.id, stage.alice)).toEqual({ session, files: new Map() });
+    expect(await stage.store.files(session.id, stage.alice)).toEqual({ session, files: new Map() });
   });
 
   it("keeps the endpoint type that was asked for last, file by file", async () => {
-    await using stage = await setFileStage(open);
-    const { files, alice } = stage;
+    await using stage = await setStage("sessionFiles", backend);
+    const { store: files, alice } = stage;
     const id = await stage.newSessionId();
     await files.request(id, alice, "a.vmdk", "HTTPS");
     await files.request(id, alice, "b.vmdk", "DIRECT");
@@ -53,29 +46,29 @@ function requestContract(open: OpenFileStoresWith): void {
   });
 
   it("renews the lease with a request, and leaves the rest of the session alone", async () => {
-    await using stage = await setFileStage(open);
-    const { sessions, files, alice, now } = stage;
+    await using stage = await setStage("sessionFiles", backend);
+    const { sessions, store: files, alice, now } = stage;
     const created = await sessions.create(stage.newSession());
     await sessions.keepAlive(created.id, alice, 40);
     const from = await now();
     const renewal = await files.request(created.id, alice, "a.vmdk", "HTTPS");
     if (renewal.outcome !== "renewed") throw new Error(renewal.outcome);
-    expectLease(renewal.expiresAt, longTerms.leaseMs, from, await now());
+    expectLease(renewal.expiresAt, longLeaseTerms.leaseMs, from, await now());
     expect(renewal.progress).toBe(40);
     const { expiresAt } = renewal;
     expect(await sessions.get(created.id, alice)).toEqual({ ...created, progress: 40, expiresAt });
   });
 
   it("does not renew the lease when files are looked at", async () => {
-    await using stage = await setFileStage(open);
+    await using stage = await setStage("sessionFiles", backend);
     const session = await stage.sessions.create(stage.newSession());
-    await stage.files.files(session.id, stage.alice);
+    await stage.store.files(session.id, stage.alice);
     expect(await stage.sessions.get(session.id, stage.alice)).toEqual(session);
   });
 
   it("keeps a request that is made again after bytes were sent, with the bytes", async () => {
-    await using stage = await setFileStage(open);
-    const { files, alice } = stage;
+    await using stage = await setStage("sessionFiles", backend);
+    const { store: files, alice } = stage;
     const id = await stage.newSessionId();
     await files.recordSent(id, new Map([["a.vmdk", 5]]));
     expect((await files.files(id, alice))!.files).toEqual(new Map([["a.vmdk", { bytesSent: 5 }]]));
@@ -84,8 +77,8 @@ function requestContract(open: OpenFileStoresWith): void {
   });
 
   it.each(Object.entries(oddNames))("keeps a file apart whose name is %s", async (_, fileName) => {
-    await using stage = await setFileStage(open);
-    const { sessions, files, alice } = stage;
+    await using stage = await setStage("sessionFiles", backend);
+    const { sessions, store: files, alice } = stage;
     const session = await sessions.create(stage.newSession());
     expect(await files.request(session.id, alice, fileName, "HTTPS")).toMatchObject({ outcome: "renewed" });
     await files.recordSent(session.id, new Map([[fileName, 7]]));
@@ -97,10 +90,10 @@ function requestContract(open: OpenFileStoresWith): void {
   });
 }
 
-function recordSentContract(open: OpenFileStoresWith): void {
+function recordSentContract(backend: TestBackend): void {
   it("adds up the bytes that were sent and renews the lease, whoever owns the session", async () => {
-    await using stage = await setFileStage(open);
-    const { sessions, files, alice, now } = stage;
+    await using stage = await setStage("sessionFiles", backend);
+    const { sessions, store: files, alice, now } = stage;
     const { id } = await sessions.create(stage.newSession());
     await sessions.keepAlive(id, alice, 12);
     await files.recordSent(id, new Map([["a.vmdk", 1_000]]));
@@ -114,7 +107,7 @@ function recordSentContract(open: OpenFileStoresWith): void {
       ]),
     );
     if (renewal.outcome !== "renewed") throw new Error(renewal.outcome);
-    expectLease(renewal.expiresAt, longTerms.leaseMs, from, await now());
+    expectLease(renewal.expiresAt, longLeaseTerms.leaseMs, from, await now());
     expect(renewal.progress).toBe(12);
     const found = (await files.files(id, alice))!;
     expect(found.session.expiresAt).toBe(renewal.expiresAt);
@@ -128,19 +121,19 @@ function recordSentContract(open: OpenFileStoresWith): void {
   });
 
   it("only renews the lease when nothing was sent", async () => {
-    await using stage = await setFileStage(open);
+    await using stage = await setStage("sessionFiles", backend);
     const id = await stage.newSessionId();
-    expect(await stage.files.recordSent(id, new Map())).toMatchObject({ outcome: "renewed", progress: 0 });
-    expect((await stage.files.files(id, stage.alice))!.files).toEqual(new Map());
+    expect(await stage.store.recordSent(id, new Map())).toMatchObject({ outcome: "renewed", progress: 0 });
+    expect((await stage.store.files(id, stage.alice))!.files).toEqual(new Map());
   });
 
   it("stops counting at the greatest number of bytes that can be told exactly", async () => {
-    await using stage = await setFileStage(open);
+    await using stage = await setStage("sessionFiles", backend);
     const id = await stage.newSessionId();
     const most = Number.MAX_SAFE_INTEGER;
     const sent = async (bytes: number) => {
-      await stage.files.recordSent(id, new Map([["a.vmdk", bytes]]));
-      return (await stage.files.files(id, stage.alice))!.files.get("a.vmdk")!.bytesSent;
+      await stage.store.recordSent(id, new Map([["a.vmdk", bytes]]));
+      return (await stage.store.files(id, stage.alice))!.files.get("a.vmdk")!.bytesSent;
     };
     expect(await sent(most - 1)).toBe(most - 1);
     expect(await sent(1)).toBe(most);
@@ -149,11 +142,11 @@ function recordSentContract(open: OpenFileStoresWith): void {
   });
 
   it("adds up what several instances tell at once", async () => {
-    await using stage = await setFileStage(open);
+    await using stage = await setStage("sessionFiles", backend);
     const id = await stage.newSessionId();
     const results = await Promise.all(
       Array.from({ length: 100 }, (_, turn) =>
-        (turn % 2 === 0 ? stage.one : stage.other).files.recordSent(
+        (turn % 2 === 0 ? stage.one : stage.other).sessionFiles.recordSent(
           id,
           new Map([
             ["a.vmdk", turn],
@@ -163,7 +156,7 @@ function recordSentContract(open: OpenFileStoresWith): void {
       ),
     );
     expect(new Set(results.map(({ outcome }) => outcome))).toEqual(new Set(["renewed"]));
-    expect((await stage.other.files.files(id, stage.alice))!.files).toEqual(
+    expect((await stage.other.sessionFiles.files(id, stage.alice))!.files).toEqual(
       new Map([
         ["a.vmdk", { bytesSent: 4_950 }],
         ["b.vmdk", { bytesSent: 100 }],
@@ -172,8 +165,8 @@ function recordSentContract(open: OpenFileStoresWith): void {
   });
 
   it("takes ten thousand files with names of 255 bytes in one session", async () => {
-    await using stage = await setFileStage(open);
-    const { files, alice } = stage;
+    await using stage = await setStage("sessionFiles", backend);
+    const { store: files, alice } = stage;
     const id = await stage.newSessionId();
     const names = Array.from({ length: 10_000 }, (_, index) => `${index}-`.padEnd(255, "x"));
     expect(await files.recordSent(id, new Map(names.map((name, index) => [name, index])))).toMatchObject({
@@ -191,10 +184,10 @@ function recordSentContract(open: OpenFileStoresWith): void {
   });
 }
 
-function visibilityContract(open: OpenFileStoresWith): void {
+function visibilityContract(backend: TestBackend): void {
   it("shows files to the owner and to admins only", async () => {
-    await using stage = await setFileStage(open);
-    const { files, alice, bob, admin } = stage;
+    await using stage = await setStage("sessionFiles", backend);
+    const { store: files, alice, bob, admin } = stage;
     const id = await stage.newSessionId();
     expect(await files.request(id, bob, "a.vmdk", "HTTPS")).toEqual(notFound);
     expect(await files.files(id, bob)).toBeUndefined();
@@ -208,8 +201,8 @@ function visibilityContract(open: OpenFileStoresWith): void {
   });
 
   it("keeps the files of sessions apart", async () => {
-    await using stage = await setFileStage(open);
-    const { files, alice } = stage;
+    await using stage = await setStage("sessionFiles", backend);
+    const { store: files, alice } = stage;
     const [id, otherId] = [await stage.newSessionId(), await stage.newSessionId()];
     await files.request(id, alice, "a.vmdk", "HTTPS");
     await files.recordSent(otherId, new Map([["a.vmdk", 9]]));
@@ -218,8 +211,8 @@ function visibilityContract(open: OpenFileStoresWith): void {
   });
 
   it("knows nothing of sessions that never were", async () => {
-    await using stage = await setFileStage(open);
-    const { files, alice, admin } = stage;
+    await using stage = await setStage("sessionFiles", backend);
+    const { store: files, alice, admin } = stage;
     const { id } = stage.newSession();
     for (const caller of [alice, admin]) {
       expect(await files.request(id, caller, "a.vmdk", "HTTPS")).toEqual(notFound);
@@ -232,8 +225,8 @@ function visibilityContract(open: OpenFileStoresWith): void {
   it.each(finalStates)(
     "leaves a session in state %s as it is, and still tells of its files",
     async (state) => {
-      await using stage = await setFileStage(open);
-      const { sessions, files, alice, admin } = stage;
+      await using stage = await setStage("sessionFiles", backend);
+      const { sessions, store: files, alice, admin } = stage;
       const id = await stage.newSessionId();
       await files.request(id, alice, "a.vmdk", "HTTPS");
       await files.recordSent(id, new Map([["a.vmdk", 10]]));
@@ -254,8 +247,8 @@ function visibilityContract(open: OpenFileStoresWith): void {
   );
 
   it("lets nothing be noted once a cancel was acknowledged, however many are at it", async () => {
-    await using stage = await setFileStage(open);
-    const { sessions, files, alice } = stage;
+    await using stage = await setStage("sessionFiles", backend);
+    const { sessions, store: files, alice } = stage;
     const id = await stage.newSessionId();
     let noted = 0;
     let isCanceled = false;
@@ -263,7 +256,7 @@ function visibilityContract(open: OpenFileStoresWith): void {
       const instance = sender % 2 === 0 ? stage.one : stage.other;
       for (;;) {
         const isLate = isCanceled;
-        const result = await instance.files.recordSent(id, new Map([["a.vmdk", 1]]));
+        const result = await instance.sessionFiles.recordSent(id, new Map([["a.vmdk", 1]]));
         if (isLate) expect(result).toEqual({ outcome: "not_active", state: "CANCELED" });
         if (result.outcome !== "renewed") return;
         noted++;
@@ -280,10 +273,10 @@ function visibilityContract(open: OpenFileStoresWith): void {
 }
 
 /** Real time: leases of a few hundred milliseconds, and none that a slow machine must keep up with. */
-function lifeContract(open: OpenFileStoresWith): void {
+function lifeContract(backend: TestBackend): void {
   it("knows nothing of a session that has expired, nor does a new one of its id of the old one's files", async () => {
-    await using stage = await setFileStage(open, briefTerms);
-    const { sessions, files, alice, admin } = stage;
+    await using stage = await setStage("sessionFiles", backend, { leaseTerms: briefLeaseTerms });
+    const { sessions, store: files, alice, admin } = stage;
     const spec = stage.newSession();
     await sessions.create(spec);
     await files.request(spec.id, alice, "a.vmdk", "HTTPS");
@@ -298,8 +291,8 @@ function lifeContract(open: OpenFileStoresWith): void {
   });
 
   it("knows nothing of a session that was deleted, nor does a new one of its id of the old one's files", async () => {
-    await using stage = await setFileStage(open);
-    const { sessions, files, alice } = stage;
+    await using stage = await setStage("sessionFiles", backend);
+    const { sessions, store: files, alice } = stage;
     const spec = stage.newSession();
     await sessions.create(spec);
     await files.request(spec.id, alice, "a.vmdk", "HTTPS");
@@ -310,8 +303,8 @@ function lifeContract(open: OpenFileStoresWith): void {
   });
 
   it("keeps files when the creation of their session is repeated", async () => {
-    await using stage = await setFileStage(open);
-    const { sessions, files, alice } = stage;
+    await using stage = await setStage("sessionFiles", backend);
+    const { sessions, store: files, alice } = stage;
     const spec = stage.newSession();
     await sessions.create(spec);
     await files.request(spec.id, alice, "a.vmdk", "HTTPS");
@@ -323,18 +316,20 @@ function lifeContract(open: OpenFileStoresWith): void {
   });
 
   it("never moves expiresAt back, also not by an instance with a shorter lease", async () => {
-    await using stage = await setFileStage(open, longTerms, briefTerms);
+    await using stage = await setStage("sessionFiles", backend, {}, { leaseTerms: briefLeaseTerms });
     const { sessions, other, alice } = stage;
     const { id, expiresAt } = await sessions.create(stage.newSession());
     const renewed = { outcome: "renewed", expiresAt, progress: 0 };
-    expect(await other.files.request(id, alice, "a.vmdk", "HTTPS")).toEqual(renewed);
-    expect(await other.files.recordSent(id, new Map([["a.vmdk", 1]]))).toEqual(renewed);
+    expect(await other.sessionFiles.request(id, alice, "a.vmdk", "HTTPS")).toEqual(renewed);
+    expect(await other.sessionFiles.recordSent(id, new Map([["a.vmdk", 1]]))).toEqual(renewed);
     expect(await sessions.get(id, alice)).toMatchObject({ expiresAt });
   });
 
   it("keeps a session beyond its first lease for as long as bytes are sent", async () => {
-    await using stage = await setFileStage(open, { leaseMs: 1_500, retentionMs: 300 });
-    const { sessions, files, alice, now } = stage;
+    await using stage = await setStage("sessionFiles", backend, {
+      leaseTerms: { leaseMs: 1_500, retentionMs: 300 },
+    });
+    const { sessions, store: files, alice, now } = stage;
     const { id, expiresAt } = await sessions.create(stage.newSession());
     await eventually("the end of the first lease", async () => {
       const renewal = await files.recordSent(id, new Map([["a.vmdk", 1]]));

@@ -11,7 +11,8 @@ const [path = "", id = "", principal = ""] = process.argv.slice(2);
 const refusalsToSee = 20;
 const terms = { leaseMs: 60_000, retentionMs: 60_000 };
 
-const store = new SqliteSessionStore({ database: new SqliteDatabase(path), terms });
+const database = new SqliteDatabase(path);
+const store = new SqliteSessionStore({ database, terms });
 const observations: Observation[] = [];
 const now = () => Number(process.hrtime.bigint()) / 1e6;
 for (let turn = 0, refused = 0; refused < refusalsToSee; turn++) {
@@ -21,5 +22,5 @@ for (let turn = 0, refused = 0; refused < refusalsToSee; turn++) {
   observations.push({ startedAt, acknowledgedAt: now(), result });
   if (result.outcome !== "renewed") refused++;
 }
-await store.close();
+database.close();
 process.stdout.write(JSON.stringify(observations));

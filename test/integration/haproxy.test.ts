@@ -166,8 +166,8 @@ test("a replica that is stopped under load loses no call", async () => {
 });
 
 test.each([
-  ["Content-Length and ActiveDownload-Encoding", (body: string) => `Content-Length: ${body.length}\r\n`],
-  ["ActiveDownload-Encoding and a Content-Length of less", () => "Content-Length: 4\r\n"],
+  ["Content-Length and Transfer-Encoding", (body: string) => `Content-Length: ${body.length}\r\n`],
+  ["Transfer-Encoding and a Content-Length of less", () => "Content-Length: 4\r\n"],
 ])("HAProxy and a replica agree where a request ends that has %s", async (_, header) => {
   const path = "/com/vmware/content/library/item/download-session";
   const make = (headers: string, body: string) =>
@@ -180,7 +180,7 @@ test.each([
   // By its chunks the request ends at once, and another one follows; by its length it does not.
   const body = `${json.length.toString(16)}\r\n${json}\r\n0\r\n\r\n`;
   using client = await rawConnection(haproxy.port);
-  client.socket.write(make(`${header(body + hidden)}ActiveDownload-Encoding: chunked\r\n`, body + hidden));
+  client.socket.write(make(`${header(body + hidden)}Transfer-Encoding: chunked\r\n`, body + hidden));
   client.socket.end();
   const answers = [...(await client.closed).matchAll(/HTTP\/1\.1 (\d{3}) /g)].map(([, status]) => status);
   // Whatever HAProxy takes for a request is one to the replica, and nothing else is.

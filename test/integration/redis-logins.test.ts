@@ -5,16 +5,15 @@ import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { digestOf, newLoginId } from "../../src/domain/login.ts";
 import type { Login, LoginStore } from "../../src/domain/login-store.ts";
 import { noRoles, rolesFrom } from "../../src/domain/roles.ts";
-import { RedisConnection } from "../../src/stores/redis/connection.ts";
+import type { RedisBackend } from "../../src/stores/redis/backend.ts";
 import { loginKey, revocationChannel } from "../../src/stores/redis/keys.ts";
-import { RedisLoginStore } from "../../src/stores/redis/redis-login-store.ts";
-import { connectedLogins } from "../contract/login-store-redis.ts";
-import { newLogin, longLoginTerms as terms } from "../contract/login-store-stage.ts";
+import type { RedisLoginStore } from "../../src/stores/redis/redis-login-store.ts";
+import { newLogin } from "../contract/logins.ts";
 import { eventually } from "../support/eventually.ts";
+import { connectRedis, openRedis } from "../support/redis-backend.ts";
 import { type RedisServer, startRedis } from "../support/redis-server.ts";
 
 const unavailable = { name: "ServiceError", messageId: "downlease.store.unavailable" };
-const silent = pino({ level: "silent" });
 
 /** Every call of the port. */
 const calls: Record<string, (store: LoginStore, id: string) => Promise<unknown>> = {
@@ -50,19 +49,20 @@ function atHand(store: RedisLoginStore, id: string): Login | undefined {
 describe("login sessions in a Redis of its own", () => {
   let redis: RedisServer;
   let client: Redis;
-  let connection: RedisConnection;
+  let backend: RedisBackend;
   let store: RedisLoginStore;
 
   beforeEach(async () => {
     redis = await startRedis({ appendonly: true });
     client = new Redis(redis.url);
     client.on("error", () => {});
-    ({ connection, store } = await connectedLogins(redis.url, terms));
+    backend = await connectRedis(redis.url);
+    store = backend.logins;
   });
 
   afterEach(async () => {
     vi.restoreAllMocks();
-    connection.close();
+    await backend[Symbol.asyncDispose]();
     client.disconnect();
     await redis.stop();
   });
@@ -74,8 +74,9 @@ describe("login sessions in a Redis of its own", () => {
     const login = newLogin();
     const id = await store.open(login);
     await store.find(id);
-    connection.close();
-    ({ connection, store } = await connectedLogins(redis.url, terms));
+    await backend[Symbol.asyncDispose]();
+    backend = await connectRedis(redis.url);
+    store = backend.logins;
     stopTime();
     await client.config("RESETSTAT");
     await Promise.all(Array.from({ length: 100 }, () => store.find(id)));
@@ -139,11 +140,14 @@ describe("login sessions in a Redis of its own", () => {
   it("that are revoked while they are looked up are not taken for open afterwards", async () => {
     const id = await store.open(newLogin());
     const mark = Promise.withResolvers<string>();
-    const marks = connection.subscriber.listen("downlease-test", { heard: mark.resolve, established() {} });
+    const marks = backend.connection.subscriber.listen("downlease-test", {
+      heard: mark.resolve,
+      established() {},
+    });
     await eventually("the second channel to be heard", () => marks.isEstablished);
     stopTime();
     // On this connection nothing is answered until there is something in the list.
-    const held = connection.client.blpop("downlease-test", 0);
+    const held = backend.connection.client.blpop("downlease-test", 0);
     const found = store.find(id);
     expect(store.find(id), "shared").toBe(found);
     await client.publish(revocationChannel, digestOf(id));
@@ -187,8 +191,8 @@ describe("login sessions in a Redis of its own", () => {
         done();
       },
     });
-    const deaf = RedisConnection.open({ url: redis.url, log: pino({ level: "info" }, sink) });
-    const deafStore = new RedisLoginStore(deaf, terms);
+    const deaf = openRedis(redis.url, { log: pino({ level: "info" }, sink) });
+    const deafStore = deaf.logins;
     try {
       await eventually("the warning", () => lines.some((line) => line.includes(revocationChannel)));
       const refusals = async () =>
@@ -201,12 +205,13 @@ describe("login sessions in a Redis of its own", () => {
       expect(await deafStore.close(id)).toBe(true);
       expect(await deafStore.find(id)).toBeUndefined();
     } finally {
-      deaf.close();
+      await deaf[Symbol.asyncDispose]();
     }
   });
 
   it("are heard of again after the subscription was cut", async () => {
-    const { connection: far, store: other } = await connectedLogins(redis.url, terms);
+    const far = await connectRedis(redis.url);
+    const other = far.logins;
     try {
       for (let cut = 0; cut < 3; cut++) {
         expect(await client.call("CLIENT", "KILL", "TYPE", "pubsub")).toBe(2);
@@ -221,7 +226,7 @@ describe("login sessions in a Redis of its own", () => {
         await eventually("the revocation", async () => (await other.find(id)) === undefined);
       }
     } finally {
-      far.close();
+      await far[Symbol.asyncDispose]();
     }
   });
 
@@ -249,7 +254,7 @@ describe("login sessions in a Redis of its own", () => {
     await eventually("the loss to be noticed", () => !store.isAtHand);
     await expectAllUnavailable(store, id);
     await redis.restart();
-    await eventually("the store to be answered again", () => connection.ping().then(() => true));
+    await eventually("the store to be answered again", () => backend.ping().then(() => true));
     expect(await store.find(id)).toMatchObject(login);
     await eventually("revocations to be heard again", () => store.isAtHand);
     await store.find(id);
@@ -280,14 +285,14 @@ describe("login sessions in a Redis of its own", () => {
     } finally {
       redis.resume();
     }
-    await eventually("the store to be answered again", () => connection.ping().then(() => true));
+    await eventually("the store to be answered again", () => backend.ping().then(() => true));
     expect(await store.find(id)).toMatchObject(login);
   });
 
   it("are found when Redis comes after the store", async () => {
     await redis.kill();
-    const early = RedisConnection.open({ url: redis.url, log: silent });
-    const earlyStore = new RedisLoginStore(early, terms);
+    const early = openRedis(redis.url);
+    const earlyStore = early.logins;
     try {
       await expectAllUnavailable(earlyStore, "0".repeat(32));
       await redis.restart();
@@ -296,7 +301,7 @@ describe("login sessions in a Redis of its own", () => {
       expect(await earlyStore.find(id)).toBeDefined();
       await eventually("revocations to be heard", () => earlyStore.isAtHand);
     } finally {
-      early.close();
+      await early[Symbol.asyncDispose]();
     }
   });
 

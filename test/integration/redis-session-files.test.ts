@@ -1,42 +1,40 @@
 import { randomUUID } from "node:crypto";
 import { Redis } from "ioredis";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import type { RedisBackend } from "../../src/stores/redis/backend.ts";
 import { sessionKey } from "../../src/stores/redis/keys.ts";
 import { watch } from "../contract/session-file-store-ends.ts";
-import { connectedFiles } from "../contract/session-file-store-redis.ts";
-import { longTerms as terms } from "../contract/session-store-stage.ts";
 import { callerNamed } from "../support/callers.ts";
 import { eventually } from "../support/eventually.ts";
+import { connectRedis } from "../support/redis-backend.ts";
 import { type RedisServer, startRedis } from "../support/redis-server.ts";
 
 const unavailable = { name: "ServiceError", messageId: "downlease.store.unavailable" };
 const alice = callerNamed("alice");
 
-type Instance = Awaited<ReturnType<typeof connectedFiles>>;
-
 /** Every call of the port that Redis answers. */
-const calls: Record<string, (instance: Instance, id: string) => Promise<unknown>> = {
-  request: ({ files }, id) => files.request(id, alice, "a.vmdk", "HTTPS"),
-  recordSent: ({ files }, id) => files.recordSent(id, new Map([["a.vmdk", 10]])),
-  files: ({ files }, id) => files.files(id, alice),
+const calls: Record<string, (backend: RedisBackend, id: string) => Promise<unknown>> = {
+  request: ({ sessionFiles }, id) => sessionFiles.request(id, alice, "a.vmdk", "HTTPS"),
+  recordSent: ({ sessionFiles }, id) => sessionFiles.recordSent(id, new Map([["a.vmdk", 10]])),
+  files: ({ sessionFiles }, id) => sessionFiles.files(id, alice),
 };
 
 describe("sessions' files in a Redis of its own", () => {
   let redis: RedisServer;
   let client: Redis;
-  let one: Instance;
-  let other: Instance;
+  let one: RedisBackend;
+  let other: RedisBackend;
 
   beforeEach(async () => {
     redis = await startRedis({ appendonly: true });
     client = new Redis(redis.url);
     client.on("error", () => {});
-    [one, other] = await Promise.all([connectedFiles(redis.url, terms), connectedFiles(redis.url, terms)]);
+    [one, other] = await Promise.all([connectRedis(redis.url), connectRedis(redis.url)]);
   });
 
   afterEach(async () => {
-    one.connection.close();
-    other.connection.close();
+    await one[Symbol.asyncDispose]();
+    await other[Symbol.asyncDispose]();
     client.disconnect();
     await redis.stop();
   });
@@ -77,8 +75,8 @@ describe("sessions' files in a Redis of its own", () => {
       await expect(call(one, id), name).rejects.toMatchObject(unavailable);
     }
     await redis.restart();
-    await eventually("the store to be answered again", () => one.connection.ping().then(() => true));
-    expect((await one.files.files(id, alice))!.files).toEqual(
+    await eventually("the store to be answered again", () => one.ping().then(() => true));
+    expect((await one.sessionFiles.files(id, alice))!.files).toEqual(
       new Map([["a.vmdk", { requested: "HTTPS", bytesSent: 10 }]]),
     );
   });
@@ -125,7 +123,7 @@ describe("sessions' files in a Redis of its own", () => {
     expect(await one.sessions.get(canceled, alice)).toMatchObject({ state: "CANCELED" });
     expect(await one.sessions.delete(deleted, alice)).toBe(true);
     expect(await one.sessions.get(deleted, alice)).toBeUndefined();
-    expect(await one.files.recordSent(canceled, new Map([["a.vmdk", 1]]))).toEqual({
+    expect(await one.sessionFiles.recordSent(canceled, new Map([["a.vmdk", 1]]))).toEqual({
       outcome: "not_active",
       state: "CANCELED",
     });

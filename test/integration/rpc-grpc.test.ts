@@ -72,7 +72,7 @@ describe.each(lanes)("$lane", ({ fastLane }) => {
     test("ends with UNAVAILABLE when the server can't wait any longer", async () => {
       const calls = Promise.all(Array.from({ length: 30 }, () => grpcJsCall(client, "Get", stalled)));
       await eventually("all calls in the store", () => service.stalledCalls() === 30);
-      service.shutdown.abort(new ServiceError("downlease.server.stopping"));
+      service.endCalls.abort(new ServiceError("downlease.server.stopping"));
       for (const { code, details } of await calls) {
         expect(code).toBe(status.UNAVAILABLE);
         expect(details).toBe("The server is shutting down. Try again.");

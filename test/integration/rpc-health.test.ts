@@ -75,7 +75,7 @@ describe("Watch", () => {
     await watcher.untilTold("SERVING", "NOT_SERVING");
     service.health.set("SERVING");
     await watcher.untilTold("SERVING", "NOT_SERVING", "SERVING");
-    service.shutdown.abort();
+    service.endCalls.abort();
     expect(await watcher.end()).toEqual({ code: status.OK });
     expect(watcher.told).toEqual(["SERVING", "NOT_SERVING", "SERVING", "NOT_SERVING"]);
   });
@@ -84,7 +84,7 @@ describe("Watch", () => {
     const watcher = watch("");
     await watcher.untilTold("SERVING");
     service.health.set("NOT_SERVING");
-    service.shutdown.abort();
+    service.endCalls.abort();
     expect(await watcher.end()).toEqual({ code: status.OK });
     expect(watcher.told).toEqual(["SERVING", "NOT_SERVING"]);
   });
@@ -96,7 +96,7 @@ describe("Watch", () => {
     const other = watch("");
     await other.untilTold("NOT_SERVING");
     expect(watcher.told).toEqual(["SERVICE_UNKNOWN"]);
-    service.shutdown.abort();
+    service.endCalls.abort();
     expect(await watcher.end()).toEqual({ code: status.OK });
     expect(watcher.told).toEqual(["SERVICE_UNKNOWN"]);
   });

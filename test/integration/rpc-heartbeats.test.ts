@@ -282,7 +282,7 @@ describe.each(lanes)("$lane", ({ fastLane }) => {
       async function* untilStopped() {
         yield { downloadSessionId: id };
         await eventually("the answer", () => answers.length === 1);
-        service.streamsMayEnd.abort();
+        service.endStreams.abort();
         await eventually("the end in the server", () => service.records.length === 1);
       }
       const end = await keepAliveStream(service.http2Url, untilStopped(), (answer) => answers.push(answer));
@@ -411,7 +411,7 @@ describe.each(lanes)("$lane", ({ fastLane }) => {
       const answer = answerOf(stream);
       stream.write(requestFor({ downloadSessionId: "stalled" }));
       await eventually("the request in the store", () => service.stalledCalls() === 1);
-      service.shutdown.abort(new ServiceError("downlease.server.stopping"));
+      service.endCalls.abort(new ServiceError("downlease.server.stopping"));
       expect(grpcEnd(await answer).code).toBe(status.UNAVAILABLE);
     });
 

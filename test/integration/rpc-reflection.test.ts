@@ -208,7 +208,7 @@ describe.each(["v1", "v1alpha"])("server reflection %s", (version) => {
     await using stopping = await startRpcService();
     await using conversation = converse(version, stopping.http2Url);
     await conversation.ask({ list_services: "" });
-    stopping.shutdown.abort();
+    stopping.endCalls.abort();
     expect(await conversation.ended).toBe(status.OK);
   });
 });

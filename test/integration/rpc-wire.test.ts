@@ -225,10 +225,9 @@ describe.each(lanes)("$lane", ({ fastLane }) => {
     const stopped = shutDown({
       health: service.health,
       server,
-      store: service.store,
-      monitor: { stop() {} },
-      streamsMayEnd: service.streamsMayEnd,
-      callsMayEnd: service.shutdown,
+      rest: { async [Symbol.asyncDispose]() {} },
+      endStreams: service.endStreams,
+      endCalls: service.endCalls,
       graceMs: 1000,
       drainMs: 0,
       log: pino({ level: "silent" }),
@@ -290,7 +289,7 @@ describe("on the fast lane, a request that is still being sent", () => {
     stream.write(halfRequest);
     const answer = answerOf(stream);
     await new Promise((resolve) => session.ping(resolve));
-    service.shutdown.abort(new ServiceError("downlease.server.stopping"));
+    service.endCalls.abort(new ServiceError("downlease.server.stopping"));
     expect((await answer).headers[name]).toBe(told);
   });
 });

@@ -41,7 +41,7 @@ function hidden(): string {
 /** A request to create a session with these headers, and what they make of the body. */
 const post = (headers: string, body: string, version = "HTTP/1.1") =>
   `POST ${service} ${version}\r\nHost: a\r\n${headers}\r\n\r\n${body}${hidden()}`;
-const chunked = "ActiveDownload-Encoding: chunked";
+const chunked = "Transfer-Encoding: chunked";
 const chunk = (text: string) => `${text.length.toString(16)}\r\n${text}\r\n`;
 const whole = () => `${chunk(bodyFor(item))}0\r\n\r\n`;
 const length = () => bodyFor(item).length;
@@ -52,8 +52,8 @@ const withSize = (spell: (hex: string) => string) =>
 
 /** Requests whose end is a matter of opinion, or that another opinion could be hidden in; made late, for the items. */
 const refused: Record<string, () => string> = {
-  "a Content-Length and a ActiveDownload-Encoding": () => post(`Content-Length: 4\r\n${chunked}`, whole()),
-  "a ActiveDownload-Encoding and a Content-Length": () => post(`${chunked}\r\nContent-Length: 4`, whole()),
+  "a Content-Length and a Transfer-Encoding": () => post(`Content-Length: 4\r\n${chunked}`, whole()),
+  "a Transfer-Encoding and a Content-Length": () => post(`${chunked}\r\nContent-Length: 4`, whole()),
   "two Content-Lengths": () => post(`Content-Length: ${length()}\r\nContent-Length: 0`, bodyFor(item)),
   "a list of Content-Lengths": () => withLength(`${length()}, ${length()}`),
   "a negative Content-Length": () => withLength(`-${length()}`),
@@ -62,18 +62,16 @@ const refused: Record<string, () => string> = {
   "a Content-Length with a blank in it": () => withLength("1 0"),
   "an empty Content-Length": () => withLength(""),
   "a Content-Length beyond 64 bits": () => withLength("18446744073709551617"),
-  "an unknown ActiveDownload-Encoding": () => post("ActiveDownload-Encoding: xchunked", whole()),
-  "a quoted ActiveDownload-Encoding": () => post('ActiveDownload-Encoding: "chunked"', whole()),
-  "a ActiveDownload-Encoding after a vertical tab": () =>
-    post("ActiveDownload-Encoding: \x0bchunked", whole()),
-  "an identity ActiveDownload-Encoding": () => post("ActiveDownload-Encoding: identity", whole()),
-  "a ActiveDownload-Encoding that does not end with chunked": () =>
-    post("ActiveDownload-Encoding: chunked, identity", whole()),
-  "a second ActiveDownload-Encoding": () => post(`${chunked}\r\nTransfer-Encoding: identity`, whole()),
-  "chunks of chunks": () => post("ActiveDownload-Encoding: chunked, chunked", whole()),
-  "a ActiveDownload-Encoding on the next line": () => post("ActiveDownload-Encoding:\r\n chunked", whole()),
-  "a ActiveDownload-Encoding before a blank and a colon": () =>
-    post("ActiveDownload-Encoding : chunked", whole()),
+  "an unknown Transfer-Encoding": () => post("Transfer-Encoding: xchunked", whole()),
+  "a quoted Transfer-Encoding": () => post('Transfer-Encoding: "chunked"', whole()),
+  "a Transfer-Encoding after a vertical tab": () => post("Transfer-Encoding: \x0bchunked", whole()),
+  "an identity Transfer-Encoding": () => post("Transfer-Encoding: identity", whole()),
+  "a Transfer-Encoding that does not end with chunked": () =>
+    post("Transfer-Encoding: chunked, identity", whole()),
+  "a second Transfer-Encoding": () => post(`${chunked}\r\nTransfer-Encoding: identity`, whole()),
+  "chunks of chunks": () => post("Transfer-Encoding: chunked, chunked", whole()),
+  "a Transfer-Encoding on the next line": () => post("Transfer-Encoding:\r\n chunked", whole()),
+  "a Transfer-Encoding before a blank and a colon": () => post("Transfer-Encoding : chunked", whole()),
   "a Content-Length before a blank and a colon": () => post(`Content-Length : ${length()}`, bodyFor(item)),
   "a chunk size with 0x": () => withSize((hex) => `0x${hex}\r\n`),
   "a chunk size with a plus": () => withSize((hex) => `+${hex}\r\n`),
@@ -195,7 +193,7 @@ describe("over HTTP/2", () => {
 
   const malformed: Record<string, () => string> = {
     Connection: () => plus(["connection", "close"]),
-    "ActiveDownload-Encoding": () => plus(["transfer-encoding", "chunked"]),
+    "Transfer-Encoding": () => plus(["transfer-encoding", "chunked"]),
     Upgrade: () => plus(["upgrade", "h2c"]),
     "Keep-Alive": () => plus(["keep-alive", "timeout=1"]),
     "Proxy-Connection": () => plus(["proxy-connection", "close"]),

@@ -8,7 +8,7 @@ import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { type StoreKind, storeKinds } from "../support/app.ts";
 import { eventually } from "../support/eventually.ts";
 import { type GrpcJsClient, grpcJsCall, grpcJsClient, loadInterface } from "../support/grpc-js.ts";
-import { startProcess } from "../support/process.ts";
+import { isGone, startProcess } from "../support/process.ts";
 import { rawConnection } from "../support/raw-connection.ts";
 import { type Service, startService } from "../support/service.ts";
 import { sharedRedisUrl } from "../support/shared-redis.ts";
@@ -71,15 +71,6 @@ function workers({ logs }: Service): SeenWorker[] {
   return logs
     .filter(({ msg }) => msg === "a worker serves")
     .map(({ worker, pid }) => ({ number: Number(worker), pid: Number(pid) }));
-}
-
-function isGone(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return false;
-  } catch {
-    return true;
-  }
 }
 
 interface Answer {

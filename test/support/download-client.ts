@@ -1,10 +1,10 @@
 // A process that downloads `item` from the server at the first argument into the directory at the second.
-// Prints its progress and its outcome as lines of JSON.
+// Prints its progress and its result as lines of JSON.
 import { connect, DownloadError, downloadItem } from "../../src/client/index.ts";
 
 const [, , url = "", directory = ""] = process.argv;
 
-const print = (what: object) => process.stdout.write(`${JSON.stringify(what)}\n`);
+const print = (facts: object) => process.stdout.write(`${JSON.stringify(facts)}\n`);
 
 await using server = connect({ url });
 try {

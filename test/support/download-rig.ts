@@ -21,7 +21,7 @@ import { callerNamed } from "./callers.ts";
 import { MemorySessionFiles } from "./memory-session-files.ts";
 import { tempDir } from "./temp-dir.ts";
 
-export interface DownloadRigOptions extends Partial<Omit<DownloadsOptions, "files" | "sessions">> {
+export interface DownloadRigOptions extends Partial<Omit<DownloadsOptions, "files" | "ends" | "sessions">> {
   readonly content?: (source: DirectoryContentSource) => Pick<ContentSource, "openFile">;
   readonly preparations?: Pick<PreparationStore, "find">;
   readonly offloadPrefix?: string;
@@ -40,11 +40,12 @@ export async function downloadRig(options: DownloadRigOptions = {}) {
   const source = await DirectoryContentSource.open({ root: directory.path });
   const { leaseMs = 60_000, stallMs = 60_000, limit = 100 } = options;
   const terms = { leaseMs, retentionMs: leaseMs };
-  const sessions = new SqliteSessionStore({ database: new SqliteDatabase(":memory:"), terms });
+  const database = new SqliteDatabase(":memory:");
+  const sessions = new SqliteSessionStore({ database, terms });
   const files = new MemorySessionFiles();
   const key: LinkKey = { id: "k1", secret: randomBytes(32) };
   const records: DownloadRecord[] = [];
-  const downloads = new Downloads({ files, sessions, leaseMs, stallMs, limit });
+  const downloads = new Downloads({ files, ends: files, sessions, leaseMs, stallMs, limit });
   let running = 0;
   const next: ProtocolHandler = {
     name: "next",
@@ -84,7 +85,7 @@ export async function downloadRig(options: DownloadRigOptions = {}) {
     downloads.cutAll();
     await server.close(AbortSignal.timeout(500));
     await downloads.close();
-    await sessions.close();
+    database.close();
     await directory.remove();
   };
   return {

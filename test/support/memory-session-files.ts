@@ -1,11 +1,12 @@
+import type { Backend, EndsSubscription } from "../../src/domain/backend.ts";
 import { ServiceError } from "../../src/domain/errors.ts";
 import type { Refusal, Renewal } from "../../src/domain/session.ts";
-import type { SessionEnds, SessionFileStore } from "../../src/domain/session-file-store.ts";
+import type { SessionFileStore } from "../../src/domain/session-file-store.ts";
 
 type Recorded = ReadonlyMap<string, number>;
 
 /** Answers records of downloads as a test decides, and announces ends on command. */
-export class MemorySessionFiles implements Pick<SessionFileStore, "recordSent" | "watchEnds"> {
+export class MemorySessionFiles implements Pick<SessionFileStore, "recordSent">, Pick<Backend, "watchEnds"> {
   /** The records that it got, in order. */
   readonly records: { readonly sessionId: string; readonly sent: Recorded }[] = [];
   isDown = false;
@@ -22,7 +23,7 @@ export class MemorySessionFiles implements Pick<SessionFileStore, "recordSent" |
     return { outcome: "renewed", expiresAt: Date.now() + 1000, progress: 0 };
   }
 
-  watchEnds(ended: (sessionId: string) => void, established: () => void = () => {}): SessionEnds {
+  watchEnds(ended: (sessionId: string) => void, established: () => void = () => {}): EndsSubscription {
     this.#ended = ended;
     this.#established = established;
     const files = this;

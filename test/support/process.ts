@@ -1,5 +1,6 @@
-import { type ChildProcess, spawn } from "node:child_process";
+import { spawn } from "node:child_process";
 import { once } from "node:events";
+import { readFileSync } from "node:fs";
 import type { Socket } from "node:net";
 import { searchPath } from "./executables.ts";
 
@@ -39,7 +40,7 @@ export interface ProcessOptions {
 export async function startProcess(
   command: string,
   args: readonly string[],
-  { env, cwd, input = false, scratch }: ProcessOptions = {},
+  { env, cwd, input = false, scratch = "" }: ProcessOptions = {},
 ): Promise<Process> {
   const child = spawn(command, args, {
     stdio: [input ? "pipe" : "ignore", "pipe", "pipe"],
@@ -63,8 +64,8 @@ export async function startProcess(
   });
   await once(child, "spawn");
   const pid = child.pid!;
-  const guard = startGuard(pid, scratch);
-  child.once("exit", () => guard.kill("SIGKILL"));
+  guardPipe().write(`+ ${pid} ${scratch}\n`);
+  child.once("exit", () => guardPipe().write(`- ${pid}\n`));
   return {
     pid,
     exited,
@@ -87,17 +88,54 @@ export async function startProcess(
 }
 
 /**
- * Node can't ask Linux to end a child with its parent, and 'exit' hooks do not run when a test run is killed. So a
- * shell waits for the end of a pipe that only this process holds open. It has a process group of its own, because
- * Ctrl-C goes to the whole group of the terminal.
+ * Whether a process has ended. That of a parent that ended before it stays in the table of processes until the
+ * system's first process looks, which may take seconds; Linux shows it as a zombie until then.
  */
-function startGuard(pid: number, scratch = ""): ChildProcess {
-  const script = 'read -r _; kill -KILL "$1"; [ -z "$2" ] || rm -rf -- "$2"';
-  const guard = spawn("/bin/sh", ["-c", script, "guard", String(pid), scratch], {
+export function isGone(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+  } catch {
+    return true;
+  }
+  try {
+    // The state follows the name, which is in parentheses and may hold any character.
+    return /.*\) Z/s.test(readFileSync(`/proc/${pid}/stat`, "utf8"));
+  } catch {
+    // It is gone since, or the system has no such file.
+    return false;
+  }
+}
+
+/**
+ * Node can't ask Linux to end a child with its parent, and 'exit' hooks do not run when a test run is killed. So one
+ * shell for each test process reads the children that run, as `+ pid scratch` and `- pid`, from a pipe that only the
+ * test process holds open. When the pipe ends, it kills the children that are left and removes their directories. It
+ * has a process group of its own, because Ctrl-C goes to the whole group of the terminal.
+ */
+const guardScript = `
+children=' '
+while read -r sign pid scratch; do
+  case $sign in
+    +) children="$children$pid "; eval "scratch_$pid=\\$scratch" ;;
+    -) children="\${children%% "$pid" *} \${children#* "$pid" }" ;;
+  esac
+done
+for pid in $children; do
+  kill -KILL "$pid"
+  eval "scratch=\\$scratch_$pid"
+  [ -z "$scratch" ] || rm -rf -- "$scratch"
+done`;
+
+let guard: Socket | undefined;
+
+function guardPipe(): Socket {
+  if (guard !== undefined) return guard;
+  const shell = spawn("/bin/sh", ["-c", guardScript], {
     stdio: ["pipe", "ignore", "ignore"],
     detached: true,
   });
+  shell.unref();
+  guard = shell.stdin as Socket;
   guard.unref();
-  (guard.stdin as Socket).unref();
   return guard;
 }

@@ -30,9 +30,9 @@ export interface RpcService extends AsyncDisposable {
   /** What the pipeline told of finished calls. */
   readonly records: CallRecord[];
   /** Aborts the calls under way. */
-  readonly shutdown: AbortController;
+  readonly endCalls: AbortController;
   /** Ends streams when what they were sent is answered. */
-  readonly streamsMayEnd: AbortController;
+  readonly endStreams: AbortController;
   readonly store: SessionStore;
   readonly admission: Admission;
   /** What the servers at both URLs are made of. */
@@ -139,15 +139,15 @@ export async function startRpcService({
   });
   const health = new Health([serviceName]);
   health.set("SERVING");
-  const [shutdown, streamsMayEnd] = [new AbortController(), new AbortController()];
+  const [endCalls, endStreams] = [new AbortController(), new AbortController()];
   const rpc = rpcHandler({
     pipeline,
     fastLane,
     health,
     maxBodyBytes: maxMessageBytes,
     readMs,
-    callsMustEnd: shutdown.signal,
-    streamsMustEnd: AbortSignal.any([shutdown.signal, streamsMayEnd.signal]),
+    callsMustEnd: endCalls.signal,
+    streamsMustEnd: AbortSignal.any([endCalls.signal, endStreams.signal]),
     observe,
   });
   const protocols = [rpc, next({ pipeline, observe })];
@@ -174,8 +174,8 @@ export async function startRpcService({
     http2Url: urlOf(http2),
     health,
     records,
-    shutdown,
-    streamsMayEnd,
+    endCalls,
+    endStreams,
     store,
     admission,
     rpc: { handler, takeStream },
@@ -186,7 +186,6 @@ export async function startRpcService({
       http1.closeAllConnections();
       http2.close();
       for (const session of sessions) session.destroy();
-      await store.close();
     },
   };
 }

@@ -69,9 +69,6 @@ async function run<M extends DescMethodUnary>(
       files: async () => session && { session, files },
       request: (_id, _caller, name, type) => renew(`request ${name} ${type}`),
       recordSent: () => Promise.reject(new Error("nothing was sent")),
-      watchEnds: () => {
-        throw new Error("nobody watches");
-      },
     },
     content: {
       contents: async () => item && { ...item, files: itemFiles },

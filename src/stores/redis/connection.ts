@@ -1,13 +1,13 @@
 import type { Logger } from "pino";
-import { commandTimeout, connectRedis, parseRedisUrl } from "./client.ts";
+import { commandTimeout, connectRedis } from "./client.ts";
 import { reasonOf, unavailable } from "./redis-errors.ts";
 import { type RedisClient, runScript, runScriptForEach } from "./run-script.ts";
 import type { Script } from "./scripts.ts";
 import { Subscriber } from "./subscriber.ts";
 import { TimeLimit } from "./time-limit.ts";
+import { parseRedisUrl } from "./url.ts";
 
 export interface RedisConnectionOptions {
-  readonly url: string;
   readonly log: Logger;
   /** Told of every answered script: its name and the time from call to answer. */
   readonly observeRoundTrip?: (script: string, seconds: number) => void;
@@ -25,10 +25,10 @@ export class RedisConnection {
   /**
    * Connects in the background and never gives up.
    *
-   * @throws Error when the URL can't be understood
+   * @throws Error when the URL is invalid
    */
-  static open(options: RedisConnectionOptions): RedisConnection {
-    return new RedisConnection(connectRedis(parseRedisUrl(options.url)), options);
+  static open(url: string, options: RedisConnectionOptions): RedisConnection {
+    return new RedisConnection(connectRedis(parseRedisUrl(url)), options);
   }
 
   private constructor(client: RedisClient, { log, observeRoundTrip }: RedisConnectionOptions) {

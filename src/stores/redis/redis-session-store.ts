@@ -9,7 +9,7 @@ import type {
   Session,
 } from "../../domain/session.ts";
 import type { Heartbeat, SessionStore } from "../../domain/session-store.ts";
-import { RedisConnection, type RedisConnectionOptions } from "./connection.ts";
+import type { RedisConnection } from "./connection.ts";
 import { ownerIndexKey, sessionKey } from "./keys.ts";
 import {
   createSessionScript,
@@ -32,10 +32,6 @@ const listChunk = 500;
 const createsPerSweep = 16;
 const sweepSample = 64;
 
-export interface RedisSessionStoreOptions extends RedisConnectionOptions {
-  readonly terms: LeaseTerms;
-}
-
 /**
  * Sessions in Redis 7 or newer: single, Sentinel or Cluster. One hash a session, whose TTL is the lease, so that
  * nothing sweeps and no clock of ours counts. A keep-alive is one command, one round trip, one key.
@@ -45,16 +41,6 @@ export class RedisSessionStore implements SessionStore {
   readonly #terms: LeaseTerms;
   #creates = 0;
 
-  /**
-   * A store with a connection of its own.
-   *
-   * @throws Error when the URL can't be understood
-   */
-  static connect(options: RedisSessionStoreOptions): RedisSessionStore {
-    return new RedisSessionStore(RedisConnection.open(options), options.terms);
-  }
-
-  /** The connection is closed with the store. */
   constructor(redis: RedisConnection, terms: LeaseTerms) {
     this.#redis = redis;
     this.#terms = terms;
@@ -119,14 +105,6 @@ export class RedisSessionStore implements SessionStore {
     if (owner === undefined) return false;
     this.#inBackground(this.#prune(owner, [id]));
     return true;
-  }
-
-  async ping(): Promise<void> {
-    await this.#redis.ping();
-  }
-
-  async close(): Promise<void> {
-    this.#redis.close();
   }
 
   #prune(owner: string, ids: readonly string[]): Promise<number> {

@@ -11,7 +11,6 @@ import {
 } from "../../domain/session.ts";
 import type {
   EndpointType,
-  SessionEnds,
   SessionFile,
   SessionFileStore,
   SessionFiles,
@@ -37,10 +36,7 @@ export interface SqliteSessionFileStoreOptions {
   readonly clock?: Clock;
 }
 
-/**
- * What sessions know of their files, in rows that go with the session's. Ends are told within the process; of a file
- * that several processes share, the others hear nothing.
- */
+/** What sessions know of their files, in rows that are deleted with the session's. */
 export class SqliteSessionFileStore implements SessionFileStore {
   readonly #db: SqliteDatabase;
   readonly #sessions: SessionTable;
@@ -78,17 +74,6 @@ export class SqliteSessionFileStore implements SessionFileStore {
     return this.#renewWith(id, anybody, () => {
       for (const [name, bytes] of sent) this.#statements.addSent.run({ id, name, bytes });
     });
-  }
-
-  watchEnds(ended: (sessionId: string) => void): SessionEnds {
-    this.#db.ends.on("session", ended);
-    return {
-      // From the beginning, and for ever: it is never established anew.
-      isReliable: this.#db.isPrivate,
-      stop: () => {
-        this.#db.ends.off("session", ended);
-      },
-    };
   }
 
   /** Like a keep-alive without progress, and what `note` writes down as one step with it. */

@@ -25,7 +25,6 @@ import { prepareStatements, type Statements } from "./statements.ts";
 const sweepLength = 16;
 
 export interface SqliteSessionStoreOptions {
-  /** Closed with the store. */
   readonly database: SqliteDatabase;
   readonly terms: LeaseTerms;
   readonly clock?: Clock;
@@ -112,14 +111,6 @@ export class SqliteSessionStore implements SessionStore {
     );
     if (isDeleted) this.#db.ends.emit("session", id);
     return isDeleted;
-  }
-
-  async ping(): Promise<void> {
-    this.#db.ping();
-  }
-
-  async close(): Promise<void> {
-    this.#db.close();
   }
 
   #keepAlive(id: string, caller: Caller, progress: number | undefined, now: number): Renewal | Refusal {
