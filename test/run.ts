@@ -1,11 +1,17 @@
 /**
- * `npm test`: runs the tests with all they need, Redis included. Arguments go to vitest, for example
- * `npm test -- test/unit`. The last line tells how many tests passed and failed.
+ * `npm test`: runs the tests with all they need, Redis included. The last line has the number of tests that passed
+ * and failed. Its own flags:
  *
- * With `--clients` first, what other makers' clients need is installed as well (about half a gigabyte), `govc` is built, and a
- * test that is skipped fails the run: that is `npm run test:clients`.
+ * - `--all` runs the tests of the benchmark in any case; otherwise they are skipped while `bench/` is as in the
+ *   commit before.
+ * - `--clients` installs what other makers' clients need as well (about half a gigabyte), builds `govc`, and fails
+ *   when a test is skipped: `npm run test:clients`.
+ * - `--no-install` installs nothing and fails with one line when something is missing.
+ * - `--watch` runs tests again when files change.
+ *
+ * Other arguments go to vitest, for example `npm test -- test/unit`.
  */
-import { spawn } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
 import { constants } from "node:os";
 import { join } from "node:path";
@@ -16,12 +22,17 @@ import { buildGovc } from "./support/govc.ts";
 import { type Tally, tallyFileVariable } from "./support/tally-reporter.ts";
 import { tempDir } from "./support/temp-dir.ts";
 
-const [first, ...rest] = process.argv.slice(2);
-process.exitCode = first === "--clients" ? await main(rest, true) : await main(process.argv.slice(2), false);
+const root = fileURLToPath(new URL("..", import.meta.url));
+const ownFlags = ["--all", "--clients", "--no-install", "--watch"] as const;
+const args = process.argv.slice(2);
+const flags = new Set(ownFlags.filter((flag) => args.includes(flag)));
+process.exitCode = await main(args.filter((arg) => !flags.has(arg as never)));
 
-async function main(args: readonly string[], withClients: boolean): Promise<number> {
+async function main(args: readonly string[]): Promise<number> {
+  const withClients = flags.has("--clients");
   try {
-    provide(withClients ? [...neededExecutables, ...clientPackages] : neededExecutables);
+    const needed = withClients ? [...neededExecutables, ...clientPackages] : neededExecutables;
+    provide(needed, { install: !flags.has("--no-install") });
     if (withClients) buildGovc();
   } catch (error) {
     process.stderr.write(`${error instanceof Error ? error.message : error}\n`);
@@ -48,8 +59,7 @@ async function main(args: readonly string[], withClients: boolean): Promise<numb
 
 /** Resolves with the exit code; a run that was ended by a signal has the shell's 128 + number. */
 function vitest(args: readonly string[], tallyFile: string): Promise<number> {
-  const root = fileURLToPath(new URL("..", import.meta.url));
-  const ours = ["run", "--config", "test/vitest.config.ts"];
+  const ours = [flags.has("--watch") ? "watch" : "run", "--config", "test/vitest.config.ts"];
   const reporters = ["--reporter=default", "--reporter=./test/support/tally-reporter.ts"];
   const child = spawn(
     process.execPath,
@@ -57,11 +67,12 @@ function vitest(args: readonly string[], tallyFile: string): Promise<number> {
     {
       cwd: root,
       stdio: "inherit",
-      // With the cache, starting the program takes half the time, and tests start it some hundred times.
       env: {
+        // With the cache the program starts in half the time, and tests start it some hundred times.
         NODE_COMPILE_CACHE: join(root, "node_modules/.cache/node"),
         ...process.env,
         [tallyFileVariable]: tallyFile,
+        ...(!benchIsTested(args) && { TEST_SKIP_BENCH: "true" }),
       },
     },
   );
@@ -70,6 +81,17 @@ function vitest(args: readonly string[], tallyFile: string): Promise<number> {
     child.once("error", reject);
     child.once("exit", (code, signal) => resolve(code ?? 128 + constants.signals[signal!]));
   });
+}
+
+/** Asked for by `--all` or by naming files, or because the benchmark, or a version of its peers, differs. */
+function benchIsTested(args: readonly string[]): boolean {
+  if (flags.has("--all") || args.some((arg) => !arg.startsWith("-"))) return true;
+  const paths = ["bench", "test/integration/bench*", "package-lock.json"];
+  // Fails when there is no commit before, or no git.
+  const { status } = spawnSync("git", ["diff", "--quiet", "HEAD~", "--", ...paths], { cwd: root });
+  if (status !== 0) return true;
+  process.stdout.write("the benchmark has not changed, its tests are skipped: npm run test:all runs them\n");
+  return false;
 }
 
 function summaryOf({ passed, failed, skipped }: Tally): string {

@@ -1,36 +1,35 @@
 import { availableParallelism } from "node:os";
 import { fileURLToPath } from "node:url";
-import { defineConfig } from "vitest/config";
+import { defineConfig, type TestProjectInlineConfiguration } from "vitest/config";
 import { SlowestFirst } from "./support/slowest-first.ts";
 
-const shared = {
-  pool: "forks",
-  testTimeout: 20_000,
-  hookTimeout: 30_000,
-  teardownTimeout: 10_000,
-} as const;
+const bench = "test/integration/bench*.test.ts";
+/** Set by `run.ts`. */
+const skipsBench = process.env.TEST_SKIP_BENCH !== undefined;
+
+const project = (
+  name: string,
+  options: NonNullable<TestProjectInlineConfiguration["test"]>,
+): TestProjectInlineConfiguration => ({
+  extends: true,
+  test: { name, pool: "forks", testTimeout: 20_000, hookTimeout: 30_000, ...options },
+});
 
 export default defineConfig({
   root: fileURLToPath(new URL("..", import.meta.url)),
   test: {
     globalSetup: ["test/support/global-setup.ts"],
+    teardownTimeout: 10_000,
     // Most of a test's time is waiting for a lease or a process, so there are more workers than cores.
+    maxConcurrency: 20,
     maxWorkers: Math.max(3, availableParallelism() + 1),
     sequence: { sequencer: SlowestFirst },
+    coverage: { provider: "v8", include: ["src/**/*.ts"], reporter: ["text", "html"] },
     projects: [
-      {
-        extends: true,
-        // They keep no state outside of themselves, so that one worker runs many of them.
-        test: { ...shared, name: "unit", include: ["test/unit/**/*.test.ts"], isolate: false },
-      },
-      {
-        extends: true,
-        test: {
-          ...shared,
-          name: "integration",
-          include: ["test/{contract,integration}/**/*.test.ts"],
-        },
-      },
+      // These keep no state outside of themselves, so that one worker can run many files.
+      project("unit", { include: ["test/unit/**/*.test.ts"], isolate: false }),
+      project("integration", { include: ["test/{contract,integration}/**/*.test.ts"], exclude: [bench] }),
+      project("bench", { include: [bench], setupFiles: skipsBench ? ["test/support/skip-bench.ts"] : [] }),
     ],
   },
 });

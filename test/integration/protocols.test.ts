@@ -229,7 +229,8 @@ describe.each(storeKinds)("%s with a lease of 300 ms", (kind) => {
   });
   afterAll(() => app.stop());
 
-  test.each(Object.keys(protocols))("an expired session is not found: %s", async (name) => {
+  // Side by side, because each does little but wait.
+  test.concurrent.each(Object.keys(protocols))("an expired session is not found: %s", async (name) => {
     const protocol = protocols[name]!(app.url);
     const item = await app.addItem();
     const [silent, canceled] = [await protocol.create(item), await protocol.create(item)];

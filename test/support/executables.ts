@@ -26,18 +26,21 @@ export const neededExecutables: readonly Requirement[] = [
 export const searchPath = [process.env.PATH ?? "", "/usr/local/sbin", "/usr/sbin"].join(delimiter);
 
 /**
- * Makes sure that the requirements are met, installing Debian's packages where that is possible.
+ * Makes sure that the requirements are met. What is missing is installed from Debian's packages, by root and after a
+ * line that says so.
  *
+ * @param install whether anything may be installed
  * @throws Error with one line that says what to install
  */
-export function provide(requirements: readonly Requirement[]): void {
+export function provide(requirements: readonly Requirement[], { install = true } = {}): void {
   const packages = missingPackages(requirements);
   if (packages.length === 0) return;
-  const advice = `install ${packages.join(" and ")} (for example: sudo apt-get install ${packages.join(" ")}) and try again`;
-  if (process.getuid?.() !== 0 || !isExecutable("apt-get")) {
-    throw new Error(`this machine does not have ${packages.join(" and ")}: ${advice}`);
+  const names = new Intl.ListFormat("en").format(packages);
+  const advice = `install ${names} (for example: sudo apt-get install ${packages.join(" ")}) and try again`;
+  if (!install || process.getuid?.() !== 0 || !isExecutable("apt-get")) {
+    throw new Error(`this machine does not have ${names}: ${advice}`);
   }
-  process.stdout.write(`installing ${packages.join(" and ")} with apt-get\n`);
+  process.stdout.write(`installing ${names} with apt-get; --no-install refuses\n`);
   withoutStartingServices(() => {
     aptGet(["update"], advice);
     aptGet(["install", "--yes", "--no-install-recommends", ...packages], advice);
@@ -61,7 +64,7 @@ export function isExecutable(command: string): boolean {
 
 function aptGet(args: readonly string[], advice: string): void {
   // The lock is waited for because another run may be installing the same packages.
-  const { status } = spawnSync("apt-get", ["-q", "-o", "DPkg::Lock::Timeout=300", ...args], {
+  const { status } = spawnSync("apt-get", ["-qq", "-o", "DPkg::Lock::Timeout=300", ...args], {
     stdio: ["ignore", "inherit", "inherit"],
     env: { ...process.env, DEBIAN_FRONTEND: "noninteractive" },
   });
