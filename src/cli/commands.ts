@@ -16,10 +16,10 @@ export function addClientCommands(program: Command, io: Io): void {
   const task = <Flags>(load: Load<Flags>) => action(io, load);
 
   withServer(program.command("get"))
-    .description("download files of a library item, verified; continues what was interrupted")
-    .argument("<item>", "its id, LIBRARY/ITEM, or a name that only one item has")
-    .argument("[files...]", "names of the files; all of them without any")
-    .option("-o, --output <directory>", "where the files go", ".")
+    .description("download and verify files of a library item; resumes an interrupted download")
+    .argument("<item>", "its id, LIBRARY/ITEM, or a unique name")
+    .argument("[files...]", "names of the files; all files by default")
+    .option("-o, --output <directory>", "directory for the files", ".")
     .option("--parallel <number>", "files at once", wholeNumberArgument(1, 64), 4)
     .addOption(
       new Option("--patience <seconds>", "give up after this long without progress")
@@ -37,20 +37,20 @@ export function addClientCommands(program: Command, io: Io): void {
 
   const items = program.command("items").description("show libraries and their items");
   withServer(items.command("list", { isDefault: true }))
-    .description("list the items of a library, or of all")
+    .description("list the items of one library or of all")
     .argument("[library]", "its name or id")
     .option("-l, --long", "add the number of files, the version and the time of the last change")
     .action(task(async () => (await import("./items/items.ts")).list));
   withServer(items.command("show"))
     .description("show an item and its files")
-    .argument("<item>", "its id, LIBRARY/ITEM, or a name that only one item has")
+    .argument("<item>", "its id, LIBRARY/ITEM, or a unique name")
     .action(task(async () => (await import("./items/items.ts")).show));
 
   const sessions = program.command("sessions").description("show download sessions and end them");
   const work = () => import("./sessions/sessions.ts");
   withWatch(withServer(sessions.command("list")))
     .description("list your sessions")
-    .option("--item <item>", "only those of this item")
+    .option("--item <item>", "list only sessions of this item")
     .action(task(async () => (await work()).list));
   withWatch(withServer(sessionCommand(sessions, "show")))
     .description("show a session and its files")
@@ -64,7 +64,7 @@ export function addClientCommands(program: Command, io: Io): void {
     .action(task(async () => (await work()).cancel));
   withServer(sessionCommand(sessions, "fail"))
     .description("end a session with an error")
-    .requiredOption("-m, --message <text>", "what went wrong")
+    .requiredOption("-m, --message <text>", "reason of the failure")
     .action(task(async () => (await work()).fail));
   withServer(sessionCommand(sessions, "delete"))
     .description("remove a session in any state")

@@ -3,7 +3,7 @@ import { once } from "node:events";
 /** Variables by name. */
 export type Environment = Readonly<Record<string, string | undefined>>;
 
-/** The surroundings of a command: those of the process, or a test's own. */
+/** The streams, environment, signals and exit of a command: those of the process, or a test's own. */
 export interface Io {
   readonly stdin: NodeJS.ReadStream;
   readonly stdout: NodeJS.WriteStream;
@@ -11,7 +11,7 @@ export interface Io {
   readonly environment: Environment;
   /** Emits `SIGINT` and `SIGTERM`. */
   readonly signals: Pick<NodeJS.EventEmitter, "on" | "off">;
-  /** Exit code of the command, which a command that fails sets. */
+  /** The exit code, set by a command that fails. */
   exitCode: number;
   /** Whether the program ends, with 0, when its output is no longer read. */
   endsOnBrokenPipe: boolean;
@@ -19,7 +19,7 @@ export interface Io {
   exit(code: number): never;
 }
 
-/** The surroundings of this process. */
+/** Those of this process. */
 export function processIo(environment: Environment): Io {
   const { stdin, stdout, stderr } = process;
   return {

@@ -160,9 +160,9 @@ test("a server that is not downlease is called that", async () => {
 });
 
 test.each([
-  [["--server", "ftp://host"], "begins with http:// or https://"],
+  [["--server", "ftp://host"], "must begin with http:// or https://"],
   [["--server", "nonsense"], "is not a URL"],
-  [["--server", "http://user:pass@host"], "no user and password in it"],
+  [["--server", "http://user:pass@host"], "must not contain a user and password"],
   [["--cert", "only"], "no such file"],
   [["--ca", "nowhere.pem"], "no such file"],
 ])("%j is a mistake of usage", async (args, message) => {

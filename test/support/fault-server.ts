@@ -1,4 +1,4 @@
-import { createHash } from "node:crypto";
+import { createCipheriv, createHash } from "node:crypto";
 import { once } from "node:events";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo, Socket } from "node:net";
@@ -121,11 +121,8 @@ export class FaultServer implements AsyncDisposable {
 
   /** Adds a file of pseudo-random bytes. */
   addFile(name: string, size: number, seed = name): Buffer {
-    const bytes = Buffer.concat(
-      Array.from({ length: Math.ceil(size / 64) }, (_, index) =>
-        createHash("sha512").update(`${seed} ${index}`).digest(),
-      ),
-    ).subarray(0, size);
+    const key = createHash("sha256").update(seed).digest();
+    const bytes = createCipheriv("aes-256-ctr", key, Buffer.alloc(16)).update(Buffer.alloc(size));
     this.files.set(name, bytes);
     return bytes;
   }
