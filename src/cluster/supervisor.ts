@@ -114,6 +114,7 @@ export class Supervisor {
     this.#workers.add(worker);
     void worker.ended.then(() => {
       this.#workers.delete(worker);
+      worker.handOver([...this.#workers].some(({ accepts }) => accepts));
       this.#asked.get(worker)?.();
       this.#metrics.retire(worker.number);
     });

@@ -1,5 +1,6 @@
 import cluster, { type Worker } from "node:cluster";
 import { once } from "node:events";
+import { ConnectionHandover } from "./connection-handover.ts";
 import type { Failure, Serving, SupervisorMessage, WorkerMessage } from "./messages.ts";
 
 /** A worker ended before it served. */
@@ -38,6 +39,7 @@ export class WorkerProcess {
   /** Its end is wanted. */
   isLeaving = false;
   readonly #worker: Worker;
+  readonly #handover: ConnectionHandover;
 
   constructor(
     askedPort: number,
@@ -51,6 +53,7 @@ export class WorkerProcess {
     // A metric may be NaN, for which JSON has no word.
     cluster.setupPrimary({ args, serialization: "advanced" });
     this.#worker = cluster.fork();
+    this.#handover = new ConnectionHandover(this.#worker);
     this.number = this.#worker.id;
     this.askedPort = askedPort;
     this.crashes = crashes;
@@ -80,6 +83,16 @@ export class WorkerProcess {
     return this.servesSince !== undefined;
   }
 
+  /** Whether connections are handed to it. */
+  get accepts(): boolean {
+    return this.serves && !this.isLeaving && this.#worker.isConnected();
+  }
+
+  /** After its end: gives the connections that it has not acknowledged to another worker, if one accepts them. */
+  handOver(hasOther: boolean): void {
+    this.#handover.workerEnded(hasOther);
+  }
+
   send(message: SupervisorMessage): void {
     // Without a callback, a worker that has just died would be an unhandled error here.
     if (this.#worker.isConnected()) this.#worker.process.send(message, undefined, undefined, () => {});
@@ -98,16 +111,14 @@ export class WorkerProcess {
   }
 }
 
-async function ending(worker: Worker): Promise<Ending> {
+function ending({ process }: Worker): Promise<Ending> {
   // A process that can't be made has an error and no end.
-  const failed = once(worker.process, "error").then(() => ({ code: 1, signal: null }));
-  const exited = new Promise<Ending>((resolve) => {
-    worker.process.once("exit", (code, signal) => resolve({ code, signal }));
+  const failed = once(process, "error").then(() => ({ code: 1, signal: null }));
+  // "close" follows the exit and the last message. "disconnect" may never come: see `ConnectionHandover`.
+  const closed = new Promise<Ending>((resolve) => {
+    process.once("close", (code, signal) => resolve({ code, signal }));
   });
-  const end = await Promise.race([exited, failed]);
-  // What a process sent may be read after its exit has been seen.
-  if (worker.isConnected()) await once(worker, "disconnect");
-  return end;
+  return Promise.race([closed, failed]);
 }
 
 function untold(worker: number, { code, signal }: Ending): Failure {

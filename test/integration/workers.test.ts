@@ -1,5 +1,5 @@
 import { once } from "node:events";
-import { mkdir, rename, writeFile } from "node:fs/promises";
+import { mkdir, readdir, readlink, rename, writeFile } from "node:fs/promises";
 import { Agent, request } from "node:http";
 import { type AddressInfo, createServer } from "node:net";
 import { join } from "node:path";
@@ -219,6 +219,66 @@ describe("a worker that is killed", () => {
     await rename(library, `${library}-away`);
     for (const { pid } of workers(service)) process.kill(pid, "SIGKILL");
     expect(await service.exited).toEqual({ code: 1, signal: null });
+  });
+});
+
+describe("a connection on its way to a worker that is killed", () => {
+  const healthRequest = "GET /healthz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+
+  async function socketsOf({ pid }: Service): Promise<number> {
+    const directory = `/proc/${pid}/fd`;
+    const targets = await Promise.all(
+      (await readdir(directory)).map((name) => readlink(join(directory, name)).catch(() => "")),
+    );
+    return targets.filter((target) => target.startsWith("socket:")).length;
+  }
+
+  /** Connections, each with a request; a worker that hangs gets one of them. */
+  async function requests(service: Service, count: number) {
+    const connections = [];
+    for (let number = 0; number < count; number++) {
+      const connection = await rawConnection(service.port);
+      connection.socket.write(healthRequest);
+      connections.push(connection);
+    }
+    return connections;
+  }
+
+  /** Less than the limit of a test. */
+  const inTime = { withinMs: 10_000 };
+
+  const isOpen = ({ socket }: { socket: { destroyed: boolean } }) => !socket.destroyed;
+
+  test("goes to another worker", async () => {
+    const service = await serve();
+    const before = await socketsOf(service);
+    for (let crash = 0; crash < 3; crash++) {
+      const hangs = workers(service).at(-1)!;
+      process.kill(hangs.pid, "SIGSTOP");
+      const connections = await requests(service, 4);
+      const waiting = await eventually("one connection that waits", () => {
+        const open = connections.filter(isOpen);
+        return open.length === 1 ? open : undefined;
+      });
+      process.kill(hangs.pid, "SIGKILL");
+      for (const { closed } of waiting) expect(await closed).toMatch(/^HTTP\/1.1 200/);
+      await eventually("another worker", () => workers(service).length === 3 + crash, inTime);
+    }
+    await eventually("the sockets of before", async () => (await socketsOf(service)) === before, inTime);
+    expect(await service.stop()).toEqual({ code: 0, signal: null });
+  });
+
+  test("is closed when there is no other worker", async () => {
+    const service = await serve();
+    const before = await socketsOf(service);
+    const all = workers(service);
+    for (const { pid } of all) process.kill(pid, "SIGSTOP");
+    const connections = await requests(service, 4);
+    for (const { pid } of all) process.kill(pid, "SIGKILL");
+    await eventually("the end of every connection", () => !connections.some(isOpen), inTime);
+    await eventually("two other workers", () => workers(service).length === 4, inTime);
+    await eventually("the sockets of before", async () => (await socketsOf(service)) === before, inTime);
+    expect(await service.stop()).toEqual({ code: 0, signal: null });
   });
 });
 
