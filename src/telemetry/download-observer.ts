@@ -1,8 +1,9 @@
 import type { Logger } from "pino";
 import type { DownloadObserver, DownloadOutcome, DownloadRecord } from "../calls/download-record.ts";
-import { beginningOf, overloadTeller } from "./call-observer.ts";
+import { beginningOf, overloadReporter } from "./call-observer.ts";
 import { causeOf } from "./cause.ts";
 import type { Metrics } from "./metrics.ts";
+import { Repetitions } from "./repetitions.ts";
 
 /** Files that could not be sent for reasons other than the client are problems for the operator. */
 const levels: Record<DownloadOutcome, "debug" | "info" | "warn" | "error"> = {
@@ -19,22 +20,51 @@ const levels: Record<DownloadOutcome, "debug" | "info" | "warn" | "error"> = {
   failed: "warn",
 };
 
-/** Counts and logs downloads: one line each, without the link, because anyone who has the link can read the file. */
+/** Outcomes of requests that have cost a client little, so that they may come in masses. */
+const cheap: readonly DownloadOutcome[] = ["refused", "failed", "read_failed", "content_changed"];
+
+/**
+ * Counts and logs downloads: one line each, without the link, because anyone who has the link can read the file. Requests
+ * that are refused or fail for the same reason share lines.
+ */
 export function downloadObserver({ downloads }: Metrics, log: Logger): DownloadObserver {
-  const tellOverload = overloadTeller(log, "downloads");
+  const reportOverload = overloadReporter(log, "downloads");
+  const refusals = new Repetitions<DownloadRecord>({
+    repeated: (last, count) =>
+      log[levelOf(last)]({ ...logged(last), cause: undefined, count }, "more downloads with this outcome"),
+    over: (last, count) =>
+      log[levelOf(last)](
+        { outcome: last.outcome, reason: last.error?.messageId, count },
+        "no more downloads with this outcome",
+      ),
+  });
   return {
     ...downloads,
     finished(record) {
       downloads.finished(record.outcome);
-      const isOverload = record.error?.messageId === "downlease.server.overloaded";
-      if (isOverload) tellOverload();
-      const level = isOverload ? "debug" : levelOf(record);
+      if (isOverload(record.error)) reportOverload();
+      let level = levelOf(record);
+      if (comesInMasses(record) && log.isLevelEnabled(level) && !refusals.isFirst(kindOf(record), record))
+        level = "debug";
       if (log.isLevelEnabled(level)) log[level](logged(record), "download");
     },
   };
 }
 
+function comesInMasses({ outcome, error }: DownloadRecord): boolean {
+  return cheap.includes(outcome) && error?.kind !== "internal_server_error" && !isOverload(error);
+}
+
+function isOverload(error: DownloadRecord["error"]): boolean {
+  return error?.messageId === "downlease.server.overloaded";
+}
+
+function kindOf({ outcome, error }: DownloadRecord): string {
+  return `${outcome} ${error?.messageId}`;
+}
+
 function levelOf({ outcome, error }: DownloadRecord): "debug" | "info" | "warn" | "error" {
+  if (isOverload(error)) return "debug";
   return error?.kind === "internal_server_error" ? "error" : levels[outcome];
 }
 

@@ -98,8 +98,13 @@ export function prettyLine(colorize: boolean): (json: string) => string {
     singleLine: true,
     translateTime: "SYS:HH:MM:ss.l",
     ignore: callMembers.join(","),
-    messageFormat: (line, messageKey) =>
-      "operation" in line ? describe(line as unknown as LoggedCall) : String(line[messageKey]),
+    messageFormat: (line, messageKey) => {
+      const message = String(line[messageKey]);
+      if (!("operation" in line)) return message;
+      if (!("requestId" in line)) return `${line.operation} ${line.outcome}: ${message}`;
+      const call = describe(line as unknown as LoggedCall);
+      return "count" in line ? `${message}, the last: ${call}` : call;
+    },
   });
 }
 

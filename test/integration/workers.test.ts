@@ -56,7 +56,7 @@ function ownPlaces(store: StoreKind = "SQLite"): string[] {
 }
 
 async function serve(...args: string[]): Promise<Service> {
-  const service = await startService([...ownPlaces(), "--workers", "2", ...args]);
+  const service = await startService([...ownPlaces(), "--workers", "2", "--log-level", "debug", ...args]);
   services.push(service);
   return service;
 }
@@ -80,7 +80,7 @@ interface Answer {
   readonly worker: number;
 }
 
-/** A call on a connection of its own, or on that of the agent. */
+/** A call on a connection of its own, or on that of the agent. The log has a line for each at debug only. */
 async function call(
   service: Service,
   path: string,
@@ -135,7 +135,7 @@ function grpcClient({ url }: Service): GrpcJsClient {
 test.each(storeKinds)(
   "both workers answer calls on any protocol, on the same sessions (%s)",
   async (store) => {
-    const service = await startService([...ownPlaces(store), "--workers", "2"]);
+    const service = await startService([...ownPlaces(store), "--workers", "2", "--log-level", "debug"]);
     services.push(service);
     const create = `${resource}?~action=create`;
     const created = await call(service, create, { body: { create_spec: { library_item_id: itemId } } });

@@ -2,8 +2,10 @@ import { pino } from "pino";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import type { CallRecord } from "../../src/calls/call.ts";
 import { Connection } from "../../src/calls/connection.ts";
+import type { DownloadRecord } from "../../src/calls/download-record.ts";
 import { ServiceError } from "../../src/domain/errors.ts";
 import { callObserver } from "../../src/telemetry/call-observer.ts";
+import { downloadObserver } from "../../src/telemetry/download-observer.ts";
 import { Health } from "../../src/telemetry/health.ts";
 import { createLogger, prettyLine } from "../../src/telemetry/log.ts";
 import { Metrics } from "../../src/telemetry/metrics.ts";
@@ -121,6 +123,62 @@ describe("a finished call", () => {
     }
   });
 
+  test("that is refused in masses has a line at first, one a second with their number, and one when they end", () => {
+    vi.useFakeTimers();
+    try {
+      const observe = callObserver(
+        new Metrics(),
+        pino({ base: null, level: "info" }, { write: (line) => void lines.push(line) }),
+      );
+      const refusal = failed(new ServiceError("downlease.store.unavailable", [], new Error("gone")));
+      for (let count = 0; count < 664; count++) observe(refusal);
+      observe({ ...refusal, operation: "DownloadSession.Get" });
+      observe(failed(new ServiceError("downlease.session.not_found", [sessionId])));
+      vi.advanceTimersByTime(1000);
+      observe({ ...refusal, call: { ...call, requestId: "request-2" } });
+      vi.advanceTimersByTime(10_000);
+      const same = {
+        level: 40,
+        operation: "DownloadSession.KeepAlive",
+        outcome: "service_unavailable",
+        reason: "downlease.store.unavailable",
+      };
+      expect(logged()).toMatchObject([
+        { ...same, msg: "call", requestId: "request-1", cause: { message: "gone" } },
+        { level: 40, msg: "call", operation: "DownloadSession.Get" },
+        { level: 30, msg: "call", outcome: "not_found" },
+        { ...same, msg: "more calls with this outcome", count: 663, requestId: "request-1" },
+        { ...same, msg: "more calls with this outcome", count: 1, requestId: "request-2" },
+        { ...same, msg: "no more calls with this outcome", count: 665 },
+      ]);
+      for (const line of lines.slice(3)) expect(line).not.toContain("gone");
+    } finally {
+      vi.useRealTimers();
+    }
+  });
+
+  test("that is refused in masses has a line of its own at debug", () => {
+    const observe = callObserver(new Metrics(), log());
+    for (const messageId of ["downlease.session.not_found", "downlease.session.not_found"] as const)
+      observe(failed(new ServiceError(messageId, [sessionId])));
+    expect(logged()).toMatchObject([
+      { level: 30, msg: "call" },
+      { level: 20, msg: "call" },
+    ]);
+  });
+
+  test("that fails because of a bug, or succeeds, always has a line of its own", () => {
+    const observe = callObserver(
+      new Metrics(),
+      pino({ level: "info" }, { write: (line) => void lines.push(line) }),
+    );
+    for (let count = 0; count < 3; count++) {
+      observe(finished);
+      observe(failed(new ServiceError("downlease.server.internal", ["r"])));
+    }
+    expect(logged().map(({ level }) => level)).toEqual([30, 50, 30, 50, 30, 50]);
+  });
+
   test("below the level of the log is still counted", async () => {
     const metrics = new Metrics();
     callObserver(metrics, pino({ level: "warn" }, { write: (line) => void lines.push(line) }))(finished);
@@ -146,6 +204,27 @@ describe("on a terminal", () => {
     expect(line).toContain("service_unavailable");
     expect(line).toContain("Connection is closed.");
     expect(line.trimEnd()).not.toContain("\n");
+  });
+
+  test("calls that are refused in masses are one line", () => {
+    vi.useFakeTimers();
+    try {
+      const observe = callObserver(
+        new Metrics(),
+        pino({ base: null }, { write: (line) => void lines.push(line) }),
+      );
+      for (let count = 0; count < 3; count++)
+        observe(failed(new ServiceError("downlease.session.not_found", [sessionId])));
+      vi.advanceTimersByTime(2000);
+    } finally {
+      vi.useRealTimers();
+    }
+    expect(pretty(lines[1]!)).toMatch(
+      /INFO: more calls with this outcome, the last: DownloadSession\.KeepAlive not_found 1\.2 ms, .*"count":2\}\n$/,
+    );
+    expect(pretty(lines[2]!)).toMatch(
+      /INFO: DownloadSession\.KeepAlive not_found: no more calls with this outcome .*"count":3\}\n$/,
+    );
   });
 
   test("a session id with control characters does not steer the terminal", () => {
@@ -306,6 +385,41 @@ describe("the log as JSON", () => {
   });
 });
 
+describe("a download", () => {
+  const refused: DownloadRecord = {
+    outcome: "refused",
+    status: 404,
+    bytesSent: 0,
+    durationMs: 1,
+    peer: "127.0.0.1",
+    requestId: "request-1",
+  };
+
+  test("that is refused as many others are shares lines with them; one that was sent does not", () => {
+    vi.useFakeTimers();
+    try {
+      const observer = downloadObserver(
+        new Metrics(),
+        pino({ level: "info" }, { write: (line) => void lines.push(line) }),
+      );
+      for (let count = 0; count < 50; count++) {
+        observer.finished(refused);
+        if (count < 2) observer.finished({ ...refused, outcome: "complete", status: 200 });
+      }
+      vi.advanceTimersByTime(5000);
+    } finally {
+      vi.useRealTimers();
+    }
+    expect(logged()).toMatchObject([
+      { msg: "download", outcome: "refused" },
+      { msg: "download", outcome: "complete" },
+      { msg: "download", outcome: "complete" },
+      { level: 30, msg: "more downloads with this outcome", outcome: "refused", count: 49 },
+      { level: 30, msg: "no more downloads with this outcome", outcome: "refused", count: 50 },
+    ]);
+  });
+});
+
 describe("a file that is made ready", () => {
   const file = { itemId: "item", contentVersion: "v", fileName: "disk" };
   const broken = Object.assign(new Error("EIO: i/o error, read"), { code: "EIO" });
@@ -332,6 +446,29 @@ describe("a file that is made ready", () => {
     preparationObserver(new Metrics(), log()).ended({ file, durationMs: 12.6, ...end });
     const line = { msg: "preparation", item: "item", file: "disk", outcome: end.outcome, durationMs: 13 };
     expect(logged()).toMatchObject([{ level, ...line, ...told }]);
+  });
+
+  test("and fails as many others do shares lines with them", () => {
+    vi.useFakeTimers();
+    try {
+      const observer = preparationObserver(
+        new Metrics(),
+        pino({ level: "info" }, { write: (line) => void lines.push(line) }),
+      );
+      const end = { outcome: "failed", messageId: "downlease.file.unreadable", cause: broken } as const;
+      for (let count = 0; count < 100; count++) observer.ended({ file, durationMs: 1, ...end });
+      observer.ended({ file, durationMs: 1, outcome: "interrupted", cause: broken });
+      vi.advanceTimersByTime(5000);
+    } finally {
+      vi.useRealTimers();
+    }
+    const same = { level: 40, outcome: "failed", reason: "downlease.file.unreadable" };
+    expect(logged()).toMatchObject([
+      { ...same, msg: "preparation" },
+      { level: 40, msg: "preparation", outcome: "interrupted" },
+      { ...same, msg: "more preparations with this outcome", count: 99, item: "item", file: "disk" },
+      { ...same, msg: "no more preparations with this outcome", count: 100 },
+    ]);
   });
 
   test("is counted while it runs, by its bytes, and by its outcome", async () => {
