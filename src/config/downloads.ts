@@ -65,7 +65,8 @@ function isBaseUrl(text: string): boolean {
   return isHttpUrl(text) && !/[?#]/.test(text);
 }
 
-interface LinkKey {
+/** A key that signs links. */
+export interface LinkKey {
   readonly id: string;
   readonly secret: SecretBytes;
 }
