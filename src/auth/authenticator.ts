@@ -2,6 +2,7 @@ import type { Call } from "../calls/call.ts";
 import { loginChallenge } from "../calls/credentials.ts";
 import type { Authenticate } from "../calls/pipeline.ts";
 import { type ErrorMessageId, ServiceError } from "../domain/errors.ts";
+import { isIdentifier } from "../domain/identifiers.ts";
 import type { Login, LoginStore } from "../domain/login-store.ts";
 import { noRoles, type Role, type Roles, rolesFrom } from "../domain/roles.ts";
 import type { Caller } from "../domain/session.ts";
@@ -15,7 +16,6 @@ import {
 } from "./bearer-tokens.ts";
 import type { LiveFile } from "./live-file.ts";
 import { type FailureLimits, PasswordLogin } from "./password-login.ts";
-import { isPrincipalName } from "./principal.ts";
 import { ProvenCaller } from "./proven-caller.ts";
 import { type KnownUsers, openUsersFile, userProof } from "./users-file.ts";
 
@@ -169,7 +169,7 @@ export class Authenticator implements Authentication {
     const { certificate } = connection;
     if (rolesByCertificate === undefined || certificate === undefined) throw refusals.required;
     const { isTrusted, name, validUntil } = certificate;
-    if (!isTrusted || !isPrincipalName(name)) throw refusals.invalid;
+    if (!isTrusted || !isIdentifier(name)) throw refusals.invalid;
     if (!isAhead(validUntil)) throw refusals.expired;
     return new ProvenCaller(name, rolesByCertificate(name), `${certificateProof}${validUntil}`);
   }

@@ -1,4 +1,4 @@
-import { isPrincipalName } from "./principal.ts";
+import { isIdentifier } from "../domain/identifiers.ts";
 
 /** A user name and a password. */
 export interface BasicCredentials {
@@ -23,7 +23,7 @@ export function readBasic(authorization: string): BasicCredentials | undefined {
   const colon = text?.indexOf(":") ?? -1;
   if (text === undefined || colon < 1) return undefined;
   const [name, password] = [text.slice(0, colon), text.slice(colon + 1)];
-  return isPrincipalName(name) && isPassword(password) ? { name, password } : undefined;
+  return isIdentifier(name) && isPassword(password) ? { name, password } : undefined;
 }
 
 /** At most 1024 bytes without control characters, which basic authentication can't carry. */

@@ -9,9 +9,9 @@ import {
 } from "jose";
 import { LRUCache } from "lru-cache";
 import { ServiceError } from "../domain/errors.ts";
+import { isIdentifier } from "../domain/identifiers.ts";
 import { rolesFrom } from "../domain/roles.ts";
 import { LiveFile } from "./live-file.ts";
-import { isPrincipalName } from "./principal.ts";
 import { ProvenCaller } from "./proven-caller.ts";
 
 export interface JwtOptions {
@@ -142,7 +142,7 @@ export class BearerTokens {
   #verifiedOf(claims: JWTPayload): VerifiedToken | undefined {
     const { principalClaim, roleClaim, clockToleranceMs } = this.#options;
     const principal = claims[principalClaim];
-    if (!isPrincipalName(principal)) return undefined;
+    if (!isIdentifier(principal)) return undefined;
     const validUntil = claims.exp! * 1000 + clockToleranceMs;
     const roles = rolesFrom(namesIn(claims[roleClaim]));
     return { caller: new ProvenCaller(principal, roles, `${tokenProof}${validUntil}`), validUntil };
@@ -167,7 +167,7 @@ export class BearerTokens {
     this.#keysAreMissing = true;
     const { message, cause } = error as Error;
     const detail = cause instanceof Error && cause.cause instanceof Error ? ` (${cause.cause.message})` : "";
-    this.#options.log.error(`the keys of tokens can't be had: ${message}${detail}`);
+    this.#options.log.error(`the token signing keys are unavailable: ${message}${detail}`);
   }
 }
 

@@ -1,8 +1,8 @@
 import { createHash } from "node:crypto";
+import { identifierRule, isIdentifier } from "../domain/identifiers.ts";
 import { roles as allRoles, type Role, rolesFrom } from "../domain/roles.ts";
 import { LiveFile } from "./live-file.ts";
 import { type PasswordHash, parsePasswordHash } from "./password-hash.ts";
-import { isPrincipalName } from "./principal.ts";
 import { ProvenCaller } from "./proven-caller.ts";
 
 /** A user as the file has it. */
@@ -44,12 +44,11 @@ export function formatUserLine({ name, password, roles }: User): string {
   return `${name}:${password}:${roles.join(",")}`;
 }
 
-export const userNameRule =
-  "1 to 256 bytes without control characters and ':', not starting with '#' or white space or ending with it";
+export const userNameRule = `${identifierRule} or ':', not starting with '#', neither starting nor ending with white space`;
 
 /** HTTP's basic authentication leaves no place for a colon in a name (RFC 7617). */
 export function isUserName(text: unknown): text is string {
-  return isPrincipalName(text) && !text.includes(":") && !text.startsWith("#") && text.trim() === text;
+  return isIdentifier(text) && !text.includes(":") && !text.startsWith("#") && text.trim() === text;
 }
 
 /** @throws Error that tells the line, and what is wrong with it */

@@ -41,6 +41,11 @@ export function pathOf({ url = "" }: HttpRequest): string {
   return mark < 0 ? url : url.slice(0, mark);
 }
 
+/** Reads and drops what is left of a request's body: unread, it would block the connection. */
+export function discardBody(request: HttpRequest): void {
+  if (!request.readableEnded) request.resume();
+}
+
 /** Answers a request, or hands it to another handler. Never throws. */
 export type HttpHandler = (request: HttpRequest, response: HttpResponse) => void;
 

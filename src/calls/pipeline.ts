@@ -9,6 +9,7 @@ import { ServiceError } from "../domain/errors.ts";
 import type { Caller } from "../domain/session.ts";
 import type { Admission } from "./admission.ts";
 import type { Call, CallObserver } from "./call.ts";
+import type { Encoder } from "./encoder.ts";
 
 /** One row of the table of operations. */
 export interface Operation<I extends DescMessage = DescMessage, O extends DescMessage = DescMessage> {
@@ -19,6 +20,8 @@ export interface Operation<I extends DescMessage = DescMessage, O extends DescMe
   readonly isLogin?: boolean;
   /** Whether the login session of the call is closed by it. */
   readonly isLogout?: boolean;
+  /** Encodes the answer in place of `toBinary`, where a protocol can make use of it. */
+  readonly encode?: Encoder<O>;
   /** What a request weighs among the calls under way; 1 when left out. */
   weight?(request: MessageShape<I>): number;
   /** The session that a request is about, for the log. */

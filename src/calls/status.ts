@@ -63,10 +63,15 @@ export function statusOf(error: ServiceError): Status {
   });
 }
 
-/** What an error tells in headers of HTTP: when to try again, and what callers may show to tell who they are. */
-export function headersOf({ retryAfterSeconds, challenge }: ServiceError): Readonly<Record<string, string>> {
+/**
+ * HTTP headers of an error: when to try again, and which credentials the server takes.
+ *
+ * @param retryAfterSeconds when to try again, where the error itself does not say
+ */
+export function headersOf(error: ServiceError, retryAfterSeconds?: number): Readonly<Record<string, string>> {
+  const { challenge, retryAfterSeconds: seconds = retryAfterSeconds } = error;
   return {
-    ...(retryAfterSeconds !== undefined && { "retry-after": String(retryAfterSeconds) }),
+    ...(seconds !== undefined && { "retry-after": String(seconds) }),
     ...(challenge !== undefined && { "www-authenticate": challenge }),
   };
 }

@@ -1,10 +1,10 @@
 import { z } from "zod";
-import { isIdentifier } from "../domain/session.ts";
+import { identifierRule, isIdentifier } from "../domain/identifiers.ts";
 
 const maxMetadataBytes = 64 * 1024;
 
 const metadataSchema = z.object({
-  id: z.string().refine(isIdentifier, "must be 1 to 256 bytes without control characters").exactOptional(),
+  id: z.string().refine(isIdentifier, `must be ${identifierRule}`).exactOptional(),
   description: z.string().exactOptional(),
   type: z.string().min(1).exactOptional(),
 });

@@ -1,6 +1,6 @@
 import { basename } from "node:path";
 import { v5 as nameBasedUuid } from "uuid";
-import { isIdentifier } from "../domain/session.ts";
+import { identifierRule, isIdentifier } from "../domain/identifiers.ts";
 
 /** Names that start with a dot are metadata, or not content; `.` and `..` are among them. */
 export function isHidden(name: string): boolean {
@@ -16,7 +16,7 @@ export function isContentName(name: string): boolean {
 }
 
 /** Why a name that `isContentName` refuses is left out. */
-export const unusableName = "its name is not 1 to 256 bytes of UTF-8 without control characters";
+export const unusableName = `its name is not ${identifierRule}`;
 
 /** Order of names, the same in every locale. */
 export function byName(a: { readonly name: string }, b: { readonly name: string }): number {

@@ -51,27 +51,6 @@ export type Refusal =
 export type Renewal = { readonly outcome: "renewed"; readonly expiresAt: number; readonly progress: number };
 export type Finish = { readonly outcome: "finished"; readonly expiresAt: number };
 
-const maxIdBytes = 256;
-// biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what it looks for
-const controlCharacter = /[\u0000-\u001f\u007f-\u009f]/;
-const guid = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
-
-/** Identifiers are opaque: any text of 1 to 256 UTF-8 bytes without control characters. */
-export function isIdentifier(text: string): boolean {
-  return (
-    text.length > 0 &&
-    text.length <= maxIdBytes &&
-    Buffer.byteLength(text) <= maxIdBytes &&
-    text.isWellFormed() &&
-    !controlCharacter.test(text)
-  );
-}
-
-/** A client token is UUID text of any version and case. */
-export function isClientToken(text: string): boolean {
-  return guid.test(text);
-}
-
 /** Progress is an integer from 0 to 100. */
 export function isProgress(value: number): boolean {
   return Number.isInteger(value) && value >= 0 && value <= 100;

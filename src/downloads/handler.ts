@@ -1,4 +1,4 @@
-import type { HttpRequest, HttpResponse } from "../calls/http.ts";
+import { discardBody, type HttpRequest, type HttpResponse } from "../calls/http.ts";
 import type { ProtocolHandler } from "../calls/protocol-handler.ts";
 import { Buffers } from "./buffers.ts";
 import { Download, type DownloadParts } from "./download.ts";
@@ -29,8 +29,7 @@ export function downloadHandler(parts: DownloadParts, pathPrefix: string): Proto
     takes: (request) => rootOf(request) !== undefined,
     serve(request, response) {
       const { method, url = "" } = request;
-      // A body has no meaning here; unread, it would block the connection.
-      request.resume();
+      discardBody(request);
       if (method === "GET" || method === "HEAD") {
         const target = url.slice(rootOf(request)!.length);
         void new Download(request, response, method, withBuffers).serve(target);

@@ -1,6 +1,6 @@
 import type { ContentSource, LibraryItem } from "../domain/content-source.ts";
 import { ServiceError } from "../domain/errors.ts";
-import { isIdentifier } from "../domain/session.ts";
+import { isIdentifier } from "../domain/identifiers.ts";
 
 /**
  * An argument that has to be an identifier; the empty one counts as unset, for protobuf can't tell them apart.

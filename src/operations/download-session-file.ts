@@ -11,8 +11,7 @@ import type { Call } from "../calls/call.ts";
 import { type Operation, operation } from "../calls/pipeline.ts";
 import type { ContentSource } from "../domain/content-source.ts";
 import { ServiceError } from "../domain/errors.ts";
-import type { VersionedFile } from "../domain/preparation-store.ts";
-import type { Preparation, Preparations } from "../domain/preparations.ts";
+import type { Preparation, Preparations, VersionedFile } from "../domain/preparation.ts";
 import { mayReadStorage } from "../domain/roles.ts";
 import type { Caller, Session } from "../domain/session.ts";
 import type { EndpointType, SessionFileStore, SessionFiles } from "../domain/session-file-store.ts";
@@ -52,7 +51,7 @@ export function sessionFileOperations(parts: SessionFileParts): Operation[] {
         const { session } = known;
         const all = [...(await itemOf(known, content)).files.values()];
         const wanted = all.filter(({ told, asked }) => told !== undefined && asked !== undefined);
-        const looks = await preparations.look(wanted.map((file) => versioned(session, file)));
+        const looks = await preparations.find(wanted.map((file) => versioned(session, file)));
         const looked = new Map(wanted.map((file, index) => [file, looks[index]]));
         const infos = all.map((file) => tell(file, looked.get(file), { session, caller, call }));
         return create(ListResponseSchema, { files: await Promise.all(infos) });
@@ -96,7 +95,7 @@ export function sessionFileOperations(parts: SessionFileParts): Operation[] {
           const wanted = versioned(session, file);
           // A job whose process is gone is taken up again by whoever asks.
           if (session.state === "ACTIVE") preparation = await preparations.start(wanted, file.told, false);
-          else [preparation] = await preparations.look([wanted]);
+          else [preparation] = await preparations.find([wanted]);
         }
         return create(GetResponseSchema, { file: await tell(file, preparation, { session, caller, call }) });
       },
@@ -182,7 +181,7 @@ function teller({ content, linkFor }: SessionFileParts): Tell {
       return failedInfo(file, { id: "downlease.file.changed", args: [session.libraryItemId] });
     if (asked === undefined || preparation === undefined) return unpreparedInfo(file);
     switch (preparation.status) {
-      case "FAILED":
+      case "ERROR":
         return failedInfo(file, { id: preparation.messageId, args: preparation.args });
       case "PREPARED": {
         const { digests } = preparation;

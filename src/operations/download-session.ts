@@ -22,16 +22,11 @@ import { type Operations, operation, streamOperation } from "../calls/pipeline.t
 import { statusOf } from "../calls/status.ts";
 import type { ContentSource } from "../domain/content-source.ts";
 import { type ErrorKind, ServiceError, textOf } from "../domain/errors.ts";
-import {
-  type Caller,
-  isClientToken,
-  type Refusal,
-  type Renewal,
-  type Session,
-  type SessionState,
-} from "../domain/session.ts";
+import { isClientToken } from "../domain/identifiers.ts";
+import type { Caller, Refusal, Renewal, Session, SessionState } from "../domain/session.ts";
 import type { SessionStore } from "../domain/session-store.ts";
 import { existingItem, identifier } from "./arguments.ts";
+import { encodeKeepAlive } from "./keep-alive-encoder.ts";
 
 const rpc = DownloadSessionService.method;
 /** Namespace of the ids that are derived from a client token. */
@@ -101,6 +96,7 @@ export function downloadSessionOperations(parts: DownloadSessionParts): Operatio
     operation({
       method: rpc.keepAlive,
       isRoutine: true,
+      encode: encodeKeepAlive,
       sessionId,
       run(request, caller) {
         const { id, progress } = heartbeat(request);

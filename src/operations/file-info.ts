@@ -6,8 +6,7 @@ import {
 } from "../../gen/content/library/item/downloadsession/v1/file_pb.ts";
 import type { ChecksumAlgorithm } from "../domain/content-source.ts";
 import { isMessageId, textOf } from "../domain/errors.ts";
-import type { Digests } from "../domain/preparation-store.ts";
-import type { Preparation } from "../domain/preparations.ts";
+import type { Digests, Preparation } from "../domain/preparation.ts";
 import { checksumInfoOf } from "./checksum-info.ts";
 import type { FileView } from "./session-item.ts";
 

@@ -1,4 +1,4 @@
-import { type HttpResponse, pathOf } from "../calls/http.ts";
+import { discardBody, type HttpResponse, pathOf } from "../calls/http.ts";
 import type { ProtocolHandler } from "../calls/protocol-handler.ts";
 import type { Health } from "../telemetry/health.ts";
 
@@ -42,8 +42,7 @@ export function adminHandler({ health, metrics, pageHeaders = [] }: AdminOptions
     headers: { request: [], response: [] },
     takes: (request) => pages.has(pathOf(request)),
     serve(request, response) {
-      // A body has no meaning here; unread, it would block the connection.
-      request.resume();
+      discardBody(request);
       if (request.method === "GET" || request.method === "HEAD") {
         void show(pages.get(pathOf(request))!, response);
       } else {

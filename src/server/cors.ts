@@ -1,4 +1,5 @@
 import cors from "cors";
+import { discardBody } from "../calls/http.ts";
 import { firstOf, type HeaderNames, type ProtocolHandler } from "../calls/protocol-handler.ts";
 
 /** How long a browser may remember a preflight, in seconds; Chromium accepts no more. */
@@ -34,8 +35,8 @@ export function withCors(
       serve(request, response) {
         const { origin } = request.headers;
         if (origin === undefined || !allowed.has(origin)) return serve(request, response);
-        // The body of a preflight has no meaning; unread, it would block the connection.
-        if (request.method === "OPTIONS") request.resume();
+        // The body of a preflight has no meaning.
+        if (request.method === "OPTIONS") discardBody(request);
         apply(request, response, () => serve(request, response));
       },
       // A protocol that takes a stream writes its headers without us.

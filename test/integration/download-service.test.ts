@@ -23,7 +23,7 @@ import { type TempDir, tempDir } from "../support/temp-dir.ts";
 
 /** More than what the buffers of a connection hold. */
 const onTheWay = 16 * 1024 * 1024;
-// A transfer waits for its reader, who is told of the first bytes within a tenth of a second.
+// A download waits for its reader; the first bytes are reported within a tenth of a second.
 const size = 64 * 1024 * 1024;
 const disk = randomBytes(size);
 
@@ -125,7 +125,7 @@ describe.each(storeKinds)("the service, with sessions in %s", (store) => {
     await expectWholeItem();
   });
 
-  test("cuts the transfers of a session that is canceled, which ends the download", async () => {
+  test("cuts the downloads of a session that is canceled, which ends the client's download", async () => {
     const service = await serve(...storeArgs());
     await using server = connect({ url: service.url });
     const onProgress = inTheMiddle(() => callNow(service, "Cancel", { downloadSessionId: sessionId() }));
@@ -135,7 +135,7 @@ describe.each(storeKinds)("the service, with sessions in %s", (store) => {
     expect(await readdir(directory)).not.toContain("disk.bin");
   });
 
-  test("goes on with a session that was deleted in another", async () => {
+  test("continues in another session when the session was deleted", async () => {
     const service = await serve(...storeArgs());
     await using server = connect({ url: service.url });
     const onProgress = inTheMiddle(() => callNow(service, "Delete", { downloadSessionId: sessionId() }));
@@ -201,7 +201,7 @@ test("a session is canceled when the download is", async () => {
   await expectWholeItem();
 });
 
-describe("who calls", () => {
+describe("a caller", () => {
   test("logs in by itself, again when the login session is over, and out at the end", async () => {
     const users = join(scratch.path, "users.json");
     await putUser(users, { name: "alice", password: await hashPassword("open sesame"), roles: [] });

@@ -158,7 +158,7 @@ describe.each(Object.keys(transports))("exchanges over %s", (transport) => {
                   STRUCTURE: {
                     "com.vmware.vapi.std.localizable_message": {
                       id: "downlease.session.not_active",
-                      default_message: `Download session '${id}' is CANCELED, not ACTIVE. Create a new session to go on.`,
+                      default_message: `Download session '${id}' is CANCELED, not ACTIVE. Create a new session to continue.`,
                       args: [id, "CANCELED"],
                       params: unset,
                       localized: unset,

@@ -35,7 +35,7 @@ describe.each(lanes)("$lane", ({ fastLane }) => {
       const trailers = await rawGrpc(service.http2Url, "Get", { "grpc-timeout": "100m" });
       expect(trailers).toMatchObject({
         "grpc-status": String(status.DEADLINE_EXCEEDED),
-        "grpc-message": encodeURI("The deadline of the call has passed; its outcome is not known."),
+        "grpc-message": encodeURI("The deadline of the call has passed; its outcome is unknown."),
       });
       expect(await onlyRecord()).toMatchObject({ outcome: "timed_out" });
     });

@@ -268,7 +268,7 @@ describe.each(lanes)("$lane", ({ fastLane }) => {
       expect(answers).toEqual([]);
       expect(end).toEqual({
         code: status.UNAVAILABLE,
-        message: "The session store does not answer; the outcome is not known. Try again.",
+        message: "The session store does not answer; the outcome is unknown. Try again.",
       });
       await eventually(
         "the end to be told of",
@@ -537,7 +537,7 @@ test.each(lanes)(
       const end = await keepAliveStream(app.url, beats(), (answer) => answers.push(answer));
       expect(end).toEqual({
         code: status.UNAVAILABLE,
-        message: "The session store does not answer; the outcome is not known. Try again.",
+        message: "The session store does not answer; the outcome is unknown. Try again.",
       });
       expect(answers).toEqual([{ id: "nobody", refusedWith: status.NOT_FOUND }]);
     } finally {

@@ -165,7 +165,7 @@ describe.each(lanes)("$lane", ({ fastLane }) => {
       await call("Cancel", { downloadSessionId });
       expect(await call("KeepAlive", { downloadSessionId, progress: "50" })).toMatchObject({
         code: "failed_precondition",
-        message: `Download session '${downloadSessionId}' is CANCELED, not ACTIVE. Create a new session to go on.`,
+        message: `Download session '${downloadSessionId}' is CANCELED, not ACTIVE. Create a new session to continue.`,
         info: { reason: "NOT_ALLOWED_IN_CURRENT_STATE", metadata: { arg1: "CANCELED" } },
       });
     });

@@ -74,7 +74,7 @@ describe.each(lanes)("$lane", ({ fastLane }) => {
       const end = grpcEnd(await answerOf(stream, [requestFor("stalled")]));
       expect(end).toMatchObject({
         code: status.DEADLINE_EXCEEDED,
-        message: "The deadline of the call has passed; its outcome is not known.",
+        message: "The deadline of the call has passed; its outcome is unknown.",
       });
       expect(await onlyOutcome()).toBe("timed_out");
       await allIsOver();

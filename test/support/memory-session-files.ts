@@ -5,9 +5,9 @@ import type { SessionFileStore } from "../../src/domain/session-file-store.ts";
 
 type Recorded = ReadonlyMap<string, number>;
 
-/** Answers a transfer's records as it is told, and tells of ends when it is asked to. */
+/** Answers records of downloads as a test decides, and announces ends on command. */
 export class MemorySessionFiles implements Pick<SessionFileStore, "recordSent">, Pick<Backend, "watchEnds"> {
-  /** What it was told, in order. */
+  /** The records that it got, in order. */
   readonly records: { readonly sessionId: string; readonly sent: Recorded }[] = [];
   isDown = false;
   isReliable = true;
@@ -42,7 +42,7 @@ export class MemorySessionFiles implements Pick<SessionFileStore, "recordSent">,
     this.#ended(sessionId);
   }
 
-  /** As after a pause in which ends were not told. */
+  /** As after a pause in which ends were not announced. */
   tellEstablished(): void {
     this.#established();
   }

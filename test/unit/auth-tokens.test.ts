@@ -279,7 +279,7 @@ describe("keys at a URL", () => {
         kind: "service_unavailable",
       });
     }
-    expect(errors).toEqual([expect.stringMatching(/^the keys of tokens can't be had: /)]);
+    expect(errors).toEqual([expect.stringMatching(/^the token signing keys are unavailable: /)]);
     isDown = false;
     expect(await tokens.read(authorization)).toMatchObject({ caller: { principal: "alice" } });
   });

@@ -1,11 +1,10 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { isClientToken, isIdentifier } from "../../src/domain/identifiers.ts";
 import {
   existsFor,
   type FinalState,
   finish,
-  isClientToken,
-  isIdentifier,
   isProgress,
   isRefusal,
   keepAlive,

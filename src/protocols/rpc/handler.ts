@@ -13,25 +13,20 @@ import {
   universalRequestFromNodeRequest,
   universalResponseToNodeResponse,
 } from "@connectrpc/connect-node";
-import {
-  DownloadSessionService,
-  type KeepAliveResponse,
-} from "../../../gen/content/library/item/v1/download_session_pb.ts";
 import { Health as HealthService } from "../../../gen/grpc/health/v1/health_pb.ts";
 import { type CallObserver, type CallOrigin, type Protocol, requestIdFrom } from "../../calls/call.ts";
 import { HeaderCredentials } from "../../calls/credentials.ts";
-import { connectionOf, type HttpRequest, type HttpResponse, pathOf } from "../../calls/http.ts";
+import { connectionOf, discardBody, type HttpRequest, type HttpResponse, pathOf } from "../../calls/http.ts";
 import { notSniffed } from "../../calls/page-headers.ts";
-import { asServiceError, type CallPipeline, operationNameOf } from "../../calls/pipeline.ts";
+import { asServiceError, type CallPipeline, type Operation, operationNameOf } from "../../calls/pipeline.ts";
 import { callHeaders, type ProtocolHandler } from "../../calls/protocol-handler.ts";
 import type { ErrorKind } from "../../domain/errors.ts";
 import type { Health } from "../../telemetry/health.ts";
 import { type Origin, originKey, protocolNamed, RpcCall } from "./call.ts";
 import { dropEndlessDeadline } from "./deadline.ts";
 import { connectErrorOf, jsonOptions, withGrpcSpelling } from "./errors.ts";
-import { envelope as envelopeOf } from "./fast-lane/envelope.ts";
+import { encodedEnvelope, envelope as envelopeOf } from "./fast-lane/envelope.ts";
 import { openFastLane } from "./fast-lane/fast-lane.ts";
-import { keepAliveEnvelope } from "./fast-lane/keep-alive-envelope.ts";
 import type { LaneMethod, ServeByRuntime } from "./fast-lane/lane.ts";
 import { healthService } from "./health.ts";
 import { addReflection } from "./reflection.ts";
@@ -104,21 +99,20 @@ function fastLaneFor(options: RpcOptions, served: ReadonlyMap<string, ServeByRun
   const { pipeline, observe, maxBodyBytes, readMs, callsMustEnd, streamsMustEnd } = options;
   const { unary, streams } = pipeline.operations;
   const rowOf = <Run>(
-    method: DescMethod,
+    { method, isRoutine = false, encode }: Pick<Operation, "isRoutine" | "encode"> & { method: DescMethod },
     run: Run,
-    isRoutine = false,
   ): [path: string, row: LaneMethod<Run>] => {
     const path = createMethodUrl("/", method);
     const tellRefusal = refusalTeller(operationNameOf(method), observe);
     const envelope =
-      method === DownloadSessionService.method.keepAlive
-        ? (m: Message) => keepAliveEnvelope(m as KeepAliveResponse)
-        : (m: Message) => envelopeOf(toBinary(method.output, m));
+      encode === undefined
+        ? (message: Message) => envelopeOf(toBinary(method.output, message))
+        : (message: Message) => encodedEnvelope(message, encode);
     return [path, { method, isRoutine, run, envelope, serveByRuntime: served.get(path)!, tellRefusal }];
   };
   return openFastLane({
-    unary: new Map(unary.map((row) => rowOf(row.method, pipeline.entry(row), row.isRoutine))),
-    streams: new Map(streams.map((row) => rowOf(row.method, pipeline.streamEntry(row)))),
+    unary: new Map(unary.map((row) => rowOf(row, pipeline.entry(row)))),
+    streams: new Map(streams.map((row) => rowOf(row, pipeline.streamEntry(row)))),
     maxMessageBytes: maxBodyBytes,
     readMs,
     shutdownSignal: callsMustEnd,
@@ -196,8 +190,7 @@ async function serve(
     const request = universalRequestFromNodeRequest(req, res, undefined, values);
     dropEndlessDeadline(request.header);
     const body = given ?? req.iterator({ destroyOnReturn: false });
-    // What is left of a refused body: unread, it would block the connection.
-    res.once("finish", () => req.resume());
+    res.once("finish", () => discardBody(req));
     // A stream of requests may be silent for as long as its caller likes.
     if ("stream" in req && handler.method.methodKind === "bidi_streaming") req.stream.setTimeout(0);
     const response = await handler({ ...request, body });

@@ -1,8 +1,7 @@
 import { create, type Message } from "@bufbuild/protobuf";
 import { type CallObserver, ProtocolCall } from "../../calls/call.ts";
 import type { Connection } from "../../calls/connection.ts";
-import { discardBody } from "../../calls/discard-body.ts";
-import { connectionOf, type HttpRequest, type HttpResponse, pathOf } from "../../calls/http.ts";
+import { connectionOf, discardBody, type HttpRequest, type HttpResponse, pathOf } from "../../calls/http.ts";
 import { asServiceError, type CallPipeline } from "../../calls/pipeline.ts";
 import { callHeaders, type ProtocolHandler } from "../../calls/protocol-handler.ts";
 import { headersOf } from "../../calls/status.ts";

@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import type { VersionedFile } from "../../domain/preparation-store.ts";
+import type { VersionedFile } from "../../domain/preparation.ts";
 
 /**
  * Keys and fields. Every script touches one key, so one slot of a cluster; the braces keep a session's later

@@ -1,6 +1,7 @@
 import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from "node:http";
 import { constants, type ServerHttp2Stream } from "node:http2";
 import { type Connection, connectionOfSocket, connectionOfStream } from "../../../calls/connection.ts";
+import { discardBody } from "../../../calls/http.ts";
 import { discardRest, handOverStream } from "./http2-stream.ts";
 import type { LaneMethod } from "./lane.ts";
 import type { UnaryRequest } from "./unary-call.ts";
@@ -39,8 +40,7 @@ export class Http1Exchange implements HttpExchange {
     if (response.destroyed) return;
     response.writeHead(status, headers as string[]);
     response.end(body);
-    // The rest of a request that is answered early would block the connection if it were not read.
-    if (!this.body.readableEnded) this.body.resume();
+    discardBody(this.body);
   }
 
   handOver(method: LaneMethod, body: AsyncIterable<Uint8Array>): void {

@@ -9,8 +9,7 @@ import {
 } from "../../../calls/call.ts";
 import type { Connection } from "../../../calls/connection.ts";
 import type { Credentials } from "../../../calls/credentials.ts";
-import { discardBody } from "../../../calls/discard-body.ts";
-import { connectionOf, type HttpRequest, type HttpResponse } from "../../../calls/http.ts";
+import { connectionOf, discardBody, type HttpRequest, type HttpResponse } from "../../../calls/http.ts";
 import { asServiceError, type CallPipeline } from "../../../calls/pipeline.ts";
 import { callHeaders, type ProtocolHandler } from "../../../calls/protocol-handler.ts";
 import { headersOf } from "../../../calls/status.ts";

@@ -1,11 +1,11 @@
 --[[
-  Ends a worker's job with its result.
+  Replaces a worker's claim by its result.
 
-  The check and the change must not be separated: a worker whose claim has lapsed must not end the job of the next.
+  The check and the change must not be separated: a worker whose claim has lapsed must not end the claim of the next.
 
   KEYS[1]  the preparation
   ARGV[1]  worker
-  ARGV[2]  state, done or failed
+  ARGV[2]  status as it is stored, done or failed
   ARGV[3]  result as JSON
   ARGV[4]  ms that it is kept
 

@@ -1,41 +1,14 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { ContentChangedError, type ContentSource, type ItemFile } from "../domain/content-source.ts";
 import { type FailureMessageId, ServiceError } from "../domain/errors.ts";
-import type {
-  Digests,
-  PreparationRecord,
-  PreparationResult,
-  PreparationStore,
-  VersionedFile,
-} from "../domain/preparation-store.ts";
-import type { Preparation } from "../domain/preparations.ts";
+import type { Digests, Preparation, PreparationResult, VersionedFile } from "../domain/preparation.ts";
+import type { PreparationStore } from "../domain/preparation-store.ts";
 import { checksumsOf } from "./checksums.ts";
 import { type Hasher, HasherDied } from "./hasher.ts";
 import { HashingFailed } from "./hashing.ts";
+import type { PreparationEnd, PreparationObserver } from "./observer.ts";
 
-/** Is told of the jobs of this process. */
-export interface PreparationObserver {
-  /** A job has begun to read its file. */
-  began(): void;
-  read(bytes: number): void;
-  /** A job that had begun is over. */
-  ended(end: PreparationEnd): void;
-}
-
-export interface PreparationEnd {
-  readonly file: VersionedFile;
-  /**
-   * `failed`: something is wrong with the file. `lost`: another process has the job now. `interrupted`: whatever the
-   * file is like, the job can't go on here.
-   */
-  readonly outcome: "prepared" | "failed" | "lost" | "interrupted";
-  readonly durationMs: number;
-  /** What is told to those who ask for the file; when it failed. */
-  readonly messageId?: FailureMessageId;
-  /** What happened below, for the log only. */
-  readonly cause?: unknown;
-}
-
+/** What all jobs of a process have in common. */
 export interface JobParts {
   readonly store: PreparationStore;
   readonly content: ContentSource;
@@ -53,46 +26,48 @@ class ClaimLost extends Error {
   override readonly name = "ClaimLost";
 }
 
-/** A file that this process prepares, or will as soon as it is its turn. */
+const requested: Preparation = { status: "PREPARE_REQUESTED" };
+
+/** The preparation of a file by this process: running, or waiting for its turn. */
 export class PreparationJob {
   readonly #parts: JobParts;
   readonly #file: VersionedFile;
-  readonly #told: ItemFile;
-  readonly #stop = new AbortController();
+  readonly #itemFile: ItemFile;
+  readonly #abort = new AbortController();
   #bytesDone = 0;
   #hasBegun = false;
   #isReporting = false;
   #isReleased = false;
   /** When the claim lapses, by `performance.now()`, if no report gets through. */
-  #heldUntil = 0;
+  #claimedUntil = 0;
   #cause: unknown;
 
-  constructor(parts: JobParts, file: VersionedFile, told: ItemFile) {
+  constructor(parts: JobParts, file: VersionedFile, itemFile: ItemFile) {
     this.#parts = parts;
     this.#file = file;
-    this.#told = told;
+    this.#itemFile = itemFile;
   }
 
-  get status(): Preparation {
-    return this.#hasBegun ? { status: "PREPARING", bytesDone: this.#bytesDone } : { status: "REQUESTED" };
+  get preparation(): Preparation {
+    return this.#hasBegun ? { status: "PREPARING", bytesDone: this.#bytesDone } : requested;
   }
 
   get bytesLeft(): number {
-    return this.#told.size - this.#bytesDone;
+    return this.#itemFile.size - this.#bytesDone;
   }
 
   /**
-   * Does the job, unless another process has it or has done it. REQUESTED: it was lost to another process. Rejects when
-   * it can't be done now, which is not the file's fault and not remembered.
+   * Does the job, unless another process has it or has done it. PREPARE_REQUESTED: the job was lost to another process.
+   * Rejects when it can't be done now for reasons other than the file, which are not kept.
    */
   async run(): Promise<Preparation> {
     const { store, worker, claimMs, reportMs, observer } = this.#parts;
-    this.#stop.signal.throwIfAborted();
+    this.#abort.signal.throwIfAborted();
     let reporting: NodeJS.Timeout | undefined;
     try {
-      const known = await store.claim(this.#file, worker, claimMs);
-      if (known !== undefined) return preparationOf(known);
-      this.#heldUntil = performance.now() + claimMs;
+      const existing = await store.claim(this.#file, worker, claimMs);
+      if (existing !== undefined) return existing;
+      this.#claimedUntil = performance.now() + claimMs;
       this.#hasBegun = true;
       observer.began();
       reporting = setInterval(() => void this.#report(), reportMs);
@@ -101,47 +76,48 @@ export class PreparationJob {
       throw reason;
     }
     const startedAt = performance.now();
-    const end = (outcome: PreparationEnd["outcome"], more: Partial<PreparationEnd> = {}) =>
+    const reportEnd = (outcome: PreparationEnd["outcome"], more: Partial<PreparationEnd> = {}) =>
       observer.ended({ file: this.#file, outcome, durationMs: performance.now() - startedAt, ...more });
     try {
       const result = await this.#examine();
       if (!(await this.#finish(result))) throw new ClaimLost("the result came too late");
-      if (result.state === "done") end("prepared");
-      else end("failed", { messageId: result.messageId as FailureMessageId, cause: this.#cause });
-      return preparationOf(result);
+      if (result.status === "PREPARED") reportEnd("prepared");
+      else reportEnd("failed", { messageId: result.messageId as FailureMessageId, cause: this.#cause });
+      return result;
     } catch (reason) {
       if (reason instanceof ClaimLost) {
-        end("lost");
-        return { status: "REQUESTED" };
+        reportEnd("lost");
+        return requested;
       }
       await this.#release();
-      end("interrupted", { cause: reason });
+      reportEnd("interrupted", { cause: reason });
       throw reason;
     } finally {
       clearInterval(reporting);
     }
   }
 
-  /** Ends the job and gives its claim back. */
-  async stop(): Promise<void> {
-    this.#stop.abort(new ServiceError("downlease.server.stopping"));
+  /** Aborts the job and gives its claim back. */
+  async abort(): Promise<void> {
+    this.#abort.abort(new ServiceError("downlease.server.stopping"));
     if (this.#hasBegun) await this.#release();
   }
 
   async #examine(): Promise<PreparationResult> {
     const { content, hasher, observer } = this.#parts;
     const { itemId, fileName, contentVersion } = this.#file;
-    const { signal } = this.#stop;
+    const { signal } = this.#abort;
     const file = await content.openFile(itemId, fileName, contentVersion);
     if (file === undefined) return failed("downlease.file.changed", itemId);
     try {
-      const { checksums = {} } = this.#told;
+      const { checksums = {} } = this.#itemFile;
       const algorithms = new Set(Object.keys(checksums) as (keyof typeof checksums)[]);
       const onRead = (bytes: number) => {
         this.#bytesDone += bytes;
         observer.read(bytes);
       };
-      return judged(await checksumsOf(file, algorithms, hasher, { onRead, signal }), this.#told);
+      const digests = await checksumsOf(file, algorithms, hasher, { onRead, signal });
+      return verify(digests, this.#itemFile);
     } catch (reason) {
       if (reason instanceof ContentChangedError) return failed("downlease.file.changed", itemId);
       if (signal.aborted) throw signal.reason;
@@ -154,15 +130,15 @@ export class PreparationJob {
     }
   }
 
-  /** A store that does not answer for a moment must not cost the work of an hour. */
+  /** Retries while the claim lasts: a store that does not answer for a moment must not cost the work of an hour. */
   async #finish(result: PreparationResult): Promise<boolean> {
     const { store, worker, reportMs } = this.#parts;
-    const { signal } = this.#stop;
+    const { signal } = this.#abort;
     for (;;) {
       try {
         return await store.finish(this.#file, worker, result);
       } catch (reason) {
-        if (performance.now() >= this.#heldUntil) throw reason;
+        if (performance.now() >= this.#claimedUntil) throw reason;
         await delay(reportMs, undefined, { signal }).catch(() => {});
         signal.throwIfAborted();
       }
@@ -175,11 +151,11 @@ export class PreparationJob {
     this.#isReporting = true;
     const sentAt = performance.now();
     try {
-      const isHeld = await store.report(this.#file, worker, this.#bytesDone, claimMs);
-      if (isHeld) this.#heldUntil = sentAt + claimMs;
-      else this.#stop.abort(new ClaimLost("the claim has lapsed"));
+      const isClaimed = await store.report(this.#file, worker, this.#bytesDone, claimMs);
+      if (isClaimed) this.#claimedUntil = sentAt + claimMs;
+      else this.#abort.abort(new ClaimLost("the claim has lapsed"));
     } catch {
-      // The claim lasts a while: a later report may get through, and until then nobody else has the job.
+      // The claim lasts a while: a later report may get through, and until then no other process has the job.
     } finally {
       this.#isReporting = false;
     }
@@ -188,37 +164,22 @@ export class PreparationJob {
   async #release(): Promise<void> {
     if (this.#isReleased) return;
     this.#isReleased = true;
-    // What can't be given back lapses.
+    // A claim that can't be given back lapses.
     await this.#parts.store.release(this.#file, this.#parts.worker).catch(() => {});
   }
 }
 
-export function preparationOf(record: PreparationRecord): Preparation {
-  switch (record.state) {
-    case "running":
-      return { status: "PREPARING", bytesDone: record.bytesDone };
-    case "done":
-      return { status: "PREPARED", digests: record.digests };
-    case "failed":
-      return { status: "FAILED", messageId: record.messageId, args: record.args };
-  }
-}
-
-function judged(digests: Digests, { name, checksums = {} }: ItemFile): PreparationResult {
+/** Compares the digests of a file with the checksums that it must have. */
+function verify(digests: Digests, { name, checksums = {} }: ItemFile): PreparationResult {
   const wrong = Object.entries(checksums).find(
-    ([algorithm, told]) => digests[algorithm as keyof Digests] !== told,
+    ([algorithm, checksum]) => digests[algorithm as keyof Digests] !== checksum,
   );
-  if (wrong === undefined) return { state: "done", digests };
-  const [algorithm, told] = wrong;
-  return failed(
-    "downlease.file.checksum_mismatch",
-    name,
-    algorithm,
-    told,
-    digests[algorithm as keyof Digests]!,
-  );
+  if (wrong === undefined) return { status: "PREPARED", digests };
+  const [algorithm, checksum] = wrong;
+  const digest = digests[algorithm as keyof Digests]!;
+  return failed("downlease.file.checksum_mismatch", name, algorithm, checksum, digest);
 }
 
 function failed(messageId: FailureMessageId, ...args: string[]): PreparationResult {
-  return { state: "failed", messageId, args };
+  return { status: "ERROR", messageId, args };
 }
