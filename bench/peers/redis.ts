@@ -1,8 +1,8 @@
 import { Redis } from "ioredis";
 import { noRoles } from "../../src/domain/roles.ts";
-import { coalesceWrites } from "../../src/stores/redis/coalesce-writes.ts";
+import { coalesceWrites } from "../../src/stores/redis/ioredis-internals.ts";
 import { runScript } from "../../src/stores/redis/run-script.ts";
-import { keepAliveScript } from "../../src/stores/redis/scripts.ts";
+import { keepAliveScript } from "../../src/stores/redis/session-scripts.ts";
 import { TimeLimit } from "../../src/stores/redis/time-limit.ts";
 
 const [portArgument, ...flags] = process.argv.slice(2);

@@ -2,7 +2,7 @@
 import { execFile } from "node:child_process";
 import { promisify } from "node:util";
 import { Redis } from "ioredis";
-import { keepAliveScript } from "../../src/stores/redis/scripts.ts";
+import { keepAliveScript } from "../../src/stores/redis/session-scripts.ts";
 import type { Study } from "../bench.ts";
 import { progress } from "../drivers/driver.ts";
 import { count, range } from "../formats.ts";

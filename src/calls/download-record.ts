@@ -1,10 +1,10 @@
 import type { ServiceError } from "../domain/errors.ts";
 
-/** Why this service cut a download: its connection is reset, so that the client sees that the file is incomplete. */
+/** Why the server cut a download. */
 export type CutReason =
   /** The session was canceled, failed, was deleted or has expired. */
   | "session_ended"
-  /** The client accepted no bytes for too long, or the storage sent none. */
+  /** The client accepted no bytes for too long, or the storage returned none. */
   | "stalled"
   | "content_changed"
   | "read_failed"
@@ -13,33 +13,33 @@ export type CutReason =
 /** How a request for a file ended: in order, aborted by the client, cut by this service, or refused. */
 export type DownloadOutcome =
   | "complete"
-  /** The client closed the connection before it had the whole file. */
+  /** The client disconnected before it had received everything. */
   | "client_gone"
   | CutReason
   /** A proxy sends the file. */
   | "offloaded"
-  /** No content was requested: HEAD, or a precondition or range that failed. */
+  /** There was nothing to send: HEAD, or a condition or range that does not hold. */
   | "nothing_sent"
-  /** The link is invalid, or not valid any more. */
+  /** The link is invalid, or no longer valid. */
   | "refused"
-  /** The request could not be served; see the error. */
+  /** The server could not serve the file; see the error. */
   | "failed";
 
-/** A finished request for a file, for metrics and the log. */
+/** A request for a file that has ended, for metrics and the log. */
 export interface DownloadRecord {
   readonly outcome: DownloadOutcome;
-  /** Status of the answer; 0 when there was none. */
+  /** HTTP status of the response; 0 when there was none. */
   readonly status: number;
   /** Bytes of the file that the connection accepted. */
   readonly bytesSent: number;
   readonly durationMs: number;
-  /** Address of the client's end. */
+  /** Address of the client. */
   readonly peer: string;
   readonly requestId: string;
-  /** Only of a link whose signature was verified. */
+  /** Set when the signature of the link is valid. */
   readonly sessionId?: string | undefined;
   readonly fileName?: string | undefined;
-  /** The error on our side. */
+  /** What went wrong on the server. */
   readonly error?: ServiceError | undefined;
   readonly cause?: unknown;
 }
@@ -48,10 +48,10 @@ export interface DownloadRecord {
 export interface DownloadObserver {
   /** A download was admitted. */
   began(): void;
-  /** The connection has accepted bytes of a file. */
+  /** More bytes were sent. */
   moved(bytes: number): void;
   /** A download that had begun has ended. */
   ended(): void;
-  /** A request for a file has been answered, admitted or not. */
+  /** A request for a file has ended, whether bytes were sent or not. */
   finished(record: DownloadRecord): void;
 }

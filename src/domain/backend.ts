@@ -5,8 +5,8 @@ import type { SessionFileStore } from "./session-file-store.ts";
 import type { SessionStore } from "./session-store.ts";
 
 /**
- * Where everything lives that outlasts a call, for all processes that use the same backend. Its stores share one
- * connection, which the backend owns: disposing of it ends all work, and calls in flight may be rejected.
+ * Everything that outlasts a call, for all processes that use the same backend. Its stores share one connection, which
+ * the backend owns: disposing of the backend ends all work, and calls in flight may be rejected.
  *
  * A backend that can't be reached rejects with a ServiceError `downlease.store.unavailable` within a second; the
  * outcome of the call is then unknown.
@@ -22,8 +22,8 @@ export interface Backend extends AsyncDisposable {
    * Announces every session that is canceled, fails or is deleted from now on, by any process; expiry is not
    * announced. A session may be announced more than once.
    *
-   * @param established called whenever `isReliable` becomes true: earlier ends may not have been announced, so whoever
-   *   depends on them has to look at the sessions once more
+   * @param established called whenever `isReliable` becomes true: earlier ends may not have been announced, so the
+   *   subscriber has to look at its sessions once more
    */
   watchEnds(ended: (sessionId: string) => void, established?: () => void): EndsSubscription;
 
@@ -33,8 +33,8 @@ export interface Backend extends AsyncDisposable {
 
 export interface EndsSubscription {
   /**
-   * Whether every end is announced within moments, by whichever process it is brought about. While it is not, users
-   * of the subscription have to look at the sessions themselves.
+   * Whether every end is announced within moments, whichever process causes it. While it is not, the subscriber has to
+   * look at its sessions from time to time.
    */
   readonly isReliable: boolean;
   /** No end is announced afterwards. */

@@ -1,6 +1,6 @@
 /**
- * The rules of the lease. Every rule of the download session is here once, as a pure function; stores either
- * call it (SQLite) or restate it in a script and prove that they agree with it (Redis).
+ * The rules of the lease: each rule of the download session stands here once, as a pure function. Stores call it
+ * (SQLite), or restate it in a script (Redis) and are compared with it under random histories.
  */
 
 import { isAdmin, type Roles } from "./roles.ts";
@@ -20,7 +20,7 @@ export interface Session {
   readonly progress: number;
   /** Milliseconds since the epoch; the session is gone from this moment on. Never moves back. */
   readonly expiresAt: number;
-  /** What the client told when it failed; only in state ERROR. */
+  /** The error message of the client; only in state ERROR. */
   readonly errorMessage?: string;
 }
 
@@ -42,7 +42,7 @@ export interface LeaseTerms {
   readonly retentionMs: number;
 }
 
-/** Why a session was left as it was. */
+/** Why a session was not changed. */
 export type Refusal =
   | { readonly outcome: "not_found" }
   | { readonly outcome: "not_active"; readonly state: FinalState }
@@ -56,17 +56,17 @@ export function isProgress(value: number): boolean {
   return Number.isInteger(value) && value >= 0 && value <= 100;
 }
 
-/** The lease that a renewal at `now` gives: a full length, but never less than was already promised. */
+/** When a lease ends that is renewed at `now`: after a full length, but never before the end that was promised. */
 export function renewedUntil(promised: number, now: number, lengthMs: number): number {
   return Math.max(promised, now + lengthMs);
 }
 
-/** A session as it is created. */
+/** A new session. */
 export function openSession(spec: NewSession, now: number, terms: LeaseTerms): Session {
   return { ...spec, state: "ACTIVE", progress: 0, expiresAt: now + terms.leaseMs };
 }
 
-/** A session whose creation is repeated: an ACTIVE one gets its lease renewed, a final one stays as it is. */
+/** A session that is created again: an ACTIVE one gets its lease renewed, a final one stays as it is. */
 export function reopenSession(session: Session, now: number, terms: LeaseTerms): Session {
   if (session.state !== "ACTIVE") return session;
   return { ...session, expiresAt: renewedUntil(session.expiresAt, now, terms.leaseMs) };
@@ -78,8 +78,8 @@ export function existsFor(session: Session, caller: Caller, now: number): boolea
 }
 
 /**
- * A keep-alive. `undefined` progress only renews the lease; a progress that is not greater than the stored one
- * renews the lease and leaves the progress, so that late and repeated heartbeats are harmless.
+ * A keep-alive, with the rule for progress: it never falls. A progress that is not greater than the stored one, or
+ * undefined, only renews the lease, so that late and repeated heartbeats are harmless.
  */
 export function keepAlive(
   session: Session,

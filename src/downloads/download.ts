@@ -1,22 +1,22 @@
+import { requestIdFrom } from "../calls/call.ts";
+import type { DownloadObserver, DownloadOutcome } from "../calls/download-record.ts";
+import { connectionOf, type HttpRequest, type HttpResponse } from "../calls/http.ts";
+import { asServiceError } from "../calls/pipeline.ts";
+import { headersOf } from "../calls/status.ts";
+import { vapiErrorBody } from "../calls/vapi-error.ts";
 import type { ByteRange, ContentFile, ContentSource } from "../domain/content-source.ts";
 import { errorKinds, ServiceError } from "../domain/errors.ts";
 import type { Digests } from "../domain/preparation.ts";
 import type { PreparationStore } from "../domain/preparation-store.ts";
 import type { SessionFileStore } from "../domain/session-file-store.ts";
 import type { SessionStore } from "../domain/session-store.ts";
-import { requestIdFrom } from "../calls/call.ts";
-import { asServiceError } from "../calls/pipeline.ts";
-import { headersOf } from "../calls/status.ts";
-import { vapiErrorBody } from "../calls/vapi-error.ts";
-import { connectionOf, type HttpRequest, type HttpResponse } from "../calls/http.ts";
-import type { DownloadObserver, DownloadOutcome } from "../calls/download-record.ts";
 import type { Buffers } from "./buffers.ts";
 import { entityTagOf, select } from "./conditions.ts";
+import type { Downloads } from "./downloads.ts";
 import { accelRedirect, digestsField, fileHeaders, type Headers, validatorHeaders } from "./headers.ts";
 import { type Link, type Links, linkBearer } from "./links.ts";
 import { send } from "./send.ts";
 import type { ActiveDownload } from "./session-downloads.ts";
-import type { Downloads } from "./downloads.ts";
 
 /** What all downloads of a process share. */
 export interface DownloadParts {

@@ -53,7 +53,12 @@ export class Downloads {
     this.#active++;
     let session = this.#bySession.get(sessionId);
     if (session === undefined) {
-      session = new SessionDownloads(sessionId, this.#options.files, this.#options.leaseMs, this.#onSessionSettled);
+      session = new SessionDownloads(
+        sessionId,
+        this.#options.files,
+        this.#options.leaseMs,
+        this.#onSessionSettled,
+      );
       this.#bySession.set(sessionId, session);
     }
     this.#timer ??= setInterval(this.#tick, this.#tickMs).unref();

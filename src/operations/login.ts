@@ -35,7 +35,7 @@ export function loginOperations({ logins, openLogin }: LoginParts): readonly Ope
       method: rpc.get,
       async run(_request, _caller, call) {
         const login = await logins.find(loginIdOf(call));
-        if (login === undefined) throw unknown("downlease.authentication.expired");
+        if (login === undefined) throw unauthenticated("downlease.authentication.expired");
         return create(GetResponseSchema, {
           info: {
             user: login.principal,
@@ -49,20 +49,20 @@ export function loginOperations({ logins, openLogin }: LoginParts): readonly Ope
       method: rpc.delete,
       isLogout: true,
       async run(_request, _caller, call) {
-        if (!(await logins.close(loginIdOf(call)))) throw unknown("downlease.authentication.expired");
+        if (!(await logins.close(loginIdOf(call)))) throw unauthenticated("downlease.authentication.expired");
         return create(DeleteResponseSchema);
       },
     }),
   ];
 }
 
-function unknown(messageId: ErrorMessageId): ServiceError {
+function unauthenticated(messageId: ErrorMessageId): ServiceError {
   return ServiceError.unauthenticated(messageId, loginChallenge);
 }
 
-/** Not every caller has a login session: some show a certificate or a bearer token with each call. */
+/** Callers may have none: they can send a certificate or a bearer token with each call. */
 function loginIdOf({ credentials }: Call): string {
   const { loginId } = credentials;
-  if (loginId === undefined) throw unknown("downlease.authentication.required");
+  if (loginId === undefined) throw unauthenticated("downlease.authentication.required");
   return loginId;
 }

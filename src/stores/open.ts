@@ -71,6 +71,6 @@ function kindOf(url: string): BackendKind {
   const scheme = url.slice(0, url.indexOf(":"));
   const kind = kinds.find(({ schemes }) => schemes.includes(scheme));
   if (kind !== undefined) return kind;
-  const schemes = kinds.flatMap((known) => known.schemes);
-  throw new Error(`must start with one of ${schemes.map((known) => `${known}:`).join(", ")}`);
+  const schemes = kinds.flatMap((each) => each.schemes);
+  throw new Error(`must start with one of ${schemes.map((each) => `${each}:`).join(", ")}`);
 }

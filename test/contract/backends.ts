@@ -88,24 +88,13 @@ function sqliteBackend({
     ...backend,
     async open(terms, otherTerms) {
       const { databases, remove } = await place();
-      let stoppedAt: number | undefined;
-      const clock = { now: () => stoppedAt ?? Date.now() };
+      const clock = stoppableClock();
       const one = new SqliteBackend(databases[0], { ...terms, clock });
       const other = new SqliteBackend(databases[1], { ...otherTerms, clock });
       return {
         one,
         other,
-        now: async () => clock.now(),
-        async stopTime() {
-          const start = clock.now();
-          stoppedAt = start;
-          return {
-            async pass(ms) {
-              stoppedAt = clock.now() + ms;
-            },
-            sinceStop: (time) => time - start,
-          };
-        },
+        ...clock.time,
         async close() {
           await one[Symbol.asyncDispose]();
           await other[Symbol.asyncDispose]();
@@ -116,18 +105,38 @@ function sqliteBackend({
   };
 }
 
+/** The clock of a backend in this process, which a test can stop. */
+function stoppableClock() {
+  let stoppedAt: number | undefined;
+  const now = () => stoppedAt ?? Date.now();
+  const time: Pick<TwoInstances, "now" | "stopTime"> = {
+    now: async () => now(),
+    async stopTime() {
+      const start = now();
+      stoppedAt = start;
+      return {
+        async pass(ms) {
+          stoppedAt = now() + ms;
+        },
+        sinceStop: (moment) => moment - start,
+      };
+    },
+  };
+  return { now, time };
+}
+
 const minuteMs = 60_000;
 
-/** @param urls what the backends are given, and one Redis of it, whose clock is asked */
+/** @param urls of the backend, and of one of its Redis servers, whose clock decides */
 export function redisBackend(
   name: string,
   urls: () => { readonly url: string; readonly nodeUrl: string },
 ): TestBackend {
   return {
     name,
-    async open(leases, otherLeases) {
+    async open(terms, otherTerms) {
       const { url, nodeUrl } = urls();
-      const [one, other] = await Promise.all([connectRedis(url, leases), connectRedis(url, otherLeases)]);
+      const [one, other] = await Promise.all([connectRedis(url, terms), connectRedis(url, otherTerms)]);
       const node = new Redis(nodeUrl);
       return {
         one,

@@ -8,15 +8,15 @@ export function newLinkKey(members: Partial<LinkKey> = {}): LinkKey {
   return { id: randomUUID(), secret: randomBytes(32), ...members };
 }
 
-/** As equal only if their bytes are, whatever kind of array they are in. */
+/** A key in a form that is equal if its bytes are, in any kind of array. */
 export function plain({ id, secret }: LinkKey) {
   return { id, secret: Buffer.from(secret).toString("hex") };
 }
 
-/** What every store of the link key must do, whatever it is made of. */
+/** What every store of the link key must do. */
 export function linkKeyStoreContract(backend: TestBackend): void {
   describe(`link key store: ${backend.name}`, () => {
-    it("keeps the first candidate and gives it to everybody from then on", async () => {
+    it("keeps the first candidate and returns it to all callers from then on", async () => {
       await using stage = await setLinkKeyStage(backend);
       const { store, second: other } = stage;
       const first = newLinkKey();
@@ -26,7 +26,7 @@ export function linkKeyStoreContract(backend: TestBackend): void {
       }
     });
 
-    it("lets all who start at once agree", async () => {
+    it("lets all callers that start at once agree", async () => {
       await using stage = await setLinkKeyStage(backend);
       const { store, second: other } = stage;
       const candidates = Array.from({ length: 40 }, () => newLinkKey());

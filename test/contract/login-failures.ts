@@ -24,7 +24,7 @@ export function failuresContract(backend: TestBackend): void {
     expect(await store.addFailure(other, longMs)).toMatchObject({ count: 1 });
   });
 
-  it("begins to count anew when the window is over", async () => {
+  it("starts a new count when the window is over", async () => {
     await using stage = await setStage("logins", backend);
     const { store, now } = stage;
     const key = randomUUID();
@@ -47,9 +47,9 @@ export function failuresContract(backend: TestBackend): void {
     expect(again.forgottenInMs, "the window goes on").toBeGreaterThan(longMs);
     await store.removeFailure(key);
     await store.removeFailure(key);
-    const anew = await store.addFailure(key, longMs);
-    expect(anew.count).toBe(1);
-    expect(anew.forgottenInMs).toBeLessThanOrEqual(longMs);
+    const next = await store.addFailure(key, longMs);
+    expect(next.count).toBe(1);
+    expect(next.forgottenInMs).toBeLessThanOrEqual(longMs);
   });
 
   it("takes nothing back where nothing was counted", async () => {

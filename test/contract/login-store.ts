@@ -7,7 +7,7 @@ import { failuresContract } from "./login-failures.ts";
 import { hostileIds, newLogin } from "./logins.ts";
 import { setStage } from "./stage.ts";
 
-/** What every login store must do, whatever it is made of. */
+/** What every login store must do. */
 export function loginStoreContract(backend: TestBackend): void {
   describe(`login store: ${backend.name}`, () => {
     operationsContract(backend);
@@ -68,7 +68,7 @@ function operationsContract(backend: TestBackend): void {
     expect(await store.find(other)).toMatchObject(login);
   });
 
-  it("knows no identifier that it has not given, whatever it looks like", async () => {
+  it("refuses identifiers that it has not issued, of any form", async () => {
     await using stage = await setStage("logins", backend);
     const { store } = stage;
     const login = newLogin();
@@ -117,7 +117,7 @@ function lifeContract(backend: TestBackend): void {
       return (await now()) > openedAt + 1_500;
     });
     const found = await store.find(id);
-    expect(found!.lastUsedAt, "the last use is told").toBeGreaterThan(found!.createdAt);
+    expect(found!.lastUsedAt, "the last use is visible").toBeGreaterThan(found!.createdAt);
   });
 
   it("closes a login session at the end of its lifetime, however often it is used", async () => {

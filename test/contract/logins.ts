@@ -7,7 +7,7 @@ export function newLogin(members: Partial<NewLogin> = {}): NewLogin {
   return { ...callerNamed(`alice ${randomUUID()}`), proof: "a proof", ...members };
 }
 
-/** What nobody was given as an identifier, made from one that somebody was. */
+/** Texts that are no identifiers, some of them made from one that is. */
 export function hostileIds(id: string): Record<string, string> {
   return {
     empty: "",
@@ -25,6 +25,6 @@ export function hostileIds(id: string): Record<string, string> {
     "a Redis key": `dl:login:{${id}}`,
     "a member of every object": "__proto__",
     SQL: "' OR 1=1 --",
-    "never given": randomUUID().replaceAll("-", ""),
+    "never issued": randomUUID().replaceAll("-", ""),
   };
 }

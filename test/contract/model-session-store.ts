@@ -1,4 +1,3 @@
-import type { Clock } from "../../src/domain/clock.ts";
 import {
   type Caller,
   existsFor,
@@ -19,7 +18,7 @@ import type { EndpointType, SessionFile, SessionFiles } from "../../src/domain/s
 import type { Heartbeat, SessionStore } from "../../src/domain/session-store.ts";
 import { callerNamed } from "../support/callers.ts";
 
-/** Session by id, and what each knows of its files. */
+/** Sessions and their files, by session id. */
 export class ModelData {
   readonly sessions = new Map<string, Session>();
   readonly files = new Map<string, Map<string, SessionFile>>();
@@ -33,11 +32,11 @@ const anybody: Caller = callerNamed("", "admin");
  */
 export class ModelSessionStore implements SessionStore {
   readonly #terms: LeaseTerms;
-  readonly #clock: Clock;
+  readonly #clock: { now(): number };
   readonly #sessions: ModelData["sessions"];
   readonly #files: ModelData["files"];
 
-  constructor(terms: LeaseTerms, clock: Clock, { sessions, files }: ModelData) {
+  constructor(terms: LeaseTerms, clock: { now(): number }, { sessions, files }: ModelData) {
     this.#terms = terms;
     this.#clock = clock;
     this.#sessions = sessions;

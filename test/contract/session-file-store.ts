@@ -9,7 +9,7 @@ import { expectLease, notFound, setStage } from "./stage.ts";
 
 const finalStates: FinalState[] = ["CANCELED", "ERROR"];
 
-/** What every store of sessions' files must do, whatever it is made of. */
+/** What every store of sessions' files must do. */
 export function sessionFileStoreContract(backend: TestBackend): void {
   describe(`session file store: ${backend.name}`, () => {
     requestContract(backend);
@@ -21,13 +21,13 @@ export function sessionFileStoreContract(backend: TestBackend): void {
 }
 
 function requestContract(backend: TestBackend): void {
-  it("knows no file of a session until one is asked for", async () => {
+  it("has no file of a session until one is requested", async () => {
     await using stage = await setStage("sessionFiles", backend);
     const session = await stage.sessions.create(stage.newSession());
     expect(await stage.store.files(session.id, stage.alice)).toEqual({ session, files: new Map() });
   });
 
-  it("keeps the endpoint type that was asked for last, file by file", async () => {
+  it("keeps the endpoint type that was requested last, file by file", async () => {
     await using stage = await setStage("sessionFiles", backend);
     const { store: files, alice } = stage;
     const id = await stage.newSessionId();
@@ -83,15 +83,15 @@ function requestContract(backend: TestBackend): void {
     expect(await files.request(session.id, alice, fileName, "HTTPS")).toMatchObject({ outcome: "renewed" });
     await files.recordSent(session.id, new Map([[fileName, 7]]));
     await files.recordSent(session.id, new Map([[fileName, 8]]));
-    const found = (await files.files(session.id, alice))!;
-    expect([...found.files]).toEqual([[fileName, { requested: "HTTPS", bytesSent: 15 }]]);
-    expect(await sessions.get(session.id, alice)).toEqual(found.session);
-    expect(found.session).toEqual({ ...session, expiresAt: found.session.expiresAt });
+    const stored = (await files.files(session.id, alice))!;
+    expect([...stored.files]).toEqual([[fileName, { requested: "HTTPS", bytesSent: 15 }]]);
+    expect(await sessions.get(session.id, alice)).toEqual(stored.session);
+    expect(stored.session).toEqual({ ...session, expiresAt: stored.session.expiresAt });
   });
 }
 
 function recordSentContract(backend: TestBackend): void {
-  it("adds up the bytes that were sent and renews the lease, whoever owns the session", async () => {
+  it("adds up the bytes that were sent and renews the lease, no matter who owns the session", async () => {
     await using stage = await setStage("sessionFiles", backend);
     const { sessions, store: files, alice, now } = stage;
     const { id } = await sessions.create(stage.newSession());
@@ -109,9 +109,9 @@ function recordSentContract(backend: TestBackend): void {
     if (renewal.outcome !== "renewed") throw new Error(renewal.outcome);
     expectLease(renewal.expiresAt, longLeaseTerms.leaseMs, from, await now());
     expect(renewal.progress).toBe(12);
-    const found = (await files.files(id, alice))!;
-    expect(found.session.expiresAt).toBe(renewal.expiresAt);
-    expect(found.files).toEqual(
+    const stored = (await files.files(id, alice))!;
+    expect(stored.session.expiresAt).toBe(renewal.expiresAt);
+    expect(stored.files).toEqual(
       new Map([
         ["a.vmdk", { bytesSent: 1_024 }],
         ["b.vmdk", { bytesSent: 3_000_000_000 }],
@@ -127,21 +127,21 @@ function recordSentContract(backend: TestBackend): void {
     expect((await stage.store.files(id, stage.alice))!.files).toEqual(new Map());
   });
 
-  it("stops counting at the greatest number of bytes that can be told exactly", async () => {
+  it("stops counting at the greatest number of bytes that can be represented exactly", async () => {
     await using stage = await setStage("sessionFiles", backend);
     const id = await stage.newSessionId();
-    const most = Number.MAX_SAFE_INTEGER;
+    const max = Number.MAX_SAFE_INTEGER;
     const sent = async (bytes: number) => {
       await stage.store.recordSent(id, new Map([["a.vmdk", bytes]]));
       return (await stage.store.files(id, stage.alice))!.files.get("a.vmdk")!.bytesSent;
     };
-    expect(await sent(most - 1)).toBe(most - 1);
-    expect(await sent(1)).toBe(most);
-    expect(await sent(1)).toBe(most);
-    expect(await sent(most)).toBe(most);
+    expect(await sent(max - 1)).toBe(max - 1);
+    expect(await sent(1)).toBe(max);
+    expect(await sent(1)).toBe(max);
+    expect(await sent(max)).toBe(max);
   });
 
-  it("adds up what several instances tell at once", async () => {
+  it("adds up what several instances record at once", async () => {
     await using stage = await setStage("sessionFiles", backend);
     const id = await stage.newSessionId();
     const results = await Promise.all(
@@ -173,12 +173,12 @@ function recordSentContract(backend: TestBackend): void {
       outcome: "renewed",
     });
     await files.request(id, alice, names[77]!, "HTTPS");
-    const found = (await files.files(id, alice))!.files;
-    expect(found.size).toBe(names.length);
+    const stored = (await files.files(id, alice))!.files;
+    expect(stored.size).toBe(names.length);
     for (const [index, name] of names.entries()) {
       const expected = index === 77 ? { requested: "HTTPS", bytesSent: 77 } : { bytesSent: index };
-      if (JSON.stringify(found.get(name)) !== JSON.stringify(expected)) {
-        expect(found.get(name), name).toEqual(expected);
+      if (JSON.stringify(stored.get(name)) !== JSON.stringify(expected)) {
+        expect(stored.get(name), name).toEqual(expected);
       }
     }
   });
@@ -210,7 +210,7 @@ function visibilityContract(backend: TestBackend): void {
     expect((await files.files(otherId, alice))!.files.get("a.vmdk")).toEqual({ bytesSent: 9 });
   });
 
-  it("knows nothing of sessions that never were", async () => {
+  it("has nothing of sessions that never were", async () => {
     await using stage = await setStage("sessionFiles", backend);
     const { store: files, alice, admin } = stage;
     const { id } = stage.newSession();
@@ -222,29 +222,26 @@ function visibilityContract(backend: TestBackend): void {
     expect(await stage.sessions.get(id, admin), "nothing was made of it").toBeUndefined();
   });
 
-  it.each(finalStates)(
-    "leaves a session in state %s as it is, and still tells of its files",
-    async (state) => {
-      await using stage = await setStage("sessionFiles", backend);
-      const { sessions, store: files, alice, admin } = stage;
-      const id = await stage.newSessionId();
-      await files.request(id, alice, "a.vmdk", "HTTPS");
-      await files.recordSent(id, new Map([["a.vmdk", 10]]));
-      await sessions.finish(id, alice, state, state === "ERROR" ? "the disk is full" : undefined);
-      const session = (await sessions.get(id, alice))!;
-      const refused = { outcome: "not_active", state };
-      for (const caller of [alice, admin]) {
-        expect(await files.request(id, caller, "a.vmdk", "DIRECT")).toEqual(refused);
-        expect(await files.request(id, caller, "b.vmdk", "HTTPS")).toEqual(refused);
-      }
-      expect(await files.request(id, stage.bob, "a.vmdk", "HTTPS")).toEqual(notFound);
-      expect(await files.recordSent(id, new Map([["a.vmdk", 10]]))).toEqual(refused);
-      expect(await files.files(id, alice)).toEqual({
-        session,
-        files: new Map([["a.vmdk", { requested: "HTTPS", bytesSent: 10 }]]),
-      });
-    },
-  );
+  it.each(finalStates)("leaves a session in state %s as it is, and still shows its files", async (state) => {
+    await using stage = await setStage("sessionFiles", backend);
+    const { sessions, store: files, alice, admin } = stage;
+    const id = await stage.newSessionId();
+    await files.request(id, alice, "a.vmdk", "HTTPS");
+    await files.recordSent(id, new Map([["a.vmdk", 10]]));
+    await sessions.finish(id, alice, state, state === "ERROR" ? "the disk is full" : undefined);
+    const session = (await sessions.get(id, alice))!;
+    const refused = { outcome: "not_active", state };
+    for (const caller of [alice, admin]) {
+      expect(await files.request(id, caller, "a.vmdk", "DIRECT")).toEqual(refused);
+      expect(await files.request(id, caller, "b.vmdk", "HTTPS")).toEqual(refused);
+    }
+    expect(await files.request(id, stage.bob, "a.vmdk", "HTTPS")).toEqual(notFound);
+    expect(await files.recordSent(id, new Map([["a.vmdk", 10]]))).toEqual(refused);
+    expect(await files.files(id, alice)).toEqual({
+      session,
+      files: new Map([["a.vmdk", { requested: "HTTPS", bytesSent: 10 }]]),
+    });
+  });
 
   it("lets nothing be noted once a cancel was acknowledged, however many are at it", async () => {
     await using stage = await setStage("sessionFiles", backend);
@@ -274,7 +271,7 @@ function visibilityContract(backend: TestBackend): void {
 
 /** Real time: leases of a few hundred milliseconds, and none that a slow machine must keep up with. */
 function lifeContract(backend: TestBackend): void {
-  it("knows nothing of a session that has expired, nor does a new one of its id of the old one's files", async () => {
+  it("has nothing of a session that has expired, nor does a new one of its id of the old one's files", async () => {
     await using stage = await setStage("sessionFiles", backend, { leaseTerms: briefLeaseTerms });
     const { sessions, store: files, alice, admin } = stage;
     const spec = stage.newSession();
@@ -290,7 +287,7 @@ function lifeContract(backend: TestBackend): void {
     expect(await files.files(spec.id, alice)).toEqual({ session, files: new Map() });
   });
 
-  it("knows nothing of a session that was deleted, nor does a new one of its id of the old one's files", async () => {
+  it("has nothing of a session that was deleted, nor does a new one of its id of the old one's files", async () => {
     await using stage = await setStage("sessionFiles", backend);
     const { sessions, store: files, alice } = stage;
     const spec = stage.newSession();

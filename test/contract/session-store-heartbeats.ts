@@ -75,9 +75,9 @@ export function heartbeatsContract(backend: TestBackend): void {
     await using stage = await setStage("sessions", backend);
     const { store, alice } = stage;
     const [one, two] = await createSessions(stage, 2);
-    const told = [10, 30, undefined, 20, 101, 31, 100, 99];
+    const reported = [10, 30, undefined, 20, 101, 31, 100, 99];
     const results = await store.keepAliveMany(
-      told.flatMap((progress) => [
+      reported.flatMap((progress) => [
         { id: one!, progress },
         { id: two!, progress: progress && progress - 1 },
       ]),

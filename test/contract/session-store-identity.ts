@@ -24,7 +24,7 @@ const oddTexts = [
 
 /** Whose a session is, and texts that a careless store would stumble over. */
 export function identityContract(backend: TestBackend): void {
-  it("hides a session from everybody but its owner and admins", async () => {
+  it("hides a session from all but its owner and admins", async () => {
     await using stage = await setStage("sessions", backend);
     const { store, bob, admin } = stage;
     const created = await store.create(stage.newSession());
@@ -73,7 +73,7 @@ export function identityContract(backend: TestBackend): void {
     expect(await store.list(alice.principal)).toEqual([id]);
   });
 
-  it("tells ids apart that differ in case, blanks, braces or Unicode form", async () => {
+  it("distinguishes ids that differ in case, blanks, braces or Unicode form", async () => {
     await using stage = await setStage("sessions", backend);
     const { store, alice } = stage;
     const base = `id ${crypto.randomUUID()}`;

@@ -47,12 +47,12 @@ describe("an SQLite file", () => {
   it.each([
     ["tables", "CREATE TABLE recipes (name TEXT)"],
     ["mark", "PRAGMA application_id = 42"],
-  ])("is refused, and left as it is, when it has some other program's %s", async (_, sql) => {
+  ])("is refused, and left as it is, when it has another program's %s", async (_, sql) => {
     const other = new DatabaseSync(path);
     other.exec(sql);
     other.close();
     const before = await readFile(path);
-    expect(() => openSqlite(path)).toThrow(/some other program/);
+    expect(() => openSqlite(path)).toThrow(/another program/);
     expect(await readFile(path)).toEqual(before);
     expect(await readdir(dir.path)).toEqual(["sessions.db"]);
   });

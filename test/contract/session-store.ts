@@ -10,7 +10,7 @@ import { expectLease, notFound, setStage } from "./stage.ts";
 
 const finalStates: FinalState[] = ["CANCELED", "ERROR"];
 
-/** What every session store must do, whatever it is made of. */
+/** What every session store must do. */
 export function sessionStoreContract(backend: TestBackend): void {
   describe(`session store: ${backend.name}`, () => {
     operationsContract(backend);
@@ -47,7 +47,7 @@ function operationsContract(backend: TestBackend): void {
     await using stage = await setStage("sessions", backend);
     const { store, alice, now } = stage;
     const created = await store.create(stage.newSession());
-    for (const [told, stored] of [
+    for (const [reported, stored] of [
       [undefined, 0],
       [40, 40],
       [40, 40],
@@ -59,8 +59,8 @@ function operationsContract(backend: TestBackend): void {
       [1, 100],
     ] as const) {
       const from = await now();
-      const renewal = await store.keepAlive(created.id, alice, told);
-      if (renewal.outcome !== "renewed") throw new Error(`${told}: ${renewal.outcome}`);
+      const renewal = await store.keepAlive(created.id, alice, reported);
+      if (renewal.outcome !== "renewed") throw new Error(`${reported}: ${renewal.outcome}`);
       expectLease(renewal.expiresAt, longLeaseTerms.leaseMs, from, await now());
       expect(renewal.progress).toBe(stored);
       const { expiresAt } = renewal;
@@ -153,7 +153,7 @@ function operationsContract(backend: TestBackend): void {
     expect(await store.get(spec.id, alice)).toEqual(finished);
   });
 
-  it("creates a deleted session anew", async () => {
+  it("creates a deleted session again", async () => {
     await using stage = await setStage("sessions", backend);
     const { store, alice } = stage;
     const spec = stage.newSession();
@@ -222,7 +222,7 @@ function listContract(backend: TestBackend): void {
     expect(await store.list(admin.principal), "an admin has none of their own").toEqual([]);
   });
 
-  it("keeps the order of creation whatever is done to a session later", async () => {
+  it("keeps the order of creation no matter what is done to a session later", async () => {
     await using stage = await setStage("sessions", backend);
     const { store, alice } = stage;
     const first = stage.newSession();
@@ -234,7 +234,7 @@ function listContract(backend: TestBackend): void {
     expect(await store.list(alice.principal)).toEqual([first.id, last.id]);
     await store.delete(first.id, alice);
     await store.create(first);
-    expect(await store.list(alice.principal), "a session created anew is the youngest").toEqual([
+    expect(await store.list(alice.principal), "a session created again is the youngest").toEqual([
       last.id,
       first.id,
     ]);

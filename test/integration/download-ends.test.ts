@@ -57,7 +57,7 @@ describe.each(versions)("over %s", (version) => {
     const other = await rig.open();
     const others = await begin(version, rig.url + rig.link(other, "disk.bin"));
     const downloads = await Promise.all([paused(version), paused(version)]);
-    rig.files.tellEnd(session.id);
+    rig.files.announceEnd(session.id);
     await Promise.all(downloads.map(expectBroken));
     await eventually("both to be recorded", () => rig.records.length === 2);
     expect(rig.records.map(({ outcome }) => outcome)).toEqual(["session_ended", "session_ended"]);
@@ -77,7 +77,7 @@ describe.each(versions)("over %s", (version) => {
     await start();
     const begun = await paused(version);
     await rig.sessions.delete(session.id, rig.caller);
-    rig.files.tellEstablished();
+    rig.files.establish();
     await expectBroken(begun);
     await expectOutcome("session_ended");
   });
@@ -107,7 +107,7 @@ describe.each(versions)("over %s", (version) => {
     const begun = await begin(version, url);
     const finished = begun.finish();
     await eventually("all but the last bytes to be taken", () => isWaiting);
-    rig.files.tellEnd(session.id);
+    rig.files.announceEnd(session.id);
     const { isWhole, body, error } = await finished;
     release();
     expect(isWhole).toBe(false);
@@ -149,7 +149,7 @@ describe.each(versions)("over %s", (version) => {
         throw new ContentChangedError();
       },
       async () => {
-        rig.files.tellEnd(session.id);
+        rig.files.announceEnd(session.id);
         return new Promise<number>(() => {});
       },
     ];
@@ -267,7 +267,7 @@ describe("over HTTP/2", () => {
     ] as const;
     connection.socket.write(http2Hello + http2Headers(1, headers, { end: true }), "latin1");
     await eventually("the window to be used up", () => connection.received.length > 65_535);
-    rig.files.tellEnd(session.id);
+    rig.files.announceEnd(session.id);
     await eventually("the stream to be reset", () => framesOf(connection.received).some(isReset));
     const frames = framesOf(connection.received);
     const isEnd = ({ type, flags }: Frame) => type === frameType.data && (flags & 1) !== 0;
@@ -297,7 +297,7 @@ describe("over TLS", () => {
     const options = { ca: certificate.cert };
     expect((await download(version, url, options)).body.equals(bytes)).toBe(true);
     const begun = await begin(version, url, options);
-    rig.files.tellEnd(session.id);
+    rig.files.announceEnd(session.id);
     const { isWhole, body } = await begun.finish();
     expect([isWhole, body.length < size]).toEqual([false, true]);
   });

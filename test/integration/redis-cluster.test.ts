@@ -30,7 +30,7 @@ loginStoreContract(clustered);
 sessionFileStoreContract(clustered);
 preparationStoreContract(clustered);
 
-it("revocations are heard again after the node that told them has died", async () => {
+it("revocations are heard again after the node that announced them has died", async () => {
   await using one = await connectRedis(cluster.url);
   await using other = await connectRedis(cluster.url);
   for (const node of cluster.nodes) {
@@ -39,7 +39,7 @@ it("revocations are heard again after the node that told them has died", async (
     await eventually("every node to serve", () =>
       Promise.all(Array.from({ length: 20 }, () => one.logins.open(newLogin()))),
     );
-    await eventually("revocations to be heard", () => one.logins.isAtHand && other.logins.isAtHand);
+    await eventually("revocations to be heard", () => one.logins.isCacheUsable && other.logins.isCacheUsable);
     const id = await one.logins.open(newLogin());
     expect(await other.logins.find(id)).toBeDefined();
     expect(await one.logins.close(id)).toBe(true);
@@ -86,7 +86,7 @@ describe("on a Redis Cluster", () => {
     expect(listed).toEqual(expect.arrayContaining(sessions.map(({ id }) => id)));
   });
 
-  it("many heartbeats find their nodes, each of which is told a lost script once", async () => {
+  it("many heartbeats find their nodes, each of which gets a lost script once", async () => {
     const sessions = await Promise.all(Array.from({ length: 200 }, createSession));
     for (const node of nodes) {
       await node.script("FLUSH");

@@ -85,7 +85,7 @@ describe("a Redis of its own", () => {
     await redis.stop();
   });
 
-  it("that has lost its scripts is told them again, unseen by callers", async () => {
+  it("that has lost its scripts gets them again, unnoticed by callers", async () => {
     const { id } = await store.create(newSession());
     const answers: Record<string, unknown> = {};
     for (const [name, call] of Object.entries(calls)) {
@@ -110,7 +110,7 @@ describe("a Redis of its own", () => {
     expect(renewals.map(({ outcome }) => outcome)).toEqual(many.map(() => "renewed"));
   });
 
-  it("that loses its scripts in the middle of many heartbeats is told the text once", async () => {
+  it("that loses its scripts in the middle of many heartbeats gets the text once", async () => {
     const sessions = await Promise.all(Array.from({ length: 500 }, () => store.create(newSession())));
     await store.keepAlive(sessions[0]!.id, alice);
     await client.config("RESETSTAT");
@@ -168,7 +168,7 @@ describe("a Redis of its own", () => {
     await redis.kill();
     await expectAllUnavailable(backend, id);
     await redis.restart();
-    await eventually("the store to find Redis again", () => backend.ping().then(() => true));
+    await eventually("the store to reach Redis again", () => backend.ping().then(() => true));
 
     expect([await store.get(id, alice), await store.get(other.id, alice)]).toEqual(before);
     expect(await store.list(alice.principal)).toEqual([id, other.id]);

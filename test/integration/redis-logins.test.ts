@@ -84,7 +84,7 @@ describe("login sessions in a Redis of its own", () => {
     expect(await ran(client, "evalsha")).toBe(1);
   });
 
-  it("are looked up anew, and so renewed, a second after the last time", async () => {
+  it("are looked up again, and so renewed, a second after the last time", async () => {
     const id = await store.open(newLogin());
     await store.find(id);
     await client.pexpire(loginKey(digestOf(id)), 30_000);
@@ -132,7 +132,7 @@ describe("login sessions in a Redis of its own", () => {
     await store.find(id);
     stopTime();
     await client.del(loginKey(digestOf(id)));
-    expect(store.find(id), "nobody has told").toMatchObject({ proof: "a proof" });
+    expect(store.find(id), "no message was sent").toMatchObject({ proof: "a proof" });
     await client.publish(revocationChannel, digestOf(id));
     await vi.waitFor(async () => expect(await store.find(id)).toBeUndefined(), { timeout: 5_000 });
   });
@@ -169,7 +169,7 @@ describe("login sessions in a Redis of its own", () => {
     stopTime();
     expect(store.find(id)).not.toBeInstanceOf(Promise);
     await client.acl("SETUSER", "default", "resetchannels");
-    await vi.waitFor(() => expect(store.isAtHand).toBe(false), { timeout: 5_000 });
+    await vi.waitFor(() => expect(store.isCacheUsable).toBe(false), { timeout: 5_000 });
     await client.config("RESETSTAT");
     for (let time = 1; time <= 5; time++) {
       expect(await store.find(id)).toBeDefined();
@@ -178,11 +178,11 @@ describe("login sessions in a Redis of its own", () => {
     // A revocation that is not heard.
     await client.del(loginKey(digestOf(id)));
     await client.acl("SETUSER", "default", "allchannels");
-    await vi.waitFor(() => expect(store.isAtHand).toBe(true), { timeout: 5_000 });
+    await vi.waitFor(() => expect(store.isCacheUsable).toBe(true), { timeout: 5_000 });
     expect(await store.find(id)).toBeUndefined();
   });
 
-  it("are closed even where access rules forbid to tell of it, of which one line warns", async () => {
+  it("are closed even where access rules forbid the message, and one log line warns", async () => {
     await client.acl("SETUSER", "default", "resetchannels");
     const lines: string[] = [];
     const sink = new Writable({
@@ -217,7 +217,9 @@ describe("login sessions in a Redis of its own", () => {
         expect(await client.call("CLIENT", "KILL", "TYPE", "pubsub")).toBe(2);
         await eventually("new subscriptions", async () => {
           return (
-            (await client.pubsub("NUMSUB", revocationChannel))[1] === 2 && store.isAtHand && other.isAtHand
+            (await client.pubsub("NUMSUB", revocationChannel))[1] === 2 &&
+            store.isCacheUsable &&
+            other.isCacheUsable
           );
         });
         const id = await store.open(newLogin());
@@ -251,12 +253,12 @@ describe("login sessions in a Redis of its own", () => {
     const id = await store.open(login);
     await store.find(id);
     await redis.kill();
-    await eventually("the loss to be noticed", () => !store.isAtHand);
+    await eventually("the loss to be noticed", () => !store.isCacheUsable);
     await expectAllUnavailable(store, id);
     await redis.restart();
     await eventually("the store to be answered again", () => backend.ping().then(() => true));
     expect(await store.find(id)).toMatchObject(login);
-    await eventually("revocations to be heard again", () => store.isAtHand);
+    await eventually("revocations to be heard again", () => store.isCacheUsable);
     await store.find(id);
     expect(atHand(store, id)).toMatchObject(login);
   });
@@ -299,7 +301,7 @@ describe("login sessions in a Redis of its own", () => {
       await eventually("the store to find Redis", () => early.ping().then(() => true));
       const id = await earlyStore.open(newLogin());
       expect(await earlyStore.find(id)).toBeDefined();
-      await eventually("revocations to be heard", () => earlyStore.isAtHand);
+      await eventually("revocations to be heard", () => earlyStore.isCacheUsable);
     } finally {
       await early[Symbol.asyncDispose]();
     }

@@ -84,14 +84,14 @@ describe("sessions' files in a Redis of its own", () => {
   it("end for every process by one subscription each, which exists as soon as somebody watches", async () => {
     expect(await client.pubsub("NUMSUB", "dl:ended")).toEqual(["dl:ended", 0]);
     const watching = [watch(one), watch(one), watch(other)];
-    await eventually("ends to be told", () => watching.every(({ isReliable }) => isReliable));
+    await eventually("ends to be announced", () => watching.every(({ isReliable }) => isReliable));
     expect(await client.pubsub("NUMSUB", "dl:ended")).toEqual(["dl:ended", 2]);
     expect(watching.map(({ establishments }) => establishments)).toEqual([1, 1, 1]);
   });
 
-  it("end unheard while the subscription is cut, which everybody who watches can tell, and heard afterwards", async () => {
+  it("end unheard while the subscription is cut, which each watcher can see, and heard afterwards", async () => {
     const watching = watch(other);
-    await eventually("ends to be told", () => watching.isReliable);
+    await eventually("ends to be announced", () => watching.isReliable);
     for (let cut = 1; cut <= 3; cut++) {
       // A user that may not connect any more: the subscription can't come back before the end has been missed.
       await client.config("SET", "requirepass", "a password that nobody knows");
@@ -102,7 +102,7 @@ describe("sessions' files in a Redis of its own", () => {
       expect(watching.isReliable).toBe(false);
       await client.config("SET", "requirepass", "");
       await eventually("a new subscription", () => watching.isReliable);
-      expect(watching.establishments, "told that ends may have been missed").toBe(cut + 1);
+      expect(watching.establishments, "ends may have been missed").toBe(cut + 1);
       expect(watching.ends).not.toContain(missed);
       const heard = await newSessionId();
       await one.sessions.delete(heard, alice);
@@ -111,7 +111,7 @@ describe("sessions' files in a Redis of its own", () => {
     watching.stop();
   });
 
-  it("end where access rules forbid to tell of it, and nobody who watches takes silence for life", async () => {
+  it("end where access rules forbid the announcement, and no watcher takes silence for life", async () => {
     await client.acl("SETUSER", "default", "resetchannels");
     const watching = watch(other);
     const refusals = async () =>
@@ -128,7 +128,7 @@ describe("sessions' files in a Redis of its own", () => {
       state: "CANCELED",
     });
     await client.acl("SETUSER", "default", "allchannels");
-    await eventually("ends to be told", () => watching.isReliable);
+    await eventually("ends to be announced", () => watching.isReliable);
     const heard = await newSessionId();
     await one.sessions.finish(heard, alice, "ERROR", "the disk is full");
     await eventually("the end", () => watching.ends.includes(heard));

@@ -11,7 +11,7 @@ export class MemorySessionFiles implements Pick<SessionFileStore, "recordSent">,
   readonly records: { readonly sessionId: string; readonly sent: Recorded }[] = [];
   isDown = false;
   isReliable = true;
-  /** Sessions that are no more. */
+  /** Sessions that have ended. */
   readonly gone = new Set<string>();
   #ended: (sessionId: string) => void = () => {};
   #established: () => void = () => {};
@@ -38,12 +38,12 @@ export class MemorySessionFiles implements Pick<SessionFileStore, "recordSent">,
     };
   }
 
-  tellEnd(sessionId: string): void {
+  announceEnd(sessionId: string): void {
     this.#ended(sessionId);
   }
 
   /** As after a pause in which ends were not announced. */
-  tellEstablished(): void {
+  establish(): void {
     this.#established();
   }
 

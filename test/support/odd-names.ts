@@ -1,4 +1,4 @@
-/** Names that files have, or might be given to do harm. */
+/** File names, usual ones and hostile ones. */
 export const oddNames: Record<string, string> = {
   plain: "disk-1.vmdk",
   "of many scripts": "Zoë 李 🦉 \u202e.ova",

@@ -17,7 +17,7 @@ export async function connectRedis(
 ): Promise<RedisBackend> {
   const backend = openRedis(url, options);
   await eventually("Redis to answer", () => backend.ping().then(() => true));
-  await eventually("revocations to be heard", () => backend.logins.isAtHand);
+  await eventually("revocations to be heard", () => backend.logins.isCacheUsable);
   return backend;
 }
 

@@ -65,7 +65,7 @@ const both = rolesFrom(["admin", "storage"]);
 
 async function open(methods: Methods, limits: FailureLimits = { perUser: 0, perAddress: 0 }) {
   const log = { warn() {}, error() {} };
-  const authenticator = await Authenticator.open({ methods, failureLimits: limits, logins, log, everyMs: 5 });
+  const authenticator = await Authenticator.open({ methods, failureLimits: limits, logins, log, pollMs: 5 });
   closing.push(authenticator);
   return authenticator;
 }
@@ -264,6 +264,15 @@ describe("login sessions", () => {
     logins.isDown = true;
     expect(await outcome(authenticate, { loginId: "any" })).toMatchObject({ kind: "service_unavailable" });
   });
+});
+
+test("a caller that has not logged in opens no login session", async () => {
+  const caller = { principal: "alice", roles: admin };
+  await expect(loginOpener(logins)(caller)).rejects.toThrow(TypeError);
+  const authenticator = await open(await jwt());
+  const loginId = await logIn(authenticator, { authorization: `Bearer ${await issuer.token()}` });
+  const known = await authenticator.authenticate(callWith({ loginId }));
+  await expect(loginOpener(logins)(known)).rejects.toThrow(TypeError);
 });
 
 describe("tokens and certificates", () => {

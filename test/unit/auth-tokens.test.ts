@@ -40,7 +40,7 @@ async function open(options: Partial<JwtOptions> = {}): Promise<BearerTokens> {
     principalClaim: "sub",
     roleClaim: "roles",
     log: { error: (message) => void errors.push(message) },
-    everyMs: 5,
+    pollMs: 5,
     ...options,
   });
   closing.push(tokens);

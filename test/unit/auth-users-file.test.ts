@@ -32,7 +32,7 @@ afterEach(async () => {
 });
 
 async function open() {
-  const file = await openUsersFile({ path, log, everyMs: 5 });
+  const file = await openUsersFile({ path, log, pollMs: 5 });
   closing.push(file);
   return file;
 }
@@ -59,7 +59,7 @@ describe("a users file", () => {
     [`alice:${password}:root`, /^line 2: there is no role 'root', only admin and storage$/],
     [`alice:${password}:admin,Storage`, /^line 2: there is no role 'Storage'/],
     [`alice:${password}:storage,`, /^line 2: there is no role ''/],
-    [`bob:${password}:`, /^line 2: the user is there twice$/],
+    [`bob:${password}:`, /^line 2: the user is defined twice$/],
   ])("%j is told by its line, without the password", (line, message) => {
     const problem = (() => {
       try {
@@ -118,8 +118,8 @@ describe("an open users file", () => {
     await rename(path, `${path}.gone`);
     await eventually("the second complaint", () => errors.length > 1);
     expect(errors).toEqual([
-      expect.stringMatching(/users can't be used, the users of before still hold: line 1: /),
-      expect.stringMatching(/users can't be used, the users of before still hold: ENOENT/),
+      expect.stringMatching(/users is invalid; keeping the previous users: line 1: /),
+      expect.stringMatching(/users is invalid; keeping the previous users: ENOENT/),
     ]);
     await writeFile(path, `bob:${password}:\n`, { mode: 0o600 });
     await eventually("the repaired file", () => users.value.has("bob"));
@@ -138,9 +138,9 @@ describe("an open users file", () => {
 
   test.each([
     ["that is not there", async () => {}, /ENOENT/],
-    ["that is a directory", () => mkdir(path), /it is no file|EISDIR/],
+    ["that is a directory", () => mkdir(path), /it is not a file|EISDIR/],
     ["that is too large", () => writeFile(path, "#".repeat(1024 * 1024 + 1)), /larger than 1048576 bytes/],
-    ["that is no UTF-8", () => writeFile(path, Buffer.from([0xff, 0xfe])), /no text in UTF-8/],
+    ["that is no UTF-8", () => writeFile(path, Buffer.from([0xff, 0xfe])), /not UTF-8 text/],
     ["that is broken", () => writeFile(path, "alice"), /line 1: a line is/],
   ])("%s can't be opened", async (_, make, message) => {
     await make();

@@ -41,7 +41,7 @@ test("the store is not asked for each link", async () => {
     await keys.signing();
     await keys.find(id);
   }
-  expect(store.asked).toBe(1);
+  expect(store.calls).toBe(1);
 });
 
 test("a store that has lost its memory gets the key back", async () => {
@@ -79,7 +79,7 @@ test("links with forged key ids cause few requests to the store", async () => {
   await keys.signing();
   const invented = Array.from({ length: 1000 }, (_, index) => keys.find(`invented-${index}`));
   expect(new Set(await Promise.all(invented))).toEqual(new Set([undefined]));
-  expect(store.asked).toBe(2);
+  expect(store.calls).toBe(2);
 });
 
 test("a store that is down is reported while there is no key, and does no harm once there is one", async () => {

@@ -1,5 +1,5 @@
 import { create, type Message } from "@bufbuild/protobuf";
-import { type CallObserver, ProtocolCall } from "../../calls/call.ts";
+import { type CallObserver, HttpCall } from "../../calls/call.ts";
 import type { Connection } from "../../calls/connection.ts";
 import { connectionOf, discardBody, type HttpRequest, type HttpResponse, pathOf } from "../../calls/http.ts";
 import { asServiceError, type CallPipeline } from "../../calls/pipeline.ts";
@@ -56,7 +56,7 @@ export function restHandler(options: RestOptions): ProtocolHandler {
 }
 
 /** One request and its response; also the call that the pipeline sees. */
-class Exchange extends ProtocolCall {
+class Exchange extends HttpCall {
   readonly protocol = "rest";
   readonly connection: Connection;
   readonly #req: HttpRequest;
@@ -150,7 +150,7 @@ class Exchange extends ProtocolCall {
   #answer({ binding, mapping, route }: Endpoint, { dialect, prefix }: RouteMatch, response: object): void {
     const result = mapping.result && dialect.wrapResult(mapping.result(response));
     const headers = ["cache-control", "no-store"];
-    if (this.tellsRequestId(binding.isRoutine)) headers.push("x-request-id", this.requestId);
+    if (this.returnsRequestId(binding.isRoutine)) headers.push("x-request-id", this.requestId);
     if ((binding.isLogin || binding.isLogout) && dialect.hasLoginCookie) {
       headers.push(...loginCookieHeaders(this.#req, prefix, mapping.result?.(response)));
     }

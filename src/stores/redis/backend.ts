@@ -25,7 +25,7 @@ export class RedisBackend implements Backend {
   readonly preparations: RedisPreparationStore;
   readonly linkKeys: RedisLinkKeyStore;
   readonly #watchers = new EventEmitter<{ ended: [sessionId: string]; established: [] }>().setMaxListeners(0);
-  /** Begins with the first watcher and stays; a channel has one listener. */
+  /** Starts with the first watcher, and stays. */
   #ends: Subscription | undefined;
 
   /**

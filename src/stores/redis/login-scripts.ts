@@ -47,7 +47,7 @@ export const findLoginScript = script<
   },
 });
 
-/** Gives whether there was one. */
+/** Returns whether there was one. */
 export const closeLoginScript = script<Digested, boolean>("closeLogin-1", {
   key: keyOfLogin,
   args: ({ digest }) => [revocationChannel, digest],

@@ -3,7 +3,7 @@ import type { EndpointType, SessionFileStore, SessionFiles } from "../../domain/
 import type { RedisConnection } from "./connection.ts";
 import { readFilesScript, recordSentScript, requestFileScript } from "./session-file-scripts.ts";
 
-/** What is known of a session's files is in the session's own hash, so that it lives and ends with it. */
+/** The files of a session are fields of the session's own hash, so that they live and end with it. */
 export class RedisSessionFileStore implements SessionFileStore {
   readonly #redis: RedisConnection;
   readonly #terms: LeaseTerms;
@@ -14,8 +14,8 @@ export class RedisSessionFileStore implements SessionFileStore {
   }
 
   async files(id: string, caller: Caller): Promise<SessionFiles | undefined> {
-    const found = await this.#redis.run(readFilesScript, { id, caller });
-    return found && { session: { id, ...found.session }, files: found.files };
+    const result = await this.#redis.run(readFilesScript, { id, caller });
+    return result && { session: { id, ...result.session }, files: result.files };
   }
 
   request(

@@ -1,8 +1,7 @@
 import type { Backend, EndsSubscription } from "../../domain/backend.ts";
-import type { Clock } from "../../domain/clock.ts";
 import type { LoginTerms } from "../../domain/login-store.ts";
 import type { LeaseTerms } from "../../domain/session.ts";
-import type { SqliteDatabase } from "./database.ts";
+import type { Clock, SqliteDatabase } from "./database.ts";
 import { SqliteLinkKeyStore } from "./sqlite-link-key-store.ts";
 import { SqliteLoginStore } from "./sqlite-login-store.ts";
 import { SqlitePreparationStore } from "./sqlite-preparation-store.ts";

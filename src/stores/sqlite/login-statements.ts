@@ -4,7 +4,7 @@ import type { Login } from "../../domain/login-store.ts";
 /** A login session as a row, its roles as one text. */
 export type LoginRow = Omit<Login, "roles"> & { readonly roles: string };
 
-/** Rows that each creation removes at most: garbage goes faster than it comes. */
+/** Expired rows that each insertion removes at most: more than it adds. */
 const purgeLength = 16;
 
 /** Every statement of the login store, compiled once. Times are in milliseconds. */
@@ -14,7 +14,7 @@ export function prepareLoginStatements(db: DatabaseSync) {
       INSERT INTO login (digest, principal, roles, proof, created_at, last_used_at, expires_at)
       VALUES (:digest, :principal, :roles, :proof, :now, :now, :expiresAt)`),
 
-    /** :digest and :now; gives a LoginRow. */
+    /** :digest and :now; returns a LoginRow. */
     find: db.prepare(`
       SELECT principal, roles, proof, created_at AS createdAt, last_used_at AS lastUsedAt
       FROM login WHERE digest = :digest AND expires_at > :now`),

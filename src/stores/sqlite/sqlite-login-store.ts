@@ -1,8 +1,7 @@
-import { type Clock, systemClock } from "../../domain/clock.ts";
 import { digestOf, isLoginId, leftMs, newLoginId, trustMs } from "../../domain/login.ts";
 import type { Failures, Login, LoginStore, LoginTerms, NewLogin } from "../../domain/login-store.ts";
 import { formatRoles, parseRoles } from "../../domain/roles.ts";
-import type { SqliteDatabase } from "./database.ts";
+import { type Clock, type SqliteDatabase, systemClock } from "./database.ts";
 import { type LoginRow, type LoginStatements, prepareLoginStatements } from "./login-statements.ts";
 
 export interface SqliteLoginStoreOptions {
@@ -12,8 +11,8 @@ export interface SqliteLoginStoreOptions {
 }
 
 /**
- * Login sessions in an SQLite file. A look-up reads the file, so that a closed one is gone at once for every process
- * that shares it; a use is written down when the last one that was is `trustMs` ago.
+ * Login sessions in an SQLite file. Every look-up reads the file, so that a closed login session is gone at once for
+ * all processes that share it; a use is written when the last written one is `trustMs` ago.
  */
 export class SqliteLoginStore implements LoginStore {
   readonly #db: SqliteDatabase;
@@ -42,7 +41,7 @@ export class SqliteLoginStore implements LoginStore {
     return id;
   }
 
-  /** Never gives a promise. */
+  /** Never returns a promise. */
   find(id: string): Login | undefined {
     if (!isLoginId(id)) return undefined;
     const digest = digestOf(id);

@@ -1,5 +1,4 @@
 import type { StatementSync } from "node:sqlite";
-import { type Clock, systemClock } from "../../domain/clock.ts";
 import {
   failureKeptMs,
   type PreparationResult,
@@ -14,7 +13,7 @@ import {
   type PreparationStore,
   storedStatuses,
 } from "../../domain/preparation-store.ts";
-import type { SqliteDatabase } from "./database.ts";
+import { type Clock, type SqliteDatabase, systemClock } from "./database.ts";
 
 /** Rows that each claim removes at most; more than one, so that garbage shrinks. */
 const purgeLength = 16;

@@ -41,7 +41,7 @@ export class ConnectCall extends UnaryCall {
 
   protected answer(response: Message): void {
     const { contentType, response: serialization } = this.#representation;
-    const headers = this.tellsRequestId(this.method.isRoutine) ? ["x-request-id", this.requestId] : [];
+    const headers = this.returnsRequestId(this.method.isRoutine) ? ["x-request-id", this.requestId] : [];
     this.#respond(200, contentType, serialization.serialize(response), headers);
   }
 

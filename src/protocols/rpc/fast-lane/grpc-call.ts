@@ -49,7 +49,7 @@ export class GrpcCall extends UnaryCall {
     if (stream.closed) return;
     const message = this.method.envelope(response);
     stream.respond(
-      grpcHeaders(this.tellsRequestId(this.method.isRoutine) ? this.requestId : undefined),
+      grpcHeaders(this.returnsRequestId(this.method.isRoutine) ? this.requestId : undefined),
       waitForTrailers,
     );
     stream.on("wantTrailers", sendOk);

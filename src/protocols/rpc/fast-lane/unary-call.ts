@@ -1,7 +1,7 @@
 import type { IncomingHttpHeaders } from "node:http";
 import type { Readable } from "node:stream";
 import type { Message } from "@bufbuild/protobuf";
-import { abort, ProtocolCall } from "../../../calls/call.ts";
+import { abort, HttpCall } from "../../../calls/call.ts";
 import type { Connection } from "../../../calls/connection.ts";
 import { asServiceError } from "../../../calls/pipeline.ts";
 import { type ErrorMessageId, ServiceError } from "../../../domain/errors.ts";
@@ -21,7 +21,7 @@ type Body = Readable & { [callOf]?: UnaryCall | undefined };
  * A unary call on the fast lane, of any protocol: reads the request, runs the operation, answers. A request that it
  * cannot parse is handed over to Connect's runtime, together with the bytes already read.
  */
-export abstract class UnaryCall extends ProtocolCall implements LaneCall {
+export abstract class UnaryCall extends HttpCall implements LaneCall {
   readonly connection: Connection;
   slot = -1;
   readonly startedAt = performance.now();

@@ -1,12 +1,6 @@
 import { create, type Message } from "@bufbuild/protobuf";
 import { LocalizableMessageSchema } from "../../../../gen/vapi/v1/localizable_message_pb.ts";
-import {
-  abort,
-  type CallObserver,
-  type CallOrigin,
-  ProtocolCall,
-  requestIdFrom,
-} from "../../../calls/call.ts";
+import { abort, type CallObserver, type CallOrigin, HttpCall, requestIdFrom } from "../../../calls/call.ts";
 import type { Connection } from "../../../calls/connection.ts";
 import type { Credentials } from "../../../calls/credentials.ts";
 import { connectionOf, discardBody, type HttpRequest, type HttpResponse } from "../../../calls/http.ts";
@@ -125,7 +119,7 @@ async function serve(
   try {
     const answer = await binding.run(() => bind(mapping, invocation.input), call);
     const output = mapping.result?.(answer) ?? null;
-    const requestId = call.tellsRequestId(binding.isRoutine) ? call.requestId : undefined;
+    const requestId = call.returnsRequestId(binding.isRoutine) ? call.requestId : undefined;
     write(requestId, { jsonrpc: "2.0", id, result: { output } });
   } catch (reason) {
     refuse(write, call, id, asServiceError(reason, call));
@@ -188,7 +182,7 @@ function writerOf(response: HttpResponse, pageHeaders: readonly string[]): Write
 }
 
 /** An invocation as the pipeline sees it. */
-class JsonRpcCall extends ProtocolCall {
+class JsonRpcCall extends HttpCall {
   readonly protocol = "json_rpc";
   readonly connection: Connection;
   readonly #security: TreeObject;

@@ -1,8 +1,8 @@
 --[[
-  Reads a login session, which is a use of it.
+  Reads a login session, which counts as a use of it.
 
-  The look and the renewal must not be separated: a login session that was closed in between must not come back.
-  Both lengths are those that are configured now, by the clock that its TTL goes by.
+  The look-up and the renewal must not be separated: a login session that is closed in between must not come back.
+  The lengths are those configured now, measured by the clock of its TTL.
 
   KEYS[1]  the login session
   ARGV[1]  idle time in ms
@@ -26,7 +26,7 @@ end
 redis.call("PEXPIRE", KEYS[1], ("%d"):format(left))
 local roles = login[2]
 if not roles then
-  -- A former release has opened it, which wrote two flags in place of the roles.
+  -- Opened by a former release, which wrote two flags in place of the roles.
   roles = (login[5] == "1" and "admin" or "") .. "," .. (login[6] == "1" and "storage" or "")
 end
 return { "OK", login[1], roles, login[3], login[4], ("%d"):format(now), ("%d"):format(left) }

@@ -13,9 +13,7 @@
     { "OK" }
     { "LOST" }
 ]]
-if redis.call("HGET", KEYS[1], "w") ~= ARGV[1] then
-  return { "LOST" }
-end
+-- @include requireClaim
 redis.call("DEL", KEYS[1])
 redis.call("HSET", KEYS[1], "s", ARGV[2], "r", ARGV[3])
 redis.call("PEXPIRE", KEYS[1], ARGV[4])

@@ -12,9 +12,7 @@
     { "OK" }
     { "LOST" }
 ]]
-if redis.call("HGET", KEYS[1], "w") ~= ARGV[1] then
-  return { "LOST" }
-end
+-- @include requireClaim
 redis.call("HSET", KEYS[1], "b", ARGV[3])
 redis.call("PEXPIRE", KEYS[1], ARGV[2])
 return { "OK" }

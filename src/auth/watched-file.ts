@@ -1,46 +1,46 @@
 import { type BigIntStats, constants } from "node:fs";
 import { open, stat } from "node:fs/promises";
 
-export interface LiveFileOptions<T> {
+export interface WatchedFileOptions<T> {
   readonly path: string;
   readonly maxBytes: number;
-  /** Reads the text of the file; what it throws says what is wrong, without secrets. */
+  /** Parses the text of the file. Its errors say what is wrong, without secrets. */
   parse(text: string): T;
-  /** Told when the file has been read well, at the start as well. */
+  /** Called whenever the file was read without error, the first time included. */
   onRead?(file: BigIntStats): void;
-  /** Told once of each version of the file that can't be used; the last good one still holds. */
+  /** Called once for each version of the file that can't be used; the last good value stays. */
   onBroken(reason: string): void;
-  /** How often to look whether the file has changed. */
-  readonly everyMs?: number;
+  /** How often to check the file for changes, in milliseconds; once a second by default. */
+  readonly pollMs?: number;
 }
 
 /**
- * What a file says now. It is looked at once a second and read anew when it has changed: asking the system for changes
- * misses those of mounted configuration, where a link to a directory is turned.
+ * The parsed content of a file, which is read again when it changes. The file is polled: notifications of the system
+ * miss changes of mounted configuration, where a symbolic link to a directory is replaced.
  */
-export class LiveFile<T> {
-  readonly #options: LiveFileOptions<T>;
+export class WatchedFile<T> {
+  readonly #options: WatchedFileOptions<T>;
   readonly #timer: NodeJS.Timeout;
   #value: T;
   #version: string;
 
-  private constructor(options: LiveFileOptions<T>, { value, version }: { value: T; version: string }) {
+  private constructor(options: WatchedFileOptions<T>, { value, version }: { value: T; version: string }) {
     this.#options = options;
     this.#value = value;
     this.#version = version;
-    let isLooking = false;
-    const look = async () => {
-      if (isLooking) return;
-      isLooking = true;
-      await this.#look();
-      isLooking = false;
+    let isPolling = false;
+    const poll = async () => {
+      if (isPolling) return;
+      isPolling = true;
+      await this.#poll();
+      isPolling = false;
     };
-    this.#timer = setInterval(() => void look(), options.everyMs ?? 1000).unref();
+    this.#timer = setInterval(() => void poll(), options.pollMs ?? 1000).unref();
   }
 
-  /** @throws Error when the file can't be used now */
-  static async open<T>(options: LiveFileOptions<T>): Promise<LiveFile<T>> {
-    return new LiveFile(options, await read(options));
+  /** @throws Error when the file can't be used */
+  static async open<T>(options: WatchedFileOptions<T>): Promise<WatchedFile<T>> {
+    return new WatchedFile(options, await read(options));
   }
 
   get value(): T {
@@ -51,7 +51,7 @@ export class LiveFile<T> {
     clearInterval(this.#timer);
   }
 
-  async #look(): Promise<void> {
+  async #poll(): Promise<void> {
     const { path, onBroken } = this.#options;
     let version = "";
     try {
@@ -59,7 +59,7 @@ export class LiveFile<T> {
       if (version === this.#version) return;
       ({ value: this.#value, version: this.#version } = await read(this.#options));
     } catch (error) {
-      // A file that is not there has a version, too: it is told once.
+      // A missing file is a version, too, and reported once.
       if (version === this.#version) return;
       this.#version = version;
       onBroken((error as Error).message);
@@ -67,13 +67,13 @@ export class LiveFile<T> {
   }
 }
 
-async function read<T>({ path, maxBytes, parse, onRead }: LiveFileOptions<T>) {
-  // A pipe, if it were one, would else be waited for.
+async function read<T>({ path, maxBytes, parse, onRead }: WatchedFileOptions<T>) {
+  // Opening a pipe would block otherwise.
   const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
   try {
-    // Before the content: a change in between is seen at the next look.
+    // Before the content is read: a change in between is then found by the next poll.
     const stats = await file.stat({ bigint: true });
-    if (!stats.isFile()) throw new Error("it is no file");
+    if (!stats.isFile()) throw new Error("it is not a file");
     if (stats.size > maxBytes) throw new Error(`it is larger than ${maxBytes} bytes`);
     const bytes = Buffer.alloc(Number(stats.size));
     const { bytesRead } = await file.read(bytes, 0, bytes.length, 0);
@@ -93,6 +93,6 @@ function textOf(bytes: Buffer): string {
   try {
     return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
   } catch {
-    throw new Error("it is no text in UTF-8");
+    throw new Error("it is not UTF-8 text");
   }
 }
