@@ -5,7 +5,7 @@ import { eventually } from "../test/support/eventually.ts";
 export const owner = "anonymous";
 export const leaseMs = 3_600_000;
 
-/** A backend as the service has it, when it answers. */
+/** Opens a backend like the service's and waits until it responds. */
 export async function openRedis(redisUrl: string): Promise<RedisBackend> {
   const backend = new RedisBackend(redisUrl, {
     leaseTerms: { leaseMs, retentionMs: leaseMs },

@@ -22,7 +22,7 @@ const caller = { principal: "anonymous", roles: noRoles };
 const leaseMs = 300_000;
 const limit = new TimeLimit(800);
 
-/** The same EVALSHA as the service's; gives nothing but whether the lease was renewed. */
+/** The service's EVALSHA; resolves to whether the lease was renewed. */
 export const keepAlive = hasFlag("--our-redis") ? asTheService() : asItComes;
 
 async function asItComes(id: string, progress: number | undefined): Promise<boolean> {

@@ -79,8 +79,12 @@ test("calls of one HTTP/2 connection have the same connection, those of another 
 });
 
 test.each([
-  ["tells when to come again", ServiceError.overloaded(), "1"],
-  ["does not tell when it does not know", new ServiceError("downlease.store.unavailable"), undefined],
+  ["says when to retry", ServiceError.overloaded(), "1"],
+  [
+    "does not say when to retry if that is unknown",
+    new ServiceError("downlease.store.unavailable"),
+    undefined,
+  ],
 ])("an error %s", async (_, error, header) => {
   const port = await listen(() => {
     throw error;

@@ -51,7 +51,7 @@ class RepeatableStore extends SqliteSessionStore {
 const caller = callerNamed("anonymous");
 const newSession = { owner: "anonymous", libraryItemId: itemId, contentVersion: "7" };
 
-const known = ["active", "canceled", "failed"] as const;
+const sessionKinds = ["active", "canceled", "failed"] as const;
 
 interface Way {
   readonly store: RepeatableStore;
@@ -62,7 +62,7 @@ interface Way {
 
 async function open(fastLane: boolean): Promise<Way> {
   const store = new RepeatableStore();
-  for (const id of known) await store.create({ ...newSession, id: `${id}-id-of-version-5` });
+  for (const id of sessionKinds) await store.create({ ...newSession, id: `${id}-id-of-version-5` });
   await store.finish("made-1", caller, "CANCELED");
   await store.finish("made-2", caller, "ERROR", "words");
   const service = await startRpcService({ fastLane, store });
@@ -175,8 +175,8 @@ function lengthHead(length: number): Buffer {
 
 /** The bytes in any number of pieces. */
 function pieces(bytes: Uint8Array): fc.Arbitrary<Uint8Array[]> {
-  return fc.array(fc.nat(Math.min(bytes.length, 200)), { maxLength: 4 }).map((given) => {
-    const cuts = [...new Set(given)].sort((one, other) => one - other);
+  return fc.array(fc.nat(Math.min(bytes.length, 200)), { maxLength: 4 }).map((positions) => {
+    const cuts = [...new Set(positions)].sort((one, other) => one - other);
     return [0, ...cuts].map((from, index) => bytes.subarray(from, cuts[index] ?? bytes.length));
   });
 }
@@ -349,9 +349,9 @@ function essence({ method, protocol, request }: Sample, answer: RawAnswer) {
   const all = Object.entries({ ...headers, ...trailers }).filter(
     ([name]) => !mayDiffer.includes(name) && name !== "x-request-id",
   );
-  const given = request.headers["x-request-id"];
+  const sentId = request.headers["x-request-id"];
   // One that is made up is another each time, and the fast lane makes none up for a heartbeat that goes well.
-  const requestId = given === headers["x-request-id"] ? given : undefined;
+  const requestId = sentId === headers["x-request-id"] ? sentId : undefined;
   const common = { httpStatus, headers: Object.fromEntries(all), requestId };
   if (protocol === "connect") {
     return { ...common, body: decompressed(body, headers["content-encoding"]).toString("latin1") };

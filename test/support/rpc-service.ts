@@ -22,27 +22,27 @@ export const itemId = "item-1";
 export const maxBodyBytes = 4096;
 export const serviceName = DownloadSessionService.typeName;
 
-/** The RPC protocol on its own, over both HTTP versions and with sessions in memory. */
+/** The RPC handlers alone, over both HTTP versions and with sessions in memory. */
 export interface RpcService extends AsyncDisposable {
   readonly http1Url: string;
   readonly http2Url: string;
   readonly health: Health;
-  /** What the pipeline told of finished calls. */
+  /** Finished calls, as recorded by the pipeline. */
   readonly records: CallRecord[];
-  /** Aborts the calls under way. */
+  /** Aborts the calls in flight. */
   readonly endCalls: AbortController;
-  /** Ends streams when what they were sent is answered. */
+  /** Ends streams after the requests that they have read are answered. */
   readonly endStreams: AbortController;
   readonly store: SessionStore;
   readonly admission: Admission;
-  /** What the servers at both URLs are made of. */
+  /** The handlers behind both URLs. */
   readonly rpc: ServerHandlers;
   readonly protocols: readonly ProtocolHandler[];
-  /** How many calls for the session `stalled`, which never end by themselves, have reached the store. */
+  /** Number of calls for the session `stalled`, which never return, that have reached the store. */
   stalledCalls(): number;
 }
 
-/** Calls for some ids go wrong in ways that a real store can't be made to. */
+/** Calls for some ids fail in ways that a real store cannot be made to. */
 class FaultyStore extends SqliteSessionStore {
   stalledCalls = 0;
 
@@ -92,7 +92,7 @@ const textFallback: ProtocolHandler = {
   },
 };
 
-/** The two ways that an RPC can take, for `describe.each`. */
+/** The two ways that an RPC is served, for `describe.each`. */
 export const lanes = [
   { lane: "on the fast lane", fastLane: true },
   { lane: "in Connect's runtime", fastLane: false },
@@ -100,18 +100,18 @@ export const lanes = [
 
 export interface RpcServiceOptions {
   readonly fastLane?: boolean;
-  /** Calls that may be under way at a time. */
+  /** Maximum number of calls in flight. */
   readonly maxCalls?: number;
   /** Largest request message, in bytes. */
   readonly maxMessageBytes?: number;
-  /** How long a caller may take to send a unary request, in milliseconds. */
+  /** Time limit for receiving a unary request, in milliseconds. */
   readonly readMs?: number;
-  /** Serves what is no RPC; with a text by default. */
+  /** Serves requests that are not RPCs; by default with a text. */
   readonly next?: (parts: {
     readonly pipeline: CallPipeline;
     readonly observe: CallObserver;
   }) => ProtocolHandler;
-  /** Instead of one that knows `stalled` and its like; closed with the protocol. */
+  /** Instead of a `FaultyStore`; closed with the service. */
   readonly store?: SessionStore;
 }
 
@@ -127,7 +127,7 @@ export async function startRpcService({
   }),
 }: RpcServiceOptions = {}): Promise<RpcService> {
   const records: CallRecord[] = [];
-  // The call itself reads lazily from what is gone after the call.
+  // Copied, because the call reads lazily from objects that are gone after it.
   const observe: CallObserver = ({ call: { protocol, requestId, connection }, ...record }) =>
     void records.push({ ...record, call: { protocol, requestId, connection } });
   const admission = new Admission(maxCalls);

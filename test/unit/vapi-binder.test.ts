@@ -106,7 +106,7 @@ describe("values", () => {
     expect(() => bindProgress(form(`progress=${value}`))).toThrow("'progress' must be an integer"),
   );
 
-  test("a repeated form name is told as that", () => {
+  test("a repeated form name is reported as repeated", () => {
     expect(() => bindProgress(form("progress=1&progress=1"))).toThrow("'progress' is set more than once.");
   });
 

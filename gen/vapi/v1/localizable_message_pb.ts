@@ -55,7 +55,7 @@ export type LocalizableMessage = Message<"vapi.v1.LocalizableMessage"> & {
   params: { [key: string]: LocalizationParam };
 
   /**
-   * The text in the language that the caller asked for. Never set by this
+   * The text in the language of the caller. Never set by this
    * service.
    *
    * @generated from field: optional string localized = 5;

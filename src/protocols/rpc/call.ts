@@ -6,7 +6,7 @@ import { type Credentials, HeaderCredentials } from "../../calls/credentials.ts"
 import { type ErrorMessageId, ServiceError } from "../../domain/errors.ts";
 
 /** What Connect's own context lacks about the request of a call. */
-export interface Origin {
+export interface RequestInfo {
   readonly requestId: string;
   readonly connection: Connection;
   readonly credentials: Credentials;
@@ -15,7 +15,7 @@ export interface Origin {
   isCall: boolean;
 }
 
-export const originKey = createContextKey<Origin>({
+export const requestInfoKey = createContextKey<RequestInfo>({
   requestId: "",
   connection: new Connection(""),
   credentials: new HeaderCredentials({}),
@@ -24,7 +24,7 @@ export const originKey = createContextKey<Origin>({
 });
 
 /** The protocol of a name that Connect's runtime or a content type uses. */
-export function protocolNamed(name: string | undefined): "grpc" | "grpc_web" | "connect" {
+export function protocolByName(name: string | undefined): "grpc" | "grpc_web" | "connect" {
   if (name === "grpc-web") return "grpc_web";
   return name === "grpc" ? "grpc" : "connect";
 }
@@ -34,12 +34,12 @@ export class RpcCall implements Call {
   abortedWith: ErrorMessageId | undefined = undefined;
   onAbort: ((reason: ErrorMessageId) => void) | undefined = undefined;
   readonly #context: HandlerContext;
-  readonly #origin: Origin;
+  readonly #info: RequestInfo;
 
   constructor(context: HandlerContext) {
     this.#context = context;
-    this.#origin = context.values.get(originKey);
-    this.#origin.isCall = true;
+    this.#info = context.values.get(requestInfoKey);
+    this.#info.isCall = true;
     const { signal } = context;
     const onAbort = () => abort(this, reasonOf(signal.reason));
     if (signal.aborted) onAbort();
@@ -47,23 +47,23 @@ export class RpcCall implements Call {
   }
 
   get protocol(): Protocol {
-    return protocolNamed(this.#context.protocolName);
+    return protocolByName(this.#context.protocolName);
   }
 
   get requestId(): string {
-    return this.#origin.requestId;
+    return this.#info.requestId;
   }
 
   get connection(): Connection {
-    return this.#origin.connection;
+    return this.#info.connection;
   }
 
   get credentials(): Credentials {
-    return this.#origin.credentials;
+    return this.#info.credentials;
   }
 
   get headers(): IncomingHttpHeaders {
-    return this.#origin.headers;
+    return this.#info.headers;
   }
 }
 

@@ -22,7 +22,7 @@ import { asServiceError, type CallPipeline, type Operation, operationNameOf } fr
 import { callHeaders, type ProtocolHandler } from "../../calls/protocol-handler.ts";
 import type { ErrorKind } from "../../domain/errors.ts";
 import type { Health } from "../../telemetry/health.ts";
-import { type Origin, originKey, protocolNamed, RpcCall } from "./call.ts";
+import { protocolByName, type RequestInfo, RpcCall, requestInfoKey } from "./call.ts";
 import { dropEndlessDeadline } from "./deadline.ts";
 import { connectErrorOf, jsonOptions, withGrpcSpelling } from "./errors.ts";
 import { encodedEnvelope, envelope as envelopeOf } from "./fast-lane/envelope.ts";
@@ -38,13 +38,13 @@ export interface RpcOptions {
   readonly health: Health;
   /** Largest request message, in bytes, before and after decompression; a larger one is RESOURCE_EXHAUSTED. */
   readonly maxBodyBytes: number;
-  /** Whether plain calls take the short way, see `fast-lane/`; without it Connect's runtime serves all. */
+  /** Whether plain calls take the fast lane, see `fast-lane/`; otherwise Connect's runtime serves every call. */
   readonly fastLane: boolean;
-  /** How long a caller may take to send a unary request on the fast lane, in milliseconds. */
+  /** Time limit for receiving a unary request on the fast lane, in milliseconds. */
   readonly readMs?: number | undefined;
-  /** Aborted when calls in flight can't be waited for any longer: they end with UNAVAILABLE. */
+  /** Aborts when the time for calls in flight is over: they end with UNAVAILABLE. */
   readonly callsMustEnd: AbortSignal;
-  /** Aborted when streams, which would not end by themselves, must end. */
+  /** Aborts when streams, which would not end by themselves, must end. */
   readonly streamsMustEnd: AbortSignal;
   /** Called for requests that never become a call of an operation; the pipeline calls it for the others. */
   readonly observe: CallObserver;
@@ -65,13 +65,13 @@ export function rpcHandler(options: RpcOptions): ProtocolHandler {
   for (const handler of router.handlers) {
     const { unary, streams } = pipeline.operations;
     const isOurs = [...unary, ...streams].some(({ method }) => method === handler.method);
-    const tellRefusal = isOurs ? refusalTeller(operationNameOf(handler.method), observe) : undefined;
-    served.set(handler.requestPath, (req, res, body) => void serve(handler, req, res, tellRefusal, body));
+    const recordRefusal = isOurs ? refusalRecorder(operationNameOf(handler.method), observe) : undefined;
+    served.set(handler.requestPath, (req, res, body) => void serve(handler, req, res, recordRefusal, body));
   }
   const fastLane = options.fastLane ? fastLaneFor(options, served) : undefined;
   const services = new Set(router.handlers.map(({ service }) => service.typeName));
   const unimplemented = unimplementedHandlers(routerOptions, services);
-  const tellUnimplemented = refusalTeller("unknown", observe, "operation_not_found");
+  const recordUnimplemented = refusalRecorder("unknown", observe, "operation_not_found");
   return {
     name: "rpc",
     headers: {
@@ -86,7 +86,7 @@ export function rpcHandler(options: RpcOptions): ProtocolHandler {
       const path = pathOf(req);
       const serveByRuntime = served.get(path);
       if (serveByRuntime === undefined) {
-        void serve(unimplemented(req, path)!, req, res, tellUnimplemented);
+        void serve(unimplemented(req, path)!, req, res, recordUnimplemented);
       } else if (fastLane?.takeRequest(path, req, res) !== true) {
         serveByRuntime(req, res);
       }
@@ -103,36 +103,36 @@ function fastLaneFor(options: RpcOptions, served: ReadonlyMap<string, ServeByRun
     run: Run,
   ): [path: string, row: LaneMethod<Run>] => {
     const path = createMethodUrl("/", method);
-    const tellRefusal = refusalTeller(operationNameOf(method), observe);
+    const recordRefusal = refusalRecorder(operationNameOf(method), observe);
     const envelope =
       encode === undefined
         ? (message: Message) => envelopeOf(toBinary(method.output, message))
         : (message: Message) => encodedEnvelope(message, encode);
-    return [path, { method, isRoutine, run, envelope, serveByRuntime: served.get(path)!, tellRefusal }];
+    return [path, { method, isRoutine, run, envelope, serveByRuntime: served.get(path)!, recordRefusal }];
   };
   return openFastLane({
     unary: new Map(unary.map((row) => rowOf(row, pipeline.entry(row)))),
     streams: new Map(streams.map((row) => rowOf(row, pipeline.streamEntry(row)))),
     maxMessageBytes: maxBodyBytes,
     readMs,
-    shutdownSignal: callsMustEnd,
-    streamsSignal: streamsMustEnd,
+    callsMustEnd,
+    streamsMustEnd,
   });
 }
 
-/** Tells of a request that ended without having become a call. */
-type TellRefusal = (origin: CallOrigin, durationMs: number, outcome?: ErrorKind) => void;
+/** Records a request that ended before it became a call. */
+type RecordRefusal = (call: CallOrigin, durationMs: number, outcome?: ErrorKind) => void;
 
-function refusalTeller(
+function refusalRecorder(
   operation: string,
   observe: CallObserver,
-  usual: ErrorKind = "invalid_request",
-): TellRefusal {
-  return (call, durationMs, outcome = usual) => observe({ call, operation, outcome, durationMs });
+  defaultOutcome: ErrorKind = "invalid_request",
+): RecordRefusal {
+  return (call, durationMs, outcome = defaultOutcome) => observe({ call, operation, outcome, durationMs });
 }
 
 function addRoutes(router: ConnectRouter, options: RpcOptions): void {
-  const { pipeline, health, streamsMustEnd: streamsSignal } = options;
+  const { pipeline, health, streamsMustEnd } = options;
   for (const row of pipeline.operations.unary) {
     const run = pipeline.entry(row);
     router.rpc(row.method, async (request, context) => {
@@ -146,52 +146,52 @@ function addRoutes(router: ConnectRouter, options: RpcOptions): void {
   }
   for (const row of pipeline.operations.streams) {
     const converse = pipeline.streamEntry(row);
-    router.rpc(row.method, (requests, context) => serveStream(converse, requests, context, streamsSignal));
+    router.rpc(row.method, (requests, context) => serveStream(converse, requests, context, streamsMustEnd));
   }
-  router.service(HealthService, healthService(health, streamsSignal));
-  addReflection(router, streamsSignal);
+  router.service(HealthService, healthService(health, streamsMustEnd));
+  addReflection(router, streamsMustEnd);
 }
 
 /**
- * What `connectNodeAdapter` does, except that a `Host` which makes no URL is not thrown at the server, a caller
- * that goes away is not an error on the console, and a body that is refused does not take the connection, and
- * with it the answer, down.
+ * Serves a request with Connect's runtime as `connectNodeAdapter` does, with three differences: a `Host` that does not
+ * form a URL is answered with 400 instead of thrown, a caller that goes away is not logged to the console, and a refused
+ * body does not close the connection before the answer is sent.
  *
- * @param given takes the place of the request's own body, of which something has been read already
+ * @param bodyFromStart replaces the request's own body, part of which has been read
  */
 async function serve(
   handler: UniversalHandler,
   req: HttpRequest,
   res: HttpResponse,
-  tellRefusal: TellRefusal | undefined,
-  given?: AsyncIterable<Uint8Array>,
+  recordRefusal: RecordRefusal | undefined,
+  bodyFromStart?: AsyncIterable<Uint8Array>,
 ): Promise<void> {
   const startedAt = performance.now();
   const requestId = requestIdFrom(req.headers["x-request-id"]);
   const credentials = new HeaderCredentials(req.headers);
-  const origin: Origin = {
+  const info: RequestInfo = {
     requestId,
     connection: connectionOf(req),
     credentials,
     headers: req.headers,
     isCall: false,
   };
-  if (tellRefusal !== undefined) {
+  if (recordRefusal !== undefined) {
     res.once("close", () => {
-      const { connection, isCall } = origin;
+      const { connection, isCall } = info;
       if (!isCall)
-        tellRefusal({ protocol: protocolOf(req), requestId, connection }, performance.now() - startedAt);
+        recordRefusal({ protocol: protocolOf(req), requestId, connection }, performance.now() - startedAt);
     });
   }
   try {
     res.setHeader("x-request-id", requestId);
     if (protocolOf(req) !== "grpc") res.setHeader(...notSniffed);
-    const values = createContextValues().set(originKey, origin);
+    const values = createContextValues().set(requestInfoKey, info);
     const request = universalRequestFromNodeRequest(req, res, undefined, values);
     dropEndlessDeadline(request.header);
-    const body = given ?? req.iterator({ destroyOnReturn: false });
+    const body = bodyFromStart ?? req.iterator({ destroyOnReturn: false });
     res.once("finish", () => discardBody(req));
-    // A stream of requests may be silent for as long as its caller likes.
+    // A stream of requests may be silent for any time.
     if ("stream" in req && handler.method.methodKind === "bidi_streaming") req.stream.setTimeout(0);
     const response = await handler({ ...request, body });
     await universalResponseToNodeResponse(withGrpcSpelling(response), res);
@@ -207,5 +207,5 @@ async function serve(
 
 function protocolOf({ headers }: HttpRequest): Protocol {
   const [, name] = /^application\/(grpc-web|grpc)/i.exec(headers["content-type"] ?? "") ?? [];
-  return protocolNamed(name?.toLowerCase());
+  return protocolByName(name?.toLowerCase());
 }

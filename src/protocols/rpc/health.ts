@@ -8,9 +8,12 @@ import type { Health } from "../../telemetry/health.ts";
 /**
  * `grpc.health.v1` over the health state.
  *
- * @param streamsSignal ends watches, after they have sent NOT_SERVING
+ * @param streamsMustEnd ends watches, after they have sent NOT_SERVING
  */
-export function healthService(health: Health, streamsSignal: AbortSignal): ServiceImpl<typeof HealthService> {
+export function healthService(
+  health: Health,
+  streamsMustEnd: AbortSignal,
+): ServiceImpl<typeof HealthService> {
   const statusOf = (service: string) => {
     const status = health.statuses.get(service);
     return status && WireStatus[status];
@@ -36,11 +39,11 @@ export function healthService(health: Health, streamsSignal: AbortSignal): Servi
       const onChange = () => change.resolve();
       const unwatch = health.watch(service, onChange);
       signal.addEventListener("abort", onChange);
-      streamsSignal.addEventListener("abort", onChange);
+      streamsMustEnd.addEventListener("abort", onChange);
       try {
         let lastSent: number | undefined;
         for (;;) {
-          const isStopping = streamsSignal.aborted;
+          const isStopping = streamsMustEnd.aborted;
           let status = statusOf(service) ?? WireStatus.SERVICE_UNKNOWN;
           if (isStopping && status === WireStatus.SERVING) status = WireStatus.NOT_SERVING;
           if (status !== lastSent) {
@@ -54,7 +57,7 @@ export function healthService(health: Health, streamsSignal: AbortSignal): Servi
         }
       } finally {
         unwatch();
-        streamsSignal.removeEventListener("abort", onChange);
+        streamsMustEnd.removeEventListener("abort", onChange);
       }
     },
   };

@@ -9,23 +9,23 @@ import { untilAborted } from "./until-aborted.ts";
 /**
  * Serves a stream operation for Connect's runtime, one request after the other.
  *
- * @param streamsSignal ends the stream with UNAVAILABLE
+ * @param streamsMustEnd ends the stream with UNAVAILABLE
  */
 export async function* serveStream(
   converse: StreamEntry,
   requests: AsyncIterable<Message>,
   context: HandlerContext,
-  streamsSignal: AbortSignal,
+  streamsMustEnd: AbortSignal,
 ): AsyncGenerator<Message> {
   const call = new RpcCall(context);
   const conversation = converse(call);
   let error: ServiceError | undefined = new ServiceError("downlease.call.canceled");
   try {
-    for await (const request of untilAborted(requests, AbortSignal.any([context.signal, streamsSignal]))) {
+    for await (const request of untilAborted(requests, AbortSignal.any([context.signal, streamsMustEnd]))) {
       yield* await conversation.answer([request]);
     }
     if (call.abortedWith !== undefined) throw new ServiceError(call.abortedWith);
-    if (streamsSignal.aborted) throw new ServiceError("downlease.server.stopping");
+    if (streamsMustEnd.aborted) throw new ServiceError("downlease.server.stopping");
     error = undefined;
   } catch (reason) {
     if (reason instanceof ConnectError) {

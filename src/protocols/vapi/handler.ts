@@ -22,9 +22,9 @@ export interface RestOptions {
   readonly pipeline: CallPipeline;
   /** Largest request body, in bytes. */
   readonly maxBodyBytes: number;
-  /** Names and values in turn, for every answer with a body; see `pageHeaders`. */
+  /** Alternating names and values, for every response with a body; see `pageHeaders`. */
   readonly pageHeaders?: readonly string[] | undefined;
-  /** Told of requests that never reach an operation; the pipeline tells of the others. */
+  /** Called for requests that never reach an operation; the pipeline calls it for the others. */
   readonly observe: CallObserver;
 }
 
@@ -37,8 +37,8 @@ const decoders: Record<RequestFormat, (body: Buffer, root: XmlRoot) => TreeObjec
 };
 
 /**
- * The REST shim: every operation with a `vapi.v1.operation` option on the paths that the option names, in every
- * dialect. Answers every request; what it does not know is a vAPI `not_found`.
+ * Every operation with a `vapi.v1.operation` option on the REST paths of the option, in every dialect. Answers every
+ * request; an unknown path gets a vAPI `not_found`.
  *
  * @throws BindingError, UnsupportedFieldError when the options of the descriptors contradict themselves
  */
@@ -51,12 +51,12 @@ export function restHandler(options: RestOptions): ProtocolHandler {
     name: "rest",
     headers: { request: [...callHeaders.request, "Client-Token"], response: callHeaders.response },
     takes: () => true,
-    serve: (req, res) => void new Exchange(req, res, options).serve(routes),
+    serve: (req, res) => void new RestCall(req, res, options).serve(routes),
   };
 }
 
 /** One request and its response; also the call that the pipeline sees. */
-class Exchange extends HttpCall {
+class RestCall extends HttpCall {
   readonly protocol = "rest";
   readonly connection: Connection;
   readonly #req: HttpRequest;

@@ -20,9 +20,9 @@ export interface FastLaneOptions {
   /** Time limit for receiving a unary request, in milliseconds; 30,000 by default. */
   readonly readMs?: number | undefined;
   /** Aborts when the time for calls in flight is over: they end with UNAVAILABLE. */
-  readonly shutdownSignal: AbortSignal;
+  readonly callsMustEnd: AbortSignal;
   /** Aborts as soon as streams must end; requests that have been read are still answered. */
-  readonly streamsSignal: AbortSignal;
+  readonly streamsMustEnd: AbortSignal;
 }
 
 /**
@@ -41,17 +41,17 @@ export interface FastLane {
 const sweepMs = 1000;
 
 export function openFastLane(options: FastLaneOptions): FastLane {
-  const { unary, streams, maxMessageBytes, readMs = 30_000, shutdownSignal, streamsSignal } = options;
+  const { unary, streams, maxMessageBytes, readMs = 30_000, callsMustEnd, streamsMustEnd } = options;
   const calls = new LaneCalls();
   const lane: Lane = { calls, maxMessageBytes };
   const representations = new Map<LaneMethod, (json: boolean) => Representation>();
   for (const method of unary.values())
     representations.set(method, representationsOf(method, maxMessageBytes));
 
-  shutdownSignal.addEventListener("abort", () => {
+  callsMustEnd.addEventListener("abort", () => {
     for (const call of calls) call.abort("downlease.server.stopping");
   });
-  streamsSignal.addEventListener("abort", () => {
+  streamsMustEnd.addEventListener("abort", () => {
     for (const call of calls) if (call instanceof StreamCall) call.end("downlease.server.stopping");
   });
   setInterval(() => {
@@ -61,14 +61,14 @@ export function openFastLane(options: FastLaneOptions): FastLane {
 
   return {
     takeStream(stream, headers, rawHeaders) {
-      if (shutdownSignal.aborted) return false;
+      if (callsMustEnd.aborted) return false;
       const path = headers[":path"] ?? "";
       const method = unary.get(path);
       if (method === undefined) {
         const streamMethod = streams.get(path);
         if (streamMethod === undefined || !isPlainGrpc(headers)) return false;
         const deadline = deadlineOf(headers["grpc-timeout"], grpcTimeoutMs);
-        if (deadline === "odd" || streamsSignal.aborted) return false;
+        if (deadline === "odd" || streamsMustEnd.aborted) return false;
         new StreamCall(lane, streamMethod, stream, headers, deadline);
         return true;
       }
@@ -88,7 +88,7 @@ export function openFastLane(options: FastLaneOptions): FastLane {
     },
 
     takeRequest(path, request, response) {
-      if (shutdownSignal.aborted) return false;
+      if (callsMustEnd.aborted) return false;
       const method = unary.get(path);
       if (method === undefined || "stream" in request || "stream" in response) return false;
       const { headers } = request;

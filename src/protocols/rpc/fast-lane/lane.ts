@@ -21,7 +21,7 @@ export interface LaneMethod<Run = Entry> {
   readonly envelope: (response: Message) => Buffer;
   readonly serveByRuntime: ServeByRuntime;
   /** Records a request that ended before it became a call. */
-  readonly tellRefusal: (origin: CallOrigin, durationMs: number, outcome: ErrorKind) => void;
+  readonly recordRefusal: (call: CallOrigin, durationMs: number, outcome: ErrorKind) => void;
 }
 
 export type LaneStreamMethod = LaneMethod<StreamEntry>;

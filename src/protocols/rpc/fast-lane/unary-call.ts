@@ -15,7 +15,7 @@ export interface UnaryRequest {
 }
 
 const callOf = Symbol("call");
-type Body = Readable & { [callOf]?: UnaryCall | undefined };
+type CallBody = Readable & { [callOf]?: UnaryCall | undefined };
 
 /**
  * A unary call on the fast lane, of any protocol: reads the request, runs the operation, answers. A request that it
@@ -28,7 +28,7 @@ export abstract class UnaryCall extends HttpCall implements LaneCall {
 
   protected readonly method: LaneMethod;
   readonly #lane: Lane;
-  readonly #body: Body;
+  readonly #body: CallBody;
   /** The body so far, nearly always a single chunk. */
   #first: Buffer | undefined = undefined;
   #more: Buffer[] | undefined = undefined;
@@ -61,7 +61,7 @@ export abstract class UnaryCall extends HttpCall implements LaneCall {
     if (this.#state === "running") abort(this, reason);
     else if (this.#state === "reading") {
       const error = new ServiceError(reason);
-      this.method.tellRefusal(this, performance.now() - this.startedAt, error.kind);
+      this.method.recordRefusal(this, performance.now() - this.startedAt, error.kind);
       this.#stopReading();
       this.#leave();
       this.refuse(error);
@@ -154,17 +154,17 @@ export abstract class UnaryCall extends HttpCall implements LaneCall {
 const nothing = Buffer.alloc(0);
 
 /** Shared listeners: no closure for each call. */
-function onData(this: Body, chunk: Buffer): void {
+function onData(this: CallBody, chunk: Buffer): void {
   this[callOf]?.take(chunk);
 }
-function onEnd(this: Body): void {
+function onEnd(this: CallBody): void {
   // The body of a stream that was reset half-way also raises `end`.
   if (this.closed) this[callOf]?.abort("downlease.call.canceled");
   else this[callOf]?.complete();
 }
 
 /** Listener for the `close` event of a body that closes early only when the caller goes away. */
-export function onGone(this: Body): void {
+export function onGone(this: CallBody): void {
   this[callOf]?.abort("downlease.call.canceled");
 }
 

@@ -139,7 +139,7 @@ function writeMember(name: string, tree: Tree): string {
 }
 
 const escapes: Record<string, string> = { "&": "&amp;", "<": "&lt;", ">": "&gt;", "\r": "&#13;" };
-// biome-ignore lint/suspicious/noControlCharactersInRegex: these are what XML 1.0 can't carry
+// biome-ignore lint/suspicious/noControlCharactersInRegex: characters that XML 1.0 cannot carry
 const unrepresentable = /[\u0000-\u0008\u000b\u000c\u000e-\u001f\ufffe\uffff]/g;
 
 function escapeXml(text: string): string {

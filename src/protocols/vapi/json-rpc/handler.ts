@@ -23,9 +23,9 @@ export interface JsonRpcOptions {
   readonly pipeline: CallPipeline;
   /** Largest request body, in bytes. */
   readonly maxBodyBytes: number;
-  /** Names and values in turn, for every answer; see `pageHeaders`. */
+  /** Alternating names and values, for every response; see `pageHeaders`. */
   readonly pageHeaders?: readonly string[] | undefined;
-  /** Told of requests that never reach an operation; the pipeline tells of the others. */
+  /** Called for requests that never reach an operation; the pipeline calls it for the others. */
   readonly observe: CallObserver;
 }
 
@@ -40,12 +40,12 @@ type Services = ReadonlyMap<string, ReadonlyMap<string, JsonRpcOperation>>;
 const { optional } = dataValueNotation;
 const encodeMessage = messageEncoderOf(LocalizableMessageSchema, dataValueNotation);
 
-/** The routes of `/api` that REST serves are below it. */
+/** JSON-RPC is served on this path itself, the REST dialect `/api` below it. */
 const endpoint = "/api";
 
 /**
- * vAPI's JSON-RPC 2.0, which VMware's own SDKs speak: every operation with a `vapi.v1.operation` option. Answers every
- * request with HTTP status 200; errors of an operation are results, and what is no call of one is an error of JSON-RPC.
+ * vAPI's JSON-RPC 2.0, which VMware's own SDKs speak: every operation with a `vapi.v1.operation` option. Every response
+ * has HTTP status 200. Errors of an operation are results; a request that does not invoke one is a JSON-RPC error.
  *
  * @throws BindingError, UnsupportedFieldError when the options of the descriptors contradict themselves
  */
@@ -140,8 +140,8 @@ function bind({ request: plan }: MessageMapping, input: Tree): Message {
 function protocolErrorOf(reason: unknown, call: CallOrigin): ProtocolError {
   if (reason instanceof ProtocolError) return reason;
   const error = asServiceError(reason, call);
-  const isOurs = error.kind === "internal_server_error";
-  return new ProtocolError(isOurs ? "internalError" : "invalidRequest", error.message);
+  const isInternal = error.kind === "internal_server_error";
+  return new ProtocolError(isInternal ? "internalError" : "invalidRequest", error.message);
 }
 
 /** Answers with an error of an operation, which is a result in JSON-RPC. */

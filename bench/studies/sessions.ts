@@ -1,22 +1,22 @@
-/** What an idle session costs in memory, and what a keep-alive costs with few and with many sessions. */
+/** Memory of an idle session, and cost of a keep-alive with few and with many sessions. */
 import { randomInt } from "node:crypto";
 import { join } from "node:path";
 import { Redis } from "ioredis";
-import { noRoles } from "../src/domain/roles.ts";
-import type { SessionStore } from "../src/domain/session-store.ts";
-import { ownerIndexKey, sessionKey } from "../src/stores/redis/keys.ts";
-import { SqliteDatabase } from "../src/stores/sqlite/database.ts";
-import { SqliteSessionStore } from "../src/stores/sqlite/sqlite-session-store.ts";
-import { startRedis } from "../test/support/redis-server.ts";
-import { tempDir } from "../test/support/temp-dir.ts";
-import type { Bench, Study, Table } from "./bench.ts";
-import { count } from "./formats.ts";
-import { leaseMs, openRedis, owner } from "./sessions-in-redis.ts";
-import { median } from "./statistics.ts";
+import { noRoles } from "../../src/domain/roles.ts";
+import type { SessionStore } from "../../src/domain/session-store.ts";
+import { ownerIndexKey, sessionKey } from "../../src/stores/redis/keys.ts";
+import { SqliteDatabase } from "../../src/stores/sqlite/database.ts";
+import { SqliteSessionStore } from "../../src/stores/sqlite/sqlite-session-store.ts";
+import { startRedis } from "../../test/support/redis-server.ts";
+import { tempDir } from "../../test/support/temp-dir.ts";
+import { count } from "../formats.ts";
+import { leaseMs, openRedis, owner } from "../sessions-in-redis.ts";
+import { median } from "../statistics.ts";
+import type { Bench, Study, Table } from "../study.ts";
 
 const caller = { principal: owner, roles: noRoles };
 const callers = 50;
-const beats = 100_000;
+const keepAliveCount = 100_000;
 const creators = 200;
 
 export const sessionsStudy: Study = {
@@ -27,8 +27,8 @@ export const sessionsStudy: Study = {
   },
 };
 
-async function inRedis({ options, progress }: Bench): Promise<Table[]> {
-  // A Redis of its own: memory is what is measured.
+async function inRedis({ options, log }: Bench): Promise<Table[]> {
+  // A separate Redis, because its memory is measured.
   await using redis = await startRedis();
   const client = new Redis(redis.url);
   await using backend = await openRedis(redis.url);
@@ -39,7 +39,7 @@ async function inRedis({ options, progress }: Bench): Promise<Table[]> {
   let memory: Table | undefined;
   const rows: string[][] = [];
   for (const sessions of options.sessionCounts) {
-    progress(`sessions: ${count(sessions)} in Redis`);
+    log(`sessions: ${count(sessions)} in Redis`);
     await createUpTo(store, ids, sessions);
     if (sessions === memoryAt) memory = await memoryTable(client, ids, emptyBytes);
     rows.push([count(sessions), ...(await redisCost(client, store, ids, options.rounds))]);
@@ -56,16 +56,16 @@ async function inRedis({ options, progress }: Bench): Promise<Table[]> {
   ];
 }
 
-async function inSqlite({ options, progress }: Bench): Promise<Table> {
+async function inSqlite({ options, log }: Bench): Promise<Table> {
   await using directory = await tempDir();
   const database = new SqliteDatabase(join(directory.path, "bench.db"));
   const store = new SqliteSessionStore({ database, terms: { leaseMs, retentionMs: leaseMs } });
   const ids: string[] = [];
   const rows: string[][] = [];
   for (const sessions of options.sessionCounts) {
-    progress(`sessions: ${count(sessions)} in SQLite`);
+    log(`sessions: ${count(sessions)} in SQLite`);
     await createUpTo(store, ids, sessions);
-    rows.push([count(sessions), (await microsPerBeat(store, ids, 1)).toFixed(1)]);
+    rows.push([count(sessions), (await microsPerKeepAlive(store, ids, 1)).toFixed(1)]);
   }
   database.close();
   return {
@@ -114,7 +114,7 @@ async function memoryTable(client: Redis, ids: readonly string[], emptyBytes: nu
   };
 }
 
-/** Redis' own time in EVALSHA, and the rate that the callers reach. */
+/** Time of EVALSHA inside Redis, and the rate that the callers reach. */
 async function redisCost(
   client: Redis,
   store: SessionStore,
@@ -125,24 +125,24 @@ async function redisCost(
   const rates: number[] = [];
   for (let round = 0; round < rounds; round++) {
     await client.config("RESETSTAT");
-    rates.push(1e6 / (await microsPerBeat(store, ids, callers)));
+    rates.push(1e6 / (await microsPerKeepAlive(store, ids, callers)));
     const stats = await client.info("commandstats");
     micros.push(Number(/cmdstat_evalsha:.*usec_per_call=([\d.]+)/.exec(stats)?.[1]));
   }
   return [median(micros).toFixed(2), count(median(rates))];
 }
 
-async function microsPerBeat(
+async function microsPerKeepAlive(
   store: SessionStore,
   ids: readonly string[],
   concurrency: number,
 ): Promise<number> {
-  let left = beats;
+  let left = keepAliveCount;
   const startedAt = performance.now();
   await Promise.all(
     Array.from({ length: concurrency }, async () => {
       while (left-- > 0) await store.keepAlive(ids[randomInt(ids.length)]!, caller, 10);
     }),
   );
-  return ((performance.now() - startedAt) * 1000) / beats;
+  return ((performance.now() - startedAt) * 1000) / keepAliveCount;
 }
