@@ -410,7 +410,7 @@ test("a restart that can't be done leaves the old workers", async () => {
   process.kill(service.pid, "SIGHUP");
   await eventually(
     "the end of the restart",
-    () => service.logs.some(({ msg }) => msg === "the restart was given up"),
+    () => service.logs.some(({ msg }) => msg === "the restart was abandoned"),
     patience,
   );
   for (const { number } of workers(service)) await connectionTo(service, number);

@@ -113,7 +113,7 @@ const rooms: Rooms = {
   },
   "cli/serve.ts": { rooms: ["app", "config"], packages: ["commander"], node: ["cluster", "os", "v8"] },
   "cli/program.ts": { rooms: ["cli", "cli/serve.ts", "cli/users"], packages: ["commander"], node: ["fs"] },
-  "main.ts": { rooms: ["cli", "cli/program.ts"] },
+  "main.ts": { rooms: ["cli", "cli/program.ts", "config"] },
 };
 
 /** Files outside of the configuration that name an environment variable, or pass the environment on. */
