@@ -3,7 +3,7 @@ import { cpSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:f
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
-const root = fileURLToPath(new URL("../..", import.meta.url));
+export const root = fileURLToPath(new URL("../..", import.meta.url));
 
 /** A module that is named by its path: in declarations, and where a file is opened beside the code. */
 const moduleName = /((?:from |import\(|new URL\()"\.{1,2}\/[^"]+)\.ts"/g;

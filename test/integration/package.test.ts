@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { apiReport, apiReportPath } from "../../deploy/package/api-report.ts";
 import { build } from "../../deploy/package/build.ts";
 import { searchPath } from "../support/executables.ts";
 import { startService } from "../support/service.ts";
@@ -18,11 +19,12 @@ let scratch: TempDir;
 /** A project that has installed the package. */
 let project: string;
 let installed: string;
+let dist: string;
 beforeAll(async () => {
   scratch = await tempDir();
   project = join(scratch.path, "project");
   installed = join(project, "node_modules/downlease");
-  const dist = join(scratch.path, "dist");
+  dist = join(scratch.path, "dist");
   build(dist);
   await run("npm", ["pack", dist, "--pack-destination", scratch.path], { cwd: scratch.path, env });
 
@@ -49,6 +51,10 @@ test("the package has no TypeScript but declarations, and everything that is rea
   }
   expect(others.length).toBeGreaterThan(10);
   expect(others.filter((name) => !packed.includes(join("src", name)))).toEqual([]);
+});
+
+test("its interface is as docs/client-api.txt reports it; npm run api writes it", async () => {
+  expect(apiReport(dist)).toBe(await readFile(apiReportPath, "utf8"));
 });
 
 test("its program serves from node_modules, and its client downloads what it serves", {
