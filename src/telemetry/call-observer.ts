@@ -7,7 +7,7 @@ import { Repetitions } from "./repetitions.ts";
 
 /** Counts, measures and logs every finished call. Calls that are refused for the same reason share lines. */
 export function callObserver(metrics: Metrics, log: Logger): CallObserver {
-  // Members that repeat are written once, into a child; that takes a third off the cost of a line.
+  // Members that repeat are serialized once, in a child logger; a line then costs a third less.
   const children = new Map<string, Logger>();
   const childFor = ({ operation, outcome, call: { protocol } }: CallRecord) => {
     const key = `${operation} ${protocol} ${outcome}`;
@@ -18,7 +18,7 @@ export function callObserver(metrics: Metrics, log: Logger): CallObserver {
     }
     return child;
   };
-  const reportOverload = overloadReporter(log);
+  const countOverload = overloadCounter(log);
   const refusals = new Repetitions<CallRecord>({
     repeated: (last, count) =>
       childFor(last)[levelOf(last)]({ ...logged(last, false), count }, "more calls with this outcome"),
@@ -30,7 +30,7 @@ export function callObserver(metrics: Metrics, log: Logger): CallObserver {
   });
   return (record) => {
     metrics.observeCall(record);
-    if (isOverload(record)) reportOverload();
+    if (isOverload(record)) countOverload();
     let level = levelOf(record);
     if (comesInMasses(record) && log.isLevelEnabled(level) && !refusals.isFirst(kindOf(record), record))
       level = "debug";
@@ -38,11 +38,11 @@ export function callObserver(metrics: Metrics, log: Logger): CallObserver {
   };
 }
 
-/** How long calls that are refused for overload are counted before a line reports them. */
+/** How long refused calls are counted before one line reports them. */
 const overloadLineMs = 1000;
 
-/** To be called for each call that is refused for overload; one line a second reports them, because they come in masses. */
-export function overloadReporter(log: Logger, what = "calls"): () => void {
+/** Makes a function to call for each refusal for overload. One line reports many, because they come in masses. */
+export function overloadCounter(log: Logger, what = "calls"): () => void {
   let refused = 0;
   const report = () => {
     log.warn({ refused }, `overloaded: ${what} were refused`);
@@ -68,8 +68,8 @@ function kindOf({ operation, outcome, error }: CallRecord): string {
 }
 
 /**
- * What a caller can cause is information; what an operator has to see to is more, and what goes on all day is less.
- * So is a call that was refused for overload, which another line reports.
+ * `info` for what a caller can cause, more for what needs an operator, less for routine calls and for calls that were
+ * refused for overload, which another line reports.
  */
 function levelOf(record: CallRecord): "debug" | "info" | "warn" | "error" {
   if (isOverload(record)) return "debug";
@@ -108,7 +108,7 @@ function logged(
   };
 }
 
-/** Enough to find an id again by, and never the whole of it. */
+/** Enough of an id to recognize it, and never the whole id. */
 export function beginningOf(id: string): string {
   return `${id.slice(0, Math.min(8, id.length / 2))}…`;
 }

@@ -1,6 +1,6 @@
 import type { Logger } from "pino";
 import type { DownloadObserver, DownloadOutcome, DownloadRecord } from "../calls/download-record.ts";
-import { beginningOf, overloadReporter } from "./call-observer.ts";
+import { beginningOf, overloadCounter } from "./call-observer.ts";
 import { causeOf } from "./cause.ts";
 import type { Metrics } from "./metrics.ts";
 import { Repetitions } from "./repetitions.ts";
@@ -28,7 +28,7 @@ const cheap: readonly DownloadOutcome[] = ["refused", "failed", "read_failed", "
  * that are refused or fail for the same reason share lines.
  */
 export function downloadObserver({ downloads }: Metrics, log: Logger): DownloadObserver {
-  const reportOverload = overloadReporter(log, "downloads");
+  const countOverload = overloadCounter(log, "downloads");
   const refusals = new Repetitions<DownloadRecord>({
     repeated: (last, count) =>
       log[levelOf(last)]({ ...logged(last), cause: undefined, count }, "more downloads with this outcome"),
@@ -42,7 +42,7 @@ export function downloadObserver({ downloads }: Metrics, log: Logger): DownloadO
     ...downloads,
     finished(record) {
       downloads.finished(record.outcome);
-      if (isOverload(record.error)) reportOverload();
+      if (isOverload(record.error)) countOverload();
       let level = levelOf(record);
       if (comesInMasses(record) && log.isLevelEnabled(level) && !refusals.isFirst(kindOf(record), record))
         level = "debug";

@@ -6,7 +6,7 @@ import type { Metrics } from "./metrics.ts";
 import { Repetitions } from "./repetitions.ts";
 
 /**
- * Counts the jobs of this process, and logs those that an operator may have to see to. Jobs that end the same way share
+ * Counts the jobs of this process, and logs those that may need an operator. Jobs that end the same way share
  * lines, because one disk or bucket that fails ends all of them.
  */
 export function preparationObserver({ preparations: metrics }: Metrics, log: Logger): PreparationObserver {
