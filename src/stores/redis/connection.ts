@@ -1,5 +1,6 @@
+import { Cluster } from "ioredis";
 import type { Logger } from "pino";
-import { connectRedis } from "./client.ts";
+import { connectRedis, type RedisCredentials } from "./client.ts";
 import { commandTimeoutMs } from "./reconnect-policy.ts";
 import { reasonOf, unavailable } from "./redis-errors.ts";
 import { type RedisClient, runScript, runScriptForEach } from "./run-script.ts";
@@ -10,6 +11,7 @@ import { parseRedisUrl } from "./url.ts";
 
 export interface RedisConnectionOptions {
   readonly log: Logger;
+  readonly credentials?: RedisCredentials;
   /** Called for each answered round trip: its name, and the time from call to answer. */
   readonly observeRoundTrip?: (script: string, seconds: number) => void;
 }
@@ -29,7 +31,7 @@ export class RedisConnection {
    * @throws Error when the URL is invalid
    */
   static open(url: string, options: RedisConnectionOptions): RedisConnection {
-    return new RedisConnection(connectRedis(parseRedisUrl(url)), options);
+    return new RedisConnection(connectRedis(parseRedisUrl(url), options.credentials), options);
   }
 
   private constructor(client: RedisClient, { log, observeRoundTrip }: RedisConnectionOptions) {
@@ -38,7 +40,12 @@ export class RedisConnection {
     this.#log = log;
     this.#observe = observeRoundTrip;
     client.on("error", (error: Error) => this.#disconnected(error));
+    client.once("ready", () => {
+      // What replaced one connection is to replace the other: it may lead to another server.
+      client.on("ready", () => this.subscriber.reconnect());
+    });
     client.on("ready", () => this.#connected());
+    if (client instanceof Cluster) client.on("-node", (node) => this.subscriber.leave(node));
   }
 
   run<Input, Output>(script: Script<Input, Output>, input: Input): Promise<Output> {
