@@ -2,7 +2,7 @@ import { Cluster } from "ioredis";
 import type { Logger } from "pino";
 import { connectRedis, type RedisCredentials } from "./client.ts";
 import { commandTimeoutMs } from "./reconnect-policy.ts";
-import { reasonOf, unavailable } from "./redis-errors.ts";
+import { type FailedScript, reasonOf, unavailable } from "./redis-errors.ts";
 import { type RedisClient, runScript, runScriptForEach } from "./run-script.ts";
 import type { Script } from "./scripts.ts";
 import { Subscriber } from "./subscriber.ts";
@@ -56,9 +56,14 @@ export class RedisConnection {
         return output;
       },
       (error: unknown) => {
-        throw unavailable(error);
+        throw unavailable(error, script);
       },
     );
+  }
+
+  /** As `run`, but not observed. */
+  try<Input, Output>(script: Script<Input, Output>, input: Input): Promise<Output> {
+    return this.guard(runScript(this.client, script, input, this.#limit), script);
   }
 
   /** @param name of the round trip in the metrics */
@@ -68,27 +73,23 @@ export class RedisConnection {
     inputs: readonly Input[],
   ): Promise<Output[]> {
     const startedAt = performance.now();
-    const outputs = await this.guard(runScriptForEach(this.client, script, inputs, this.#limit));
+    const outputs = await this.guard(runScriptForEach(this.client, script, inputs, this.#limit), script);
     this.#observe?.(name, (performance.now() - startedAt) / 1000);
     return outputs;
   }
 
   /** Wraps work that uses `client` itself. */
-  async guard<T>(work: Promise<T>): Promise<T> {
+  async guard<T>(work: Promise<T>, script?: FailedScript): Promise<T> {
     try {
       return await work;
     } catch (error) {
-      throw unavailable(error);
+      throw unavailable(error, script);
     }
   }
 
   /** Does not wait for the work; a failure is only logged. */
   inBackground(name: string, work: Promise<unknown>): void {
     work.catch((error: unknown) => this.#log.debug({ reason: reasonOf(error) }, `${name} failed`));
-  }
-
-  async ping(): Promise<void> {
-    await this.guard(this.client.ping());
   }
 
   close(): void {
