@@ -1,25 +1,28 @@
 import { setTimeout as delay } from "node:timers/promises";
 import type { Logger } from "pino";
+import { causeOf } from "./cause.ts";
 import type { Health } from "./health.ts";
 
 export interface StoreMonitorOptions {
-  readonly store: { ping(): Promise<void> };
+  /** Resolves when a session could be created now; else rejects with an error whose cause says why. */
+  readonly store: { probe(): Promise<void> };
   readonly health: Health;
   readonly log: Logger;
-  /** Interval between checks of a store that answers; a second by default. */
+  /** Pause between two probes of a store that works; a second by default. */
   readonly intervalMs?: number;
 }
 
-/** Interval between checks of a store that does not answer. */
+/** Pause between two probes of a store that does not work. */
 const retryMs = 100;
 
-/** Checks periodically whether the store answers: the service is as ready as its store. */
+/** Probes the store again and again: the service is as ready as its store. */
 export class StoreMonitor {
   readonly #store: StoreMonitorOptions["store"];
   readonly #health: Health;
   readonly #log: Logger;
   readonly #intervalMs: number;
-  #answers: boolean | undefined;
+  /** When the store was first found not to work; undefined while it works. By `performance.now()`. */
+  #downSince: number | undefined;
   #timer: NodeJS.Timeout | undefined;
   #stopped = false;
 
@@ -30,43 +33,55 @@ export class StoreMonitor {
     this.#intervalMs = intervalMs;
   }
 
-  /** Resolves when the store answers, or after one interval without an answer. */
+  /** Resolves when the store works, or has had one interval to do so. */
   async start(): Promise<void> {
-    const deadline = performance.now() + this.#intervalMs;
-    let answers = await this.#isAnswering();
-    while (!answers && !this.#stopped && performance.now() < deadline) {
+    const patience = performance.now() + this.#intervalMs;
+    let failure = await this.#probe();
+    while (failure !== undefined && !this.#stopped && performance.now() < patience) {
       await delay(retryMs);
-      answers = await this.#isAnswering();
+      failure = await this.#probe();
     }
-    this.#record(answers);
+    this.#report(failure);
   }
 
-  /** Ends the checks; the health stays as it is. */
+  /** From now on the health is left alone. */
   stop(): void {
     this.#stopped = true;
     clearTimeout(this.#timer);
   }
 
-  async #isAnswering(): Promise<boolean> {
+  /** Resolves with the failure, or undefined. */
+  async #probe(): Promise<Error | undefined> {
     try {
-      await this.#store.ping();
-      return true;
-    } catch {
-      return false;
+      await this.#store.probe();
+      return undefined;
+    } catch (error) {
+      return error instanceof Error ? error : new Error(String(error));
     }
   }
 
-  #record(answers: boolean): void {
+  #report(failure: Error | undefined): void {
     if (this.#stopped) return;
-    if (answers !== this.#answers) this.#report(answers);
-    this.#answers = answers;
-    const checkAgain = async () => this.#record(await this.#isAnswering());
-    this.#timer = setTimeout(checkAgain, answers ? this.#intervalMs : retryMs).unref();
+    if (failure === undefined) this.#works();
+    else this.#fails(failure);
+    const again = async () => this.#report(await this.#probe());
+    this.#timer = setTimeout(again, failure === undefined ? this.#intervalMs : retryMs).unref();
   }
 
-  #report(answers: boolean): void {
-    this.#health.set(answers ? "SERVING" : "NOT_SERVING");
-    if (!answers) this.#log.warn("not ready: the session store does not answer");
-    else if (this.#answers === false) this.#log.info("ready again: the session store answers");
+  #works(): void {
+    this.#health.set("SERVING");
+    if (this.#downSince === undefined) return;
+    const downMs = Math.round(performance.now() - this.#downSince);
+    this.#downSince = undefined;
+    this.#log.info({ downMs }, "ready again: sessions can be stored");
+  }
+
+  /** Logs the first failure of several in a row: it names the cause. */
+  #fails(failure: Error): void {
+    this.#health.set("NOT_SERVING");
+    if (this.#downSince !== undefined) return;
+    this.#downSince = performance.now();
+    const cause = causeOf(failure.cause ?? failure)!;
+    this.#log.warn({ cause }, `not ready: no session can be stored: ${cause.message}`);
   }
 }

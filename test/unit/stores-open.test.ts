@@ -53,8 +53,8 @@ describe("the URL of a backend", () => {
 
 test("an SQLite backend opens by its URL and closes once", async () => {
   const backend = await openBackend(sqliteUrl(":memory:"), options);
-  await backend.ping();
+  await backend.probe();
   await backend[Symbol.asyncDispose]();
   await backend[Symbol.asyncDispose]();
-  await expect(backend.ping()).rejects.toMatchObject({ messageId: "downlease.store.unavailable" });
+  await expect(backend.probe()).rejects.toMatchObject({ messageId: "downlease.store.unavailable" });
 });

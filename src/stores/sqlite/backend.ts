@@ -49,7 +49,7 @@ export class SqliteBackend implements Backend {
     };
   }
 
-  async ping(): Promise<void> {
+  async probe(): Promise<void> {
     this.#database.ping();
   }
 
