@@ -40,6 +40,10 @@ const sessionFields = {
       default: "unset, sessions are kept in SQLite",
       secret: true,
     }),
+  redisWaitReplicas: integer(0, 100).prefault("0").register(manual, {
+    argument: "number",
+    help: "how many replicas of Redis must have a creation or an end of a session before it is acknowledged",
+  }),
   sqlitePath: pathOf()
     .prefault("downlease.db")
     .register(manual, {
@@ -125,6 +129,12 @@ const rules: readonly Rule<typeof fields.shape>[] = [
     message: `must be 1 when sessions are kept in ${inMemory}, which processes can't share`,
     holds: ({ workers, redisUrl, sqlitePath }) =>
       workers === 1 || redisUrl !== undefined || sqlitePath !== inMemory,
+  },
+  {
+    about: ["redisWaitReplicas", "redisUrl"],
+    path: "redisWaitReplicas",
+    message: "must be 0 without --redis-url",
+    holds: ({ redisWaitReplicas, redisUrl }) => redisWaitReplicas === 0 || redisUrl !== undefined,
   },
   ...contentRules,
   ...authenticationRules,

@@ -203,6 +203,10 @@ export const errorMessages = {
     kind: "service_unavailable",
     text: "The session store does not answer; the outcome is unknown. Try again.",
   },
+  "downlease.store.not_replicated": {
+    kind: "service_unavailable",
+    text: "Too few replicas of the session store confirmed the change in time; the outcome is unknown. Try again.",
+  },
   "downlease.content.unavailable": {
     kind: "service_unavailable",
     text: "The content library can't be read. Try again.",

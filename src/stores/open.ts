@@ -8,6 +8,8 @@ export interface BackendOptions {
   readonly leaseTerms: LeaseTerms;
   readonly loginTerms: LoginTerms;
   readonly log: Logger;
+  /** How many replicas must have a creation or an end of a session before it is acknowledged, where a server has any. */
+  readonly waitReplicas?: number | undefined;
   /** Called for each answered round trip to a server: its name and how long it took. */
   readonly observeRoundTrip?: (name: string, seconds: number) => void;
 }

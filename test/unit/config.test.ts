@@ -37,6 +37,7 @@ describe("settings", () => {
         "from AWS_REGION or the shared configuration; us-east-1 with --s3-endpoint",
       ],
       ["--redis-url", "DOWNLEASE_REDIS_URL", "unset, sessions are kept in SQLite"],
+      ["--redis-wait-replicas", "DOWNLEASE_REDIS_WAIT_REPLICAS", "0"],
       ["--sqlite-path", "DOWNLEASE_SQLITE_PATH", "downlease.db"],
       ["--lease-seconds", "DOWNLEASE_LEASE_SECONDS", "300"],
       ["--retention-seconds", "DOWNLEASE_RETENTION_SECONDS", "the lease length"],
@@ -90,6 +91,7 @@ describe("a right configuration", () => {
       workers: 1,
       content: { kind: "directory", root: "library" },
       redisUrl: undefined,
+      redisWaitReplicas: 0,
       sqlitePath: "downlease.db",
       leaseMs: 300_000,
       retentionMs: 300_000,
@@ -292,6 +294,7 @@ describe("mistakes", () => {
     ],
     ["s3Region", ["", "eu central", "x".repeat(64)]],
     ["sqlitePath", [""]],
+    ["redisWaitReplicas", ["-1", "1.5", "101", "all"]],
     ["redisUrl", ["", "redis://", "redis:host", "rediss+master://host", "localhost:6379"]],
     ["leaseSeconds", ["0", "0.0004", "-1", "1e3", "Infinity", "NaN", "2592000.001", "", ".", "5s"]],
     ["retentionSeconds", ["0", "-5", "2592001"]],
@@ -344,6 +347,12 @@ describe("mistakes", () => {
     expect(load({ ...flags, workers: "1" }).workers).toBe(1);
     expect(load({ ...flags, redisUrl: "redis://host" }).workers).toBe(2);
     expect(load({ ...flags, sqlitePath: "sessions.db" }).workers).toBe(2);
+  });
+
+  test("replicas to wait for need a Redis", () => {
+    const flags = { contentRoot: "library", redisWaitReplicas: "1" };
+    expect(mistakesOf({ flags })).toEqual(["--redis-wait-replicas must be 0 without --redis-url, not '1'"]);
+    expect(load({ ...flags, redisUrl: "redis://host" }).redisWaitReplicas).toBe(1);
   });
 
   test("a drain as long as the grace is one only once the grace itself is right", () => {

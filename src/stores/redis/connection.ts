@@ -3,6 +3,7 @@ import type { Logger } from "pino";
 import { connectRedis, type RedisCredentials } from "./client.ts";
 import { commandTimeoutMs } from "./reconnect-policy.ts";
 import { type FailedScript, reasonOf, unavailable } from "./redis-errors.ts";
+import { ReplicatedWrites } from "./replicated-writes.ts";
 import { type RedisClient, runScript, runScriptForEach } from "./run-script.ts";
 import type { Script } from "./scripts.ts";
 import { Subscriber } from "./subscriber.ts";
@@ -12,6 +13,8 @@ import { parseRedisUrl } from "./url.ts";
 export interface RedisConnectionOptions {
   readonly log: Logger;
   readonly credentials?: RedisCredentials;
+  /** How many replicas must have a creation or an end of a session before it is acknowledged; 0 by default. */
+  readonly waitReplicas?: number | undefined;
   /** Called for each answered round trip: its name, and the time from call to answer. */
   readonly observeRoundTrip?: (script: string, seconds: number) => void;
 }
@@ -23,6 +26,8 @@ export class RedisConnection {
   readonly #limit = new TimeLimit(commandTimeoutMs);
   readonly #log: Logger;
   readonly #observe: ((script: string, seconds: number) => void) | undefined;
+  /** Undefined when no replica has to have a change. */
+  readonly #replicated: ReplicatedWrites | undefined;
   #unreachableSince: number | undefined;
 
   /**
@@ -31,11 +36,21 @@ export class RedisConnection {
    * @throws Error when the URL is invalid
    */
   static open(url: string, options: RedisConnectionOptions): RedisConnection {
-    return new RedisConnection(connectRedis(parseRedisUrl(url), options.credentials), options);
+    const { credentials, waitReplicas: replicas = 0, observeRoundTrip } = options;
+    const connect = () => connectRedis(parseRedisUrl(url), credentials);
+    const observeWait = (seconds: number) => observeRoundTrip?.("WAIT", seconds);
+    const replicated =
+      replicas > 0 ? new ReplicatedWrites({ client: connect(), replicas, observeWait }) : undefined;
+    return new RedisConnection(connect(), replicated, options);
   }
 
-  private constructor(client: RedisClient, { log, observeRoundTrip }: RedisConnectionOptions) {
+  private constructor(
+    client: RedisClient,
+    replicated: ReplicatedWrites | undefined,
+    { log, observeRoundTrip }: RedisConnectionOptions,
+  ) {
     this.client = client;
+    this.#replicated = replicated;
     this.subscriber = new Subscriber(client, log);
     this.#log = log;
     this.#observe = observeRoundTrip;
@@ -59,6 +74,21 @@ export class RedisConnection {
         throw unavailable(error, script);
       },
     );
+  }
+
+  /** As `run`; resolves when as many replicas have the change as are configured. */
+  async runReplicated<Input, Output>(script: Script<Input, Output>, input: Input): Promise<Output> {
+    if (this.#replicated === undefined) return this.run(script, input);
+    const startedAt = performance.now();
+    const output = await this.tryReplicated(script, input);
+    this.#observe?.(script.name, (performance.now() - startedAt) / 1000);
+    return output;
+  }
+
+  /** As `runReplicated`, but not observed. */
+  tryReplicated<Input, Output>(script: Script<Input, Output>, input: Input): Promise<Output> {
+    if (this.#replicated === undefined) return this.try(script, input);
+    return this.guard(this.#replicated.run(script, input), script);
   }
 
   /** As `run`, but not observed. */
@@ -95,6 +125,7 @@ export class RedisConnection {
   close(): void {
     this.subscriber.close();
     this.client.disconnect();
+    this.#replicated?.close();
   }
 
   #disconnected(error: Error): void {

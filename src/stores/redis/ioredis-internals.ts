@@ -36,7 +36,7 @@ export class RawCommand extends Command {
     this.reject = failed;
   }
 
-  override toWritable(): string {
+  override toWritable(_stream?: object): string {
     return this.#encoded;
   }
 
@@ -46,6 +46,22 @@ export class RawCommand extends Command {
 
   /** The caller has a time limit of its own. */
   override setTimeout(): void {}
+}
+
+let writes = 0;
+
+/** A command that remembers where it was written. A cluster may write it more than once, to several nodes. */
+export class TracedCommand extends RawCommand {
+  /** The stream of the connection that it was written to last; undefined until then. */
+  stream: object | undefined;
+  /** Greater than that of any command that was written before. */
+  writtenAt = 0;
+
+  override toWritable(stream?: object): string {
+    this.stream = stream;
+    this.writtenAt = ++writes;
+    return super.toWritable(stream);
+  }
 }
 
 /** The slot of a cluster that has a key. */

@@ -43,10 +43,10 @@ export class Probe {
     const session = { id, owner, libraryItemId: "probe", contentVersion: "probe" };
     const end = { id, caller, state: "CANCELED", retentionMs: leaseMs, errorMessage: undefined } as const;
     await Promise.all([
-      redis.try(createSessionScript, { ...session, leaseMs }),
+      redis.tryReplicated(createSessionScript, { ...session, leaseMs }),
       redis.try(keepAliveScript, { id, caller, leaseMs, progress: 1 }),
-      redis.try(finishSessionScript, end),
-      redis.try(deleteSessionScript, { id, caller }),
+      redis.tryReplicated(finishSessionScript, end),
+      redis.tryReplicated(deleteSessionScript, { id, caller }),
     ]);
   }
 

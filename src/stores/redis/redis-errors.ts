@@ -8,6 +8,7 @@ export interface FailedScript {
 
 /** Turns a driver's error into the cause of a ServiceError. */
 export function unavailable(error: unknown, script?: FailedScript): ServiceError {
+  if (error instanceof ServiceError) return error;
   if (error instanceof Error) {
     error.message = withoutArguments(error.message);
     if (script !== undefined && error.name === "ReplyError") error.message = explained(error.message, script);

@@ -63,7 +63,7 @@ export class RedisLoginStore implements LoginStore {
     if (!isLoginId(id)) return false;
     const digest = digestOf(id);
     try {
-      return await this.#redis.run(closeLoginScript, { digest });
+      return await this.#redis.runReplicated(closeLoginScript, { digest });
     } finally {
       // The message arrives later, and perhaps not at all when the outcome is unknown.
       this.#lookUps.delete(digest);

@@ -48,8 +48,10 @@ export class RedisSessionStore implements SessionStore {
 
   async create(session: NewSession): Promise<Session> {
     // First the index, then the session: a crash between the two leaves an entry too many, never one too few.
-    await this.#redis.run(indexSessionScript, session);
-    const created = await this.#redis.run(createSessionScript, { ...session, leaseMs: this.#terms.leaseMs });
+    const redis = this.#redis;
+    const { leaseMs } = this.#terms;
+    await redis.runReplicated(indexSessionScript, session);
+    const created = await redis.runReplicated(createSessionScript, { ...session, leaseMs });
     if (++this.#creates % createsPerSweep === 0) this.#inBackground(this.#sweep(session.owner));
     return { id: session.id, ...created };
   }
@@ -91,7 +93,7 @@ export class RedisSessionStore implements SessionStore {
   }
 
   finish(id: string, caller: Caller, state: FinalState, errorMessage?: string): Promise<Finish | Refusal> {
-    return this.#redis.run(finishSessionScript, {
+    return this.#redis.runReplicated(finishSessionScript, {
       id,
       caller,
       state,
@@ -101,7 +103,7 @@ export class RedisSessionStore implements SessionStore {
   }
 
   async delete(id: string, caller: Caller): Promise<boolean> {
-    const owner = await this.#redis.run(deleteSessionScript, { id, caller });
+    const owner = await this.#redis.runReplicated(deleteSessionScript, { id, caller });
     if (owner === undefined) return false;
     this.#inBackground(this.#prune(owner, [id]));
     return true;

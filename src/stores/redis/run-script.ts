@@ -102,13 +102,10 @@ class Run<Input, Output> implements Limited {
     const script = this.#script;
     const input = this.#inputs[index]!;
     const key = script.key(input);
-    const args = script.args(input);
-    let encoded = `*${args.length + 4}\r\n${headOf(script)[command]}${bulk(key)}`;
-    for (const arg of args) encoded += bulk(String(arg));
     return new RawCommand(
       command,
       key,
-      encoded,
+      encodeCall(script, command, key, script.args(input)),
       (reply) => this.#replied(index, reply),
       (error) => this.#failed(index, error),
     );
@@ -159,12 +156,24 @@ function headOf(script: Script<never, unknown>) {
   return head;
 }
 
+/** A call of a script in RESP. */
+export function encodeCall(
+  script: Script<never, unknown>,
+  command: "evalsha" | "eval",
+  key: string,
+  args: readonly (string | number)[],
+): string {
+  let encoded = `*${args.length + 4}\r\n${headOf(script)[command]}${bulk(key)}`;
+  for (const arg of args) encoded += bulk(String(arg));
+  return encoded;
+}
+
 function bulk(text: string): string {
   return `$${Buffer.byteLength(text)}\r\n${text}\r\n`;
 }
 
 /** A reply is a table, or one text with its parts separated by blanks. */
-function partsOf(reply: RawReply): Reply {
+export function partsOf(reply: RawReply): Reply {
   const parts = Array.isArray(reply)
     ? reply.map((part) => (typeof part === "number" ? part : part.toString()))
     : reply.toString().split(" ");
