@@ -11,7 +11,7 @@ import type { Backend } from "../domain/backend.ts";
 import type { ContentSource } from "../domain/content-source.ts";
 import type { LoginStore } from "../domain/login-store.ts";
 import type { ServerTls } from "../server/server.ts";
-import { openBackend, sqliteUrl } from "../stores/open.ts";
+import { openBackend, type RedisCredentials, sqliteUrl } from "../stores/open.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
 import { orStartError } from "./start-error.ts";
 
@@ -38,13 +38,27 @@ export async function openContent({ content }: Config, log: Logger): Promise<Con
 
 /** A server that does not answer yet is no error. @throws StartError */
 export async function openStores(config: Config, metrics: Metrics, log: Logger): Promise<Backend> {
-  const { redisUrl, sqlitePath, leaseMs, retentionMs, login: loginTerms, redisWaitReplicas } = config;
+  const { redisUrl, sqlitePath, leaseMs, retentionMs, login: loginTerms, redis } = config;
   const url = redisUrl?.reveal() ?? sqliteUrl(sqlitePath);
   const { observeRoundTrip } = metrics;
+  const redisCredentials = await readRedisCredentials(config);
   const leaseTerms = { leaseMs, retentionMs };
+  const redisOptions = { redisCredentials, redisWaitReplicas: redis.waitReplicas };
   return orStartError(() =>
-    openBackend(url, { leaseTerms, loginTerms, log, waitReplicas: redisWaitReplicas, observeRoundTrip }),
+    openBackend(url, { leaseTerms, loginTerms, log, ...redisOptions, observeRoundTrip }),
   );
+}
+
+/** @throws StartError when certificate and key do not belong together */
+async function readRedisCredentials({ redis }: Config): Promise<RedisCredentials> {
+  const { sentinelUser: username, sentinelPassword } = redis;
+  const read = (path: string | undefined) => (path === undefined ? undefined : readFile(path));
+  return orStartError(async () => {
+    const [ca, cert, key] = await Promise.all([read(redis.ca), read(redis.cert), read(redis.key)]);
+    createSecureContext({ ca, cert, key });
+    if (ca !== undefined) new X509Certificate(ca);
+    return { tls: { ca, cert, key }, sentinel: { username, password: sentinelPassword?.reveal() } };
+  }, "TLS to Redis can't be used: ");
 }
 
 /** How callers are authenticated, until it is closed. @throws StartError */

@@ -15,6 +15,7 @@ import {
   settingNameOf,
 } from "./fields.ts";
 import { addressFields, corsFields, tlsFields, tlsOf, tlsRules } from "./listening.ts";
+import { redisFields, redisRules } from "./redis.ts";
 import { SecretUrl } from "./secret.ts";
 
 const logLevels = ["trace", "debug", "info", "warn", "error", "fatal", "silent"] as const;
@@ -40,10 +41,7 @@ const sessionFields = {
       default: "unset, sessions are kept in SQLite",
       secret: true,
     }),
-  redisWaitReplicas: integer(0, 100).prefault("0").register(manual, {
-    argument: "number",
-    help: "how many replicas of Redis must have a creation or an end of a session before it is acknowledged",
-  }),
+  redis: redisFields,
   sqlitePath: pathOf()
     .prefault("downlease.db")
     .register(manual, {
@@ -130,12 +128,7 @@ const rules: readonly Rule<typeof fields.shape>[] = [
     holds: ({ workers, redisUrl, sqlitePath }) =>
       workers === 1 || redisUrl !== undefined || sqlitePath !== inMemory,
   },
-  {
-    about: ["redisWaitReplicas", "redisUrl"],
-    path: "redisWaitReplicas",
-    message: "must be 0 without --redis-url",
-    holds: ({ redisWaitReplicas, redisUrl }) => redisWaitReplicas === 0 || redisUrl !== undefined,
-  },
+  ...redisRules,
   ...contentRules,
   ...authenticationRules,
 ];

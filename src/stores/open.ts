@@ -2,14 +2,19 @@ import type { Logger } from "pino";
 import type { Backend } from "../domain/backend.ts";
 import type { LoginTerms } from "../domain/login-store.ts";
 import type { LeaseTerms } from "../domain/session.ts";
+import type { RedisCredentials } from "./redis/client.ts";
 import { parseRedisUrl } from "./redis/url.ts";
+
+export type { RedisCredentials };
 
 export interface BackendOptions {
   readonly leaseTerms: LeaseTerms;
   readonly loginTerms: LoginTerms;
   readonly log: Logger;
-  /** How many replicas must have a creation or an end of a session before it is acknowledged, where a server has any. */
-  readonly waitReplicas?: number | undefined;
+  /** What a Redis needs besides its URL. */
+  readonly redisCredentials?: RedisCredentials;
+  /** How many replicas of a Redis must have a creation or an end of a session before it is acknowledged. */
+  readonly redisWaitReplicas?: number;
   /** Called for each answered round trip to a server: its name and how long it took. */
   readonly observeRoundTrip?: (name: string, seconds: number) => void;
 }
@@ -28,9 +33,9 @@ const kinds: readonly BackendKind[] = [
   {
     schemes: ["redis", "rediss", "redis+cluster", "rediss+cluster", "redis+sentinel", "rediss+sentinel"],
     check: parseRedisUrl,
-    async open(url, options) {
+    async open(url, { redisCredentials: credentials = {}, redisWaitReplicas: waitReplicas, ...options }) {
       const { RedisBackend } = await import("./redis/backend.ts");
-      return new RedisBackend(url, options);
+      return new RedisBackend(url, { ...options, credentials, waitReplicas });
     },
   },
   {

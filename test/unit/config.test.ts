@@ -37,6 +37,11 @@ describe("settings", () => {
         "from AWS_REGION or the shared configuration; us-east-1 with --s3-endpoint",
       ],
       ["--redis-url", "DOWNLEASE_REDIS_URL", "unset, sessions are kept in SQLite"],
+      ["--redis-ca", "DOWNLEASE_REDIS_CA", "those of Node.js"],
+      ["--redis-cert", "DOWNLEASE_REDIS_CERT", "unset"],
+      ["--redis-key", "DOWNLEASE_REDIS_KEY", "unset"],
+      ["--redis-sentinel-user", "DOWNLEASE_REDIS_SENTINEL_USER", "unset"],
+      ["--redis-sentinel-password", "DOWNLEASE_REDIS_SENTINEL_PASSWORD", "unset"],
       ["--redis-wait-replicas", "DOWNLEASE_REDIS_WAIT_REPLICAS", "0"],
       ["--sqlite-path", "DOWNLEASE_SQLITE_PATH", "downlease.db"],
       ["--lease-seconds", "DOWNLEASE_LEASE_SECONDS", "300"],
@@ -91,7 +96,7 @@ describe("a right configuration", () => {
       workers: 1,
       content: { kind: "directory", root: "library" },
       redisUrl: undefined,
-      redisWaitReplicas: 0,
+      redis: { waitReplicas: 0 },
       sqlitePath: "downlease.db",
       leaseMs: 300_000,
       retentionMs: 300_000,
@@ -352,7 +357,7 @@ describe("mistakes", () => {
   test("replicas to wait for need a Redis", () => {
     const flags = { contentRoot: "library", redisWaitReplicas: "1" };
     expect(mistakesOf({ flags })).toEqual(["--redis-wait-replicas must be 0 without --redis-url, not '1'"]);
-    expect(load({ ...flags, redisUrl: "redis://host" }).redisWaitReplicas).toBe(1);
+    expect(load({ ...flags, redisUrl: "redis://host" }).redis.waitReplicas).toBe(1);
   });
 
   test("a drain as long as the grace is one only once the grace itself is right", () => {

@@ -63,13 +63,17 @@ export function connectRedis(target: RedisTarget, credentials: RedisCredentials 
         handleAsking(watched(node));
       });
     case "sentinel": {
+      const { username, password } = credentials.sentinel ?? {};
       const open = (address: Address) =>
         new Redis({
           ...common,
-          ...credentials.sentinel,
+          ...(username !== undefined && { username }),
+          ...(password !== undefined && { password }),
           ...address,
           // Maps are read as lists.
           protocol: 2,
+          // Until it has been connected once, and never longer than a command takes.
+          enableOfflineQueue: true,
           enableReadyCheck: false,
           retryStrategy: reconnectDelayMs,
         });

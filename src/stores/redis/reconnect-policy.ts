@@ -14,9 +14,9 @@ export const maxLoadingDelayMs = 200;
 
 /**
  * Every connection is asked for a sign of life this often, and replaced when it owes one for so many intervals: after
- * 1.5 s at most. Intervals are counted, not time, so that a pause of this process is not taken for one of Redis.
+ * 1.25 s at most. Intervals are counted, not time, so that a pause of this process is not taken for one of Redis.
  */
-export const heartbeatMs = 300;
+export const heartbeatMs = 250;
 export const missedHeartbeats = 4;
 
 /** How often the sentinels are asked which server is the master. */

@@ -20,6 +20,7 @@ export class Sentinels {
   readonly #open: (address: Address) => Redis;
   readonly #configured: ReadonlySet<string>;
   readonly #connections = new Map<string, Redis>();
+  #lastError: Error | undefined;
   #newest: Opinion | undefined;
   /** When a sentinel last had the newest opinion, by `performance.now()`. */
   #confirmedAt = 0;
@@ -37,7 +38,9 @@ export class Sentinels {
     const answers = await Promise.allSettled([...this.#connections.values()].map((each) => this.#ask(each)));
     const opinions = answers.filter((answer) => answer.status === "fulfilled").map(({ value }) => value);
     if (opinions.length === 0) {
-      const reason = answers.find((answer) => answer.status === "rejected")?.reason as Error | undefined;
+      const [refused] = answers.filter((answer) => answer.status === "rejected").map(({ reason }) => reason);
+      // A command without a connection fails for no reason of its own.
+      const reason = refused?.name === "ReplyError" ? refused : (this.#lastError ?? refused);
       throw new Error(`no sentinel names the master ${this.#master}: ${reason?.message}`);
     }
     this.#followChanges(opinions.flatMap(({ others }) => others));
@@ -104,8 +107,9 @@ export class Sentinels {
     const text = textOf(address);
     if (this.#connections.has(text)) return;
     const connection = this.#open(address);
-    // The rejected commands say the same.
-    connection.on("error", () => {});
+    connection.on("error", (error) => {
+      this.#lastError = error;
+    });
     this.#connections.set(text, replaceWhenSilent(connection));
   }
 }

@@ -15,7 +15,7 @@ export interface Listener {
 export class Subscription {
   readonly channel: string;
   readonly listener: Listener;
-  /** Whether messages arrive. A connection that dies silently is noticed within 1.5 s. */
+  /** Whether messages arrive. A connection that dies silently is noticed within 1.25 s. */
   isEstablished = false;
 
   constructor(channel: string, listener: Listener) {
