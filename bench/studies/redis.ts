@@ -1,20 +1,23 @@
-/** The parts between the store and Redis: runs a separate program that prints its tables. */
+/** The parts between the store and Redis, and waiting for replicas: separate programs that print their tables. */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { fileURLToPath } from "node:url";
 import type { Study } from "../study.ts";
 
-const program = fileURLToPath(new URL("../redis.ts", import.meta.url));
+const programs = ["redis.ts", "replicas.ts"];
 
 export const redisStudy: Study = {
   name: "redis",
   tables: [],
   async run({ options, log }) {
-    log("redis: client and script");
-    const child = spawn(process.execPath, [program, String(options.rounds)], { stdio: "inherit" });
-    process.once("exit", () => child.kill("SIGKILL"));
-    const [code] = await once(child, "exit");
-    if (code !== 0) throw new Error(`bench/redis.ts ended with ${code}`);
+    for (const program of programs) {
+      log(`redis: bench/${program}`);
+      const path = fileURLToPath(new URL(`../${program}`, import.meta.url));
+      const child = spawn(process.execPath, [path, String(options.rounds)], { stdio: "inherit" });
+      process.once("exit", () => child.kill("SIGKILL"));
+      const [code] = await once(child, "exit");
+      if (code !== 0) throw new Error(`bench/${program} ended with ${code}`);
+    }
     return [];
   },
 };

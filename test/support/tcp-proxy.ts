@@ -35,8 +35,8 @@ export async function startTcpProxy(target: number): Promise<TcpProxy> {
   const sockets = new Set<Socket>();
   const connections = new Set<Connection>();
   let swallowed = 0;
-  const server = createServer((client) => {
-    const upstream = connect(proxy.target, "127.0.0.1");
+  const server = createServer({ noDelay: true }, (client) => {
+    const upstream = connect({ port: proxy.target, host: "127.0.0.1", noDelay: true });
     const connection = new Connection();
     connections.add(connection);
     const forward = (to: Socket) => (bytes: Buffer) => {

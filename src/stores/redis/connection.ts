@@ -76,6 +76,10 @@ export class RedisConnection {
     );
   }
 
+  get waitsForReplicas(): boolean {
+    return this.#replicated !== undefined;
+  }
+
   /** As `run`; resolves when as many replicas have the change as are configured. */
   async runReplicated<Input, Output>(script: Script<Input, Output>, input: Input): Promise<Output> {
     if (this.#replicated === undefined) return this.run(script, input);

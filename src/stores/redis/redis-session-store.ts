@@ -48,11 +48,14 @@ export class RedisSessionStore implements SessionStore {
   }
 
   async create(session: NewSession): Promise<Session> {
-    // First the index, then the session: a crash between the two leaves an entry too many, never one too few.
-    const time = new StoreTime();
-    await time.wait(this.#redis.runReplicated(indexSessionScript, session));
     const { leaseMs } = this.#terms;
-    const created = await time.wait(this.#redis.runReplicated(createSessionScript, { ...session, leaseMs }));
+    const time = new StoreTime();
+    const indexed = this.#redis.runReplicated(indexSessionScript, session);
+    // First the index, then the session: a crash between the two leaves an entry too many, never one too few. Where both
+    // wait for replicas they do so together: what is in one place only is not acknowledged.
+    if (!this.#redis.waitsForReplicas) await time.wait(indexed);
+    const creation = this.#redis.runReplicated(createSessionScript, { ...session, leaseMs });
+    const [created] = await time.wait(Promise.all([creation, indexed]));
     if (++this.#creates % createsPerSweep === 0) this.#inBackground(this.#sweep(session.owner));
     return { id: session.id, ...created };
   }
