@@ -150,8 +150,8 @@ test("a caller who may read the storage gets a direct URI, which lives no longer
   expect(sha256(new Uint8Array(await response.arrayBuffer()))).toBe(sha256(disk));
 
   const session = await openSession(app.url, "i", as("bob"));
-  for (const protocol of Object.values(methodClients)) {
-    const files = sessionFiles(protocol(app.url), session, as("bob"));
+  for (const clientFor of Object.values(methodClients)) {
+    const files = sessionFiles(clientFor(app.url), session, as("bob"));
     const { status } = await files.prepare("disk 1.vmdk", { endpoint_type: "DIRECT" });
     expect(status).toMatch(/downlease\.storage\.role$/);
   }
