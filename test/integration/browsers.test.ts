@@ -214,20 +214,23 @@ describe.each([true, false])("with origins configured, fast lane: %s,", (fastLan
       expect(isProtective(answer)).toEqual(isProtective(plain));
     });
 
-    test.each(behindCors)("%s is served to pages of other origins without the headers that let them read it", async (name) => {
-      const sent = all[name]!;
-      const { status } = await send(app.url, sent);
-      for (const origin of [
-        "https://evil.example",
-        "null",
-        `${portal}.evil.example`,
-        "HTTPS://PORTAL.EXAMPLE",
-        "",
-      ]) {
-        const answer = await send(app.url, { ...sent, headers: { ...sent.headers, origin } });
-        expect([answer.status, ...ofCors(answer)]).toEqual([status]);
-      }
-    });
+    test.each(behindCors)(
+      "%s is served to pages of other origins without the headers that let them read it",
+      async (name) => {
+        const sent = all[name]!;
+        const { status } = await send(app.url, sent);
+        for (const origin of [
+          "https://evil.example",
+          "null",
+          `${portal}.evil.example`,
+          "HTTPS://PORTAL.EXAMPLE",
+          "",
+        ]) {
+          const answer = await send(app.url, { ...sent, headers: { ...sent.headers, origin } });
+          expect([answer.status, ...ofCors(answer)]).toEqual([status]);
+        }
+      },
+    );
 
     test("an answer to a request without Origin has no CORS headers", async () => {
       for (const sent of Object.values(all)) expect(ofCors(await send(app.url, sent))).toEqual([]);

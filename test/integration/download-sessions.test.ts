@@ -22,7 +22,7 @@ const ends: Readonly<Record<string, (url: string, id: string) => Promise<void>>>
   delete: deleteSession,
 };
 
-/** Ended by another replica while nothing of it is read, the download is cut within a second. */
+/** Expects that a download of which nothing is read is cut within a second of the end of its session. */
 async function expectCutWithinASecond(begun: Begun, end: () => Promise<void>, isCut: () => unknown) {
   await end();
   await eventually("the download to be cut", isCut, { withinMs: 1_000, everyMs: 10 });
@@ -277,7 +277,7 @@ test("with a public URL, links are below it, for any request", async () => {
   const id = await openSession(app.url, await addItem(app.contentRoot, { "disk.bin": "content" }));
   const uri = await linkTo(app.url, id, "disk.bin", { "x-forwarded-host": "evil.example" });
   expect(uri).toMatch(/^https:\/\/dl\.example\/vi\/download\//);
-  // The proxy may leave the path as it is, or take its own part away.
+  // The proxy may pass the path unchanged, or strip its own prefix.
   const { pathname, search } = new URL(uri);
   expect((await download("HTTP/1.1", app.url + pathname + search)).status).toBe(200);
   expect((await download("HTTP/1.1", app.url + pathname.slice(3) + search)).status).toBe(200);

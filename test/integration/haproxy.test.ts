@@ -109,7 +109,6 @@ const logged = (replica: Service, requestId: string) =>
   replica.logs.some((line) => JSON.stringify(line).includes(requestId));
 
 describe.each(Object.entries(openers))("two replicas behind HAProxy, over %s", (_, open) => {
-
   test("a session of one replica is kept alive through the other", async () => {
     using one = open(first.url);
     using other = open(second.url);
@@ -135,9 +134,7 @@ describe.each(Object.entries(openers))("two replicas behind HAProxy, over %s", (
 });
 
 test("a replica that is stopped under load loses no call", async () => {
-  const loops = Object.values(openers).flatMap((open) =>
-    Array.from({ length: 8 }, () => open(haproxy.url)),
-  );
+  const loops = Object.values(openers).flatMap((open) => Array.from({ length: 8 }, () => open(haproxy.url)));
   const failures: string[] = [];
   let calls = 0;
   let loaded = true;

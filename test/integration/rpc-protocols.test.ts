@@ -186,7 +186,7 @@ describe.each(lanes)("$lane", ({ fastLane }) => {
       const downloadSessionId = await newSession(call);
       const outcome = await call("Fail", { downloadSessionId, clientErrorMessage: "x".repeat(5000) });
       expect(outcome).toMatchObject({ code: "resource_exhausted" });
-      // Such a request never becomes a call, and must not be invisible to operators for that.
+      // Such a request never becomes a call; operators must see it nevertheless.
       await eventually("the refusal to be recorded", () => {
         expect(service.records.at(-1)).toMatchObject({
           call: { protocol: protocolName, connection: { peer: "127.0.0.1" } },

@@ -133,7 +133,7 @@ test("rooms import what the table allows", () => {
   expect(breaches(files, rooms)).toEqual([]);
 });
 
-test("the table allows nothing that is not used", () => {
+test("the table allows no import that does not exist", () => {
   expect(unusedAllowances(files, rooms)).toEqual([]);
 });
 

@@ -42,7 +42,7 @@ const messages = services.flatMap((service) =>
     .filter((method) => hasOption(method, operationOption))
     .flatMap((method) => {
       const { result } = getOption(method, operationOption);
-      // What only RPC callers get to see has no canonical name.
+      // Messages that only RPC has have no canonical name.
       return result === "" ? [method.input] : [method.input, method.output];
     }),
 );
@@ -80,7 +80,7 @@ function scalarOf(scalar: ScalarType): fc.Arbitrary<unknown> {
     case ScalarType.BOOL:
       return fc.boolean();
     case ScalarType.DOUBLE:
-      // JSON has no minus zero that anybody keeps, and none of the numbers that are none.
+      // JSON keeps neither minus zero nor NaN and the infinities.
       return fc.double({ noNaN: true, noDefaultInfinity: true }).map((value) => value + 0);
     default:
       throw new Error(`no values of scalar ${scalar}`);
@@ -110,7 +110,7 @@ function messageOf(desc: DescMessage, depth: number): fc.Arbitrary<Message> {
 }
 
 describe.each(notations)("$name", (notation) => {
-  test.each(messages)("what is written is read as the same: %s", (desc) => {
+  test.each(messages)("a message is the same after writing and reading: %s", (desc) => {
     const plan = planOf(desc, notation);
     const fields = desc.fields.map((field) => ({ ...field, field, write: encoderOf(field, notation) }));
     fc.assert(
@@ -127,7 +127,7 @@ describe.each(notations)("$name", (notation) => {
                 : write(value);
           if (written !== undefined) tree[field.name] = written;
         }
-        // By way of the codec, as on the wire.
+        // Through the codec, as on the wire.
         const read = create(desc);
         bindInto(read, plan, decodeJson(Buffer.from(encodeJson(tree as TreeObject))), false, "input");
         expect(equals(desc, read, message)).toBe(true);
@@ -137,7 +137,7 @@ describe.each(notations)("$name", (notation) => {
   });
 });
 
-/** Lists and maps know no presence. */
+/** Lists and maps have no presence. */
 function isEmpty(value: unknown): boolean {
   return (
     typeof value === "object" && value !== null && !("$typeName" in value) && Object.keys(value).length === 0
