@@ -18,7 +18,7 @@ import type { EndpointType, SessionFileStore, SessionFiles } from "../domain/ses
 import type { SessionStore } from "../domain/session-store.ts";
 import { identifier } from "./arguments.ts";
 import { refusalError } from "./download-session.ts";
-import { type Failure, failedInfo, preparedInfo, unpreparedInfo, waitingInfo } from "./file-info.ts";
+import { type FileFailure, failedInfo, preparedInfo, unpreparedInfo, waitingInfo } from "./file-info.ts";
 import { type FileView, fileOf, itemOf } from "./session-item.ts";
 
 const rpc = FileService.method;
@@ -169,7 +169,7 @@ function fileDescriber({ content, linkFor }: SessionFileParts): DescribeFile {
     file: FileView,
     endpointType: EndpointType,
     viewer: Viewer,
-  ): Promise<string | Failure> => {
+  ): Promise<string | FileFailure> => {
     const { session, caller, call } = viewer;
     if (endpointType === "HTTPS") {
       const { id: sessionId, contentVersion } = session;

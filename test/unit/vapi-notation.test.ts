@@ -24,7 +24,7 @@ import { StatusSchema } from "../../gen/google/rpc/status_pb.ts";
 import { operation as operationOption } from "../../gen/vapi/v1/options_pb.ts";
 import { bindInto, planOf, UnsupportedFieldError } from "../../src/protocols/vapi/binder.ts";
 import { decodeJson, encodeJson } from "../../src/protocols/vapi/codecs/json.ts";
-import { encoderOf } from "../../src/protocols/vapi/encoder.ts";
+import { fieldEncoderOf } from "../../src/protocols/vapi/encoder.ts";
 import {
   apiNotation,
   dataValueNotation,
@@ -112,7 +112,7 @@ function messageOf(desc: DescMessage, depth: number): fc.Arbitrary<Message> {
 describe.each(notations)("$name", (notation) => {
   test.each(messages)("a message is the same after writing and reading: %s", (desc) => {
     const plan = planOf(desc, notation);
-    const fields = desc.fields.map((field) => ({ ...field, field, write: encoderOf(field, notation) }));
+    const fields = desc.fields.map((field) => ({ ...field, field, write: fieldEncoderOf(field, notation) }));
     fc.assert(
       fc.property(messageOf(desc, 3), (message) => {
         const tree: Record<string, unknown> = {};
@@ -146,7 +146,7 @@ function isEmpty(value: unknown): boolean {
 
 test("a message without a canonical name refuses to start, but only in JSON-RPC", () => {
   const [results] = DownloadSessionService.method.batchKeepAlive.output.fields;
-  expect(() => encoderOf(results!, dataValueNotation)).toThrow(UnsupportedFieldError);
+  expect(() => fieldEncoderOf(results!, dataValueNotation)).toThrow(UnsupportedFieldError);
   expect(() => planOf(DownloadSessionService.method.batchKeepAlive.output, dataValueNotation)).toThrow(
     UnsupportedFieldError,
   );
@@ -163,7 +163,10 @@ test("a plan is made once for each notation", () => {
 
 test("unset members are written in JSON-RPC", () => {
   const model = create(DownloadSessionModelSchema, { clientProgress: 40n });
-  const write = encoderOf(DownloadSessionService.method.get.output.field.downloadSession!, dataValueNotation);
+  const write = fieldEncoderOf(
+    DownloadSessionService.method.get.output.field.downloadSession!,
+    dataValueNotation,
+  );
   expect(JSON.parse(encodeJson(write(model)))).toEqual({
     STRUCTURE: {
       "com.vmware.content.library.item.download_session_model": {
