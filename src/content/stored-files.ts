@@ -7,7 +7,7 @@ import type { ChecksumsByName } from "./manifest.ts";
 export interface StoredFile extends ItemFile {
   /** Milliseconds since the epoch, whole ones: not every storage keeps more. */
   readonly modifiedMs: number;
-  /** What changes with the content, besides the size: a modification time, or what the storage calls a version. */
+  /** Changes with the content, besides the size: a modification time, or a version of the storage. */
   readonly stamp: number | string;
 }
 

@@ -175,7 +175,7 @@ function fileDescriber({ content, linkFor }: SessionFileParts): DescribeFile {
       const { id: sessionId, contentVersion } = session;
       return linkFor({ sessionId, fileName: file.name, contentVersion }, call);
     }
-    // The viewer need not be who requested the file, and roles may have been taken away since.
+    // Another caller may have requested the file, and roles may have been taken away since.
     if (!mayReadStorage(caller)) return { id: "downlease.storage.role", args: [] };
     return (await directUri(content, session, file)) ?? { id: "downlease.storage.none", args: [file.name] };
   };

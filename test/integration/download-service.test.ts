@@ -89,7 +89,7 @@ function callNow({ url }: Service, method: "Cancel" | "Delete", request: object)
 
 /** Of the session that the download has written down. */
 function sessionId(): string {
-  const name = readdirSync(directory).find((found) => /^\.downlease-.*\.json$/.test(found));
+  const name = readdirSync(directory).find((entry) => /^\.downlease-.*\.json$/.test(entry));
   return JSON.parse(readFileSync(join(directory, name!), "utf8")).sessionId;
 }
 

@@ -219,8 +219,8 @@ describe("two processes with one SQLite file", () => {
     await download("HTTP/1.1", uri, { headers: { "x-request-id": "whole" } });
     await download("HTTP/1.1", uri.replace("disk.bin", "none"), { headers: { "x-request-id": "wrong" } });
     const lines = await eventually("both lines", () => {
-      const found = first.logs.filter(({ msg }) => msg === "download");
-      return found.length >= 2 ? found : undefined;
+      const logged = first.logs.filter(({ msg }) => msg === "download");
+      return logged.length >= 2 ? logged : undefined;
     });
     expect(lines.at(-2)).toMatchObject({
       requestId: "whole",

@@ -137,7 +137,7 @@ describe("login sessions in a Redis of its own", () => {
     await vi.waitFor(async () => expect(await store.find(id)).toBeUndefined(), { timeout: 5_000 });
   });
 
-  it("that are revoked while they are looked up are not taken for open afterwards", async () => {
+  it("that are revoked during a look-up are not open afterwards", async () => {
     const id = await store.open(newLogin());
     const mark = Promise.withResolvers<string>();
     const marks = backend.connection.subscriber.listen("downlease-test", {
@@ -146,17 +146,17 @@ describe("login sessions in a Redis of its own", () => {
     });
     await eventually("the second channel to be heard", () => marks.isEstablished);
     stopTime();
-    // On this connection nothing is answered until there is something in the list.
+    // This connection gets no answers until the list has an entry.
     const held = backend.connection.client.blpop("downlease-test", 0);
-    const found = store.find(id);
-    expect(store.find(id), "shared").toBe(found);
+    const lookUp = store.find(id);
+    expect(store.find(id), "shared").toBe(lookUp);
     await client.publish(revocationChannel, digestOf(id));
     await client.publish("downlease-test", "the revocation was heard");
     expect(await mark.promise).toBe("the revocation was heard");
     await client.rpush("downlease-test", "go on");
     await held;
     // It still exists: only the message was sent.
-    expect(await found).toMatchObject({ proof: "a proof" });
+    expect(await lookUp).toMatchObject({ proof: "a proof" });
     const again = store.find(id);
     expect(again).toBeInstanceOf(Promise);
     expect(await again).toMatchObject({ proof: "a proof" });

@@ -18,7 +18,7 @@ describe.each(lanes)("$lane", ({ fastLane }) => {
     await service[Symbol.asyncDispose]();
   });
 
-  const protocols: Record<string, { readonly protocol: string; readonly call: Call }> = {
+  const clients: Record<string, { readonly protocol: string; readonly call: Call }> = {
     "gRPC, grpc-js": { protocol: "grpc", call: throughGrpcJs(() => service.http2Url) },
     "gRPC, Connect-ES": {
       protocol: "grpc",
@@ -53,7 +53,7 @@ describe.each(lanes)("$lane", ({ fastLane }) => {
     return String(outcome.ok.downloadSessionId);
   };
 
-  describe.each(Object.entries(protocols))("%s", (_, { protocol: protocolName, call }) => {
+  describe.each(Object.entries(clients))("%s", (_, { protocol: protocolName, call }) => {
     test("the life cycle of a session", async () => {
       const downloadSessionId = await newSession(call);
       expect(await call("KeepAlive", { downloadSessionId, progress: "40" })).toMatchObject({

@@ -128,7 +128,7 @@ export class SqliteSessionStore implements SessionStore {
     const session = this.#table.findFor(id, caller, now);
     if (session === undefined) return { outcome: "not_found" };
     const refusal = keepAlive(session, progress, now, this.#terms);
-    // Else another process has created the session since the update, which did not find it.
+    // Otherwise another process has created the session since the update, which did not find it.
     return isRefusal(refusal) ? refusal : { outcome: "not_found" };
   }
 
