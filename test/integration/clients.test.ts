@@ -83,10 +83,10 @@ describe("grpcio", () => {
   });
 });
 
-/** Lasts 5 s at the rate of the slow network, and is much more than its buffers hold. */
+/** Lasts 6.7 s at the rate of the slow network, and is much more than its buffers hold. */
 const diskBytes = 40 * 2 ** 20;
-const slowBytesPerSecond = 8 * 2 ** 20;
-const shortLeaseSeconds = 1.5;
+const slowBytesPerSecond = 6 * 2 ** 20;
+const shortLeaseSeconds = 2;
 
 /** The command with which each client downloads the item `appliance`. */
 const downloads: Readonly<
