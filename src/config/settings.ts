@@ -3,12 +3,12 @@ import { authenticationFields, authenticationOf, authenticationRules } from "./a
 import { contentFields, contentOf, contentRules } from "./content.ts";
 import { downloadFields } from "./downloads.ts";
 import {
+  filePath,
   integer,
   type Manual,
   manual,
   oneOf,
   onOff,
-  pathOf,
   type Rule,
   type SettingNames,
   seconds,
@@ -40,7 +40,7 @@ const sessionFields = {
       default: "unset, sessions are kept in SQLite",
       secret: true,
     }),
-  sqlitePath: pathOf()
+  sqlitePath: filePath()
     .prefault("downlease.db")
     .register(manual, {
       argument: "path",

@@ -9,7 +9,7 @@ import { promisify } from "node:util";
 import { afterEach, beforeAll, describe, expect, test } from "vitest";
 import type { HttpHandler } from "../../src/calls/http.ts";
 import type { Limits } from "../../src/server/limits.ts";
-import { Server, type ServerOptions } from "../../src/server/server.ts";
+import { type HttpServerOptions, Server } from "../../src/server/server.ts";
 import { eventually } from "../support/eventually.ts";
 import { frameTypes, http2Get, http2Hello, rawConnection } from "../support/raw-connection.ts";
 import { tempDir } from "../support/temp-dir.ts";
@@ -45,7 +45,7 @@ afterEach(async () => {
   for (const server of servers.splice(0)) await server.close(AbortSignal.abort());
 });
 
-async function listen(options: Partial<ServerOptions> = {}): Promise<number> {
+async function listen(options: Partial<HttpServerOptions> = {}): Promise<number> {
   const server = new Server({ handler, host: "127.0.0.1", port: 0, ...options });
   const { port } = await server.listen();
   servers.push(server);
@@ -128,11 +128,11 @@ describe("one port in clear text", () => {
     const seen: string[] = [];
     const port = await listen({
       connections: {
-        opened(protocol) {
-          open[protocol]++;
-          seen.push(protocol);
+        opened(version) {
+          open[version]++;
+          seen.push(version);
         },
-        closed: (protocol) => void open[protocol]--,
+        closed: (version) => void open[version]--,
       },
     });
     const session = connectHttp2(`http://127.0.0.1:${port}`);
@@ -209,7 +209,7 @@ describe("TLS", () => {
 });
 
 describe("closing with TLS", () => {
-  async function oneOfEach(options: Partial<ServerOptions>) {
+  async function oneOfEach(options: Partial<HttpServerOptions>) {
     const server = new Server({ handler, host: "127.0.0.1", port: 0, tls, ...options });
     const { port } = await server.listen();
     const http1 = await rawConnection(port, { ca: tls.cert, ALPNProtocols: ["http/1.1"] });

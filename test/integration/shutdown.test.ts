@@ -5,7 +5,7 @@ import { type Logger, pino } from "pino";
 import { afterEach, describe, expect, test } from "vitest";
 import type { HttpHandler, HttpResponse } from "../../src/calls/http.ts";
 import { ServiceError } from "../../src/domain/errors.ts";
-import { Server, type ServerOptions } from "../../src/server/server.ts";
+import { type HttpServerOptions, Server } from "../../src/server/server.ts";
 import { type ShutdownParts, shutDown } from "../../src/server/shutdown.ts";
 import { Health } from "../../src/telemetry/health.ts";
 import { eventually } from "../support/eventually.ts";
@@ -34,7 +34,7 @@ interface Held {
  * A server that leaves its requests for the test to answer. Its port is outside the system's range, so that no
  * other process gets it while the test still tries to connect.
  */
-async function hold(options: Partial<ServerOptions> = {}): Promise<Held> {
+async function hold(options: Partial<HttpServerOptions> = {}): Promise<Held> {
   const responses: HttpResponse[] = [];
   const handler: HttpHandler = (request, response) => {
     request.resume();
