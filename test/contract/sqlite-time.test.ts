@@ -205,7 +205,7 @@ describe("the time that the service was down", () => {
         downMs: 20 * leaseMs,
         prolongedMs: 20 * leaseMs,
         sessions: 2,
-        msg: "the service was down for 1200.0 s; 2 sessions were prolonged by 1200.0 s",
+        msg: "the service was down for 1200.0 s; leases are prolonged by 1200.0 s",
       },
     ]);
   });

@@ -175,6 +175,6 @@ function report({ downMs, prolongedMs, sessions }: Resumption, log: Logger): voi
   const seconds = (ms: number) => `${(ms / 1000).toFixed(1)} s`;
   log.info(
     { downMs: Math.round(downMs), prolongedMs, sessions },
-    `the service was down for ${seconds(downMs)}; ${sessions} sessions were prolonged by ${seconds(prolongedMs)}`,
+    `the service was down for ${seconds(downMs)}; leases are prolonged by ${seconds(prolongedMs)}`,
   );
 }
