@@ -1,4 +1,4 @@
-import { mkdir, rename, rm, writeFile } from "node:fs/promises";
+import { mkdir, rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { setTimeout as delay } from "node:timers/promises";
@@ -71,15 +71,21 @@ it("a deleted database file makes the service not ready, and ready again when it
   expect(await call("Get", { downloadSessionId })).toHaveProperty("downloadSession");
 });
 
-it("a database file that was replaced makes the service not ready, and a restart serves from the new one", async () => {
+it("a database file that is replaced by a backup makes the service not ready, and a restart serves from the backup", async () => {
   const path = join(dir.path, "sessions.db");
   await start(path);
-  new DatabaseSync(`${path}.new`).close();
-  await rename(`${path}.new`, path);
+  const { downloadSessionId: saved } = await create();
+  const reader = new DatabaseSync(path);
+  reader.exec(`VACUUM INTO '${path}.backup'`);
+  reader.close();
+  const { downloadSessionId: later } = await create();
+  await rename(`${path}.backup`, path);
   await expectNotReady(`${path} was replaced by another file; put it back, or restart the service`);
-  expect(await service.stop()).toEqual({ code: 0, signal: null });
-  await Promise.all(["-wal", "-shm"].map((suffix) => rm(path + suffix, { force: true })));
+  // What the log of the old file still held would be written into the new one.
+  await service.kill();
   await start(path);
+  expect(await call("Get", { downloadSessionId: saved })).toHaveProperty("downloadSession");
+  expect(await call("Get", { downloadSessionId: later })).toMatchObject({ code: "not_found" });
   expect(await create()).toHaveProperty("downloadSessionId");
 });
 

@@ -115,6 +115,7 @@ export class SqliteDatabase {
    */
   async probe(): Promise<void> {
     const problem = await this.#files?.problem();
+    if (problem !== undefined && this.#problem === undefined) this.#emptyLog();
     this.#problem = problem === undefined ? undefined : new Error(problem);
     const isLarge = this.#isSuspect;
     await this.write(() => this.#sign(isLarge));
@@ -140,6 +141,11 @@ export class SqliteDatabase {
     } catch (error) {
       throw this.#failure(error);
     }
+  }
+
+  /** Moves the log into the file that was opened: SQLite takes a log for that of the file which is at the path now. */
+  #emptyLog(): void {
+    this.attempt(() => this.connection.exec("PRAGMA wal_checkpoint(TRUNCATE)"));
   }
 
   #requireFile(): void {
