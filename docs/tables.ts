@@ -5,8 +5,9 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { codeFromString } from "@connectrpc/connect/protocol-connect";
 import { Command } from "commander";
+import { addClientCommands } from "../src/cli/commands.ts";
 import { exitCodes } from "../src/cli/exit-codes.ts";
-import { addClientCommands } from "../src/cli/program.ts";
+import { processIo } from "../src/cli/io.ts";
 import { clientSettings } from "../src/config/client-settings.ts";
 import { settings } from "../src/config/settings.ts";
 import { errorKinds, errorMessages, failureMessages } from "../src/domain/errors.ts";
@@ -103,7 +104,7 @@ function code(text: string): string {
 /** The commands that call a service. */
 function commands(): Command[] {
   const program = new Command("downlease");
-  addClientCommands(program, {});
+  addClientCommands(program, processIo({}));
   // The hidden one is for the scripts of shells.
   const shown = program.commands.filter((command) => command.name() !== "complete");
   return shown.flatMap((command) => (command.commands.length > 0 ? command.commands : [command]));

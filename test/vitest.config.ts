@@ -21,7 +21,8 @@ export default defineConfig({
     globalSetup: ["test/support/global-setup.ts"],
     teardownTimeout: 10_000,
     // Most of a test's time is waiting for a lease or a process, so there are more workers than cores.
-    maxWorkers: Math.max(3, availableParallelism() + 1),
+    maxConcurrency: 20,
+    maxWorkers: availableParallelism() + 2,
     sequence: { sequencer: SlowestFirst },
     coverage: { provider: "v8", include: ["src/**/*.ts"], reporter: ["text", "html"] },
     projects: [

@@ -1,31 +1,31 @@
 import type { ServiceError } from "../domain/errors.ts";
 
-/** Why the server cut a download. */
+/** Why this service cut a download: its connection is reset, so that the client sees that the file is incomplete. */
 export type CutReason =
   /** The session was canceled, failed, was deleted or has expired. */
   | "session_ended"
-  /** The client accepted no bytes for too long, or the storage returned none. */
+  /** The client accepted no bytes for too long, or the storage sent none. */
   | "stalled"
   | "content_changed"
   | "read_failed"
   | "server_stopping";
 
-/** How a request for a file ended. */
+/** How a request for a file ended: in order, aborted by the client, cut by this service, or refused. */
 export type DownloadOutcome =
   | "complete"
-  /** The client disconnected before it had received everything. */
+  /** The client closed the connection before it had the whole file. */
   | "client_gone"
   | CutReason
   /** A proxy sends the file. */
   | "offloaded"
-  /** There was nothing to send: HEAD, or a condition or range that does not hold. */
+  /** No content was requested: HEAD, or a precondition or range that failed. */
   | "nothing_sent"
-  /** The link is invalid, or no longer valid. */
+  /** The link is invalid, or not valid any more. */
   | "refused"
-  /** The server could not serve the file; see the error. */
+  /** The request could not be served; see the error. */
   | "failed";
 
-/** A request for a file that has ended, for metrics and the log. */
+/** A finished request for a file, for metrics and the log. */
 export interface DownloadRecord {
   readonly outcome: DownloadOutcome;
   /** HTTP status of the response; 0 when there was none. */
@@ -36,20 +36,22 @@ export interface DownloadRecord {
   /** Address of the client. */
   readonly peer: string;
   readonly requestId: string;
-  /** Set when the signature of the link is valid. */
+  /** Only of a link whose signature was verified. */
   readonly sessionId?: string | undefined;
   readonly fileName?: string | undefined;
-  /** What went wrong on the server. */
+  /** The error on our side. */
   readonly error?: ServiceError | undefined;
   readonly cause?: unknown;
 }
 
 /** Observes downloads, for metrics and the log. */
 export interface DownloadObserver {
+  /** A download was admitted. */
   began(): void;
-  /** More bytes were sent. */
+  /** The connection has accepted bytes of a file. */
   moved(bytes: number): void;
+  /** A download that had begun has ended. */
   ended(): void;
-  /** A request for a file has ended, whether bytes were sent or not. */
+  /** A request for a file has been answered, admitted or not. */
   finished(record: DownloadRecord): void;
 }

@@ -8,8 +8,7 @@ import { type BaseUrlOptions, baseUrlFinder } from "./base-url.ts";
 import { Downloads } from "./downloads.ts";
 import { downloadHandler } from "./handler.ts";
 import { fixedLinkKeys, SharedLinkKeys } from "./link-keys.ts";
-import { LinkSigner } from "./link-signer.ts";
-import type { Link } from "./links.ts";
+import { type Link, Links } from "./links.ts";
 
 export interface DownloadServiceOptions extends BaseUrlOptions {
   readonly backend: Pick<Backend, "sessions" | "sessionFiles" | "preparations" | "linkKeys" | "watchEnds">;
@@ -43,11 +42,11 @@ export interface DownloadService {
 export function openDownloads(options: DownloadServiceOptions): DownloadService {
   const { backend, content, linkKeys, publicUrl, offloadPrefix, pageHeaders, observe } = options;
   const { sessions, sessionFiles: files, preparations } = backend;
-  const links = new LinkSigner(
+  const links = new Links(
     linkKeys.length > 0 ? fixedLinkKeys(linkKeys) : new SharedLinkKeys(backend.linkKeys),
   );
   const baseUrlOf = baseUrlFinder(options);
-  const transfers = new Downloads({
+  const downloads = new Downloads({
     files,
     ends: backend,
     sessions,
@@ -55,14 +54,14 @@ export function openDownloads(options: DownloadServiceOptions): DownloadService 
     stallMs: options.stallMs,
     limit: options.maxDownloads,
   });
-  options.callsMustEnd.addEventListener("abort", () => transfers.stop(), { once: true });
+  options.callsMustEnd.addEventListener("abort", () => downloads.cutAll(), { once: true });
   const pathPrefix = publicUrl === undefined ? "" : new URL(publicUrl).pathname.replace(/\/$/, "");
   return {
     linkFor: async (link, call) => baseUrlOf(call) + (await links.sign(link)),
     handler: downloadHandler(
-      { links, sessions, content, preparations, files, transfers, offloadPrefix, pageHeaders, observe },
+      { links, sessions, content, preparations, files, downloads, offloadPrefix, pageHeaders, observe },
       pathPrefix,
     ),
-    close: () => transfers.close(),
+    close: () => downloads.close(),
   };
 }

@@ -155,7 +155,7 @@ export class PreparationJob {
       if (isClaimed) this.#claimedUntil = sentAt + claimMs;
       else this.#abort.abort(new ClaimLost("the claim has lapsed"));
     } catch {
-      // The claim lasts a while: a later report may get through, and until then nobody else has the job.
+      // The claim lasts a while: a later report may get through, and until then no other process has the job.
     } finally {
       this.#isReporting = false;
     }

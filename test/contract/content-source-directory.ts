@@ -32,7 +32,7 @@ export async function directoryStorage(): Promise<ContentStorage> {
     },
     breakDown: () => rm(root, { recursive: true }),
     noticesAtOnce: true,
-    tellsWhenFilesWent: true,
+    recordsRemovals: true,
     noticed: (expectations) => expectations(),
     [Symbol.asyncDispose]: directory.remove,
   };

@@ -26,7 +26,7 @@ export function contentFilesContract(implementation: string, createStorage: () =
         expect((await source.item("i"))?.size).toBe(21);
       });
 
-      it("are told with the content version that they are", async () => {
+      it("are listed with their content version", async () => {
         await stage.putItem("lib/it", "i");
         const source = await stage.storage.open();
         const versions = new Set<string>();
@@ -40,7 +40,7 @@ export function contentFilesContract(implementation: string, createStorage: () =
         expect(await source.contents("nobody")).toBeUndefined();
       });
 
-      it("have the checksums that manifests next to them tell, and none when a manifest is broken", async () => {
+      it("have the checksums of the manifests next to them, and none when a manifest is broken", async () => {
         const [sha1, sha256] = ["a".repeat(40), "b".repeat(64)];
         await stage.storage.put("lib/item/a.ovf", "a");
         await stage.storage.put("lib/item/b.vmdk", "b");
@@ -121,7 +121,7 @@ export function contentFilesContract(implementation: string, createStorage: () =
         }
       });
 
-      it("fills what it is given and no more, and is at its end for good", async () => {
+      it("fills no more than its buffer, and stays at its end", async () => {
         await stage.putItem("lib/it", "i");
         const source = await stage.storage.open();
         await using file = (await openCurrent(source, "i", "data"))!;
@@ -172,7 +172,7 @@ export function contentFilesContract(implementation: string, createStorage: () =
         expect(file?.size).toBe(17);
       });
 
-      it("that is written anew is never read as a mixture, and not begun to be read", async () => {
+      it("that is overwritten is never read as a mixture, and not opened again", async () => {
         await stage.declare("lib/it/.item.json", { id: "i" });
         const size = 3_000_000;
         const [first, second] = [1, 2].map((byte) => new Uint8Array(size).fill(byte));
@@ -264,7 +264,7 @@ export function contentFilesContract(implementation: string, createStorage: () =
         for (const change of [
           () => stage.storage.put("lib/it/data", "changed"),
           () => stage.storage.put("lib/it/more", "x"),
-          ...(stage.storage.tellsWhenFilesWent ? [() => stage.storage.remove("lib/it/more")] : []),
+          ...(stage.storage.recordsRemovals ? [() => stage.storage.remove("lib/it/more")] : []),
           () => stage.declare("lib/it/.item.json", { id: "i", description: "new" }),
         ]) {
           await change();

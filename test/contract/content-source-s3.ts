@@ -38,7 +38,7 @@ export async function s3Storage(): Promise<ContentStorage> {
       path.split("/").length === 3 ? bucket.remove(prefix + path) : bucket.removeBelow(`${prefix + path}/`),
     breakDown: stop,
     noticesAtOnce: false,
-    tellsWhenFilesWent: false,
+    recordsRemovals: false,
     noticed: (expectations) =>
       eventually(
         "the change to be noticed",

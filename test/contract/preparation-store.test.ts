@@ -120,7 +120,7 @@ describe("preparations in Redis", () => {
   });
 });
 
-/** Results as releases of before wrote them, which may share a store with this one. */
+/** Results as earlier releases write them, which may share a store with this one. */
 const earlierResults = [
   { result: prepared, state: "done", text: JSON.stringify({ state: "done", digests: prepared.digests }) },
   {

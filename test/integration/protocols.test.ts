@@ -225,7 +225,8 @@ describe.each(storeKinds)("%s with a lease of 300 ms", (kind) => {
   });
   afterAll(() => app.stop());
 
-  test.each(Object.keys(protocolClients))("an expired session is not found: %s", async (name) => {
+  // Side by side, because each does little but wait.
+  test.concurrent.each(Object.keys(protocolClients))("an expired session is not found: %s", async (name) => {
     const client = protocolClients[name]!(app.url);
     const item = await app.addItem();
     const [silent, canceled] = [await client.create(item), await client.create(item)];

@@ -122,7 +122,7 @@ describe("the requests of a look-up", () => {
     expect(flood.length).toBeLessThan(100);
   });
 
-  test("see nothing of what is beside the prefix", async () => {
+  test("see nothing outside of the prefix", async () => {
     await putItem("images/released/lib/item", "i");
     await putItem("images/released-not/lib/item", "n");
     await putItem("lib/item", "o");
@@ -197,7 +197,7 @@ describe("keys that are no content", () => {
 test("names of all kinds are found and read, encoded or not", async () => {
   const names = ["b\u00fccher 1+2", "\ud83d\udcd6", "100%", "%41", "a&b<c>", "#?=;", "'\"", "e\u0301"];
   for (const name of names) await bucket.put(`${name}/${name}/${name}`, name);
-  // What S3 does when it is asked to, and the server of the tests does not.
+  // S3 does this on request, and the server of the tests does not.
   const encoded = (text: string) =>
     text
       .replace(/<(Key|Prefix)>([^<]+)<\/\1>/g, (_, tag: string, value: string) => {
@@ -223,9 +223,11 @@ describe("checksums", () => {
   const sha256 = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
   /** What S3 lists of objects that were put with a checksum, and the server of the tests does not. */
   const announce = (type: string, algorithm = "SHA256") => {
-    const told = `<ChecksumAlgorithm>${algorithm}</ChecksumAlgorithm><ChecksumType>${type}</ChecksumType>`;
+    const elements = `<ChecksumAlgorithm>${algorithm}</ChecksumAlgorithm><ChecksumType>${type}</ChecksumType>`;
     proxy.interfere = ({ kind }) =>
-      kind === "list" ? { body: (text) => text.replaceAll("</Contents>", `${told}</Contents>`) } : undefined;
+      kind === "list"
+        ? { body: (text) => text.replaceAll("</Contents>", `${elements}</Contents>`) }
+        : undefined;
   };
   const checksums = async (source: S3ContentSource) =>
     (await filesOf(source, "i"))!.map(({ name, checksums }) => [name, checksums]);
@@ -236,7 +238,7 @@ describe("checksums", () => {
 
   beforeEach(() => put("lib/item/.item.json", '{"id": "i"}'));
 
-  test("that the storage has of a whole object are told, and asked for once", async () => {
+  test("that the storage has of a whole object are listed, and requested once", async () => {
     await putAbc();
     announce("FULL_OBJECT");
     const source = await open();
@@ -247,7 +249,7 @@ describe("checksums", () => {
     expect(await checksums(source)).toEqual([["abc", undefined]]);
   });
 
-  test("are not asked for one by one when the listing announces none that is told", async () => {
+  test("are not requested one by one when the listing announces none that is of use", async () => {
     await putAbc();
     for (const algorithm of ["CRC32", "CRC64NVME", "XXHASH64"]) {
       announce("FULL_OBJECT", algorithm);
@@ -284,7 +286,7 @@ describe("checksums", () => {
     expect(await textOf(await open(), "i", "abc")).toBe("abc");
   });
 
-  test("of a manifest win over the storage's, and do without those that may not be asked for", async () => {
+  test("of a manifest win over the storage's, and suffice when those may not be read", async () => {
     await putAbc();
     await put("lib/item/a.mf", `SHA256(abc)= ${"1".repeat(64)}\n`);
     announce("FULL_OBJECT");
@@ -354,7 +356,7 @@ describe("a bucket that can't be used", () => {
     expect(await source.item("i")).toBeDefined();
   });
 
-  test("is unavailable when nobody answers", async () => {
+  test("is unavailable when the storage does not answer", async () => {
     await putItem("lib/item", "i");
     const source = await open();
     proxy.interfere = () => ({ isSilent: true });

@@ -11,8 +11,8 @@ import type { Session } from "../../src/domain/session.ts";
 import { Downloads, type DownloadsOptions } from "../../src/downloads/downloads.ts";
 import { downloadHandler } from "../../src/downloads/handler.ts";
 import { fixedLinkKeys } from "../../src/downloads/link-keys.ts";
-import { LinkSigner } from "../../src/downloads/link-signer.ts";
-import { signedPath } from "../../src/downloads/links.ts";
+
+import { Links, signedPath } from "../../src/downloads/links.ts";
 import type { Limits } from "../../src/server/limits.ts";
 import { Server, type ServerTls } from "../../src/server/server.ts";
 import { SqliteDatabase } from "../../src/stores/sqlite/database.ts";
@@ -21,7 +21,7 @@ import { callerNamed } from "./callers.ts";
 import { MemorySessionFiles } from "./memory-session-files.ts";
 import { tempDir } from "./temp-dir.ts";
 
-export interface TransferRigOptions extends Partial<Omit<DownloadsOptions, "files" | "ends" | "sessions">> {
+export interface DownloadRigOptions extends Partial<Omit<DownloadsOptions, "files" | "ends" | "sessions">> {
   readonly content?: (source: DirectoryContentSource) => Pick<ContentSource, "openFile">;
   readonly preparations?: Pick<PreparationStore, "find">;
   readonly offloadPrefix?: string;
@@ -30,8 +30,8 @@ export interface TransferRigOptions extends Partial<Omit<DownloadsOptions, "file
   readonly limits?: Partial<Limits>;
 }
 
-/** The transfer protocol alone behind a real port, over a directory, with ports of stores that tests can steer. */
-export async function transferRig(options: TransferRigOptions = {}) {
+/** The download protocol alone behind a real port, over a directory, with stores that tests control. */
+export async function downloadRig(options: DownloadRigOptions = {}) {
   const directory = await tempDir();
   const item = join(directory.path, "lib", "item");
   await mkdir(item, { recursive: true });
@@ -45,7 +45,7 @@ export async function transferRig(options: TransferRigOptions = {}) {
   const files = new MemorySessionFiles();
   const key: LinkKey = { id: "k1", secret: randomBytes(32) };
   const records: DownloadRecord[] = [];
-  const transfers = new Downloads({ files, ends: files, sessions, leaseMs, stallMs, limit });
+  const downloads = new Downloads({ files, ends: files, sessions, leaseMs, stallMs, limit });
   let running = 0;
   const next: ProtocolHandler = {
     name: "next",
@@ -57,12 +57,12 @@ export async function transferRig(options: TransferRigOptions = {}) {
     },
   };
   const parts = {
-    links: new LinkSigner(fixedLinkKeys([key])),
+    links: new Links(fixedLinkKeys([key])),
     sessions,
     content: options.content?.(source) ?? source,
-    preparations: options.preparations ?? { find: async (asked) => asked.map(() => undefined) },
+    preparations: options.preparations ?? { find: async (files) => files.map(() => undefined) },
     files,
-    transfers,
+    downloads,
     offloadPrefix: options.offloadPrefix,
     pageHeaders: ["x-content-type-options", "nosniff"],
     observe: {
@@ -82,9 +82,9 @@ export async function transferRig(options: TransferRigOptions = {}) {
   const { port } = await server.listen();
   const owner = "alice";
   const stop = async () => {
-    transfers.stop();
+    downloads.cutAll();
     await server.close(AbortSignal.timeout(500));
-    await transfers.close();
+    await downloads.close();
     database.close();
     await directory.remove();
   };
@@ -96,9 +96,9 @@ export async function transferRig(options: TransferRigOptions = {}) {
     source,
     sessions,
     files,
-    transfers,
+    downloads,
     key,
-    /** What was told of requests that are over, in order. */
+    /** Records of the finished requests, in order. */
     records,
     /** Requests that are being served. */
     get running() {
@@ -121,7 +121,7 @@ export async function transferRig(options: TransferRigOptions = {}) {
   };
 }
 
-export type TransferRig = Awaited<ReturnType<typeof transferRig>>;
+export type DownloadRig = Awaited<ReturnType<typeof downloadRig>>;
 
 export function sha256(bytes: Uint8Array): string {
   return createHash("sha256").update(bytes).digest("hex");

@@ -5,9 +5,9 @@ import type { SessionFileStore } from "../../src/domain/session-file-store.ts";
 
 type Recorded = ReadonlyMap<string, number>;
 
-/** Records what downloads send, and announces ends, as a test decides. */
+/** Answers records of downloads as a test decides, and announces ends on command. */
 export class MemorySessionFiles implements Pick<SessionFileStore, "recordSent">, Pick<Backend, "watchEnds"> {
-  /** What was recorded, in order. */
+  /** The records that it got, in order. */
   readonly records: { readonly sessionId: string; readonly sent: Recorded }[] = [];
   isDown = false;
   isReliable = true;

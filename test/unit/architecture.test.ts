@@ -1,118 +1,212 @@
-import { readdirSync, readFileSync } from "node:fs";
-import { dirname, join, relative, resolve } from "node:path";
+import { resolve } from "node:path";
 import { expect, test } from "vitest";
+import {
+  breaches,
+  circles,
+  environmentReaders,
+  filesOf,
+  importsOf,
+  type Rooms,
+  roomOf,
+  type SourceFile,
+  unusedAllowances,
+} from "../support/architecture.ts";
 
-const root = resolve(import.meta.dirname, "../..");
-
-/** Layer → layers it may import, besides itself and `gen`. A new entry is a design decision. */
-const walls: Record<string, readonly string[]> = {
-  domain: [],
-  calls: ["domain"],
-  operations: ["domain", "calls"],
-  auth: ["domain", "calls"],
-  "stores/redis": ["domain"],
-  "stores/sqlite": ["domain"],
-  stores: ["domain", "stores/redis", "stores/sqlite"],
-  content: ["domain"],
-  preparation: ["domain"],
-  telemetry: ["domain", "calls", "preparation"],
-  "protocols/rpc": ["domain", "calls", "telemetry"],
-  "protocols/vapi": ["domain", "calls"],
-  downloads: ["domain", "calls"],
-  server: ["domain", "calls", "telemetry"],
-  config: [],
-  cluster: ["telemetry"],
-  // The library of clients is a package of its own in all but name.
-  client: [],
-  app: [
-    "auth",
-    "calls",
-    "cluster",
-    "config",
-    "content",
-    "domain",
-    "downloads",
-    "operations",
-    "preparation",
-    "protocols/rpc",
-    "protocols/vapi",
-    "server",
-    "stores",
-    "telemetry",
-  ],
-  // The commands that call a service: the client library in a terminal.
-  cli: ["client", "config"],
-  "cli/users": ["auth", "cli", "domain"],
-  "cli/serve.ts": ["app", "config"],
-  "main.ts": ["cli", "cli/serve.ts", "cli/users"],
+/** What each room may import besides itself. A new entry is a design decision. */
+const rooms: Rooms = {
+  // The rules. `crypto` for digests and random identifiers.
+  domain: { node: ["crypto"], pure: true },
+  calls: {
+    rooms: ["domain", "gen"],
+    packages: ["@bufbuild/protobuf", "cookie"],
+    node: ["http", "http2", "net", "tls"],
+  },
+  operations: { rooms: ["calls", "domain", "gen"], packages: ["@bufbuild/protobuf", "uuid"] },
+  auth: {
+    rooms: ["calls", "domain"],
+    packages: ["jose", "lru-cache", "p-limit"],
+    node: ["fs", "fs/promises", "net"],
+  },
+  "stores/redis": { rooms: ["domain"], packages: ["ioredis", "lru-cache", "pino"], node: ["fs"] },
+  "stores/sqlite": { rooms: ["domain"], node: ["fs", "sqlite"] },
+  // `open.ts` of a room with several kinds has a row for each and loads the one in use.
+  stores: { rooms: ["domain", "stores/redis", "stores/sqlite"], packages: ["pino"] },
+  content: { rooms: ["content/directory", "content/s3", "domain"], packages: ["p-limit", "uuid", "zod"] },
+  "content/directory": { rooms: ["content", "domain"], node: ["fs", "fs/promises"] },
+  "content/s3": {
+    rooms: ["content", "domain"],
+    packages: ["@aws-sdk/client-s3", "@aws-sdk/s3-request-presigner", "content-disposition", "lru-cache"],
+    node: ["http", "https"],
+  },
+  preparation: { rooms: ["domain"], packages: ["p-limit"], node: ["worker_threads"] },
+  telemetry: {
+    rooms: ["calls", "domain", "preparation"],
+    packages: ["@prometheus-io/client", "pino", "pino-pretty"],
+  },
+  "protocols/rpc": {
+    rooms: ["calls", "domain", "gen", "telemetry"],
+    packages: ["@bufbuild/protobuf", "@connectrpc/connect", "@connectrpc/connect-node"],
+    node: ["http", "http2"],
+  },
+  "protocols/vapi": {
+    rooms: ["calls", "domain", "gen"],
+    packages: ["@bufbuild/protobuf", "content-type", "cookie", "negotiator", "saxes"],
+    node: ["http"],
+  },
+  downloads: {
+    rooms: ["calls", "domain"],
+    packages: ["content-disposition", "forwarded-parse", "range-parser"],
+    node: ["http", "http2", "net"],
+  },
+  server: {
+    rooms: ["calls", "domain", "telemetry"],
+    packages: ["cors", "pino"],
+    node: ["http", "http2", "net", "tls"],
+  },
+  cluster: { rooms: ["telemetry"], packages: ["pino"], node: ["cluster"] },
+  // `fs` and `os` for where compiled code is cached.
+  config: { packages: ["zod"], node: ["fs", "net", "os"] },
+  app: {
+    rooms: [
+      "auth",
+      "calls",
+      "cluster",
+      "config",
+      "content",
+      "domain",
+      "downloads",
+      "operations",
+      "preparation",
+      "protocols/rpc",
+      "protocols/vapi",
+      "server",
+      "stores",
+      "telemetry",
+    ],
+    packages: ["pino"],
+    node: ["fs", "fs/promises", "net", "tls"],
+  },
+  // The SDK: a package of its own in all but name.
+  client: {
+    rooms: ["gen"],
+    packages: ["@bufbuild/protobuf", "@connectrpc/connect", "@connectrpc/connect-node", "p-limit", "zod"],
+    node: ["fs", "fs/promises", "http", "https", "sqlite"],
+  },
+  // The commands that call a service: the SDK in a terminal.
+  cli: {
+    rooms: ["client", "config", "gen"],
+    packages: [
+      "@bomb.sh/tab",
+      "@bufbuild/protobuf",
+      "@connectrpc/connect",
+      "cli-progress",
+      "commander",
+      "p-limit",
+      "pretty-bytes",
+      "string-width",
+    ],
+    node: ["fs", "fs/promises", "readline"],
+  },
+  "cli/users": {
+    rooms: ["auth", "cli", "config", "domain"],
+    packages: ["commander"],
+    node: ["fs", "fs/promises", "readline"],
+  },
+  "cli/serve.ts": { rooms: ["app", "config"], packages: ["commander"], node: ["cluster", "os", "v8"] },
+  "cli/program.ts": { rooms: ["cli", "cli/serve.ts", "cli/users"], packages: ["commander"], node: ["fs"] },
+  "main.ts": { rooms: ["cli", "cli/program.ts", "config"], node: ["module"] },
 };
 
-/** Layers that know no wire: the generated messages are not theirs to import. */
-const withoutMessages = [
-  "domain",
-  "stores/redis",
-  "stores/sqlite",
-  "stores",
-  "content",
-  "preparation",
-  "config",
-  "auth",
-  "cluster",
-  "downloads",
-];
+/** Files outside of the configuration that name an environment variable, or pass the environment on. */
+const environmentReadersElsewhere = ["src/main.ts"];
 
-function layerOf(file: string): string {
-  const path = relative(join(root, "src"), file);
-  const [first = "", second = ""] = path.split("/");
-  const inner = `${first}/${second}`;
-  return inner in walls ? inner : first;
+const root = resolve(import.meta.dirname, "../..");
+const files = filesOf(root, "src");
+
+/** The files with lines added to one of them, or with a file more. */
+function withLines(path: string, ...lines: readonly string[]): SourceFile[] {
+  const before = files.find((file) => file.path === path)?.text ?? "";
+  const planted = { path, text: [before, ...lines].join("\n") };
+  return [...files.filter((file) => file.path !== path), planted];
 }
 
-function importsOf(file: string): string[] {
-  const text = readFileSync(file, "utf8");
-  return [...text.matchAll(/(?:from|import)\s*\(?\s*"(\.[^"]+)"/g)].map((match) =>
-    resolve(dirname(file), match[1]!),
-  );
-}
+test("rooms import what the table allows", () => {
+  expect(breaches(files, rooms)).toEqual([]);
+});
 
-const files = readdirSync(join(root, "src"), { recursive: true, encoding: "utf8" })
-  .filter((name) => name.endsWith(".ts"))
-  .map((name) => join(root, "src", name));
+test("the table allows nothing that is not used", () => {
+  expect(unusedAllowances(files, rooms)).toEqual([]);
+});
 
-test("imports point inwards", () => {
-  const breaches = files.flatMap((file) => {
-    const layer = layerOf(file);
-    const allowed = walls[layer];
-    if (allowed === undefined) return [`${layer} is not in the table of walls`];
-    return importsOf(file)
-      .filter((target) => !target.startsWith(join(root, "gen")) || withoutMessages.includes(layer))
-      .filter((target) => layerOf(target) !== layer && !allowed.includes(layerOf(target)))
-      .map((target) => `${relative(root, file)} imports ${relative(root, target)}`);
-  });
-  expect(breaches).toEqual([]);
+test("the table has no room that is gone", () => {
+  const present = new Set(files.map(({ path }) => roomOf(path, rooms)));
+  expect(Object.keys(rooms).filter((room) => !present.has(room))).toEqual([]);
+});
+
+test.each([
+  ["src/domain/session.ts", 'import { Redis } from "ioredis";', "ioredis"],
+  ["src/domain/session.ts", 'import "ioredis";', "ioredis"],
+  ["src/domain/session.ts", 'import { createServer } from "node:http";', "node:http"],
+  ["src/domain/session.ts", 'import { join } from "node:path";', "node:path"],
+  ["src/protocols/rpc/handler.ts", 'import "../../operations/library.ts";', "src/operations/library.ts"],
+  ["src/protocols/vapi/new.ts", 'export * from "../../operations/library.ts";', "src/operations/library.ts"],
+  ["src/protocols/vapi/new.ts", 'await import("../../stores/redis/keys.ts");', "src/stores/redis/keys.ts"],
+  ["src/downloads/new.ts", 'import { DatabaseSync } from "node:sqlite";', "node:sqlite"],
+  ["src/client/new.ts", 'import type { Session } from "../domain/session.ts";', "src/domain/session.ts"],
+  ["src/stores/sqlite/new.ts", 'import "../redis/keys.ts";', "src/stores/redis/keys.ts"],
+  ["src/config/new.ts", 'import "../../gen/nothing.ts";', "gen/nothing.ts"],
+])("a breach is noticed: %s: %s", (path, line, target) => {
+  expect(breaches(withLines(path, line), rooms)).toEqual([`${path} imports ${target}`]);
+});
+
+test("a room that is not in the table is noticed", () => {
+  expect(breaches(withLines("src/utils/text.ts", ""), rooms)).toEqual(["utils is not in the table of rooms"]);
+});
+
+test("an import in a comment is none", () => {
+  const comments = ['// import "ioredis";', '/* import "ioredis"; */'];
+  expect(breaches(withLines("src/domain/session.ts", ...comments), rooms)).toEqual([]);
 });
 
 test("the commands that call a service load nothing of it", () => {
+  const byPath = new Map(files.map((file) => [file.path, file]));
   const loaded = new Set<string>();
-  const load = (file: string) => {
-    if (loaded.has(file) || !file.startsWith(join(root, "src"))) return;
-    loaded.add(file);
+  const load = (path: string) => {
+    const file = byPath.get(path);
+    if (file === undefined || loaded.has(path)) return;
+    loaded.add(path);
     for (const target of importsOf(file)) load(target);
   };
-  for (const file of files.filter((name) => layerOf(name) === "cli")) load(file);
-  const others = [...loaded].map((file) => relative(join(root, "src"), file));
-  expect(others.filter((file) => !/^(cli|client)\//.test(file)).sort()).toEqual([
-    "config/client-settings.ts",
-    "config/numbers.ts",
-  ]);
+  for (const { path } of files) if (roomOf(path, rooms) === "cli") load(path);
+  const others = [...loaded].filter((path) => !/^src\/(cli|client)\//.test(path));
+  expect(others.sort()).toEqual(["src/config/client-settings.ts", "src/config/numbers.ts"]);
 });
 
-test("the table of walls has no layer that is gone", () => {
-  const layers = new Set(files.map(layerOf));
-  expect(Object.keys(walls).filter((layer) => !layers.has(layer))).toEqual([]);
+test("no files import each other in a circle", () => {
+  expect(circles(filesOf(root, "src", "bench", "test/support"))).toEqual([]);
+});
+
+test("a circle is noticed", () => {
+  const [a, b, c] = ["src/domain/a.ts", "src/domain/b.ts", "src/domain/c.ts"];
+  const text = (target: string) => `import type { Thing } from "./${target}.ts";`;
+  const planted = [
+    { path: a!, text: text("b") },
+    { path: b!, text: text("c") },
+    { path: c!, text: text("a") },
+    { path: "src/domain/d.ts", text: text("a") },
+  ];
+  expect(circles(planted)).toEqual([[a, b, c]]);
 });
 
 test("only the configuration reads the environment", () => {
-  const readers = files.filter((file) => readFileSync(file, "utf8").includes("process.env"));
-  expect(readers.map((file) => relative(root, file))).toEqual(["src/main.ts"]);
+  const readers = environmentReaders(files).filter((path) => !path.startsWith("src/config/"));
+  expect(readers.sort()).toEqual(environmentReadersElsewhere);
 });
+
+test.each(["process.env.HOME;", 'option.env("X");', 'import { env } from "node:process";'])(
+  "a reader of the environment is noticed: %s",
+  (line) => {
+    const path = "src/telemetry/log.ts";
+    expect(environmentReaders(withLines(path, line))).toContain(path);
+  },
+);

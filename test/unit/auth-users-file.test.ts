@@ -176,7 +176,7 @@ describe("changing users", () => {
     await writeFile(path, "");
     await writeFile(`${path}.new`, "");
     await expect(putUser(path, { name: "alice", password, roles: [] })).rejects.toThrow(
-      /users\.new is there: another command/,
+      /users\.new exists: another command/,
     );
     expect(await readFile(path, "utf8")).toBe("");
     expect(await readFile(`${path}.new`, "utf8")).toBe("");

@@ -74,7 +74,7 @@ describe("a link", () => {
     ]);
   });
 
-  it("that takes the place of a known item or file is not followed either", async () => {
+  it("that takes the place of an indexed item or file is not followed either", async () => {
     await putItem(root, "lib", "other", "s");
     const source = await open();
     const { contentVersion } = (await source.item("s"))!;
@@ -165,7 +165,7 @@ describe("an entry that can't be content", () => {
   );
 });
 
-describe("what this process may not read", () => {
+describe("files and folders that this process may not read", () => {
   const nobody = 65_534;
 
   /** Root may read everything, so it becomes somebody else for a while. */
@@ -230,11 +230,11 @@ describe("a change that the times of the folders don't show", () => {
     await setFolderTimes();
     const source = await open();
     await writeFile(join(root, "lib", "it", ".item.json"), JSON.stringify({ id: "n" }));
-    const item = await eventually("the new id to be known", () => source.item("n"));
+    const item = await eventually("the new id to be indexed", () => source.item("n"));
     expect(item.name).toBe("it");
   });
 
-  it("is known of a library's id, with all its items, as soon as a new item shows", async () => {
+  it("of a library's id is noticed, with all its items, together with a new item", async () => {
     await setFolderTimes();
     await utimes(join(root, "lib", "it"), then, then);
     const source = await open();
@@ -245,7 +245,7 @@ describe("a change that the times of the folders don't show", () => {
     expect((await source.item("i"))?.libraryId).toBe("n");
   });
 
-  it("is known to the first who asks after a long time", async () => {
+  it("is noticed by the first call after a long time", async () => {
     await setFolderTimes();
     const source = await open();
     await writeFile(join(root, "lib", "it", ".item.json"), JSON.stringify({ id: "n" }));
@@ -312,7 +312,7 @@ describe("the descriptor of a file", () => {
     expect(await openOn(path)).toBe(0);
   });
 
-  it("is closed after a read that is under way", async () => {
+  it("is closed after a running read", async () => {
     const source = await open();
     const file = (await openCurrent(source, "i", "data"))!;
     const into = new Uint8Array(9);
@@ -391,7 +391,7 @@ describe("a file that is open", () => {
     await file.close();
   });
 
-  it("can be opened whatever part of a millisecond its time has", async () => {
+  it("can be opened with any part of a millisecond in its time", async () => {
     execFileSync("touch", ["-d", "2026-01-02 03:04:05.678999999", join(root, "lib", "it", "data")]);
     expect(await textOf(await open(), "i", "data")).toBe("data of i");
   });
@@ -405,7 +405,7 @@ describe("a file that is open", () => {
     });
   });
 
-  it("tells where it is below the root, by the names that lead there", async () => {
+  it("has its path below the root, by the names that lead there", async () => {
     await putItem(root, "b\u00fccher", "\ud83d\udcd6 1", "u");
     await writeFile(join(root, "b\u00fccher", "\ud83d\udcd6 1", "#?%41.iso"), "x");
     await symlink("b\u00fccher", join(root, "z"));
@@ -435,7 +435,7 @@ describe("the work of a lookup", () => {
     return count.requests;
   }
 
-  it("of a known id does not grow with the number of items", async () => {
+  it("of an indexed id does not grow with the number of items", async () => {
     const small = await open();
     const alone = await requestsOf(() => small.item("i"));
     for (let n = 0; n < itemCount; n++) await mkdir(join(root, "lib", `it${n}`));

@@ -20,7 +20,7 @@ test("a key can be rotated without a link that fails", async () => {
   for (let step = 1; step < steps.length; step++) {
     const [before, after] = [fixedLinkKeys(steps[step - 1]!), fixedLinkKeys(steps[step]!)];
     expect(await before.find((await after.signing()).id)).toBeDefined();
-    // In the last step what the old key has signed is given up.
+    // In the last step links of the old key are no longer valid.
     if (step < 3) expect(await after.find((await before.signing()).id)).toBeDefined();
   }
 });
@@ -73,7 +73,7 @@ test("a link with a key that another replica has made since is good", async () =
   expect(await keys.find("other")).toEqual(store.key);
 });
 
-test("links with invented keys do not make the store be asked more than now and then", async () => {
+test("links with forged key ids cause few requests to the store", async () => {
   const store = new MemoryLinkKeyStore();
   const keys = new SharedLinkKeys(store, { pauseMs: 20 });
   await keys.signing();
@@ -82,7 +82,7 @@ test("links with invented keys do not make the store be asked more than now and 
   expect(store.calls).toBe(2);
 });
 
-test("a store that is down is told when there is no key yet, and does no harm when there is one", async () => {
+test("a store that is down is reported while there is no key, and does no harm once there is one", async () => {
   const store = new MemoryLinkKeyStore();
   store.isDown = true;
   const keys = new SharedLinkKeys(store, { trustMs: 0, pauseMs: 0 });

@@ -1,12 +1,8 @@
 import { Cluster, Redis, type RedisOptions } from "ioredis";
 import { coalesceWrites, handleAsking } from "./ioredis-internals.ts";
+import { commandTimeoutMs, connectTimeoutMs, isFailover, reconnectDelayMs } from "./reconnect-policy.ts";
 import type { RedisClient } from "./run-script.ts";
 import type { RedisTarget } from "./url.ts";
-
-/** In milliseconds; then a command without an answer fails. Callers are promised an answer within a second. */
-export const commandTimeout = 800;
-/** Milliseconds until the next attempt to connect: how late a Redis is noticed that comes back. */
-export const reconnectDelay = (attempt: number) => Math.min(attempt * 20, 200);
 
 /**
  * Opens the connection in the background. While there is none, commands fail at once, so that a caller gets UNAVAILABLE
@@ -14,8 +10,8 @@ export const reconnectDelay = (attempt: number) => Math.min(attempt * 20, 200);
  */
 export function connectRedis(target: RedisTarget): RedisClient {
   const options = {
-    commandTimeout,
-    connectTimeout: 2000,
+    commandTimeout: commandTimeoutMs,
+    connectTimeout: connectTimeoutMs,
     maxRetriesPerRequest: 0,
     autoResendUnfulfilledCommands: false,
     connectionName: "downlease",
@@ -28,10 +24,10 @@ export function connectRedis(target: RedisTarget): RedisClient {
       return new Cluster([...target.nodes], {
         redisOptions: options,
         enableOfflineQueue: false,
-        clusterRetryStrategy: reconnectDelay,
+        clusterRetryStrategy: reconnectDelayMs,
         // With 100 ms between them, all redirections together end before the command times out.
         maxRedirections: 6,
-        slotsRefreshTimeout: 2000,
+        slotsRefreshTimeout: connectTimeoutMs,
       }).on("+node", (node: Redis) => {
         coalesceWrites(node);
         handleAsking(node);
@@ -43,12 +39,12 @@ export function connectRedis(target: RedisTarget): RedisClient {
           db: target.db,
           name: target.master ?? "",
           sentinels: [...target.nodes],
-          sentinelRetryStrategy: reconnectDelay,
-          retryStrategy: reconnectDelay,
+          sentinelRetryStrategy: reconnectDelayMs,
+          retryStrategy: reconnectDelayMs,
           enableOfflineQueue: false,
           enableTLSForSentinelMode: target.tls,
           // After a failover the old master is a replica: reconnect to find the new one.
-          reconnectOnError: (error) => error.message.startsWith("READONLY"),
+          reconnectOnError: isFailover,
         }),
       );
     case "single":
@@ -57,7 +53,7 @@ export function connectRedis(target: RedisTarget): RedisClient {
           ...options,
           ...target.nodes[0],
           db: target.db,
-          retryStrategy: reconnectDelay,
+          retryStrategy: reconnectDelayMs,
           enableOfflineQueue: false,
         }),
       );

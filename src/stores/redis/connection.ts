@@ -1,5 +1,6 @@
 import type { Logger } from "pino";
-import { commandTimeout, connectRedis } from "./client.ts";
+import { connectRedis } from "./client.ts";
+import { commandTimeoutMs } from "./reconnect-policy.ts";
 import { reasonOf, unavailable } from "./redis-errors.ts";
 import { type RedisClient, runScript, runScriptForEach } from "./run-script.ts";
 import type { Script } from "./scripts.ts";
@@ -17,7 +18,7 @@ export interface RedisConnectionOptions {
 export class RedisConnection {
   readonly client: RedisClient;
   readonly subscriber: Subscriber;
-  readonly #limit = new TimeLimit(commandTimeout);
+  readonly #limit = new TimeLimit(commandTimeoutMs);
   readonly #log: Logger;
   readonly #observe: ((script: string, seconds: number) => void) | undefined;
   #unreachableSince: number | undefined;

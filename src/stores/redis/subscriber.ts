@@ -1,6 +1,6 @@
 import { Cluster, type Redis, type RedisOptions } from "ioredis";
 import type { Logger } from "pino";
-import { reconnectDelay } from "./client.ts";
+import { probeMs, reconnectDelayMs } from "./reconnect-policy.ts";
 import type { RedisClient } from "./run-script.ts";
 
 /** Receives what is published on a channel. */
@@ -14,9 +14,7 @@ export interface Listener {
 export class Subscription {
   readonly channel: string;
   readonly listener: Listener;
-  /**
-   * Whether messages arrive. A connection that dies silently is noticed late.
-   */
+  /** Whether messages arrive. A connection that dies silently is noticed late. */
   isEstablished = false;
 
   constructor(channel: string, listener: Listener) {
@@ -24,9 +22,6 @@ export class Subscription {
     this.listener = listener;
   }
 }
-
-/** In milliseconds: an idle connection is probed this often, so that a dead one is noticed and no network drops it. */
-const probeMs = 15_000;
 
 /**
  * Subscribes to channels, on a connection of its own that is opened with the first listener. A lost connection is
@@ -88,7 +83,7 @@ export class Subscriber {
   };
 
   #connectLater(): void {
-    if (!this.#isClosed) this.#timer = setTimeout(this.#connect, reconnectDelay(++this.#failures)).unref();
+    if (!this.#isClosed) this.#timer = setTimeout(this.#connect, reconnectDelayMs(++this.#failures)).unref();
   }
 
   readonly #lost = (): void => {
