@@ -56,6 +56,12 @@ const sessionFields = {
       help: "how long a canceled or failed session stays readable",
       default: "the lease length",
     }),
+  maxDowntimeMs: seconds(0, 30 * day)
+    .prefault("3600")
+    .register(manual, {
+      argument: "seconds",
+      help: "sessions in SQLite live on for as long as the service was down, at most this long; 0 for never",
+    }),
 };
 
 const shutdownFields = {

@@ -30,7 +30,7 @@ const calls: Record<string, (backend: Backend, id: string) => Promise<unknown>> 
   heartbeats: ({ sessions }, id) => sessions.keepAliveMany([{ id, progress: 50 }, { id }], alice),
   cancel: ({ sessions }, id) => sessions.finish(id, alice, "CANCELED"),
   delete: ({ sessions }, id) => sessions.delete(id, alice),
-  ping: (backend) => backend.ping(),
+  probe: (backend) => backend.probe(),
 };
 
 /** Callers are promised an answer within a second; the other second is for a slow machine. */
@@ -116,7 +116,7 @@ describe("a Redis of its own", () => {
     await client.config("RESETSTAT");
     // Redis is stopped until all have been sent. It then takes 16 kB from one connection before it looks at another,
     // and begins with the one that it heard from last: the store's.
-    await backend.ping();
+    await backend.probe();
     redis.pause();
     const heartbeats = [1, 2].flatMap((progress) => sessions.map(({ id }) => ({ id, progress })));
     const beating = store.keepAliveMany(heartbeats, alice);
@@ -151,8 +151,8 @@ describe("a Redis of its own", () => {
       redis.resume();
     }
     // Answers come in the order of the questions.
-    await backend.ping();
-    await backend.ping();
+    await backend.probe();
+    await backend.probe();
     const stats = await client.info("commandstats");
     expect(stats).toContain("cmdstat_evalsha:calls=2,");
     expect(stats).not.toContain("cmdstat_eval:");
@@ -168,7 +168,7 @@ describe("a Redis of its own", () => {
     await redis.kill();
     await expectAllUnavailable(backend, id);
     await redis.restart();
-    await eventually("the store to reach Redis again", () => backend.ping().then(() => true));
+    await eventually("the store to reach Redis again", () => backend.probe().then(() => true));
 
     expect([await store.get(id, alice), await store.get(other.id, alice)]).toEqual(before);
     expect(await store.list(alice.principal)).toEqual([id, other.id]);
@@ -183,7 +183,7 @@ describe("a Redis of its own", () => {
     } finally {
       redis.resume();
     }
-    await eventually("the store to be answered again", () => backend.ping().then(() => true));
+    await eventually("the store to be answered again", () => backend.probe().then(() => true));
     // Redis reads what was sent while it hung, a delete among it: the outcome of those calls was not known.
     const created = await store.create(newSession());
     expect(await store.keepAlive(created.id, alice, 60)).toMatchObject({ outcome: "renewed", progress: 60 });
@@ -194,7 +194,7 @@ describe("a Redis of its own", () => {
     await using early = openRedis(redis.url);
     await expectAllUnavailable(early, randomUUID());
     await redis.restart();
-    await eventually("the store to find Redis", () => early.ping().then(() => true));
+    await eventually("the store to find Redis", () => early.probe().then(() => true));
     await early.sessions.create(newSession());
   });
 
@@ -267,7 +267,7 @@ describe("a Redis that may evict", () => {
         shown.some(({ args }) => args[0] === "info" && args[1] === "memory"),
       );
       // Answers come in the order of the questions.
-      await backend.ping();
+      await backend.probe();
       expect(lines.filter((line) => line.includes(policy))).toHaveLength(warnings);
       stop();
     } finally {

@@ -256,7 +256,7 @@ describe("login sessions in a Redis of its own", () => {
     await eventually("the loss to be noticed", () => !store.isCacheUsable);
     await expectAllUnavailable(store, id);
     await redis.restart();
-    await eventually("the store to be answered again", () => backend.ping().then(() => true));
+    await eventually("the store to be answered again", () => backend.probe().then(() => true));
     expect(await store.find(id)).toMatchObject(login);
     await eventually("revocations to be heard again", () => store.isCacheUsable);
     await store.find(id);
@@ -287,7 +287,7 @@ describe("login sessions in a Redis of its own", () => {
     } finally {
       redis.resume();
     }
-    await eventually("the store to be answered again", () => backend.ping().then(() => true));
+    await eventually("the store to be answered again", () => backend.probe().then(() => true));
     expect(await store.find(id)).toMatchObject(login);
   });
 
@@ -298,7 +298,7 @@ describe("login sessions in a Redis of its own", () => {
     try {
       await expectAllUnavailable(earlyStore, "0".repeat(32));
       await redis.restart();
-      await eventually("the store to find Redis", () => early.ping().then(() => true));
+      await eventually("the store to find Redis", () => early.probe().then(() => true));
       const id = await earlyStore.open(newLogin());
       expect(await earlyStore.find(id)).toBeDefined();
       await eventually("revocations to be heard", () => earlyStore.isCacheUsable);

@@ -75,7 +75,7 @@ describe("sessions' files in a Redis of its own", () => {
       await expect(call(one, id), name).rejects.toMatchObject(unavailable);
     }
     await redis.restart();
-    await eventually("the store to be answered again", () => one.ping().then(() => true));
+    await eventually("the store to be answered again", () => one.probe().then(() => true));
     expect((await one.sessionFiles.files(id, alice))!.files).toEqual(
       new Map([["a.vmdk", { requested: "HTTPS", bytesSent: 10 }]]),
     );

@@ -26,6 +26,7 @@ import {
   type RawRequest,
 } from "../support/raw-rpc.ts";
 import { itemId, maxBodyBytes, type RpcService, startRpcService } from "../support/rpc-service.ts";
+import { clocksAt } from "../support/sqlite-backend.ts";
 
 /** Both lanes must give the same answers, so new ids are numbered and the clock stands still. */
 class RepeatableStore extends SqliteSessionStore {
@@ -33,7 +34,7 @@ class RepeatableStore extends SqliteSessionStore {
 
   constructor() {
     const terms = { leaseMs: 60_000, retentionMs: 60_000 };
-    super({ database: new SqliteDatabase(":memory:"), terms, clock: { now: () => 1_750_000_000_000 } });
+    super({ database: new SqliteDatabase(":memory:", { clocks: clocksAt(() => 1_750_000_000_000) }), terms });
   }
 
   override create(spec: NewSession): Promise<Session> {

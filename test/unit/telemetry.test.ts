@@ -211,10 +211,11 @@ describe("the store monitor", () => {
   function fakeStore(isUp: boolean) {
     return {
       isUp,
-      pings: 0,
-      async ping() {
-        this.pings++;
-        if (!this.isUp) throw new ServiceError("downlease.store.unavailable");
+      probes: 0,
+      async probe() {
+        this.probes++;
+        if (this.isUp) return;
+        throw new ServiceError("downlease.store.unavailable", [], new Error("database or disk is full"));
       },
     };
   }
@@ -242,7 +243,7 @@ describe("the store monitor", () => {
     const store = fakeStore(false);
     const monitor = new StoreMonitor({ store, health, log: log(), intervalMs: 10_000 });
     const started = monitor.start();
-    await eventually("a second ping", () => store.pings > 1);
+    await eventually("a second probe", () => store.probes > 1);
     store.isUp = true;
     await started;
     expect(statusOf(health)).toBe("SERVING");
@@ -257,22 +258,26 @@ describe("the store monitor", () => {
     await monitor.start();
     store.isUp = false;
     await eventually("NOT_SERVING", () => statusOf(health) === "NOT_SERVING");
-    const pings = store.pings;
-    await eventually("two more pings", () => store.pings >= pings + 2);
+    const probes = store.probes;
+    await eventually("two more probes", () => store.probes >= probes + 2);
     expect(health.statuses.get("some.Service")).toBe("NOT_SERVING");
     store.isUp = true;
     await eventually("SERVING", () => statusOf(health) === "SERVING");
     monitor.stop();
     expect(logged()).toMatchObject([
-      { level: 40, msg: "not ready: the session store does not answer" },
-      { level: 30, msg: "ready again: the session store answers" },
+      {
+        level: 40,
+        msg: "not ready: no session can be stored: database or disk is full",
+        cause: { name: "Error", message: "database or disk is full" },
+      },
+      { level: 30, msg: "ready again: sessions can be stored", downMs: expect.any(Number) },
     ]);
   });
 
   test("leaves the health alone once it is stopped, even when an answer arrives later", async () => {
     const health = new Health([]);
     const answer = Promise.withResolvers<void>();
-    const monitor = new StoreMonitor({ store: { ping: () => answer.promise }, health, log: log() });
+    const monitor = new StoreMonitor({ store: { probe: () => answer.promise }, health, log: log() });
     const started = monitor.start();
     monitor.stop();
     answer.resolve();
