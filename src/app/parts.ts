@@ -25,7 +25,7 @@ export async function openTls({ tls, mtls }: Config): Promise<ServerTls | undefi
       mtls === undefined ? undefined : readFile(mtls.ca),
     ]);
     createSecureContext({ cert, key });
-    // TLS itself would silently trust nobody.
+    // TLS accepts a file without certificates and would then trust no client.
     if (clientCa !== undefined) new X509Certificate(clientCa);
     return { cert, key, clientCa };
   }, "TLS can't be used: ");
@@ -38,13 +38,20 @@ export async function openContent({ content }: Config, log: Logger): Promise<Con
 
 /** A server that does not answer yet is no error. @throws StartError */
 export async function openStores(config: Config, metrics: Metrics, log: Logger): Promise<Backend> {
-  const { redisUrl, sqlitePath, leaseMs, retentionMs, login } = config;
+  const { redisUrl, sqlitePath, leaseMs, retentionMs, maxDowntimeMs, login } = config;
   const url = redisUrl?.reveal() ?? sqliteUrl(sqlitePath);
   const { observeRoundTrip } = metrics;
   const redisCredentials = await readRedisCredentials(config);
   const leaseTerms = { leaseMs, retentionMs };
   return orStartError(() =>
-    openBackend(url, { leaseTerms, loginTerms: login, log, redisCredentials, observeRoundTrip }),
+    openBackend(url, {
+      leaseTerms,
+      loginTerms: login,
+      maxDowntimeMs,
+      redisCredentials,
+      log,
+      observeRoundTrip,
+    }),
   );
 }
 

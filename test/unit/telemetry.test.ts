@@ -70,7 +70,7 @@ describe("a finished call", () => {
     expect(lines[0]).not.toContain(sessionId);
   });
 
-  test("tells name, code and message of the cause, and nothing that hangs on it", () => {
+  test("is logged with name, code and message of its cause, and no other members", () => {
     const cause = Object.assign(new TypeError("broken"), {
       code: "EBROKEN",
       command: { name: "evalsha", args: [`dl:{${sessionId}}`] },
@@ -86,7 +86,7 @@ describe("a finished call", () => {
     expect(lines[0]).not.toContain(sessionId);
   });
 
-  test("with a cause that is no error or has an endless message is logged in short", () => {
+  test("with a cause that is not an error or has a huge message is logged in short", () => {
     const observe = callObserver(new Metrics(), log());
     observe(failed(new ServiceError("downlease.server.internal", ["r"], "x".repeat(10_000))));
     observe(failed(new ServiceError("downlease.server.internal", ["r"], new Error("y".repeat(10_000)))));
@@ -95,7 +95,7 @@ describe("a finished call", () => {
     expect(error.cause.message).toBe(`${"y".repeat(500)}…`);
   });
 
-  test("that was refused for overload is one of many, of which a line tells once a second", () => {
+  test("that was refused for overload is counted in one line per second", () => {
     vi.useFakeTimers();
     try {
       const observe = callObserver(
@@ -139,7 +139,7 @@ describe("on a terminal", () => {
     );
   });
 
-  test("a failed call tells its cause on the same line", () => {
+  test("a failed call shows its cause on the same line", () => {
     const error = new ServiceError("downlease.store.unavailable", [], new Error("Connection is closed."));
     callObserver(new Metrics(), log())(failed(error));
     const line = pretty(lines[0]!);
@@ -207,7 +207,7 @@ describe("metrics", () => {
 });
 
 describe("the store monitor", () => {
-  /** A store that answers when told to. */
+  /** A store that answers while `isUp`. */
   function fakeStore(isUp: boolean) {
     return {
       isUp,
@@ -219,7 +219,7 @@ describe("the store monitor", () => {
       },
     };
   }
-  test("is NOT_SERVING for good after a shutdown", () => {
+  test("stays NOT_SERVING after a shutdown", () => {
     const health = new Health(["some.Service"]);
     health.set("SERVING");
     health.shutDown();
@@ -274,7 +274,7 @@ describe("the store monitor", () => {
     ]);
   });
 
-  test("leaves the health alone once it is stopped, even when an answer is under way", async () => {
+  test("leaves the health alone once it is stopped, even when an answer arrives later", async () => {
     const health = new Health([]);
     const answer = Promise.withResolvers<void>();
     const monitor = new StoreMonitor({ store: { probe: () => answer.promise }, health, log: log() });
@@ -311,7 +311,7 @@ describe("the log as JSON", () => {
   });
 });
 
-describe("a file that is made ready", () => {
+describe("a preparation", () => {
   const file = { itemId: "item", contentVersion: "v", fileName: "disk" };
   const broken = Object.assign(new Error("EIO: i/o error, read"), { code: "EIO" });
 
@@ -333,10 +333,10 @@ describe("a file that is made ready", () => {
       20,
       { reason: "downlease.server.stopping" },
     ],
-  ] as const)("and ends as %o is logged at level %i", (end, level, told) => {
+  ] as const)("that ends as %o is logged at level %i", (end, level, more) => {
     preparationObserver(new Metrics(), log()).ended({ file, durationMs: 12.6, ...end });
     const line = { msg: "preparation", item: "item", file: "disk", outcome: end.outcome, durationMs: 13 };
-    expect(logged()).toMatchObject([{ level, ...line, ...told }]);
+    expect(logged()).toMatchObject([{ level, ...line, ...more }]);
   });
 
   test("is counted while it runs, by its bytes, and by its outcome", async () => {
