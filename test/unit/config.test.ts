@@ -478,3 +478,37 @@ describe("authentication", () => {
     expect(mistakes({ mtlsAdmins: "ops" })).toEqual([expect.stringMatching(/^--mtls-ca .* must be set/)]);
   });
 });
+
+describe("what Redis needs besides its URL", () => {
+  const redisUrl = "rediss+sentinel://:secret@host/master";
+
+  test("is kept, the password not shown", () => {
+    const { redis } = load({
+      redisUrl,
+      redisCa: "ca.pem",
+      redisCert: "cert.pem",
+      redisKey: "key.pem",
+      redisSentinelUser: "us",
+      redisSentinelPassword: "hidden",
+    });
+    expect(redis).toMatchObject({ ca: "ca.pem", cert: "cert.pem", key: "key.pem", sentinelUser: "us" });
+    expect(redis.sentinelPassword?.reveal()).toBe("hidden");
+    expect(inspect(redis) + JSON.stringify(redis)).not.toContain("hidden");
+  });
+
+  test.each([
+    [{ redisUrl, redisCert: "cert.pem" }, "--redis-key (or DOWNLEASE_REDIS_KEY) must be set: certificate"],
+    [{ redisUrl, redisKey: "key.pem" }, "--redis-cert (or DOWNLEASE_REDIS_CERT) must be set: certificate"],
+    [{ redisUrl: "redis://host", redisCa: "ca.pem" }, "--redis-url must start with rediss"],
+    [{ redisCa: "ca.pem" }, "--redis-url (or DOWNLEASE_REDIS_URL) must start with rediss"],
+    [{ redisUrl: "redis://host", redisSentinelPassword: "hidden" }, "--redis-url must name sentinels"],
+    [
+      { redisUrl, redisSentinelUser: "us" },
+      "--redis-sentinel-password (or DOWNLEASE_REDIS_SENTINEL_PASSWORD)",
+    ],
+  ])("%j is refused", (flags, message) => {
+    const mistakes = mistakesOf({ flags: { contentRoot: "library", ...flags } });
+    expect(mistakes).toEqual([expect.stringContaining(message)]);
+    expect(mistakes.join()).not.toMatch(/hidden|:secret/);
+  });
+});
