@@ -38,14 +38,21 @@ export async function openContent({ content }: Config, log: Logger): Promise<Con
 
 /** A server that does not answer yet is no error. @throws StartError */
 export async function openStores(config: Config, metrics: Metrics, log: Logger): Promise<Backend> {
-  const { redisUrl, sqlitePath, leaseMs, retentionMs, login: loginTerms, redis } = config;
+  const { redisUrl, redis, sqlitePath, leaseMs, retentionMs, maxDowntimeMs, login } = config;
   const url = redisUrl?.reveal() ?? sqliteUrl(sqlitePath);
   const { observeRoundTrip } = metrics;
   const redisCredentials = await readRedisCredentials(config);
   const leaseTerms = { leaseMs, retentionMs };
   const redisOptions = { redisCredentials, redisWaitReplicas: redis.waitReplicas };
   return orStartError(() =>
-    openBackend(url, { leaseTerms, loginTerms, log, ...redisOptions, observeRoundTrip }),
+    openBackend(url, {
+      leaseTerms,
+      loginTerms: login,
+      maxDowntimeMs,
+      ...redisOptions,
+      log,
+      observeRoundTrip,
+    }),
   );
 }
 

@@ -1,6 +1,6 @@
 import type { DescMessage, MessageShape } from "@bufbuild/protobuf";
 
-/** Writes what `toBinary` gives for a message, behind `headBytes` bytes that are left to the head of an envelope. */
+/** Encodes a message as `toBinary` does, after `headBytes` bytes that are reserved for the head of an envelope. */
 export type Encoder<T extends DescMessage = DescMessage> = (
   message: MessageShape<T>,
   headBytes: number,

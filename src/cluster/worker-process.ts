@@ -1,7 +1,7 @@
 import cluster, { type Worker } from "node:cluster";
 import { once } from "node:events";
 import { ConnectionHandover } from "./connection-handover.ts";
-import type { Failure, Serving, SupervisorMessage, WorkerMessage } from "./messages.ts";
+import type { Serving, StartFailure, SupervisorMessage, WorkerMessage } from "./messages.ts";
 
 /** A worker ended before it served. */
 export class WorkerFailure extends Error {
@@ -10,7 +10,7 @@ export class WorkerFailure extends Error {
   /** Whether the worker itself reported why, so that another attempt is of little use. */
   readonly isExplained: boolean;
 
-  constructor({ message, exitCode }: Failure, isExplained: boolean) {
+  constructor({ message, exitCode }: StartFailure, isExplained: boolean) {
     super(message);
     this.exitCode = exitCode;
     this.isExplained = isExplained;
@@ -124,7 +124,7 @@ function ending({ process }: Worker): Promise<Ending> {
   return Promise.race([closed, failed]);
 }
 
-function unexplainedFailure(worker: number, { code, signal }: Ending): Failure {
+function unexplainedFailure(worker: number, { code, signal }: Ending): StartFailure {
   const how = signal === null ? `exit code ${code}` : signal;
   const message = `downlease can't start: worker ${worker} ended with ${how} before it served\n`;
   return { message, exitCode: code || 1 };

@@ -1,24 +1,24 @@
 import { z } from "zod";
-import { integer, manual, pathOf, type Rule } from "./fields.ts";
+import { filePath, integer, manual, type Rule } from "./fields.ts";
 import { SecretText, type SecretUrl } from "./secret.ts";
 
 const unset = { default: "unset" };
 
 /** What connections to Redis need besides the URL, and what is asked of it. */
 export const redisFields = z.object({
-  ca: pathOf().optional().register(manual, {
+  ca: filePath().optional().register(manual, {
     argument: "path",
     help: "check certificates of Redis and its sentinels against the authorities in this PEM file",
     default: "those of Node.js",
   }),
-  cert: pathOf()
+  cert: filePath()
     .optional()
     .register(manual, {
       ...unset,
       argument: "path",
       help: "show Redis this PEM certificate chain of a client",
     }),
-  key: pathOf()
+  key: filePath()
     .optional()
     .register(manual, { ...unset, argument: "path", help: "PEM private key of the client's certificate" }),
   sentinelUser: z

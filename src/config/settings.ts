@@ -3,12 +3,12 @@ import { authenticationFields, authenticationOf, authenticationRules } from "./a
 import { contentFields, contentOf, contentRules } from "./content.ts";
 import { downloadFields } from "./downloads.ts";
 import {
+  filePath,
   integer,
   type Manual,
   manual,
   oneOf,
   onOff,
-  pathOf,
   type Rule,
   type SettingNames,
   seconds,
@@ -42,7 +42,7 @@ const sessionFields = {
       secret: true,
     }),
   redis: redisFields,
-  sqlitePath: pathOf()
+  sqlitePath: filePath()
     .prefault("downlease.db")
     .register(manual, {
       argument: "path",
@@ -57,6 +57,12 @@ const sessionFields = {
       argument: "seconds",
       help: "how long a canceled or failed session stays readable",
       default: "the lease length",
+    }),
+  maxDowntimeMs: seconds(0, 30 * day)
+    .prefault("3600")
+    .register(manual, {
+      argument: "seconds",
+      help: "sessions in SQLite live on for as long as the service was down, at most this long; 0 for never",
     }),
 };
 

@@ -18,7 +18,7 @@ import {
   KeepAliveStreamResponseSchema,
   ListResponseSchema,
 } from "../../gen/content/library/item/v1/download_session_pb.ts";
-import { type Operations, operation, streamOperation } from "../calls/pipeline.ts";
+import { type Operation, type Operations, operation, streamOperation } from "../calls/pipeline.ts";
 import { statusOf } from "../calls/status.ts";
 import type { ContentSource } from "../domain/content-source.ts";
 import { type ErrorKind, ServiceError, textOf } from "../domain/errors.ts";
@@ -52,9 +52,13 @@ export interface DownloadSessionParts {
  * The operations of `com.vmware.content.library.item.download_session`, and those for callers with many sessions.
  */
 export function downloadSessionOperations(parts: DownloadSessionParts): Operations {
-  const { store, content } = parts;
-  const keepAliveAll = batchKeepAlives(parts);
-  const unary = [
+  const { unary, streams } = keepAliveOperations(parts);
+  return { unary: [...lifeCycleOperations(parts), ...unary], streams };
+}
+
+/** Everything from creation to deletion but the keep-alives. */
+function lifeCycleOperations({ store, content }: DownloadSessionParts): Operation[] {
+  return [
     operation({
       method: rpc.create,
       async run(request, caller) {
@@ -94,34 +98,6 @@ export function downloadSessionOperations(parts: DownloadSessionParts): Operatio
       },
     }),
     operation({
-      method: rpc.keepAlive,
-      isRoutine: true,
-      encode: encodeKeepAlive,
-      sessionId,
-      run(request, caller) {
-        const { id, progress } = readHeartbeat(request);
-        return store.keepAlive(id, caller, progress).then((result) => {
-          if (result.outcome !== "renewed") throw refusalError(id, result);
-          return create(KeepAliveResponseSchema, {
-            expirationTime: timestampFromMs(result.expiresAt),
-            clientProgress: BigInt(result.progress),
-          });
-        });
-      },
-    }),
-    operation({
-      method: rpc.batchKeepAlive,
-      isRoutine: true,
-      weight: ({ keepAlives }) => Math.max(1, keepAlives.length / batchDiscount),
-      async run({ keepAlives }, caller) {
-        const { length } = keepAlives;
-        if (length > maxBatch) {
-          throw new ServiceError("downlease.argument.too_many", ["keep_alives", `${length}`, `${maxBatch}`]);
-        }
-        return create(BatchKeepAliveResponseSchema, { results: await keepAliveAll(keepAlives, caller) });
-      },
-    }),
-    operation({
       method: rpc.cancel,
       sessionId,
       async run(request, caller) {
@@ -151,6 +127,42 @@ export function downloadSessionOperations(parts: DownloadSessionParts): Operatio
       },
     }),
   ];
+}
+
+/** Keep-alives one by one, in batches and in streams. */
+function keepAliveOperations(parts: DownloadSessionParts): Operations {
+  const { store } = parts;
+  const keepAliveAll = batchKeepAlives(parts);
+  const unary = [
+    operation({
+      method: rpc.keepAlive,
+      isRoutine: true,
+      encode: encodeKeepAlive,
+      sessionId,
+      run(request, caller) {
+        const { id, progress } = readHeartbeat(request);
+        return store.keepAlive(id, caller, progress).then((result) => {
+          if (result.outcome !== "renewed") throw refusalError(id, result);
+          return create(KeepAliveResponseSchema, {
+            expirationTime: timestampFromMs(result.expiresAt),
+            clientProgress: BigInt(result.progress),
+          });
+        });
+      },
+    }),
+    operation({
+      method: rpc.batchKeepAlive,
+      isRoutine: true,
+      weight: ({ keepAlives }) => Math.max(1, keepAlives.length / batchDiscount),
+      async run({ keepAlives }, caller) {
+        const { length } = keepAlives;
+        if (length > maxBatch) {
+          throw new ServiceError("downlease.argument.too_many", ["keep_alives", `${length}`, `${maxBatch}`]);
+        }
+        return create(BatchKeepAliveResponseSchema, { results: await keepAliveAll(keepAlives, caller) });
+      },
+    }),
+  ];
   const streams = [
     streamOperation({
       method: rpc.keepAliveStream,
@@ -163,7 +175,7 @@ export function downloadSessionOperations(parts: DownloadSessionParts): Operatio
   return { unary, streams };
 }
 
-type KeepAliveAll = (requests: readonly Heartbeat[], caller: Caller) => Promise<KeepAliveResult[]>;
+type KeepAliveAll = (requests: readonly KeepAliveFields[], caller: Caller) => Promise<KeepAliveResult[]>;
 
 /** Runs keep-alives that share a call. Each has a result of its own: a renewal or an error. */
 function batchKeepAlives({ store, countKeepAlive }: DownloadSessionParts): KeepAliveAll {
@@ -204,10 +216,10 @@ function batchKeepAlives({ store, countKeepAlive }: DownloadSessionParts): KeepA
   };
 }
 
-type Heartbeat = Pick<KeepAliveRequest, "downloadSessionId" | "progress">;
+type KeepAliveFields = Pick<KeepAliveRequest, "downloadSessionId" | "progress">;
 
 /** @throws ServiceError when the id is not an identifier */
-function readHeartbeat({ downloadSessionId, progress }: Heartbeat) {
+function readHeartbeat({ downloadSessionId, progress }: KeepAliveFields) {
   return {
     id: identifier(downloadSessionId, "download_session_id"),
     // An int64 beyond 2^53 loses digits here, but stays out of range.

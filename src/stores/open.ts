@@ -10,6 +10,11 @@ export type { RedisCredentials };
 export interface BackendOptions {
   readonly leaseTerms: LeaseTerms;
   readonly loginTerms: LoginTerms;
+  /**
+   * Leases get back at most so much of the time that the service was down, where the backend's leases go on without it:
+   * in SQLite.
+   */
+  readonly maxDowntimeMs: number;
   readonly log: Logger;
   /** What a Redis needs besides its URL. */
   readonly redisCredentials?: RedisCredentials;
@@ -45,7 +50,7 @@ const kinds: readonly BackendKind[] = [
     async open(url, options) {
       const { SqliteDatabase } = await import("./sqlite/database.ts");
       const { SqliteBackend } = await import("./sqlite/backend.ts");
-      return new SqliteBackend(new SqliteDatabase(sqlitePathOf(url)), options);
+      return new SqliteBackend(new SqliteDatabase(sqlitePathOf(url), options), options);
     },
   },
 ];

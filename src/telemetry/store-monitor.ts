@@ -8,21 +8,21 @@ export interface StoreMonitorOptions {
   readonly store: { probe(): Promise<void> };
   readonly health: Health;
   readonly log: Logger;
-  /** Pause between two probes of a store that works; a second by default. */
+  /** Interval between probes of a store that works; a second by default. */
   readonly intervalMs?: number;
 }
 
-/** Pause between two probes of a store that does not work. */
+/** Interval between probes of a store that does not work. */
 const retryMs = 100;
 
-/** Probes the store again and again: the service is as ready as its store. */
+/** Probes the store periodically: the service is as ready as its store. */
 export class StoreMonitor {
   readonly #store: StoreMonitorOptions["store"];
   readonly #health: Health;
   readonly #log: Logger;
   readonly #intervalMs: number;
-  /** When the store was first found not to work; undefined while it works. By `performance.now()`. */
-  #downSince: number | undefined;
+  /** When the first of the latest failures was recorded, by `performance.now()`; undefined while the store works. */
+  #failingSince: number | undefined;
   #timer: NodeJS.Timeout | undefined;
   #stopped = false;
 
@@ -33,24 +33,24 @@ export class StoreMonitor {
     this.#intervalMs = intervalMs;
   }
 
-  /** Resolves when the store works, or has had one interval to do so. */
+  /** Resolves when the store works, or after one interval in which it does not. */
   async start(): Promise<void> {
-    const patience = performance.now() + this.#intervalMs;
+    const deadline = performance.now() + this.#intervalMs;
     let failure = await this.#probe();
-    while (failure !== undefined && !this.#stopped && performance.now() < patience) {
+    while (failure !== undefined && !this.#stopped && performance.now() < deadline) {
       await delay(retryMs);
       failure = await this.#probe();
     }
-    this.#report(failure);
+    this.#record(failure);
   }
 
-  /** From now on the health is left alone. */
+  /** Ends the probes; the health stays as it is. */
   stop(): void {
     this.#stopped = true;
     clearTimeout(this.#timer);
   }
 
-  /** Resolves with the failure, or undefined. */
+  /** Resolves with the failure; undefined when the store works. */
   async #probe(): Promise<Error | undefined> {
     try {
       await this.#store.probe();
@@ -60,27 +60,27 @@ export class StoreMonitor {
     }
   }
 
-  #report(failure: Error | undefined): void {
+  #record(failure: Error | undefined): void {
     if (this.#stopped) return;
-    if (failure === undefined) this.#works();
-    else this.#fails(failure);
-    const again = async () => this.#report(await this.#probe());
-    this.#timer = setTimeout(again, failure === undefined ? this.#intervalMs : retryMs).unref();
+    if (failure === undefined) this.#recordSuccess();
+    else this.#recordFailure(failure);
+    const probeAgain = async () => this.#record(await this.#probe());
+    this.#timer = setTimeout(probeAgain, failure === undefined ? this.#intervalMs : retryMs).unref();
   }
 
-  #works(): void {
+  #recordSuccess(): void {
     this.#health.set("SERVING");
-    if (this.#downSince === undefined) return;
-    const downMs = Math.round(performance.now() - this.#downSince);
-    this.#downSince = undefined;
+    if (this.#failingSince === undefined) return;
+    const downMs = Math.round(performance.now() - this.#failingSince);
+    this.#failingSince = undefined;
     this.#log.info({ downMs }, "ready again: sessions can be stored");
   }
 
-  /** Logs the first failure of several in a row: it names the cause. */
-  #fails(failure: Error): void {
+  /** Of several failures in a row the first one is logged, with its cause. */
+  #recordFailure(failure: Error): void {
     this.#health.set("NOT_SERVING");
-    if (this.#downSince !== undefined) return;
-    this.#downSince = performance.now();
+    if (this.#failingSince !== undefined) return;
+    this.#failingSince = performance.now();
     const cause = causeOf(failure.cause ?? failure)!;
     this.#log.warn({ cause }, `not ready: no session can be stored: ${cause.message}`);
   }

@@ -116,7 +116,7 @@ function operationsContract(backend: TestBackend): void {
     }
   });
 
-  it("answers not_found for a session that never was", async () => {
+  it("answers not_found for a session that never existed", async () => {
     await using stage = await setStage("sessions", backend);
     const { store, alice, admin } = stage;
     for (const caller of [alice, admin]) {

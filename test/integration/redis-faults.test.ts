@@ -50,7 +50,7 @@ async function expectAllUnavailable(backend: Backend, id: string): Promise<void>
 }
 
 interface Shown {
-  /** `lua` for what a script does, else the address of a client. */
+  /** `lua` for a command of a script, else the address of a client. */
   readonly source: string;
   readonly args: readonly string[];
 }
@@ -134,11 +134,11 @@ describe("a Redis of its own", () => {
     expect(lost, "heartbeats after the flush").toBeGreaterThan(0);
     expect(lost, "heartbeats before the flush").toBeLessThan(heartbeats.length);
     expect(stats).toContain("cmdstat_eval:calls=1,");
-    // What was refused is repeated, and nothing else.
+    // Only refused heartbeats are sent again.
     expect(stats).toContain(`cmdstat_evalsha:calls=${heartbeats.length + lost - 1},`);
   });
 
-  it("that hangs is not sent late what it has lost the script for", async () => {
+  it("that hangs and has lost its scripts does not get late calls", async () => {
     const { id } = await store.create(newSession());
     await client.script("FLUSH");
     await client.config("RESETSTAT");
@@ -189,7 +189,7 @@ describe("a Redis of its own", () => {
     expect(await store.keepAlive(created.id, alice, 60)).toMatchObject({ outcome: "renewed", progress: 60 });
   });
 
-  it("that was not there at the start is found when it comes", async () => {
+  it("that starts after the store is reached as soon as it runs", async () => {
     await redis.kill();
     await using early = openRedis(redis.url);
     await expectAllUnavailable(early, randomUUID());
@@ -218,7 +218,7 @@ describe("a Redis of its own", () => {
     expect(new Set(run.map(({ args }) => args[1]))).toEqual(new Set([key]));
   });
 
-  it("has its index repaired by list, entries that may be about to get their session left alone", async () => {
+  it("has its index repaired by list, except entries whose session may be about to be created", async () => {
     const index = ownerIndexKey(alice.principal);
     const kept = await store.create(newSession());
     const bobs = await store.create({ ...newSession(), owner: "bob" });
@@ -250,7 +250,7 @@ describe("a Redis that may evict", () => {
   it.each([
     ["allkeys-lru", 1],
     ["noeviction", 0],
-  ])("is warned of when its policy is %s: %d warnings", async (policy, warnings) => {
+  ])("with the policy %s causes %d warnings", async (policy, warnings) => {
     await using redis = await startRedis({ args: ["--maxmemory-policy", policy] });
     const lines: string[] = [];
     const sink = new Writable({

@@ -5,7 +5,7 @@ import { checkBackendUrl, openBackend, sqliteUrl } from "../../src/stores/open.t
 import { parseRedisUrl } from "../../src/stores/redis/url.ts";
 import { longLeaseTerms as leaseTerms, longLoginTerms as loginTerms } from "../support/terms.ts";
 
-const options = { leaseTerms, loginTerms, log: pino({ level: "silent" }) };
+const options = { leaseTerms, loginTerms, maxDowntimeMs: 0, log: pino({ level: "silent" }) };
 
 describe("the URL of a backend", () => {
   test.each([

@@ -72,7 +72,7 @@ describe("a finished call", () => {
     expect(lines[0]).not.toContain(sessionId);
   });
 
-  test("tells name, code and message of the cause, and nothing that hangs on it", () => {
+  test("is logged with name, code and message of its cause, and no other members", () => {
     const cause = Object.assign(new TypeError("broken"), {
       code: "EBROKEN",
       command: { name: "evalsha", args: [`dl:{${sessionId}}`] },
@@ -88,7 +88,7 @@ describe("a finished call", () => {
     expect(lines[0]).not.toContain(sessionId);
   });
 
-  test("with a cause that is no error or has an endless message is logged in short", () => {
+  test("with a cause that is not an error or has a huge message is logged in short", () => {
     const observe = callObserver(new Metrics(), log());
     observe(failed(new ServiceError("downlease.server.internal", ["r"], "x".repeat(10_000))));
     observe(failed(new ServiceError("downlease.server.internal", ["r"], new Error("y".repeat(10_000)))));
@@ -97,7 +97,7 @@ describe("a finished call", () => {
     expect(error.cause.message).toBe(`${"y".repeat(500)}…`);
   });
 
-  test("that was refused for overload is one of many, of which a line tells once a second", () => {
+  test("that was refused for overload is counted in one line per second", () => {
     vi.useFakeTimers();
     try {
       const observe = callObserver(
@@ -197,7 +197,7 @@ describe("on a terminal", () => {
     );
   });
 
-  test("a failed call tells its cause on the same line", () => {
+  test("a failed call shows its cause on the same line", () => {
     const error = new ServiceError("downlease.store.unavailable", [], new Error("Connection is closed."));
     callObserver(new Metrics(), log())(failed(error));
     const line = pretty(lines[0]!);
@@ -286,7 +286,7 @@ describe("metrics", () => {
 });
 
 describe("the store monitor", () => {
-  /** A store that answers when told to. */
+  /** A store that answers while `isUp`. */
   function fakeStore(isUp: boolean) {
     return {
       isUp,
@@ -298,7 +298,7 @@ describe("the store monitor", () => {
       },
     };
   }
-  test("is NOT_SERVING for good after a shutdown", () => {
+  test("stays NOT_SERVING after a shutdown", () => {
     const health = new Health(["some.Service"]);
     health.set("SERVING");
     health.shutDown();
@@ -353,7 +353,7 @@ describe("the store monitor", () => {
     ]);
   });
 
-  test("leaves the health alone once it is stopped, even when an answer is under way", async () => {
+  test("leaves the health alone once it is stopped, even when an answer arrives later", async () => {
     const health = new Health([]);
     const answer = Promise.withResolvers<void>();
     const monitor = new StoreMonitor({ store: { probe: () => answer.promise }, health, log: log() });
@@ -425,7 +425,7 @@ describe("a download", () => {
   });
 });
 
-describe("a file that is made ready", () => {
+describe("a preparation", () => {
   const file = { itemId: "item", contentVersion: "v", fileName: "disk" };
   const broken = Object.assign(new Error("EIO: i/o error, read"), { code: "EIO" });
 
@@ -447,13 +447,13 @@ describe("a file that is made ready", () => {
       20,
       { reason: "downlease.server.stopping" },
     ],
-  ] as const)("and ends as %o is logged at level %i", (end, level, told) => {
+  ] as const)("that ends as %o is logged at level %i", (end, level, more) => {
     preparationObserver(new Metrics(), log()).ended({ file, durationMs: 12.6, ...end });
     const line = { msg: "preparation", item: "item", file: "disk", outcome: end.outcome, durationMs: 13 };
-    expect(logged()).toMatchObject([{ level, ...line, ...told }]);
+    expect(logged()).toMatchObject([{ level, ...line, ...more }]);
   });
 
-  test("and fails as many others do shares lines with them", () => {
+  test("that fails as many others do shares lines with them", () => {
     vi.useFakeTimers();
     try {
       const observer = preparationObserver(

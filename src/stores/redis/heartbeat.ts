@@ -10,7 +10,7 @@ const ping = "*1\r\n$4\r\nPING\r\n";
  * minutes after the other side has vanished. Answers come in the order of the commands, so that an answered PING shows
  * that nothing older is unanswered: commands that nobody waits for any more neither pile up nor are sent late.
  */
-export function replaceWhenSilent(redis: Redis): Redis {
+export function replaceWhenSilent(redis: Redis, missedLimit = missedHeartbeats): Redis {
   let timer: NodeJS.Timeout | undefined;
   const stop = () => clearInterval(timer);
   const start = () => {
@@ -25,9 +25,9 @@ export function replaceWhenSilent(redis: Redis): Redis {
         isWaiting = true;
         missed = 0;
         redis.sendCommand(new RawCommand("ping", "", ping, answered, answered));
-      } else if (++missed === missedHeartbeats) {
+      } else if (++missed === missedLimit) {
         stop();
-        const silentMs = heartbeatMs * missedHeartbeats;
+        const silentMs = heartbeatMs * missedLimit;
         redis.emit("error", new Error(`no answer for ${silentMs} ms; the connection is replaced`));
         resetConnection(redis);
       }

@@ -19,6 +19,9 @@ export const maxLoadingDelayMs = 200;
 export const heartbeatMs = 250;
 export const missedHeartbeats = 4;
 
+/** For subscriptions a second: an end that is not heard is looked up when they are established again. */
+export const missedSubscriberHeartbeats = 3;
+
 /** How often the sentinels are asked which server is the master. */
 export const sentinelPollMs = 1_000;
 

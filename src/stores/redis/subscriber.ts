@@ -1,7 +1,7 @@
 import { Cluster, type Redis, type RedisOptions } from "ioredis";
 import type { Logger } from "pino";
 import { replaceWhenSilent } from "./heartbeat.ts";
-import { reconnectDelayMs } from "./reconnect-policy.ts";
+import { missedSubscriberHeartbeats, reconnectDelayMs } from "./reconnect-policy.ts";
 import type { RedisClient } from "./run-script.ts";
 
 /** Receives what is published on a channel. */
@@ -15,7 +15,7 @@ export interface Listener {
 export class Subscription {
   readonly channel: string;
   readonly listener: Listener;
-  /** Whether messages arrive. A connection that dies silently is noticed within 1.25 s. */
+  /** Whether messages arrive. A connection that dies silently is noticed within a second. */
   isEstablished = false;
 
   constructor(channel: string, listener: Listener) {
@@ -78,7 +78,7 @@ export class Subscriber {
       this.#connectLater();
       return;
     }
-    this.#connection = replaceWhenSilent(connection);
+    this.#connection = replaceWhenSilent(connection, missedSubscriberHeartbeats);
     // The connection for commands logs why Redis is unreachable.
     connection.on("error", () => {});
     connection.on("message", (channel: string, message: string) =>
