@@ -1,0 +1,119 @@
+/** `npm run chaos`: holds the service to its promises while servers, connections and processes fail. */
+import { parseArgs } from "node:util";
+import { neededExecutables, provide } from "../support/executables.ts";
+import { summaryLines, writePage } from "./report.ts";
+import { type Result, runScenario } from "./run-scenario.ts";
+import type { Scenario } from "./scenario.ts";
+import { scenarios } from "./scenarios/scenarios.ts";
+import { describeViolation } from "./violation.ts";
+
+const help = `npm run chaos -- SCENARIO... [options]
+
+  SCENARIO             one or more of the scenarios below, all for every one, list to print them
+
+  --seconds <number>   how long clients work at least, instead of the scenario's own time
+  --seed <number>      seed of the random calls; printed, and random by default
+  --show <number>      violations to print of each scenario (5)
+  --write              write the table of docs/reliability.md, with all scenarios
+  --help               print this
+
+Exit code: 0 when every promise was kept, 1 when one was broken, 2 when the command is wrong.
+
+${list()}`;
+
+process.exitCode = await main();
+
+async function main(): Promise<number> {
+  const { values, positionals } = parsed();
+  if (values.help || positionals.length === 0) {
+    process.stdout.write(help);
+    return values.help ? 0 : 2;
+  }
+  if (positionals.includes("list")) {
+    process.stdout.write(list());
+    return 0;
+  }
+  const chosen = positionals.includes("all") ? scenarios : positionals.map(scenarioNamed);
+  if (values.write && chosen !== scenarios) fail("--write needs the scenario all.");
+  const [seconds, show] = [numberOf("seconds", values.seconds), numberOf("show", values.show) ?? 5];
+  const seed = numberOf("seed", values.seed) ?? Math.floor(Math.random() * 1e6);
+  provide(neededExecutables);
+  const interrupted = new AbortController();
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
+    // The second one ends the run at once; its servers are ended by a guard.
+    process.once(signal, () => {
+      interrupted.abort();
+      process.once(signal, () => process.exit(1));
+    });
+  }
+  const results: Result[] = [];
+  for (const scenario of chosen) {
+    print(`\n== ${scenario.name}: ${scenario.what} (seed ${seed})`);
+    try {
+      const options = { seconds, seed, signal: interrupted.signal, progress: print };
+      const result = await runScenario(scenario, options);
+      results.push(result);
+      report(result, show);
+    } catch (error) {
+      if (!interrupted.signal.aborted) throw error;
+      print("interrupted");
+      break;
+    }
+  }
+  const lines = summaryLines(results);
+  print(`\n${lines.join("\n")}`);
+  if (interrupted.signal.aborted) return 1;
+  if (values.write) writePage(results, seed);
+  return results.some(({ violations }) => violations.length > 0) ? 1 : 0;
+}
+
+function report({ violations, documented, findings, origin, scenario }: Result, show: number): void {
+  for (const violation of violations.slice(0, show)) print(describeViolation(violation, origin));
+  if (violations.length > show) print(`… and ${violations.length - show} more`);
+  if (documented.length > 0) print(`${documented.length} documented: ${scenario.documented!.why}`);
+  print(`${findings.operations} operations, ${violations.length} violations`);
+}
+
+function parsed() {
+  try {
+    return parseArgs({
+      allowPositionals: true,
+      options: {
+        seconds: { type: "string" },
+        seed: { type: "string" },
+        show: { type: "string" },
+        write: { type: "boolean", default: false },
+        help: { type: "boolean", default: false },
+      },
+    });
+  } catch (error) {
+    return fail((error as Error).message);
+  }
+}
+
+function scenarioNamed(name: string): Scenario {
+  const scenario = scenarios.find((each) => each.name === name);
+  return scenario ?? fail(`There is no scenario '${name}'. npm run chaos -- list prints them.`);
+}
+
+function numberOf(flag: string, text: string | undefined): number | undefined {
+  if (text === undefined) return undefined;
+  const value = Number(text);
+  if (text.trim() === "" || !Number.isFinite(value) || value < 0)
+    fail(`--${flag} needs a number, not '${text}'.`);
+  return value;
+}
+
+function fail(message: string): never {
+  process.stderr.write(`${message}\n`);
+  process.exit(2);
+}
+
+function list(): string {
+  const width = Math.max(...scenarios.map(({ name }) => name.length));
+  return scenarios.map(({ name, what }) => `  ${name.padEnd(width)}  ${what}\n`).join("");
+}
+
+function print(line: string): void {
+  process.stdout.write(`${line}\n`);
+}
