@@ -14,14 +14,14 @@ import { cpuSecondsOfTree, processTree } from "./process-figures.ts";
 export interface RunningContender {
   readonly port: number;
   readonly pid: number;
-  /** CPU time used so far by the process and its children, user and system, in seconds. */
+  /** CPU time so far of the process and its children, user and system, in seconds. */
   cpuSeconds(): number;
   stop(): Promise<void>;
 }
 
-/** With a probe in each process, which takes some memory. */
+/** A contender with a probe in each process, which takes some memory. */
 export interface ProbedContender extends RunningContender {
-  /** What the processes allocated, and the worst of their event-loop delays, while `work` was done. */
+  /** Sum of the allocations and maximum of the event-loop delays of all processes while `work` runs. */
   probe(work: () => Promise<unknown>): Promise<ProbeReading>;
 }
 
@@ -31,7 +31,7 @@ export async function startContender(contender: Contender, redisUrl: string): Pr
   return start(contender, redisUrl, [], {});
 }
 
-/** @param directory for what the probes write */
+/** @param directory for the files of the probes */
 export async function startProbedContender(
   contender: Contender,
   redisUrl: string,
@@ -40,7 +40,7 @@ export async function startProbedContender(
   const environment = { [probeDirectoryVariable]: directory };
   const running = await start(contender, redisUrl, ["--import", probeFile], environment);
   const root = running.pid;
-  // Before that, the signal would end the process.
+  // Before its handler is installed, the signal would end the process.
   await eventually(`the probes in ${contender.name}`, () => processTree(root).every(catchesProbeSignal));
 
   const signalProbes = async () => {
@@ -78,7 +78,7 @@ async function start(
 ): Promise<RunningContender> {
   const port = await freePort();
   const child = spawn(process.execPath, [...nodeOptions, ...contender.args(port, redisUrl)], {
-    // Logs are written, as in production, to a place that keeps nothing.
+    // Logs are written, as in production, but discarded.
     stdio: ["ignore", "ignore", "inherit"],
     env: { ...process.env, REDIS_URL: redisUrl, ...environment },
   });

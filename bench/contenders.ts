@@ -2,10 +2,10 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build } from "../deploy/package/build.ts";
 
-/** A server that is measured, in processes of its own. */
+/** A server that is measured, in its own processes. */
 export interface Contender {
   readonly name: string;
-  /** Command line for a port. */
+  /** Command line to listen on a port. */
   args(port: number, redisUrl: string): readonly string[];
 }
 
@@ -24,11 +24,11 @@ const peer = (name: string, file: string, ...flags: string[]): Contender => ({
 });
 
 export const downlease = service("downlease");
-/** Of 1,000 callers some have to be turned away, or nothing is learnt about that. */
-export const downleaseBounded = service("downlease, 500 calls at most", "--max-calls", "500");
-/** Whose callers must tell who they are; see `credentials.ts`. */
-export const downleaseOfKnown = service("downlease, login session", "--users-file", path("users"));
-/** As it is installed, in JavaScript: stripping types takes memory. With a directory of content of its own. */
+/** Bounded so that some of 1,000 callers are turned away, which is what overload measures. */
+export const downleaseBounded = service("downlease, at most 500 calls", "--max-calls", "500");
+/** Requires authentication; see `credentials.ts`. */
+export const downleaseWithLogin = service("downlease, login session", "--users-file", path("users"));
+/** The packaged JavaScript, because stripping types takes memory. With its own content directory. */
 export const downleaseServing = (contentRoot: string, ...flags: string[]): Contender => ({
   name: "downlease",
   args: (port, redisUrl) => [
@@ -36,7 +36,7 @@ export const downleaseServing = (contentRoot: string, ...flags: string[]): Conte
     ...(flags.includes("--sqlite-path") ? flags : ["--redis-url", redisUrl, ...flags]),
   ],
 });
-export const downleaseOfTwo = service("downlease, 2 workers", "--workers", "2");
+export const downleaseWithTwoWorkers = service("downlease, 2 workers", "--workers", "2");
 export const nodeHttp = peer("bare node:http", "node-http.ts");
 export const nodeHttpOurRedis = peer("bare node:http, our Redis connection", "node-http.ts", "--our-redis");
 export const nodeHttp2 = peer("bare node:http2", "node-http2.ts");
@@ -53,10 +53,10 @@ export const nodeHttpFile = (file: string) => peer("bare node:http, file", "node
 
 let packed: string | undefined;
 
-/** The program of the package; built once in a run. */
+/** Entry point of the package, which is built once per run. */
 function packedMain(): string {
   if (packed === undefined) {
-    // Where its imports find the packages of the checkout.
+    // Below node_modules, so that imports resolve to the packages of the checkout.
     const directory = path("../node_modules/.cache/bench");
     build(directory);
     packed = join(directory, "src/main.js");

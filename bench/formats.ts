@@ -4,18 +4,18 @@ export function count(value: number): string {
   return Math.round(value).toLocaleString("en");
 }
 
-export function range({ least, greatest }: Spread): string {
-  return `${count(least)}–${count(greatest)}`;
+export function range({ min, max }: Spread): string {
+  return `${count(min)}–${count(max)}`;
 }
 
-/** A range of small numbers. */
-export function fixed({ least, greatest }: Spread): string {
-  return `${least.toFixed(2)}–${greatest.toFixed(2)}`;
+/** A range of small numbers, with decimals. */
+export function fixed({ min, max }: Spread): string {
+  return `${min.toFixed(2)}–${max.toFixed(2)}`;
 }
 
-/** A ratio with its spread. */
-export function times({ median, least, greatest }: Spread): string {
-  return `${median.toFixed(2)} (${least.toFixed(2)}–${greatest.toFixed(2)})`;
+/** A ratio with its range. */
+export function times({ median, min, max }: Spread): string {
+  return `${median.toFixed(2)} (${min.toFixed(2)}–${max.toFixed(2)})`;
 }
 
 export function percent(share: number): string {

@@ -1,15 +1,21 @@
-/** What the service has set itself, and whether a run shows it. */
-import { type Results, rowName, type Table } from "./bench.ts";
+/** The performance goals of the service, and whether a run meets them. */
 import * as contenders from "./contenders.ts";
 import { downleaseFiles, type FileServer, nginxCopying, nginxSendfile } from "./downloads/servers.ts";
 import { drivers } from "./drivers/drivers.ts";
 import { times } from "./formats.ts";
 import type { LoadResult } from "./load.ts";
+import {
+  type OverloadRound,
+  type Results,
+  rowName,
+  type StoreName,
+  storeNames,
+  type ThroughputRound,
+} from "./results.ts";
 import { median, quantile, ratio, type Spread } from "./statistics.ts";
 import type { DownloadGroup } from "./studies/downloads.ts";
-import type { StoreName } from "./studies/idle-sessions.ts";
-import type { OverloadRound } from "./studies/overload.ts";
-import { halfTheCallers, type Round } from "./studies/throughput.ts";
+import { halfTheCallers } from "./studies/throughput.ts";
+import type { Table } from "./study.ts";
 
 interface Goal {
   readonly what: string;
@@ -68,7 +74,7 @@ const goals: readonly Goal[] = [
   compared(
     "server CPU of two workers against one, as many callers for each",
     "cpuMicros",
-    side(drivers.grpc, contenders.downleaseOfTwo),
+    side(drivers.grpc, contenders.downleaseWithTwoWorkers),
     side(drivers.grpc, { name: halfTheCallers }),
     "≤ 1.1",
   ),
@@ -76,7 +82,7 @@ const goals: readonly Goal[] = [
     compared(
       `${nameOf(driver.name)}: rate with a login session against without`,
       "rate",
-      side(driver, contenders.downleaseOfKnown),
+      side(driver, contenders.downleaseWithLogin),
       side(driver, contenders.downlease),
       "≥ 0.75",
     ),
@@ -96,7 +102,7 @@ const goals: readonly Goal[] = [
   download("one download", "download", "cpu", nginxCopying, "≤ 1.5"),
   download("64 downloads at a time", "downloads-64", "cpu", nginxCopying, "≤ 1.5"),
   memoryGoal("< 200 MiB"),
-  ...(["Redis", "SQLite"] as const).map((store) => idleGoal(store, "< 0.1 %")),
+  ...storeNames.map((store) => idleGoal(store, "< 0.1 %")),
 ];
 
 export const goalsTable = "goals";
@@ -107,14 +113,14 @@ export function goalsOf(results: Results): Table {
     title: "What it must show",
     header: ["", "target", "measured", "met"],
     rows: goals.map(({ what, target, measured }) => {
-      const found = measured(results);
-      if (found === undefined) return [what, target, "not measured", ""];
-      return [what, target, found.value, found.met ? "yes" : "no"];
+      const result = measured(results);
+      if (result === undefined) return [what, target, "not measured", ""];
+      return [what, target, result.value, result.met ? "yes" : "no"];
     }),
   };
 }
 
-/** A ratio of medians; for a rate the ratio of the CPU times is told, too. */
+/** A ratio of medians; for a rate, the ratio of the CPU times is printed, too. */
 function compared(what: string, key: "rate" | "cpuMicros", ours: Side, theirs: Side, target: string): Goal {
   return {
     what,
@@ -123,7 +129,7 @@ function compared(what: string, key: "rate" | "cpuMicros", ours: Side, theirs: S
       const rounds = throughput.get(rowName(ours.driver.name, ours.contender.name));
       const others = throughput.get(rowName(theirs.driver.name, theirs.contender.name));
       if (rounds === undefined || others === undefined) return undefined;
-      const of = (pick: keyof Round): Spread =>
+      const of = (pick: keyof ThroughputRound): Spread =>
         ratio(
           rounds.map((round) => round[pick]),
           others.map((round) => round[pick]),
@@ -158,7 +164,7 @@ function p99Goal(
 
 function answeredGoal(driver: string): Goal {
   return {
-    what: `${nameOf(driver)}: five-fold overload, calls neither accepted nor told to come back later`,
+    what: `${nameOf(driver)}: five-fold overload, calls neither accepted nor turned away as unavailable`,
     target: "0",
     measured({ overload }) {
       const rounds = overload.get(driver);
@@ -193,11 +199,11 @@ function download(
       const of = (server: FileServer) => downloads.get(rowName(group, server.name));
       const [ours, others] = [of(downleaseFiles), of(theirs)];
       if (ours === undefined || others === undefined) return undefined;
-      const found = ratio(
+      const ratios = ratio(
         ours.map((round) => round[key]),
         others.map((round) => round[key]),
       );
-      return { value: times(found), met: meets(found.median, target) };
+      return { value: times(ratios), met: meets(ratios.median, target) };
     },
   };
 }
@@ -245,6 +251,6 @@ export function meets(value: number, target: string): boolean {
     case "<":
       return value < Number(bound);
     default:
-      throw new Error(`${target} is no target`);
+      throw new Error(`'${target}' is not a target`);
   }
 }

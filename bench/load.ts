@@ -1,6 +1,6 @@
-/** How calls arrive. Both models run for a time and then wait for every answer. */
+/** Load models: how calls arrive. Both run for a time and then wait for the remaining answers. */
 import { setTimeout as delay } from "node:timers/promises";
-import type { Beat, Outcome } from "./drivers/driver.ts";
+import type { DriverCall, Outcome } from "./drivers/driver.ts";
 
 export interface LoadResult {
   readonly seconds: number;
@@ -8,26 +8,26 @@ export interface LoadResult {
   readonly accepted: number;
   readonly unavailable: number;
   readonly failed: number;
-  /** Sent, and not answered within some seconds after the end, or cut off. */
+  /** Sent, but cut off or not answered within some seconds after the end. */
   readonly lost: number;
   /** Due when every caller was busy, and therefore never sent. */
   readonly unsent: number;
-  /** Of accepted calls, in milliseconds, ascending. */
+  /** Latencies of accepted calls, in milliseconds, ascending. */
   readonly latencies: Float64Array;
-  /** Why calls were cut off, when some were. */
+  /** The first reason why a call was cut off. */
   readonly error: unknown;
 }
 
 const lastAnswerMs = 5_000;
 
-/** Every caller calls again as soon as it is answered, whatever the answer. */
-export async function closedLoop(beats: readonly Beat[], seconds: number): Promise<LoadResult> {
-  const tally = new Tally();
+/** Every caller calls again as soon as it gets any answer. */
+export async function closedLoop(calls: readonly DriverCall[], seconds: number): Promise<LoadResult> {
+  const tally = new CallTally();
   const startedAt = performance.now();
   const endsAt = startedAt + seconds * 1000;
-  const callers = beats.map(async (beat) => {
+  const callers = calls.map(async (call) => {
     for (let now = performance.now(); now < endsAt; ) {
-      if (!(await tally.count(beat, now))) return;
+      if (!(await tally.count(call, now))) return;
       now = performance.now();
     }
   });
@@ -40,62 +40,62 @@ export interface Arrivals {
   /** Calls per second, on average. */
   readonly rate: number;
   readonly seconds: number;
-  /** What becomes of a call that is due while every caller is busy. */
+  /** Treatment of a call that is due while every caller is busy. */
   readonly whenBusy: "wait" | "drop";
 }
 
 /**
- * Calls come when they come, however slow the answers: independent callers, exponential gaps. Latency counts from
- * the moment a call was due, so that a server that stalls is charged for the calls that it made late. Calls are
- * sent once a millisecond, which the latency includes.
+ * Calls arrive independently of the answers, with exponential gaps. Latency counts from the time when a call was due,
+ * so a server that stalls is charged for the calls that it delayed. Calls are sent once a millisecond, which the
+ * latency includes.
  */
 export async function openLoop(
-  beats: readonly Beat[],
+  calls: readonly DriverCall[],
   { rate, seconds, whenBusy }: Arrivals,
 ): Promise<LoadResult> {
-  const tally = new Tally();
-  const idle = [...beats];
+  const tally = new CallTally();
+  const idle = [...calls];
   const startedAt = performance.now();
   const endsAt = startedAt + seconds * 1000;
   const gap = () => (-Math.log(1 - Math.random()) * 1000) / rate;
   let due = startedAt + gap();
-  let underWay = 0;
+  let inFlight = 0;
   const send = () => {
     for (const now = performance.now(); due <= now && due < endsAt; due += gap()) {
-      const beat = idle.pop();
-      if (beat === undefined) {
+      const call = idle.pop();
+      if (call === undefined) {
         if (whenBusy === "wait") return;
         tally.unsent++;
         continue;
       }
-      underWay++;
-      void tally.count(beat, due).then((isConnected) => {
-        underWay--;
-        if (isConnected) idle.push(beat);
+      inFlight++;
+      void tally.count(call, due).then((isConnected) => {
+        inFlight--;
+        if (isConnected) idle.push(call);
         if (whenBusy === "wait") send();
       });
     }
   };
   while (performance.now() < endsAt + lastAnswerMs) {
     send();
-    if (due >= endsAt && underWay === 0) break;
+    if (due >= endsAt && inFlight === 0) break;
     await delay(1);
   }
   return tally.result(seconds);
 }
 
-class Tally {
+class CallTally {
   readonly #counts: Record<Outcome, number> = { accepted: 0, unavailable: 0, failed: 0 };
   readonly #latencies: number[] = [];
   #sent = 0;
   #error: unknown;
   unsent = 0;
 
-  /** Resolves to whether the caller can call again. */
-  async count(beat: Beat, since: number): Promise<boolean> {
+  /** Makes a call; resolves to whether the caller can call again. */
+  async count(call: DriverCall, since: number): Promise<boolean> {
     this.#sent++;
     try {
-      const outcome = await beat();
+      const outcome = await call();
       this.#counts[outcome]++;
       if (outcome === "accepted") this.#latencies.push(performance.now() - since);
       return true;

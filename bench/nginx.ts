@@ -8,7 +8,7 @@ import { freePort } from "../test/support/ports.ts";
 import { accepts } from "./contender-process.ts";
 
 export interface NginxOptions {
-  /** Directory whose files it sends. */
+  /** Directory of the files that it sends. */
   readonly root: string;
   readonly sendfile: "on" | "off";
   /** For its configuration and its temporary files. */
@@ -17,14 +17,14 @@ export interface NginxOptions {
 
 export interface Nginx {
   readonly port: number;
-  /** Where HTTP/2 is spoken from the first byte on. */
+  /** Port for HTTP/2 with prior knowledge. */
   readonly http2Port: number;
-  /** Of the master, whose child is the one worker. */
+  /** Process id of the master, whose child is the only worker. */
   readonly pid: number;
   stop(): Promise<void>;
 }
 
-/** Starts nginx as it comes, with one worker. Nothing that is installed is read but its program. */
+/** Starts nginx with defaults and one worker. Reads no installed configuration. */
 export async function startNginx({ root, sendfile, directory }: NginxOptions): Promise<Nginx> {
   const port = await freePort();
   const http2Port = await freePort();

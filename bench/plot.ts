@@ -1,11 +1,11 @@
-/** A bar chart as SVG: readable by itself, in light and in dark. */
+/** A bar chart as SVG, for light and dark backgrounds. */
 
 export interface Bar {
   readonly label: string;
   readonly value: number;
-  readonly least: number;
-  readonly greatest: number;
-  /** Stands out. */
+  readonly min: number;
+  readonly max: number;
+  /** Drawn in the accent colour. */
   readonly isOurs: boolean;
 }
 
@@ -42,11 +42,8 @@ const style = `
 export function barChart({ title, subtitle, groups }: Plot): string {
   const left = margin + labelWidth;
   const right = width - margin - valueWidth;
-  const step = niceStep(Math.max(...groups.flatMap(({ bars }) => bars.map(({ greatest }) => greatest))));
-  const ticks = ticksUpTo(
-    Math.max(...groups.flatMap(({ bars }) => bars.map(({ greatest }) => greatest))),
-    step,
-  );
+  const step = niceStep(Math.max(...groups.flatMap(({ bars }) => bars.map(({ max }) => max))));
+  const ticks = ticksUpTo(Math.max(...groups.flatMap(({ bars }) => bars.map(({ max }) => max))), step);
   const x = (value: number) => round(left + ((right - left) * value) / ticks.at(-1)!);
 
   const parts: string[] = [];
@@ -57,7 +54,7 @@ export function barChart({ title, subtitle, groups }: Plot): string {
     for (const bar of bars) {
       const top = y + (rowHeight - barHeight) / 2;
       const middle = y + rowHeight / 2;
-      const [from, to] = [x(bar.least), x(bar.greatest)];
+      const [from, to] = [x(bar.min), x(bar.max)];
       parts.push(
         text(left - 8, middle + 4, bar.label, "", "end"),
         `<rect class="${bar.isOurs ? "ours" : "peer"}" x="${left}" y="${top}" width="${round(x(bar.value) - left)}" height="${barHeight}" rx="2"/>`,
@@ -81,16 +78,16 @@ export function barChart({ title, subtitle, groups }: Plot): string {
 `;
 }
 
-/** 1, 2 or 5 times a power of ten, so that three to seven steps reach `greatest`. */
-export function niceStep(greatest: number): number {
-  const rough = greatest / 6;
+/** 1, 2 or 5 times a power of ten, so that three to seven steps reach `max`. */
+export function niceStep(max: number): number {
+  const rough = max / 6;
   const power = 10 ** Math.floor(Math.log10(rough));
   const factor = [1, 2, 5, 10].find((candidate) => candidate * power >= rough)!;
   return factor * power;
 }
 
-function ticksUpTo(greatest: number, step: number): number[] {
-  return Array.from({ length: Math.ceil(greatest / step) + 1 }, (_, index) => index * step);
+function ticksUpTo(max: number, step: number): number[] {
+  return Array.from({ length: Math.ceil(max / step) + 1 }, (_, index) => index * step);
 }
 
 function text(x: number, y: number, content: string, className = "", anchor = "start"): string {

@@ -1,6 +1,6 @@
 /**
- * Loaded into a contender before its own code (`--import`). SIGUSR2 begins a measurement, the next one ends it;
- * each time the file named after the process tells that it is done. Until then nothing runs here.
+ * Loaded into a contender before its own code (`--import`). SIGUSR2 begins a measurement, the next one ends it; each
+ * time a file named after the process id acknowledges it. Between signals nothing runs here.
  */
 import { renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -8,7 +8,7 @@ import { monitorEventLoopDelay } from "node:perf_hooks";
 import { GCProfiler, getHeapStatistics } from "node:v8";
 
 export interface ProbeReading {
-  /** Allocated on V8's heap; what buffers hold outside of it is not in. */
+  /** Allocated on V8's heap, without the memory of buffers outside it. */
   readonly allocatedBytes: number;
   readonly loopDelayP99Ms: number;
 }
@@ -31,7 +31,7 @@ function begin(): () => ProbeReading {
     for (const { beforeGC, afterGC } of statistics) {
       allocatedBytes += beforeGC.heapStatistics.usedHeapSize - afterGC.heapStatistics.usedHeapSize;
     }
-    // The samples are the times between two timers, not by how much they were late.
+    // The samples are intervals between timers, not delays.
     return { allocatedBytes, loopDelayP99Ms: Math.max(0, delay.percentile(99) / 1e6 - sampleMs) };
   };
 }

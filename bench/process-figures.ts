@@ -1,7 +1,7 @@
-/** What the kernel tells of processes. A process is meant with all below it: workers count, too. */
+/** CPU time and memory of processes, from the kernel. Figures include child processes, because workers count, too. */
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 
-/** A process and all below it. */
+/** A process and all its descendants. */
 export function processTree(pid: number): number[] {
   const children = readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").split(" ").filter(Boolean);
   return [pid, ...children.flatMap((child) => processTree(Number(child)))];
@@ -10,7 +10,7 @@ export function processTree(pid: number): number[] {
 /** Linux counts CPU time in ticks of 10 ms. */
 const ticksPerSecond = 100;
 
-/** CPU time so far, user and system, in seconds; of this process alone. */
+/** CPU time so far, user and system, in seconds, without children. */
 export function cpuSecondsOf(pid: number): number {
   const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
   const [user, system] = stat
@@ -24,7 +24,7 @@ export function cpuSecondsOfTree(pid: number): number {
   return processTree(pid).reduce((sum, each) => sum + cpuSecondsOf(each), 0);
 }
 
-/** CPU time so far in nanoseconds, for what is over before a tick; of the threads that are there now. */
+/** CPU time so far of the current threads, in nanoseconds: for work that takes less than a tick. */
 export function cpuNanosOfTree(pid: number): number {
   const ofThread = (path: string) => Number(readFileSync(`${path}/schedstat`, "utf8").split(" ")[0]);
   return processTree(pid)
@@ -32,12 +32,12 @@ export function cpuNanosOfTree(pid: number): number {
     .reduce((sum, path) => sum + ofThread(path), 0);
 }
 
-/** Begins a new peak of resident memory, at what is resident now. */
+/** Resets the peak of resident memory to the current value. */
 export function resetPeakMemory(pid: number): void {
   for (const each of processTree(pid)) writeFileSync(`/proc/${each}/clear_refs`, "5");
 }
 
-/** The peaks of resident memory, added up, in bytes. */
+/** Sum of the peaks of resident memory, in bytes. */
 export function peakMemoryOf(pid: number): number {
   const kibibytes = processTree(pid).map((each) =>
     Number(/^VmHWM:\s*(\d+) kB$/m.exec(readFileSync(`/proc/${each}/status`, "utf8"))?.[1]),

@@ -1,14 +1,15 @@
 /**
- * What stands between the store and Redis, each part alone: ways to use the client, ways to send many heartbeats,
- * and the keep-alive script against the smallest one that could do its job. `node bench/redis.ts [rounds]`
+ * The parts between the store and Redis, each alone: ways to use the client, ways to send many keep-alives, and the
+ * keep-alive script against the smallest script that could do its job. `node bench/redis.ts [rounds]`
  */
 import { execFile } from "node:child_process";
 import { promisify } from "node:util";
 import { Redis } from "ioredis";
-import { coalesceWrites } from "../src/stores/redis/coalesce-writes.ts";
+import { noRoles } from "../src/domain/roles.ts";
+import { coalesceWrites } from "../src/stores/redis/ioredis-internals.ts";
 import { sessionKey } from "../src/stores/redis/keys.ts";
 import { runScript, runScriptForEach } from "../src/stores/redis/run-script.ts";
-import { keepAliveScript as script } from "../src/stores/redis/scripts.ts";
+import { keepAliveScript as script } from "../src/stores/redis/session-scripts.ts";
 import { TimeLimit } from "../src/stores/redis/time-limit.ts";
 import { startRedis } from "../test/support/redis-server.ts";
 import { median, table } from "./statistics.ts";
@@ -19,7 +20,7 @@ const batchLength = 100;
 const commandTimeout = 800;
 const limit = new TimeLimit(commandTimeout);
 const leaseMs = 3_600_000;
-const caller = { principal: "anonymous", admin: false };
+const caller = { principal: "anonymous", roles: noRoles };
 const numbers = Array.from({ length: 1_000 }, (_, number) => String(number).padStart(12, "0"));
 
 const print = (text: string) => process.stdout.write(`${text}\n`);
@@ -31,14 +32,14 @@ await admin.function("LOAD", asLibrary("keepAlive", script.text));
 
 print(`Client, ${callers} callers in a closed loop\n`);
 print(await clientTable());
-print(`\nHeartbeats in batches of ${batchLength}, 4 callers\n`);
+print(`\nKeep-alives in batches of ${batchLength}, 4 callers\n`);
 print(await batchTable());
 print("\nScript alone, redis-benchmark -c 50 -P 32\n");
 print(await scriptTable());
 admin.disconnect();
 
-/** One way to do a keep-alive. */
-type Beat = (id: string, progress: number) => Promise<unknown>;
+/** One way to send a keep-alive. */
+type KeepAlive = (id: string, progress: number) => Promise<unknown>;
 interface Cost {
   readonly micros: number;
   readonly rate: number;
@@ -48,19 +49,19 @@ function inputOf(id: string, progress: number) {
   return { id, caller, leaseMs, progress };
 }
 
-/** The command as ioredis has it: a promise, a timer and a conversion each. */
-function command(client: Redis): Beat {
+/** ioredis' own command: a promise, a timer and a conversion each. */
+function command(client: Redis): KeepAlive {
   return (id, progress) =>
     client.evalsha(script.sha1, 1, sessionKey(id), caller.principal, leaseMs, progress).then(outputOf);
 }
 
-function functionCall(client: Redis): Beat {
+function functionCall(client: Redis): KeepAlive {
   return (id, progress) =>
     client.fcall("keepAlive", 1, sessionKey(id), caller.principal, leaseMs, progress).then(outputOf);
 }
 
-/** As the store does it. */
-function storeCall(client: Redis): Beat {
+/** The store's own command. */
+function storeCall(client: Redis): KeepAlive {
   return (id, progress) => runScript(client, script, inputOf(id, progress), limit);
 }
 
@@ -87,7 +88,7 @@ async function open(options: ClientOptions = {}): Promise<Redis> {
 }
 
 async function openCoalescing(options: ClientOptions = {}): Promise<Redis> {
-  // The first connection is there already when the writes are to be caught.
+  // The client is already connected, so its `connect` event is repeated.
   const client = coalesceWrites(await open(options));
   client.emit("connect");
   return client;
@@ -100,12 +101,12 @@ async function clientTable(): Promise<string> {
     openCoalescing({ protocol: 2 }),
   ]);
   const coalescing = await Promise.all([1, 2, 3, 4].map(() => openCoalescing()));
-  const beats = coalescing.map((client) => command(client));
-  const over = (connections: number): Beat => {
+  const keepAlives = coalescing.map((client) => command(client));
+  const over = (connections: number): KeepAlive => {
     let turn = 0;
-    return (id, progress) => beats[turn++ % connections]!(id, progress);
+    return (id, progress) => keepAlives[turn++ % connections]!(id, progress);
   };
-  const ways: Record<string, Beat> = {
+  const ways: Record<string, KeepAlive> = {
     "ioredis as it comes": command(bare),
     "auto-pipelining": command(auto),
     "one write a turn (`coalesceWrites`)": over(1),
@@ -116,7 +117,7 @@ async function clientTable(): Promise<string> {
     "the store's own command (`runScript`)": storeCall(coalescing[0]!),
   };
   await reset(50, numbers.length);
-  const costs = await interleaved(ways, (beat) => inClosedLoop(beat, 20_000));
+  const costs = await interleaved(ways, (keepAlive) => inClosedLoop(keepAlive, 20_000));
   for (const client of [bare, auto, resp2, ...coalescing]) client.disconnect();
   return costTable("way", costs);
 }
@@ -124,20 +125,20 @@ async function clientTable(): Promise<string> {
 async function batchTable(): Promise<string> {
   const client = await openCoalescing();
   const each = command(client);
-  const ways: Record<string, (beats: [string, number][]) => Promise<unknown>> = {
-    "an `evalsha` each": (beats) => Promise.all(beats.map(([id, progress]) => each(id, progress))),
-    "ioredis' pipeline": async (beats) => {
+  const ways: Record<string, (keepAlives: [string, number][]) => Promise<unknown>> = {
+    "an `evalsha` each": (keepAlives) => Promise.all(keepAlives.map(([id, progress]) => each(id, progress))),
+    "ioredis' pipeline": async (keepAlives) => {
       const pipeline = client.pipeline();
-      for (const [id, progress] of beats) {
+      for (const [id, progress] of keepAlives) {
         pipeline.evalsha(script.sha1, 1, sessionKey(id), caller.principal, leaseMs, progress);
       }
       return (await pipeline.exec())?.map(([, reply]) => outputOf(reply));
     },
-    "`runScriptForEach`": (beats) =>
+    "`runScriptForEach`": (keepAlives) =>
       runScriptForEach(
         client,
         script,
-        beats.map(([id, progress]) => inputOf(id, progress)),
+        keepAlives.map(([id, progress]) => inputOf(id, progress)),
         limit,
       ),
   };
@@ -146,7 +147,7 @@ async function batchTable(): Promise<string> {
   return costTable("way", costs);
 }
 
-/** Every way once a round, after a round that does not count. */
+/** Measures every way once per round, after a warm-up round. */
 async function interleaved<Way>(
   ways: Record<string, Way>,
   measure: (way: Way) => Promise<Cost>,
@@ -180,22 +181,22 @@ function costTable(what: string, costs: Map<string, Cost[]>): string {
   );
 }
 
-function inClosedLoop(beat: Beat, count: number): Promise<Cost> {
+function inClosedLoop(keepAlive: KeepAlive, count: number): Promise<Cost> {
   let left = count;
   return costOf(count, callers, async () => {
-    while (left-- > 0) await beat(numbers[(left * 7) % numbers.length]!, left % 101);
+    while (left-- > 0) await keepAlive(numbers[(left * 7) % numbers.length]!, left % 101);
   });
 }
 
-function inBatches(send: (beats: [string, number][]) => Promise<unknown>, count: number): Promise<Cost> {
+function inBatches(send: (keepAlives: [string, number][]) => Promise<unknown>, count: number): Promise<Cost> {
   let left = count / batchLength;
   return costOf(count, 4, async () => {
     while (left-- > 0) {
-      const beats = Array.from({ length: batchLength }, (_, index): [string, number] => [
+      const keepAlives = Array.from({ length: batchLength }, (_, index): [string, number] => [
         numbers[(left * 37 + index) % numbers.length]!,
         index,
       ]);
-      await send(beats);
+      await send(keepAlives);
     }
   });
 }
@@ -208,13 +209,13 @@ async function costOf(count: number, workers: number, work: () => Promise<void>)
   return { micros: (user + system) / count, rate: (count / (performance.now() - startedAt)) * 1000 };
 }
 
-/** Checks state and owner, raises the progress, renews, gives the expiry: no tags, no details of a refusal. */
-function smallest(): string {
+/** Checks state and owner, raises the progress, renews, returns the expiry: no tags, no details of a refusal. */
+function minimalScript(): string {
   return `
-local call, key, told = redis.call, KEYS[1], ARGV[3]
+local call, key, progress = redis.call, KEYS[1], ARGV[3]
 local session = call("HMGET", key, "s", "o", "p")
 if session[1] ~= "ACTIVE" or session[2] ~= ARGV[1] then return 0 end
-if told ~= "" and told - session[3] > 0 then call("HSET", key, "p", told) end
+if progress ~= "" and progress - session[3] > 0 then call("HSET", key, "p", progress) end
 call("PEXPIRE", key, ARGV[2], "GT")
 return call("PEXPIRETIME", key)`;
 }
@@ -223,7 +224,7 @@ function asLibrary(name: string, body: string): string {
   return `#!lua name=${name}\nredis.register_function("${name}", function(KEYS, ARGV)\n${body}\nend)`;
 }
 
-/** Sessions of `count` numbers, their progress as given. */
+/** Resets `count` numbered sessions to a progress. */
 async function reset(progress: number, count: number): Promise<void> {
   const text = `for number = 0, ARGV[2] - 1 do
     local key = string.format("${sessionKey("%012d")}", number)
@@ -234,18 +235,18 @@ async function reset(progress: number, count: number): Promise<void> {
   await admin.call("EVAL", text, 0, progress, count);
 }
 
-/** Time in Redis by its own account, and the rate that redis-benchmark reaches. */
+/** Time inside Redis by its own statistics, and the rate that redis-benchmark reaches. */
 async function scriptTable(): Promise<string> {
   const scripts: Record<string, readonly [command: string, identity: string]> = {
-    smallest: ["EVALSHA", String(await admin.script("LOAD", smallest()))],
+    minimal: ["EVALSHA", String(await admin.script("LOAD", minimalScript()))],
     "keepAlive-1": ["EVALSHA", script.sha1],
     "keepAlive-1 by FCALL": ["FCALL", "keepAlive"],
   };
-  // Where the progress is to be raised, few of the keys picked at random may come twice.
+  // To raise the progress each time, few of the randomly picked keys may repeat.
   const cases = [
     { what: "progress raised", progress: "50", sessions: 200_000, count: 20_000 },
     { what: "not raised", progress: "0", sessions: 1_000, count: 100_000 },
-    { what: "none told", progress: "", sessions: 1_000, count: 100_000 },
+    { what: "no progress sent", progress: "", sessions: 1_000, count: 100_000 },
   ];
   const rows: string[][] = [];
   for (const { what, progress, sessions, count } of cases) {
@@ -270,9 +271,9 @@ async function scriptTable(): Promise<string> {
         what,
         name,
         of(name, micros).toFixed(2),
-        (of(name, micros) / of("smallest", micros)).toFixed(2),
+        (of(name, micros) / of("minimal", micros)).toFixed(2),
         of(name, rate).toFixed(0),
-        (of("smallest", rate) / of(name, rate)).toFixed(2),
+        (of("minimal", rate) / of(name, rate)).toFixed(2),
       ]);
     }
   }

@@ -1,11 +1,12 @@
-/** What a run leaves behind: tables between the marks of a page, and a chart. */
+/** The output of a run: tables between the marks of docs/performance.md, and a chart. */
 import { readFileSync, writeFileSync } from "node:fs";
 import { cpus, totalmem } from "node:os";
-import { type Bench, rowName, type Table } from "./bench.ts";
 import * as contenders from "./contenders.ts";
 import { barChart } from "./plot.ts";
+import { rowName } from "./results.ts";
 import { spread, table } from "./statistics.ts";
 import { groups, labelOf } from "./studies/throughput.ts";
+import type { Bench, Table } from "./study.ts";
 
 export const page = new URL("../docs/performance.md", import.meta.url);
 const chart = new URL("../docs/performance.svg", import.meta.url);
@@ -43,13 +44,13 @@ export function markdown({ title, header, rows }: Table): string {
 
 const mark = /(<!-- table: ([\w-]+) -->\n)[\s\S]*?(<!-- end -->)/g;
 
-/** Writes tables into the page; marks without a new table keep what they have. */
+/** Writes tables into the page; marks without a new table keep the old one. */
 export function writePage(tables: readonly Table[]): void {
   const text = readFileSync(page, "utf8");
   writeFileSync(page, withTables(text, tables));
 }
 
-/** @throws Error when a table has no place in the page */
+/** @throws Error when the page has no mark for a table */
 export function withTables(text: string, tables: readonly Table[]): string {
   const missing = new Map(tables.map((entry) => [entry.name, entry]));
   const result = text.replace(mark, (whole, start: string, name: string, end: string) => {
@@ -65,24 +66,28 @@ export function tableMarks(text: string): string[] {
   return [...text.matchAll(mark)].map((match) => match[2]!);
 }
 
-const ours = new Set([contenders.downlease, contenders.downleaseOfTwo, contenders.downleaseOfKnown]);
+const ours = new Set([
+  contenders.downlease,
+  contenders.downleaseWithTwoWorkers,
+  contenders.downleaseWithLogin,
+]);
 
-/** The rates at every driver that was measured. */
+/** Draws the rates of every driver that was measured. */
 export function writeChart({ results, options }: Bench): void {
   const measured = groups.flatMap((group) => {
     const bars = group.rows.flatMap((row) => {
       const rounds = results.throughput.get(rowName(row.driver.name, labelOf(row)));
       if (rounds === undefined) return [];
-      const { median: value, least, greatest } = spread(rounds.map(({ rate }) => rate));
+      const { median: value, min, max } = spread(rounds.map(({ rate }) => rate));
       const isOurs = ours.has(row.contender);
-      return [{ label: labelOf(row), value, least, greatest, isOurs }];
+      return [{ label: labelOf(row), value, min, max, isOurs }];
     });
     return bars.length === 0 ? [] : [{ title: group.title, bars }];
   });
   if (measured.length === 0) return;
   const svg = barChart({
     title: "Heartbeats a second",
-    subtitle: `${options.callers} callers, one Redis; bars are medians of ${options.rounds} rounds, lines go from the least to the greatest`,
+    subtitle: `${options.callers} callers, one Redis; bars are medians of ${options.rounds} rounds, lines go from the minimum to the maximum`,
     groups: measured,
   });
   writeFileSync(chart, svg);

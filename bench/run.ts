@@ -1,14 +1,14 @@
-/** `npm run bench`: measures everything, prints it, and writes it to docs/performance.md. `--help` tells the options. */
+/** `npm run bench`: measures everything, prints it, and writes it to docs/performance.md. `--help` prints the options. */
 import { parseArgs } from "node:util";
 import { Redis } from "ioredis";
 import { provide } from "../test/support/executables.ts";
 import { startRedis } from "../test/support/redis-server.ts";
 import { tempDir } from "../test/support/temp-dir.ts";
-import type { Bench, Options, Table } from "./bench.ts";
 import { goalsOf } from "./goals.ts";
 import { conditionsOf, markdown, writeChart, writePage } from "./report.ts";
 import { createSessions } from "./sessions-in-redis.ts";
 import { studies } from "./studies/studies.ts";
+import type { Bench, BenchOptions, Table } from "./study.ts";
 
 const sessionCount = 1000;
 
@@ -18,9 +18,9 @@ const help = `npm run bench -- [options]
   --rounds <number>    rounds of each measurement (5)
   --seconds <number>   seconds of each measurement (2)
   --callers <number>   callers of a closed loop (200)
-  --quick              short rounds and few sessions: whether it works, not how fast it is
-  --write, --no-write  whether to write tables to docs/performance.md, and if all studies ran its chart, goals and
-                       conditions (yes, when nothing above is given)
+  --quick              short rounds and few sessions, to check that the benchmark works
+  --write, --no-write  whether to write the tables to docs/performance.md and, if all studies ran, also its chart,
+                       goals and conditions (default: yes when none of the options above is given)
 `;
 
 const { values } = parseArgs({
@@ -57,7 +57,7 @@ async function main(): Promise<void> {
     sessionIds,
     directory: directory.path,
     results: { throughput: new Map(), overload: new Map(), downloads: new Map(), idle: new Map() },
-    progress: (text) => void process.stderr.write(`${text}\n`),
+    log: (text) => void process.stderr.write(`${text}\n`),
   };
   const tables: Table[] = [];
   for (const study of chosen) tables.push(...(await study.run(bench)));
@@ -79,7 +79,7 @@ function chosenStudies(only: string | undefined) {
   return studies.filter(({ name }) => names.includes(name));
 }
 
-function optionsFrom({ quick, rounds, seconds, callers }: typeof values): Options {
+function optionsFrom({ quick, rounds, seconds, callers }: typeof values): BenchOptions {
   const number = (name: string, text: string | undefined, otherwise: number) => {
     const value = text === undefined ? otherwise : Number(text);
     if (!(value > 0)) throw new Error(`--${name} must be a number greater than 0`);

@@ -1,22 +1,29 @@
 import { pino } from "pino";
-import { RedisSessionStore } from "../src/stores/redis/redis-session-store.ts";
+import { RedisBackend } from "../src/stores/redis/backend.ts";
 import { eventually } from "../test/support/eventually.ts";
 
 export const owner = "anonymous";
 export const leaseMs = 3_600_000;
 
-/** A store as the service has it, when it answers. */
-export async function openStore(redisUrl: string): Promise<RedisSessionStore> {
-  const terms = { leaseMs, retentionMs: leaseMs };
-  const store = RedisSessionStore.connect({ url: redisUrl, terms, log: pino({ level: "silent" }) });
-  await eventually("Redis", () => store.ping().then(() => true));
-  return store;
+/** Opens a backend like the service's and waits until it responds. */
+export async function openRedis(redisUrl: string): Promise<RedisBackend> {
+  const backend = new RedisBackend(redisUrl, {
+    leaseTerms: { leaseMs, retentionMs: leaseMs },
+    loginTerms: { idleMs: leaseMs, lifetimeMs: leaseMs },
+    log: pino({ level: "silent" }),
+  });
+  await eventually("Redis", () => backend.ping().then(() => true));
+  return backend;
 }
 
 export async function createSessions(redisUrl: string, ids: readonly string[]): Promise<void> {
-  const store = await openStore(redisUrl);
+  await using backend = await openRedis(redisUrl);
   for (const id of ids) {
-    await store.create({ id, owner, libraryItemId: "photon", contentVersion: "0123456789abcdef" });
+    await backend.sessions.create({
+      id,
+      owner,
+      libraryItemId: "photon",
+      contentVersion: "0123456789abcdef",
+    });
   }
-  await store.close();
 }

@@ -9,21 +9,21 @@ export function quantile(sorted: Float64Array, share: number): number {
   return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? Number.NaN;
 }
 
-/** A value over several rounds. */
+/** Median and range of a value over several rounds. */
 export interface Spread {
   readonly median: number;
-  readonly least: number;
-  readonly greatest: number;
+  readonly min: number;
+  readonly max: number;
 }
 
 export function spread(values: readonly number[]): Spread {
-  return { median: median(values), least: Math.min(...values), greatest: Math.max(...values) };
+  return { median: median(values), min: Math.min(...values), max: Math.max(...values) };
 }
 
 /**
- * The ratio of two medians; its spread is that of the ratios of neighbours, measured one right after the other.
+ * The ratio of two medians; its range is that of the ratios of neighbouring rounds, measured one right after the other.
  *
- * @param values and `others`: round by round
+ * @param values and `others`: one value per round
  */
 export function ratio(values: readonly number[], others: readonly number[]): Spread {
   const neighbours = values.map((value, round) => value / others[round]!);

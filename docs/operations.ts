@@ -1,4 +1,4 @@
-/** Every operation at every protocol: docs/rest.md shows it, and a test calls each row. */
+/** Every operation on every protocol: docs/rest.md shows them, and a test calls each row. */
 import { type DescMethod, type DescService, hasOption } from "@bufbuild/protobuf";
 import { SessionService } from "../gen/cis/v1/session_pb.ts";
 import { FileService } from "../gen/content/library/item/downloadsession/v1/file_pb.ts";

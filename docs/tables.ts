@@ -5,8 +5,9 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { codeFromString } from "@connectrpc/connect/protocol-connect";
 import { Command } from "commander";
+import { addClientCommands } from "../src/cli/commands.ts";
 import { exitCodes } from "../src/cli/exit-codes.ts";
-import { addClientCommands } from "../src/cli/program.ts";
+import { processIo } from "../src/cli/io.ts";
 import { clientSettings } from "../src/config/client-settings.ts";
 import { settings } from "../src/config/settings.ts";
 import { errorKinds, errorMessages, failureMessages } from "../src/domain/errors.ts";
@@ -103,7 +104,7 @@ function code(text: string): string {
 /** The commands that call a service. */
 function commands(): Command[] {
   const program = new Command("downlease");
-  addClientCommands(program, {});
+  addClientCommands(program, processIo({}));
   // The hidden one is for the scripts of shells.
   const shown = program.commands.filter((command) => command.name() !== "complete");
   return shown.flatMap((command) => (command.commands.length > 0 ? command.commands : [command]));
@@ -120,7 +121,7 @@ function lineOf(command: Command): string {
   return [...names, ...operands].join(" ");
 }
 
-/** Those that tell which server is called stand in a table of their own. */
+/** Without the options of the server, which have a table of their own, and `--json`, which every command has. */
 function optionRows(command: Command): string[][] {
   return command.options
     .filter(({ flags }) => !clientSettings.some(({ usage }) => usage === flags) && flags !== "--json")

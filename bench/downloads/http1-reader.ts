@@ -1,9 +1,9 @@
 import { connect } from "node:net";
-import { type Reader, silenceMs, sink } from "./reading.ts";
+import { type DownloadReader, silenceMs, sink } from "./reader.ts";
 
 const headEnd = "\r\n\r\n";
 
-export const readHttp1: Reader = ({ port, path, bytes }, received) => {
+export const readHttp1: DownloadReader = ({ port, path, bytes }, onBytes) => {
   const { promise: done, resolve, reject } = Promise.withResolvers<void>();
   let head: string | undefined = "";
   let left = bytes;
@@ -23,7 +23,7 @@ export const readHttp1: Reader = ({ port, path, bytes }, received) => {
       head = undefined;
     }
     left -= body;
-    if (body > 0) received(body);
+    if (body > 0) onBytes(body);
     if (left <= 0) stop();
     return true;
   };

@@ -9,15 +9,15 @@ import {
   initialWindowSetting,
   windowUpdate,
 } from "../drivers/http2-connection.ts";
-import { type Reader, silenceMs, sink } from "./reading.ts";
+import { type DownloadReader, silenceMs, sink } from "./reader.ts";
 
 const maxFrameSetting = 5;
-/** The largest that there is, more than a file: the server never waits for a window. */
+/** The maximum, more than a file: the server never waits for a window. */
 const window = 2 ** 31 - 1;
-const largestFrame = 2 ** 24 - 1;
+const maxFrameBytes = 2 ** 24 - 1;
 const stream = 1;
 
-export const readHttp2: Reader = ({ port, path, bytes }, received) => {
+export const readHttp2: DownloadReader = ({ port, path, bytes }, onBytes) => {
   const { promise: done, resolve, reject } = Promise.withResolvers<void>();
   const frames = new FrameSplitter();
   const headers = new HeaderReader();
@@ -38,7 +38,7 @@ export const readHttp2: Reader = ({ port, path, bytes }, received) => {
   };
   const onData = (length: number, isLast: boolean) => {
     left -= length;
-    received(length);
+    onBytes(length);
     if (left === 0) stop();
     else if (isLast) fail(`${left} of ${bytes} bytes are missing`);
   };
@@ -64,7 +64,7 @@ function opening(port: number, path: string): Buffer {
   settings.writeUInt16BE(initialWindowSetting);
   settings.writeUInt32BE(window, 2);
   settings.writeUInt16BE(maxFrameSetting, 6);
-  settings.writeUInt32BE(largestFrame, 8);
+  settings.writeUInt32BE(maxFrameBytes, 8);
   const { first } = constantHeaders([
     [":method", "GET"],
     [":scheme", "http"],
@@ -82,7 +82,7 @@ function opening(port: number, path: string): Buffer {
 type OnData = (bytes: number, isLast: boolean) => void;
 type OnFrame = (type: number, flag: number, payload: Buffer) => void;
 
-/** Tells frames apart without putting those of data together. */
+/** Splits a byte stream into frames, without assembling those of data. */
 export class FrameSplitter {
   readonly #head = Buffer.alloc(frameHeadBytes);
   #headBytes = 0;
@@ -113,7 +113,7 @@ export class FrameSplitter {
     }
   }
 
-  /** A frame without a payload is whole when its head is, with nothing more to come. */
+  /** A frame without a payload is complete with its head. */
   #isWhole(): boolean {
     return this.#headBytes === frameHeadBytes && this.#left === 0;
   }

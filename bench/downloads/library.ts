@@ -5,10 +5,10 @@ import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { eventually } from "../../test/support/eventually.ts";
 
-/** A directory of content with one item of one file, on disk. */
+/** A content directory with one item of one file. */
 export interface BenchLibrary {
   readonly root: string;
-  /** Of the file, below the root. */
+  /** Path of the file below the root. */
   readonly path: string;
   readonly bytes: number;
 }
@@ -28,7 +28,7 @@ export async function createLibrary(directory: string, bytes: number): Promise<B
   return { root, path: `bench/disk/${fileName}`, bytes: blocks * blockBytes };
 }
 
-/** Not zeros: nothing on the way may find a short cut. */
+/** Random bytes, so that nothing on the way can optimise zeros. */
 function* randomBlocks(blocks: number): Generator<Uint8Array> {
   for (let index = 0; index < blocks; index++) {
     const block = new Uint8Array(blockBytes);
@@ -43,8 +43,8 @@ interface FileInfo {
 }
 
 /**
- * Opens a download session for the library's item and has its file prepared, which takes as long as it takes to read it
- * when nobody has had it prepared before.
+ * Opens a download session for the library's item and prepares its file. The first time that takes as long as reading
+ * the file.
  *
  * @returns path and query of the link
  */
@@ -70,6 +70,6 @@ async function post<T>(url: string, body: unknown): Promise<T> {
     headers: { "content-type": "application/json" },
     body: JSON.stringify(body),
   });
-  if (!response.ok) throw new Error(`${url} is answered with ${response.status}: ${await response.text()}`);
+  if (!response.ok) throw new Error(`${url} failed with status ${response.status}: ${await response.text()}`);
   return (await response.json()) as T;
 }

@@ -4,13 +4,13 @@ import { downleaseServing, nodeHttpFile } from "../contenders.ts";
 import { startNginx } from "../nginx.ts";
 import { type BenchLibrary, preparedLink } from "./library.ts";
 
-/** A server that is measured while it sends the file of a library. */
+/** A server that is measured while it sends the library's file. */
 export interface FileServer {
   readonly name: string;
-  start(place: Place): Promise<RunningFileServer>;
+  start(options: FileServerOptions): Promise<RunningFileServer>;
 }
 
-interface Place {
+interface FileServerOptions {
   readonly library: BenchLibrary;
   readonly redisUrl: string;
   /** For files of the run. */
@@ -19,7 +19,7 @@ interface Place {
 
 export interface RunningFileServer {
   readonly port: number;
-  /** Where HTTP/2 is spoken from the first byte on. */
+  /** Port for HTTP/2 with prior knowledge. */
   readonly http2Port: number;
   readonly pid: number;
   /** Path and query of the file. */

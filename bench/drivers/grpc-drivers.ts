@@ -4,12 +4,12 @@ import {
   KeepAliveRequestSchema,
   KeepAliveStreamRequestSchema,
 } from "../../gen/content/library/item/v1/download_session_pb.ts";
-import { type Beat, type Driver, type Header, type Outcome, progress, randomOf } from "./driver.ts";
-import { Http2Connection, type Listener } from "./http2-connection.ts";
+import { type Driver, type DriverCall, type Header, type Outcome, progress, randomOf } from "./driver.ts";
+import { Http2Connection, type StreamListener } from "./http2-connection.ts";
 import { type MessageReader, readMessages, resultsOutcome } from "./messages.ts";
 
 const servicePath = "/content.library.item.v1.DownloadSessionService";
-/** As behind a load balancer, which puts the calls of many clients on few connections. */
+/** Few connections, as behind a load balancer that multiplexes the calls of many clients. */
 const callersPerConnection = 25;
 const callersPerStream = 25;
 const unavailable = "14";
@@ -24,7 +24,7 @@ export const grpc: Driver = {
     );
     const connections = await openConnections(port, "KeepAlive", callers, headers);
     return {
-      beats: unaryBeats(connections, callers, () => randomOf(messages)),
+      calls: unaryCalls(connections, callers, () => randomOf(messages)),
       close: () => connections.forEach((connection) => void connection.close()),
     };
   },
@@ -44,13 +44,13 @@ export const grpcBatch: Driver = {
       );
     });
     const connections = await openConnections(port, "BatchKeepAlive", callers, headers);
-    const beats = unaryBeats(
+    const calls = unaryCalls(
       connections,
       callers,
       () => randomOf(messages),
       (message) => resultsOutcome(message, batchSize),
     );
-    return { beats, close: () => connections.forEach((connection) => void connection.close()) };
+    return { calls, close: () => connections.forEach((connection) => void connection.close()) };
   },
 };
 
@@ -67,7 +67,7 @@ export const grpcStream: Driver = {
       heartbeatStream(connections[index % connections.length]!, () => randomOf(messages)),
     );
     return {
-      beats: Array.from({ length: callers }, (_, index) => streams[index % streams.length]!),
+      calls: Array.from({ length: callers }, (_, index) => streams[index % streams.length]!),
       close: () => connections.forEach((connection) => void connection.close()),
     };
   },
@@ -85,12 +85,12 @@ function openConnections(
   );
 }
 
-function unaryBeats(
+function unaryCalls(
   connections: readonly Http2Connection[],
   callers: number,
   nextMessage: () => Buffer,
   outcomeOf?: (message: Buffer) => Outcome,
-): Beat[] {
+): DriverCall[] {
   return Array.from({ length: callers }, (_, index) => {
     const connection = connections[index % connections.length]!;
     return () =>
@@ -101,8 +101,8 @@ function unaryBeats(
   });
 }
 
-/** Accepted when one message came and the status is 0. */
-class UnaryAnswer implements Listener {
+/** Accepted when one message has arrived and the status is 0. */
+class UnaryAnswer implements StreamListener {
   readonly #resolve: (outcome: Outcome) => void;
   readonly fail: (error: Error) => void;
   readonly #outcomeOf: ((message: Buffer) => Outcome) | undefined;
@@ -131,7 +131,7 @@ class UnaryAnswer implements Listener {
   }
 }
 
-function heartbeatStream(connection: Http2Connection, nextMessage: () => Buffer): Beat {
+function heartbeatStream(connection: Http2Connection, nextMessage: () => Buffer): DriverCall {
   const waiting: { resolve(outcome: Outcome): void; reject(error: Error): void }[] = [];
   let ended: Error | undefined;
   const id = connection.request({

@@ -1,4 +1,4 @@
-/** As much of HPACK (RFC 7541) as it takes to send one constant request and to find `grpc-status` in answers. */
+/** The part of HPACK (RFC 7541) that sends one constant request and finds `grpc-status` in responses. */
 
 const staticFields = [
   ":authority :method=GET :method=POST :path=/ :path=/index.html :scheme=http :scheme=https :status=200",
@@ -23,11 +23,11 @@ interface Field {
 }
 
 const firstDynamicIndex = staticFields.length + 1;
-/** What a table entry counts beyond its text. */
+/** Size of a table entry beyond its text (RFC 7541, section 4.1). */
 const entryOverhead = 32;
 const defaultTableBytes = 4096;
 
-/** Header blocks of a request that is sent again and again: the first fills the peer's table, later ones point into it. */
+/** Header blocks of a repeated request: the first fills the peer's table, later ones refer to its entries. */
 export function constantHeaders(fields: readonly (readonly [name: string, value: string])[]): {
   readonly first: Buffer;
   readonly later: Buffer;
@@ -74,16 +74,16 @@ export class HeaderReader {
   #block: Buffer = Buffer.alloc(0);
   #at = 0;
 
-  /** The value of `name` in a header block, if it is there. */
+  /** The value of `name` in a header block, if present. */
   find(block: Buffer, name: string): string | undefined {
     this.#block = block;
     this.#at = 0;
-    let found: string | undefined;
+    let value: string | undefined;
     while (this.#at < block.length) {
       const field = this.#field();
-      if (field?.name === name) found = field.value;
+      if (field?.name === name) value = field.value;
     }
-    return found;
+    return value;
   }
 
   #field(): Field | undefined {
@@ -108,7 +108,7 @@ export class HeaderReader {
   #entry(index: number): Field {
     const field =
       index < firstDynamicIndex ? staticFields[index - 1] : this.#table[index - firstDynamicIndex];
-    if (field === undefined) throw new Error(`a header block points to entry ${index}, which is not there`);
+    if (field === undefined) throw new Error(`a header block refers to entry ${index}, which does not exist`);
     return field;
   }
 
@@ -146,7 +146,7 @@ function bytesOf({ name, value }: Field): number {
   return name.length + value.length + entryOverhead;
 }
 
-/** The code is canonical, so that the lengths say everything: printable characters by the length of their code. */
+/** Printable characters by the length of their code; the code is canonical, so lengths define it. */
 const huffmanLengths: readonly (readonly [bits: number, characters: string])[] = [
   [5, "012aceiost"],
   [6, " %-./3456789=A_bdfghlmnpru"],

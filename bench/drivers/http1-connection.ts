@@ -9,7 +9,7 @@ interface Waiting {
 const headEnd = Buffer.from("\r\n\r\n");
 const lastChunk = Buffer.from("0\r\n\r\n");
 
-/** A caller's connection, on which one request is under way at a time; only the status of an answer is kept. */
+/** A caller's connection with one request in flight at a time; only the status of a response is kept. */
 export class Http1Connection {
   readonly #port: number;
   #socket: Socket;
@@ -28,7 +28,7 @@ export class Http1Connection {
     return connection;
   }
 
-  /** Sends a whole request; resolves with the status when the whole answer has come. */
+  /** Sends a request; resolves with the status when the whole response has arrived. */
   exchange(request: Buffer): Promise<number> {
     return new Promise((resolve, reject) => {
       if (this.#gone !== undefined) return reject(this.#gone);
@@ -49,25 +49,25 @@ export class Http1Connection {
     };
     socket.on("error", fail);
     socket.on("close", () => fail(new Error("the server closed the connection")));
-    // Nothing is left to be read but the end.
+    // `onread` takes the data; resuming lets the end be read.
     return socket.resume();
   }
 
   #read(length: number, buffer: Uint8Array): boolean {
     const chunk = Buffer.from(buffer.buffer, buffer.byteOffset, length);
     const bytes = this.#unread === undefined ? chunk : Buffer.concat([this.#unread, chunk]);
-    const answer = wholeAnswer(bytes);
+    const response = parseResponse(bytes);
     // The next read overwrites the buffer.
-    this.#unread = answer === undefined ? Buffer.from(bytes) : undefined;
-    if (answer === undefined) return true;
-    if (answer.isLast) {
+    this.#unread = response === undefined ? Buffer.from(bytes) : undefined;
+    if (response === undefined) return true;
+    if (response.isLast) {
       const last = this.#socket;
       this.#socket = this.#connect();
       last.destroy();
     }
     const waiting = this.#waiting;
     this.#waiting = undefined;
-    waiting?.resolve(answer.status);
+    waiting?.resolve(response.status);
     return true;
   }
 
@@ -78,14 +78,14 @@ export class Http1Connection {
   }
 }
 
-interface Answer {
+interface ResponseHead {
   readonly status: number;
-  /** The server closes the connection after it. */
+  /** Whether the server closes the connection after it. */
   readonly isLast: boolean;
 }
 
-/** Undefined when the answer is not there as a whole yet. */
-export function wholeAnswer(bytes: Buffer): Answer | undefined {
+/** Undefined while the response is incomplete. */
+export function parseResponse(bytes: Buffer): ResponseHead | undefined {
   const end = bytes.indexOf(headEnd);
   if (end < 0) return undefined;
   const head = bytes.toString("latin1", 0, end);

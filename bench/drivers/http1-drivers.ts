@@ -3,7 +3,7 @@ import { KeepAliveRequestSchema } from "../../gen/content/library/item/v1/downlo
 import { type Driver, type Header, type Outcome, progress, randomOf } from "./driver.ts";
 import { Http1Connection } from "./http1-connection.ts";
 
-/** The documented path, as VMware's clients call it. */
+/** The documented path that VMware's clients call. */
 export const rest = http1Driver("rest", (id, headers) =>
   post(
     `/rest/com/vmware/content/library/item/download-session/id:${id}?~action=keep-alive`,
@@ -23,7 +23,7 @@ export const connectProto = http1Driver("connect-proto", (id, headers) =>
   post(connectPath, "application/proto", toBinary(KeepAliveRequestSchema, keepAliveRequest(id)), headers),
 );
 
-/** A connection for each caller. */
+/** A driver with one connection per caller. */
 function http1Driver(
   name: string,
   requestFor: (sessionId: string, headers: readonly Header[]) => Buffer,
@@ -37,7 +37,7 @@ function http1Driver(
         Array.from({ length: callers }, () => Http1Connection.open(port)),
       );
       return {
-        beats: connections.map(
+        calls: connections.map(
           (connection) => () => connection.exchange(randomOf(requests)).then(outcomeOfStatus),
         ),
         close: () => connections.forEach((connection) => void connection.close()),

@@ -3,18 +3,18 @@ import { connect, type Socket } from "node:net";
 import type { Header } from "./driver.ts";
 import { constantHeaders, HeaderReader } from "./hpack.ts";
 
-/** What a stream's answer is told to; `status` is `grpc-status`, absent after a reset or without one. */
-export interface Listener {
+/** Receives the response of a stream; `status` is `grpc-status`, undefined after a reset or without that trailer. */
+export interface StreamListener {
   data(chunk: Buffer): void;
   end(status: string | undefined, resetCode: number | undefined): void;
   fail(error: Error): void;
 }
 
 interface Stream {
-  readonly listener: Listener;
-  /** What the server still takes on this stream. */
+  readonly listener: StreamListener;
+  /** Bytes that the server still accepts on this stream. */
   sendWindow: number;
-  /** Bytes taken since the server was last told. */
+  /** Bytes received since the last WINDOW_UPDATE. */
   taken: number;
   status: string | undefined;
 }
@@ -40,7 +40,7 @@ export const defaultWindow = 65_535;
 const ourWindow = 2 ** 24;
 export const frameHeadBytes = 9;
 
-/** HTTP/2 over a raw socket, for servers without surprises: one kind of request, and frames as Node writes them. */
+/** HTTP/2 over a raw socket: one kind of request, and only the kinds of frames that Node.js writes. */
 export class Http2Connection {
   readonly #socket: Socket;
   readonly #streams = new Map<number, Stream>();
@@ -51,7 +51,7 @@ export class Http2Connection {
   #sendWindow = defaultWindow;
   #initialStreamWindow = defaultWindow;
   #taken = 0;
-  /** Data that waits for the server to open a window; later data waits behind it, whatever its stream. */
+  /** Data that waits for a window of the server; later data of any stream waits behind it. */
   readonly #held: HeldData[] = [];
   #isCorked = false;
   #gone: Error | undefined;
@@ -87,7 +87,7 @@ export class Http2Connection {
   }
 
   /** Opens a stream; `send` sends its body. */
-  request(listener: Listener): number {
+  request(listener: StreamListener): number {
     if (this.#gone !== undefined) throw this.#gone;
     const id = this.#nextStream;
     this.#nextStream += 2;
@@ -123,7 +123,7 @@ export class Http2Connection {
     }
   }
 
-  /** What one turn of the event loop writes goes out together. */
+  /** Writes of one turn of the event loop are sent together. */
   #write(bytes: Buffer): void {
     if (!this.#isCorked) {
       this.#isCorked = true;
@@ -186,7 +186,8 @@ export class Http2Connection {
   }
 
   #refuse(isPresent: number, what: string): void {
-    if (isPresent !== 0) this.#fail(new Error(`the server sends ${what}, which is not understood here`));
+    if (isPresent !== 0)
+      this.#fail(new Error(`the server sends ${what}, which this client does not support`));
   }
 
   #take(id: number, stream: Stream | undefined, bytes: number): void {

@@ -4,7 +4,7 @@ export type MessageReader = (chunk: Buffer) => void;
 
 const prefixBytes = 5;
 
-/** Cuts a body into its length-prefixed gRPC messages. */
+/** Splits a body into its length-prefixed gRPC messages. */
 export function readMessages(onMessage: (message: Buffer) => void): MessageReader {
   let unread: Buffer | undefined;
   return (chunk) => {
@@ -20,15 +20,15 @@ export function readMessages(onMessage: (message: Buffer) => void): MessageReade
   };
 }
 
-/** Tags of `results`, and inside one of them of `error`, and inside that of `code`. */
+/** Tags of `results`, of `error` inside a result, and of `code` inside an error. */
 const resultTag = 0x0a;
 const errorTag = 0x22;
 const codeTag = 0x08;
 const unavailable = 14;
 
 /**
- * What became of the heartbeats of a `KeepAliveStreamResponse` or a `BatchKeepAliveResponse`, which look the same
- * on the wire. Reading the few tags by hand costs a tenth of decoding the message.
+ * Outcome of the heartbeats in a `KeepAliveStreamResponse` or `BatchKeepAliveResponse`, which look the same on the
+ * wire. Reading the few tags by hand costs a tenth of decoding the message.
  */
 export function resultsOutcome(message: Buffer, expected: number): Outcome {
   let results = 0;
@@ -48,7 +48,7 @@ export function resultsOutcome(message: Buffer, expected: number): Outcome {
   return results === expected ? outcome : "failed";
 }
 
-/** Calls back with each field's tag and the place of its content, or its value when it is a number. */
+/** Calls back with each field's tag and the range of its content, or its value when it is a number. */
 function eachField(
   bytes: Buffer,
   from: number,

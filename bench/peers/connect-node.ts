@@ -10,8 +10,9 @@ const handler = connectNodeAdapter({
   routes: (router: ConnectRouter) => {
     router.service(DownloadSessionService, {
       async keepAlive({ downloadSessionId, progress }) {
-        const told = progress === undefined ? undefined : Number(progress);
-        if (!(await keepAlive(downloadSessionId, told))) throw new ConnectError("not found", Code.NotFound);
+        const percent = progress === undefined ? undefined : Number(progress);
+        if (!(await keepAlive(downloadSessionId, percent)))
+          throw new ConnectError("not found", Code.NotFound);
         return { expirationTime: { seconds: 1_700_000_000n, nanos: 123_000_000 }, clientProgress: 10n };
       },
     });

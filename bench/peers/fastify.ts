@@ -1,16 +1,16 @@
-/** Fastify doing the work of the REST driver: a route with the id in it, a JSON body, one EVALSHA. */
+/** Fastify serving the REST driver: a route with the id in the path, a JSON body, one EVALSHA. */
 import { fastify } from "fastify";
 import { keepAlive, port } from "./redis.ts";
 
-interface Route {
+interface KeepAliveRoute {
   Params: { id: string };
   Querystring: { "~action"?: string };
   Body: { progress?: number };
 }
 
 const server = fastify();
-// A doubled colon is a colon, and no parameter.
-server.post<Route>(
+// A doubled colon is a literal colon, not a parameter.
+server.post<KeepAliveRoute>(
   "/rest/com/vmware/content/library/item/download-session/id:::id",
   async (request, reply) => {
     if (request.query["~action"] !== "keep-alive") return reply.code(404).send();

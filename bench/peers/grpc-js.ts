@@ -12,7 +12,7 @@ import {
 import { loadSync } from "@grpc/proto-loader";
 import { keepAlive, port } from "./redis.ts";
 
-type Request = { download_session_id: string; progress?: number };
+type KeepAliveRequest = { download_session_id: string; progress?: number };
 
 const protos = fileURLToPath(new URL("../../proto", import.meta.url));
 const definition = loadSync("content/library/item/v1/download_session.proto", {
@@ -25,7 +25,7 @@ loadPackageDefinition(definition);
 
 const server = new Server();
 server.addService(service, {
-  async KeepAlive(call: ServerUnaryCall<Request, object>, respond: sendUnaryData<object>) {
+  async KeepAlive(call: ServerUnaryCall<KeepAliveRequest, object>, respond: sendUnaryData<object>) {
     if (await keepAlive(call.request.download_session_id, call.request.progress)) {
       respond(null, { expiration_time: { seconds: 1_700_000_000, nanos: 0 }, client_progress: 10 });
     } else respond({ code: status.NOT_FOUND, details: "not found" });

@@ -2,7 +2,7 @@ import { create, toBinary } from "@bufbuild/protobuf";
 import { BinaryReader } from "@bufbuild/protobuf/wire";
 import { KeepAliveResponseSchema } from "../../gen/content/library/item/v1/download_session_pb.ts";
 
-/** A gRPC message with an answer, made once. */
+/** A gRPC response message, encoded once. */
 export const framedAnswer = framed(
   toBinary(
     KeepAliveResponseSchema,

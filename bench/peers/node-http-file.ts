@@ -1,4 +1,4 @@
-/** The least that sending a file can be in Node: node:http, and a stream of the file that is piped into the answer. */
+/** The minimum for sending a file with Node.js: node:http, and a stream of the file piped into the response. */
 import { createReadStream, statSync } from "node:fs";
 import { createServer } from "node:http";
 import { pipeline } from "node:stream";

@@ -1,4 +1,4 @@
-/** The least that a REST keep-alive can be: node:http, one JSON.parse, one EVALSHA. */
+/** The minimum for a REST keep-alive: node:http, one JSON.parse, one EVALSHA. */
 import { createServer } from "node:http";
 import { keepAlive, port } from "./redis.ts";
 

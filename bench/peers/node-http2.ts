@@ -1,4 +1,4 @@
-/** The least that a gRPC keep-alive can be on Node's HTTP/2: core `stream` events, one EVALSHA, an answer made before. */
+/** The minimum for a gRPC keep-alive on Node's HTTP/2: core `stream` events, one EVALSHA, a prepared answer. */
 import { createServer } from "node:http2";
 import { framedAnswer, readRequest } from "./keep-alive-message.ts";
 import { keepAlive, port } from "./redis.ts";
@@ -18,7 +18,7 @@ createServer()
       stream.respond(headers, { waitForTrailers: true });
       stream.end(framedAnswer);
     });
-    // A caller who leaves is no reason to end the process.
+    // A caller that goes away must not end the process.
     stream.on("error", () => {});
   })
   .listen(port, "127.0.0.1");

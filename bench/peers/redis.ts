@@ -1,7 +1,8 @@
 import { Redis } from "ioredis";
-import { coalesceWrites } from "../../src/stores/redis/coalesce-writes.ts";
+import { noRoles } from "../../src/domain/roles.ts";
+import { coalesceWrites } from "../../src/stores/redis/ioredis-internals.ts";
 import { runScript } from "../../src/stores/redis/run-script.ts";
-import { keepAliveScript } from "../../src/stores/redis/scripts.ts";
+import { keepAliveScript } from "../../src/stores/redis/session-scripts.ts";
 import { TimeLimit } from "../../src/stores/redis/time-limit.ts";
 
 const [portArgument, ...flags] = process.argv.slice(2);
@@ -17,11 +18,11 @@ const client = new Redis(process.env.REDIS_URL ?? "");
 client.on("error", (error: Error) => process.stderr.write(`${error.message}\n`));
 await client.script("LOAD", keepAliveScript.text);
 
-const caller = { principal: "anonymous", admin: false };
+const caller = { principal: "anonymous", roles: noRoles };
 const leaseMs = 300_000;
 const limit = new TimeLimit(800);
 
-/** The same EVALSHA as the service's; gives nothing but whether the lease was renewed. */
+/** The service's EVALSHA; resolves to whether the lease was renewed. */
 export const keepAlive = hasFlag("--our-redis") ? asTheService() : asItComes;
 
 async function asItComes(id: string, progress: number | undefined): Promise<boolean> {

@@ -1,15 +1,14 @@
-/** One file, sent by each server in turn: A B A B. */
+/** Downloads of one file from each server in turn: A B A B. */
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
 import { join } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { setTimeout as delay } from "node:timers/promises";
 import { nginxNeeded } from "../../test/support/executables.ts";
-import { type Bench, rowName, type Study, type Table } from "../bench.ts";
 import { readHttp1 } from "../downloads/http1-reader.ts";
 import { readHttp2 } from "../downloads/http2-reader.ts";
 import { type BenchLibrary, createLibrary } from "../downloads/library.ts";
-import type { Reader, Reading } from "../downloads/reading.ts";
+import type { DownloadReader, RunningRead } from "../downloads/reader.ts";
 import {
   downleaseFiles,
   type FileServer,
@@ -20,22 +19,12 @@ import {
 } from "../downloads/servers.ts";
 import { fixed, times } from "../formats.ts";
 import { cpuSecondsOfTree, peakMemoryOf, resetPeakMemory } from "../process-figures.ts";
+import { type DownloadRound, rowName } from "../results.ts";
 import { median, ratio, type Spread, spread } from "../statistics.ts";
-
-/** What one server did in one round. */
-export interface DownloadRound {
-  /** GiB a second. */
-  readonly rate: number;
-  /** CPU seconds of the server for each GiB. */
-  readonly cpu: number;
-  /** Greatest resident memory of the server, in MiB. */
-  readonly peak: number;
-  /** CPU seconds of the client for each GiB. */
-  readonly clientCpu: number;
-}
+import type { Bench, Study, Table } from "../study.ts";
 
 export interface DownloadGroup {
-  /** Of its table. */
+  /** Name of its table. */
   readonly name: string;
   readonly title: string;
   readonly version: 1 | 2;
@@ -44,7 +33,7 @@ export interface DownloadGroup {
   readonly servers: readonly FileServer[];
 }
 
-const readers: Readonly<Record<1 | 2, Reader>> = { 1: readHttp1, 2: readHttp2 };
+const readers: Readonly<Record<1 | 2, DownloadReader>> = { 1: readHttp1, 2: readHttp2 };
 
 const overHttp1 = [nginxCopying, nginxSendfile, nodeFile, downleaseFiles];
 
@@ -77,14 +66,17 @@ export const downloadsStudy: Study = {
   tables: downloadGroups.map(({ name }) => name),
   needs: [nginxNeeded],
   async run(bench) {
-    bench.progress("downloads: writing the file");
+    bench.log("downloads: writing the file");
     const library = await createLibrary(bench.directory, bench.options.downloadBytes);
     const digest = await digestOf(createReadStream(join(library.root, library.path)));
     const running = new Map<FileServer, RunningFileServer>();
     try {
       for (const server of new Set(downloadGroups.flatMap(({ servers }) => servers))) {
-        const place = { library, redisUrl: bench.redis.url, directory: bench.directory };
-        const started = await server.start(place);
+        const started = await server.start({
+          library,
+          redisUrl: bench.redis.url,
+          directory: bench.directory,
+        });
         running.set(server, started);
         await expectFile(server, started, digest);
       }
@@ -97,15 +89,15 @@ export const downloadsStudy: Study = {
   },
 };
 
-/** @throws Error unless the server sends the file: who sends something else is no contender */
+/** @throws Error when the server does not send exactly the file */
 async function expectFile(server: FileServer, { port, path }: RunningFileServer, digest: string) {
   const { body } = await fetch(`http://127.0.0.1:${port}${path}`);
   if (body === null || (await digestOf(body)) !== digest) {
-    throw new Error(`${server.name} sends something else than the file`);
+    throw new Error(`${server.name} does not send the file`);
   }
 }
 
-/** SHA-256 of what comes. */
+/** SHA-256 of a byte stream, in hexadecimal. */
 export async function digestOf(bytes: AsyncIterable<Uint8Array>): Promise<string> {
   const hash = createHash("sha256");
   await pipeline(bytes, hash);
@@ -129,7 +121,7 @@ async function measureGroup(
     for (const [index, server] of group.servers.entries()) {
       const result = await measureOne(server, seconds);
       measured[index]!.push(result);
-      bench.progress(
+      bench.log(
         `${group.name} ${round}/${rounds} ${server.name}: ${result.rate.toFixed(2)} GiB/s, ` +
           `${result.cpu.toFixed(3)} s/GiB, ${result.peak.toFixed(0)} MiB, client ${result.clientCpu.toFixed(3)} s/GiB`,
       );
@@ -141,31 +133,31 @@ async function measureGroup(
   return tableOf(group, measured);
 }
 
-/** Until the buffers between server and client are full. */
+/** Time until the buffers between server and client are full. */
 const fillSeconds = 0.25;
 
-/** Downloads the file over and over, on `parallel` connections, and looks at a stretch of that. */
+/** Downloads the file over and over on `parallel` connections, and measures for some seconds of that time. */
 export async function measure(
   { version, parallel }: Pick<DownloadGroup, "version" | "parallel">,
   { port, http2Port, pid, path }: Omit<RunningFileServer, "stop">,
   fileBytes: number,
   seconds: number,
 ): Promise<DownloadRound> {
-  const source = { port: version === 1 ? port : http2Port, path, bytes: fileBytes };
+  const file = { port: version === 1 ? port : http2Port, path, bytes: fileBytes };
   let bytes = 0;
   let isOver = false;
-  const underWay = new Set<Reading>();
+  const inFlight = new Set<RunningRead>();
   const download = async () => {
     while (!isOver) {
-      const reading = readers[version](source, (more) => {
+      const reading = readers[version](file, (more) => {
         bytes += more;
       });
-      underWay.add(reading);
+      inFlight.add(reading);
       await reading.done;
-      underWay.delete(reading);
+      inFlight.delete(reading);
     }
   };
-  const look = () => {
+  const snapshot = () => {
     const { user, system } = process.cpuUsage();
     return { bytes, at: performance.now(), cpu: cpuSecondsOfTree(pid), client: (user + system) / 1e6 };
   };
@@ -173,9 +165,9 @@ export async function measure(
   const downloads = Promise.all(Array.from({ length: parallel }, download));
   try {
     await Promise.race([delay(fillSeconds * 1000), downloads]);
-    const before = look();
+    const before = snapshot();
     await Promise.race([delay(seconds * 1000), downloads]);
-    const after = look();
+    const after = snapshot();
     const gibibytes = (after.bytes - before.bytes) / 2 ** 30;
     return {
       rate: (gibibytes * 1000) / (after.at - before.at),
@@ -185,7 +177,7 @@ export async function measure(
     };
   } finally {
     isOver = true;
-    for (const reading of underWay) reading.stop();
+    for (const reading of inFlight) reading.stop();
     await downloads.catch(() => {});
   }
 }

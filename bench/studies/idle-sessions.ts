@@ -1,24 +1,14 @@
-/** What ACTIVE sessions with prepared links cost a process while nobody does anything. */
+/** CPU time that ACTIVE sessions with prepared links cost an idle process. */
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { startRedis } from "../../test/support/redis-server.ts";
-import type { Bench, Study } from "../bench.ts";
 import { type RunningContender, startContender } from "../contender-process.ts";
 import { downleaseServing } from "../contenders.ts";
 import { type BenchLibrary, createLibrary, preparedLink } from "../downloads/library.ts";
 import { count } from "../formats.ts";
 import { cpuNanosOfTree } from "../process-figures.ts";
-
-/** CPU time in milliseconds for each second. */
-export interface IdleResult {
-  readonly without: number;
-  readonly withSessions: number;
-  /** Of the process with sessions, when they were all there. */
-  readonly redis: number | undefined;
-}
-
-const stores = ["Redis", "SQLite"] as const;
-export type StoreName = (typeof stores)[number];
+import { type IdleResult, type StoreName, storeNames } from "../results.ts";
+import type { Bench, Study } from "../study.ts";
 
 const creators = 50;
 
@@ -27,7 +17,7 @@ export const idleSessionsStudy: Study = {
   tables: ["idle-sessions"],
   async run(bench) {
     const library = await createLibrary(join(bench.directory, "idle"), 2 ** 20);
-    for (const store of stores) bench.results.idle.set(store, await study(store, library, bench));
+    for (const store of storeNames) bench.results.idle.set(store, await study(store, library, bench));
     const { sessions, seconds } = bench.options.idle;
     const { idle } = bench.results;
     return [
@@ -35,22 +25,27 @@ export const idleSessionsStudy: Study = {
         name: "idle-sessions",
         title: `CPU time of an idle process, over ${seconds} s`,
         header: ["", "without sessions", `with ${count(sessions)}`, "Redis with them"],
-        rows: stores.map((store) => {
+        rows: storeNames.map((store) => {
           const { without, withSessions, redis } = idle.get(store)!;
-          return [store, shown(without), shown(withSessions), redis === undefined ? "" : shown(redis)];
+          return [
+            store,
+            millisPerSecond(without),
+            millisPerSecond(withSessions),
+            redis === undefined ? "" : millisPerSecond(redis),
+          ];
         }),
       },
     ];
   },
 };
 
-const shown = (millis: number) => `${millis.toFixed(2)} ms/s`;
+const millisPerSecond = (millis: number) => `${millis.toFixed(2)} ms/s`;
 
-/** Two processes, one with sessions, watched at the same time. */
+/** Measures two processes, one with sessions, at the same time. */
 async function study(store: StoreName, library: BenchLibrary, bench: Bench): Promise<IdleResult> {
   const { sessions, settleSeconds, seconds } = bench.options.idle;
   const servers: RunningContender[] = [];
-  // Not that of the run, whose other sessions end meanwhile.
+  // Not the Redis of the run, whose other sessions end meanwhile.
   await using redis = await startRedis();
   await using otherRedis = await startRedis();
   const start = async (redisUrl: string, sqlitePath: string) => {
@@ -64,13 +59,13 @@ async function study(store: StoreName, library: BenchLibrary, bench: Bench): Pro
   try {
     const full = await start(redis.url, "idle-full.db");
     const empty = await start(otherRedis.url, "idle-empty.db");
-    bench.progress(`idle-sessions: ${count(sessions)} in ${store}`);
+    bench.log(`idle-sessions: ${count(sessions)} in ${store}`);
     const paths = await createSessions(full.port, sessions);
     await delay(settleSeconds * 1000);
-    const look = () => [full.pid, empty.pid, redis.pid].map(cpuNanosOfTree);
-    const before = look();
+    const cpuTimes = () => [full.pid, empty.pid, redis.pid].map(cpuNanosOfTree);
+    const before = cpuTimes();
     await delay(seconds * 1000);
-    const after = look();
+    const after = cpuTimes();
     await expectLink(full.port, paths[0]!, library);
     await expectLink(full.port, paths.at(-1)!, library);
     const [withSessions, without, inRedis] = after.map(
@@ -82,7 +77,7 @@ async function study(store: StoreName, library: BenchLibrary, bench: Bench): Pro
   }
 }
 
-/** Paths of their links. */
+/** Returns the paths of their links. */
 async function createSessions(port: number, sessions: number): Promise<string[]> {
   const paths: string[] = [];
   let left = sessions;
@@ -93,9 +88,9 @@ async function createSessions(port: number, sessions: number): Promise<string[]>
   return paths;
 }
 
-/** @throws Error unless a link works: an idle session that has ended costs nothing */
+/** @throws Error when a link does not work: a session that has ended costs nothing */
 async function expectLink(port: number, path: string, library: BenchLibrary): Promise<void> {
   const response = await fetch(`http://127.0.0.1:${port}${path}`);
   const { byteLength } = await response.arrayBuffer();
-  if (byteLength !== library.bytes) throw new Error(`a link is answered with ${response.status}`);
+  if (byteLength !== library.bytes) throw new Error(`a link failed with status ${response.status}`);
 }

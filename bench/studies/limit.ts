@@ -1,19 +1,19 @@
-/** What Redis itself gives: `redis-benchmark` with the same script on as many sessions. */
+/** The limit that Redis sets: `redis-benchmark` with the same script on as many sessions. */
 import { execFile } from "node:child_process";
 import { promisify } from "node:util";
 import { Redis } from "ioredis";
-import { keepAliveScript } from "../../src/stores/redis/scripts.ts";
-import type { Study } from "../bench.ts";
+import { keepAliveScript } from "../../src/stores/redis/session-scripts.ts";
 import { progress } from "../drivers/driver.ts";
 import { count, range } from "../formats.ts";
 import { cpuSecondsOf } from "../process-figures.ts";
 import { createSessions, leaseMs, owner } from "../sessions-in-redis.ts";
 import { median, spread } from "../statistics.ts";
+import type { Study } from "../study.ts";
 
 const run = promisify(execFile);
 
 const sessionCount = 1000;
-/** redis-benchmark puts a number of 12 digits in its place. */
+/** redis-benchmark replaces it with a number of 12 digits. */
 const anySession = "dl:{__rand_int__}";
 
 const pipelines = [
@@ -24,7 +24,7 @@ const pipelines = [
 export const limitStudy: Study = {
   name: "limit",
   tables: ["limit"],
-  async run({ options, redis, progress: tell }) {
+  async run({ options, redis, log }) {
     const ids = Array.from({ length: sessionCount }, (_, index) => String(index).padStart(12, "0"));
     await createSessions(redis.url, ids);
     await prepareScript(redis.url, ids[0]!);
@@ -37,7 +37,7 @@ export const limitStudy: Study = {
         const rate = await benchmark(redis.port, options.callers, depth, calls);
         rates[index]!.push(rate);
         micros[index]!.push(((cpuSecondsOf(redis.pid) - before) * 1e6) / calls);
-        tell(`limit ${round}/${options.rounds} ${label}: ${count(rate)}/s`);
+        log(`limit ${round}/${options.rounds} ${label}: ${count(rate)}/s`);
       }
     }
     return [
@@ -56,7 +56,7 @@ export const limitStudy: Study = {
   },
 };
 
-/** redis-benchmark counts whatever Redis answers. */
+/** Checks the script once, because redis-benchmark counts every reply of Redis. */
 async function prepareScript(redisUrl: string, id: string): Promise<void> {
   const client = new Redis(redisUrl);
   try {
@@ -74,6 +74,6 @@ async function benchmark(port: number, connections: number, depth: number, calls
   const script = ["EVALSHA", keepAliveScript.sha1, "1", anySession, owner, String(leaseMs), String(progress)];
   const { stdout } = await run("redis-benchmark", [...options, "--csv", ...script]);
   const rate = Number(/^"EVALSHA[^\n]*?","([\d.]+)"/m.exec(stdout)?.[1]);
-  if (!(rate > 0)) throw new Error(`redis-benchmark tells no rate: ${stdout}`);
+  if (!(rate > 0)) throw new Error(`redis-benchmark reports no rate: ${stdout}`);
   return rate;
 }

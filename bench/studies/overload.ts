@@ -1,26 +1,17 @@
-/** What callers see when half of what the service can do is asked of it, and when five times as much is. */
-import type { Bench, Study, Table } from "../bench.ts";
+/** What callers see at half of the service's maximum rate, and at five times the maximum. */
+
 import { startContender } from "../contender-process.ts";
 import { downleaseBounded } from "../contenders.ts";
-import type { Beat, Driver } from "../drivers/driver.ts";
+import type { Driver, DriverCall } from "../drivers/driver.ts";
 import { drivers } from "../drivers/drivers.ts";
 import { count, percent } from "../formats.ts";
 import { closedLoop, type LoadResult, openLoop } from "../load.ts";
+import type { OverloadRound } from "../results.ts";
 import { median, quantile } from "../statistics.ts";
-
-export interface OverloadRound {
-  /** A closed loop of the usual number of callers; its rate is what "maximum" means. */
-  readonly maximum: LoadResult;
-  /** An open loop at half of the maximum. */
-  readonly half: LoadResult;
-  /** An open loop at five times the maximum, of five times the callers: more than may be under way in the service. */
-  readonly fivefoldRate: LoadResult;
-  /** A closed loop of five times the callers, who call again at once when they are turned away. */
-  readonly fivefoldCallers: LoadResult;
-}
+import type { Bench, Study, Table } from "../study.ts";
 
 const fold = 5;
-const studied: readonly Driver[] = [drivers.rest, drivers.grpc];
+const overloadDrivers: readonly Driver[] = [drivers.rest, drivers.grpc];
 
 const models: readonly (readonly [keyof OverloadRound, string])[] = [
   ["maximum", "maximum: as fast as it goes"],
@@ -31,10 +22,10 @@ const models: readonly (readonly [keyof OverloadRound, string])[] = [
 
 export const overloadStudy: Study = {
   name: "overload",
-  tables: studied.map(({ name }) => `overload-${name}`),
+  tables: overloadDrivers.map(({ name }) => `overload-${name}`),
   async run(bench) {
     const tables: Table[] = [];
-    for (const driver of studied) {
+    for (const driver of overloadDrivers) {
       const rounds = await study(driver, bench);
       bench.results.overload.set(driver.name, rounds);
       tables.push(tableOf(driver, rounds));
@@ -46,32 +37,32 @@ export const overloadStudy: Study = {
 async function study(driver: Driver, bench: Bench): Promise<OverloadRound[]> {
   const { rounds, seconds, callers, warmUpSeconds } = bench.options;
   const server = await startContender(downleaseBounded, bench.redis.url);
-  const drive = async (count: number, load: (beats: readonly Beat[]) => Promise<LoadResult>) => {
+  const drive = async (count: number, load: (calls: readonly DriverCall[]) => Promise<LoadResult>) => {
     const open = await driver.open({ port: server.port, sessionIds: bench.sessionIds, callers: count });
     try {
-      return await load(open.beats);
+      return await load(open.calls);
     } finally {
       open.close();
     }
   };
   try {
-    await drive(callers, (beats) => closedLoop(beats, warmUpSeconds));
+    await drive(callers, (calls) => closedLoop(calls, warmUpSeconds));
     const measured: OverloadRound[] = [];
     for (let round = 1; round <= rounds; round++) {
-      const maximum = await drive(callers, (beats) => closedLoop(beats, seconds));
+      const maximum = await drive(callers, (calls) => closedLoop(calls, seconds));
       const rate = maximum.accepted / maximum.seconds;
-      const half = await drive(callers, (beats) =>
-        openLoop(beats, { rate: rate / 2, seconds, whenBusy: "wait" }),
+      const half = await drive(callers, (calls) =>
+        openLoop(calls, { rate: rate / 2, seconds, whenBusy: "wait" }),
       );
-      const fivefoldRate = await drive(callers * fold, (beats) =>
-        openLoop(beats, { rate: rate * fold, seconds, whenBusy: "drop" }),
+      const fivefoldRate = await drive(callers * fold, (calls) =>
+        openLoop(calls, { rate: rate * fold, seconds, whenBusy: "drop" }),
       );
-      const fivefoldCallers = await drive(callers * fold, (beats) => closedLoop(beats, seconds));
+      const fivefoldCallers = await drive(callers * fold, (calls) => closedLoop(calls, seconds));
       const result = { maximum, half, fivefoldRate, fivefoldCallers };
       measured.push(result);
       for (const [key, label] of models) {
         const { accepted, unavailable, failed, lost, latencies } = result[key];
-        bench.progress(
+        bench.log(
           `overload ${round}/${rounds} ${driver.name}, ${label}: p99 ${quantile(latencies, 0.99).toFixed(1)} ms, ` +
             `${accepted} accepted, ${unavailable} unavailable, ${failed} failed, ${lost} lost`,
         );

@@ -1,43 +1,33 @@
-/** Contenders at one driver, each driven as fast as it goes, in turn: A B A B. */
-import { type Bench, rowName, type Study, type Table } from "../bench.ts";
+/** Contenders of one driver at maximum rate, each in turn: A B A B. */
+
 import { type ProbedContender, startProbedContender } from "../contender-process.ts";
 import * as contenders from "../contenders.ts";
-import { type Credentials, loginSession } from "../credentials.ts";
+import { loginSession, type ObtainHeaders } from "../credentials.ts";
 import type { Driver, Header, Target } from "../drivers/driver.ts";
 import { drivers } from "../drivers/drivers.ts";
 import { count, range, times } from "../formats.ts";
 import { closedLoop, type LoadResult } from "../load.ts";
+import { rowName, type ThroughputRound } from "../results.ts";
 import { median, quantile, ratio, spread } from "../statistics.ts";
-
-/** What one contender did in one round; everything is per heartbeat. */
-export interface Round {
-  readonly rate: number;
-  readonly cpuMicros: number;
-  readonly p50: number;
-  readonly p99: number;
-  readonly allocatedBytes: number;
-  readonly loopDelayP99: number;
-  /** CPU of the generator; has to be small beside the contender's. */
-  readonly generatorMicros: number;
-}
+import type { Bench, Study, Table } from "../study.ts";
 
 export interface Row {
   readonly driver: Driver;
   readonly contender: contenders.Contender;
-  /** When it is not the contender's name. */
+  /** Label in the table; the contender's name by default. */
   readonly label?: string;
-  /** When it is not what the run was asked for. */
+  /** Number of callers; by default the run's option. */
   readonly callers?: number;
-  /** Of the callers that the run was asked for. */
+  /** Share of the callers in the run's option. */
   readonly callersShare?: number;
-  /** What the callers show; the contender has to refuse those who do not. */
-  readonly credentials?: Credentials;
+  /** Authentication of the callers; the contender must refuse calls without it. */
+  readonly credentials?: ObtainHeaders;
 }
 
-/** What tells the cost of a second worker: one process with the callers that each of two has. */
+/** Reference for the cost of a second worker: one process with the callers that each of two has. */
 export const halfTheCallers = "downlease, half the callers";
 
-interface Group {
+interface ThroughputGroup {
   readonly name: string;
   readonly title: string;
   /** Ratios are to the first. */
@@ -47,7 +37,7 @@ interface Group {
 const of = (driver: Driver, ...list: contenders.Contender[]): Row[] =>
   list.map((contender) => ({ driver, contender }));
 
-export const groups: readonly Group[] = [
+export const groups: readonly ThroughputGroup[] = [
   {
     name: "rest",
     title: "REST: JSON over HTTP/1.1",
@@ -59,7 +49,7 @@ export const groups: readonly Group[] = [
         contenders.fastify,
         contenders.downlease,
       ),
-      { driver: drivers.rest, contender: contenders.downleaseOfKnown, credentials: loginSession },
+      { driver: drivers.rest, contender: contenders.downleaseWithLogin, credentials: loginSession },
     ],
   },
   {
@@ -83,12 +73,12 @@ export const groups: readonly Group[] = [
         contenders.grpcJs,
         contenders.connectHttp2,
         contenders.downlease,
-        contenders.downleaseOfTwo,
+        contenders.downleaseWithTwoWorkers,
       ),
-      { driver: drivers.grpc, contender: contenders.downleaseOfKnown, credentials: loginSession },
+      { driver: drivers.grpc, contender: contenders.downleaseWithLogin, credentials: loginSession },
       { driver: drivers.grpc, contender: contenders.downlease, label: halfTheCallers, callersShare: 0.5 },
       { driver: drivers.grpcStream, contender: contenders.downlease, label: "downlease, streamed" },
-      // As many heartbeats under way as make sense to one process, not as many batches.
+      // Few callers: each batch holds many heartbeats.
       {
         driver: drivers.grpcBatch,
         contender: contenders.downlease,
@@ -107,7 +97,7 @@ export const throughputStudies: readonly Study[] = groups.map((group) => ({
 
 const probedShare = 1 / 4;
 
-async function run(group: Group, bench: Bench): Promise<Table[]> {
+async function run(group: ThroughputGroup, bench: Bench): Promise<Table[]> {
   const { rounds, seconds, warmUpSeconds } = bench.options;
   const running = new Map<contenders.Contender, ProbedContender>();
   try {
@@ -116,14 +106,14 @@ async function run(group: Group, bench: Bench): Promise<Table[]> {
         running.set(contender, await startProbedContender(contender, bench.redis.url, bench.directory));
       }
     }
-    const measured = group.rows.map((): Round[] => []);
+    const measured = group.rows.map((): ThroughputRound[] => []);
     // V8 goes on optimising for some seconds.
     for (const row of group.rows) await measure(row, running.get(row.contender)!, warmUpSeconds, bench);
     for (let round = 1; round <= rounds; round++) {
       for (const [index, row] of group.rows.entries()) {
         const result = await measure(row, running.get(row.contender)!, seconds, bench);
         measured[index]!.push(result);
-        bench.progress(
+        bench.log(
           `${group.name} ${round}/${rounds} ${labelOf(row)}: ${count(result.rate)}/s, ` +
             `${result.cpuMicros.toFixed(1)} µs, generator ${result.generatorMicros.toFixed(1)} µs`,
         );
@@ -138,7 +128,12 @@ async function run(group: Group, bench: Bench): Promise<Table[]> {
   }
 }
 
-async function measure(row: Row, server: ProbedContender, seconds: number, bench: Bench): Promise<Round> {
+async function measure(
+  row: Row,
+  server: ProbedContender,
+  seconds: number,
+  bench: Bench,
+): Promise<ThroughputRound> {
   const { driver, contender } = row;
   const callers = row.callers ?? Math.ceil(bench.options.callers * (row.callersShare ?? 1));
   const target = { port: server.port, sessionIds: bench.sessionIds, callers };
@@ -147,14 +142,14 @@ async function measure(row: Row, server: ProbedContender, seconds: number, bench
   try {
     const before = server.cpuSeconds();
     const generatorBefore = process.cpuUsage();
-    const result = await closedLoop(open.beats, seconds);
+    const result = await closedLoop(open.calls, seconds);
     const generator = process.cpuUsage(generatorBefore);
     const cpu = server.cpuSeconds() - before;
     const heartbeats = heartbeatsOf(result, row);
-    // The probe costs something; what it tells comes from a time of its own.
+    // The probe costs CPU time, so it measures in a separate phase.
     let probed = 0;
     const reading = await server.probe(async () => {
-      probed = heartbeatsOf(await closedLoop(open.beats, seconds * probedShare), row);
+      probed = heartbeatsOf(await closedLoop(open.calls, seconds * probedShare), row);
     });
     return {
       rate: heartbeats / result.seconds,
@@ -172,20 +167,20 @@ async function measure(row: Row, server: ProbedContender, seconds: number, bench
   }
 }
 
-/** @throws Error when the contender serves callers without credentials: what is not looked at costs nothing */
+/** @throws Error when the contender serves callers without credentials: then authentication would cost nothing */
 async function credentialsOf(
   { driver, contender }: Row,
-  credentials: Credentials,
+  credentials: ObtainHeaders,
   target: Target,
 ): Promise<readonly Header[]> {
-  const stranger = await driver.open({ ...target, callers: 1 });
-  const outcome = await stranger.beats[0]!();
-  stranger.close();
-  if (outcome !== "failed") throw new Error(`${contender.name} serves callers who do not say who they are`);
+  const anonymous = await driver.open({ ...target, callers: 1 });
+  const outcome = await anonymous.calls[0]!();
+  anonymous.close();
+  if (outcome !== "failed") throw new Error(`${contender.name} serves callers without credentials`);
   return credentials(target.port);
 }
 
-/** @throws Error unless every heartbeat was accepted: what fails fast is no contender */
+/** @throws Error unless every heartbeat was accepted: failing fast must not look good */
 function heartbeatsOf({ accepted, unavailable, failed, lost, error }: LoadResult, { driver }: Row): number {
   if (accepted === 0 || unavailable + failed + lost > 0) {
     throw new Error(`${accepted} accepted, ${unavailable} unavailable, ${failed} failed, ${lost} lost`, {
@@ -199,8 +194,9 @@ export function labelOf({ label, contender }: Row): string {
   return label ?? contender.name;
 }
 
-function tableOf(group: Group, measured: readonly (readonly Round[])[]): Table {
-  const pick = (rounds: readonly Round[], key: keyof Round) => rounds.map((round) => round[key]);
+function tableOf(group: ThroughputGroup, measured: readonly (readonly ThroughputRound[])[]): Table {
+  const pick = (rounds: readonly ThroughputRound[], key: keyof ThroughputRound) =>
+    rounds.map((round) => round[key]);
   const reference = measured[0]!;
   return {
     name: group.name,
@@ -219,7 +215,7 @@ function tableOf(group: Group, measured: readonly (readonly Round[])[]): Table {
     ],
     rows: group.rows.map((row, index) => {
       const rounds = measured[index]!;
-      const middle = (key: keyof Round) => median(pick(rounds, key));
+      const middle = (key: keyof ThroughputRound) => median(pick(rounds, key));
       return [
         labelOf(row),
         count(middle("rate")),

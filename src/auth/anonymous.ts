@@ -1,11 +1,11 @@
-import type { Caller } from "../domain/session.ts";
+import { noRoles } from "../domain/roles.ts";
 import type { Authentication } from "./authenticator.ts";
+import { ProvenCaller } from "./proven-caller.ts";
 
-const anonymous: Caller = Object.freeze({ principal: "anonymous", admin: false });
-const anonymousLogin: Caller = Object.freeze({ ...anonymous, proof: "anonymous" });
+const anonymous = new ProvenCaller("anonymous", noRoles, "anonymous");
 
-/** Everybody is the principal `anonymous`, and logs in with any credentials or none. */
+/** Every caller is the principal `anonymous`, and logs in with any credentials or none. */
 export const noAuthentication: Authentication = {
   authenticate: () => anonymous,
-  login: () => anonymousLogin,
+  login: () => anonymous,
 };

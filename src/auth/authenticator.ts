@@ -2,7 +2,9 @@ import type { Call } from "../calls/call.ts";
 import { loginChallenge } from "../calls/credentials.ts";
 import type { Authenticate } from "../calls/pipeline.ts";
 import { type ErrorMessageId, ServiceError } from "../domain/errors.ts";
+import { isIdentifier } from "../domain/identifiers.ts";
 import type { Login, LoginStore } from "../domain/login-store.ts";
+import { noRoles, type Role, type Roles, rolesFrom } from "../domain/roles.ts";
 import type { Caller } from "../domain/session.ts";
 import { basicChallenge, isBasic, readBasic } from "./basic-credentials.ts";
 import {
@@ -12,139 +14,139 @@ import {
   type JwtOptions,
   tokenProof,
 } from "./bearer-tokens.ts";
-import type { LiveFile } from "./live-file.ts";
 import { type FailureLimits, PasswordLogin } from "./password-login.ts";
-import { isPrincipalName, rightsOf } from "./principal.ts";
-import { type KnownUsers, openUsersFile, userProof } from "./users-file.ts";
+import { ProvenCaller } from "./proven-caller.ts";
+import { type Accounts, openUsersFile, userProof } from "./users-file.ts";
+import type { WatchedFile } from "./watched-file.ts";
 
-/** Who is calling, for the pipeline. */
+/** Identifies callers, for the pipeline. */
 export interface Authentication {
   /** For every operation but logins. */
   readonly authenticate: Authenticate;
-  /** For logins; the caller has a `proof`. */
+  /** For logins; `loginOpener` accepts the callers that it returns. */
   readonly login: Authenticate;
 }
 
-/** The ways to tell who one is. */
+/** Accepted authentication methods. */
 export interface Methods {
-  /** Path of a file of users, who log in with name and password. */
+  /** Path of the users file; users log in with name and password. */
   readonly usersFile?: string | undefined;
   /** Bearer tokens. */
   readonly jwt?: JwtOptions | undefined;
-  /** Certificates of clients, which the server asks for; who of them has which role. */
-  readonly mtls?: CertificateRoles | undefined;
+  /** Client certificates; names in certificates, by the role that they have. */
+  readonly mtls?: { readonly namesByRole: NamesByRole } | undefined;
 }
 
-/** Names in certificates, by role. */
-export interface CertificateRoles {
-  readonly admins: readonly string[];
-  readonly storage: readonly string[];
-}
+type NamesByRole = Readonly<Record<Role, readonly string[]>>;
 
 export interface AuthenticatorOptions {
   readonly methods: Methods;
   readonly failureLimits: FailureLimits;
   readonly logins: LoginStore;
   readonly log: { warn(message: string): void; error(message: string): void };
-  /** How often to look whether files have changed, in milliseconds; once a second by default. */
-  readonly everyMs?: number;
+  /** How often to check files for changes, in milliseconds; once a second by default. */
+  readonly pollMs?: number;
 }
 
 interface Parts {
   readonly logins: LoginStore;
-  readonly users: LiveFile<KnownUsers> | undefined;
+  readonly users: WatchedFile<Accounts> | undefined;
   readonly passwords: PasswordLogin | undefined;
   readonly tokens: BearerTokens | undefined;
-  /** What the holder of a certificate may do besides, by its name. */
-  readonly certificateRights: ((name: string) => ReturnType<typeof rightsOf>) | undefined;
+  /** The roles of a certificate's holder, by its name; undefined when certificates are not accepted. */
+  readonly rolesByCertificate: ((name: string) => Roles) | undefined;
 }
 
-/** How the proofs of certificates begin; the end of the validity follows, in milliseconds since the epoch. */
+/** Prefix of a certificate's proof; the end of its validity follows, in milliseconds since the epoch. */
 const certificateProof = "certificate:";
 
 /**
- * Finds out who is calling. What is looked at, in this order: the login session, the `Authorization` header, the
- * client's certificate. The first that is there decides; if it is wrong, the call fails.
+ * Authenticates callers by their login session, `Authorization` header or client certificate. The first of these that a
+ * call has decides; if it is not valid, the call fails.
  */
 export class Authenticator implements Authentication {
   readonly #parts: Parts;
-  readonly #ofCalls: Refusals;
-  readonly #ofLogins: Refusals;
+  readonly #callRefusals: Refusals;
+  readonly #loginRefusals: Refusals;
 
   private constructor(parts: Parts) {
     this.#parts = parts;
     const bearer = parts.tokens === undefined ? [] : [bearerChallenge];
-    this.#ofCalls = refusals([...bearer, loginChallenge]);
-    this.#ofLogins = refusals([...(parts.users === undefined ? [] : [basicChallenge]), ...bearer]);
+    this.#callRefusals = refusals([...bearer, loginChallenge]);
+    this.#loginRefusals = refusals([...(parts.users === undefined ? [] : [basicChallenge]), ...bearer]);
   }
 
   /** @throws Error that says which file can't be used, and why */
   static async open(options: AuthenticatorOptions): Promise<Authenticator> {
-    const { methods, failureLimits: limits, logins, log, everyMs = 1000 } = options;
+    const { methods, failureLimits: limits, logins, log, pollMs = 1000 } = options;
     const { usersFile, jwt, mtls } = methods;
     const tokens =
-      jwt && (await named(`the keys in ${jwt.jwks}`, BearerTokens.open({ ...jwt, log, everyMs })));
+      jwt && (await describeFailure(`the keys in ${jwt.jwks}`, BearerTokens.open({ ...jwt, log, pollMs })));
     const users =
       usersFile === undefined
         ? undefined
-        : await named(`the users file ${usersFile}`, openUsersFile({ path: usersFile, log, everyMs }));
+        : await describeFailure(
+            `the users file ${usersFile}`,
+            openUsersFile({ path: usersFile, log, pollMs }),
+          );
     const passwords = users && new PasswordLogin({ users, logins, limits });
     return new Authenticator({
       logins,
       users,
       passwords,
       tokens,
-      certificateRights: mtls && certificateRights(mtls),
+      rolesByCertificate: mtls && rolesByName(mtls.namesByRole),
     });
   }
 
-  /** Without a promise wherever the answer is at hand: this is on the way of every heartbeat. */
+  /** Without a promise wherever nothing has to be awaited: every keep-alive passes here. */
   readonly authenticate: Authenticate = (call) => {
     const { loginId, authorization } = call.credentials;
     if (loginId !== undefined) {
       const login = this.#parts.logins.find(loginId);
       return login instanceof Promise
-        ? login.then((found) => this.#confirmed(found))
-        : this.#confirmed(login);
+        ? login.then((resolved) => this.#requireValid(resolved))
+        : this.#requireValid(login);
     }
-    if (authorization === undefined) return this.#byCertificate(call, this.#ofCalls);
-    if (isBasic(authorization)) throw this.#ofCalls.password;
-    return this.#byToken(authorization, this.#ofCalls);
+    if (authorization === undefined) return this.#byCertificate(call, this.#callRefusals);
+    if (isBasic(authorization)) throw this.#callRefusals.password;
+    return this.#byToken(authorization, this.#callRefusals);
   };
 
   readonly login: Authenticate = (call) => {
     const { authorization } = call.credentials;
-    if (authorization === undefined) return this.#byCertificate(call, this.#ofLogins);
+    if (authorization === undefined) return this.#byCertificate(call, this.#loginRefusals);
     if (isBasic(authorization)) return this.#byPassword(authorization, call);
-    return this.#byToken(authorization, this.#ofLogins);
+    return this.#byToken(authorization, this.#loginRefusals);
   };
 
-  /** Files are not looked at any more. */
+  /** Stops watching files. */
   close(): void {
     this.#parts.users?.close();
     this.#parts.tokens?.close();
   }
 
-  #confirmed(login: Login | undefined): Caller {
+  #requireValid(login: Login | undefined): Caller {
     const caller = login && this.#callerOf(login);
-    if (caller === undefined) throw this.#ofCalls.expired;
+    if (caller === undefined) throw this.#callRefusals.expired;
     return caller;
   }
 
-  /** Undefined when what the login rests on does not hold any more. Users and certificates have the roles of now. */
+  /** Undefined when the proof of the login is no longer valid. Users and certificates have their current roles. */
   #callerOf(login: Login): Caller | undefined {
     const { principal, proof } = login;
-    const { users, tokens, certificateRights } = this.#parts;
+    const { users, tokens, rolesByCertificate } = this.#parts;
     if (proof.startsWith(userProof)) {
       const user = users?.value.get(principal);
       return user?.caller.proof === proof ? user.caller : undefined;
     }
     if (proof.startsWith(tokenProof)) {
-      return tokens !== undefined && isAhead(proof.slice(tokenProof.length)) ? login : undefined;
+      return tokens !== undefined && isFuture(proof.slice(tokenProof.length)) ? login : undefined;
     }
     if (proof.startsWith(certificateProof)) {
-      if (certificateRights === undefined || !isAhead(proof.slice(certificateProof.length))) return undefined;
-      return { principal, ...certificateRights(principal) };
+      if (rolesByCertificate === undefined || !isFuture(proof.slice(certificateProof.length)))
+        return undefined;
+      return { principal, roles: rolesByCertificate(principal) };
     }
     return undefined;
   }
@@ -152,7 +154,7 @@ export class Authenticator implements Authentication {
   async #byPassword(authorization: string, call: Call): Promise<Caller> {
     const credentials = readBasic(authorization);
     const user = credentials && (await this.#parts.passwords?.check(credentials, call));
-    if (user === undefined) throw this.#ofLogins.invalid;
+    if (user === undefined) throw this.#loginRefusals.invalid;
     return user;
   }
 
@@ -161,29 +163,27 @@ export class Authenticator implements Authentication {
     if (tokens === undefined) throw refusals.invalid;
     const token = tokens.read(authorization);
     return token instanceof Promise
-      ? token.then((read) => callerOf(read, refusals))
+      ? token.then((result) => callerOf(result, refusals))
       : callerOf(token, refusals);
   }
 
   #byCertificate({ connection }: Call, refusals: Refusals): Caller {
-    const { certificateRights } = this.#parts;
+    const { rolesByCertificate } = this.#parts;
     const { certificate } = connection;
-    if (certificateRights === undefined || certificate === undefined) throw refusals.required;
+    if (rolesByCertificate === undefined || certificate === undefined) throw refusals.required;
     const { isTrusted, name, validUntil } = certificate;
-    if (!isTrusted || !isPrincipalName(name)) throw refusals.invalid;
-    if (!isAhead(validUntil)) throw refusals.expired;
-    return { principal: name, ...certificateRights(name), proof: `${certificateProof}${validUntil}` };
+    if (!isTrusted || !isIdentifier(name)) throw refusals.invalid;
+    if (!isFuture(validUntil)) throw refusals.expired;
+    return new ProvenCaller(name, rolesByCertificate(name), `${certificateProof}${validUntil}`);
   }
 }
 
-function certificateRights({ admins, storage }: CertificateRoles): Parts["certificateRights"] {
-  const byName = new Map<string, string[]>();
-  for (const [role, names] of Object.entries({ admin: admins, storage })) {
-    for (const name of names) byName.set(name, [...(byName.get(name) ?? []), role]);
+function rolesByName(namesByRole: NamesByRole): (name: string) => Roles {
+  const roles = new Map<string, Roles>();
+  for (const [role, names] of Object.entries(namesByRole)) {
+    for (const name of names) roles.set(name, rolesFrom([role, ...(roles.get(name) ?? [])]));
   }
-  const rights = new Map([...byName].map(([name, held]) => [name, rightsOf(held)]));
-  const none = rightsOf([]);
-  return (name) => rights.get(name) ?? none;
+  return (name) => roles.get(name) ?? noRoles;
 }
 
 type ReadToken = Awaited<ReturnType<BearerTokens["read"]>>;
@@ -194,18 +194,18 @@ function callerOf(token: ReadToken, refusals: Refusals): Caller {
   return token.caller;
 }
 
-/** @param time milliseconds since the epoch; what is none is not ahead */
-function isAhead(time: number | string): boolean {
+/** Whether a time is still to come. @param time milliseconds since the epoch; NaN counts as past */
+function isFuture(time: number | string): boolean {
   return Date.now() < Number(time);
 }
 
 type Refusals = ReturnType<typeof refusals>;
 
-/** Made once: who guesses or floods must not cost more than it takes to say no. */
+/** Made once, so that refusing callers that guess or flood stays cheap. */
 function refusals(challenges: readonly string[]) {
-  const refusal = (messageId: ErrorMessageId, challenged = challenges) =>
-    ServiceError.unauthenticated(messageId, challenged.length === 0 ? undefined : challenged.join(", "));
-  const ofToken = challenges.map((challenge) =>
+  const refusal = (messageId: ErrorMessageId, accepted = challenges) =>
+    ServiceError.unauthenticated(messageId, accepted.length === 0 ? undefined : accepted.join(", "));
+  const tokenChallenges = challenges.map((challenge) =>
     challenge === bearerChallenge ? badTokenChallenge : challenge,
   );
   return {
@@ -213,12 +213,12 @@ function refusals(challenges: readonly string[]) {
     invalid: refusal("downlease.authentication.invalid"),
     expired: refusal("downlease.authentication.expired"),
     password: refusal("downlease.authentication.password"),
-    invalidToken: refusal("downlease.authentication.invalid", ofToken),
-    expiredToken: refusal("downlease.authentication.expired", ofToken),
+    invalidToken: refusal("downlease.authentication.invalid", tokenChallenges),
+    expiredToken: refusal("downlease.authentication.expired", tokenChallenges),
   };
 }
 
-async function named<T>(what: string, work: Promise<T>): Promise<T> {
+async function describeFailure<T>(what: string, work: Promise<T>): Promise<T> {
   try {
     return await work;
   } catch (error) {

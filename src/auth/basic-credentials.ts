@@ -1,4 +1,4 @@
-import { isPrincipalName } from "./principal.ts";
+import { isIdentifier } from "../domain/identifiers.ts";
 
 /** A user name and a password. */
 export interface BasicCredentials {
@@ -6,15 +6,15 @@ export interface BasicCredentials {
   readonly password: string;
 }
 
-/** The challenge that asks for them, in UTF-8. */
+/** `WWW-Authenticate` challenge for them, in UTF-8. */
 export const basicChallenge = 'Basic realm="downlease", charset="UTF-8"';
 
-const longestPasswordBytes = 1024;
+const maxPasswordBytes = 1024;
 
 /**
- * What an `Authorization: Basic` says (RFC 7617); undefined when it can't be read: no base64, no UTF-8, no colon, control
- * characters, or longer than any name and password may be. Both are normalized, because keyboards differ in how they
- * compose letters.
+ * Reads an `Authorization: Basic` (RFC 7617). Undefined when it is not base64, not UTF-8, has no colon or has control
+ * characters, or when the name or the password is too long. Both are normalized (NFC), because keyboards differ in how
+ * they compose letters.
  */
 export function readBasic(authorization: string): BasicCredentials | undefined {
   const [, encoded] = /^basic +([A-Za-z0-9+/]+={0,2}) *$/i.exec(authorization) ?? [];
@@ -23,15 +23,15 @@ export function readBasic(authorization: string): BasicCredentials | undefined {
   const colon = text?.indexOf(":") ?? -1;
   if (text === undefined || colon < 1) return undefined;
   const [name, password] = [text.slice(0, colon), text.slice(colon + 1)];
-  return isPrincipalName(name) && isPassword(password) ? { name, password } : undefined;
+  return isIdentifier(name) && isPassword(password) ? { name, password } : undefined;
 }
 
-/** At most 1024 bytes without control characters, which basic authentication can't carry. */
+/** At most 1024 bytes without control characters, which basic authentication can't transport. */
 export function isPassword(text: string): boolean {
-  return Buffer.byteLength(text) <= longestPasswordBytes && !/\p{Cc}/u.test(text);
+  return Buffer.byteLength(text) <= maxPasswordBytes && !/\p{Cc}/u.test(text);
 }
 
-/** Whether an `Authorization` is of this scheme, readable or not. */
+/** Whether an `Authorization` has this scheme, well-formed or not. */
 export function isBasic(authorization: string): boolean {
   return /^basic( |$)/i.test(authorization);
 }

@@ -9,63 +9,67 @@ import {
 } from "jose";
 import { LRUCache } from "lru-cache";
 import { ServiceError } from "../domain/errors.ts";
-import type { Caller } from "../domain/session.ts";
-import { LiveFile } from "./live-file.ts";
-import { isPrincipalName, rightsOf } from "./principal.ts";
+import { isIdentifier } from "../domain/identifiers.ts";
+import { rolesFrom } from "../domain/roles.ts";
+import { ProvenCaller } from "./proven-caller.ts";
+import { WatchedFile } from "./watched-file.ts";
 
 export interface JwtOptions {
   /** URL or path of the JSON Web Key Set (RFC 7517). */
   readonly jwks: string;
   readonly issuer: string;
   readonly audience: string;
-  /** Signature algorithms that are accepted, for example `RS256`; asymmetric ones. */
+  /** Accepted signature algorithms, for example `RS256`; only asymmetric ones. */
   readonly algorithms: readonly string[];
   readonly clockToleranceMs: number;
-  /** The claim that names the principal. */
+  /** Name of the claim that holds the principal. */
   readonly principalClaim: string;
-  /** The claim that has the roles: an array of texts, or one text with spaces in between. */
+  /** Name of the claim that holds the roles: an array of strings, or one string separated by spaces. */
   readonly roleClaim: string;
 }
 
 export interface BearerTokensOptions extends JwtOptions {
   readonly log: { error(message: string): void };
-  /** How often to look whether a file of keys has changed. */
-  readonly everyMs?: number;
+  /** How often to check a file of keys for changes, in milliseconds; once a second by default. */
+  readonly pollMs?: number;
 }
 
-/** What a good token tells. */
+/** A valid token. */
 export interface VerifiedToken {
-  readonly caller: Caller;
+  readonly caller: ProvenCaller;
   /** Milliseconds since the epoch. */
   readonly validUntil: number;
 }
 
-/** How the proofs of this method begin; the end of the token's validity follows, in milliseconds since the epoch. */
+/** Prefix of a token's proof; the end of its validity follows, in milliseconds since the epoch. */
 export const tokenProof = "token:";
 
 export const bearerChallenge = 'Bearer realm="downlease"';
-/** After a bad token (RFC 6750, section 3.1). */
+/** Challenge after an invalid token (RFC 6750, section 3.1). */
 export const badTokenChallenge = `${bearerChallenge}, error="invalid_token"`;
 
-/** With the scheme. Nothing that an issuer makes is longer, and the headers of a request may not be much longer. */
-const longestAuthorization = 12 * 1024;
+/**
+ * Characters of an `Authorization`, scheme included. Issuers make no longer ones, and the headers of a request may not
+ * be much longer.
+ */
+const maxAuthorizationLength = 12 * 1024;
 
 const maxJwksBytes = 1024 * 1024;
 const fetchMs = 3000;
 
-/** Tokens kept, and all their letters. A token that falls out is verified again. */
-const mostKept = { max: 10_000, maxSize: 16 * 1024 * 1024 };
+/** Tokens in the cache, and characters of all of them. A token that is evicted is verified again. */
+const cacheLimits = { max: 10_000, maxSize: 16 * 1024 * 1024 };
 
 /**
- * Verifies JSON Web Tokens. A token that has been verified is known until it expires, so that the next call with it
- * costs a look-up and no promise.
+ * Verifies JSON Web Tokens. A verified token is cached until it expires, so that the next call with it costs a look-up
+ * and no promise.
  */
 export class BearerTokens {
   readonly #options: BearerTokensOptions;
   readonly #keys: { readonly find: JWTVerifyGetKey; close(): void };
   /** By `Authorization` header. */
   readonly #verified = new LRUCache<string, VerifiedToken>({
-    ...mostKept,
+    ...cacheLimits,
     sizeCalculation: (_, authorization) => authorization.length,
   });
   #keysAreMissing = false;
@@ -77,33 +81,33 @@ export class BearerTokens {
 
   /** @throws Error when a file of keys can't be used. Keys at a URL are fetched with the first token. */
   static async open(options: BearerTokensOptions): Promise<BearerTokens> {
-    const { jwks, log, everyMs = 1000 } = options;
+    const { jwks, log, pollMs = 1000 } = options;
     if (/^https?:/i.test(jwks)) {
       const find = createRemoteJWKSet(new URL(jwks), { timeoutDuration: fetchMs });
       return new BearerTokens(options, { find, close() {} });
     }
-    const file = await LiveFile.open({
+    const file = await WatchedFile.open({
       path: jwks,
       maxBytes: maxJwksBytes,
-      everyMs,
+      pollMs,
       parse: (text) => createLocalJWKSet(JSON.parse(text) as JSONWebKeySet),
-      onBroken: (reason) => log.error(`${jwks} can't be used, the keys of before still hold: ${reason}`),
+      onBroken: (reason) => log.error(`${jwks} is invalid; keeping the previous keys: ${reason}`),
     });
     const find: JWTVerifyGetKey = (header, token) => file.value(header, token);
     return new BearerTokens(options, { find, close: () => file.close() });
   }
 
   /**
-   * What the token in an `Authorization` header proves, or why it proves nothing.
+   * Verifies the token in an `Authorization` header.
    *
-   * @throws ServiceError when the keys can't be had
+   * @throws ServiceError when the signing keys are unavailable
    */
   read(
     authorization: string,
   ): VerifiedToken | "invalid" | "expired" | Promise<VerifiedToken | "invalid" | "expired"> {
-    const known = this.#verified.get(authorization);
-    if (known === undefined) return this.#verify(authorization);
-    if (Date.now() < known.validUntil) return known;
+    const verified = this.#verified.get(authorization);
+    if (verified === undefined) return this.#verify(authorization);
+    if (Date.now() < verified.validUntil) return verified;
     this.#verified.delete(authorization);
     return "expired";
   }
@@ -114,11 +118,11 @@ export class BearerTokens {
 
   async #verify(authorization: string): Promise<VerifiedToken | "invalid" | "expired"> {
     const [, token] = /^bearer +([\w.-]+) *$/i.exec(authorization) ?? [];
-    if (token === undefined || authorization.length > longestAuthorization) return "invalid";
+    if (token === undefined || authorization.length > maxAuthorizationLength) return "invalid";
     const { issuer, audience, algorithms, clockToleranceMs } = this.#options;
     let claims: JWTPayload;
     try {
-      ({ payload: claims } = await jwtVerify(token, (...about) => this.#find(...about), {
+      ({ payload: claims } = await jwtVerify(token, (...args) => this.#findKey(...args), {
         algorithms: [...algorithms],
         issuer,
         audience,
@@ -128,7 +132,7 @@ export class BearerTokens {
     } catch (error) {
       if (error instanceof errors.JWTExpired) return "expired";
       if (error instanceof errors.JOSEError) return "invalid";
-      this.#tellMissing(error);
+      this.#logMissingKeys(error);
       throw new ServiceError("downlease.authentication.keys_unavailable");
     }
     this.#keysAreMissing = false;
@@ -141,37 +145,39 @@ export class BearerTokens {
   #verifiedOf(claims: JWTPayload): VerifiedToken | undefined {
     const { principalClaim, roleClaim, clockToleranceMs } = this.#options;
     const principal = claims[principalClaim];
-    if (!isPrincipalName(principal)) return undefined;
+    if (!isIdentifier(principal)) return undefined;
     const validUntil = claims.exp! * 1000 + clockToleranceMs;
-    const rights = rightsOf(rolesOf(claims[roleClaim]));
-    const caller = Object.freeze({ principal, ...rights, proof: `${tokenProof}${validUntil}` });
-    return { caller, validUntil };
+    const roles = rolesFrom(namesIn(claims[roleClaim]));
+    return { caller: new ProvenCaller(principal, roles, `${tokenProof}${validUntil}`), validUntil };
   }
 
-  /** Errors of jose's own are about the token, all others about the keys. */
-  async #find(...about: Parameters<JWTVerifyGetKey>): Promise<Awaited<ReturnType<JWTVerifyGetKey>>> {
+  /**
+   * Looks up the key of a token. Errors of jose's own classes mean that the token is invalid, all others that the keys
+   * are unavailable.
+   */
+  async #findKey(...args: Parameters<JWTVerifyGetKey>): Promise<Awaited<ReturnType<JWTVerifyGetKey>>> {
     try {
-      return await this.#keys.find(...about);
+      return await this.#keys.find(...args);
     } catch (error) {
-      const isAboutToken =
+      const isTokenError =
         error instanceof errors.JWKSNoMatchingKey ||
         error instanceof errors.JWKSMultipleMatchingKeys ||
         error instanceof errors.JOSENotSupported;
-      throw isAboutToken ? error : new Error((error as Error).message, { cause: error });
+      throw isTokenError ? error : new Error((error as Error).message, { cause: error });
     }
   }
 
-  /** Once, not for each call that suffers from it. */
-  #tellMissing(error: unknown): void {
+  /** Logs once that the keys are unavailable, not for every call. */
+  #logMissingKeys(error: unknown): void {
     if (this.#keysAreMissing) return;
     this.#keysAreMissing = true;
     const { message, cause } = error as Error;
     const detail = cause instanceof Error && cause.cause instanceof Error ? ` (${cause.cause.message})` : "";
-    this.#options.log.error(`the keys of tokens can't be had: ${message}${detail}`);
+    this.#options.log.error(`the token signing keys are unavailable: ${message}${detail}`);
   }
 }
 
-function rolesOf(claim: unknown): readonly unknown[] {
+function namesIn(claim: unknown): readonly unknown[] {
   if (typeof claim === "string") return claim.split(" ");
   return Array.isArray(claim) ? claim : [];
 }

@@ -1,7 +1,7 @@
 import { type Argon2Parameters, argon2, randomBytes, scrypt, timingSafeEqual } from "node:crypto";
 import { promisify } from "node:util";
 
-/** A stored password as the PHC string format has it (https://github.com/P-H-C/phc-string-format). */
+/** A stored password, parsed from the PHC string format (https://github.com/P-H-C/phc-string-format). */
 export type PasswordHash = Argon2idHash | ScryptHash;
 
 interface ScryptHash {
@@ -25,15 +25,15 @@ interface Argon2idHash {
 }
 
 /**
- * Of the settings that OWASP rates as equal the one with 32 MiB: 128 MiB for each login at a time would be a lot for a
- * small container (https://cheatsheetseries.owasp.org/cheatsheets/Password_Storage_Cheat_Sheet.html#scrypt).
+ * Of the parameters that OWASP rates as equal, those that take 32 MiB: 128 MiB for each concurrent login would be a lot
+ * for a small container (https://cheatsheetseries.owasp.org/cheatsheets/Password_Storage_Cheat_Sheet.html#scrypt).
  */
 const newHash = { function: "scrypt", ln: 15, r: 8, p: 3 } as const;
 const newBytes = { salt: 16, hash: 32 };
 
-/** What one computation may take at most. Costs beyond are mistakes, or meant to keep the server busy. */
-const mostMemoryBytes = 128 * 1024 * 1024;
-const mostPasses = 16;
+/** Limits of one computation. Higher costs are mistakes, or meant to keep the server busy. */
+const maxMemoryBytes = 128 * 1024 * 1024;
+const maxPasses = 16;
 
 const scryptAsync = promisify<
   string,
@@ -52,7 +52,7 @@ export async function hashPassword(password: string): Promise<string> {
   return `$scrypt$ln=${ln},r=${r},p=${p}$${base64(salt)}$${base64(hash)}`;
 }
 
-/** Takes as long for a wrong password as for the right one. */
+/** Takes the same time for a wrong password as for the right one. */
 export async function verifyPassword(stored: PasswordHash, password: string): Promise<boolean> {
   return timingSafeEqual(await compute(stored, password), stored.hash);
 }
@@ -68,7 +68,7 @@ export function parsePasswordHash(text: string): PasswordHash {
   const bytes = { salt: bytesOf(salt, 8, "salt"), hash: bytesOf(hash, 16, "hash") };
   if (fields.length !== 3) throw new Error("a PHC string has parameters, a salt and a hash");
   const parsed = name === "scrypt" ? scryptOf(costs, bytes) : argon2idOf(costs, bytes);
-  if (parsed === undefined) throw new Error(`the parameters of ${name} can't be read, or cost too much`);
+  if (parsed === undefined) throw new Error(`the parameters of ${name} are malformed or cost too much`);
   return parsed;
 }
 
@@ -76,13 +76,13 @@ type Bytes = Pick<PasswordHash, "salt" | "hash">;
 
 function scryptOf(costs: string, bytes: Bytes): ScryptHash | undefined {
   const [ln = 0, r = 0, p = 0] = numbersOf(/^ln=(\d{1,2}),r=(\d{1,2}),p=(\d{1,2})$/, costs);
-  const isSane = ln >= 1 && r >= 1 && p >= 1 && p <= mostPasses && 128 * 2 ** ln * r <= mostMemoryBytes;
+  const isSane = ln >= 1 && r >= 1 && p >= 1 && p <= maxPasses && 128 * 2 ** ln * r <= maxMemoryBytes;
   return isSane ? { function: "scrypt", ln, r, p, ...bytes } : undefined;
 }
 
 function argon2idOf(costs: string, bytes: Bytes): Argon2idHash | undefined {
   const [m = 0, t = 0, p = 0] = numbersOf(/^m=(\d{1,7}),t=(\d{1,2}),p=(\d{1,2})$/, costs);
-  const isSane = t >= 1 && t <= mostPasses && p >= 1 && m >= 8 * p && m * 1024 <= mostMemoryBytes;
+  const isSane = t >= 1 && t <= maxPasses && p >= 1 && m >= 8 * p && m * 1024 <= maxMemoryBytes;
   return isSane ? { function: "argon2id", m, t, p, ...bytes } : undefined;
 }
 
@@ -94,7 +94,7 @@ function compute(stored: PasswordHash, password: string): Promise<Buffer> {
   const { salt, hash } = stored;
   if (stored.function === "scrypt") {
     const { ln, r, p } = stored;
-    return scryptAsync(password, salt, hash.length, { N: 2 ** ln, r, p, maxmem: 2 * mostMemoryBytes });
+    return scryptAsync(password, salt, hash.length, { N: 2 ** ln, r, p, maxmem: 2 * maxMemoryBytes });
   }
   const { m, t, p } = stored;
   return argon2Async("argon2id", {
@@ -107,16 +107,16 @@ function compute(stored: PasswordHash, password: string): Promise<Buffer> {
   });
 }
 
-/** Base64 without padding, as PHC strings have it. */
+/** Base64 without padding, as PHC strings use it. */
 function base64(bytes: Buffer): string {
   return bytes.toString("base64").replace(/=+$/, "");
 }
 
-function bytesOf(text: string, least: number, what: string): Buffer {
+function bytesOf(text: string, minBytes: number, what: string): Buffer {
   const bytes = Buffer.from(text, "base64");
-  // Node skips what is no base64.
-  if (base64(bytes) !== text || bytes.length < least || bytes.length > 64) {
-    throw new Error(`the ${what} must be ${least} to 64 bytes in base64 without padding`);
+  // Node ignores characters that are not base64.
+  if (base64(bytes) !== text || bytes.length < minBytes || bytes.length > 64) {
+    throw new Error(`the ${what} must be ${minBytes} to 64 bytes in base64 without padding`);
   }
   return bytes;
 }

@@ -4,19 +4,19 @@ import pLimit from "p-limit";
 import type { Call } from "../calls/call.ts";
 import { ServiceError } from "../domain/errors.ts";
 import type { LoginStore } from "../domain/login-store.ts";
-import type { Caller } from "../domain/session.ts";
 import type { BasicCredentials } from "./basic-credentials.ts";
 import { hashPassword, type PasswordHash, parsePasswordHash, verifyPassword } from "./password-hash.ts";
-import type { KnownUsers } from "./users-file.ts";
+import type { ProvenCaller } from "./proven-caller.ts";
+import type { Accounts } from "./users-file.ts";
 
-/** How many failures to log in are accepted within a minute; 0: any number. */
+/** Failed logins that are accepted within a minute; 0 for any number. */
 export interface FailureLimits {
   readonly perUser: number;
   readonly perAddress: number;
 }
 
 export interface PasswordLoginOptions {
-  readonly users: { readonly value: KnownUsers };
+  readonly users: { readonly value: Accounts };
   /** Counts the failures for all replicas. */
   readonly logins: Pick<LoginStore, "addFailure" | "removeFailure">;
   readonly limits: FailureLimits;
@@ -24,17 +24,17 @@ export interface PasswordLoginOptions {
 
 const windowMs = 60_000;
 
-/** Computations at a time: half of the threads that Node has for files and names, too; at most 256 MiB. */
-const atATime = 2;
-/** Who comes later would wait for more than some seconds. */
-const mostWaiting = 32;
+/** Concurrent computations: half of the threads that Node also uses for files and DNS; at most 256 MiB in all. */
+const maxConcurrent = 2;
+/** Logins that may wait for their turn; one more would wait for several seconds. */
+const maxWaiting = 32;
 const overloadPauseSeconds = 1;
 
-/** Checks names and passwords, no faster than is good for the server and bad for those who guess. */
+/** Checks names and passwords, with limits that protect the server and slow down guessing. */
 export class PasswordLogin {
   readonly #options: PasswordLoginOptions;
-  readonly #turn = pLimit(atATime);
-  /** Stands in for a user while there is none. */
+  readonly #turn = pLimit(maxConcurrent);
+  /** The decoy while the file has no users. */
   #nobody: Promise<PasswordHash> | undefined;
 
   constructor(options: PasswordLoginOptions) {
@@ -42,31 +42,31 @@ export class PasswordLogin {
   }
 
   /**
-   * The user; undefined when name or password is wrong, whichever it is.
+   * The user, or undefined when the name or the password is wrong.
    *
-   * @throws ServiceError after too many failures, or when too many wait already
+   * @throws ServiceError after too many failures, or when too many logins wait already
    */
-  async check(credentials: BasicCredentials, call: Call): Promise<Caller | undefined> {
-    if (this.#turn.pendingCount >= mostWaiting) {
+  async check(credentials: BasicCredentials, call: Call): Promise<ProvenCaller | undefined> {
+    if (this.#turn.pendingCount >= maxWaiting) {
       throw new ServiceError("downlease.login.overloaded", [String(overloadPauseSeconds)]);
     }
     return this.#turn(() => this.#check(credentials, call));
   }
 
-  async #check({ name, password }: BasicCredentials, call: Call): Promise<Caller | undefined> {
+  async #check({ name, password }: BasicCredentials, call: Call): Promise<ProvenCaller | undefined> {
     if (call.abortedWith !== undefined) throw new ServiceError(call.abortedWith);
-    // Counted before it is known to be one, so that many at a time are not taken for few, and only when it has its turn, so
-    // that many good ones at a time are not taken for failures.
+    // Counts the attempt as a failure before checking it, so parallel guesses cannot slip under the limit; counts it
+    // only once it runs, so queued logins with the right password do not count as failures.
     const keys = await this.#countFailure(name, call.connection.peer);
     const user = this.#options.users.value.get(name);
     const isRight = await verifyPassword(user?.hash ?? (await this.#decoy(name)), password);
     if (user === undefined || !isRight) return undefined;
-    // If the store does not answer any more, the failure is forgotten a little later.
+    // If the store fails now, the count expires with its window.
     await Promise.all(keys.map((key) => this.#options.logins.removeFailure(key))).catch(() => {});
     return user.caller;
   }
 
-  /** Gives the keys under which it is counted. */
+  /** Counts a failure for the user and the address. Returns the keys under which it is counted. */
   async #countFailure(name: string, peer: string): Promise<readonly string[]> {
     const { perUser, perAddress } = this.#options.limits;
     const counted = [
@@ -86,8 +86,8 @@ export class PasswordLogin {
   }
 
   /**
-   * What the password of an unknown user is compared with, in vain: always the same user's, so that neither the time it
-   * takes nor how that varies from name to name tells who exists.
+   * The hash that the password of an unknown user is compared with: for a name always that of the same user, so that
+   * neither the time of the comparison nor its variation between names reveals which users exist.
    */
   #decoy(name: string): PasswordHash | Promise<PasswordHash> {
     const users = [...this.#options.users.value.values()];
@@ -98,7 +98,7 @@ export class PasswordLogin {
   }
 }
 
-/** An IPv4 address, or the first 64 bits of an IPv6 address: whoever has one has all the others. */
+/** An IPv4 address, or the first 64 bits of an IPv6 address: one client can use all addresses below them. */
 export function networkOf(peer: string): string {
   const [, ipv4] = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(peer) ?? [];
   if (ipv4 !== undefined) return ipv4;

@@ -1,10 +1,11 @@
 import { createHash } from "node:crypto";
-import type { Caller } from "../domain/session.ts";
-import { LiveFile } from "./live-file.ts";
+import { identifierRule, isIdentifier } from "../domain/identifiers.ts";
+import { roles as allRoles, type Role, rolesFrom } from "../domain/roles.ts";
 import { type PasswordHash, parsePasswordHash } from "./password-hash.ts";
-import { isPrincipalName, roles as knownRoles, rightsOf } from "./principal.ts";
+import { ProvenCaller } from "./proven-caller.ts";
+import { WatchedFile } from "./watched-file.ts";
 
-/** A user as the file has it. */
+/** A line of the users file. */
 export interface User {
   readonly name: string;
   /** As a PHC string. */
@@ -13,20 +14,20 @@ export interface User {
 }
 
 /** A user as the authenticator needs it. */
-export interface KnownUser {
+export interface Account {
   readonly hash: PasswordHash;
-  /** With the proof that a login session of this user, with this password, rests on. */
-  readonly caller: Caller & { readonly proof: string };
+  /** Its proof holds for as long as the user has this password. */
+  readonly caller: ProvenCaller;
 }
 
-export type KnownUsers = ReadonlyMap<string, KnownUser>;
+export type Accounts = ReadonlyMap<string, Account>;
 
 export const maxUsersFileBytes = 1024 * 1024;
 
-/** How the proofs of this method begin. */
+/** Prefix of a user's proof; a digest of the password hash follows. */
 export const userProof = "user:";
 
-/** One line of the file: undefined when it has no user. @throws Error that says what is wrong with it */
+/** Parses a line; undefined for comments and blank lines. @throws Error that says what is wrong with it */
 export function parseUserLine(line: string): User | undefined {
   if (/^\s*(#|$)/.test(line)) return undefined;
   const [name, password, roles = "", ...rest] = line.trimEnd().normalize("NFC").split(":");
@@ -34,9 +35,8 @@ export function parseUserLine(line: string): User | undefined {
   if (!isUserName(name)) throw new Error(`the name must be ${userNameRule}`);
   parsePasswordHash(password);
   const list = roles === "" ? [] : roles.split(",");
-  const unknown = list.find((role) => !knownRoles.includes(role));
-  if (unknown !== undefined)
-    throw new Error(`there is no role '${unknown}', only ${knownRoles.join(" and ")}`);
+  const unknown = list.find((role) => !allRoles.includes(role as Role));
+  if (unknown !== undefined) throw new Error(`there is no role '${unknown}', only ${allRoles.join(" and ")}`);
   return { name, password, roles: list };
 }
 
@@ -44,22 +44,21 @@ export function formatUserLine({ name, password, roles }: User): string {
   return `${name}:${password}:${roles.join(",")}`;
 }
 
-export const userNameRule =
-  "1 to 256 bytes without control characters and ':', not starting with '#' or white space or ending with it";
+export const userNameRule = `${identifierRule} or ':', not starting with '#', neither starting nor ending with white space`;
 
-/** HTTP's basic authentication leaves no place for a colon in a name (RFC 7617). */
+/** Basic authentication allows no colon in a name (RFC 7617). */
 export function isUserName(text: unknown): text is string {
-  return isPrincipalName(text) && !text.includes(":") && !text.startsWith("#") && text.trim() === text;
+  return isIdentifier(text) && !text.includes(":") && !text.startsWith("#") && text.trim() === text;
 }
 
-/** @throws Error that tells the line, and what is wrong with it */
+/** @throws Error with the line number and what is wrong with the line */
 export function parseUsers(text: string): User[] {
   const users = new Map<string, User>();
   for (const [index, line] of text.split(/\r?\n/).entries()) {
     try {
       const user = parseUserLine(line);
       if (user === undefined) continue;
-      if (users.has(user.name)) throw new Error("the user is there twice");
+      if (users.has(user.name)) throw new Error("the user is defined twice");
       users.set(user.name, user);
     } catch (error) {
       throw new Error(`line ${index + 1}: ${(error as Error).message}`);
@@ -71,29 +70,29 @@ export function parseUsers(text: string): User[] {
 export interface UsersFileOptions {
   readonly path: string;
   readonly log: { warn(message: string): void; error(message: string): void };
-  readonly everyMs?: number;
+  readonly pollMs?: number;
 }
 
-/** The users as the file has them now. @throws Error when it can't be used */
+/** Opens the users file; it is read again when it changes. @throws Error when it can't be used */
 export function openUsersFile({
   path,
   log,
-  everyMs = 1000,
-}: UsersFileOptions): Promise<LiveFile<KnownUsers>> {
-  return LiveFile.open({
+  pollMs = 1000,
+}: UsersFileOptions): Promise<WatchedFile<Accounts>> {
+  return WatchedFile.open({
     path,
     maxBytes: maxUsersFileBytes,
-    everyMs,
-    parse: (text) => new Map(parseUsers(text).map((user) => [user.name, knownUser(user)])),
+    pollMs,
+    parse: (text) => new Map(parseUsers(text).map((user) => [user.name, accountOf(user)])),
     onRead({ mode }) {
       if (mode & 0o004n) log.warn(`everybody on this machine can read ${path}: chmod o-r`);
     },
-    onBroken: (reason) => log.error(`${path} can't be used, the users of before still hold: ${reason}`),
+    onBroken: (reason) => log.error(`${path} is invalid; keeping the previous users: ${reason}`),
   });
 }
 
-function knownUser({ name, password, roles }: User): KnownUser {
+function accountOf({ name, password, roles }: User): Account {
   const digest = createHash("sha256").update(password).digest("base64url").slice(0, 22);
-  const caller = { principal: name, ...rightsOf(roles), proof: `${userProof}${digest}` };
-  return { hash: parsePasswordHash(password), caller: Object.freeze(caller) };
+  const caller = new ProvenCaller(name, rolesFrom(roles), `${userProof}${digest}`);
+  return { hash: parsePasswordHash(password), caller };
 }

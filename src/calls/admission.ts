@@ -1,34 +1,34 @@
 import type { Connection } from "./connection.ts";
 
 /**
- * How much may be under way at a time. More is refused at once, before any work: a call that waits in a long queue
- * is answered too late for its caller, and keeps those behind it from being answered in time.
+ * Limits the calls in flight. Calls above the limit are refused at once, before any work: a call that waits in a long
+ * queue is answered too late for its caller, and delays the calls behind it.
  *
- * No connection may hold more than its share of what there is, which is all of it divided by the connections that
- * have calls under way. A fifth is kept for connections that have nothing under way, so that a newcomer is let in
- * even while others hold all that they may.
+ * A connection's share is the limit divided by the number of connections that have calls in flight. A fifth of the
+ * limit is reserved for connections without calls in flight, so that a new connection is admitted even while others
+ * use all of their shares.
  */
 export class Admission {
   readonly #limit: number;
   readonly #limitForBusy: number;
   #load = 0;
-  /** Connections that have calls under way. */
+  /** Number of connections that have calls in flight. */
   #busy = 0;
 
-  /** @param limit weight of all calls under way */
+  /** @param limit total weight of the calls in flight */
   constructor(limit: number) {
     this.#limit = limit;
     this.#limitForBusy = Math.max(1, Math.floor(limit * 0.8));
   }
 
-  /** Weight of all calls under way. */
+  /** Total weight of the calls in flight. */
   get load(): number {
     return this.#load;
   }
 
   /**
-   * Whether a call may begin; the caller of this method then owes a `leave` of the same weight. A call that weighs
-   * more than its share may begin when nothing else is under way on its connection.
+   * Whether a call may begin; if so, `leave` must be called with the same weight when it ends. A call that weighs more
+   * than the connection's share may begin when it is the only one on its connection.
    */
   enter(connection: Connection, weight: number): boolean {
     const isNew = connection.load === 0;

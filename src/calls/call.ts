@@ -3,54 +3,51 @@ import type { ErrorKind, ErrorMessageId, ServiceError } from "../domain/errors.t
 import type { Connection } from "./connection.ts";
 import { type Credentials, HeaderCredentials } from "./credentials.ts";
 
-/** Which protocol a call came in by. */
+/** The protocol of a call. */
 export type Protocol = "grpc" | "grpc_web" | "connect" | "rest" | "json_rpc";
 
 /**
- * What the pipeline may want to know of a call. Protocols make members that cost something lazy getters.
+ * A call as the pipeline sees it. Protocols implement expensive members as lazy getters.
  *
- * A call may have to end before its answer: its caller is gone, its deadline has passed, or the server can't wait
- * any longer. The protocol tells by setting `abortedWith` and calling `onAbort`, see `abort`.
+ * A protocol aborts a call that has to end before its response, with `abort`: when the caller is gone, the deadline has
+ * passed, or the server shuts down.
  */
 export interface Call {
   readonly protocol: Protocol;
-  /** Given by the caller (`X-Request-ID`) or made up; repeated in the answer and in the log. */
+  /** The caller's (`X-Request-ID`) or a generated one; repeated in the response and in the log. */
   readonly requestId: string;
-  /** The caller's, whose calls share what one connection may take. */
+  /** The caller's connection; admission counts by connection. */
   readonly connection: Connection;
   readonly credentials: Credentials;
-  /** Of the request, as Node.js gives them; those of HTTP/2 that begin with a colon among them. */
+  /** Request headers as Node.js provides them, pseudo-headers of HTTP/2 included. */
   readonly headers: IncomingHttpHeaders;
-  /** Why the call has to end before its answer. */
+  /** Why the call was aborted. */
   abortedWith?: ErrorMessageId | undefined;
-  /** Told when the call has to end before its answer. Set by the pipeline while it works on the call. */
+  /** Called when the call is aborted. Set by the pipeline while the call runs. */
   onAbort?: ((reason: ErrorMessageId) => void) | undefined;
 }
 
-/** Ends a call before its answer; the first reason counts. */
+/** Aborts a call; only the first reason counts. */
 export function abort(call: Call, reason: ErrorMessageId): void {
   if (call.abortedWith !== undefined) return;
   call.abortedWith = reason;
   call.onAbort?.(reason);
 }
 
-/** What the calls of most protocols have in common. */
-export abstract class ProtocolCall implements Call {
+/** Common base of calls that arrive as one HTTP request. */
+export abstract class HttpCall implements Call {
   abstract readonly protocol: Protocol;
   abstract readonly connection: Connection;
   abortedWith: ErrorMessageId | undefined = undefined;
   onAbort: ((reason: ErrorMessageId) => void) | undefined = undefined;
   readonly headers: IncomingHttpHeaders;
-  readonly #givenId: string | string[] | undefined;
+  readonly #sentId: string | string[] | undefined;
   #requestId: string | undefined = undefined;
 
-  /** @param givenId the request id that the caller gave */
-  constructor(
-    headers: IncomingHttpHeaders,
-    givenId: string | string[] | undefined = headers["x-request-id"],
-  ) {
+  /** @param sentId the request id that the caller sent */
+  constructor(headers: IncomingHttpHeaders, sentId: string | string[] | undefined = headers["x-request-id"]) {
     this.headers = headers;
-    this.#givenId = givenId;
+    this.#sentId = sentId;
   }
 
   get credentials(): Credentials {
@@ -58,41 +55,41 @@ export abstract class ProtocolCall implements Call {
   }
 
   get requestId(): string {
-    this.#requestId ??= requestIdFrom(this.#givenId);
+    this.#requestId ??= requestIdFrom(this.#sentId);
     return this.#requestId;
   }
 
   /**
-   * Whether a good answer has to tell the request id: when the caller gave it, or the log has it. A routine call that
-   * goes well is not in the log, and the id that would be made up for it would cost more than it is worth.
+   * Whether a successful response carries the request id: when the caller sent one, or when the log has it. A routine
+   * call that succeeds is not logged, and generating an id for it would cost more than it is worth.
    */
-  tellsRequestId(isRoutine: boolean): boolean {
-    return !isRoutine || this.#givenId !== undefined || this.#requestId !== undefined;
+  returnsRequestId(isRoutine: boolean): boolean {
+    return !isRoutine || this.#sentId !== undefined || this.#requestId !== undefined;
   }
 }
 
 export type CallOrigin = Pick<Call, "protocol" | "requestId" | "connection">;
 
-/** A finished call, for metrics and the log. */
+/** A call that has ended, for metrics and the log. */
 export interface CallRecord {
   readonly call: CallOrigin;
-  /** vAPI style name, for example `DownloadSession.KeepAlive`, or `unknown`. */
+  /** Name of the operation, for example `DownloadSession.KeepAlive`, or `unknown`. */
   readonly operation: string;
   readonly outcome: "ok" | ErrorKind;
   readonly durationMs: number;
-  /** Whether this is what goes on all day and is not worth a line in the log. */
+  /** High volume: successes are logged at debug. */
   readonly isRoutine?: boolean | undefined;
-  /** Session that the call was about. */
+  /** Id of the download session that the call was about. */
   readonly sessionId?: string | undefined;
   readonly error?: ServiceError | undefined;
 }
 
-/** Is told of every finished call. */
+/** Called with every call that has ended. */
 export type CallObserver = (record: CallRecord) => void;
 
 const acceptableRequestId = /^[\x21-\x7e]{1,128}$/;
 
-/** The caller's request id when it is printable and short, else a new one. */
-export function requestIdFrom(given: string | string[] | null | undefined): string {
-  return typeof given === "string" && acceptableRequestId.test(given) ? given : crypto.randomUUID();
+/** The caller's request id when it is printable and short, else a generated one. */
+export function requestIdFrom(sent: string | string[] | null | undefined): string {
+  return typeof sent === "string" && acceptableRequestId.test(sent) ? sent : crypto.randomUUID();
 }

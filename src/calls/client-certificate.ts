@@ -1,17 +1,17 @@
 import type { Socket } from "node:net";
 import type { TLSSocket } from "node:tls";
 
-/** A certificate that a client has shown when it connected. */
+/** The certificate that a client presented when it connected. */
 export interface ClientCertificate {
-  /** Whether one of the authorities that the server trusts has issued it. */
+  /** Whether an authority that the server trusts has issued it. */
   readonly isTrusted: boolean;
-  /** Who it is about: the common name of its subject, else the first DNS name or URI of its alternative names. */
+  /** The common name of the subject, else the first DNS name or URI among the alternative names. */
   readonly name: string | undefined;
   /** Milliseconds since the epoch. */
   readonly validUntil: number;
 }
 
-/** The certificate of the client at the other end; undefined when there is none, TLS or certificate. */
+/** The client's certificate; undefined without TLS, or when the client presented none. */
 export function clientCertificateOf(
   socket: Socket & Partial<Pick<TLSSocket, "authorized" | "getPeerCertificate">>,
 ): ClientCertificate | undefined {
@@ -25,19 +25,19 @@ export function clientCertificateOf(
       validUntil: Date.parse(valid_to),
     };
   } catch {
-    // The connection is gone, and with it whoever might get an answer.
+    // The connection is closed, so nobody waits for a response.
     return undefined;
   }
 }
 
-/** Several common names say nothing certain: then the alternative names have to. */
+/** Several common names are ambiguous; the alternative names decide then. */
 function nameOf(commonName: string | string[] | undefined, alternativeNames: string): string | undefined {
   return typeof commonName === "string" ? commonName : firstAlternativeName(alternativeNames);
 }
 
 /**
- * Node tells alternative names in one text, `DNS:a, URI:b`, and writes as a JSON string whatever could be mistaken for
- * several of them (https://nodejs.org/api/crypto.html#x509subjectaltname).
+ * The first DNS name or URI among the alternative names. Node gives them as one text, `DNS:a, URI:b`, in which a name
+ * that could be read as several is a JSON string (https://nodejs.org/api/crypto.html#x509subjectaltname).
  */
 export function firstAlternativeName(text: string): string | undefined {
   for (const [, type, value = ""] of text.matchAll(/([\w ]+):("(?:[^"\\]|\\.)*"|[^,]*)(?:, |$)/gy)) {

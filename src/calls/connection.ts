@@ -2,15 +2,15 @@ import type { Http2Session, Http2Stream } from "node:http2";
 import type { Socket } from "node:net";
 import { type ClientCertificate, clientCertificateOf } from "./client-certificate.ts";
 
-/** A client's connection, as far as its calls have something in common. */
+/** A client's connection: what its calls share. */
 export class Connection {
-  /** Address of the client's end. */
+  /** Address of the client. */
   readonly peer: string;
-  /** Whether it is by TLS. */
+  /** Whether it uses TLS. */
   readonly isEncrypted: boolean;
-  /** Weight of its calls under way; see `Admission`. */
+  /** Weight of its calls in flight; see `Admission`. */
   load = 0;
-  /** From which the certificate is still to be read. */
+  /** Set until the certificate has been read from it. */
   #socket: Socket | undefined;
   #certificate: ClientCertificate | undefined;
 
@@ -20,7 +20,7 @@ export class Connection {
     this.#socket = socket;
   }
 
-  /** The certificate that the client has shown; read when somebody asks, once. */
+  /** The certificate that the client presented; read on first use. */
   get certificate(): ClientCertificate | undefined {
     if (this.#socket !== undefined) {
       this.#certificate = clientCertificateOf(this.#socket);
@@ -43,14 +43,14 @@ export function connectionOfSocket(socket: Socket): Connection {
 
 /** The connection of an HTTP/2 stream. */
 export function connectionOfStream({ session }: Http2Stream): Connection {
-  // Of a connection that is gone nothing can be told.
+  // The connection is closed: nothing is known about it any more.
   return session === undefined ? new Connection("") : connectionOf(session);
 }
 
-/** Hangs on the carrier, because a map of connections would have to be told when they are gone. */
+/** Kept as a property of the socket or session, so that it is collected together with it. */
 function connectionOf(carrier: (Socket | Http2Session) & Carrier): Connection {
-  const known = carrier[key];
-  if (known !== undefined) return known;
+  const existing = carrier[key];
+  if (existing !== undefined) return existing;
   const socket = "socket" in carrier ? carrier.socket : carrier;
   const connection = new Connection(socket.remoteAddress ?? "", socket);
   carrier[key] = connection;

@@ -1,9 +1,9 @@
 import type { IncomingHttpHeaders } from "node:http";
 import { parseCookie } from "cookie";
 
-/** What a caller shows to tell who it is. Nothing of it may get into a log or an answer. */
+/** The credentials that a caller sends. They must never get into a log or a response. */
 export interface Credentials {
-  /** As in the `Authorization` header: a scheme and what belongs to it. */
+  /** Value of the `Authorization` header: a scheme and its parameters. */
   readonly authorization: string | undefined;
   /** Identifier of a login session. */
   readonly loginId: string | undefined;
@@ -12,10 +12,10 @@ export interface Credentials {
 /** Name of the header, and of the cookie, that carries the identifier of a login session. */
 export const loginHeader = "vmware-api-session-id";
 
-/** Asks for it. */
+/** `WWW-Authenticate` challenge for a login session. */
 export const loginChallenge = `${loginHeader} realm="downlease"`;
 
-/** The credentials that come as headers, read when somebody asks. */
+/** Credentials in request headers, parsed on use. */
 export class HeaderCredentials implements Credentials {
   readonly #headers: IncomingHttpHeaders;
 
@@ -27,7 +27,7 @@ export class HeaderCredentials implements Credentials {
     return this.#headers.authorization;
   }
 
-  /** The header counts before the cookie: it is what a program says, and what no other site can make a browser send. */
+  /** The header takes precedence over the cookie: only programs send it, and no other site can make a browser do so. */
   get loginId(): string | undefined {
     const header = this.#headers[loginHeader];
     if (header !== undefined) return String(header);
@@ -38,9 +38,9 @@ export class HeaderCredentials implements Credentials {
 }
 
 /**
- * Whether a request comes from a page of our own origin or from no page at all. A browser adds cookies to what pages
- * of others make it send, too: the cookie's SameSite keeps out other sites, but not their neighbours on other ports
- * and subdomains. Browsers that do not send `Sec-Fetch-Site`, as none does in clear text, tell by `Origin`.
+ * Whether a request comes from a page of our own origin or from no page at all. A browser adds cookies also to requests
+ * that pages of other origins make: the cookie's SameSite keeps out other sites, but not other ports and subdomains of
+ * the same site. Where `Sec-Fetch-Site` is missing, as it always is in clear text, `Origin` decides.
  */
 function isOfOwnPage(headers: IncomingHttpHeaders): boolean {
   const { "sec-fetch-site": site, origin } = headers;
@@ -48,6 +48,6 @@ function isOfOwnPage(headers: IncomingHttpHeaders): boolean {
   if (origin === undefined) return true;
   const from = URL.parse(origin);
   const host = headers[":authority"] ?? headers.host;
-  // The scheme of the origin decides on the port that goes without saying: TLS may end at a proxy.
+  // The default port follows from the scheme of the origin: TLS may end at a proxy.
   return from !== null && URL.parse(`${from.protocol}//${host}`)?.host === from.host && from.host !== "";
 }

@@ -1,55 +1,57 @@
 import type { ServiceError } from "../domain/errors.ts";
 
-/** Why a transfer was broken off by us. */
+/** Why this service cut a download: its connection is reset, so that the client sees that the file is incomplete. */
 export type CutReason =
   /** The session was canceled, failed, was deleted or has expired. */
   | "session_ended"
-  /** The client took nothing for too long, or the storage gave nothing. */
+  /** The client accepted no bytes for too long, or the storage sent none. */
   | "stalled"
   | "content_changed"
   | "read_failed"
   | "server_stopping";
 
-/** How a request for a file ended. */
+/** How a request for a file ended: in order, aborted by the client, cut by this service, or refused. */
 export type DownloadOutcome =
   | "complete"
-  /** The client went away before it had all. */
+  /** The client closed the connection before it had the whole file. */
   | "client_gone"
   | CutReason
-  /** A proxy was told to send the file. */
+  /** A proxy sends the file. */
   | "offloaded"
-  /** Nothing was to be sent: HEAD, or a condition or range that does not hold. */
+  /** No content was requested: HEAD, or a precondition or range that failed. */
   | "nothing_sent"
-  /** Not a good link, or not any more. */
+  /** The link is invalid, or not valid any more. */
   | "refused"
-  /** Not served now; see the error. */
+  /** The request could not be served; see the error. */
   | "failed";
 
-/** A request for a file that is over, for metrics and the log. */
+/** A finished request for a file, for metrics and the log. */
 export interface DownloadRecord {
   readonly outcome: DownloadOutcome;
-  /** Status of the answer; 0 when there was none. */
+  /** HTTP status of the response; 0 when there was none. */
   readonly status: number;
-  /** Bytes of the file that the connection took. */
+  /** Bytes of the file that the connection accepted. */
   readonly bytesSent: number;
   readonly durationMs: number;
-  /** Address of the client's end. */
+  /** Address of the client. */
   readonly peer: string;
   readonly requestId: string;
-  /** Of a link that was signed by us. */
+  /** Only of a link whose signature was verified. */
   readonly sessionId?: string | undefined;
   readonly fileName?: string | undefined;
-  /** What went wrong on our side. */
+  /** The error on our side. */
   readonly error?: ServiceError | undefined;
   readonly cause?: unknown;
 }
 
-/** Is told of what goes on with transfers. */
+/** Observes downloads, for metrics and the log. */
 export interface DownloadObserver {
+  /** A download was admitted. */
   began(): void;
-  /** Bytes were sent. */
+  /** The connection has accepted bytes of a file. */
   moved(bytes: number): void;
+  /** A download that had begun has ended. */
   ended(): void;
-  /** A request for a file is over, whether it came to a transfer or not. */
+  /** A request for a file has been answered, admitted or not. */
   finished(record: DownloadRecord): void;
 }

@@ -21,29 +21,34 @@ export type HttpResponse = (Omit<ServerResponse, "write"> | Omit<Http2ServerResp
   writeHead(status: number, headers?: OutgoingHttpHeaders | string[]): unknown;
 };
 
-/** The connection that a request came by. */
+/** The connection of a request. */
 export function connectionOf(request: HttpRequest): Connection {
   return "stream" in request ? connectionOfStream(request.stream) : connectionOfSocket(request.socket);
 }
 
-/** Whether the request came by TLS. */
+/** Whether the request was sent over TLS. */
 export function isEncrypted(request: HttpRequest): boolean {
   const carrier = "stream" in request ? request.stream.session : request.socket;
   return carrier !== undefined && "encrypted" in carrier && carrier.encrypted === true;
 }
 
-/** The path of a request's URL, as it came. */
+/** The path of a request's URL, undecoded. */
 export function pathOf({ url = "" }: HttpRequest): string {
   const mark = url.indexOf("?");
   return mark < 0 ? url : url.slice(0, mark);
 }
 
-/** Answers a request, or hands it to another handler. Never throws. */
+/** Reads and drops what is left of a request's body: unread, it would block the connection. */
+export function discardBody(request: HttpRequest): void {
+  if (!request.readableEnded) request.resume();
+}
+
+/** Responds to a request, or passes it to another handler. Never throws. */
 export type HttpHandler = (request: HttpRequest, response: HttpResponse) => void;
 
 /**
- * Serves an HTTP/2 stream without the request and response objects that cost more than the work, or says no and
- * leaves it untouched. Never throws.
+ * Serves an HTTP/2 stream without request and response objects, which cost more than the work itself. Returns false and
+ * leaves the stream untouched when it does not serve it. Never throws.
  */
 export type Http2StreamHandler = (
   stream: ServerHttp2Stream,

@@ -1,24 +1,25 @@
 /**
- * Headers, names and values in turn, of answers that a browser could show as a page: what REST and the admin paths
- * say with a body. An answer without a body has nothing to protect and is spared them, keep-alives above all.
+ * Headers, names and values in turn, of responses that a browser could show as a page: those of REST and the admin
+ * paths that have a body. A response without a body, such as a keep-alive's, has nothing to protect and does without
+ * them.
  *
- * @param isEncrypted whether callers come by TLS, and must not be led astray to clear text later
+ * @param isEncrypted whether the service uses TLS; browsers then refuse clear text for it later
  */
 export function pageHeaders(isEncrypted: boolean): readonly string[] {
   return [
     ...notSniffed,
-    // Nothing in an answer is to be run, loaded or framed, whatever texts of callers stand in it.
+    // A response may repeat texts of callers: nothing in it may be run, loaded or framed.
     ...["content-security-policy", "default-src 'none'; frame-ancestors 'none'"],
-    // Paths have ids in them, and browsers that show JSON make its links clickable.
+    // Paths contain ids, and browsers that show JSON make its links clickable.
     ...["referrer-policy", "no-referrer"],
-    // Holds for `<img>`, `<script>` and their like, not for what CORS lets a page fetch.
+    // Applies to `<img>`, `<script>` and the like, not to what CORS lets a page fetch.
     ...["cross-origin-resource-policy", "same-origin"],
     ...(isEncrypted ? ["strict-transport-security", "max-age=31536000"] : []),
   ];
 }
 
 /**
- * For answers over Connect and gRPC-Web. They need no more: they come only to POST, so that no page can embed them,
- * and with content types that no page can send to another origin without asking first.
+ * For responses over Connect and gRPC-Web. They need no other header: they answer only POST, so no page can embed them,
+ * and only content types that no page can send to another origin without a preflight.
  */
 export const notSniffed = ["x-content-type-options", "nosniff"] as const;

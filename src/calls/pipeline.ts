@@ -9,30 +9,33 @@ import { ServiceError } from "../domain/errors.ts";
 import type { Caller } from "../domain/session.ts";
 import type { Admission } from "./admission.ts";
 import type { Call, CallObserver } from "./call.ts";
+import type { Encoder } from "./encoder.ts";
 
 /** One row of the table of operations. */
 export interface Operation<I extends DescMessage = DescMessage, O extends DescMessage = DescMessage> {
   readonly method: DescMethodUnary<I, O>;
-  /** Whether this is what callers do all day, so that a line in the log for each success would be noise. */
+  /** High volume: successes are logged at debug. */
   readonly isRoutine?: boolean;
-  /** Whether callers prove who they are by what is good for logging in, a password among it. */
+  /** Whether callers authenticate with credentials for logging in, such as a password. */
   readonly isLogin?: boolean;
-  /** Whether the login session of the call is closed by it. */
+  /** Whether the call closes its login session. */
   readonly isLogout?: boolean;
-  /** What a request weighs among the calls under way; 1 when left out. */
+  /** Encodes the response in place of `toBinary`, on protocols that support it. */
+  readonly encode?: Encoder<O>;
+  /** Weight of a request among the calls in flight; 1 when left out. */
   weight?(request: MessageShape<I>): number;
-  /** The session that a request is about, for the log. */
+  /** Id of the download session that a request is about, for the log. */
   sessionId?(request: MessageShape<I>): string;
-  /** Checks the arguments, does the work, throws ServiceError. */
+  /** Checks the arguments and does the work. Throws ServiceError. */
   run(request: MessageShape<I>, caller: Caller, call: Call): Promise<MessageShape<O>>;
 }
 
-/** An operation on a stream of requests: one answer for each request, in the order of the requests. */
+/** An operation on a stream of requests: one response for each request, in the order of the requests. */
 export interface StreamOperation<I extends DescMessage = DescMessage, O extends DescMessage = DescMessage> {
   readonly method: DescMethodBiDiStreaming<I, O>;
   /**
-   * Answers the requests that have arrived together. What is wrong with one of them is told in its answer; throws
-   * ServiceError for what ends the stream.
+   * Responds to the requests that have arrived together. An error of a single request is part of its response; throws
+   * ServiceError for errors that end the stream.
    */
   answer(requests: readonly MessageShape<I>[], caller: Caller): Promise<readonly MessageShape<O>[]>;
 }
@@ -47,7 +50,7 @@ export function serviceNamesOf({ unary, streams }: Operations): string[] {
   return [...new Set([...unary, ...streams].map(({ method }) => method.parent.typeName))];
 }
 
-/** States the types of a row; the table itself forgets them. */
+/** A row of the table of operations, checked with the types of its messages; the table itself has no such types. */
 export function operation<I extends DescMessage, O extends DescMessage>(row: Operation<I, O>): Operation {
   return row as unknown as Operation;
 }
@@ -59,41 +62,41 @@ export function streamOperation<I extends DescMessage, O extends DescMessage>(
   return row as unknown as StreamOperation;
 }
 
-/** Says who is calling, or throws ServiceError `unauthenticated`. */
+/** Identifies the caller, or throws ServiceError `unauthenticated`. */
 export type Authenticate = (call: Call) => Caller | Promise<Caller>;
 
-/** A request, or how to read it: that is done only when it is clear who is calling. Throws ServiceError. */
-export type Given = MessageShape<DescMessage> | (() => MessageShape<DescMessage>);
+/** A request message, or a function that reads it once the caller is authenticated. Throws ServiceError. */
+export type RequestSource = MessageShape<DescMessage> | (() => MessageShape<DescMessage>);
 
-/** An operation behind the whole pipeline: never rejects with anything but a ServiceError. */
-export type Entry = (request: Given, call: Call) => Promise<MessageShape<DescMessage>>;
+/** Runs an operation through the whole pipeline. Rejects only with ServiceError. */
+export type Entry = (request: RequestSource, call: Call) => Promise<MessageShape<DescMessage>>;
 
-/** A stream operation behind the pipeline, for one call. */
+/** One call of a stream operation, behind the pipeline. */
 export interface Conversation {
-  /** Rejects with ServiceError when the stream is over. One group of requests at a time. */
+  /** Responds to one group of requests at a time. Rejects with ServiceError when the stream has to end. */
   answer(requests: readonly MessageShape<DescMessage>[]): Promise<readonly MessageShape<DescMessage>[]>;
-  /** Tells that the stream is over, and why if it did not end by the caller's will. */
+  /** Records the end of the stream. @param error why it ended, unless the caller ended it */
   end(error?: ServiceError): void;
 }
 
-/** Begins a conversation. */
+/** Opens a conversation for a call. */
 export type StreamEntry = (call: Call) => Conversation;
 
-/** How long a call that is refused for overload waits for its answer. */
+/** Delay before a refusal for overload is sent. */
 const refusalPauseMs = 100;
 
 export interface CallPipelineOptions {
   readonly operations: Operations;
   readonly authenticate: Authenticate;
-  /** For operations that are logins; as the others when left out. */
+  /** For login operations; `authenticate` when left out. */
   readonly login?: Authenticate;
   readonly admission: Admission;
   readonly observe: CallObserver;
 }
 
 /**
- * What lies between every protocol and every operation: admit → authenticate → read → run → map errors → measure. A protocol looks
- * up the entries of its methods once, at start-up.
+ * The way of every call from its protocol to its operation: admit → authenticate → read → run → map errors → observe.
+ * Protocols look up the entries of their methods once, at start-up.
  */
 export class CallPipeline {
   readonly operations: Operations;
@@ -101,7 +104,7 @@ export class CallPipeline {
   readonly #login: Authenticate;
   readonly #admission: Admission;
   readonly #observe: CallObserver;
-  /** Made once: an error costs more than the refusal itself, which must be cheap to be of use. */
+  /** Made once: creating an error costs more than the refusal, which has to be cheap. */
   readonly #overloaded = ServiceError.overloaded();
 
   constructor({ operations, authenticate, login = authenticate, admission, observe }: CallPipelineOptions) {
@@ -112,16 +115,16 @@ export class CallPipeline {
     this.#observe = observe;
   }
 
-  /** One promise and two functions a call, and no more: this is the way of every heartbeat. */
+  /** Costs one promise and two functions a call, and must not cost more: every keep-alive passes here. */
   entry(row: Operation): Entry {
     const operation = operationNameOf(row.method);
     const { isRoutine } = row;
     const authenticate = row.isLogin ? this.#login : this.#authenticate;
-    return (given, call) =>
+    return (source, call) =>
       new Promise((resolve, reject) => {
         const startedAt = performance.now();
         const { connection } = call;
-        let request = typeof given === "function" ? undefined : given;
+        let request = typeof source === "function" ? undefined : source;
         const weight = request === undefined ? 1 : (row.weight?.(request) ?? 1);
         const isAdmitted = this.#admission.enter(connection, weight);
         let isOver = false;
@@ -144,13 +147,13 @@ export class CallPipeline {
           end(undefined);
           resolve(response);
         };
-        if (!isAdmitted) return this.#turnAway(call, end, reject);
+        if (!isAdmitted) return this.#refuse(call, end, reject);
         if (call.abortedWith !== undefined) return fail(new ServiceError(call.abortedWith));
-        // The work itself goes on when a call has to end before its answer, and its answer is dropped.
+        // The operation goes on when its call is aborted; its response is dropped.
         call.onAbort = (reason) => fail(new ServiceError(reason));
         try {
           const runAs = (caller: Caller) => {
-            request ??= (given as () => MessageShape<DescMessage>)();
+            request ??= (source as () => MessageShape<DescMessage>)();
             return row.run(request, caller, call);
           };
           const caller = authenticate(call);
@@ -163,10 +166,10 @@ export class CallPipeline {
   }
 
   /**
-   * Counts the refusal now and tells it a little later. Callers who try again at once would else take more of the
-   * server with their refusals than the calls under way have.
+   * Records the refusal now and sends it a little later. Otherwise callers that retry at once would use more of the
+   * server for their refusals than the calls in flight use.
    */
-  #turnAway(call: Call, end: (error: ServiceError) => void, reject: (error: ServiceError) => void): void {
+  #refuse(call: Call, end: (error: ServiceError) => void, reject: (error: ServiceError) => void): void {
     const error = this.#overloaded;
     end(error);
     const timer = setTimeout(reject, refusalPauseMs, error);
@@ -177,8 +180,8 @@ export class CallPipeline {
   }
 
   /**
-   * Streams need no admission: they are read no faster than they are answered, and what they may have under way is
-   * bounded by the windows of HTTP/2.
+   * Streams need no admission: they are read no faster than their requests are answered, and HTTP/2 flow control bounds
+   * what they have in flight.
    */
   streamEntry(row: StreamOperation): StreamEntry {
     const operation = operationNameOf(row.method);
@@ -188,7 +191,7 @@ export class CallPipeline {
         answer: async (requests) => {
           try {
             if (call.abortedWith !== undefined) throw new ServiceError(call.abortedWith);
-            // Each time anew: a stream may outlive what its caller has shown.
+            // For each group: a stream may outlive the credentials of its caller.
             const caller = await this.#authenticate(call);
             return await unlessAborted(row.answer(requests, caller), call);
           } catch (reason) {
@@ -209,13 +212,13 @@ export function operationNameOf(method: DescMethod): string {
   return `${method.parent.name.replace(/Service$/, "")}.${method.name}`;
 }
 
-/** What a caller is told of a failure: ours as it is, anything else as an internal error without its text. */
+/** The error for the caller: a ServiceError as it is, anything else as an internal error without its text. */
 export function asServiceError(reason: unknown, call: Pick<Call, "requestId">): ServiceError {
   if (reason instanceof ServiceError) return reason;
   return new ServiceError("downlease.server.internal", [call.requestId], reason);
 }
 
-/** The answer, or the abort if that comes first; the work itself goes on and its answer is dropped. */
+/** The result, or a rejection when the call is aborted first; the work then goes on and its result is dropped. */
 function unlessAborted<T>(work: Promise<T>, call: Call): Promise<T> {
   return new Promise<T>((resolve, reject) => {
     call.onAbort = (reason) => reject(new ServiceError(reason));

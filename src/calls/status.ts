@@ -19,10 +19,10 @@ const codes = {
   UNAUTHENTICATED: 16,
 } as const satisfies Record<(typeof errorKinds)[ErrorKind]["grpc"], number>;
 
-/** Who defines the reasons in `google.rpc.ErrorInfo`: they are the names of vAPI's standard errors. */
+/** Domain of the reasons in `google.rpc.ErrorInfo`, which are the names of vAPI's standard errors. */
 export const errorDomain = "com.vmware.vapi.std.errors";
 
-/** The number of the error's gRPC status code. */
+/** The gRPC status code of an error. */
 export function grpcCodeOf(error: ServiceError): (typeof codes)[keyof typeof codes] {
   return codes[errorKinds[error.kind].grpc];
 }
@@ -33,9 +33,8 @@ interface Detail {
 }
 
 /**
- * The facts that an RPC error carries: a `google.rpc.ErrorInfo` with the vAPI type as reason and, as metadata,
- * `message_id` and the arguments of the message as `arg0`, `arg1`…; when there is a time to try again, also a
- * `google.rpc.RetryInfo`.
+ * The details of an RPC error: a `google.rpc.ErrorInfo` with the vAPI type as reason and, as metadata, `message_id` and
+ * the arguments of the message as `arg0`, `arg1`…; also a `google.rpc.RetryInfo` when the error says when to try again.
  */
 export function detailsOf(error: ServiceError): readonly Detail[] {
   const args = error.args.map((arg, index) => [`arg${index}`, arg.toWellFormed()]);
@@ -53,26 +52,31 @@ export function detailsOf(error: ServiceError): readonly Detail[] {
   ];
 }
 
-/** The error as a part of an answer, and as `grpc-status-details-bin` carries it. */
+/** The error as a message: in responses, and in `grpc-status-details-bin`. */
 export function statusOf(error: ServiceError): Status {
   return create(StatusSchema, {
     code: grpcCodeOf(error),
-    // Half a surrogate pair, which JSON can smuggle in, has no percent-encoding and no UTF-8.
+    // An unpaired surrogate, which JSON can contain, has neither a percent-encoding nor UTF-8.
     message: error.message.toWellFormed(),
     details: detailsOf(error).map(({ desc, value }) => anyPack(desc, create(desc, value))),
   });
 }
 
-/** What an error tells in headers of HTTP: when to try again, and what callers may show to tell who they are. */
-export function headersOf({ retryAfterSeconds, challenge }: ServiceError): Readonly<Record<string, string>> {
+/**
+ * HTTP headers of an error: when to try again, and which credentials the server takes.
+ *
+ * @param retryAfterSeconds when to try again, where the error itself does not say
+ */
+export function headersOf(error: ServiceError, retryAfterSeconds?: number): Readonly<Record<string, string>> {
+  const { challenge, retryAfterSeconds: seconds = retryAfterSeconds } = error;
   return {
-    ...(retryAfterSeconds !== undefined && { "retry-after": String(retryAfterSeconds) }),
+    ...(seconds !== undefined && { "retry-after": String(seconds) }),
     ...(challenge !== undefined && { "www-authenticate": challenge }),
   };
 }
 
 /**
- * The same as metadata of an RPC, and the time to try again once more, for gRPC clients with a retry policy
+ * Metadata of an RPC error: its HTTP headers, and the retry delay for gRPC clients with a retry policy
  * (https://github.com/grpc/proposal/blob/master/A6-client-retries.md#pushback).
  */
 export function metadataOf(error: ServiceError): Readonly<Record<string, string>> {

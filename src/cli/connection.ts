@@ -1,29 +1,30 @@
 import { readFile } from "node:fs/promises";
 import { connect, type Downlease } from "../client/connect.ts";
-import type { ClientSetting } from "../config/client-settings.ts";
+import { type ClientSetting, passwordVariable } from "../config/client-settings.ts";
 import { CliError } from "./failure.ts";
 import { askHidden } from "./hidden-input.ts";
+import type { Io } from "./io.ts";
 import { visible } from "./text.ts";
 
-/** What the command line and the variables say of the server, as given; empty texts are unset. */
+/** The server settings of the command line and the variables, unchecked; an empty text is unset. */
 export type ServerFlags = Readonly<Partial<Record<ClientSetting["name"], string>>>;
 
 /**
- * The server that a command is to call. Asks for the password of a user when none is set.
+ * Opens the server that a command calls. Asks the terminal for the password of a user if none is set.
  *
  * @throws CliError
  */
-export async function openServer(flags: ServerFlags): Promise<Downlease> {
+export async function openServer(flags: ServerFlags, io: Io): Promise<Downlease> {
   const { server: url = "", token, user, ca, cert, key } = withoutEmpty(flags);
   const files = await Promise.all(
     [ca, cert, key].map((path) => (path === undefined ? undefined : pem(path))),
   );
-  const password = user === undefined ? undefined : flags.password || (await askPassword(user, url));
+  const password = user === undefined ? undefined : flags.password || (await askPassword(user, url, io));
   const options = { url, token, user, password, ca: files[0], cert: files[1], key: files[2] };
   try {
     return connect(withoutEmpty(options) as Parameters<typeof connect>[0]);
   } catch (error) {
-    // What the options say against each other, or no TLS can be made of.
+    // Options that contradict each other, or files that TLS can't use.
     if (!(error instanceof Error)) throw error;
     throw new CliError("usage", visible(error.message));
   }
@@ -43,11 +44,11 @@ async function pem(path: string): Promise<Buffer> {
   }
 }
 
-async function askPassword(user: string, url: string): Promise<string> {
-  if (!process.stdin.isTTY) {
-    throw new CliError("usage", `the password of ${visible(user)} is needed: set DOWNLEASE_PASSWORD`);
+async function askPassword(user: string, url: string, io: Io): Promise<string> {
+  if (!io.stdin.isTTY) {
+    throw new CliError("usage", `the password of ${visible(user)} is needed: set ${passwordVariable}`);
   }
-  const password = await askHidden(`Password of ${visible(user)} at ${visible(url)}: `);
-  if (password === undefined) throw new CliError("interrupted", "no password was given");
+  const password = await askHidden(`Password of ${visible(user)} at ${visible(url)}: `, io);
+  if (password === undefined) throw new CliError("interrupted", "no password was entered");
   return password;
 }

@@ -1,18 +1,21 @@
-/** Every exit code of the commands that call a service. Scripts rely on them: they are added to, never changed. */
+/** Every exit code of the commands that call a service. Scripts rely on them: codes may be added, but never change. */
 export const exitCodes = {
   ok: { code: 0, meaning: "done" },
-  failed: { code: 1, meaning: "anything else; a bug, if it comes with a stack" },
-  usage: { code: 2, meaning: "the command line is wrong, or a name on it fits several items" },
+  failed: { code: 1, meaning: "any other failure; a bug if a stack trace is printed" },
+  usage: { code: 2, meaning: "the command line is wrong, or a name on it matches several items" },
   not_found: { code: 3, meaning: "no such session, item, library or file, or a session that has expired" },
-  refused: { code: 4, meaning: "the server does not accept who is calling, or what they may do" },
-  unreachable: { code: 5, meaning: "the server can't be reached, or does not answer in time; try again" },
+  refused: { code: 4, meaning: "the server rejects the credentials, or the caller lacks permission" },
+  unreachable: { code: 5, meaning: "the server is unreachable or does not answer in time; try again" },
   corrupt: {
     code: 6,
-    meaning: "a file is not what it should be: it has changed on the server, or its checksum is wrong",
+    meaning: "a file is wrong: it has changed on the server, or its checksum does not match",
   },
-  disk: { code: 7, meaning: "a file can't be read or written here: no space, no right, no such directory" },
+  disk: {
+    code: 7,
+    meaning: "a local file can't be read or written: no space, no permission, no such directory",
+  },
   lease_lost: { code: 8, meaning: "the download session was canceled, failed or expired, or is not ACTIVE" },
-  busy: { code: 9, meaning: "another download works in the same directory" },
+  busy: { code: 9, meaning: "another download is running in the same directory" },
   interrupted: { code: 130, meaning: "ended by Ctrl-C (SIGINT)" },
   terminated: { code: 143, meaning: "ended by SIGTERM" },
 } as const satisfies Record<string, { code: number; meaning: string }>;

@@ -3,7 +3,7 @@ import { DownloadError, type DownloadFailure } from "../client/download-error.ts
 import type { ExitName } from "./exit-codes.ts";
 import { visible } from "./text.ts";
 
-/** A command could not do what it was asked for; the message is for its user and says what to do. */
+/** A failure of a command that is no bug. The message is for its user and says what to do. */
 export class CliError extends Error {
   override readonly name = "CliError";
   readonly exit: ExitName;
@@ -27,7 +27,7 @@ const exitsOfDownloads: Record<DownloadFailure, ExitName> = {
   busy: "busy",
 };
 
-/** After these the same command may go well. */
+/** Failures after which the same command may succeed. */
 const resumable: readonly DownloadFailure[] = ["lease_lost", "disk", "unreachable"];
 
 const exitsOfCodes: Partial<Record<Code, ExitName>> = {
@@ -42,11 +42,13 @@ const exitsOfCodes: Partial<Record<Code, ExitName>> = {
 };
 
 const advice: Partial<Record<Code, string>> = {
-  [Code.Unauthenticated]: "Say who you are with --token, --user or --cert.",
-  [Code.Unimplemented]: "Is this a downlease server, and new enough?",
+  [Code.Unauthenticated]: "Pass credentials with --token, --user or --cert.",
+  [Code.Unimplemented]: "Is this a downlease server, and is it recent enough?",
 };
 
-/** What to tell of a failure that is no bug; undefined for a bug. */
+export const resumeHint = "Run the same command again to resume.";
+
+/** Turns a failure into a message and an exit code; undefined for a bug. */
 export function explain(error: unknown, server: string): CliError | undefined {
   if (error instanceof CliError) return error;
   if (error instanceof DownloadError) return explainDownload(error);
@@ -57,14 +59,13 @@ export function explain(error: unknown, server: string): CliError | undefined {
   return undefined;
 }
 
-/** Whether the call may go well when it is repeated: the server could not be reached, or had no time. */
+/** Whether a call may succeed if it is repeated: the server was unreachable or too busy. */
 export function isPassing(error: unknown): boolean {
-  const explained = explain(error, "");
-  return explained?.exit === "unreachable";
+  return explain(error, "")?.exit === "unreachable";
 }
 
 function explainDownload({ reason, message }: DownloadError): CliError {
-  const hint = resumable.includes(reason) ? " The same command goes on from what is there." : "";
+  const hint = resumable.includes(reason) ? ` ${resumeHint}` : "";
   return new CliError(exitsOfDownloads[reason], `${visible(message.replace(/\.$/, ""))}.${hint}`);
 }
 
@@ -85,33 +86,34 @@ function unreachable({ code, message }: NodeJS.ErrnoException, server: string): 
 
 const reasons: Record<string, string> = {
   ECONNREFUSED: "connection refused. Is the service running there?",
-  ENOTFOUND: "there is no such host.",
-  EAI_AGAIN: "the name of the host can't be looked up.",
-  ECONNRESET: "the connection was reset. Is it http where https is spoken, or the other way round?",
+  ENOTFOUND: "the host does not exist.",
+  EAI_AGAIN: "the name of the host can't be resolved.",
+  ECONNRESET:
+    "the connection was reset. Does the server expect https instead of http, or http instead of https?",
   EPIPE: "the connection was closed.",
   ETIMEDOUT: "no answer.",
   EHOSTUNREACH: "no route to the host.",
   ENETUNREACH: "no route to the network.",
-  EPROTO: "no TLS is spoken there. Is it http where https is asked for?",
-  ERR_SSL_WRONG_VERSION_NUMBER: "no TLS is spoken there. Is it http where https is asked for?",
+  EPROTO: "the server does not speak TLS. Is its URL http instead of https?",
+  ERR_SSL_WRONG_VERSION_NUMBER: "the server does not speak TLS. Is its URL http instead of https?",
   CERT_HAS_EXPIRED: "its certificate has expired.",
-  DEPTH_ZERO_SELF_SIGNED_CERT: "its certificate is signed by itself. Name the authority with --ca.",
+  DEPTH_ZERO_SELF_SIGNED_CERT: "its certificate is self-signed. Name it with --ca to trust it.",
   SELF_SIGNED_CERT_IN_CHAIN:
-    "its certificate is from an authority that is not trusted here. Name it with --ca.",
+    "its certificate is from an authority that is not trusted. Name the authority with --ca.",
   UNABLE_TO_VERIFY_LEAF_SIGNATURE:
-    "its certificate is from an authority that is not trusted here. Name it with --ca.",
+    "its certificate is from an authority that is not trusted. Name the authority with --ca.",
   UNABLE_TO_GET_ISSUER_CERT_LOCALLY:
-    "its certificate is from an authority that is not trusted here. Name it with --ca.",
+    "its certificate is from an authority that is not trusted. Name the authority with --ca.",
   ERR_TLS_CERT_ALTNAME_INVALID: "its certificate is for another host.",
 };
 
-/** The innermost error that the system or Node.js has a code for. */
+/** The innermost error with a code of the system or of Node.js. */
 function causeOf(error: unknown): unknown {
-  let found: unknown;
+  let innermost: unknown;
   for (let each = error; each instanceof Error; each = each.cause) {
-    if (typeof (each as NodeJS.ErrnoException).code === "string") found = each;
+    if (typeof (each as NodeJS.ErrnoException).code === "string") innermost = each;
   }
-  return found;
+  return innermost;
 }
 
 function isConnectionFailure(cause: unknown): cause is NodeJS.ErrnoException {

@@ -14,31 +14,33 @@ export interface FoundItem {
 }
 
 /**
- * The item that is meant by an identifier, by `LIBRARY/ITEM` (names, or the identifier of the library), or by a name that only one
- * item has. The server takes no account of case in names; where several names differ in nothing else, the exact one is meant.
+ * Finds an item by its identifier, by `LIBRARY/ITEM` (names, or the identifier of the library), or by a name that is unique. The server
+ * ignores case in names; among names that differ in case only, the exact one wins.
  *
- * @throws CliError `not_found`, or `usage` when several items are meant
+ * @throws CliError `not_found`, or `usage` if the reference is ambiguous
  */
 export async function findItem(task: Server, reference: string): Promise<FoundItem> {
   const { server, call } = task;
-  const byId = await unlessNone(server.items.get({ libraryItemId: reference }, call));
+  const byId = await unlessNotFound(server.items.get({ libraryItemId: reference }, call));
   if (byId?.libraryItem) return { id: reference, item: byId.libraryItem };
   const slash = reference.indexOf("/");
-  const found = [
-    ...(slash < 0 ? [] : await inLibrary(task, reference.slice(0, slash), reference.slice(slash + 1))),
-    ...(await named(task, { name: reference })),
+  const candidates = [
+    ...(slash < 0 ? [] : await findInLibrary(task, reference.slice(0, slash), reference.slice(slash + 1))),
+    ...(await findByName(task, { name: reference })),
   ];
   const name = slash < 0 ? reference : reference.slice(slash + 1);
-  return await theOne(task, found, name, reference);
+  return await selectItem(task, candidates, name, reference);
 }
 
-async function inLibrary(task: Server, library: string, name: string): Promise<FoundItem[]> {
+async function findInLibrary(task: Server, library: string, name: string): Promise<FoundItem[]> {
   const libraries = await findLibraries(task, library);
-  const items = await Promise.all(libraries.map(({ id: libraryId }) => named(task, { libraryId, name })));
+  const items = await Promise.all(
+    libraries.map(({ id: libraryId }) => findByName(task, { libraryId, name })),
+  );
   return items.flat();
 }
 
-async function named(
+async function findByName(
   { server, call }: Server,
   spec: { libraryId?: string; name: string },
 ): Promise<FoundItem[]> {
@@ -47,33 +49,33 @@ async function named(
   const items = await Promise.all(
     libraryItemIds.map(async (id) => ({
       id,
-      answer: await unlessNone(server.items.get({ libraryItemId: id }, call)),
+      answer: await unlessNotFound(server.items.get({ libraryItemId: id }, call)),
     })),
   );
   return items.flatMap(({ id, answer }) => (answer?.libraryItem ? [{ id, item: answer.libraryItem }] : []));
 }
 
-async function theOne(
+async function selectItem(
   task: Server,
-  found: readonly FoundItem[],
+  candidates: readonly FoundItem[],
   name: string,
   reference: string,
 ): Promise<FoundItem> {
-  const exact = found.filter(({ item }) => item.name === name);
-  const meant = exact.length > 0 ? exact : found;
-  if (meant.length === 1) return meant[0]!;
-  if (meant.length === 0) {
+  const exact = candidates.filter(({ item }) => item.name === name);
+  const matches = exact.length > 0 ? exact : candidates;
+  if (matches.length === 1) return matches[0]!;
+  if (matches.length === 0) {
     throw new CliError("not_found", `there is no item '${visible(reference)}'. See downlease items.`);
   }
   const names = new ItemNames(task);
-  const candidates = await Promise.all(
-    meant.map(async ({ id }) => `  ${visible(id)}  ${visible(await names.of(id))}`),
+  const lines = await Promise.all(
+    matches.map(async ({ id }) => `  ${visible(id)}  ${visible(await names.of(id))}`),
   );
   throw new CliError(
     "usage",
     [
-      `'${visible(reference)}' is the name of ${meant.length} items. Name one by its id or as LIBRARY/ITEM:`,
-      ...candidates,
+      `'${visible(reference)}' is the name of ${matches.length} items. Use the id or LIBRARY/ITEM:`,
+      ...lines,
     ].join("\n"),
   );
 }
@@ -83,27 +85,27 @@ export interface FoundLibrary {
   readonly library: LibraryModel;
 }
 
-/** By identifier or name; names that differ in case only if none is exact. */
+/** Finds libraries by identifier or name. Names that differ in case count only if there is no exact match. */
 export async function findLibraries({ server, call }: Server, reference: string): Promise<FoundLibrary[]> {
-  const byId = await unlessNone(server.libraries.get({ libraryId: reference }, call));
+  const byId = await unlessNotFound(server.libraries.get({ libraryId: reference }, call));
   if (byId?.library) return [{ id: reference, library: byId.library }];
   if (reference === "") return [];
   const { libraryIds } = await server.libraries.find({ spec: { name: reference } }, call);
   const answers = await Promise.all(
     libraryIds.map(async (id) => ({
       id,
-      answer: await unlessNone(server.libraries.get({ libraryId: id }, call)),
+      answer: await unlessNotFound(server.libraries.get({ libraryId: id }, call)),
     })),
   );
-  const found = answers.flatMap(({ id, answer }) =>
+  const libraries = answers.flatMap(({ id, answer }) =>
     answer?.library ? [{ id, library: answer.library }] : [],
   );
-  const exact = found.filter(({ library }) => library.name === reference);
-  return exact.length > 0 ? exact : found;
+  const exact = libraries.filter(({ library }) => library.name === reference);
+  return exact.length > 0 ? exact : libraries;
 }
 
-/** Undefined when the server knows nothing of that identifier, or takes it for none. */
-async function unlessNone<T>(answer: Promise<T>): Promise<T | undefined> {
+/** Undefined if the server does not have the identifier, or refuses it as malformed. */
+async function unlessNotFound<T>(answer: Promise<T>): Promise<T | undefined> {
   try {
     return await answer;
   } catch (error) {

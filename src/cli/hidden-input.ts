@@ -1,24 +1,25 @@
 import { createInterface, type Interface } from "node:readline";
 import { Writable } from "node:stream";
+import type { Io } from "./io.ts";
 
 /**
- * Asks on the terminal and reads a line of the standard input, which is not shown while it is typed.
+ * Asks a question on the terminal and reads a line from the standard input without echoing it.
  *
- * @returns undefined when it is ended or interrupted instead
+ * @returns undefined if the input ends or Ctrl-C is pressed instead
  */
-export async function askHidden(question: string): Promise<string | undefined> {
+export async function askHidden(question: string, { stdin, stderr }: Io): Promise<string | undefined> {
   const nowhere = new Writable({ write: (_chunk, _encoding, done) => done() });
-  const input = createInterface({ input: process.stdin, output: nowhere, terminal: true });
-  // Only now is nothing echoed any more.
-  process.stderr.write(question);
+  const input = createInterface({ input: stdin, output: nowhere, terminal: true });
+  // The terminal has stopped echoing only now.
+  stderr.write(question);
   try {
     return await firstLine(input);
   } finally {
-    process.stderr.write("\n");
+    stderr.write("\n");
   }
 }
 
-/** @returns undefined when there is none, or Ctrl-C is pressed */
+/** Reads one line. @returns undefined if there is none, or Ctrl-C is pressed */
 export function firstLine(input: Interface): Promise<string | undefined> {
   return new Promise<string | undefined>((resolve) => {
     input.once("line", resolve);

@@ -1,7 +1,7 @@
 import { ConnectError } from "@connectrpc/connect";
 import type { Task } from "./run.ts";
 
-/** The names of items and libraries, each looked up once. */
+/** Looks up the names of items and libraries, each once. */
 export class ItemNames {
   readonly #task: Pick<Task, "server" | "call">;
   readonly #items = new Map<string, Promise<string>>();
@@ -11,9 +11,9 @@ export class ItemNames {
     this.#task = task;
   }
 
-  /** `library/item`; the identifier itself of an item that can't be looked up. */
+  /** `library/item`, or the identifier if the look-up fails. */
   of(itemId: string): Promise<string> {
-    return remembered(this.#items, itemId, async () => {
+    return lookUpOnce(this.#items, itemId, async () => {
       const { server, call } = this.#task;
       const { libraryItem } = await server.items.get({ libraryItemId: itemId }, call);
       if (!libraryItem?.name) return itemId;
@@ -21,9 +21,9 @@ export class ItemNames {
     });
   }
 
-  /** The identifier itself of a library that can't be looked up. */
+  /** The name, or the identifier if the look-up fails. */
   ofLibrary(libraryId: string): Promise<string> {
-    return remembered(this.#libraries, libraryId, async () => {
+    return lookUpOnce(this.#libraries, libraryId, async () => {
       const { server, call } = this.#task;
       const { library } = await server.libraries.get({ libraryId }, call);
       return library?.name || libraryId;
@@ -31,19 +31,19 @@ export class ItemNames {
   }
 }
 
-/** What could not be looked up is asked for again. */
-function remembered(
-  known: Map<string, Promise<string>>,
+/** A look-up that fails is repeated the next time. */
+function lookUpOnce(
+  names: Map<string, Promise<string>>,
   id: string,
-  ask: () => Promise<string>,
+  lookUp: () => Promise<string>,
 ): Promise<string> {
-  const before = known.get(id);
-  if (before !== undefined) return before;
-  const answer = ask().catch((error) => {
-    known.delete(id);
+  const earlier = names.get(id);
+  if (earlier !== undefined) return earlier;
+  const name = lookUp().catch((error) => {
+    names.delete(id);
     if (error instanceof ConnectError) return id;
     throw error;
   });
-  known.set(id, answer);
-  return answer;
+  names.set(id, name);
+  return name;
 }

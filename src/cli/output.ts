@@ -1,18 +1,18 @@
 import { jsonLine } from "./text.ts";
 
-/** Where a command writes: results to the standard output, all else to the standard error. */
+/** The output of a command: results go to the standard output, messages to the standard error. */
 export class Output {
   readonly #out: NodeJS.WriteStream;
   readonly #err: NodeJS.WriteStream;
   readonly isJson: boolean;
 
-  constructor({ json = false, out = process.stdout, err = process.stderr }: OutputOptions = {}) {
+  constructor({ json = false, out, err }: OutputOptions) {
     this.isJson = json;
     this.#out = out;
     this.#err = err;
   }
 
-  /** Columns of the terminal; undefined when the output is none. */
+  /** Columns of the terminal; undefined if the output is not one. */
   get width(): number | undefined {
     return this.isTerminal ? this.#out.columns || 80 : undefined;
   }
@@ -21,7 +21,7 @@ export class Output {
     return this.#out.rows || 24;
   }
 
-  /** Whether what is written can be drawn anew. */
+  /** Whether lines can be drawn over. */
   get isTerminal(): boolean {
     return this.#out.isTTY === true && !this.isJson;
   }
@@ -34,12 +34,12 @@ export class Output {
     this.#out.write(`${jsonLine(value)}\n`);
   }
 
-  /** For people, not a result. */
-  tell(message: string): void {
+  /** Writes a message for people. */
+  note(message: string): void {
     this.#err.write(`downlease: ${message}\n`);
   }
 
-  /** Escape sequences and the like, as they are. */
+  /** Writes text without escaping it, for control sequences. */
   raw(text: string): void {
     this.#out.write(text);
   }
@@ -47,6 +47,6 @@ export class Output {
 
 export interface OutputOptions {
   readonly json?: boolean | undefined;
-  readonly out?: NodeJS.WriteStream;
-  readonly err?: NodeJS.WriteStream;
+  readonly out: NodeJS.WriteStream;
+  readonly err: NodeJS.WriteStream;
 }

@@ -1,19 +1,24 @@
-import { once } from "node:events";
 import type { CallOptions } from "@connectrpc/connect";
 import type { Downlease } from "../client/connect.ts";
 import { openServer, type ServerFlags } from "./connection.ts";
 import { exitCodes } from "./exit-codes.ts";
 import { CliError, explain } from "./failure.ts";
+import type { Io } from "./io.ts";
 import { Output } from "./output.ts";
 
-/** What a command has to work with. */
-export interface Task<Flags = object> {
+/** A command line of a command that calls a service. */
+export interface TaskInput<Flags> {
+  readonly flags: Flags;
+  readonly operands: readonly string[];
+  readonly io: Io;
+}
+
+/** One run of a command that calls a service. */
+export interface Task<Flags = object> extends TaskInput<Flags> {
   readonly server: Downlease;
   readonly output: Output;
-  /** Of every call: its time limit, and Ctrl-C. */
+  /** Options of every call: the time limit, and the signal that Ctrl-C aborts. */
   readonly call: CallOptions & { readonly signal: AbortSignal };
-  readonly operands: readonly string[];
-  readonly flags: Flags;
 }
 
 export interface CommonFlags extends ServerFlags {
@@ -23,46 +28,44 @@ export interface CommonFlags extends ServerFlags {
 const callMs = 15_000;
 
 /**
- * Does what a command is to do, tells what went wrong, and gives the exit code. The first SIGINT or SIGTERM lets the command end by
- * itself, the second ends the process.
+ * Runs a command and reports its failure in one line. The first SIGINT or SIGTERM aborts the calls and lets the command end by itself;
+ * the second ends the program immediately.
  *
- * @throws what is a bug
+ * @returns the exit code
+ * @throws anything that is a bug
  */
 export async function runTask<Flags extends CommonFlags>(
-  flags: Flags,
-  operands: readonly string[],
-  task: (task: Task<Flags>) => Promise<void>,
+  input: TaskInput<Flags>,
+  work: (task: Task<Flags>) => Promise<void>,
 ): Promise<number> {
-  const output = new Output({ json: flags.json });
-  const stop = new AbortController();
-  const stopOn = (signal: "SIGINT" | "SIGTERM", exit: "interrupted" | "terminated") =>
-    process.on(signal, () => {
-      if (stop.signal.aborted) process.exit(exitCodes[exit].code);
-      stop.abort(new CliError(exit, ""));
-    });
+  const { flags, io } = input;
+  const output = new Output({ json: flags.json, out: io.stdout, err: io.stderr });
+  const aborted = new AbortController();
+  const abortWith = (exit: "interrupted" | "terminated") => () => {
+    if (aborted.signal.aborted) io.exit(exitCodes[exit].code);
+    aborted.abort(new CliError(exit, ""));
+  };
+  const onInterrupt = abortWith("interrupted");
+  const onTerminate = abortWith("terminated");
   try {
-    const server = await openServer(flags);
-    // Not before the terminal has been asked, where Ctrl-C is a character.
-    stopOn("SIGINT", "interrupted");
-    stopOn("SIGTERM", "terminated");
+    const server = await openServer(flags, io);
+    // Only after the password prompt, where Ctrl-C is a character.
+    io.signals.on("SIGINT", onInterrupt);
+    io.signals.on("SIGTERM", onTerminate);
     await using _ = server;
-    await task({ server, output, call: { signal: stop.signal, timeoutMs: callMs }, operands, flags });
-    stop.signal.throwIfAborted();
+    const call = { signal: aborted.signal, timeoutMs: callMs };
+    await work({ ...input, server, output, call });
+    aborted.signal.throwIfAborted();
     return exitCodes.ok.code;
   } catch (error) {
-    // Whatever a call that was broken off says, it was broken off.
-    const failure = stop.signal.aborted && !(error instanceof CliError) ? stop.signal.reason : error;
-    const told = explain(failure, flags.server ?? "");
-    if (told === undefined) throw failure;
-    if (told.message !== "") output.tell(told.message);
-    return exitCodes[told.exit].code;
+    // An aborted call may fail in any way; the signal is the reason.
+    const failure = aborted.signal.aborted && !(error instanceof CliError) ? aborted.signal.reason : error;
+    const explained = explain(failure, flags.server ?? "");
+    if (explained === undefined) throw failure;
+    if (explained.message !== "") output.note(explained.message);
+    return exitCodes[explained.exit].code;
+  } finally {
+    io.signals.off("SIGINT", onInterrupt);
+    io.signals.off("SIGTERM", onTerminate);
   }
-}
-
-/** Ends the process when all that was written is out, whatever connections are still open. */
-export async function exitWith(code: number): Promise<never> {
-  for (const stream of [process.stdout, process.stderr]) {
-    if (stream.writableNeedDrain) await once(stream, "drain");
-  }
-  process.exit(code);
 }

@@ -2,15 +2,10 @@ import cluster from "node:cluster";
 import { constants } from "node:os";
 import { setFlagsFromString } from "node:v8";
 import { type Command, Option } from "commander";
-import {
-  type App,
-  readConfig,
-  StartError,
-  startApp,
-  startWorkerApp,
-  superviseApps,
-  WorkerFailure,
-} from "../app/start.ts";
+import { readConfig } from "../app/config.ts";
+import { type App, startApp } from "../app/start.ts";
+import { StartError } from "../app/start-error.ts";
+import { startWorkerApp, superviseApps, WorkerFailure } from "../app/workers.ts";
 import { ConfigError, type ConfigSources } from "../config/load.ts";
 import { type Config, settings } from "../config/settings.ts";
 

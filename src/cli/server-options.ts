@@ -1,26 +1,28 @@
 import { type Command, Option } from "commander";
 import { clientSettings } from "../config/client-settings.ts";
 import type { ServerFlags } from "./connection.ts";
+import type { Environment } from "./io.ts";
 
-/** Gives a command the options that say which server it calls, and as whom. */
+/** Adds the options that say which server a command calls, and as whom. */
 export function addServerOptions(command: Command): void {
   for (const { usage, variable, help, default: value } of clientSettings) {
     if (usage === undefined) continue;
-    const option = new Option(usage, help);
-    if (variable !== undefined) option.env(variable);
-    if (value !== undefined) option.default(value);
-    command.addOption(option);
+    const facts = [
+      ...(value === undefined ? [] : [`default: ${JSON.stringify(value)}`]),
+      ...(variable === undefined ? [] : [`env: ${variable}`]),
+    ];
+    command.addOption(new Option(usage, facts.length === 0 ? help : `${help} (${facts.join(", ")})`));
   }
 }
 
-/** As they were given. A flag also wins over the variable of another one that would contradict it. */
-export function serverFlags(command: Command): ServerFlags {
-  const flags = Object.fromEntries(
-    clientSettings.map(({ name, default: value }) => [name, command.getOptionValue(name) || value]),
-  );
-  const isFromVariable = (name: string) => command.getOptionValueSource(name) === "env";
-  const isFlag = (name: string) => command.getOptionValueSource(name) === "cli";
-  if (isFlag("token") && isFromVariable("user")) flags.user = undefined;
-  if (isFlag("user") && isFromVariable("token")) flags.token = undefined;
-  return flags;
+/** Values of the flags, else of the variables. A flag also wins over the variable of other credentials. */
+export function serverFlags(command: Command, environment: Environment): ServerFlags {
+  const options: Readonly<Record<string, string | undefined>> = command.opts();
+  const flags: Partial<Record<keyof ServerFlags, string | undefined>> = {};
+  for (const { name, variable, default: value } of clientSettings) {
+    flags[name] = (options[name] ?? (variable && environment[variable])) || value;
+  }
+  if (options.token !== undefined && options.user === undefined) flags.user = undefined;
+  if (options.user !== undefined && options.token === undefined) flags.token = undefined;
+  return flags as ServerFlags;
 }

@@ -2,8 +2,8 @@ import prettyBytes from "pretty-bytes";
 import stringWidth from "string-width";
 
 /**
- * Text of a server as it may be shown: whatever would move the cursor, colour, hide or reorder what follows it on a terminal is written
- * as an escape, for example `\x1b`.
+ * Makes text from a server safe to print. Characters that move the cursor of a terminal, or colour, hide or reorder the text that
+ * follows, become escapes such as `\x1b`.
  */
 export function visible(text: string): string {
   return text.toWellFormed().replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, (character) => {
@@ -12,7 +12,7 @@ export function visible(text: string): string {
   });
 }
 
-/** One line of JSON, for which the same holds: no terminal takes it for more than text. */
+/** One line of JSON that is safe to print: the same characters become JSON escapes. */
 export function jsonLine(value: unknown): string {
   return JSON.stringify(value).replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, (character) =>
     character
@@ -22,7 +22,7 @@ export function jsonLine(value: unknown): string {
   );
 }
 
-/** The text in so many columns of a terminal, cut if it has to be. */
+/** Text that is cut to fit into a number of columns of a terminal. */
 export function fitted(text: string, columns: number): string {
   if (stringWidth(text) <= columns) return text;
   let cut = "";
@@ -39,19 +39,19 @@ const graphemes = new Intl.Segmenter("en", { granularity: "grapheme" });
 
 export interface Column {
   readonly title: string;
-  /** Numbers stand to the right. */
+  /** Whether cells are aligned to the right, as numbers are. */
   readonly right?: boolean;
-  /** May be cut when the lines are longer than the terminal is wide. */
+  /** Whether cells may be cut if the lines do not fit into the terminal. */
   readonly shrinks?: boolean;
 }
 
 const gap = 2;
-const narrowest = 8;
+const minColumns = 8;
 
 /**
- * Lines of cells that stand below each other, the titles first.
+ * Formats a table, titles first.
  *
- * @param width of the terminal; nothing is cut without one
+ * @param width of the terminal; without it nothing is cut
  */
 export function table(
   columns: readonly Column[],
@@ -64,8 +64,8 @@ export function table(
     width === undefined ? 0 : widths.reduce((sum, each) => sum + each, gap * (columns.length - 1)) - width;
   for (const [index, { shrinks, title }] of columns.entries()) {
     if (!shrinks || excess <= 0) continue;
-    const least = Math.min(widths[index]!, Math.max(narrowest, title.length));
-    const less = Math.min(excess, widths[index]! - least);
+    const min = Math.min(widths[index]!, Math.max(minColumns, title.length));
+    const less = Math.min(excess, widths[index]! - min);
     widths[index]! -= less;
     excess -= less;
   }
@@ -83,12 +83,12 @@ export function table(
 
 const narrow = new Intl.DurationFormat("en", { style: "narrow" });
 
-const lengths = { days: 86_400, hours: 3600, minutes: 60, seconds: 1 };
+const unitSeconds = { days: 86_400, hours: 3600, minutes: 60, seconds: 1 };
 
-/** For example `4m 58s`: the largest unit and the next smaller one. */
+/** Formats a duration with its largest unit and the next smaller one, for example `4m 58s`. */
 export function duration(ms: number): string {
   const total = Math.max(0, Math.round(ms / 1000));
-  const units = Object.entries(lengths);
+  const units = Object.entries(unitSeconds);
   const first = units.findIndex(([, seconds]) => total >= seconds);
   if (first < 0) return "0s";
   let rest = total;
@@ -100,12 +100,12 @@ export function duration(ms: number): string {
   return narrow.format(Object.fromEntries(shown));
 }
 
-/** For example `1.23 GiB`. */
+/** Formats a size, for example `1.23 GiB`. */
 export function bytes(count: number): string {
   return prettyBytes(Math.round(count), { binary: true });
 }
 
-/** The name that a generated enumeration has for a value, or the number of one that this release does not know. */
+/** The name of a value of a generated enumeration, or its number if this release has no name for it. */
 export function valueName(values: Readonly<Record<string, number>>, value: number | undefined): string {
   return Object.keys(values).find((name) => values[name] === value) ?? String(value);
 }

@@ -6,14 +6,14 @@ import {
   type ChecksumInfo,
 } from "../../gen/content/library/item/v1/item_file_pb.ts";
 
-/** Names of `node:crypto`. */
+/** Algorithms by their names in `node:crypto`. */
 export type ChecksumAlgorithm = "md5" | "sha1" | "sha256" | "sha512";
 
-/** Lower-case hexadecimal. */
+/** Checksums in lower-case hexadecimal. */
 export type Checksums = ReadonlyMap<ChecksumAlgorithm, string>;
 
 const algorithms: Readonly<Partial<Record<Algorithm, ChecksumAlgorithm>>> = {
-  // As documented by vSphere: what is not told is SHA-1.
+  // vSphere documents SHA-1 as the default.
   [Algorithm.UNSPECIFIED]: "sha1",
   [Algorithm.SHA1]: "sha1",
   [Algorithm.MD5]: "md5",
@@ -21,25 +21,25 @@ const algorithms: Readonly<Partial<Record<Algorithm, ChecksumAlgorithm>>> = {
   [Algorithm.SHA512]: "sha512",
 };
 
-/** Every checksum that the server tells of a file. Algorithms that are not known here are left out. */
+/** Every checksum that the server has for a file, except those of unknown algorithms. */
 export function checksumsOf({ checksums, checksumInfo }: FileInfo): Checksums {
-  const told: ChecksumInfo[] = [...(checksumInfo === undefined ? [] : [checksumInfo]), ...checksums];
+  const infos: ChecksumInfo[] = [...(checksumInfo === undefined ? [] : [checksumInfo]), ...checksums];
   return new Map(
-    told.flatMap(({ algorithm = Algorithm.UNSPECIFIED, checksum }) => {
+    infos.flatMap(({ algorithm = Algorithm.UNSPECIFIED, checksum }) => {
       const name = algorithms[algorithm];
       return name === undefined ? [] : [[name, checksum.toLowerCase()] as const];
     }),
   );
 }
 
-/** Several digests of the same bytes. Those that are switched off here (FIPS) are left out. */
+/** Several digests of the same bytes. Algorithms that Node.js does not offer (FIPS) are left out. */
 export class Digests {
   readonly #hashes: readonly (readonly [ChecksumAlgorithm, Hash])[];
 
-  constructor(wanted: Iterable<ChecksumAlgorithm>) {
-    const known = getHashes();
-    this.#hashes = [...wanted]
-      .filter((name) => known.includes(name))
+  constructor(algorithms: Iterable<ChecksumAlgorithm>) {
+    const available = getHashes();
+    this.#hashes = [...algorithms]
+      .filter((name) => available.includes(name))
       .map((name) => [name, createHash(name)] as const);
   }
 
@@ -47,14 +47,14 @@ export class Digests {
     for (const [, hash] of this.#hashes) hash.update(bytes);
   }
 
-  /** The first checksum that the bytes do not have; undefined when they have all. To be asked once. */
+  /** The first algorithm whose checksum differs; undefined if all match. Call it once, after the last update. */
   mismatch(expected: Checksums): ChecksumAlgorithm | undefined {
     const wrong = this.#hashes.find(([name, hash]) => hash.digest("hex") !== expected.get(name));
     return wrong?.[0];
   }
 }
 
-/** Whether a file on the disk has these checksums. */
+/** Whether a file on disk has these checksums. */
 export async function fileHas(path: string, expected: Checksums, signal: AbortSignal): Promise<boolean> {
   const digests = new Digests(expected.keys());
   const bytes = createReadStream(path, { highWaterMark: 1024 * 1024, signal });

@@ -10,34 +10,34 @@ import { ItemService } from "../../gen/content/library/v1/item_pb.ts";
 import { LibraryService } from "../../gen/content/v1/library_pb.ts";
 import { LoginSession } from "./login-session.ts";
 
-/** Where a server is, and who calls it. */
+/** The address of a server, and the credentials of its caller. */
 export interface ServerOptions {
-  /** `http://` or `https://`, with the path before those of the service, if there is one. */
+  /** `http://` or `https://`, with a base path if the service has one. */
   readonly url: string;
   /** A bearer token. */
   readonly token?: string;
-  /** With `password`, instead of `token`: opens a login session when the first call is made. */
+  /** With `password`, instead of `token`: the first call opens a login session. */
   readonly user?: string;
   readonly password?: string;
-  /** PEM: certificates to trust instead of the well-known ones. */
+  /** PEM: the certificate authorities to trust instead of the well-known ones. */
   readonly ca?: string | Buffer;
-  /** PEM, with `key`: the client's certificate. */
+  /** PEM, with `key`: the certificate of the client. */
   readonly cert?: string | Buffer;
   readonly key?: string | Buffer;
 }
 
-/** How to speak TLS with a server, as `node:tls` takes it. */
+/** TLS options as `node:tls` takes them. */
 export type TlsOptions = Pick<ServerOptions, "ca" | "cert" | "key">;
 
 /**
- * A server's services, over Connect and HTTP/1.1. Calls reject with a `ConnectError`. Methods that stream in both
- * directions need HTTP/2 and are not to be had here.
+ * Clients for the services of a server, over the Connect protocol and HTTP/1.1. Calls reject with a `ConnectError`.
+ * Bidirectional streams need HTTP/2 and are unavailable here.
  *
  * Disposing of it closes the login session and the connections.
  */
 export interface Downlease extends AsyncDisposable {
   readonly url: string;
-  /** For links of the server, which are fetched past the clients. */
+  /** For download links, which are fetched without these clients. */
   readonly tls: TlsOptions;
   readonly sessions: Client<typeof DownloadSessionService>;
   readonly files: Client<typeof FileService>;
@@ -48,12 +48,12 @@ export interface Downlease extends AsyncDisposable {
 }
 
 /**
- * Clients for a server. Nothing is sent before the first call.
+ * Creates clients for a server. Nothing is sent before the first call.
  *
- * @throws TypeError when the options contradict themselves or `url` is none
+ * @throws TypeError if the options contradict each other or `url` is invalid
  */
 export function connect(options: ServerOptions): Downlease {
-  const { url, tls } = checked(options);
+  const { url, tls } = validate(options);
   const { token, user, password } = options;
   const agent = url.startsWith("https:")
     ? new TlsAgent({ keepAlive: true, ...tls })
@@ -97,25 +97,27 @@ function withToken(token: string): Interceptor {
   };
 }
 
-function checked({ url, token, user, password, ca, cert, key }: ServerOptions) {
+function validate({ url, token, user, password, ca, cert, key }: ServerOptions) {
   if (!URL.canParse(url)) throw new TypeError(`'${url}' is not a URL`);
   const parsed = new URL(url);
   if (parsed.protocol !== "http:" && parsed.protocol !== "https:") {
-    throw new TypeError(`the URL of a server begins with http:// or https://, unlike '${parsed.protocol}//'`);
+    throw new TypeError(
+      `the URL of a server must begin with http:// or https://, not '${parsed.protocol}//'`,
+    );
   }
   if (parsed.username !== "" || parsed.password !== "") {
-    throw new TypeError("the URL of a server has no user and password in it; give them as options");
+    throw new TypeError("the URL of a server must not contain a user and password; pass them as options");
   }
   if (parsed.search !== "" || parsed.hash !== "") {
-    throw new TypeError("the URL of a server has neither a query nor a fragment");
+    throw new TypeError("the URL of a server must not have a query or a fragment");
   }
   if ((user === undefined) !== (password === undefined)) {
-    throw new TypeError("user and password go together");
+    throw new TypeError("user and password must be set together");
   }
   if (user !== undefined && token !== undefined) {
-    throw new TypeError("either a token or user and password, not both");
+    throw new TypeError("set either a token, or user and password");
   }
-  if ((cert === undefined) !== (key === undefined)) throw new TypeError("cert and key go together");
+  if ((cert === undefined) !== (key === undefined)) throw new TypeError("cert and key must be set together");
   const tls: TlsOptions = {
     ...(ca !== undefined && { ca }),
     ...(cert !== undefined && { cert }),

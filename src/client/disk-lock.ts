@@ -8,9 +8,9 @@ const sqliteBusy = 5;
 const sqliteNotADatabase = 26;
 
 /**
- * Keeps others, in this process and in others, from working on the same thing in the same directory. The lock is the
- * system's, on an empty file that SQLite opens, because Node.js has no call for it: it ends with the process, however
- * that ends, and a process that is stopped keeps it.
+ * An exclusive lock on an item or a file in a directory, against other downloads in this and in other processes. It is
+ * a lock of the operating system on an empty file that SQLite opens, because Node.js has no call for file locks. It ends
+ * with the process, however that ends; a suspended process keeps it.
  */
 export class DiskLock implements Disposable {
   readonly #path: string;
@@ -21,11 +21,11 @@ export class DiskLock implements Disposable {
     this.#database = database;
   }
 
-  /** @throws DownloadError `busy` when somebody has it, `disk` when it can't be had */
-  static take(directory: string, kind: "item" | "file", identifier: string): DiskLock {
+  /** @throws DownloadError `busy` if the lock is held, `disk` if the lock file can't be used */
+  static acquire(directory: string, kind: "item" | "file", identifier: string): DiskLock {
     const path = join(directory, ownName(kind, identifier, "lock"));
     try {
-      return new DiskLock(path, locked(path));
+      return new DiskLock(path, openLocked(path));
     } catch (error) {
       if (sqliteCode(error) !== sqliteBusy) throw diskError(path, error);
       const what = kind === "item" ? `Item '${identifier}'` : `File '${identifier}'`;
@@ -37,20 +37,20 @@ export class DiskLock implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    // Removed while it is locked: who opened it before sees that it is gone.
+    // Removed while it is locked, so that a process that has opened it already sees that it is gone.
     rmSync(this.#path, { force: true });
     this.#database.close();
   }
 }
 
-/** Opens the file and locks it, and makes sure that it still has its name then: who had it before removes it. */
-function locked(path: string): DatabaseSync {
+/** Opens and locks the file, and checks that it still has its name: the previous owner of the lock removes it. */
+function openLocked(path: string): DatabaseSync {
   for (;;) {
     new DatabaseSync(path).close();
     const before = identity(path);
     const database = new DatabaseSync(path, { timeout: 0 });
     try {
-      // A journal in a file would be one more file to look after.
+      // A journal in memory leaves no second file behind.
       database.exec("PRAGMA journal_mode = MEMORY; BEGIN EXCLUSIVE");
       if (before !== undefined && before === identity(path)) return database;
       database.close();
@@ -62,7 +62,7 @@ function locked(path: string): DatabaseSync {
   }
 }
 
-/** Which file has the name now. */
+/** Identifies the file that has this name now. */
 function identity(path: string): string | undefined {
   const stats = statSync(path, { bigint: true, throwIfNoEntry: false });
   return stats === undefined ? undefined : `${stats.dev}:${stats.ino}:${stats.birthtimeNs}`;
@@ -70,6 +70,6 @@ function identity(path: string): string | undefined {
 
 function sqliteCode(error: unknown): number | undefined {
   if (!(error instanceof Error && "errcode" in error && typeof error.errcode === "number")) return undefined;
-  // The lower byte; the others tell more about it.
+  // The primary code is the lower byte; the others add detail.
   return error.errcode & 0xff;
 }

@@ -5,17 +5,17 @@ import { DownloadError } from "./download-error.ts";
 const meanings: Readonly<Record<string, string>> = {
   ENOSPC: "the disk is full",
   EDQUOT: "the disk quota is used up",
-  EIO: "the disk does not work",
+  EIO: "the disk reports an input/output error",
   EROFS: "the file system is read-only",
   EACCES: "access is denied",
   EPERM: "access is denied",
-  EFBIG: "the file system has no files as large",
+  EFBIG: "the file is too large for the file system",
   ENAMETOOLONG: "the name is too long",
-  ELOOP: "it is a link",
-  EISDIR: "there is a directory of that name",
+  ELOOP: "it is a symbolic link",
+  EISDIR: "a directory has that name",
 };
 
-/** Runs what works on files of ours; what goes wrong is a `DownloadError` of reason `disk`. */
+/** Runs file operations. An error of the file system becomes a `DownloadError` with reason `disk`. */
 export async function onDisk<T>(path: string, work: () => T | Promise<T>, file?: string): Promise<T> {
   try {
     return await work();
@@ -33,14 +33,14 @@ export function diskError(path: string, error: unknown, file?: string): unknown 
   });
 }
 
-/** Makes the names in a directory last. Where directories can't be synced (Windows) the system does so by itself. */
+/** Syncs the names in a directory. Windows can't sync directories and needs no sync for names to last. */
 export async function syncDirectory(path: string): Promise<void> {
   if (process.platform === "win32") return;
   await using directory = await open(path, "r");
   await directory.sync();
 }
 
-/** Name of one of our own files about something, whatever its identifier is made of. */
+/** Name of a file in which the client keeps data about an item or a file. Any identifier gives a valid name. */
 export function ownName(kind: "item" | "file", identifier: string, extension: string): string {
   const digest = createHash("sha256").update(`${kind}\0${identifier}`).digest("hex").slice(0, 20);
   return `.downlease-${digest}.${extension}`;

@@ -1,31 +1,31 @@
-/** Why a download failed, by what can be done about it. */
+/** Why a download failed. */
 export type DownloadFailure =
-  /** There is no such item, or it has no such file. */
+  /** The item does not exist, or has no such file. */
   | "not_found"
-  /** The item changed while it was downloaded, and then again. */
+  /** The item changed twice during the download. */
   | "changed"
-  /** What came was not what the server has a checksum of, twice. */
+  /** The bytes did not match the checksum of the server, twice. */
   | "checksum"
-  /** Somebody else canceled or failed the session. */
+  /** The session was canceled or failed by another client. */
   | "lease_lost"
-  /** The disk is full, or files can't be written. */
+  /** The disk is full, or files can't be read or written. */
   | "disk"
-  /** The server, or the location that it names, could not be reached for longer than the patience. */
+  /** The server, or the location of a link, was unreachable for longer than `patienceMs`. */
   | "unreachable"
-  /** The caller is not known or may not, or the server's answers can't be accepted. */
+  /** The server rejects the credentials, the caller lacks permission, or a response of the server is not acceptable. */
   | "refused"
-  /** The server says that it can't make the file ready. */
+  /** The server can't prepare the file. */
   | "unavailable_file"
   /** The signal was aborted. */
   | "aborted"
-  /** Another process downloads the item into the same directory. */
+  /** Another download of the item, or of a file of this name, is running in the directory. */
   | "busy";
 
-/** A download that did not come to its end. No file has its final name that was not verified. */
+/** A failed download. Every file that has its final name is verified. */
 export class DownloadError extends Error {
   override readonly name = "DownloadError";
   readonly reason: DownloadFailure;
-  /** Name of the file that it was about, if it was about one. */
+  /** Name of the file that failed, if the failure concerns one file. */
   readonly file?: string;
 
   constructor(reason: DownloadFailure, message: string, options: { file?: string; cause?: unknown } = {}) {

@@ -8,63 +8,65 @@ import { onDisk } from "./disk.ts";
 import { DiskLock } from "./disk-lock.ts";
 import { DownloadError } from "./download-error.ts";
 import { Fetcher } from "./fetch.ts";
-import { FileDownload, prepared } from "./file-download.ts";
+import { FileDownload, prepareFile } from "./file-download.ts";
 import { nameProblem, nameTakenByPart, partSuffix } from "./file-names.ts";
-import { HeldSession, ItemChanged } from "./held-session.ts";
+import { HeldSession, ItemChangedError } from "./held-session.ts";
 import { type DownloadProgress, ProgressBoard } from "./progress.ts";
-import { Persistence } from "./retry-loop.ts";
+import { RetryLoop } from "./retry-loop.ts";
 import { StateFile } from "./state-file.ts";
 
+/** Options of `downloadItem`. */
 export interface DownloadOptions {
   readonly itemId: string;
-  /** Names of the files; all by default. */
+  /** Names of the files; all files of the item by default. */
   readonly files?: readonly string[];
-  /** Where the files go; made when it is not there. */
+  /** Directory for the files; created if it does not exist. */
   readonly directory: string;
-  /** Files at once; 4 by default. */
+  /** Files that are downloaded at the same time; 4 by default. */
   readonly parallel?: number;
-  /** Cancels the download, and its session. What there is of the files is kept. */
+  /** Aborts the download and cancels its session. Partial files are kept. */
   readonly signal?: AbortSignal;
-  /** At most ten times a second, whenever there is a new notice, and at the end. */
+  /** Called at most ten times a second, with each new notice, and at the end. */
   readonly onProgress?: (progress: DownloadProgress) => void;
-  /** How long to go on when nothing gets on, in milliseconds; two minutes by default. */
+  /** Fail after this long without progress, in milliseconds; two minutes by default. */
   readonly patienceMs?: number;
-  /** How long a connection may be silent, in milliseconds; 30 seconds by default. */
+  /** Replace a connection that is silent for this long, in milliseconds; 30 seconds by default. */
   readonly idleMs?: number;
 }
 
+/** The result of `downloadItem`. */
 export interface DownloadResult {
   readonly itemId: string;
   readonly contentVersion: string;
-  /** In the order of the item. */
+  /** In the order that the item lists them. */
   readonly files: readonly DownloadedFile[];
   /** Bytes of all the files. */
   readonly bytesTotal: number;
-  /** Bytes that this run fetched, repeated ones included. */
+  /** Bytes that this run fetched, including repeated ones. */
   readonly bytesFetched: number;
 }
 
+/** A file that is complete and verified. */
 export interface DownloadedFile {
   readonly name: string;
-  /** Absolute. */
+  /** Absolute path. */
   readonly path: string;
   /** Bytes. */
   readonly size: number;
   /** Lower-case hexadecimal. */
   readonly sha256: string;
-  /** `present` when the file was there already, and right. */
+  /** `present` if the file existed already with the right bytes. */
   readonly outcome: "downloaded" | "present";
 }
 
-/** Files that are made ready at once; those that others wait for are the server's to put in order. */
-const preparationsAtOnce = 16;
+/** Files that the server is asked to prepare at the same time; it decides on their order. */
+const maxPreparations = 16;
 
 /**
- * Downloads files of a library item. Resolves when every one of them is complete, verified and has its final name.
- * Goes on through whatever breaks, for as long as it gets on; what it could not finish, the next call for the same
- * item and directory goes on with.
+ * Downloads files of a library item. Resolves when each of them is complete, verified and has its final name. Retries
+ * failures as long as there is progress. After a failure, the next call for the same item and directory resumes.
  *
- * @throws TypeError when the options can't be meant so
+ * @throws TypeError if the options are invalid
  * @throws DownloadError
  */
 export async function downloadItem(server: Downlease, options: DownloadOptions): Promise<DownloadResult> {
@@ -74,10 +76,10 @@ export async function downloadItem(server: Downlease, options: DownloadOptions):
   if (!(Number.isSafeInteger(parallel) && parallel > 0)) throw new TypeError("parallel must be 1 or more");
   if (!(patienceMs >= 0)) throw new TypeError("patienceMs must be 0 or more");
   if (!(idleMs > 0)) throw new TypeError("idleMs must be more than 0");
-  if (options.files?.length === 0) throw new TypeError("files is empty; leave it out for all files");
+  if (options.files?.length === 0) throw new TypeError("files is empty; omit it for all files");
   if (signal?.aborted) throw abortedError(signal);
   await onDisk(directory, () => mkdir(directory, { recursive: true }));
-  using _lock = DiskLock.take(directory, "item", itemId);
+  using _lock = DiskLock.acquire(directory, "item", itemId);
   const state = await StateFile.open(directory, itemId);
   using fetcher = new Fetcher({
     tls: server.tls,
@@ -88,6 +90,7 @@ export async function downloadItem(server: Downlease, options: DownloadOptions):
   return await new Download(server, { ...options, directory, parallel, patienceMs }, state, fetcher).run();
 }
 
+/** Options with their defaults. */
 type Job = DownloadOptions & Required<Pick<DownloadOptions, "parallel" | "patienceMs">>;
 
 class Download {
@@ -96,8 +99,8 @@ class Download {
   readonly #state: StateFile;
   readonly #fetcher: Fetcher;
   readonly #board: ProgressBoard;
-  readonly #persistence: Persistence;
-  /** Aborted when the download is over before its end. */
+  readonly #retryLoop: RetryLoop;
+  /** Aborted when the download fails or is aborted. */
   readonly #stop = new AbortController();
   #session: HeldSession | undefined;
   #bytesFetched = 0;
@@ -107,13 +110,13 @@ class Download {
     this.#job = job;
     this.#state = state;
     this.#fetcher = fetcher;
-    const tell = (progress: DownloadProgress) => {
-      // 100 is for what is verified.
+    const report = (progress: DownloadProgress) => {
+      // The server gets 100 only for verified files.
       this.#session?.report(Math.min(99, progress.percent));
       job.onProgress?.(progress);
     };
-    this.#board = new ProgressBoard(tell, (error) => this.#stop.abort(error));
-    this.#persistence = new Persistence(job.patienceMs, (text) => this.#board.note(text));
+    this.#board = new ProgressBoard(report, (error) => this.#stop.abort(error));
+    this.#retryLoop = new RetryLoop(job.patienceMs, (text) => this.#board.note(text));
   }
 
   async run(): Promise<DownloadResult> {
@@ -122,7 +125,7 @@ class Download {
     signal?.addEventListener("abort", onAbort, { once: true });
     try {
       const session = await this.#open();
-      const files = await this.#filesOfOneVersion(session);
+      const files = await this.#downloadOneVersion(session);
       const result = {
         itemId: this.#job.itemId,
         contentVersion: session.contentVersion,
@@ -131,12 +134,12 @@ class Download {
         bytesFetched: this.#bytesFetched,
       };
       this.#board.note(undefined);
-      this.#board.tell();
+      this.#board.report();
       await session.complete();
-      await this.#forget();
+      await this.#removeState();
       return result;
     } catch (error) {
-      const failure = explained(error);
+      const failure = toDownloadError(error);
       await this.#session?.abandon(failure).catch(() => {});
       throw failure;
     } finally {
@@ -151,7 +154,7 @@ class Download {
       server: this.#server,
       itemId: this.#job.itemId,
       state: this.#state,
-      persistence: this.#persistence,
+      retryLoop: this.#retryLoop,
       onEnded: (error: DownloadError) => this.#stop.abort(error),
     };
     this.#session = await HeldSession.open(options, this.#stop.signal);
@@ -161,42 +164,42 @@ class Download {
     return this.#session;
   }
 
-  /** An item that changes meanwhile is started over, once: one that changes all the time is never had. */
-  async #filesOfOneVersion(session: HeldSession): Promise<DownloadedFile[]> {
+  /** Starts over once if the item changes. An item that changes all the time can't be downloaded. */
+  async #downloadOneVersion(session: HeldSession): Promise<DownloadedFile[]> {
     try {
-      return await this.#files(session);
+      return await this.#downloadFiles(session);
     } catch (error) {
-      if (!(error instanceof ItemChanged)) throw error;
+      if (!(error instanceof ItemChangedError)) throw error;
       this.#board.note("The item has changed; files that have changed are started over");
-      return await this.#files(session);
+      return await this.#downloadFiles(session);
     }
   }
 
-  async #files(session: HeldSession): Promise<DownloadedFile[]> {
+  async #downloadFiles(session: HeldSession): Promise<DownloadedFile[]> {
     const { directory, parallel, files: names } = this.#job;
     const infos = chosenFiles(await session.files(this.#stop.signal), names);
     this.#board.begin(infos.map(({ name, size }) => ({ name, size: Number(size ?? 0n) })));
     const failed = new AbortController();
-    const around = {
+    const context = {
       directory,
       session,
       fetcher: this.#fetcher,
       state: this.#state,
       board: this.#board,
-      persistence: this.#persistence,
+      retryLoop: this.#retryLoop,
       signal: AbortSignal.any([this.#stop.signal, failed.signal]),
       onFetched: (bytes: number) => {
         this.#bytesFetched += bytes;
       },
     };
-    const preparing = pLimit(Math.max(preparationsAtOnce, parallel));
+    const preparing = pLimit(Math.max(maxPreparations, parallel));
     const downloading = pLimit(parallel);
     const download = async (name: string): Promise<DownloadedFile> => {
       try {
-        const file = await preparing(() => prepared(name, around));
+        const file = await preparing(() => prepareFile(name, context));
         const outcome = await downloading(() => {
-          around.signal.throwIfAborted();
-          return FileDownload.run(file, around);
+          context.signal.throwIfAborted();
+          return FileDownload.run(file, context);
         });
         const { size, checksums } = file;
         return { name, path: join(directory, name), size, sha256: checksums.get("sha256")!, outcome };
@@ -206,13 +209,13 @@ class Download {
       }
     };
     const outcomes = await Promise.allSettled(infos.map(({ name }) => download(name)));
-    // The first failure; it has ended the others.
-    around.signal.throwIfAborted();
+    // Throws the first failure, which has ended the others.
+    context.signal.throwIfAborted();
     return outcomes.map((outcome) => (outcome as PromiseFulfilledResult<DownloadedFile>).value);
   }
 
-  /** Nothing has to be remembered, but what is left of files that were not asked for this time. */
-  async #forget(): Promise<void> {
+  /** Removes the saved state, except that of partial files which this run did not request. */
+  async #removeState(): Promise<void> {
     for (const { name } of this.#state.parts) {
       const path = join(this.#job.directory, name + partSuffix);
       const stats = nameProblem(name) === undefined && (await stat(path).catch(() => undefined));
@@ -231,7 +234,7 @@ function chosenFiles(infos: readonly FileInfo[], names: readonly string[] | unde
   for (const { name } of chosen) {
     const problem = nameProblem(name);
     if (problem === undefined) continue;
-    const text = `A file of the item can't be written here: its name, ${JSON.stringify(name)}, ${problem}`;
+    const text = `The item has a file whose name can't be used: ${JSON.stringify(name)} ${problem}`;
     throw new DownloadError("refused", text, { file: name });
   }
   const all = infos.map(({ name }) => name);
@@ -240,20 +243,20 @@ function chosenFiles(infos: readonly FileInfo[], names: readonly string[] | unde
   }
   const taken = nameTakenByPart(all);
   if (taken !== undefined) {
-    const text = `The item has a file '${taken}', which is what another one is called while it is incomplete`;
+    const text = `The item has a file '${taken}', which is the name of another file while it is incomplete`;
     throw new DownloadError("refused", text, { file: taken });
   }
   return chosen;
 }
 
 function abortedError(signal: AbortSignal): DownloadError {
-  return new DownloadError("aborted", "The download was canceled", { cause: signal.reason });
+  return new DownloadError("aborted", "The download was aborted", { cause: signal.reason });
 }
 
-/** What is no failure of a download, a bug or what `onProgress` throws, is left as it is. */
-function explained(error: unknown): DownloadError {
-  if (error instanceof ItemChanged) {
-    return new DownloadError("changed", "The item has changed again while it was downloaded", {
+/** Turns a failure into a `DownloadError`. Bugs and errors that `onProgress` throws stay as they are. */
+function toDownloadError(error: unknown): DownloadError {
+  if (error instanceof ItemChangedError) {
+    return new DownloadError("changed", "The item has changed twice during the download", {
       cause: error,
     });
   }

@@ -2,44 +2,44 @@ import { Agent, get, type IncomingMessage } from "node:http";
 import { get as getOverTls, Agent as TlsAgent } from "node:https";
 import type { TlsOptions } from "./connect.ts";
 
-/** Where the bytes of a file go. */
+/** The destination of the bytes of a file. */
 export interface Sink {
-  /** Bytes that are there. */
+  /** Bytes that the sink has. */
   readonly length: number;
   /** Bytes of the whole file. */
   readonly size: number;
-  /** What the bytes that are there are a part of; unset when that is not known, and at the beginning. */
+  /** Strong ETag of the file that the bytes belong to; undefined if it is unknown or there are none. */
   readonly etag: string | undefined;
-  /** Throws away what is there; what comes is a part of this. */
+  /** Discards all bytes. The next bytes belong to the file with this ETag. */
   begin(etag: string | undefined): Promise<void>;
-  /** Takes bytes. Gives a promise when no more should come before it is settled. */
+  /** Adds bytes. Returns a promise if no more bytes should be sent before it settles. */
   write(chunk: Uint8Array): Promise<void> | undefined;
 }
 
 export type FetchOutcome =
-  /** All the bytes are there. */
+  /** The sink has all bytes. */
   | { readonly outcome: "complete" }
-  /** Cut off, or never reached; what has come is in the sink. */
+  /** The connection broke or was never made; the sink has the bytes that arrived. */
   | { readonly outcome: "broken"; readonly cause: Error }
-  /** There is nothing behind the link, or nothing any more. */
+  /** The link leads to no file, or not any more. */
   | { readonly outcome: "gone"; readonly status: number }
-  /** The server can't now. */
+  /** The server can't answer now. */
   | { readonly outcome: "unavailable"; readonly status: number; readonly retryAfterMs: number | undefined }
-  /** Never. */
+  /** The response is not acceptable; retrying is pointless. */
   | { readonly outcome: "refused"; readonly text: string };
 
 const goneStatuses: ReadonlySet<number> = new Set([401, 403, 404, 410]);
 const redirectStatuses: ReadonlySet<number> = new Set([301, 302, 303, 307, 308]);
 const maxRedirects = 5;
 
-/** Fetches files by their links, over HTTP/1.1. Disposing of it closes its connections. */
+/** Fetches files from their download links over HTTP/1.1. Disposing of it closes its connections. */
 export class Fetcher implements Disposable {
   readonly #agent: Agent;
   readonly #tlsAgent: TlsAgent;
   readonly #idleMs: number;
   readonly #onlyTls: boolean;
 
-  /** @param onlyTls whether links without TLS are refused, because the server was called with it */
+  /** @param onlyTls refuse links without TLS, because the server was called over TLS */
   constructor(options: {
     readonly tls: TlsOptions;
     readonly parallel: number;
@@ -54,10 +54,10 @@ export class Fetcher implements Disposable {
   }
 
   /**
-   * Fetches what a sink lacks. Only a sink's errors and the signal's reason are thrown.
+   * Fetches the bytes that a sink lacks. Throws only errors of the sink and the reason of the signal.
    *
-   * Bytes are never added to those of another version: the range is asked for only if the strong ETag is still the
-   * same, and an answer that is about something else is either taken from its beginning or not at all.
+   * Bytes of two versions are never mixed: the range is requested on condition that the strong ETag is unchanged, and a
+   * response for another version is used from its beginning or not at all.
    */
   async fetch(link: string, sink: Sink, signal: AbortSignal): Promise<FetchOutcome> {
     if (sink.length > 0 && sink.etag === undefined) await sink.begin(undefined);
@@ -66,22 +66,25 @@ export class Fetcher implements Disposable {
       signal.throwIfAborted();
       const problem = this.#problemOf(uri);
       if (problem !== undefined) return { outcome: "refused", text: problem };
-      const connection = new Connection(this.#idleMs, signal);
+      const attempt = new Attempt(this.#idleMs, signal);
       try {
-        const response = await this.#request(new URL(uri), sink, connection);
+        const response = await this.#request(new URL(uri), sink, attempt);
         const status = response.statusCode ?? 0;
-        if (!redirectStatuses.has(status)) return await received(response, sink, connection);
+        if (!redirectStatuses.has(status)) return await readResponse(response, sink, attempt);
         const target = redirectTarget(uri, response.headers.location);
         if (target === undefined || redirects === maxRedirects) {
-          return { outcome: "refused", text: `the link leads elsewhere (${status})` };
+          return {
+            outcome: "refused",
+            text: `the link redirects to another origin, or too often (${status})`,
+          };
         }
         uri = target;
       } catch (error) {
         signal.throwIfAborted();
         if (!(error instanceof ConnectionError)) throw error;
-        return { outcome: "broken", cause: connection.cause ?? error.cause };
+        return { outcome: "broken", cause: attempt.cause ?? error.cause };
       } finally {
-        connection.close();
+        attempt.close();
       }
     }
   }
@@ -94,14 +97,14 @@ export class Fetcher implements Disposable {
   #problemOf(uri: string): string | undefined {
     const protocol = URL.canParse(uri) ? new URL(uri).protocol : undefined;
     if (protocol === "https:") return undefined;
-    if (protocol !== "http:") return "the link is not one of HTTP";
-    return this.#onlyTls ? "the link is without TLS, unlike the server's address" : undefined;
+    if (protocol !== "http:") return "the link is not an HTTP URL";
+    return this.#onlyTls ? "the link does not use TLS, but the server's URL does" : undefined;
   }
 
-  #request(uri: URL, sink: Sink, connection: Connection): Promise<IncomingMessage> {
+  #request(uri: URL, sink: Sink, attempt: Attempt): Promise<IncomingMessage> {
     const { length, etag } = sink;
     const headers = {
-      // Anything else would make ranges those of compressed bytes.
+      // Ranges of a compressed response would count compressed bytes.
       "accept-encoding": "identity",
       ...(length > 0 && { range: `bytes=${length}-`, "if-range": etag }),
     };
@@ -109,20 +112,20 @@ export class Fetcher implements Disposable {
       uri.protocol === "https:" ? [getOverTls, this.#tlsAgent] : ([get, this.#agent] as const);
     return new Promise((resolve, reject) => {
       const request = send(uri, { agent, headers });
-      connection.open((error) => request.destroy(error));
-      // More than one may come, and none may be without a listener.
+      attempt.attach((error) => request.destroy(error));
+      // A request may emit several errors; each needs a listener.
       request.on("error", (error) => reject(new ConnectionError(error)));
       request.once("response", (response) => {
-        // Its reader is told, if it has one.
+        // readBody adds a listener; an error before that must not be unhandled.
         response.on("error", () => {});
-        connection.open((error) => response.destroy(error));
+        attempt.attach((error) => response.destroy(error));
         resolve(response);
       });
     });
   }
 }
 
-/** What happened on the way, as opposed to what happened to the sink. */
+/** A failure of the connection, as opposed to one of the sink. */
 class ConnectionError extends Error {
   override readonly cause: Error;
 
@@ -132,41 +135,42 @@ class ConnectionError extends Error {
   }
 }
 
-/** One request and its answer, which end when nothing comes for long or the signal is aborted. */
-class Connection {
+/** One request and its response. It is destroyed if no bytes arrive for too long or the signal is aborted. */
+class Attempt {
   readonly #signal: AbortSignal;
   readonly #timer: NodeJS.Timeout;
   readonly #abort = () => this.#destroy(new Error("aborted"));
   #destroy: (error: Error) => void = () => {};
-  /** Whether it is the sink that is waited for. */
-  #busy = false;
-  /** Why it was ended from here, if it was. */
+  /** Whether the sink is busy, so that silence is not the fault of the server. */
+  #isSinkBusy = false;
+  /** Why it was destroyed, if it timed out. */
   cause: Error | undefined;
 
   constructor(idleMs: number, signal: AbortSignal) {
     this.#signal = signal;
     this.#timer = setTimeout(() => {
-      if (this.#busy) return void this.#timer.refresh();
-      this.cause = new Error(`nothing came for ${idleMs / 1000} s`);
+      if (this.#isSinkBusy) return void this.#timer.refresh();
+      this.cause = new Error(`no bytes arrived for ${idleMs / 1000} s`);
       this.#destroy(this.cause);
     }, idleMs);
     signal.addEventListener("abort", this.#abort);
   }
 
-  /** @param destroy ends it */
-  open(destroy: (error: Error) => void): void {
+  /** @param destroy destroys the request or the response */
+  attach(destroy: (error: Error) => void): void {
     this.#destroy = destroy;
   }
 
-  /** Something came. */
+  /** Restarts the idle timeout. */
   touch(): void {
     this.#timer.refresh();
   }
 
-  async whileBusy(work: Promise<void>): Promise<void> {
-    this.#busy = true;
+  /** Suspends the idle timeout while the sink works. */
+  async whileSinkBusy(work: Promise<void>): Promise<void> {
+    this.#isSinkBusy = true;
     await work;
-    this.#busy = false;
+    this.#isSinkBusy = false;
   }
 
   close(): void {
@@ -176,43 +180,43 @@ class Connection {
   }
 }
 
-async function received(
-  response: IncomingMessage,
-  sink: Sink,
-  connection: Connection,
-): Promise<FetchOutcome> {
+/** Evaluates the response and reads its body into the sink. */
+async function readResponse(response: IncomingMessage, sink: Sink, attempt: Attempt): Promise<FetchOutcome> {
   const { headers } = response;
   const status = response.statusCode ?? 0;
   if (goneStatuses.has(status)) return { outcome: "gone", status };
   if (status >= 500 || status === 408 || status === 429) {
     return { outcome: "unavailable", status, retryAfterMs: retryAfterMs(headers["retry-after"]) };
   }
-  if (status === 416) return await startOver(sink, "the range that is missing is none of the file");
+  if (status === 416) return await startOver(sink, "the server refuses the missing range");
   if (status !== 200 && status !== 206) return { outcome: "refused", text: `the link answers ${status}` };
   if ((headers["content-encoding"] ?? "identity") !== "identity") {
-    return { outcome: "refused", text: `the file comes as ${headers["content-encoding"]}` };
+    return {
+      outcome: "refused",
+      text: `the file is sent with content-encoding ${headers["content-encoding"]}`,
+    };
   }
   const etag = strongTag(headers.etag);
-  if (status === 200) await connection.whileBusy(sink.begin(etag));
-  else if (!isRest(headers["content-range"], sink) || (etag ?? sink.etag) !== sink.etag) {
-    return await startOver(sink, "another part came than was asked for");
+  if (status === 200) await attempt.whileSinkBusy(sink.begin(etag));
+  else if (!isMissingRange(headers["content-range"], sink) || (etag ?? sink.etag) !== sink.etag) {
+    return await startOver(sink, "the server sent another range than the requested one");
   }
-  if (!(await drained(response, sink, connection))) {
-    return await startOver(sink, "more came than the file has");
+  if (!(await readBody(response, sink, attempt))) {
+    return await startOver(sink, "the server sent more bytes than the file has");
   }
-  if (sink.length < sink.size) return broken("the answer ended too early");
+  if (sink.length < sink.size) return broken("the response ended too early");
   return { outcome: "complete" };
 }
 
 /**
- * Reads the body into the sink. Resolves with whether all of it had room there. By events: an iterator takes a third
- * more of the processor's time for a large file.
+ * Reads the body into the sink. Resolves with false if the body is longer than the rest of the file. Uses events because
+ * an iterator takes a third more CPU time for a large file.
  */
-function drained(response: IncomingMessage, sink: Sink, connection: Connection): Promise<boolean> {
+function readBody(response: IncomingMessage, sink: Sink, attempt: Attempt): Promise<boolean> {
   return new Promise((resolve, reject) => {
     const failed = (error: Error) => reject(new ConnectionError(error));
     response.on("data", (chunk: Buffer) => {
-      connection.touch();
+      attempt.touch();
       if (chunk.length > sink.size - sink.length) {
         response.removeAllListeners("data").pause();
         resolve(false);
@@ -222,7 +226,7 @@ function drained(response: IncomingMessage, sink: Sink, connection: Connection):
         const room = sink.write(chunk);
         if (room === undefined) return;
         response.pause();
-        connection.whileBusy(room).then(() => response.resume(), reject);
+        attempt.whileSinkBusy(room).then(() => response.resume(), reject);
       } catch (error) {
         response.removeAllListeners("data").pause();
         reject(error);
@@ -231,7 +235,7 @@ function drained(response: IncomingMessage, sink: Sink, connection: Connection):
     response.on("end", () => resolve(true));
     response.on("error", failed);
     response.on("close", () => failed(new Error("the connection was closed")));
-    // It may have broken while the sink made itself ready, when nobody listened.
+    // The response may have failed during sink.begin(), before these listeners were added.
     if (response.destroyed) failed(response.errored ?? new Error("the connection was closed"));
   });
 }
@@ -245,25 +249,25 @@ function broken(text: string): FetchOutcome {
   return { outcome: "broken", cause: new Error(text) };
 }
 
-/** Whether a `Content-Range` is that of all that the sink lacks, up to its end or less far. */
-function isRest(contentRange: string | undefined, { length, size }: Sink): boolean {
+/** Whether a `Content-Range` begins at the first byte that the sink lacks. It may end before the file does. */
+function isMissingRange(contentRange: string | undefined, { length, size }: Sink): boolean {
   const [, start, total] = /^bytes (\d+)-\d+\/(\d+|\*)$/.exec(contentRange ?? "") ?? [];
   return start === String(length) && (total === String(size) || total === "*");
 }
 
-/** Weak tags do not tell bytes apart (RFC 9110, section 8.8.1). */
+/** A weak tag does not identify bytes (RFC 9110, section 8.8.1). */
 function strongTag(etag: string | undefined): string | undefined {
   return etag?.startsWith('"') ? etag : undefined;
 }
 
-/** @see RFC 9110, section 10.2.3 */
+/** Parses `Retry-After` (RFC 9110, section 10.2.3). */
 function retryAfterMs(value: string | undefined): number | undefined {
   if (value === undefined) return undefined;
   const ms = /^\d+$/.test(value) ? Number(value) * 1000 : Date.parse(value) - Date.now();
   return Number.isNaN(ms) ? undefined : Math.max(0, ms);
 }
 
-/** Where a redirect leads to, if that is the same origin: nobody else was named by the server. */
+/** The target of a redirect; undefined unless it has the same origin: the server has named no other host. */
 function redirectTarget(from: string, location: string | undefined): string | undefined {
   if (location === undefined || !URL.canParse(location, from)) return undefined;
   const target = new URL(location, from);

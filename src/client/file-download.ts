@@ -10,60 +10,60 @@ import { DiskLock } from "./disk-lock.ts";
 import { DownloadError } from "./download-error.ts";
 import type { Fetcher, FetchOutcome, Sink } from "./fetch.ts";
 import { partSuffix } from "./file-names.ts";
-import { type HeldSession, ItemChanged } from "./held-session.ts";
+import { type HeldSession, ItemChangedError } from "./held-session.ts";
 import { PartFile } from "./part-file.ts";
 import type { ProgressBoard } from "./progress.ts";
 import { backOffMs, pause } from "./retry.ts";
-import type { Persistence, Setback } from "./retry-loop.ts";
+import type { Failure, RetryLoop } from "./retry-loop.ts";
 import type { StateFile } from "./state-file.ts";
 
-/** A smaller file is started over in the next run, which costs less than to remember it. */
-const leastRememberedBytes = 1024 * 1024;
+/** A smaller file is started over by the next run, which costs less than saving its state. */
+const minResumableBytes = 1024 * 1024;
 const pollBackOff = { firstMs: 100, maxMs: 2_000 };
 
-/** What the files of a download share. */
-export interface Surroundings {
+/** The parts of a download that its files share. */
+export interface DownloadContext {
   readonly directory: string;
   readonly session: HeldSession;
   readonly fetcher: Fetcher;
   readonly state: StateFile;
   readonly board: ProgressBoard;
-  readonly persistence: Persistence;
+  readonly retryLoop: RetryLoop;
   readonly signal: AbortSignal;
-  /** Told of bytes that came. */
+  /** Called with the number of bytes that were received. */
   readonly onFetched: (bytes: number) => void;
 }
 
-/** A file as the server has made it ready. */
+/** A file that the server has prepared. */
 export interface PreparedFile {
   readonly name: string;
   readonly link: string;
   readonly size: number;
-  /** `sha256` is among them. */
+  /** Includes `sha256`. */
   readonly checksums: Checksums;
 }
 
 /**
- * Has a file made ready, and waits for that.
+ * Asks the server to prepare a file, and waits until it is prepared.
  *
- * @throws DownloadError when the server says that it can't
- * @throws ItemChanged
+ * @throws DownloadError if the server can't prepare it
+ * @throws ItemChangedError
  */
-export async function prepared(name: string, around: Surroundings): Promise<PreparedFile> {
-  const { session, persistence, board, signal } = around;
+export async function prepareFile(name: string, context: DownloadContext): Promise<PreparedFile> {
+  const { session, retryLoop, board, signal } = context;
   let info = await session.prepare(name, signal);
   for (let polls = 1; ; polls++) {
-    if (info.status === Status.PREPARED) return readyFile(name, info);
+    if (info.status === Status.PREPARED) return toPreparedFile(name, info);
     if (info.status === Status.ERROR) {
-      await session.demandUnchanged(signal);
+      await session.requireUnchanged(signal);
       const text = info.errorMessage?.defaultMessage ?? "the server can't prepare it";
       throw new DownloadError("unavailable_file", `${name}: ${text}`, { file: name });
     }
     board.set(name, { state: "preparing" });
-    // It may take as long as it takes, as long as the server says so.
-    persistence.renew();
+    // Preparation has no time limit as long as the server reports it.
+    retryLoop.recordProgress();
     await pause(backOffMs(polls, pollBackOff), signal);
-    // Nobody has asked for it in a session that has taken the place of another.
+    // A session that has replaced another one has not prepared the file yet.
     info =
       info.status === Status.UNPREPARED
         ? await session.prepare(name, signal)
@@ -71,7 +71,7 @@ export async function prepared(name: string, around: Surroundings): Promise<Prep
   }
 }
 
-function readyFile(name: string, info: FileInfo): PreparedFile {
+function toPreparedFile(name: string, info: FileInfo): PreparedFile {
   const link = info.downloadEndpoint?.uri;
   const checksums = checksumsOf(info);
   const refusal =
@@ -86,42 +86,42 @@ function readyFile(name: string, info: FileInfo): PreparedFile {
   return { name, link: link!, size: Number(info.size), checksums };
 }
 
-/** The download of one file, from what is on the disk to its final name. */
+/** Downloads one file: resumes a partial file, fetches, verifies and renames it. */
 export class FileDownload implements Sink {
   readonly #file: PreparedFile;
-  readonly #around: Surroundings;
+  readonly #context: DownloadContext;
   readonly #part: PartFile;
-  /** Bytes that there were at most. */
-  #best = 0;
+  /** The highest number of bytes so far. */
+  #maxLength = 0;
   etag: string | undefined;
 
-  private constructor(file: PreparedFile, around: Surroundings, part: PartFile) {
+  private constructor(file: PreparedFile, context: DownloadContext, part: PartFile) {
     this.#file = file;
-    this.#around = around;
+    this.#context = context;
     this.#part = part;
   }
 
   /**
-   * Downloads a file, unless it is there already. Gives which of both it was.
+   * Downloads a file unless it is present already. Returns which of both happened.
    *
    * @throws DownloadError
-   * @throws ItemChanged
+   * @throws ItemChangedError
    */
-  static async run(file: PreparedFile, around: Surroundings): Promise<"downloaded" | "present"> {
-    const { directory, state, board } = around;
+  static async run(file: PreparedFile, context: DownloadContext): Promise<"downloaded" | "present"> {
+    const { directory, state, board } = context;
     const { name, size } = file;
-    using _ = DiskLock.take(directory, "file", name);
+    using _ = DiskLock.acquire(directory, "file", name);
     const target = join(directory, name);
     const partPath = target + partSuffix;
     board.set(name, { size });
-    if (await isPresent(target, file, around)) {
+    if (await isPresent(target, file, context)) {
       await onDisk(partPath, () => rm(partPath, { force: true }), name);
       await state.removePart(name);
       board.set(name, { state: "done", bytesDone: size });
       return "present";
     }
     await using part = await PartFile.open(partPath, name, file.checksums);
-    await new FileDownload(file, around, part).#run(target);
+    await new FileDownload(file, context, part).#run(target);
     board.set(name, { state: "done", bytesDone: size });
     return "downloaded";
   }
@@ -135,22 +135,22 @@ export class FileDownload implements Sink {
   }
 
   async begin(etag: string | undefined): Promise<void> {
-    const { state, board } = this.#around;
+    const { state, board } = this.#context;
     const { name, size } = this.#file;
     if (this.#part.length > 0) await this.#part.reset();
     board.set(name, { bytesDone: 0 });
     this.etag = etag;
-    if (size < leastRememberedBytes || etag === undefined || state.part(name)?.etag === etag) return;
+    if (size < minResumableBytes || etag === undefined || state.part(name)?.etag === etag) return;
     await state.setPart({ name, size, sha256: this.#file.checksums.get("sha256")!, etag });
   }
 
   write(chunk: Uint8Array): Promise<void> | undefined {
-    const { board, persistence, onFetched } = this.#around;
+    const { board, retryLoop, onFetched } = this.#context;
     const room = this.#part.write(chunk);
     onFetched(chunk.length);
-    if (this.#part.length > this.#best) {
-      this.#best = this.#part.length;
-      persistence.renew();
+    if (this.#part.length > this.#maxLength) {
+      this.#maxLength = this.#part.length;
+      retryLoop.recordProgress();
       board.note(undefined);
     }
     board.set(this.#file.name, { bytesDone: this.#part.length });
@@ -158,59 +158,59 @@ export class FileDownload implements Sink {
   }
 
   async #run(target: string): Promise<void> {
-    const { state, board } = this.#around;
+    const { state, board } = this.#context;
     const { name } = this.#file;
-    await this.#adopt();
-    for (let strikes = 1; ; strikes++) {
+    await this.#resume();
+    for (let attempts = 1; ; attempts++) {
       await this.#fetchAll();
       board.set(name, { state: "verifying" });
       const wrong = this.#part.mismatch();
       if (wrong === undefined) break;
       await this.#part.reset();
       await state.removePart(name);
-      const text = `what came has another ${wrong} than the server tells`;
-      if (strikes === 2) {
+      const text = `the ${wrong} differs from that of the server`;
+      if (attempts === 2) {
         await this.#part.remove();
         throw new DownloadError("checksum", `${name}: ${text}, twice`, { file: name });
       }
-      board.note(`${name}: ${text}; it is downloaded once more`);
+      board.note(`${name}: ${text}; the file is downloaded once more`);
       this.etag = undefined;
-      this.#best = 0;
+      this.#maxLength = 0;
     }
     await this.#part.finish(target);
     await state.removePart(name);
   }
 
-  /** Takes over what an earlier run has left, if it is a part of the same bytes. */
-  async #adopt(): Promise<void> {
-    const { state, board, signal } = this.#around;
+  /** Keeps the partial file of an earlier run if it belongs to the same bytes. */
+  async #resume(): Promise<void> {
+    const { state, board, signal } = this.#context;
     const { name, size, checksums } = this.#file;
-    const known = state.part(name);
-    if (known?.size !== size || known.sha256 !== checksums.get("sha256")) return await this.#part.reset();
+    const saved = state.part(name);
+    if (saved?.size !== size || saved.sha256 !== checksums.get("sha256")) return await this.#part.reset();
     board.set(name, { state: "verifying" });
     const onRead = () => board.set(name, { bytesDone: this.#part.length });
-    this.#best = await this.#part.adopt(size, signal, onRead);
-    this.etag = known.etag;
+    this.#maxLength = await this.#part.adopt(size, signal, onRead);
+    this.etag = saved.etag;
   }
 
   async #fetchAll(): Promise<void> {
-    const { fetcher, board, persistence, signal } = this.#around;
+    const { fetcher, board, retryLoop, signal } = this.#context;
     const { name, size } = this.#file;
     board.set(name, { state: "downloading", bytesDone: this.#part.length });
     let { link } = this.#file;
     let failures = 0;
     while (this.#part.length < size) {
-      const before = this.#best;
+      const before = this.#maxLength;
       const outcome = await fetcher.fetch(link, this, signal);
       await this.#part.flush();
       if (outcome.outcome === "complete") return;
       if (outcome.outcome === "refused") {
         throw new DownloadError("refused", `${name}: ${outcome.text}`, { file: name });
       }
-      failures = this.#best > before ? 1 : failures + 1;
-      // A link that leads nowhere may be one of a session that is gone; the next is asked for without waiting.
+      failures = this.#maxLength > before ? 1 : failures + 1;
+      // A link without a file may belong to a session that is gone: the next link is requested without a pause.
       if (outcome.outcome !== "gone" || failures > 1) {
-        await persistence.wait({ ...setbackOf(outcome), file: name }, failures, signal);
+        await retryLoop.recordFailure({ ...failureOf(outcome), file: name }, failures, signal);
       }
       if (outcome.outcome === "gone" || failures > 1) link = await this.#newLink();
     }
@@ -218,20 +218,20 @@ export class FileDownload implements Sink {
 
   async #newLink(): Promise<string> {
     const { name, size, checksums } = this.#file;
-    const again = await prepared(name, this.#around);
-    // Another content version has another session, so that this should have been noticed before.
+    const again = await prepareFile(name, this.#context);
+    // A change of the item usually shows earlier, because each content version has its own session.
     if (again.size !== size || again.checksums.get("sha256") !== checksums.get("sha256")) {
-      throw new ItemChanged();
+      throw new ItemChangedError();
     }
-    this.#around.board.set(name, { state: "downloading" });
+    this.#context.board.set(name, { state: "downloading" });
     return again.link;
   }
 }
 
-function setbackOf(outcome: Exclude<FetchOutcome, { outcome: "complete" | "refused" }>): Setback {
+function failureOf(outcome: Exclude<FetchOutcome, { outcome: "complete" | "refused" }>): Failure {
   switch (outcome.outcome) {
     case "broken":
-      return { text: breakText(outcome.cause), reason: "unreachable", cause: outcome.cause };
+      return { text: breakReason(outcome.cause), reason: "unreachable", cause: outcome.cause };
     case "unavailable":
       return {
         text: `the link answers ${outcome.status}`,
@@ -243,16 +243,16 @@ function setbackOf(outcome: Exclude<FetchOutcome, { outcome: "complete" | "refus
   }
 }
 
-/** Node.js calls an answer that was cut off "aborted", as if we had been the one to do that. */
-function breakText({ message }: Error): string {
+/** Node.js reports a response that the server cut off as "aborted". */
+function breakReason({ message }: Error): string {
   return message === "aborted" ? "the connection was cut" : message;
 }
 
-/** Whether the file is there under its final name, with the right bytes. */
+/** Whether the file exists under its final name with the right bytes. */
 async function isPresent(
   path: string,
   file: PreparedFile,
-  { board, signal }: Surroundings,
+  { board, signal }: DownloadContext,
 ): Promise<boolean> {
   const stats = await stat(path).catch(() => undefined);
   if (!stats?.isFile() || stats.size !== file.size) return false;

@@ -1,17 +1,17 @@
-/** Bytes that file systems allow for a name, less those of `partSuffix`. */
+/** The limit of file systems in bytes, minus the length of `partSuffix`. */
 const maxNameBytes = 255 - 5;
 
-/** What a file is called before it is complete and verified. */
+/** Suffix of the name of a file that is not complete and verified yet. */
 export const partSuffix = ".part";
 
-// biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what it looks for
+// biome-ignore lint/suspicious/noControlCharactersInRegex: the pattern matches control characters
 const controlCharacter = /[\u0000-\u001f\u007f-\u009f]/;
 const reservedOnWindows = /[<>:"|?*]|[. ]$|^(?:con|prn|aux|nul|com\d|lpt\d)(?:\.|$)/i;
 
 /**
- * What is wrong with a name that a server gives a file, undefined when nothing is. A name is one segment of a path and
- * shows itself: nothing is ever written outside of the directory that the user chose, and no hidden file, such as
- * those in which shells and this library keep their own.
+ * Why a file name from a server is refused; undefined if it is acceptable. A name must be a single path segment and must
+ * not begin with a dot, so that no file is written outside of the directory that the user chose, and no hidden file,
+ * such as those of shells and of this library, is overwritten.
  */
 export function nameProblem(name: string, platform: NodeJS.Platform = process.platform): string | undefined {
   if (name === "") return "is empty";
@@ -24,7 +24,7 @@ export function nameProblem(name: string, platform: NodeJS.Platform = process.pl
   return undefined;
 }
 
-/** A name among these that another one has while it is incomplete; undefined when there is none. */
+/** A name that another file of the list has while it is incomplete; undefined if there is none. */
 export function nameTakenByPart(names: readonly string[]): string | undefined {
   const all = new Set(names);
   return names.find((name) => name.endsWith(partSuffix) && all.has(name.slice(0, -partSuffix.length)));

@@ -5,47 +5,47 @@ import { DownloadSessionModel_State as State } from "../../gen/content/library/i
 import type { Downlease } from "./connect.ts";
 import { DownloadError } from "./download-error.ts";
 import { LeaseKeeper, LeaseLostError } from "./lease-keeper.ts";
-import { farewellMs } from "./retry.ts";
-import type { Persistence } from "./retry-loop.ts";
+import { finalCallTimeoutMs } from "./retry.ts";
+import type { RetryLoop } from "./retry-loop.ts";
 import type { StateFile } from "./state-file.ts";
 
-/** The item has another content version now; the session is one of the new version. */
-export class ItemChanged extends Error {
+/** The item has a new content version, and the session is now one of that version. */
+export class ItemChangedError extends Error {
   constructor() {
     super("the item has changed");
   }
 }
 
-interface Current {
+interface CurrentSession {
   readonly id: string;
   readonly contentVersion: string;
   readonly keeper: LeaseKeeper;
 }
 
 /**
- * The download session of a download, kept alive. When it has expired, or was deleted, another takes its place. When
- * somebody has canceled it, or has failed it, that is the end of the download.
+ * The download session of a download. It is kept alive, and replaced by a new one if it has expired or was deleted. If
+ * another client cancels or fails it, the download ends.
  */
 export class HeldSession {
   readonly #server: Downlease;
   readonly #itemId: string;
   readonly #state: StateFile;
-  readonly #persistence: Persistence;
+  readonly #retryLoop: RetryLoop;
   readonly #onEnded: (error: DownloadError) => void;
-  #current: Current;
+  #current: CurrentSession;
   #replacement: Promise<void> | undefined;
   #progress = 0;
 
-  private constructor(options: SessionOptions, current: (session: HeldSession) => Current) {
+  private constructor(options: SessionOptions, current: (session: HeldSession) => CurrentSession) {
     this.#server = options.server;
     this.#itemId = options.itemId;
     this.#state = options.state;
-    this.#persistence = options.persistence;
+    this.#retryLoop = options.retryLoop;
     this.#onEnded = options.onEnded;
     this.#current = current(this);
   }
 
-  /** Creates a session, or finds that of an earlier run. */
+  /** Creates a session, or continues that of an earlier run. */
   static async open(options: SessionOptions, signal: AbortSignal): Promise<HeldSession> {
     const created = await createSession(options, signal);
     return new HeldSession(options, (session) => session.#hold(created));
@@ -55,7 +55,7 @@ export class HeldSession {
     return this.#current.contentVersion;
   }
 
-  /** Tells how far the download is, in percent. */
+  /** Sets the progress in percent that the next heartbeat sends. */
   report(percent: number): void {
     this.#progress = percent;
     this.#current.keeper.report(percent);
@@ -64,7 +64,7 @@ export class HeldSession {
   async files(signal: AbortSignal): Promise<FileInfo[]> {
     const list = (downloadSessionId: string, options: CallOptions) =>
       this.#server.files.list({ downloadSessionId }, options);
-    return (await this.#with(list, signal)).files;
+    return (await this.#callWithSession(list, signal)).files;
   }
 
   prepare(fileName: string, signal: AbortSignal): Promise<FileInfo> {
@@ -82,39 +82,39 @@ export class HeldSession {
   }
 
   /**
-   * Looks whether the item is still the one that the session is about.
+   * Checks that the item still has the content version of the session.
    *
-   * @throws ItemChanged when it is not
+   * @throws ItemChangedError if it is not
    */
-  async demandUnchanged(signal: AbortSignal): Promise<void> {
+  async requireUnchanged(signal: AbortSignal): Promise<void> {
     const current = this.#current;
-    const { libraryItem } = await this.#persistence.call(
+    const { libraryItem } = await this.#retryLoop.call(
       (options) => this.#server.items.get({ libraryItemId: this.#itemId }, options),
       signal,
     );
     if (libraryItem?.contentVersion === current.contentVersion) return;
     await this.#replace(current, signal, async () => {
       await this.#state.setSession({});
-      await this.#farewell((options) =>
+      await this.#finish((options) =>
         this.#server.sessions.delete({ downloadSessionId: current.id }, options),
       );
     });
   }
 
-  /** The download is complete. */
+  /** Deletes the session of a complete download. */
   async complete(): Promise<void> {
     const { id, keeper } = this.#current;
     keeper.report(100);
     await keeper[Symbol.asyncDispose]();
-    await this.#farewell((options) => this.#server.sessions.delete({ downloadSessionId: id }, options));
+    await this.#finish((options) => this.#server.sessions.delete({ downloadSessionId: id }, options));
   }
 
-  /** The download is not completed, at least not now. */
+  /** Ends the session of a download that failed or was aborted. */
   async abandon(failure: DownloadError): Promise<void> {
     const { id, contentVersion, keeper } = this.#current;
     await keeper[Symbol.asyncDispose]();
     const { sessions } = this.#server;
-    await this.#farewell((options) =>
+    await this.#finish((options) =>
       failure.reason === "aborted"
         ? sessions.cancel({ downloadSessionId: id }, options)
         : sessions.fail({ downloadSessionId: id, clientErrorMessage: failure.message }, options),
@@ -126,42 +126,49 @@ export class HeldSession {
     call: (id: string, options: CallOptions) => Promise<{ file?: FileInfo | undefined }>,
     signal: AbortSignal,
   ): Promise<FileInfo> {
-    const { file } = await this.#with(call, signal);
-    if (file === undefined) throw new DownloadError("refused", "the server's answer has no file");
+    const { file } = await this.#callWithSession(call, signal);
+    if (file === undefined) throw new DownloadError("refused", "the response of the server has no file");
     return file;
   }
 
-  /** Makes a call about the session, and about another one when it is gone. */
-  async #with<T>(call: (id: string, options: CallOptions) => Promise<T>, signal: AbortSignal): Promise<T> {
+  /** Makes a call for the session, and repeats it for a new session if the session is gone. */
+  async #callWithSession<T>(
+    call: (id: string, options: CallOptions) => Promise<T>,
+    signal: AbortSignal,
+  ): Promise<T> {
     for (let failures = 0; ; failures++) {
       const current = this.#current;
       try {
-        return await this.#persistence.call((options) => call(current.id, options), signal);
+        return await this.#retryLoop.call((options) => call(current.id, options), signal);
       } catch (error) {
         if (!(error instanceof ConnectError)) throw error;
         if (error.code === Code.FailedPrecondition) throw endedError(error.rawMessage, error);
         if (error.code !== Code.NotFound) throw error;
         const text = `the session is gone (${error.rawMessage})`;
         if (failures > 0) {
-          await this.#persistence.wait({ text, reason: "lease_lost", cause: error }, failures, signal);
+          await this.#retryLoop.recordFailure({ text, reason: "lease_lost", cause: error }, failures, signal);
         }
         await this.#replace(current, signal);
       }
     }
   }
 
-  /** Puts another session in the place of one that is gone. Who comes meanwhile waits for the same one. */
-  async #replace(gone: Current, signal: AbortSignal, before?: () => Promise<void>): Promise<void> {
+  /** Replaces a session that is gone. Concurrent callers share one replacement. */
+  async #replace(gone: CurrentSession, signal: AbortSignal, before?: () => Promise<void>): Promise<void> {
     if (this.#current === gone) {
-      this.#replacement ??= this.#replaced(gone, signal, before).finally(() => {
+      this.#replacement ??= this.#createReplacement(gone, signal, before).finally(() => {
         this.#replacement = undefined;
       });
       await this.#replacement;
     }
-    if (this.#current.contentVersion !== gone.contentVersion) throw new ItemChanged();
+    if (this.#current.contentVersion !== gone.contentVersion) throw new ItemChangedError();
   }
 
-  async #replaced(gone: Current, signal: AbortSignal, before?: () => Promise<void>): Promise<void> {
+  async #createReplacement(
+    gone: CurrentSession,
+    signal: AbortSignal,
+    before?: () => Promise<void>,
+  ): Promise<void> {
     await gone.keeper[Symbol.asyncDispose]();
     await before?.();
     const created = await createSession(
@@ -169,19 +176,19 @@ export class HeldSession {
         server: this.#server,
         itemId: this.#itemId,
         state: this.#state,
-        persistence: this.#persistence,
+        retryLoop: this.#retryLoop,
       },
       signal,
     );
     this.#current = this.#hold(created);
   }
 
-  #hold({ id, contentVersion }: Pick<Current, "id" | "contentVersion">): Current {
+  #hold({ id, contentVersion }: Pick<CurrentSession, "id" | "contentVersion">): CurrentSession {
     const keeper = new LeaseKeeper(this.#server, id);
     keeper.report(this.#progress);
     keeper.lost.addEventListener("abort", () => {
       const reason: unknown = keeper.lost.reason;
-      // Whatever else it is, transfers may go on, and find out by themselves when they can't.
+      // After any other loss the downloads may go on; they fail by themselves if they can't.
       if (reason instanceof LeaseLostError && reason.reason === "ended") {
         this.#onEnded(endedError(reason.message, reason));
       }
@@ -189,9 +196,9 @@ export class HeldSession {
     return { id, contentVersion, keeper };
   }
 
-  /** The server forgets a session by itself if this fails. */
-  async #farewell(call: (options: CallOptions) => Promise<unknown>): Promise<void> {
-    await call({ timeoutMs: farewellMs }).catch(() => {});
+  /** Makes a final call whose failure does not matter: the session expires by itself. */
+  async #finish(call: (options: CallOptions) => Promise<unknown>): Promise<void> {
+    await call({ timeoutMs: finalCallTimeoutMs }).catch(() => {});
   }
 }
 
@@ -199,46 +206,46 @@ export interface SessionOptions {
   readonly server: Downlease;
   readonly itemId: string;
   readonly state: StateFile;
-  readonly persistence: Persistence;
-  /** Told when somebody has canceled the session, or has failed it. */
+  readonly retryLoop: RetryLoop;
+  /** Called when another client has canceled or failed the session. */
   readonly onEnded: (error: DownloadError) => void;
 }
 
-/** Creates a session with a token that is on the disk before, so that no crash leaves a session behind. */
+/** Creates a session. Its client token is on disk first, so that a crash never loses a session. */
 async function createSession(
-  { server, itemId, state, persistence }: Omit<SessionOptions, "onEnded">,
+  { server, itemId, state, retryLoop }: Omit<SessionOptions, "onEnded">,
   signal: AbortSignal,
-): Promise<Pick<Current, "id" | "contentVersion">> {
+): Promise<Pick<CurrentSession, "id" | "contentVersion">> {
   for (let failures = 0; ; failures++) {
     const { contentVersion } = state.session;
     const clientToken = state.session.clientToken ?? randomUUID();
     if (state.session.clientToken === undefined) {
       await state.setSession({ clientToken, ...(contentVersion !== undefined && { contentVersion }) });
     }
-    const { downloadSessionId: id } = await persistence.call(
+    const { downloadSessionId: id } = await retryLoop.call(
       (options) => server.sessions.create({ clientToken, createSpec: { libraryItemId: itemId } }, options),
       signal,
     );
-    const session = await found(
-      persistence.call((options) => server.sessions.get({ downloadSessionId: id }, options), signal),
+    const session = await unlessNotFound(
+      retryLoop.call((options) => server.sessions.get({ downloadSessionId: id }, options), signal),
     );
     if (session?.state === State.ACTIVE) {
-      const told = session.libraryItemContentVersion ?? "";
-      await state.setSession({ clientToken, sessionId: id, contentVersion: told });
-      return { id, contentVersion: told };
+      const pinned = session.libraryItemContentVersion ?? "";
+      await state.setSession({ clientToken, sessionId: id, contentVersion: pinned });
+      return { id, contentVersion: pinned };
     }
-    // Ended by an earlier run or by somebody else, or expired already.
+    // The session was ended by an earlier run or another client, or has expired.
     if (session !== undefined) {
       await state.setSession({ ...(contentVersion !== undefined && { contentVersion }) });
     }
     if (failures > 0) {
-      const text = "sessions end as soon as they are created";
-      await persistence.wait({ text, reason: "lease_lost" }, failures, signal);
+      const text = "each new session ends immediately";
+      await retryLoop.recordFailure({ text, reason: "lease_lost" }, failures, signal);
     }
   }
 }
 
-async function found(answer: ReturnType<Downlease["sessions"]["get"]>) {
+async function unlessNotFound(answer: ReturnType<Downlease["sessions"]["get"]>) {
   try {
     return (await answer).downloadSession;
   } catch (error) {
@@ -248,5 +255,5 @@ async function found(answer: ReturnType<Downlease["sessions"]["get"]>) {
 }
 
 function endedError(text: string, cause: unknown): DownloadError {
-  return new DownloadError("lease_lost", `The session was canceled, or has failed: ${text}`, { cause });
+  return new DownloadError("lease_lost", `The session was canceled or failed: ${text}`, { cause });
 }

@@ -1,4 +1,4 @@
-/** The client library, exported as `downlease/client`. */
+/** The client library, which packages import as `downlease/client`. */
 export { Code, ConnectError } from "@connectrpc/connect";
 export { FileInfo_PrepareStatus as PrepareStatus } from "../../gen/content/library/item/downloadsession/v1/file_pb.ts";
 export { DownloadSessionModel_State as SessionState } from "../../gen/content/library/item/v1/download_session_pb.ts";

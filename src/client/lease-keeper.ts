@@ -8,34 +8,34 @@ import {
   type LeaseLength,
   leaseLength,
 } from "./lease.ts";
-import { backOffMs, farewellMs, mayPass, pause, retryAfterMs } from "./retry.ts";
+import { backOffMs, finalCallTimeoutMs, isRetryable, pause, retryAfterMs } from "./retry.ts";
 
-/** What a heartbeat got. */
+/** The result of a heartbeat. */
 export interface Renewal {
   /** When the lease ends, by the server's clock. */
   readonly expiresAt: Date;
-  /** For how long the lease holds from now on, at least, in milliseconds. */
+  /** Minimum time that the lease lasts from now on, in milliseconds. */
   readonly leaseMs: number;
-  /** The progress that the server has now, 0 to 100. */
+  /** The progress stored by the server, 0 to 100. */
   readonly progress: number;
 }
 
 export interface LeaseKeeperOptions {
-  /** Called after each heartbeat that was answered. */
+  /** Called after each successful heartbeat. */
   readonly onRenewed?: (renewal: Renewal) => void;
-  /** Called after each heartbeat that failed and will be repeated, with the pause before in milliseconds. */
+  /** Called after each failed heartbeat that will be repeated, with the pause before the next attempt in milliseconds. */
   readonly onRetry?: (error: Error, delayMs: number) => void;
 }
 
-/** Why a lease is lost. */
+/** Why a lease was lost. */
 export type LeaseLoss =
   /** The session has expired or was deleted. */
   | "not_found"
-  /** The session was canceled or has failed. */
+  /** The session was canceled or failed. */
   | "ended"
-  /** The caller is not known, or may not. */
+  /** The server rejects the credentials, or the caller lacks permission. */
   | "refused"
-  /** No heartbeat has got through for a whole lease. */
+  /** No heartbeat succeeded for the length of a lease. */
   | "unreachable";
 
 /** The reason of `LeaseKeeper.lost`. */
@@ -50,22 +50,22 @@ export class LeaseLostError extends Error {
 }
 
 /**
- * Keeps a session alive, beginning at once, until it is disposed of or the lease is lost. A process does not end by
- * itself while it keeps a lease.
+ * Keeps a download session alive from its construction until it is disposed of or the lease is lost. A process does not
+ * exit by itself while it keeps a lease.
  *
- * Heartbeats are sent when a third of the lease has gone by. Those that fail are repeated for as long as the lease may
- * hold, and once more after that.
+ * A heartbeat is sent after each third of the lease. A failed heartbeat is repeated for as long as the lease may last,
+ * and once more after that.
  */
 export class LeaseKeeper implements AsyncDisposable {
   readonly sessionId: string;
   readonly #server: Pick<Downlease, "sessions">;
   readonly #options: LeaseKeeperOptions;
   readonly #lost = new AbortController();
-  readonly #stop = new AbortController();
+  readonly #ended = new AbortController();
   readonly #running: Promise<void>;
   #progress = 0;
-  /** What the server is known to have. */
-  #told = 0;
+  /** The highest progress that reached the server. */
+  #sentProgress = 0;
   #disposal: Promise<void> | undefined;
 
   constructor(server: Pick<Downlease, "sessions">, sessionId: string, options: LeaseKeeperOptions = {}) {
@@ -75,81 +75,81 @@ export class LeaseKeeper implements AsyncDisposable {
     this.#running = this.#run();
   }
 
-  /** Aborted when the lease is lost, with a `LeaseLostError`. Not aborted any more once this is disposed of. */
+  /** Aborted with a `LeaseLostError` when the lease is lost, but never after the keeper is disposed of. */
   get lost(): AbortSignal {
     return this.#lost.signal;
   }
 
   /**
-   * Tells how far the client is, in percent, with the next heartbeat. Fractions are left out, and what is less than
-   * was told before.
+   * Sets the progress in percent that the next heartbeat sends. Fractions are cut off; a value below an earlier one is
+   * ignored.
    *
-   * @throws RangeError when it is not a number from 0 to 100
+   * @throws RangeError if it is not a number from 0 to 100
    */
   report(progress: number): void {
     if (!(progress >= 0 && progress <= 100)) throw new RangeError(`${progress} is not from 0 to 100`);
     this.#progress = Math.max(this.#progress, Math.floor(progress));
   }
 
-  /** Ends the heartbeats; tells the progress if it has risen since the last. Leaves the session as it is. */
+  /** Ends the heartbeats; sends the progress if it has risen since the last one. Does not end the session. */
   [Symbol.asyncDispose](): Promise<void> {
     this.#disposal ??= this.#dispose();
     return this.#disposal;
   }
 
   async #dispose(): Promise<void> {
-    this.#stop.abort();
+    this.#ended.abort();
     await this.#running;
-    if (this.lost.aborted || this.#told >= this.#progress) return;
+    if (this.lost.aborted || this.#sentProgress >= this.#progress) return;
     await this.#server.sessions
-      .keepAlive(this.#request(), { timeoutMs: farewellMs })
-      // The progress is a courtesy.
+      .keepAlive(this.#request(), { timeoutMs: finalCallTimeoutMs })
+      // The progress is only informative.
       .catch(() => {});
   }
 
   async #run(): Promise<void> {
-    const stop = this.#stop.signal;
+    const ended = this.#ended.signal;
     let lease: LeaseLength | undefined;
     let endsAt = Number.POSITIVE_INFINITY;
     let failures = 0;
-    while (!stop.aborted) {
-      const begunAt = performance.now();
-      const answer = await this.#beat(lease).catch((error: unknown) => ConnectError.from(error));
+    while (!ended.aborted) {
+      const startedAt = performance.now();
+      const answer = await this.#sendHeartbeat(lease).catch((error: unknown) => ConnectError.from(error));
       if (!(answer instanceof ConnectError)) {
         lease = answer.lease;
-        endsAt = performance.now() + lease.atMostMs;
+        endsAt = performance.now() + lease.maxMs;
         failures = 0;
         const { expiresAt, progress } = answer;
-        this.#options.onRenewed?.({ expiresAt, progress, leaseMs: lease.atLeastMs });
-        await pause(heartbeatPauseMs(lease), stop).catch(() => {});
+        this.#options.onRenewed?.({ expiresAt, progress, leaseMs: lease.minMs });
+        await pause(heartbeatPauseMs(lease), ended).catch(() => {});
         continue;
       }
-      if (stop.aborted) return;
-      const loss = lossOf(answer, { known: lease !== undefined, over: begunAt >= endsAt });
+      if (ended.aborted) return;
+      const loss = lossOf(answer, { wasRenewed: lease !== undefined, isOver: startedAt >= endsAt });
       if (loss !== undefined) return this.#lose(loss, answer);
       failures += 1;
       const backOff = heartbeatBackOff(lease);
-      const wanted = Math.max(backOffMs(failures, backOff), retryAfterMs(answer) ?? 0);
-      // Once more when the lease must be over, and not much later.
-      const pauseMs = Math.min(wanted, Math.max(backOff.firstMs, endsAt - performance.now()));
+      const delayMs = Math.max(backOffMs(failures, backOff), retryAfterMs(answer) ?? 0);
+      // The last attempt comes right after the latest possible end of the lease.
+      const pauseMs = Math.min(delayMs, Math.max(backOff.firstMs, endsAt - performance.now()));
       this.#options.onRetry?.(answer, pauseMs);
-      await pause(pauseMs, stop).catch(() => {});
+      await pause(pauseMs, ended).catch(() => {});
     }
   }
 
-  async #beat(lease: LeaseLength | undefined) {
+  async #sendHeartbeat(lease: LeaseLength | undefined) {
     const sentAt = Date.now();
     let date: string | null = null;
     const request = this.#request();
     const { expirationTime, clientProgress } = await this.#server.sessions.keepAlive(request, {
-      signal: this.#stop.signal,
+      signal: this.#ended.signal,
       timeoutMs: heartbeatTimeoutMs(lease),
       onHeader: (headers) => {
         date = headers.get("date");
       },
     });
     const answeredAt = Date.now();
-    this.#told = Math.max(this.#told, Number(request.progress));
+    this.#sentProgress = Math.max(this.#sentProgress, Number(request.progress));
     if (expirationTime === undefined) throw new ConnectError("the answer has no expiration_time");
     const expiresAt = timestampDate(expirationTime);
     const serverSecond = Date.parse(date ?? "");
@@ -176,22 +176,24 @@ export class LeaseKeeper implements AsyncDisposable {
 
 const lossTexts: Record<LeaseLoss, string> = {
   not_found: "the session has expired or was deleted",
-  ended: "the session was ended by somebody else",
-  refused: "the server refuses heartbeats",
-  unreachable: "no heartbeat got through for a whole lease",
+  ended: "the session was ended by another client",
+  refused: "the server refuses the heartbeat",
+  unreachable: "no heartbeat succeeded for the length of the lease",
 };
 
 /**
- * @param known whether any heartbeat was answered
- * @param over whether the heartbeat was begun when the lease must have run out
+ * The loss that a failed heartbeat means; undefined if it is to be repeated.
+ *
+ * @param wasRenewed whether an earlier heartbeat succeeded
+ * @param isOver whether the lease had certainly expired when the heartbeat was sent
  */
 function lossOf(
   error: ConnectError,
-  { known, over }: { known: boolean; over: boolean },
+  { wasRenewed, isOver }: { wasRenewed: boolean; isOver: boolean },
 ): LeaseLoss | undefined {
   if (error.code === Code.NotFound) return "not_found";
   if (error.code === Code.FailedPrecondition) return "ended";
-  if (mayPass(error)) return over ? "unreachable" : undefined;
-  // What worked may work again: a token that is renewed, keys that are exchanged.
-  return known && !over ? undefined : "refused";
+  if (isRetryable(error)) return isOver ? "unreachable" : undefined;
+  // A refusal after a success may be temporary: a token is renewed, signing keys are exchanged.
+  return wasRenewed && !isOver ? undefined : "refused";
 }

@@ -1,59 +1,59 @@
 import type { BackOff } from "./retry.ts";
 
 /**
- * The arithmetic of a lease that is known by the moment at which it ends on the server's clock, which need not be the
- * clock here. All times are milliseconds; `sentAt` and `answeredAt` are of the local wall clock.
+ * The times of a heartbeat. The server sends the end of the lease by its own clock, which may differ from the local one.
+ * All times are milliseconds; `sentAt` and `answeredAt` are of the local wall clock.
  */
-export interface HeartbeatAnswer {
+export interface HeartbeatTimes {
   readonly sentAt: number;
   readonly answeredAt: number;
   /** End of the lease on the server's clock. */
   readonly expiresAt: number;
-  /** When the server answered by its own clock, which tells whole seconds (`Date` of the answer), if it was told. */
+  /** Time of the answer by the server's clock, in whole seconds (`Date` header); undefined if it was not sent. */
   readonly serverSecond: number | undefined;
 }
 
-/** How long the lease holds from the answer on: at least `atLeastMs`, certainly not longer than `atMostMs`. */
+/** Bounds of the time that the lease lasts, counted from the answer. */
 export interface LeaseLength {
-  readonly atLeastMs: number;
-  readonly atMostMs: number;
+  readonly minMs: number;
+  readonly maxMs: number;
 }
 
-/** Between two heartbeats, at least. */
-const leastPauseMs = 50;
+/** Minimum time between two heartbeats. */
+const minPauseMs = 50;
 const retryFirstMs = 100;
 const retryMaxMs = 5_000;
 
 /**
- * How long a lease holds. The server's clock was within the second that it tells at some time between question and
- * answer, so how far the clocks are apart is known to about a second. For the least, clocks that may agree are taken
- * to: most do, and a lease may be shorter than a second.
+ * Computes how long a lease lasts. At some time between request and answer the server's clock was within the second of
+ * the `Date` header, so the offset of the clocks is known to about a second. If an offset of zero is possible, the lower
+ * bound assumes it: most clocks agree, and a lease may be shorter than a second.
  */
-export function leaseLength({ sentAt, answeredAt, expiresAt, serverSecond }: HeartbeatAnswer): LeaseLength {
-  // Server's clock minus ours.
-  const leastAhead = serverSecond === undefined ? 0 : serverSecond - answeredAt;
-  const mostAhead = serverSecond === undefined ? 0 : serverSecond + 999 - sentAt;
-  const mayAgree = leastAhead <= 0 && mostAhead >= 0;
+export function leaseLength({ sentAt, answeredAt, expiresAt, serverSecond }: HeartbeatTimes): LeaseLength {
+  // Server's clock minus the local clock.
+  const minAheadMs = serverSecond === undefined ? 0 : serverSecond - answeredAt;
+  const maxAheadMs = serverSecond === undefined ? 0 : serverSecond + 999 - sentAt;
+  const mayAgree = minAheadMs <= 0 && maxAheadMs >= 0;
   return {
-    atLeastMs: Math.max(0, expiresAt - answeredAt - (mayAgree ? 0 : mostAhead)),
-    atMostMs: Math.max(0, expiresAt - sentAt - leastAhead),
+    minMs: Math.max(0, expiresAt - answeredAt - (mayAgree ? 0 : maxAheadMs)),
+    maxMs: Math.max(0, expiresAt - sentAt - minAheadMs),
   };
 }
 
-/** The pause before the next heartbeat: a third of the lease, less up to a fifth of that by chance. */
-export function heartbeatPauseMs({ atLeastMs }: LeaseLength, random = Math.random): number {
-  return Math.max(leastPauseMs, (atLeastMs / 3) * (0.8 + 0.2 * random()));
+/** The pause before the next heartbeat: a third of the lease, shortened at random by up to a fifth. */
+export function heartbeatPauseMs({ minMs }: LeaseLength, random = Math.random): number {
+  return Math.max(minPauseMs, (minMs / 3) * (0.8 + 0.2 * random()));
 }
 
-/** How pauses between repetitions of a heartbeat grow, so that several fit into what is left of a lease. */
+/** Back-off for failed heartbeats. Several attempts fit into the rest of a lease. */
 export function heartbeatBackOff(lease: LeaseLength | undefined): BackOff {
-  const sixth = (lease?.atLeastMs ?? Number.POSITIVE_INFINITY) / 6;
-  const maxMs = Math.min(retryMaxMs, Math.max(leastPauseMs, sixth));
+  const sixth = (lease?.minMs ?? Number.POSITIVE_INFINITY) / 6;
+  const maxMs = Math.min(retryMaxMs, Math.max(minPauseMs, sixth));
   return { firstMs: Math.min(retryFirstMs, maxMs), maxMs };
 }
 
-/** How long to wait for the answer to a heartbeat; whole, as deadlines are on the wire. */
+/** Timeout of a heartbeat in whole milliseconds, as deadlines are on the wire. */
 export function heartbeatTimeoutMs(lease: LeaseLength | undefined): number {
-  const quarter = (lease?.atLeastMs ?? Number.POSITIVE_INFINITY) / 4;
+  const quarter = (lease?.minMs ?? Number.POSITIVE_INFINITY) / 4;
   return Math.round(Math.min(10_000, Math.max(250, quarter)));
 }

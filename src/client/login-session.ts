@@ -1,6 +1,6 @@
 import { type Client, Code, ConnectError, type Interceptor } from "@connectrpc/connect";
 import type { SessionService } from "../../gen/cis/v1/session_pb.ts";
-import { farewellMs } from "./retry.ts";
+import { finalCallTimeoutMs } from "./retry.ts";
 
 const idHeader = "vmware-api-session-id";
 
@@ -10,46 +10,48 @@ interface Password {
 }
 
 /**
- * A login session that is opened when it is first needed, and anew when the server does not know it any more: it has
- * not been used for long, has reached its greatest age, or was closed.
+ * A login session, opened by the first call. It is opened again if the server no longer accepts it: it was idle for too
+ * long, has reached its maximum age, or was closed.
  */
 export class LoginSession {
   readonly #logins: Client<typeof SessionService>;
   readonly #credentials: string;
   #id: Promise<string> | undefined;
 
-  /** @param logins calls the server without this login session */
+  /** @param logins client that does not use this login session */
   constructor(logins: Client<typeof SessionService>, { user, password }: Password) {
     this.#logins = logins;
     this.#credentials = `Basic ${Buffer.from(`${user}:${password}`).toString("base64")}`;
   }
 
-  /** Sends the identifier with every call. A unary call that it does not open any more is repeated once. */
+  /** Sends the identifier with every call. A unary call that is refused as unauthenticated is repeated once, with a new login session. */
   get interceptor(): Interceptor {
     return (next) => async (request) => {
-      const id = this.#opened();
+      const id = this.#open();
       request.header.set(idHeader, await id);
       try {
         return await next(request);
       } catch (error) {
         if (request.stream || ConnectError.from(error).code !== Code.Unauthenticated) throw error;
         this.#forget(id);
-        request.header.set(idHeader, await this.#opened());
+        request.header.set(idHeader, await this.#open());
         return await next(request);
       }
     };
   }
 
-  /** Closes the login session, if one is open. A server that can't be reached is left to forget it by itself. */
+  /** Closes the login session if one is open. If the server is unreachable, the login session expires there by itself. */
   async close(): Promise<void> {
     const id = await this.#id?.catch(() => undefined);
     this.#id = undefined;
     if (id === undefined) return;
-    await this.#logins.delete({}, { headers: { [idHeader]: id }, timeoutMs: farewellMs }).catch(() => {});
+    await this.#logins
+      .delete({}, { headers: { [idHeader]: id }, timeoutMs: finalCallTimeoutMs })
+      .catch(() => {});
   }
 
-  /** Calls that come while it is being opened wait for the same one. */
-  #opened(): Promise<string> {
+  /** Opens the login session, or returns the open one. Concurrent calls share one attempt. */
+  #open(): Promise<string> {
     if (this.#id !== undefined) return this.#id;
     const id = this.#logins
       .create({}, { headers: { authorization: this.#credentials } })

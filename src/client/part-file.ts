@@ -6,12 +6,12 @@ import { diskError, onDisk, syncDirectory } from "./disk.ts";
 import { DownloadError } from "./download-error.ts";
 
 const readBytes = 1024 * 1024;
-/** What may wait to be written. */
+/** Bytes that may wait to be written. */
 const maxWaitingBytes = 1024 * 1024;
 
 /**
- * A file that is being downloaded, with the digests of what it has. The caller has the file's lock. Whatever goes
- * wrong on the disk is a `DownloadError` of reason `disk`.
+ * A partial file and the digests of its bytes. The caller holds the lock of the file. Errors of the file system are
+ * `DownloadError`s with reason `disk`.
  */
 export class PartFile implements AsyncDisposable {
   readonly #path: string;
@@ -19,9 +19,9 @@ export class PartFile implements AsyncDisposable {
   readonly #handle: FileHandle;
   readonly #expected: Checksums;
   #digests: Digests;
-  /** Bytes that were given, and are in the digests. */
+  /** Bytes that were added, all of which are in the digests. */
   #length = 0;
-  /** Of those, the bytes that are in the system's hands. */
+  /** Of those, the bytes that the operating system has accepted. */
   #written = 0;
   #waiting: Uint8Array[] = [];
   #waitingBytes = 0;
@@ -37,31 +37,31 @@ export class PartFile implements AsyncDisposable {
     this.#digests = new Digests(expected.keys());
   }
 
-  /** Opens what there is, or makes it. Nothing of it counts until `adopt` has read it. */
+  /** Opens or creates the file. Its content does not count until `adopt` has read it. */
   static open(path: string, name: string, expected: Checksums): Promise<PartFile> {
     const work = async () => {
-      // A link, which might lead anywhere, is not followed.
+      // A symbolic link might lead anywhere, so it is not followed.
       const handle = await open(path, constants.O_RDWR | constants.O_CREAT | (constants.O_NOFOLLOW ?? 0));
       if ((await handle.stat()).isFile()) return new PartFile(path, name, handle, expected);
       await handle.close();
-      throw new DownloadError("disk", `${path} is in the way: it is not a file`, { file: name });
+      throw new DownloadError("disk", `${path} is not a regular file`, { file: name });
     };
     return onDisk(path, work, name);
   }
 
-  /** Bytes that it has. */
+  /** Bytes that the file has. */
   get length(): number {
     return this.#length;
   }
 
-  /** Takes over what is on the disk, up to `maxBytes`, by reading it. Gives how much that is. */
+  /** Reads the content on disk, up to `maxBytes`, into the digests, and cuts off the rest. Returns the length. */
   async adopt(maxBytes: number, signal: AbortSignal, onRead: () => void): Promise<number> {
     return this.#onDisk(async () => {
       const buffer = Buffer.allocUnsafe(readBytes);
       while (this.#length < maxBytes) {
         signal.throwIfAborted();
-        const wanted = Math.min(readBytes, maxBytes - this.#length);
-        const { bytesRead } = await this.#handle.read(buffer, 0, wanted, this.#length);
+        const count = Math.min(readBytes, maxBytes - this.#length);
+        const { bytesRead } = await this.#handle.read(buffer, 0, count, this.#length);
         if (bytesRead === 0) break;
         this.#count(buffer.subarray(0, bytesRead));
         onRead();
@@ -73,11 +73,11 @@ export class PartFile implements AsyncDisposable {
   }
 
   /**
-   * Adds bytes at the end. Bytes that come while others are written are written together. Gives a promise when there
-   * is no room for more before it resolves, and when something has gone wrong.
+   * Appends bytes. Bytes that are added during a write are written together. Returns a promise if the caller should wait
+   * before adding more, or if a write has failed.
    */
   write(chunk: Uint8Array): Promise<void> | undefined {
-    // What follows bytes that could not be written has no place.
+    // Bytes can't follow others that were not written.
     if (this.#failure !== undefined) return this.flush();
     this.#count(chunk);
     this.#waiting.push(chunk);
@@ -91,13 +91,13 @@ export class PartFile implements AsyncDisposable {
     if (this.#failure !== undefined) await this.flush();
   }
 
-  /** Resolves when all of it is in the system's hands. */
+  /** Resolves when the operating system has accepted all bytes. */
   async flush(): Promise<void> {
     await this.#writing;
     if (this.#failure !== undefined) throw diskError(this.#path, this.#failure, this.#name);
   }
 
-  /** Throws away what there is. */
+  /** Discards all bytes. */
   async reset(): Promise<void> {
     await this.flush();
     this.#length = 0;
@@ -106,12 +106,12 @@ export class PartFile implements AsyncDisposable {
     await this.#onDisk(() => this.#handle.truncate(0));
   }
 
-  /** The first checksum that the bytes do not have; undefined when they have all. A reset has to follow if any. */
+  /** The first algorithm whose checksum differs; undefined if all match. After a mismatch, call `reset`. */
   mismatch(): ChecksumAlgorithm | undefined {
     return this.#digests.mismatch(this.#expected);
   }
 
-  /** Gives the file its final name, when all of it is on the disk. */
+  /** Syncs the file and gives it its final name. */
   async finish(target: string): Promise<void> {
     await this.flush();
     await this.#onDisk(async () => {
@@ -136,7 +136,7 @@ export class PartFile implements AsyncDisposable {
     this.#length += bytes.length;
   }
 
-  /** Writes until nothing waits any more, or something goes wrong. */
+  /** Writes until no bytes wait, or a write fails. */
   async #writeWaiting(): Promise<void> {
     try {
       while (this.#waiting.length > 0) {
@@ -144,7 +144,7 @@ export class PartFile implements AsyncDisposable {
         this.#waiting = [];
         this.#waitingBytes = 0;
         const batch = this.#writeAll(chunks);
-        // Who waits for room is told of a failure as one of the disk.
+        // `#room` reports the failure as one of the disk.
         this.#batch = batch.catch(() => {});
         await batch;
       }
@@ -161,7 +161,7 @@ export class PartFile implements AsyncDisposable {
     this.#written += bytesWritten;
     const total = chunks.reduce((sum, { length }) => sum + length, 0);
     if (bytesWritten === total) return;
-    // The disk may be full: the rest tells.
+    // A short write may mean that the disk is full. Writing the rest shows the error.
     for (let rest = Buffer.concat(chunks).subarray(bytesWritten); rest.length > 0; ) {
       ({ bytesWritten } = await this.#handle.write(rest, 0, rest.length, this.#written));
       this.#written += bytesWritten;

@@ -1,13 +1,13 @@
-/** How far a download is. */
+/** The progress of a download. */
 export interface DownloadProgress {
-  /** 0 to 100, of the bytes. */
+  /** Share of the bytes that are on disk, 0 to 100. */
   readonly percent: number;
-  /** Bytes that are on the disk, those of earlier runs included. Falls when a file has to be started over. */
+  /** Bytes on disk, including those of earlier runs. Falls when a file is started over. */
   readonly bytesDone: number;
   readonly bytesTotal: number;
-  /** In the order of the item. */
+  /** In the order that the item lists them. */
   readonly files: readonly FileProgress[];
-  /** What the download waits for, or had to do, in a sentence; unset when all goes well. */
+  /** A sentence about what the download is waiting for or has started over; unset when there is no problem. */
   readonly notice?: string;
 }
 
@@ -21,63 +21,63 @@ export interface FileProgress {
 
 export type FileState = "waiting" | "preparing" | "downloading" | "verifying" | "done";
 
-const leastPauseMs = 100;
+const minPauseMs = 100;
 
-/** Keeps the score of a download, and tells it at most ten times a second, and whenever there is a new notice. */
+/** Collects the progress of a download and reports it at most ten times a second, and immediately with a new notice. */
 export class ProgressBoard implements Disposable {
-  readonly #tell: (progress: DownloadProgress) => void;
+  readonly #report: (progress: DownloadProgress) => void;
   readonly #onError: (error: unknown) => void;
   #files = new Map<string, FileProgress>();
   #notice: string | undefined;
-  #toldAt = Number.NEGATIVE_INFINITY;
-  /** What is told when the pause is over. */
+  #reportedAt = Number.NEGATIVE_INFINITY;
+  /** Reports at the end of the pause. */
   #later: NodeJS.Timeout | undefined;
 
-  /** @param onError told what `tell` throws when nobody is there to catch it */
-  constructor(tell: (progress: DownloadProgress) => void, onError: (error: unknown) => void) {
-    this.#tell = tell;
+  /** @param onError called with an error that `report` throws in a timer */
+  constructor(report: (progress: DownloadProgress) => void, onError: (error: unknown) => void) {
+    this.#report = report;
     this.#onError = onError;
   }
 
-  /** Begins, or begins again, with these files. */
+  /** Starts, or starts over, with these files. */
   begin(files: readonly Pick<FileProgress, "name" | "size">[]): void {
     this.#files = new Map(
       files.map(({ name, size }) => [name, { name, size, bytesDone: 0, state: "waiting" }]),
     );
-    this.tell();
+    this.report();
   }
 
   set(name: string, change: Partial<Omit<FileProgress, "name">>): void {
     const file = this.#files.get(name);
     if (file === undefined) return;
     this.#files.set(name, { ...file, ...change });
-    const waitMs = this.#toldAt + leastPauseMs - performance.now();
-    if (waitMs <= 0) this.tell();
-    else this.#later ??= setTimeout(() => this.#tellLater(), waitMs);
+    const waitMs = this.#reportedAt + minPauseMs - performance.now();
+    if (waitMs <= 0) this.report();
+    else this.#later ??= setTimeout(() => this.#reportLater(), waitMs);
   }
 
-  /** @param notice undefined when all goes well again */
+  /** @param notice undefined to clear it */
   note(notice: string | undefined): void {
     if (notice === this.#notice) return;
     this.#notice = notice;
-    this.tell();
+    this.report();
   }
 
-  tell(): void {
+  report(): void {
     this[Symbol.dispose]();
-    this.#toldAt = performance.now();
-    this.#tell(this.#progress());
+    this.#reportedAt = performance.now();
+    this.#report(this.#progress());
   }
 
-  /** Tells nothing more by itself. */
+  /** Cancels a report that is due later. */
   [Symbol.dispose](): void {
     clearTimeout(this.#later);
     this.#later = undefined;
   }
 
-  #tellLater(): void {
+  #reportLater(): void {
     try {
-      this.tell();
+      this.report();
     } catch (error) {
       this.#onError(error);
     }

@@ -1,51 +1,54 @@
 import { type CallOptions, ConnectError } from "@connectrpc/connect";
 import { DownloadError, type DownloadFailure } from "./download-error.ts";
-import { backOffMs, mayPass, Patience, pause, retryAfterMs } from "./retry.ts";
+import { backOffMs, isRetryable, pause, RetryLimit, retryAfterMs } from "./retry.ts";
 
 const backOff = { firstMs: 200, maxMs: 5_000 };
-const callMs = 15_000;
-/** What a server asks to wait is not waited for longer than this. */
+const callTimeoutMs = 15_000;
+/** Longer delays that a server asks for are cut to this. */
 const maxRetryAfterMs = 60_000;
 
-/** Something that went wrong and may go well the next time. */
-export interface Setback {
-  /** As the end of a sentence: what it was. */
+/** A failure that may not occur again. */
+export interface Failure {
+  /** What failed, as the end of a sentence. */
   readonly text: string;
-  /** Why the download fails if this is the last one. */
+  /** Reason of the `DownloadError` if there is no further attempt. */
   readonly reason: DownloadFailure;
   readonly file?: string;
   readonly cause?: unknown;
   readonly retryAfterMs?: number | undefined;
 }
 
-/** Tries again, for as long as the patience of a download lasts. */
-export class Persistence {
-  readonly #patience: Patience;
+/** Retries until a download has made no progress for too long. All parts of a download share it. */
+export class RetryLoop {
+  readonly #limit: RetryLimit;
   readonly #onWait: (text: string) => void;
 
-  /** @param onWait told, in a sentence, what is waited for */
+  /**
+   * @param patienceMs how long to retry without progress
+   * @param onWait called before each pause with a sentence that says why
+   */
   constructor(patienceMs: number, onWait: (text: string) => void) {
-    this.#patience = new Patience(patienceMs);
+    this.#limit = new RetryLimit(patienceMs);
     this.#onWait = onWait;
   }
 
-  /** The download has got on. */
-  renew(): void {
-    this.#patience.renew();
+  /** The download has made progress. */
+  recordProgress(): void {
+    this.#limit.reset();
   }
 
-  /** Makes a call, again and again while its failures may pass. Other failures are thrown as they are. */
+  /** Makes a call, and repeats it as long as its failures are retryable. Other errors are thrown as they are. */
   async call<T>(make: (options: CallOptions) => Promise<T>, signal: AbortSignal): Promise<T> {
     for (let failures = 1; ; failures++) {
       signal.throwIfAborted();
       try {
-        return await make({ signal, timeoutMs: callMs });
+        return await make({ signal, timeoutMs: callTimeoutMs });
       } catch (error) {
         signal.throwIfAborted();
-        if (!mayPass(error)) throw error;
+        if (!isRetryable(error)) throw error;
         const { rawMessage } = ConnectError.from(error);
-        const text = `the server does not answer as it should (${rawMessage})`;
-        await this.wait(
+        const text = `the call to the server failed (${rawMessage})`;
+        await this.recordFailure(
           { text, reason: "unreachable", cause: error, retryAfterMs: retryAfterMs(error) },
           failures,
           signal,
@@ -55,20 +58,20 @@ export class Persistence {
   }
 
   /**
-   * Waits before the next attempt.
+   * Records a failure and waits before the next attempt.
    *
-   * @param failures how many there were in a row, 1 at least
-   * @throws DownloadError when the patience is over
+   * @param failures consecutive failures, at least 1
+   * @throws DownloadError if there was no progress for too long
    */
-  async wait(setback: Setback, failures: number, signal: AbortSignal): Promise<void> {
-    const { text, reason, file, cause } = setback;
-    const about = file === undefined ? text : `${file}: ${text}`;
-    if (!this.#patience.bears()) {
-      throw new DownloadError(reason, about, { cause, ...(file !== undefined && { file }) });
+  async recordFailure(failure: Failure, failures: number, signal: AbortSignal): Promise<void> {
+    const { text, reason, file, cause } = failure;
+    const message = file === undefined ? text : `${file}: ${text}`;
+    if (!this.#limit.recordFailure()) {
+      throw new DownloadError(reason, message, { cause, ...(file !== undefined && { file }) });
     }
-    const asked = Math.min(setback.retryAfterMs ?? 0, maxRetryAfterMs);
-    const pauseMs = Math.max(backOffMs(failures, backOff), asked);
-    this.#onWait(`${about}; trying again`);
+    const minPauseMs = Math.min(failure.retryAfterMs ?? 0, maxRetryAfterMs);
+    const pauseMs = Math.max(backOffMs(failures, backOff), minPauseMs);
+    this.#onWait(`${message}; trying again`);
     await pause(pauseMs, signal);
   }
 }

@@ -2,22 +2,22 @@ import { setTimeout as delay } from "node:timers/promises";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { RetryInfoSchema } from "../../gen/google/rpc/error_details_pb.ts";
 
-/** How long a last call may take that changes nothing for whoever makes it, in milliseconds. */
-export const farewellMs = 5_000;
+/** Timeout in milliseconds of a final call whose result does not matter to the client. */
+export const finalCallTimeoutMs = 5_000;
 
-/** Codes with which a call fails whose repetition may go well; every call that is made here may be repeated. */
-const passingCodes: ReadonlySet<Code> = new Set([
+/** Codes of failures after which a call may succeed if it is repeated. Every call of this client may be repeated. */
+const retryableCodes: ReadonlySet<Code> = new Set([
   Code.Unavailable,
   Code.DeadlineExceeded,
   Code.Aborted,
-  // What proxies and crashed servers answer.
+  // Proxies and crashed servers answer these.
   Code.Unknown,
   Code.Internal,
-  // A stream that was reset.
+  // A reset stream has this code.
   Code.Canceled,
 ]);
 
-/** What a network does. Some of these Connect does not tell apart from bugs. */
+/** Codes of network errors. Connect reports some of them like bugs. */
 const networkCodes: ReadonlySet<unknown> = new Set([
   "ECONNREFUSED",
   "ECONNRESET",
@@ -33,16 +33,16 @@ const networkCodes: ReadonlySet<unknown> = new Set([
   "EADDRNOTAVAIL",
 ]);
 
-/** Whether a call that failed so may go well later, as far as one can tell. */
-export function mayPass(error: unknown): boolean {
+/** Whether a call that failed with this error may succeed later. */
+export function isRetryable(error: unknown): boolean {
   const { code, details } = ConnectError.from(error);
-  if (passingCodes.has(code)) return true;
-  // Too many attempts to log in; a message that is too large has no such detail.
+  if (retryableCodes.has(code)) return true;
+  // The server limits attempts to log in. A message that is too large has the same code without a delay.
   if (code === Code.ResourceExhausted) return details.length > 0 && retryAfterMs(error) !== undefined;
   return isNetworkError(error);
 }
 
-/** Whether the other side could not be reached, or has not answered in the end. */
+/** Whether the server was unreachable or the connection broke. */
 export function isNetworkError(error: unknown): boolean {
   for (let cause = error, depth = 0; cause instanceof Error && depth < 8; cause = cause.cause, depth++) {
     if ("code" in cause && networkCodes.has(cause.code)) return true;
@@ -50,7 +50,7 @@ export function isNetworkError(error: unknown): boolean {
   return false;
 }
 
-/** How long the server asks to wait, in milliseconds, if it does. */
+/** The delay that the server asks for in milliseconds; undefined if it asks for none. */
 export function retryAfterMs(error: unknown): number | undefined {
   const [info] = ConnectError.from(error).findDetails(RetryInfoSchema);
   const pause = info?.retryDelay;
@@ -65,46 +65,46 @@ export interface BackOff {
 }
 
 /**
- * The pause before the next attempt, in milliseconds: doubles with each failure up to a greatest, and half of it is
- * chance, so that clients that were cut off together don't come back together.
+ * The pause before the next attempt in milliseconds. It doubles with each failure up to a maximum, and half of it is
+ * random, so that clients that were disconnected together do not return together.
  *
- * @param failures how many there were in a row, 1 at least
+ * @param failures consecutive failures, at least 1
  */
 export function backOffMs(failures: number, { firstMs, maxMs }: BackOff, random = Math.random): number {
   const whole = Math.min(maxMs, firstMs * 2 ** Math.min(failures - 1, 30));
   return whole / 2 + (whole / 2) * random();
 }
 
-/** A process that was stopped for long has had no chance to try again. */
-const leastFailures = 3;
+/** A process that was suspended for long has had no chance to retry, so time alone does not end the attempts. */
+const minFailures = 3;
 
-/** How long to go on with what fails, counted from the first failure after something got on. */
-export class Patience {
-  readonly #patienceMs: number;
+/** Limits how long failures are retried, counted from the first failure after the last progress. */
+export class RetryLimit {
+  readonly #limitMs: number;
   readonly #now: () => number;
   #failures = 0;
   #since = 0;
 
-  /** @param now milliseconds of a clock that nobody sets */
-  constructor(patienceMs: number, now: () => number = () => performance.now()) {
-    this.#patienceMs = patienceMs;
+  /** @param now milliseconds of a monotonic clock */
+  constructor(limitMs: number, now: () => number = () => performance.now()) {
+    this.#limitMs = limitMs;
     this.#now = now;
   }
 
-  /** Something has got on. */
-  renew(): void {
+  /** Starts over after progress. */
+  reset(): void {
     this.#failures = 0;
   }
 
-  /** Something has failed. False when that is enough. */
-  bears(): boolean {
+  /** Counts a failure. Returns whether to retry. */
+  recordFailure(): boolean {
     if (this.#failures === 0) this.#since = this.#now();
     this.#failures += 1;
-    return this.#failures < leastFailures || this.#now() < this.#since + this.#patienceMs;
+    return this.#failures < minFailures || this.#now() < this.#since + this.#limitMs;
   }
 }
 
-/** Resolves after a while; rejects with the signal's reason when it is aborted before. */
+/** Resolves after a delay; rejects with the reason of the signal if it is aborted before. */
 export async function pause(ms: number, signal?: AbortSignal): Promise<void> {
   try {
     await delay(ms, undefined, signal === undefined ? {} : { signal });

@@ -7,39 +7,39 @@ const partSchema = z.strictObject({
   name: z.string(),
   /** Bytes of the whole file. */
   size: z.int().nonnegative(),
-  /** Of the whole file, lower-case hexadecimal. */
+  /** SHA-256 of the whole file, lower-case hexadecimal. */
   sha256: z.string().regex(/^[0-9a-f]{64}$/),
-  /** As the link told it: what the bytes of the partial file are a part of. */
+  /** Strong ETag of the response that the bytes of the partial file come from. */
   etag: z.string().optional(),
 });
 
 const stateSchema = z.strictObject({
   version: z.literal(1),
   itemId: z.string(),
-  /** The session is created with it; unset once the session has been ended. */
+  /** Token that the session is created with; unset once the session has ended. */
   clientToken: z.uuid().optional(),
   sessionId: z.string().optional(),
-  /** Of the item, when the session was created. */
+  /** Content version of the item when the session was created. */
   contentVersion: z.string().optional(),
   parts: z.array(partSchema),
 });
 
-/** A file that is incomplete on the disk. */
+/** The state of an incomplete file. */
 export type PartState = z.infer<typeof partSchema>;
 type State = z.infer<typeof stateSchema>;
 
-/** A state that is larger is none of ours: it has a line for each file of an item that is being downloaded. */
+/** A larger file is not a state file: a state has a few lines per incomplete file. */
 const maxBytes = 16 * 1024 * 1024;
 
 /**
- * What is remembered of an item's download from one run to the next, in `.downlease-….json` beside the files. It is
- * written whole, or not at all. A file that can't be read as one is taken for none. The caller has the item's lock.
+ * The state of a download that the next run needs, in `.downlease-….json` beside the files. Each write replaces the
+ * whole file atomically. An invalid file counts as missing. The caller holds the lock of the item.
  */
 export class StateFile {
   readonly #path: string;
   readonly #directory: string;
   #state: State;
-  /** The write that has not begun yet and will have all that is known now. */
+  /** A write that has not begun yet; it will write the latest state. */
   #next: Promise<void> | undefined;
   #writing: Promise<void> = Promise.resolve();
 
@@ -51,8 +51,8 @@ export class StateFile {
 
   static async open(directory: string, itemId: string): Promise<StateFile> {
     const path = join(directory, ownName("item", itemId, "json"));
-    const known = await onDisk(path, () => readState(path));
-    const state = known?.itemId === itemId ? known : { version: 1 as const, itemId, parts: [] };
+    const saved = await onDisk(path, () => readState(path));
+    const state = saved?.itemId === itemId ? saved : { version: 1 as const, itemId, parts: [] };
     return new StateFile(directory, path, state);
   }
 
@@ -60,7 +60,7 @@ export class StateFile {
     return this.#state;
   }
 
-  /** Remembers a session, or that there is none. Resolves when that is on the disk. */
+  /** Saves a session, or that there is none. Resolves when the state is on disk. */
   setSession(session: Pick<State, "clientToken" | "sessionId" | "contentVersion">): Promise<void> {
     const { version, itemId, parts } = this.#state;
     this.#state = { version, itemId, parts, ...session };
@@ -75,13 +75,13 @@ export class StateFile {
     return this.#state.parts;
   }
 
-  /** Resolves when it is on the disk. */
+  /** Resolves when the state is on disk. */
   setPart(part: PartState): Promise<void> {
     this.#state = { ...this.#state, parts: [...this.#without(part.name), part] };
     return this.#save();
   }
 
-  /** Resolves when it is on the disk. */
+  /** Resolves when the state is on disk. */
   async removePart(name: string): Promise<void> {
     const parts = this.#without(name);
     if (parts.length === this.#state.parts.length) return;
@@ -89,7 +89,7 @@ export class StateFile {
     await this.#save();
   }
 
-  /** The download is complete: the file goes, unless there are partial files that another run may go on with. */
+  /** Removes the file after a complete download, unless it has partial files that another run may resume. */
   async close(): Promise<void> {
     if (this.#state.parts.length > 0) return this.setSession({});
     await this.#writing;
@@ -100,7 +100,7 @@ export class StateFile {
     return this.#state.parts.filter((part) => part.name !== name);
   }
 
-  /** Changes that come while one is written are written together. */
+  /** Changes during a write are written together by the next one. */
   #save(): Promise<void> {
     this.#next ??= this.#writing
       .catch(() => {})
@@ -117,7 +117,7 @@ export class StateFile {
     const draft = `${this.#path}.new`;
     await onDisk(this.#path, async () => {
       try {
-        // It names the session.
+        // Readable for the owner only: the state names the session.
         await using file = await open(draft, "w", 0o600);
         await file.writeFile(text);
         await file.sync();
@@ -131,7 +131,7 @@ export class StateFile {
   }
 }
 
-/** Undefined when there is none, or none that can be understood. */
+/** Undefined if the file is missing or invalid. */
 async function readState(path: string): Promise<State | undefined> {
   try {
     const stats = await stat(path);

@@ -1,15 +1,20 @@
-/** What the commands that call a service are told. */
+/** A setting of the commands that call a service. */
 export interface ClientSetting {
   readonly name: "server" | "token" | "user" | "password" | "ca" | "cert" | "key";
-  /** As on the command line, for example `--server <url>`; without one there is only the variable. */
+  /** The flag as in the help, for example `--server <url>`; a setting without one has only a variable. */
   readonly usage?: string;
-  /** Counts when the flag is not given; an empty one is unset. */
+  /** Used if the flag is missing; an empty variable is unset. */
   readonly variable?: string;
   readonly help: string;
   readonly default?: string;
 }
 
-/** The one list of them: the command line, the service (which knows these variables as not its own) and the manual read it. */
+/** Names the users file for `downlease users`, as it does for the service. */
+export const usersFileVariable = "DOWNLEASE_USERS_FILE";
+/** A password has no flag: other users of a machine can read flags. */
+export const passwordVariable = "DOWNLEASE_PASSWORD";
+
+/** The list that the command line, the service (which accepts these variables without using them) and the manual read. */
 export const clientSettings: readonly ClientSetting[] = [
   {
     name: "server",
@@ -22,7 +27,7 @@ export const clientSettings: readonly ClientSetting[] = [
     name: "token",
     usage: "--token <token>",
     variable: "DOWNLEASE_TOKEN",
-    help: "bearer token that tells who is calling; others on this machine can see flags, not variables",
+    help: "bearer token of the caller; other users of this machine can see flags, but not variables",
   },
   {
     name: "user",
@@ -32,14 +37,14 @@ export const clientSettings: readonly ClientSetting[] = [
   },
   {
     name: "password",
-    variable: "DOWNLEASE_PASSWORD",
-    help: "password of the user; when it is unset, the terminal is asked",
+    variable: passwordVariable,
+    help: "password of the user; if it is unset, the terminal asks for it",
   },
   {
     name: "ca",
     usage: "--ca <path>",
-    help: "PEM file of the authorities to trust, instead of the usual ones",
+    help: "PEM file of the authorities to trust instead of the usual ones",
   },
-  { name: "cert", usage: "--cert <path>", help: "PEM file of a client certificate to show" },
+  { name: "cert", usage: "--cert <path>", help: "PEM file of the client certificate to present" },
   { name: "key", usage: "--key <path>", help: "PEM file of the private key of the client certificate" },
 ];

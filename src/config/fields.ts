@@ -1,66 +1,97 @@
 import { z } from "zod";
+import { secondsAsMs, secondsRule, wholeNumber, wholeNumberRule } from "./numbers.ts";
 
-/** What the manual says of a setting. */
+/** What the help and the documentation say about a setting. */
 export interface Manual {
   /** What the flag takes, as in `--port <number>`. */
   readonly argument: string;
   readonly help: string;
-  /** What the flag means when nothing follows it; without it, something has to. */
+  /** The value when nothing follows the flag; without it, a value is required. */
   readonly alone?: string;
-  /** What holds when the setting is left out, if that is not a fixed value. */
+  /** What applies when the setting is left out, if that is not a fixed value. */
   readonly default?: string;
-  /** Whether the value must not be repeated in messages. */
+  /** Whether messages must not repeat the value. */
   readonly secret?: boolean;
 }
 
-export interface Rule<T> {
-  /** Settings that it is about; it is left out when one of them is wrong by itself. */
-  readonly about: readonly (keyof T & string)[];
-  /** The setting that is wrong when it does not hold. */
-  readonly path: keyof T & string;
-  readonly message: string;
-  holds(given: T): boolean;
-}
-
-/** Of every field that is a setting. */
+/** Every field that is a setting is registered here. */
 export const manual = z.registry<Manual>();
 
-export const switches = ["on", "off"] as const;
+/** Names a setting: a group's name begins it, and milliseconds are given in seconds. */
+type Named<Key extends string> = Key extends `${infer Stem}Ms` ? `${Stem}Seconds` : Key;
+
+/** The names of all settings in a shape of fields and groups of fields. */
+export type SettingNames<Shape> = {
+  [Key in keyof Shape & string]: Shape[Key] extends z.ZodObject<infer Group>
+    ? `${Key}${Capitalize<SettingNames<Group>>}`
+    : Named<Key>;
+}[keyof Shape & string];
+
+/** The name of the setting at a path, for example `jwtClockToleranceSeconds` for `jwt`, `clockToleranceMs`. */
+export function settingNameOf(path: readonly PropertyKey[]): string {
+  const [first = "", ...others] = path.map(String);
+  return [first, ...others.map((key) => key.charAt(0).toUpperCase() + key.slice(1))]
+    .join("")
+    .replace(/Ms$/, "Seconds");
+}
+
+interface RuleBetween<Name extends string, Values> {
+  /** The settings it is about; it is not checked when one of them is wrong by itself. */
+  readonly about: readonly Name[];
+  /** The setting that is wrong when the rule does not hold. */
+  readonly path: Name;
+  readonly message: string;
+  holds(values: Values): boolean;
+}
+
+/** A rule between settings of a shape. */
+export type Rule<Shape extends z.core.$ZodShape> = RuleBetween<
+  SettingNames<Shape>,
+  z.output<z.ZodObject<Shape>>
+>;
+
+/** `on` or `off`, as a boolean. */
+export function onOff() {
+  return oneOf(["on", "off"]).transform((value) => value === "on");
+}
 
 export const pathOf = () => z.string("must be set").min(1, "must not be empty");
 
-export function integer(least: number, most: number) {
-  return z
-    .string()
-    .transform((text) => (/^\d+$/.test(text) ? Number(text) : Number.NaN))
-    .refine((value) => value >= least && value <= most, `must be a whole number from ${least} to ${most}`);
+export function integer(min: number, max: number) {
+  return numberField((text) => wholeNumber(text, min, max), wholeNumberRule(min, max));
 }
 
-/** Seconds with fractions → milliseconds. */
-export function seconds(least: number, most: number) {
+/** Seconds with or without a fraction, as milliseconds. */
+export function seconds(min: number, max: number) {
+  return numberField((text) => secondsAsMs(text, min, max), secondsRule(min, max));
+}
+
+function numberField(parse: (text: string) => number | undefined, message: string) {
   return z
     .string()
-    .transform((text) => (/^\d+(\.\d+)?$/.test(text) ? Math.round(Number(text) * 1000) : Number.NaN))
-    .refine(
-      (ms) => ms >= least * 1000 && ms <= most * 1000,
-      `must be a number of seconds from ${least} to ${most}`,
-    );
+    .transform((text) => parse(text) ?? Number.NaN)
+    .refine((value) => !Number.isNaN(value), message);
 }
 
 export function oneOf<const Values extends readonly [string, ...string[]]>(values: Values) {
   return z.enum(values, `must be one of ${values.join(", ")}`);
 }
 
-/** What stands between commas. */
+/** Entries separated by commas. */
 export function listed() {
   return z.string().transform((text) => text.split(",").map((entry) => entry.trim()));
 }
 
-/** @param message what each of them must be */
-export function listOf(isOne: (entry: string) => boolean, message: string) {
-  return listed()
-    .refine((entries) => entries.every(isOne), message)
-    .transform((entries): readonly string[] => Object.freeze(entries));
+/** @param message what each entry must be */
+export function listOf(isEntry: (entry: string) => boolean, message: string) {
+  return listed().refine((entries) => entries.every(isEntry), message);
+}
+
+/** As `listOf`; empty when the setting is left out. */
+export function optionalListOf(isEntry: (entry: string) => boolean, message: string) {
+  return listOf(isEntry, message)
+    .optional()
+    .transform((entries) => entries ?? []);
 }
 
 /** Whether it is an http or https URL without credentials. */

@@ -1,5 +1,6 @@
 import { clientSettings } from "./client-settings.ts";
 import { closest } from "./closest.ts";
+import { settingNameOf } from "./fields.ts";
 import { type Config, configSchema, type Setting, type SettingName, settings } from "./settings.ts";
 
 /** The user's mistakes in the configuration, all of them, one line each. */
@@ -13,49 +14,79 @@ export class ConfigError extends Error {
   }
 }
 
+/** Texts by the names of settings. */
+type Texts = Readonly<Partial<Record<SettingName, string>>>;
+
 export interface ConfigSources {
-  /** Texts by setting name, as given by flags. */
-  readonly flags: Readonly<Partial<Record<SettingName, string>>>;
+  readonly flags: Texts;
   readonly environment: Readonly<Record<string, string | undefined>>;
-  /** Content root when neither one nor a bucket is set. */
+  /** Content root when neither a root nor a bucket is set. */
   readonly defaultContentRoot?: string | undefined;
   /** Throws an Error that says what is wrong with a Redis URL, without repeating it. */
   readonly checkRedisUrl?: (url: string) => void;
 }
 
 /**
- * The only reader of the environment. A flag wins over its variable; an empty variable counts as unset.
+ * Reads all settings. A flag wins over its variable; an empty variable counts as unset.
  *
  * @throws ConfigError
  */
 export function loadConfig(sources: ConfigSources): Config {
-  const { flags, environment, defaultContentRoot, checkRedisUrl } = sources;
-  const given: Partial<Record<SettingName, string>> = {};
-  for (const { name, variable } of settings) {
-    const text = flags[name] ?? (environment[variable] || undefined);
-    if (text !== undefined) given[name] = text;
-  }
-  if (defaultContentRoot !== undefined && given.s3Bucket === undefined)
-    given.contentRoot ??= defaultContentRoot;
-  const result = configSchema.safeParse(given);
-  const wrong = new Map<SettingName, string>();
+  const texts = textsFrom(sources);
+  const result = configSchema.safeParse(inputFrom(texts));
+  const wrong = new Map<string, string>();
   for (const { path, message } of result.error?.issues ?? []) {
-    const name = path[0] as SettingName;
+    const name = settingNameOf(path);
     if (!wrong.has(name)) wrong.set(name, message);
   }
-  if (given.redisUrl !== undefined && !wrong.has("redisUrl")) {
+  if (texts.redisUrl !== undefined && !wrong.has("redisUrl")) {
     try {
-      checkRedisUrl?.(given.redisUrl);
+      sources.checkRedisUrl?.(texts.redisUrl);
     } catch (error) {
       wrong.set("redisUrl", (error as Error).message);
     }
   }
   const mistakes = settings
     .filter(({ name }) => wrong.has(name))
-    .map((setting) => `${nameUsed(setting, sources)} ${wrong.get(setting.name)}${quoted(setting, given)}`)
-    .concat(unknownVariables(environment));
+    .map((setting) => `${nameUsed(setting, sources)} ${wrong.get(setting.name)}${quoted(setting, texts)}`)
+    .concat(unknownVariables(sources.environment));
   if (result.data === undefined || mistakes.length > 0) throw new ConfigError(mistakes);
-  return Object.freeze(result.data);
+  return deepFreeze(result.data);
+}
+
+function textsFrom({ flags, environment, defaultContentRoot }: ConfigSources): Texts {
+  const texts: Partial<Record<SettingName, string>> = {};
+  for (const { name, variable } of settings) {
+    const text = flags[name] ?? (environment[variable] || undefined);
+    if (text !== undefined) texts[name] = text;
+  }
+  if (defaultContentRoot !== undefined && texts.s3Bucket === undefined)
+    texts.contentRoot ??= defaultContentRoot;
+  return texts;
+}
+
+interface Group {
+  [key: string]: Group | string;
+}
+
+/** The texts at the paths of their settings. Every group is there, even an empty one. */
+function inputFrom(texts: Texts): Group {
+  const input: Group = {};
+  for (const { name, path } of settings) {
+    let group = input;
+    for (const key of path.slice(0, -1)) {
+      group[key] ??= {};
+      group = group[key] as Group;
+    }
+    const text = texts[name];
+    if (text !== undefined) group[path.at(-1)!] = text;
+  }
+  return input;
+}
+
+function deepFreeze<T extends object>(value: T): T {
+  for (const member of Object.values(value)) if (typeof member === "object") deepFreeze(member);
+  return Object.freeze(value);
 }
 
 function nameUsed({ name, flag, variable }: Setting, { flags, environment }: ConfigSources): string {
@@ -63,24 +94,24 @@ function nameUsed({ name, flag, variable }: Setting, { flags, environment }: Con
   return environment[variable] ? variable : `${flag} (or ${variable})`;
 }
 
-function quoted({ name, secret }: Setting, given: Partial<Record<SettingName, string>>): string {
-  const text = given[name];
+function quoted({ name, secret }: Setting, texts: Texts): string {
+  const text = texts[name];
   return secret || text === undefined ? "" : `, not '${text}'`;
 }
 
 const prefix = "DOWNLEASE_";
 
-/** Those of the commands that call a service are known here, too: both may be set for one user. */
+/** The variables of the commands that call a service are no mistakes: both may be set for one user. */
 function unknownVariables(environment: ConfigSources["environment"]): string[] {
-  const known = [...settings, ...clientSettings].flatMap(
+  const names = [...settings, ...clientSettings].flatMap(
     ({ variable }) => variable?.slice(prefix.length) ?? [],
   );
   return Object.keys(environment)
     .filter((variable) => variable.startsWith(prefix) && environment[variable])
     .map((variable) => variable.slice(prefix.length))
-    .filter((name) => !known.includes(name))
+    .filter((name) => !names.includes(name))
     .map((name) => {
-      const meant = closest(name, known);
+      const meant = closest(name, names);
       return `${prefix}${name} is not a setting${meant === undefined ? "" : `; did you mean ${prefix}${meant}?`}`;
     });
 }

@@ -1,5 +1,4 @@
 import type { ChecksumAlgorithm, ItemFile } from "../domain/content-source.ts";
-import { openWithin } from "./directory/confined.ts";
 
 /** By the name of the file. */
 export type Checksums = ReadonlyMap<string, NonNullable<ItemFile["checksums"]>>;
@@ -13,7 +12,7 @@ export const checksumDigits = { MD5: 32, SHA1: 40, SHA256: 64, SHA512: 128 } as 
 >;
 
 /** `SHA256(disk.vmdk)= 9f86…`, with or without spaces; the name may contain anything but a line break. */
-const line = /^([A-Z0-9]+) ?\((.*)\) ?= ?([0-9a-f]+)[ \t]*$/is;
+const linePattern = /^([A-Z0-9]+) ?\((.*)\) ?= ?([0-9a-f]+)[ \t]*$/is;
 
 /** Whether a file is a manifest, by its name. */
 export function isManifest({ name }: { readonly name: string }): boolean {
@@ -24,39 +23,26 @@ export class BrokenManifest extends Error {
   override readonly name = "BrokenManifest";
 }
 
-/**
- * Reads the manifest of an OVF package (DMTF DSP0243, section 5.1). Checksums of files that are not there are kept: it
- * is not the manifest that tells which files there are. Undefined when the file is gone.
- *
- * @param root real path that the file may not lie outside of
- * @throws BrokenManifest
- */
-export async function readManifest(root: string, path: string): Promise<Checksums | undefined> {
-  const file = await openWithin(root, path);
-  if (file === undefined) return undefined;
-  try {
-    checkManifestSize(file.size);
-    return parseManifest(await file.handle.readFile());
-  } finally {
-    await file.handle.close();
-  }
-}
-
 /** @throws BrokenManifest */
 export function checkManifestSize(bytes: number): void {
   if (bytes > maxManifestBytes) throw new BrokenManifest(`larger than ${maxManifestBytes} bytes`);
 }
 
-/** What several manifests tell, the first of them when they contradict each other. */
-export function mergeChecksums(told: Iterable<Checksums | undefined>): Checksums {
+/** The checksums of several manifests; where they contradict each other, those of the first. */
+export function mergeChecksums(manifests: Iterable<Checksums | undefined>): Checksums {
   const all = new Map<string, NonNullable<ItemFile["checksums"]>>();
-  for (const manifest of told) {
+  for (const manifest of manifests) {
     for (const [file, checksums] of manifest ?? []) all.set(file, { ...checksums, ...all.get(file) });
   }
   return all;
 }
 
-/** @throws BrokenManifest */
+/**
+ * Parses the manifest of an OVF package (DMTF DSP0243, section 5.1). Keeps checksums of files that do not exist: which
+ * files an item has is not for its manifest to decide.
+ *
+ * @throws BrokenManifest
+ */
 export function parseManifest(bytes: Uint8Array): Checksums {
   let text: string;
   try {
@@ -65,20 +51,21 @@ export function parseManifest(bytes: Uint8Array): Checksums {
     throw new BrokenManifest("not UTF-8", { cause: reason });
   }
   const checksums = new Map<string, Partial<Record<ChecksumAlgorithm, string>>>();
-  for (const [index, written] of text.split(/\r\n|\n|\r/).entries()) {
-    if (written.trim() === "") continue;
-    const [, algorithm = "", name = "", checksum = ""] = line.exec(written) ?? [];
-    const known = algorithm.toUpperCase() as ChecksumAlgorithm;
-    if (!Object.hasOwn(checksumDigits, known) || name === "" || checksum.length !== checksumDigits[known]) {
+  for (const [index, line] of text.split(/\r\n|\n|\r/).entries()) {
+    if (line.trim() === "") continue;
+    const [, method = "", name = "", digits = ""] = linePattern.exec(line) ?? [];
+    const algorithm = method.toUpperCase() as ChecksumAlgorithm;
+    const isAlgorithm = Object.hasOwn(checksumDigits, algorithm);
+    if (!isAlgorithm || name === "" || digits.length !== checksumDigits[algorithm]) {
       throw new BrokenManifest(`line ${index + 1} is not like SHA256(name)= and the checksum`);
     }
     const ofFile = checksums.get(name) ?? {};
     checksums.set(name, ofFile);
-    const told = checksum.toLowerCase();
-    if (ofFile[known] !== undefined && ofFile[known] !== told) {
+    const checksum = digits.toLowerCase();
+    if (ofFile[algorithm] !== undefined && ofFile[algorithm] !== checksum) {
       throw new BrokenManifest(`line ${index + 1} contradicts an earlier one`);
     }
-    ofFile[known] = told;
+    ofFile[algorithm] = checksum;
   }
   return checksums;
 }

@@ -1,38 +1,21 @@
-import { lstat } from "node:fs/promises";
 import { z } from "zod";
-import { isIdentifier } from "../domain/session.ts";
-import { openWithin, unlessMissing } from "./directory/confined.ts";
+import { identifierRule, isIdentifier } from "../domain/identifiers.ts";
 
-const maxBytes = 64 * 1024;
+const maxMetadataBytes = 64 * 1024;
 
 const metadataSchema = z.object({
-  id: z.string().refine(isIdentifier, "must be 1 to 256 bytes without control characters").exactOptional(),
+  id: z.string().refine(isIdentifier, `must be ${identifierRule}`).exactOptional(),
   description: z.string().exactOptional(),
   type: z.string().min(1).exactOptional(),
 });
 
-/** What `.library.json` and `.item.json` may say; a library has no type. */
-export type Declared = z.infer<typeof metadataSchema>;
+/** What `.library.json` and `.item.json` may declare; a library has no type. */
+export type Declaration = z.infer<typeof metadataSchema>;
 
-export interface Metadata extends Declared {
-  /** When the file was last modified, in milliseconds since the epoch; unset when there is none. */
+/** What is declared of a library or an item; nothing when it has no metadata file. */
+export interface Metadata extends Declaration {
+  /** When the file was last modified, in milliseconds since the epoch; unset when there is no file. */
   readonly modifiedMs?: number;
-}
-
-/**
- * Reads a metadata file; nothing is declared when there is none. Rejects with a BrokenMetadata when it does not
- * hold what it must.
- */
-export async function readMetadata(root: string, path: string): Promise<Metadata> {
-  if ((await unlessMissing(lstat(path))) === undefined) return {};
-  const file = await openWithin(root, path);
-  if (file === undefined) throw new BrokenMetadata("not a regular file inside of the root");
-  try {
-    checkMetadataSize(file.size);
-    return { ...parseMetadata(await file.handle.readFile()), modifiedMs: file.modifiedMs };
-  } finally {
-    await file.handle.close();
-  }
 }
 
 export class BrokenMetadata extends Error {
@@ -41,11 +24,11 @@ export class BrokenMetadata extends Error {
 
 /** @throws BrokenMetadata */
 export function checkMetadataSize(bytes: number): void {
-  if (bytes > maxBytes) throw new BrokenMetadata(`larger than ${maxBytes} bytes`);
+  if (bytes > maxMetadataBytes) throw new BrokenMetadata(`larger than ${maxMetadataBytes} bytes`);
 }
 
 /** @throws BrokenMetadata */
-export function parseMetadata(bytes: Uint8Array): Declared {
+export function parseMetadata(bytes: Uint8Array): Declaration {
   let json: unknown;
   try {
     json = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));

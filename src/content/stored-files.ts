@@ -1,9 +1,9 @@
 import { hash } from "node:crypto";
 import { extname } from "node:path";
-import type { ItemFile, LibraryItem } from "../domain/content-source.ts";
+import type { ItemFile, LibraryItem, Times } from "../domain/content-source.ts";
 import type { Checksums } from "./manifest.ts";
-import { timesOf } from "./times.ts";
 
+/** A file of an item, as a source lists it. */
 export interface StoredFile extends ItemFile {
   /** Milliseconds since the epoch, whole ones: not every storage keeps more. */
   readonly modifiedMs: number;
@@ -16,7 +16,7 @@ export function storedFile(file: Omit<StoredFile, "version">): StoredFile {
 }
 
 /**
- * Content version, size and, as far as the names tell, type of an item with these files.
+ * Content version and size of an item with these files, and its type if the names of the files reveal it.
  *
  * @param files by name
  */
@@ -31,7 +31,7 @@ export function summaryOf(
   };
 }
 
-/** What an item declares, or is called for want of that. */
+/** What an item declares, with its defaults. */
 export interface DescribedItem extends Pick<LibraryItem, "id" | "name" | "description" | "type"> {
   readonly library: { readonly id: string };
 }
@@ -39,7 +39,7 @@ export interface DescribedItem extends Pick<LibraryItem, "id" | "name" | "descri
 /**
  * An item with these files.
  *
- * @param modifiedMs of all that its times follow from
+ * @param modifiedMs modification times of everything that belongs to it
  */
 export function libraryItemOf(
   { id, library, name, description, type }: DescribedItem,
@@ -57,10 +57,10 @@ export function libraryItemOf(
   };
 }
 
-/** What is told of the files of an item. */
-export function itemFilesOf(files: readonly StoredFile[], known: Checksums): ItemFile[] {
+/** The files of an item with their checksums. */
+export function itemFilesOf(files: readonly StoredFile[], checksumsByName: Checksums): ItemFile[] {
   return files.map(({ name, size, version }) => {
-    const checksums = known.get(name);
+    const checksums = checksumsByName.get(name);
     return { name, size, version, ...(checksums !== undefined && { checksums }) };
   });
 }
@@ -69,10 +69,29 @@ export function withType(type: string | undefined): Pick<LibraryItem, "type"> {
   return type === undefined ? {} : { type };
 }
 
+/** `ovf` or `iso`, by the extensions of an item's files; undefined when there are no such extensions. */
 export function typeOf(files: Iterable<{ readonly name: string }>): string | undefined {
   const extensions = new Set([...files].map(({ name }) => extname(name).toLowerCase()));
   if (extensions.has(".ovf") || extensions.has(".ova")) return "ovf";
   return extensions.has(".iso") ? "iso" : undefined;
+}
+
+/** File systems can hold later times than RFC 3339 can write. */
+const maxTimeMs = Date.UTC(9999, 11, 31, 23, 59, 59, 999);
+
+/**
+ * When a thing was made and last changed, by the modification times of what belongs to it. Nothing else is the same for
+ * every replica: not every file system keeps the time of a file's birth, and no copy does.
+ *
+ * @param modifiedMs at least one, in milliseconds since the epoch
+ */
+export function timesOf(modifiedMs: Iterable<number>): Times {
+  let [createdAt, modifiedAt] = [maxTimeMs, 0];
+  for (const ms of modifiedMs) {
+    createdAt = Math.min(createdAt, Math.max(ms, 0));
+    modifiedAt = Math.max(modifiedAt, Math.min(ms, maxTimeMs));
+  }
+  return { createdAt, modifiedAt };
 }
 
 function versionOf(identity: readonly unknown[]): string {

@@ -1,6 +1,6 @@
 /**
- * Where library items and their files come from. Read only; every replica that sees the same storage gives the
- * same answers. A source that can't be read rejects with a ServiceError `downlease.content.unavailable`.
+ * Where library items and their files come from. Read only; every replica that sees the same storage gives the same
+ * answers. A source that can't be read rejects with a ServiceError `downlease.content.unavailable`.
  */
 export interface ContentSource {
   /** All libraries, by name. */
@@ -10,30 +10,28 @@ export interface ContentSource {
   library(libraryId: string): Promise<Library | undefined>;
 
   /**
-   * The items of a library, by name, or of all libraries, by library and name; undefined when there is no such
-   * library. Cheap however often it is asked, however many they are: new and removed items are noticed at once, an
-   * id or a type that changes within an item a little later.
+   * The items of a library, by name, or of all libraries, by library and name; undefined when there is no such library.
+   * Cheap however often it is called and however many items there are. New and removed items are noticed at once, or
+   * within seconds where the storage does not report changes; an id or a type that changes within an item, a little
+   * later.
    */
   items(libraryId?: string): Promise<readonly ItemEntry[] | undefined>;
 
   /** One item, or undefined. Cheap: does not walk the source. */
   item(itemId: string): Promise<LibraryItem | undefined>;
 
-  /** The files of an item, by name; undefined when there is no such item. */
-  files(itemId: string): Promise<ItemFile[] | undefined>;
-
-  /** As `files`, and the content version that these files are, as of one moment. */
+  /** The files of an item and their content version, as of one moment; undefined when there is no such item. */
   contents(itemId: string): Promise<ItemContents | undefined>;
 
   /**
    * Opens a file of an item in one content version. Undefined when there is no such item, or it has another content
-   * version now, or no such file. The caller closes what it gets.
+   * version now, or no such file. The caller closes the file.
    */
   openFile(itemId: string, fileName: string, contentVersion: string): Promise<ContentFile | undefined>;
 
   /**
-   * A URI by which a file can be read from the storage itself, for as long as `lifetimeMs` at most. Undefined when the
-   * source can't give one, or as for `openFile`.
+   * A URI by which a file can be read from the storage itself, for at most `lifetimeMs`. Undefined when the source has
+   * none, and in the cases of `openFile`.
    */
   directUri?(
     itemId: string,
@@ -49,7 +47,7 @@ export interface ByteRange {
   readonly end: number;
 }
 
-/** A file that is open for reading. What it holds is freed by `close`, its readers included. */
+/** A file that is open for reading. `close` frees it and ends its readers. */
 export interface ContentFile extends AsyncDisposable {
   /** Bytes. */
   readonly size: number;
@@ -62,7 +60,7 @@ export interface ContentFile extends AsyncDisposable {
   readonly path?: string;
 
   /**
-   * Begins to read a range of the bytes, the whole file by default.
+   * Starts reading a range of the bytes, the whole file by default.
    *
    * @throws RangeError when the range is not a range of the file's bytes
    */
@@ -73,9 +71,9 @@ export interface ContentFile extends AsyncDisposable {
 
 export interface ContentReader {
   /**
-   * Fills the buffer, or a part of it, with the next bytes. Gives their number, 0 at the end of the range. One call at
-   * a time. Rejects with `ContentChangedError` when the file is not what was opened any more, at the latest in place
-   * of the last bytes of the range: who has read the range to its end has read that version of the file.
+   * Fills the buffer, or a part of it, with the next bytes. Resolves with their number, 0 at the end of the range. One
+   * call at a time. Rejects with `ContentChangedError` when the file has changed since it was opened, at the latest in
+   * place of the last bytes: a range that was read to its end is of the version that was opened.
    */
   read(into: Uint8Array): Promise<number>;
 }
@@ -83,6 +81,20 @@ export interface ContentReader {
 /** A file changed while it was being read. */
 export class ContentChangedError extends Error {
   override readonly name = "ContentChangedError";
+}
+
+/**
+ * The range that is read: the one that is requested, or the whole of a file of this many bytes; for an empty file that
+ * is 0 to -1.
+ *
+ * @throws RangeError when the range is not a range of the file's bytes
+ */
+export function resolveRange(size: number, range?: ByteRange): ByteRange {
+  if (range === undefined) return { start: 0, end: size - 1 };
+  const { start, end } = range;
+  const isRange = Number.isSafeInteger(start) && Number.isSafeInteger(end);
+  if (isRange && 0 <= start && start <= end && end < size) return range;
+  throw new RangeError(`bytes ${start} to ${end} are not all in ${size} bytes`);
 }
 
 /** When something was made and last changed, in milliseconds since the epoch, from the year 1970 to 9999. */
@@ -98,12 +110,12 @@ export interface Library extends Times {
   readonly description?: string;
 }
 
-/** What a list tells of an item. */
+/** An item as lists show it. */
 export interface ItemEntry {
   readonly id: string;
   readonly libraryId: string;
   readonly name: string;
-  /** `ovf`, `iso`, or whatever the source declares; unset when unknown. */
+  /** `ovf`, `iso`, or any text that the source declares; unset when unknown. */
   readonly type?: string;
 }
 

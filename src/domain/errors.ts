@@ -1,12 +1,13 @@
+import { identifierRule } from "./identifiers.ts";
+
 /**
- * Every way in which a call can fail, by what the caller can do about it. gRPC code, vAPI error and HTTP
- * status of an error follow from its kind and are written nowhere else; protocols translate the names into the
- * constants of their library.
+ * Kinds of errors, by what the caller can do about them. The gRPC code, vAPI error and HTTP status of an error follow
+ * from its kind and stand nowhere else; protocols translate the names into the constants of their library.
  */
 export const errorKinds = {
   not_found: { grpc: "NOT_FOUND", vapi: "not_found", http: 404 },
   operation_not_found: { grpc: "UNIMPLEMENTED", vapi: "not_found", http: 404 },
-  /** JSON-RPC names operations; on REST there is only a path that leads nowhere. */
+  /** For JSON-RPC, where calls name their operation; on REST an unknown operation is just an unknown path. */
   unknown_operation: { grpc: "UNIMPLEMENTED", vapi: "operation_not_found", http: 404 },
   not_allowed_in_current_state: {
     grpc: "FAILED_PRECONDITION",
@@ -31,13 +32,13 @@ export type ErrorKind = keyof typeof errorKinds;
 interface ErrorRow {
   readonly kind: ErrorKind;
   readonly text: string;
-  /** Which argument tells in how many seconds to try again. */
+  /** Index of the argument that says in how many seconds to try again. */
   readonly retryAfter?: number;
 }
 
 /**
- * Every message that a caller may see: its id, the kind of error it belongs to, and its English text, in which
- * `{0}`, `{1}`… stand for the arguments.
+ * Every error message that a caller may see, by id: the kind of error, and the English text, in which `{0}`, `{1}`…
+ * stand for the arguments.
  */
 export const errorMessages = {
   "downlease.session.not_found": {
@@ -46,7 +47,7 @@ export const errorMessages = {
   },
   "downlease.session.not_active": {
     kind: "not_allowed_in_current_state",
-    text: "Download session '{0}' is {1}, not ACTIVE. Create a new session to go on.",
+    text: "Download session '{0}' is {1}, not ACTIVE. Create a new session to continue.",
   },
   "downlease.library.not_found": {
     kind: "not_found",
@@ -66,7 +67,7 @@ export const errorMessages = {
   },
   "downlease.link.not_found": {
     kind: "not_found",
-    text: "There is nothing to download here: the link is wrong, or the download session that it belongs to is over, or its item has changed.",
+    text: "The link is invalid, or its download session has ended, or its library item has changed.",
   },
   "downlease.argument.missing": {
     kind: "invalid_argument",
@@ -74,7 +75,7 @@ export const errorMessages = {
   },
   "downlease.argument.identifier": {
     kind: "invalid_argument",
-    text: "'{0}' must be an identifier of 1 to 256 bytes without control characters.",
+    text: `'{0}' must be an identifier of ${identifierRule}.`,
   },
   "downlease.argument.client_token": {
     kind: "invalid_argument",
@@ -82,7 +83,7 @@ export const errorMessages = {
   },
   "downlease.argument.find_spec": {
     kind: "invalid_argument",
-    text: "'spec' must say what to look for: at least one of {0}.",
+    text: "'spec' must set at least one of {0}.",
   },
   "downlease.argument.progress": {
     kind: "invalid_argument",
@@ -98,7 +99,7 @@ export const errorMessages = {
   },
   "downlease.argument.repeated": {
     kind: "invalid_argument",
-    text: "'{0}' is given more than once.",
+    text: "'{0}' is set more than once.",
   },
   "downlease.argument.too_many": {
     kind: "invalid_argument",
@@ -106,7 +107,7 @@ export const errorMessages = {
   },
   "downlease.argument.conflict": {
     kind: "invalid_argument",
-    text: "'{0}' is given twice, with different values.",
+    text: "'{0}' is set twice, with different values.",
   },
   "downlease.request.malformed": {
     kind: "invalid_request",
@@ -150,7 +151,7 @@ export const errorMessages = {
   },
   "downlease.authentication.required": {
     kind: "unauthenticated",
-    text: "The call does not tell who is calling. Log in (com.vmware.cis.session create) and send the identifier as 'vmware-api-session-id', or send credentials of a kind that the server takes.",
+    text: "No credentials were sent. Log in (com.vmware.cis.session create) and send the identifier as 'vmware-api-session-id', or send credentials of a kind that the server accepts.",
   },
   "downlease.authentication.invalid": {
     kind: "unauthenticated",
@@ -158,11 +159,11 @@ export const errorMessages = {
   },
   "downlease.authentication.expired": {
     kind: "unauthenticated",
-    text: "The login session, token or certificate is not valid any more. Log in again.",
+    text: "The login session, token or certificate is no longer valid. Log in again.",
   },
   "downlease.authentication.password": {
     kind: "unauthenticated",
-    text: "User name and password are for logging in only: create a login session (com.vmware.cis.session create) and send its identifier as 'vmware-api-session-id'.",
+    text: "User name and password are only for logging in: create a login session (com.vmware.cis.session create) and send its identifier as 'vmware-api-session-id'.",
   },
   "downlease.authentication.scheme": {
     kind: "unauthenticated",
@@ -170,25 +171,25 @@ export const errorMessages = {
   },
   "downlease.authentication.keys_unavailable": {
     kind: "service_unavailable",
-    text: "The keys that tokens are checked with can't be had. Try again.",
+    text: "The token signing keys are unavailable. Try again.",
   },
   "downlease.login.too_many_failures": {
     kind: "too_many_attempts",
-    text: "Logging in has failed too often. Try again in {0} s.",
+    text: "Too many logins have failed. Try again in {0} s.",
     retryAfter: 0,
   },
   "downlease.login.overloaded": {
     kind: "service_unavailable",
-    text: "More callers are logging in than the server can check soon. Try again in {0} s.",
+    text: "Too many callers are logging in. Try again in {0} s.",
     retryAfter: 0,
   },
   "downlease.storage.role": {
     kind: "unauthorized",
-    text: "A DIRECT endpoint is for callers with the role 'storage'. Ask for an HTTPS endpoint.",
+    text: "DIRECT endpoints require the role 'storage'. Request an HTTPS endpoint.",
   },
   "downlease.storage.none": {
     kind: "unauthorized",
-    text: "The content source has no DIRECT endpoint for '{0}'. Ask for an HTTPS endpoint.",
+    text: "The content source has no DIRECT endpoint for '{0}'. Request an HTTPS endpoint.",
   },
   "downlease.call.canceled": {
     kind: "canceled",
@@ -196,11 +197,11 @@ export const errorMessages = {
   },
   "downlease.call.timed_out": {
     kind: "timed_out",
-    text: "The deadline of the call has passed; its outcome is not known.",
+    text: "The deadline of the call has passed; its outcome is unknown.",
   },
   "downlease.store.unavailable": {
     kind: "service_unavailable",
-    text: "The session store does not answer; the outcome is not known. Try again.",
+    text: "The session store does not answer; the outcome is unknown. Try again.",
   },
   "downlease.content.unavailable": {
     kind: "service_unavailable",
@@ -212,7 +213,7 @@ export const errorMessages = {
   },
   "downlease.server.overloaded": {
     kind: "service_unavailable",
-    text: "The server has more calls than it can answer soon and has not begun this one. Try again in {0} s.",
+    text: "The server has too many calls in flight and did not begin this one. Try again in {0} s.",
     retryAfter: 0,
   },
   "downlease.server.internal": {
@@ -224,18 +225,17 @@ export const errorMessages = {
 export type ErrorMessageId = keyof typeof errorMessages;
 
 /**
- * What a good answer tells of something that has failed: the error messages of files and sessions. Ids and English
- * texts as in `errorMessages`.
+ * Messages that a successful response carries about a session or file that has failed. Ids and English texts as in
+ * `errorMessages`.
  */
 export const failureMessages = {
   "downlease.session.client_failed": "The client reported a failure without a reason.",
   "downlease.file.changed":
     "Library item '{0}' has changed since the download session was created. Create a new session.",
   "downlease.file.checksum_mismatch":
-    "'{0}' does not match the manifest of its library item: its {1} is {3}, not {2}. The item has to be repaired.",
-  "downlease.file.unreadable":
-    "'{0}' can't be read from the content library. Prepare it again to have it tried again.",
-  "downlease.file.failed": "'{0}' could not be made ready. Prepare it again to have it tried again.",
+    "'{0}' does not match the manifest of its library item: its {1} is {3}, not {2}. Repair the item.",
+  "downlease.file.unreadable": "'{0}' can't be read from the content library. Call prepare again to retry.",
+  "downlease.file.failed": "'{0}' could not be prepared. Call prepare again to retry.",
 } as const satisfies Record<string, string>;
 
 export type FailureMessageId = keyof typeof failureMessages;
@@ -253,18 +253,18 @@ export function isMessageId(id: string): id is MessageId {
   return Object.hasOwn(errorMessages, id) || Object.hasOwn(failureMessages, id);
 }
 
-/** How long a caller who was refused for overload is told to wait, in seconds. */
+/** When a caller that was refused for overload should try again, in seconds. */
 const overloadPauseSeconds = 1;
 
-/** A call that failed in a way its caller may know about. Thrown at the service boundary, once. */
+/** A failure of a call that its caller may know about. Thrown at the service boundary, once. */
 export class ServiceError extends Error {
   override readonly name = "ServiceError";
   readonly messageId: ErrorMessageId;
   readonly args: readonly string[];
-  /** What a caller who is not known may show, as `WWW-Authenticate` tells it (RFC 9110, section 11.6.1). */
+  /** Credentials that the server accepts, in the form of `WWW-Authenticate` (RFC 9110, section 11.6.1). */
   readonly challenge: string | undefined;
 
-  /** @param cause what happened below, for the log only; it is never shown to callers */
+  /** @param cause the underlying error, for the log only; callers never see it */
   constructor(messageId: ErrorMessageId, args: readonly string[] = [], cause?: unknown, challenge?: string) {
     super(textOf(messageId, args), cause === undefined ? undefined : { cause });
     this.messageId = messageId;
@@ -272,17 +272,17 @@ export class ServiceError extends Error {
     this.challenge = challenge;
   }
 
-  /** A call whose caller is not known, or not who it says. */
+  /** For a call without valid credentials. */
   static unauthenticated(messageId: ErrorMessageId, challenge: string | undefined): ServiceError {
     return new ServiceError(messageId, [], undefined, challenge);
   }
 
-  /** A call that was refused because there are too many. */
+  /** For a call that is refused because there are too many. */
   static overloaded(): ServiceError {
     return new ServiceError("downlease.server.overloaded", [String(overloadPauseSeconds)]);
   }
 
-  /** When the caller is told to try again; undefined when the error does not tell. */
+  /** When the caller should try again; undefined when the error does not say. */
   get retryAfterSeconds(): number | undefined {
     const { retryAfter }: ErrorRow = errorMessages[this.messageId];
     return retryAfter === undefined ? undefined : Number(this.args[retryAfter]);

@@ -1,16 +1,16 @@
 /** A key that links are signed with. */
 export interface LinkKey {
-  /** Told in each link. Printable ASCII without `:`, `,` and white space, 1 to 64 characters. */
+  /** Stands in each link. Printable ASCII without `:`, `,` and white space, 1 to 64 characters. */
   readonly id: string;
   /** At least 32 bytes. */
   readonly secret: Uint8Array;
 }
 
-/** Where replicas without configured keys agree on one. */
+/** Lets replicas without configured keys agree on one. */
 export interface LinkKeyStore {
   /**
-   * The key that the store keeps, for all processes that use it; when it keeps none, it keeps the candidate from now
-   * on. A store that can't be reached rejects with a ServiceError `downlease.store.unavailable` within a second.
+   * The key that the store keeps for all processes that use it; when it has none, it keeps the candidate. A store that
+   * can't be reached rejects with a ServiceError `downlease.store.unavailable` within a second.
    */
   linkKey(candidate: LinkKey): Promise<LinkKey>;
 }

@@ -1,61 +1,62 @@
-/** A login session: what its identifier stands for. It has nothing to do with download sessions, which outlive it. */
+import type { Roles } from "./roles.ts";
+
+/** A login session. It is independent of download sessions, which outlive it. */
 export interface Login {
-  /** Name of the principal that opened it. */
+  /** Name of the principal that logged in. */
   readonly principal: string;
-  /** Whether the principal held the `admin` role when it was proven. */
-  readonly admin: boolean;
-  /** Whether the principal might read from the storage of the content source itself when it was proven. */
-  readonly mayReadStorage: boolean;
-  /** What the login rests on and must still hold, in the words of whoever proved it; opaque to the store. */
+  /** The roles that the principal held when it logged in. */
+  readonly roles: Roles;
+  /** What must still hold for the login to be valid: a text of the authenticator, opaque to the store. */
   readonly proof: string;
   /** Milliseconds since the epoch. */
   readonly createdAt: number;
-  /** Milliseconds since the epoch, to within a second or so. */
+  /** Milliseconds since the epoch, accurate to about a second. */
   readonly lastUsedAt: number;
 }
 
-/** What the opener of a login session decides. */
-export type NewLogin = Pick<Login, "principal" | "admin" | "mayReadStorage" | "proof">;
+/** A login session that is to be opened. */
+export type NewLogin = Pick<Login, "principal" | "roles" | "proof">;
 
-/** Lengths of a login session's life, in milliseconds. */
+/** How long login sessions live, in milliseconds. */
 export interface LoginTerms {
-  /** How long it lives without being used. */
+  /** How long one lives without being used. */
   readonly idleMs: number;
-  /** How long it lives at most. */
+  /** How long one lives at most. */
   readonly lifetimeMs: number;
 }
 
-/** What is known of the failures under a key. */
+/** The failures that are counted under a key. */
 export interface Failures {
-  /** How many there were since the first that is not forgotten. */
+  /** Number of failures in the current window. */
   readonly count: number;
-  /** Milliseconds until they are forgotten. */
+  /** Milliseconds until the window ends and the count is reset. */
   readonly forgottenInMs: number;
 }
 
 /**
- * Where login sessions live, for every process that uses the same store, and failures to log in are counted. A store
- * that can't be reached rejects, or throws where no promise is given, a ServiceError `downlease.store.unavailable`
- * within a second. The rules are those of `login.ts`; what keeps the connection to the store also ends it.
+ * Stores login sessions and counts failed logins, for every process that uses the same store. The rules are those of
+ * `login.ts`. When the store can't be reached, methods reject, or throw where they return no promise, with a
+ * ServiceError `downlease.store.unavailable` within a second.
  */
 export interface LoginStore {
-  /** Opens a login session and gives its identifier. */
+  /** Opens a login session and returns its identifier. */
   open(login: NewLogin): Promise<string>;
 
   /**
-   * The login session, unless it is unknown, closed, idle for too long or too old; the look-up is a use. Takes any
-   * text for an identifier. Answers at once, without a promise, when it can: this is on the way of every call.
+   * The login session, or undefined when it is unknown, closed, or has expired; the look-up counts as a use. Accepts
+   * any text as identifier. Returns no promise when it has the answer: every call passes here.
    */
   find(id: string): Login | undefined | Promise<Login | undefined>;
 
   /**
-   * Closes a login session. False: there was none. A process that can't be told accepts it for `trustMs` at most.
+   * Closes a login session. False when there was none. A process that can't be notified accepts it for `trustMs` at
+   * most.
    */
   close(id: string): Promise<boolean>;
 
-  /** Counts one more failure under the key, any text. The count starts anew when the window since the first is over. */
+  /** Counts a failure under the key, any text. The first failure opens a window; the count is reset when it ends. */
   addFailure(key: string, windowMs: number): Promise<Failures>;
 
-  /** Takes one failure back that was counted before it was known to be none. */
+  /** Takes back one counted failure, after the login has succeeded. */
   removeFailure(key: string): Promise<void>;
 }

@@ -4,32 +4,32 @@ import type { Login, LoginTerms } from "./login-store.ts";
 
 const identifier = /^[0-9a-f]{32}$/;
 
-/** An identifier that nobody can guess: 128 random bits. */
+/** A new identifier: 128 random bits, which cannot be guessed. */
 export function newLoginId(): string {
   return randomBytes(16).toString("hex");
 }
 
-/** Whether a text can be an identifier; anything may come as one. */
+/** Whether a text has the form of an identifier. */
 export function isLoginId(text: string): boolean {
   return identifier.test(text);
 }
 
 /**
- * What a store knows an identifier by, in hexadecimal, so that a copy of the store opens nothing. A plain digest does:
- * there are too many identifiers to try them.
+ * The digest, in hexadecimal, under which stores keep an identifier, so that a copy of the store is no use to log in. A
+ * plain digest is enough: there are too many identifiers to try them.
  */
 export function digestOf(text: string): string {
   return hash("sha256", text, "hex");
 }
 
-/** How long a login session that is used at `now` has left: the idle time, but never more than its lifetime allows. */
+/** How long a login session that is used at `now` lives from then on: the idle time, limited by its lifetime. */
 export function leftMs({ createdAt }: Pick<Login, "createdAt">, now: number, terms: LoginTerms): number {
   return Math.min(terms.idleMs, createdAt + terms.lifetimeMs - now);
 }
 
 /**
- * How long what was looked up may be taken for true, and a use that is not written down does no harm: a second, or a
- * tenth of the idle time if that is less.
+ * How long a process may rely on a login session that it has looked up, and how far the stored time of the last use may
+ * lag behind: a second, or a tenth of the idle time if that is less.
  */
 export function trustMs({ idleMs }: LoginTerms): number {
   return Math.min(1000, idleMs / 10);

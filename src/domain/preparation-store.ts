@@ -1,45 +1,45 @@
-import type { ChecksumAlgorithm } from "./content-source.ts";
-
-/** A file of an item in one content version. Whatever is known of it holds for every session and replica. */
-export interface VersionedFile {
-  readonly itemId: string;
-  readonly contentVersion: string;
-  readonly fileName: string;
-}
-
-/** Lower-case hexadecimal; SHA256 is always there. */
-export type Digests = Readonly<Partial<Record<ChecksumAlgorithm, string>> & { readonly SHA256: string }>;
-
-/** What is known of making a file ready. */
-export type PreparationRecord = { readonly state: "running"; readonly bytesDone: number } | PreparationResult;
-
-export type PreparationResult =
-  | { readonly state: "done"; readonly digests: Digests }
-  /** Why; an id and its arguments, for `ServiceError`-like texts. Forgotten after a minute or so. */
-  | { readonly state: "failed"; readonly messageId: string; readonly args: readonly string[] };
+import type { PreparationResult, StoredPreparation, VersionedFile } from "./preparation.ts";
 
 /**
- * What is known of preparing files, for every process that uses the same store. A job belongs to one worker at a time:
- * its claim lapses when it has not reported for `claimMs`, and whoever looks next finds nothing. Results are remembered
- * for weeks after they were last asked for. A store that can't be reached rejects with a ServiceError
- * `downlease.store.unavailable` within a second.
+ * The preparations of files, shared by every process that uses the same store. A preparation belongs to one worker at a
+ * time: its claim lapses when it has not reported for `claimMs`, and the file is then UNPREPARED again. PREPARED is kept
+ * for `resultKeptMs` after it was last read, ERROR for `failureKeptMs`. A store that can't be reached rejects with a
+ * ServiceError `downlease.store.unavailable` within a second.
  */
 export interface PreparationStore {
-  /** What is known, in the order of the files; undefined where nothing is. */
-  find(files: readonly VersionedFile[]): Promise<(PreparationRecord | undefined)[]>;
+  /** The preparations of files, in their order; undefined for those that are UNPREPARED. */
+  find(files: readonly VersionedFile[]): Promise<(StoredPreparation | undefined)[]>;
 
   /**
-   * Claims the job for a worker if nothing is known, or if it failed. Gives undefined when the worker has it now, also
-   * when it had it already; else what is known.
+   * Claims a file that is UNPREPARED or in ERROR for a worker. Returns undefined when the worker has the claim now, also
+   * when it had it before; else the preparation that is in the way.
    */
-  claim(file: VersionedFile, worker: string, claimMs: number): Promise<PreparationRecord | undefined>;
+  claim(file: VersionedFile, worker: string, claimMs: number): Promise<StoredPreparation | undefined>;
 
-  /** Tells how far a worker is and keeps its claim. False: it has lost it and is to stop. */
+  /** Records a worker's progress and extends its claim. False: the claim is lost, and the worker must stop. */
   report(file: VersionedFile, worker: string, bytesDone: number, claimMs: number): Promise<boolean>;
 
-  /** Ends a worker's job with its result. False: it had lost its claim, and the result was dropped. */
+  /** Replaces a worker's claim by its result. False: the claim was lost before, and the result is dropped. */
   finish(file: VersionedFile, worker: string, result: PreparationResult): Promise<boolean>;
 
   /** Gives a worker's claim back, as a process that stops does. */
   release(file: VersionedFile, worker: string): Promise<void>;
+}
+
+/**
+ * How stores write statuses. The texts are older than the names of the statuses, and stay: replicas of earlier releases
+ * may share the store, and databases hold them.
+ */
+export const storedStatuses = { PREPARING: "running", PREPARED: "done", ERROR: "failed" } as const;
+
+/** A result as stores write it, in JSON. */
+export function encodeResult({ status, ...members }: PreparationResult): string {
+  return JSON.stringify({ state: storedStatuses[status], ...members });
+}
+
+/** Reads what `encodeResult` has written. */
+export function decodeResult(text: string): PreparationResult {
+  const { state, ...members } = JSON.parse(text) as { readonly state: "done" | "failed" };
+  const status = state === storedStatuses.PREPARED ? "PREPARED" : "ERROR";
+  return { status, ...members } as PreparationResult;
 }

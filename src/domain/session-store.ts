@@ -7,17 +7,16 @@ export interface Heartbeat {
 }
 
 /**
- * Where sessions live. Each method is atomic for its session and durable when it resolves, for every process
- * that uses the same store. The rules are those of `session.ts`; expired sessions, and sessions of others, are
- * `not_found`.
+ * Download sessions. Each method is atomic for its session and durable when it resolves, for every process that uses
+ * the same backend. The rules are those of `session.ts`; expired sessions, and sessions of others, are `not_found`.
  *
  * Refusals are return values. A store that can't be reached rejects with a ServiceError
  * `downlease.store.unavailable` within a second; the outcome of the call is then unknown.
  */
 export interface SessionStore {
   /**
-   * Creates the session, or, when one with this id exists, leaves its content alone and renews an ACTIVE one's
-   * lease. The id is expected to be derived from the owner and a token, or random.
+   * Creates the session. When one with this id exists, leaves it as it is, but renews its lease if it is ACTIVE. The
+   * id is derived from the owner and a client token, or random.
    */
   create(session: NewSession): Promise<Session>;
 
@@ -28,27 +27,21 @@ export interface SessionStore {
   list(owner: string, libraryItemId?: string): Promise<string[]>;
 
   /**
-   * Renews the lease of an ACTIVE session and raises its progress in one atomic step. A progress outside 0..100
-   * is refused only after it is clear that the session exists and is ACTIVE, and changes nothing.
+   * Renews the lease of an ACTIVE session and raises its progress, in one atomic step. A progress outside 0..100 is
+   * refused and changes nothing; that the session exists and is ACTIVE is checked first.
    */
   keepAlive(id: string, caller: Caller, progress?: number): Promise<Renewal | Refusal>;
 
   /**
-   * A keep-alive for each heartbeat, results in the same order. Each is atomic for its session, all together are
-   * not; those for the same session apply in order. When the store fails the call rejects, and some may have been
-   * applied: heartbeats are harmless to repeat.
+   * A keep-alive for each heartbeat, results in the same order. Each is atomic, all together are not; those for one
+   * session apply in order. When the store fails the call rejects, and some heartbeats may have been applied: they are
+   * harmless to repeat.
    */
   keepAliveMany(heartbeats: readonly Heartbeat[], caller: Caller): Promise<(Renewal | Refusal)[]>;
 
   /** Takes an ACTIVE session to a final state. */
   finish(id: string, caller: Caller, state: FinalState, errorMessage?: string): Promise<Finish | Refusal>;
 
-  /** Removes a session in any state. False: there was none for the caller. */
+  /** Removes a session in any state. False when there is none for the caller. */
   delete(id: string, caller: Caller): Promise<boolean>;
-
-  /** Resolves when the store answers. */
-  ping(): Promise<void>;
-
-  /** Ends all work; calls still under way may be rejected. */
-  close(): Promise<void>;
 }

@@ -1,7 +1,9 @@
 /**
- * The rules of the lease. Every rule of the download session is here once, as a pure function; stores either
- * call it (SQLite) or restate it in a script and prove that they agree with it (Redis).
+ * The rules of the lease: each rule of the download session stands here once, as a pure function. Stores call it
+ * (SQLite), or restate it in a script (Redis) and are compared with it under random histories.
  */
+
+import { isAdmin, type Roles } from "./roles.ts";
 
 export type SessionState = "ACTIVE" | FinalState;
 export type FinalState = "CANCELED" | "ERROR";
@@ -18,23 +20,18 @@ export interface Session {
   readonly progress: number;
   /** Milliseconds since the epoch; the session is gone from this moment on. Never moves back. */
   readonly expiresAt: number;
-  /** What the client told when it failed; only in state ERROR. */
+  /** The error message of the client; only in state ERROR. */
   readonly errorMessage?: string;
 }
 
 /** What the creator of a session decides. */
 export type NewSession = Pick<Session, "id" | "owner" | "libraryItemId" | "contentVersion">;
 
-/** Who asks for a session. */
+/** On whose behalf a call is made. */
 export interface Caller {
   /** Name of the principal, not empty. */
   readonly principal: string;
-  /** Whether the principal holds the `admin` role: it sees everybody's sessions. */
-  readonly admin: boolean;
-  /** Whether the principal may read from the storage of the content source itself: role `storage` or `admin`. */
-  readonly mayReadStorage?: boolean;
-  /** What a login session of the caller would rest on; see `Login`. */
-  readonly proof?: string;
+  readonly roles: Roles;
 }
 
 /** Lengths of the lease, in milliseconds. */
@@ -45,7 +42,7 @@ export interface LeaseTerms {
   readonly retentionMs: number;
 }
 
-/** Why a session was left as it was. */
+/** Why a session was not changed. */
 export type Refusal =
   | { readonly outcome: "not_found" }
   | { readonly outcome: "not_active"; readonly state: FinalState }
@@ -54,43 +51,22 @@ export type Refusal =
 export type Renewal = { readonly outcome: "renewed"; readonly expiresAt: number; readonly progress: number };
 export type Finish = { readonly outcome: "finished"; readonly expiresAt: number };
 
-const maxIdBytes = 256;
-// biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what it looks for
-const controlCharacter = /[\u0000-\u001f\u007f-\u009f]/;
-const guid = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
-
-/** Identifiers are opaque: any text of 1 to 256 UTF-8 bytes without control characters. */
-export function isIdentifier(text: string): boolean {
-  return (
-    text.length > 0 &&
-    text.length <= maxIdBytes &&
-    Buffer.byteLength(text) <= maxIdBytes &&
-    text.isWellFormed() &&
-    !controlCharacter.test(text)
-  );
-}
-
-/** A client token is UUID text of any version and case. */
-export function isClientToken(text: string): boolean {
-  return guid.test(text);
-}
-
 /** Progress is an integer from 0 to 100. */
 export function isProgress(value: number): boolean {
   return Number.isInteger(value) && value >= 0 && value <= 100;
 }
 
-/** The lease that a renewal at `now` gives: a full length, but never less than was already promised. */
+/** When a lease ends that is renewed at `now`: after a full length, but never before the end that was promised. */
 export function renewedUntil(promised: number, now: number, lengthMs: number): number {
   return Math.max(promised, now + lengthMs);
 }
 
-/** A session as it is created. */
+/** A new session. */
 export function openSession(spec: NewSession, now: number, terms: LeaseTerms): Session {
   return { ...spec, state: "ACTIVE", progress: 0, expiresAt: now + terms.leaseMs };
 }
 
-/** A session whose creation is repeated: an ACTIVE one gets its lease renewed, a final one stays as it is. */
+/** A session that is created again: an ACTIVE one gets its lease renewed, a final one stays as it is. */
 export function reopenSession(session: Session, now: number, terms: LeaseTerms): Session {
   if (session.state !== "ACTIVE") return session;
   return { ...session, expiresAt: renewedUntil(session.expiresAt, now, terms.leaseMs) };
@@ -98,12 +74,12 @@ export function reopenSession(session: Session, now: number, terms: LeaseTerms):
 
 /** Whether the session exists for the caller at `now`: not expired, and theirs or visible to their role. */
 export function existsFor(session: Session, caller: Caller, now: number): boolean {
-  return now < session.expiresAt && (caller.admin || session.owner === caller.principal);
+  return now < session.expiresAt && (isAdmin(caller) || session.owner === caller.principal);
 }
 
 /**
- * A keep-alive. `undefined` progress only renews the lease; a progress that is not greater than the stored one
- * renews the lease and leaves the progress, so that late and repeated heartbeats are harmless.
+ * A keep-alive, with the rule for progress: it never falls. A progress that is not greater than the stored one, or
+ * undefined, only renews the lease, so that late and repeated heartbeats are harmless.
  */
 export function keepAlive(
   session: Session,

@@ -1,13 +1,12 @@
-import { BlockList, isIP } from "node:net";
 import parseForwarded from "forwarded-parse";
 import type { Call } from "../calls/call.ts";
 
 export interface BaseUrlOptions {
-  /** Origin, and a path when links are below one, without a slash at the end; undefined: what the request tells. */
+  /** Origin, and a path when links are below one, without a slash at the end; undefined: derived from the request. */
   readonly publicUrl: string | undefined;
-  /** Addresses and CIDRs of proxies that are believed. */
-  readonly trustedProxies: readonly string[];
-  /** For requests that tell no host that could stand in a URL. */
+  /** Whether the proxy at an address is believed. */
+  readonly isTrustedProxy: (address: string) => boolean;
+  /** For requests without a host that is valid in a URL. */
   readonly fallback: () => string;
 }
 
@@ -18,43 +17,27 @@ interface Origin {
   readonly host: string | undefined;
 }
 
-/** By which URL callers reach this service, without a slash at the end. */
+/** Derives the URL by which a caller reaches this service, without a slash at the end. */
 export function baseUrlFinder({
   publicUrl,
-  trustedProxies,
+  isTrustedProxy: isTrusted,
   fallback,
 }: BaseUrlOptions): (call: Requester) => string {
   if (publicUrl !== undefined) return () => publicUrl;
-  const isTrusted = addressMatcher(trustedProxies);
   return ({ headers, connection }) => {
-    const told = isTrusted(connection.peer) ? toldByProxy(headers, isTrusted) : undefined;
-    const scheme = told?.scheme ?? (connection.isEncrypted ? "https" : "http");
-    // Of an HTTP/2 request that has both, the second may be anything.
-    const host = told?.host ?? textOf(headers[":authority"]) ?? headers.host;
+    const forwarded = isTrusted(connection.peer) ? forwardedOrigin(headers, isTrusted) : undefined;
+    const scheme = forwarded?.scheme ?? (connection.isEncrypted ? "https" : "http");
+    // In an HTTP/2 request that has both, `host` may be anything.
+    const host = forwarded?.host ?? textOf(headers[":authority"]) ?? headers.host;
     return originOf(scheme, host) ?? fallback();
   };
 }
 
-/** @param list addresses and CIDRs, as `isAddressRange` takes them */
-function addressMatcher(list: readonly string[]): (address: string) => boolean {
-  const trusted = new BlockList();
-  for (const entry of list) {
-    const [address = "", prefix] = entry.split("/");
-    const family = isIP(address) === 6 ? "ipv6" : "ipv4";
-    if (prefix === undefined) trusted.addAddress(address, family);
-    else trusted.addSubnet(address, Number(prefix), family);
-  }
-  return (address) => {
-    const version = isIP(address);
-    return version !== 0 && trusted.check(address, version === 6 ? "ipv6" : "ipv4");
-  };
-}
-
 /**
- * What a proxy tells by `Forwarded` (RFC 7239) or `X-Forwarded-…`. A proxy that writes only one of them passes the other
- * on as the client wrote it; so when both are there and contradict each other, neither counts.
+ * The origin in `Forwarded` (RFC 7239) or `X-Forwarded-…`. A proxy that writes only one of them passes the other on as
+ * the client wrote it; so when both exist and contradict each other, neither counts.
  */
-function toldByProxy(
+function forwardedOrigin(
   headers: Requester["headers"],
   isTrusted: (address: string) => boolean,
 ): Origin | undefined {
@@ -64,7 +47,7 @@ function toldByProxy(
   return standard.scheme === others.scheme && standard.host === others.host ? standard : undefined;
 }
 
-/** Each proxy adds an element at the end, so that what comes before those of trusted proxies may be invented. */
+/** Each proxy appends an element; elements before those of trusted proxies may be forged. */
 function fromForwarded(
   text: string | undefined,
   isTrusted: (address: string) => boolean,
@@ -82,7 +65,7 @@ function fromForwarded(
   return { scheme: schemeOf(proto), host };
 }
 
-/** Of lists the last entry counts, which is that of the proxy that is connected. */
+/** The last entry of a list counts: the connected proxy has written it. */
 function fromXForwarded(headers: Requester["headers"]): Origin | undefined {
   const [proto, host, port] = ["proto", "host", "port"].map((name) =>
     textOf(headers[`x-forwarded-${name}`])?.split(",").at(-1)?.trim(),
@@ -110,7 +93,7 @@ function textOf(header: string | string[] | undefined): string | undefined {
 
 const hostAndPort = /^(?:[a-z0-9_](?:[a-z0-9._-]{0,252}[a-z0-9_.])?|\[[0-9a-f:.]{2,45}\])(?::[0-9]{1,5})?$/i;
 
-/** Undefined when the host is none that could stand in a URL: whoever sends a request writes into it what they like. */
+/** Undefined when the host is not valid in a URL: clients can send any text. */
 function originOf(scheme: string, host: string | undefined): string | undefined {
   if (host === undefined || !hostAndPort.test(host)) return undefined;
   return URL.parse(`${scheme}://${host}`)?.origin;

@@ -1,7 +1,7 @@
 /**
- * How large a transfer's buffer is, by how many have one: few transfers are to be fast, many are to take little memory.
- * Smaller ones cost more CPU for each byte, because each is a trip to another thread and back; larger ones were not
- * measured to cost less (docs/performance.md).
+ * Size of a download's buffer by the number of buffers in use: a few downloads are fast, many take little memory. Smaller
+ * buffers cost more CPU per byte, because each is a trip to another thread and back; larger ones were not measured to
+ * cost less (docs/performance.md).
  */
 const sizes = [
   { bytes: 2 ** 19, inUse: 8 },
@@ -9,10 +9,10 @@ const sizes = [
   { bytes: 2 ** 16, inUse: Number.POSITIVE_INFINITY },
 ] as const;
 
-/** Bytes of all buffers that are kept for later: what a burst of transfers leaves behind. */
-const mostKept = 16 * 2 ** 20;
+/** Bytes of all free buffers that are kept for later downloads. */
+const maxKeptBytes = 16 * 2 ** 20;
 
-/** Buffers that transfers use in turn. */
+/** Buffers that downloads use in turn. */
 export class Buffers {
   readonly #kept = new Map<number, Buffer[]>(sizes.map(({ bytes }) => [bytes, []]));
   #keptBytes = 0;
@@ -27,16 +27,16 @@ export class Buffers {
     return kept;
   }
 
-  /** Nobody may read or write the buffer any more. */
+  /** Takes back a buffer that nothing reads or writes any more. */
   giveBack(buffer: Buffer): void {
     this.#inUse--;
     const { byteLength } = buffer;
-    if (this.#keptBytes + byteLength > mostKept) return;
+    if (this.#keptBytes + byteLength > maxKeptBytes) return;
     this.#keptBytes += byteLength;
     this.#kept.get(byteLength)!.push(buffer);
   }
 
-  /** Somebody may still read or write a buffer that was taken: nobody else gets it. */
+  /** Gives up a buffer that something may still read or write; it is not used again. */
   abandon(): void {
     this.#inUse--;
   }

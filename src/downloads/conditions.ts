@@ -4,7 +4,7 @@ import { parse as parseRange } from "range-parser";
 import type { ByteRange, ContentFile } from "../domain/content-source.ts";
 import type { Link } from "./links.ts";
 
-/** What a request for a file comes to, once it is clear that there is one (RFC 9110, sections 13 and 14). */
+/** The answer that a request for an existing file selects (RFC 9110, sections 13 and 14). */
 export type Selection =
   | { readonly status: 200 }
   | { readonly status: 206; readonly range: ByteRange }
@@ -12,17 +12,17 @@ export type Selection =
 
 const whole: Selection = { status: 200 };
 
-/** A strong validator: other bytes have another one, on every replica. */
+/** A strong validator, the same on every replica: different bytes have different tags. */
 export function entityTagOf({ fileName, contentVersion }: Link, { version, size }: ContentFile): string {
   const digest = createHash("sha256").update(JSON.stringify([fileName, contentVersion, version, size]));
   return `"${digest.digest("base64url").slice(0, 27)}"`;
 }
 
 /**
- * Holds a request to its conditions and reads its range. Times are no condition here: there is no `Last-Modified`.
+ * Evaluates preconditions and Range (RFC 9110, 13 and 14). Conditions on times are ignored: there is no `Last-Modified`.
  *
- * Several ranges at once are answered with the whole file, as RFC 9110 (14.2) allows: downloaders ask for one, and what
- * asks for many small ones is no downloader.
+ * Several ranges in one request are answered with the whole file, as RFC 9110 (14.2) allows: downloaders request one
+ * range, and clients that request many small ones are no downloaders.
  */
 export function select(
   method: "GET" | "HEAD",
@@ -36,7 +36,7 @@ export function select(
   if (ifNoneMatch !== undefined && namesTag(ifNoneMatch, etag, isSameWeakly)) return { status: 304 };
   // Ranges are defined for GET only.
   if (range === undefined || method !== "GET") return whole;
-  // What is not just this strong tag, a date for example, asks for the whole.
+  // Any other If-Range than this strong tag, a date for example, selects the whole file.
   if (ifRange !== undefined && ifRange.trim() !== etag) return whole;
   return selectRange(range, size);
 }
@@ -47,7 +47,7 @@ function selectRange(text: string, size: number): Selection {
   if (type.trim() !== "bytes" || isMalformed || ranges.length > 1) return whole;
   const [range] = ranges;
   if (range !== undefined) return { status: 206, range: { start: range.start, end: range.end } };
-  // The last bytes of an empty file are there, and there is no way to tell so but the whole.
+  // The last bytes of an empty file can be served, and only the whole file can express that.
   return code === 0 ? whole : { status: 416 };
 }
 

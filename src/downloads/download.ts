@@ -1,55 +1,57 @@
+import { requestIdFrom } from "../calls/call.ts";
+import type { DownloadObserver, DownloadOutcome } from "../calls/download-record.ts";
+import { connectionOf, type HttpRequest, type HttpResponse } from "../calls/http.ts";
+import { asServiceError } from "../calls/pipeline.ts";
+import { headersOf } from "../calls/status.ts";
+import { vapiErrorBody } from "../calls/vapi-error.ts";
 import type { ByteRange, ContentFile, ContentSource } from "../domain/content-source.ts";
 import { errorKinds, ServiceError } from "../domain/errors.ts";
-import type { Digests, PreparationStore } from "../domain/preparation-store.ts";
+import type { Digests } from "../domain/preparation.ts";
+import type { PreparationStore } from "../domain/preparation-store.ts";
 import type { SessionFileStore } from "../domain/session-file-store.ts";
 import type { SessionStore } from "../domain/session-store.ts";
-import { requestIdFrom } from "../calls/call.ts";
-import { asServiceError } from "../calls/pipeline.ts";
-import { connectionOf, type HttpRequest, type HttpResponse } from "../calls/http.ts";
-import type { DownloadObserver, DownloadOutcome } from "../calls/download-record.ts";
 import type { Buffers } from "./buffers.ts";
 import { entityTagOf, select } from "./conditions.ts";
-import { digestsField, fileHeaders, type Headers, validatorHeaders } from "./headers.ts";
-import { linkBearer } from "./link-bearer.ts";
-import type { LinkKeys } from "./link-keys.ts";
-import { isSignedBy, type Link, readLink } from "./links.ts";
-import { redirectFor } from "./offload.ts";
-import { Sending } from "./send.ts";
-import type { ActiveDownload } from "./session-downloads.ts";
 import type { Downloads } from "./downloads.ts";
+import { accelRedirect, digestsField, fileHeaders, type Headers, validatorHeaders } from "./headers.ts";
+import { type Link, type Links, linkBearer } from "./links.ts";
+import { send } from "./send.ts";
+import type { ActiveDownload } from "./session-downloads.ts";
 
+/** What all downloads of a process share. */
 export interface DownloadParts {
-  readonly keys: LinkKeys;
+  readonly links: Pick<Links, "verify">;
   readonly sessions: Pick<SessionStore, "get">;
   readonly content: Pick<ContentSource, "openFile">;
   readonly preparations: Pick<PreparationStore, "find">;
   readonly files: Pick<SessionFileStore, "recordSent">;
-  readonly transfers: Downloads;
-  /** Where a proxy in front finds the content, when it is to send it; see `redirectFor`. */
+  readonly downloads: Downloads;
+  /** Set when a proxy in front sends the files; see `accelRedirect`. */
   readonly offloadPrefix: string | undefined;
-  /** Names and values in turn, for every answer; see `pageHeaders`. */
+  /** Names and values in turn, sent with every answer; see `pageHeaders`. */
   readonly pageHeaders: readonly string[];
   readonly observe: DownloadObserver;
 }
 
-/** How long a client that finds all places taken is told to wait, in seconds: a transfer takes its time. */
+/** Retry-After while there are too many downloads, in seconds: a download takes its time. */
 const overloadPauseSeconds = 5;
-/** The same while something does not answer. */
+/** Retry-After while a store or the content source does not answer, in seconds. */
 const outagePauseSeconds = 1;
 
-interface Found {
+/** An open file of a session. */
+interface SessionFileContent {
   readonly file: ContentFile;
   readonly digests: Digests | undefined;
 }
 
-/** A body that is to be sent, and what is told of it. */
+/** The range of a file to send, with the head of the answer. */
 interface Body {
   readonly status: 200 | 206;
   readonly headers: Headers;
   readonly range: ByteRange;
 }
 
-/** One request for what a link leads to. */
+/** One request for the file of a link. */
 export class Download {
   readonly #parts: DownloadParts & { readonly buffers: Buffers };
   readonly #request: HttpRequest;
@@ -58,7 +60,7 @@ export class Download {
   readonly #requestId: string;
   readonly #startedAt = performance.now();
   #status = 0;
-  /** Whose signature was found to be right. */
+  /** Set once its signature is verified. */
   #link: Link | undefined;
 
   constructor(
@@ -74,21 +76,21 @@ export class Download {
     this.#requestId = requestIdFrom(request.headers["x-request-id"]);
   }
 
-  /** @param target path and query of the request, from behind `/download/` on */
+  /** @param target path and query of the request, without `linkRoot` */
   async serve(target: string): Promise<void> {
     try {
-      await this.#turn();
-      this.#link = await this.#verified(target);
+      await this.#waitForTurn();
+      this.#link = await this.#parts.links.verify(target);
       if (this.#link === undefined) return this.#refuse();
-      const transfer = this.#parts.transfers.begin(this.#link.sessionId, this.#link.fileName);
-      if (transfer === undefined) {
+      const download = this.#parts.downloads.begin(this.#link.sessionId, this.#link.fileName);
+      if (download === undefined) {
         throw new ServiceError("downlease.server.overloaded", [String(overloadPauseSeconds)]);
       }
       this.#parts.observe.began();
       try {
-        await this.#transfer(this.#link, transfer);
+        await this.#answerFrom(this.#link, download);
       } finally {
-        this.#parts.transfers.end(transfer);
+        this.#parts.downloads.end(download);
         this.#parts.observe.ended();
       }
     } catch (reason) {
@@ -97,54 +99,48 @@ export class Download {
   }
 
   /**
-   * HTTP/1 lets clients send requests ahead; they are served one after the other. Until it is its turn a request takes
-   * nothing, so that it may be forgotten when the connection ends before.
+   * Waits until the connection is free for this response: HTTP/1 clients may send requests ahead, which are served one
+   * after the other. Until then a request holds nothing, so it may be dropped if the connection ends first.
    */
-  async #turn(): Promise<void> {
+  async #waitForTurn(): Promise<void> {
     const response = this.#response;
     if ("stream" in response || response.socket !== null) return;
     await new Promise<void>((resolve) => response.once("socket", () => resolve()));
   }
 
-  async #verified(target: string): Promise<Link | undefined> {
-    const claimed = readLink(target);
-    const key = claimed && (await this.#parts.keys.find(claimed.keyId));
-    return key && isSignedBy(claimed, key) ? claimed : undefined;
-  }
-
-  async #transfer(link: Link, transfer: ActiveDownload): Promise<void> {
-    const found = await this.#find(link);
-    if (found === undefined) return this.#refuse();
-    const { file, digests } = found;
-    let isKept = true;
+  async #answerFrom(link: Link, download: ActiveDownload): Promise<void> {
+    const content = await this.#open(link);
+    if (content === undefined) return this.#refuse();
+    const { file, digests } = content;
+    let mustClose = true;
     try {
-      // What ended the session while it was looked up.
-      if (transfer.cutWith === "server_stopping") throw new ServiceError("downlease.server.stopping");
-      if (transfer.cutWith !== undefined) return this.#refuse();
+      // The session may have ended while the file was opened.
+      if (download.cutReason === "server_stopping") throw new ServiceError("downlease.server.stopping");
+      if (download.cutReason !== undefined) return this.#refuse();
       const { offloadPrefix } = this.#parts;
-      const redirect = offloadPrefix === undefined ? undefined : redirectFor(file, offloadPrefix);
+      const redirect = offloadPrefix === undefined ? undefined : accelRedirect(file, offloadPrefix);
       if (redirect !== undefined) return await this.#offload(link, digests, redirect);
       const body = this.#select(link, file, digests);
       if (body === undefined) return;
-      isKept = false;
-      await this.#send(file, body, transfer);
+      mustClose = false;
+      await this.#send(file, body, download);
     } finally {
-      if (isKept) await file.close();
+      if (mustClose) await file.close();
     }
   }
 
-  /** What the link leads to, if it is open. */
-  async #find({ sessionId, fileName, contentVersion }: Link): Promise<Found | undefined> {
+  /** Opens the file of a link; undefined when the link is closed or the file has changed. */
+  async #open({ sessionId, fileName, contentVersion }: Link): Promise<SessionFileContent | undefined> {
     const { sessions, content, preparations } = this.#parts;
     const session = await sessions.get(sessionId, linkBearer);
     if (session?.state !== "ACTIVE" || session.contentVersion !== contentVersion) return undefined;
     const itemId = session.libraryItemId;
-    const [record] = await preparations.find([{ itemId, contentVersion, fileName }]);
+    const [preparation] = await preparations.find([{ itemId, contentVersion, fileName }]);
     const file = await content.openFile(itemId, fileName, contentVersion);
-    return file && { file, digests: record?.state === "done" ? record.digests : undefined };
+    return file && { file, digests: preparation?.status === "PREPARED" ? preparation.digests : undefined };
   }
 
-  /** What is to be sent; answers by itself when that is nothing. */
+  /** Selects what to send; answers, and returns undefined, when that is no content. */
   #select(link: Link, file: ContentFile, digests: Digests | undefined): Body | undefined {
     const etag = entityTagOf(link, file);
     const { size } = file;
@@ -169,7 +165,7 @@ export class Download {
         return { status: 206, headers, range: selection.range };
       }
       case 200:
-        // Of HEAD it would be the digest of no bytes (RFC 9530, appendix B.2).
+        // In an answer to HEAD it would be the digest of no bytes (RFC 9530, appendix B.2).
         if (digests !== undefined && this.#method === "GET")
           headers.push("content-digest", digestsField(digests));
         headers.push("content-length", String(size));
@@ -182,13 +178,13 @@ export class Download {
     return undefined;
   }
 
-  async #send(file: ContentFile, { status, headers, range }: Body, transfer: ActiveDownload): Promise<void> {
+  async #send(file: ContentFile, { status, headers, range }: Body, download: ActiveDownload): Promise<void> {
     const { buffers, observe } = this.#parts;
     const begin = () => this.#writeHead(status, headers);
-    const sending = new Sending({ response: this.#response, transfer, buffers, begin, moved: observe.moved });
-    const { outcome, hasBegun, cause } = await sending.send(file, range);
+    const options = { response: this.#response, download, buffers, begin, onSent: observe.moved };
+    const { outcome, hasBegun, cause } = await send(file, range, options);
     if (hasBegun || outcome === "client_gone") {
-      return this.#finished(outcome, transfer.bytesSent, undefined, cause);
+      return this.#recordEnd(outcome, download.bytesSent, undefined, cause);
     }
     switch (outcome) {
       case "session_ended":
@@ -201,7 +197,7 @@ export class Download {
     }
   }
 
-  /** Lets a proxy send the file. Nobody will tell how far it comes, so that the lease is renewed here, once. */
+  /** Lets a proxy send the file. The proxy does not report progress, so the lease is renewed here, once. */
   async #offload(
     { sessionId, fileName }: Link,
     digests: Digests | undefined,
@@ -215,22 +211,21 @@ export class Download {
     this.#answer(200, headers, "offloaded");
   }
 
-  /** The same for every reason, so that nobody can find out by guessing what there is. */
+  /** The same answer for every reason, so that guessing reveals nothing about sessions and files. */
   #refuse(): void {
-    this.#tell(new ServiceError("downlease.link.not_found"), "refused");
+    this.#answerError(new ServiceError("downlease.link.not_found"), "refused");
   }
 
   #fail(reason: unknown): void {
-    this.#tell(asServiceError(reason, { requestId: this.#requestId }), "failed");
+    this.#answerError(asServiceError(reason, { requestId: this.#requestId }), "failed");
   }
 
-  #tell(error: ServiceError, outcome: DownloadOutcome): void {
+  #answerError(error: ServiceError, outcome: DownloadOutcome): void {
     const status = errorKinds[error.kind].http;
-    const pause = error.retryAfterSeconds ?? outagePauseSeconds;
-    const { messageId: id, message: default_message, args } = error;
-    const body = JSON.stringify({ error_type: error.vapiType, messages: [{ id, default_message, args }] });
+    const body = JSON.stringify(vapiErrorBody(error));
     const headers = ["content-type", "application/json", "content-length", String(Buffer.byteLength(body))];
-    headers.push("cache-control", "no-store", ...(status === 503 ? ["retry-after", String(pause)] : []));
+    const retryAfterSeconds = status === 503 ? outagePauseSeconds : undefined;
+    headers.push("cache-control", "no-store", ...Object.entries(headersOf(error, retryAfterSeconds)).flat());
     this.#answer(status, headers, outcome, body, outcome === "failed" ? error : undefined);
   }
 
@@ -241,12 +236,12 @@ export class Download {
     body = "",
     error?: ServiceError,
   ): void {
-    // Either this is the whole answer, or the answer has already gone wrong.
+    // If headers were sent, the answer has already failed.
     if (!this.#response.headersSent && !this.#response.destroyed) {
       this.#writeHead(status, headers);
       this.#response.end(this.#method === "HEAD" ? "" : body);
     }
-    this.#finished(outcome, 0, error, error?.cause);
+    this.#recordEnd(outcome, 0, error, error?.cause);
   }
 
   #writeHead(status: number, headers: Headers): void {
@@ -258,7 +253,7 @@ export class Download {
     ]);
   }
 
-  #finished(
+  #recordEnd(
     outcome: DownloadOutcome,
     bytesSent: number,
     error: ServiceError | undefined,

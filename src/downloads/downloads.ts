@@ -1,77 +1,84 @@
+import type { Backend } from "../domain/backend.ts";
 import type { SessionFileStore } from "../domain/session-file-store.ts";
 import type { SessionStore } from "../domain/session-store.ts";
-import { linkBearer } from "./link-bearer.ts";
-import { SessionDownloads, type ActiveDownload } from "./session-downloads.ts";
+import { linkBearer } from "./links.ts";
+import { type ActiveDownload, SessionDownloads } from "./session-downloads.ts";
 
 export interface DownloadsOptions {
-  readonly files: Pick<SessionFileStore, "recordSent" | "watchEnds">;
+  readonly files: Pick<SessionFileStore, "recordSent">;
+  readonly ends: Pick<Backend, "watchEnds">;
   readonly sessions: Pick<SessionStore, "get">;
   readonly leaseMs: number;
-  /** For how long a transfer may be without any progress. */
+  /** How long a download may be without any progress. */
   readonly stallMs: number;
   /** Downloads at a time. */
   readonly limit: number;
 }
 
-/** How often sessions are looked at whose ends may not be told, in milliseconds. */
-const lookMs = 500;
+/** Pause between checks of all sessions while announcements of their ends may be missing, in milliseconds. */
+const checkMs = 500;
 
-/** A store that is there has answered by then. */
+/** How long `close` waits for the store, which answers by then if it can be reached, in milliseconds. */
 const closeMs = 1_000;
 
 /**
- * The running transfers of this process, by session. Sees to it that a session lives while its bytes move, and that its
- * transfers do not outlive it. Without transfers it does nothing at all.
+ * The active downloads of this process, by session. Keeps a session alive while its bytes move, and cuts its downloads
+ * when it ends. Without downloads no timer runs.
  */
 export class Downloads {
   readonly #options: DownloadsOptions;
   readonly #bySession = new Map<string, SessionDownloads>();
   readonly #ends;
   readonly #tickMs: number;
-  #running = 0;
+  #active = 0;
   #timer: NodeJS.Timeout | undefined;
-  #lookedAt = 0;
+  #checkedAt = 0;
   #isStopping = false;
-  /** Told when nothing is left to be recorded. */
+  /** Called when nothing is left to be recorded. */
   #onSettled: (() => void) | undefined;
 
   constructor(options: DownloadsOptions) {
     this.#options = options;
-    this.#tickMs = Math.max(10, Math.min(lookMs, options.leaseMs / 8, options.stallMs / 4));
-    this.#ends = options.files.watchEnds(
+    this.#tickMs = Math.max(10, Math.min(checkMs, options.leaseMs / 8, options.stallMs / 4));
+    this.#ends = options.ends.watchEnds(
       (sessionId) => this.#bySession.get(sessionId)?.cut("session_ended"),
-      // What ended before may not have been told.
-      () => this.#lookAtAll(),
+      // Sessions that ended before may not have been announced.
+      () => this.#checkAll(),
     );
   }
 
-  /** Begins a transfer, which is to be ended; undefined when there are too many. */
+  /** Admits a download, which the caller must end; undefined when there are too many. */
   begin(sessionId: string, fileName: string): ActiveDownload | undefined {
-    if (this.#running >= this.#options.limit) return undefined;
-    this.#running++;
+    if (this.#active >= this.#options.limit) return undefined;
+    this.#active++;
     let session = this.#bySession.get(sessionId);
     if (session === undefined) {
-      session = new SessionDownloads(sessionId, this.#options.files, this.#options.leaseMs, this.#settled);
+      session = new SessionDownloads(
+        sessionId,
+        this.#options.files,
+        this.#options.leaseMs,
+        this.#onSessionSettled,
+      );
       this.#bySession.set(sessionId, session);
     }
     this.#timer ??= setInterval(this.#tick, this.#tickMs).unref();
-    const transfer = session.begin(fileName);
-    if (this.#isStopping) transfer.cut("server_stopping");
-    return transfer;
+    const download = session.begin(fileName);
+    if (this.#isStopping) download.cut("server_stopping");
+    return download;
   }
 
-  end(transfer: ActiveDownload): void {
-    this.#running--;
-    transfer.session.end(transfer);
+  end(download: ActiveDownload): void {
+    this.#active--;
+    download.session.end(download);
   }
 
-  /** Cuts what runs and whatever begins after it. */
-  stop(): void {
+  /** Cuts all downloads, and those that begin later. */
+  cutAll(): void {
     this.#isStopping = true;
     for (const session of this.#bySession.values()) session.cut("server_stopping");
   }
 
-  /** Resolves when all that was sent has been recorded, or soon when that can't be. The store may be closed then. */
+  /** Resolves when all sent bytes have been recorded, or soon when that is impossible. The store may be closed then. */
   async close(): Promise<void> {
     this.#ends.stop();
     if (this.#bySession.size === 0) return;
@@ -84,29 +91,29 @@ export class Downloads {
 
   readonly #tick = (): void => {
     const now = performance.now();
-    for (const session of this.#bySession.values()) session.check(now, this.#options.stallMs);
-    if (!this.#ends.isReliable && now - this.#lookedAt >= lookMs) this.#lookAtAll();
+    for (const session of this.#bySession.values()) session.tick(now, this.#options.stallMs);
+    if (!this.#ends.isReliable && now - this.#checkedAt >= checkMs) this.#checkAll();
   };
 
-  #lookAtAll(): void {
-    this.#lookedAt = performance.now();
-    for (const session of this.#bySession.values()) void this.#look(session);
+  #checkAll(): void {
+    this.#checkedAt = performance.now();
+    for (const session of this.#bySession.values()) void this.#check(session);
   }
 
-  async #look(session: SessionDownloads): Promise<void> {
-    if (session.isBeingLookedAt) return;
-    session.isBeingLookedAt = true;
+  async #check(session: SessionDownloads): Promise<void> {
+    if (session.isBeingChecked) return;
+    session.isBeingChecked = true;
     try {
-      const found = await this.#options.sessions.get(session.id, linkBearer);
-      if (found?.state !== "ACTIVE") session.cut("session_ended");
+      const current = await this.#options.sessions.get(session.id, linkBearer);
+      if (current?.state !== "ACTIVE") session.cut("session_ended");
     } catch {
-      // Nobody can know whether it has ended; there will be another look.
+      // Whether the session has ended is unknown; the next check follows soon.
     } finally {
-      session.isBeingLookedAt = false;
+      session.isBeingChecked = false;
     }
   }
 
-  readonly #settled = (session: SessionDownloads): void => {
+  readonly #onSessionSettled = (session: SessionDownloads): void => {
     if (this.#bySession.get(session.id) === session) this.#bySession.delete(session.id);
     if (this.#bySession.size > 0) return;
     clearInterval(this.#timer);

@@ -1,13 +1,14 @@
 import { create as contentDisposition } from "content-disposition";
-import type { Digests } from "../domain/preparation-store.ts";
+import type { ContentFile } from "../domain/content-source.ts";
+import type { Digests } from "../domain/preparation.ts";
 
 /** Names and values in turn. */
 export type Headers = string[];
 
-/** Whoever keeps an answer asks again before it is used again, because a link may have closed; nobody recodes it. */
+/** Caches revalidate a stored answer before each use, because the link may be closed by then; no proxy recodes it. */
 const cacheControl = "private, no-cache, no-transform";
 
-/** What is told of a file whichever part of it is sent. */
+/** The headers of a file that do not depend on the part that is sent. */
 export function fileHeaders(fileName: string, digests: Digests | undefined): Headers {
   const digest = digests && digestsField(digests);
   return [
@@ -18,19 +19,29 @@ export function fileHeaders(fileName: string, digests: Digests | undefined): Hea
   ];
 }
 
-/** What an answer without a new representation, 304, repeats of the one that it stands for. */
+/** The headers of a 304, which repeat those of the answer that the client has stored. */
 export function validatorHeaders(etag: string): Headers {
   return ["etag", etag, "cache-control", cacheControl];
 }
 
-/** A dictionary of digests as RFC 9530 has it, of the algorithms that it does not advise against. */
+/**
+ * Where nginx finds a file, for `X-Accel-Redirect`, percent-encoded as nginx decodes it; undefined when the file has no
+ * path that nginx could see.
+ *
+ * @param prefix path of an internal location over the content root, with a slash at its end
+ */
+export function accelRedirect({ path }: ContentFile, prefix: string): string | undefined {
+  return path === undefined ? undefined : prefix + path.split("/").map(encodeURIComponent).join("/");
+}
+
+/** A dictionary of digests (RFC 9530), of the algorithms that the RFC does not advise against. */
 export function digestsField({ SHA256, SHA512 }: Digests): string {
   const members = [`sha-256=${bytesItem(SHA256)}`];
   if (SHA512 !== undefined) members.push(`sha-512=${bytesItem(SHA512)}`);
   return members.join(", ");
 }
 
-/** A byte sequence of RFC 9651. */
+/** A byte sequence (RFC 9651). */
 function bytesItem(hex: string): string {
   return `:${Buffer.from(hex, "hex").toString("base64")}:`;
 }

@@ -1,12 +1,12 @@
 import { randomBytes } from "node:crypto";
 import type { LinkKey, LinkKeyStore } from "../domain/link-key-store.ts";
 
-/** The keys of links. */
+/** The keys that sign links. Both methods reject with ServiceError when the keys are unavailable. */
 export interface LinkKeys {
-  /** The key to sign with. Rejects with ServiceError when it can't be had. */
+  /** The key to sign with. */
   signing(): Promise<LinkKey>;
 
-  /** The key of this id, or undefined. Rejects with ServiceError when it can't be had. */
+  /** The key with this id, or undefined. */
   find(keyId: string): Promise<LinkKey | undefined>;
 }
 
@@ -19,33 +19,33 @@ export function fixedLinkKeys(keys: readonly LinkKey[]): LinkKeys {
 }
 
 export interface SharedLinkKeysTimes {
-  /** How long the store is trusted to keep what it kept, in milliseconds. */
+  /** How long the current key is used before the store is asked again whether it is current, in milliseconds. */
   readonly trustMs?: number;
-  /** Pause between two looks for keys that are not known, in milliseconds. */
+  /** Minimum pause between two requests to the store for unknown keys, in milliseconds. */
   readonly pauseMs?: number;
 }
 
-/** Keys that stay known when the store has others: as many as a store can lose while a link is of use. */
-const mostKnown = 16;
+/** Keys that are remembered: as many as a store can lose while a link is of use. */
+const maxRemembered = 16;
 
 /**
- * One key that all processes with the same store agree on. Now and then the store is shown the key again, so that a
- * store that has lost its memory gets it back, and all go on with the key that the store has then. What was once a key
- * still verifies.
+ * One key that all processes with the same store agree on. Every `trustMs` the key is offered to the store again: a
+ * store that has lost its data gets the key back, and all processes continue with the key that the store then has. Keys
+ * of before go on verifying.
  *
- * A link with a key that is not known makes the store be asked, but for all such links together only every now and
- * then: until then they wait.
+ * A link with an unknown key makes the store be asked, for all such links together at most once every `pauseMs`; until
+ * then the links wait.
  */
 export class SharedLinkKeys implements LinkKeys {
   readonly #store: LinkKeyStore;
   readonly #trustMs: number;
   readonly #pauseMs: number;
-  /** By id, the current one last. */
-  readonly #known = new Map<string, LinkKey>();
+  /** By id, the current key last. */
+  readonly #keys = new Map<string, LinkKey>();
   #current: LinkKey = newLinkKey();
   #askedAt = Number.NEGATIVE_INFINITY;
   #answer: Promise<LinkKey> | undefined;
-  #look: Promise<LinkKey> | undefined;
+  #laterAnswer: Promise<LinkKey> | undefined;
 
   constructor(store: LinkKeyStore, { trustMs = 5_000, pauseMs = 250 }: SharedLinkKeysTimes = {}) {
     this.#store = store;
@@ -58,27 +58,27 @@ export class SharedLinkKeys implements LinkKeys {
     try {
       return await this.#ask();
     } catch (reason) {
-      if (this.#known.size === 0) throw reason;
+      if (this.#keys.size === 0) throw reason;
       return this.#current;
     }
   }
 
   async find(keyId: string): Promise<LinkKey | undefined> {
-    const known = this.#known.get(keyId);
-    if (known === undefined) {
-      await this.#askSoon();
-      return this.#known.get(keyId);
+    const key = this.#keys.get(keyId);
+    if (key === undefined) {
+      await this.#askLater();
+      return this.#keys.get(keyId);
     }
-    // The link is good whatever comes of it.
+    // The link is good even if this fails.
     if (!this.#isTrusted) this.#ask().catch(() => {});
-    return known;
+    return key;
   }
 
   get #isTrusted(): boolean {
-    return this.#known.size > 0 && performance.now() - this.#askedAt < this.#trustMs;
+    return this.#keys.size > 0 && performance.now() - this.#askedAt < this.#trustMs;
   }
 
-  /** Callers at the same time share one question. */
+  /** Concurrent callers share one request. */
   #ask(): Promise<LinkKey> {
     this.#answer ??= this.#agree().finally(() => {
       this.#answer = undefined;
@@ -87,29 +87,29 @@ export class SharedLinkKeys implements LinkKeys {
   }
 
   async #agree(): Promise<LinkKey> {
-    const askedAt = performance.now();
-    // Also of a question that fails: a store that is down is not asked for each link that is good anyway.
-    this.#askedAt = askedAt;
+    // Also set when the request fails: a store that is down is not asked for each link that is good anyway.
+    this.#askedAt = performance.now();
     const key = await this.#store.linkKey(this.#current);
     this.#current = key;
-    this.#known.delete(key.id);
-    this.#known.set(key.id, key);
-    for (const id of this.#known.keys()) {
-      if (this.#known.size <= mostKnown) break;
-      this.#known.delete(id);
+    this.#keys.delete(key.id);
+    this.#keys.set(key.id, key);
+    for (const id of this.#keys.keys()) {
+      if (this.#keys.size <= maxRemembered) break;
+      this.#keys.delete(id);
     }
     return key;
   }
 
-  #askSoon(): Promise<LinkKey> {
+  /** Asks when the pause since the last request is over. */
+  #askLater(): Promise<LinkKey> {
     const waitMs = this.#askedAt + this.#pauseMs - performance.now();
     if (waitMs <= 0) return this.#ask();
-    this.#look ??= new Promise<void>((resolve) => setTimeout(resolve, waitMs).unref())
+    this.#laterAnswer ??= new Promise<void>((resolve) => setTimeout(resolve, waitMs).unref())
       .then(() => this.#ask())
       .finally(() => {
-        this.#look = undefined;
+        this.#laterAnswer = undefined;
       });
-    return this.#look;
+    return this.#laterAnswer;
   }
 }
 

@@ -1,44 +1,67 @@
-import type { LinkKey, LinkKeyStore } from "../domain/link-key-store.ts";
 import type { Call } from "../calls/call.ts";
-import type { HttpHandler } from "../calls/http.ts";
+import type { DownloadObserver } from "../calls/download-record.ts";
+import type { ProtocolHandler } from "../calls/protocol-handler.ts";
+import type { Backend } from "../domain/backend.ts";
+import type { ContentSource } from "../domain/content-source.ts";
+import type { LinkKey } from "../domain/link-key-store.ts";
 import { type BaseUrlOptions, baseUrlFinder } from "./base-url.ts";
-import type { DownloadParts } from "./download.ts";
+import { Downloads } from "./downloads.ts";
 import { downloadHandler } from "./handler.ts";
 import { fixedLinkKeys, SharedLinkKeys } from "./link-keys.ts";
-import { type Link, signedPath } from "./links.ts";
-import { Downloads, type DownloadsOptions } from "./downloads.ts";
+import { type Link, Links } from "./links.ts";
 
-export interface DownloadServiceOptions
-  extends Omit<DownloadParts, "keys" | "transfers" | "files" | "sessions">,
-    BaseUrlOptions,
-    DownloadsOptions {
+export interface DownloadServiceOptions extends BaseUrlOptions {
+  readonly backend: Pick<Backend, "sessions" | "sessionFiles" | "preparations" | "linkKeys" | "watchEnds">;
+  readonly content: Pick<ContentSource, "openFile">;
   /** The first one signs, each one verifies; empty: one that the store keeps. */
   readonly linkKeys: readonly LinkKey[];
-  readonly linkKeyStore: LinkKeyStore;
+  readonly leaseMs: number;
+  /** How long a download may be without any progress. */
+  readonly stallMs: number;
+  /** Downloads at a time. */
+  readonly maxDownloads: number;
+  /** Path of the proxy's location over the content root; undefined: this service sends the files. */
+  readonly offloadPrefix: string | undefined;
+  /** Names and values in turn, for every answer; see `pageHeaders`. */
+  readonly pageHeaders: readonly string[];
+  readonly observe: DownloadObserver;
   /** Aborted when downloads can't be waited for any longer. */
-  readonly shutdownSignal: AbortSignal;
+  readonly callsMustEnd: AbortSignal;
 }
 
 export interface DownloadService {
-  /** The absolute URI of a link, as the caller reaches this service. Rejects with ServiceError. */
+  /** The absolute URI of a link, by which the caller reaches this service. Rejects with ServiceError. */
   linkFor(link: Link, call: Call): Promise<string>;
   /** Serves the links. */
-  handler(next: HttpHandler): HttpHandler;
-  /** Resolves when what was sent has been recorded, or soon when that can't be. The store may be closed then. */
+  readonly handler: ProtocolHandler;
+  /** Resolves when what was sent has been recorded, or soon when that is impossible. The stores may be closed then. */
   close(): Promise<void>;
 }
 
-/** Protocol 3: download links and the files that they lead to. */
+/** Download links and the files that they lead to. */
 export function openDownloads(options: DownloadServiceOptions): DownloadService {
-  const { linkKeys, linkKeyStore, publicUrl, shutdownSignal } = options;
-  const keys = linkKeys.length > 0 ? fixedLinkKeys(linkKeys) : new SharedLinkKeys(linkKeyStore);
+  const { backend, content, linkKeys, publicUrl, offloadPrefix, pageHeaders, observe } = options;
+  const { sessions, sessionFiles: files, preparations } = backend;
+  const links = new Links(
+    linkKeys.length > 0 ? fixedLinkKeys(linkKeys) : new SharedLinkKeys(backend.linkKeys),
+  );
   const baseUrlOf = baseUrlFinder(options);
-  const transfers = new Downloads(options);
-  shutdownSignal.addEventListener("abort", () => transfers.stop(), { once: true });
+  const downloads = new Downloads({
+    files,
+    ends: backend,
+    sessions,
+    leaseMs: options.leaseMs,
+    stallMs: options.stallMs,
+    limit: options.maxDownloads,
+  });
+  options.callsMustEnd.addEventListener("abort", () => downloads.cutAll(), { once: true });
   const pathPrefix = publicUrl === undefined ? "" : new URL(publicUrl).pathname.replace(/\/$/, "");
   return {
-    linkFor: async (link, call) => baseUrlOf(call) + signedPath(link, await keys.signing()),
-    handler: (next) => downloadHandler({ ...options, keys, transfers, pathPrefix, next }),
-    close: () => transfers.close(),
+    linkFor: async (link, call) => baseUrlOf(call) + (await links.sign(link)),
+    handler: downloadHandler(
+      { links, sessions, content, preparations, files, downloads, offloadPrefix, pageHeaders, observe },
+      pathPrefix,
+    ),
+    close: () => downloads.close(),
   };
 }

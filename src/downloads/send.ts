@@ -1,36 +1,48 @@
 import { constants } from "node:http2";
 import type { Socket } from "node:net";
+import type { CutReason } from "../calls/download-record.ts";
+import type { HttpResponse } from "../calls/http.ts";
 import {
   type ByteRange,
   ContentChangedError,
   type ContentFile,
   type ContentReader,
 } from "../domain/content-source.ts";
-import type { HttpResponse } from "../calls/http.ts";
-import type { CutReason } from "../calls/download-record.ts";
 import type { Buffers } from "./buffers.ts";
 import type { ActiveDownload } from "./session-downloads.ts";
 
-/** Progress is seen piece by piece: whoever takes less than that in the time of a stall is cut. */
+/** Progress is measured in pieces: a client that accepts less than one within the stall limit is cut. */
 const pieceBytes = 2 ** 18;
 
 /** How sending ended. */
-export interface Sent {
+export interface SendResult {
   readonly outcome: "complete" | "client_gone" | CutReason;
-  /** Whether the answer has begun; another one can still be given when it has not. */
+  /** Whether the answer has begun; if not, another one can still be sent. */
   readonly hasBegun: boolean;
   /** The error, if there was one. */
   readonly cause?: unknown;
 }
 
-export interface SendingOptions {
+export interface SendOptions {
   readonly response: HttpResponse;
-  readonly transfer: ActiveDownload;
+  readonly download: ActiveDownload;
   readonly buffers: Buffers;
-  /** Sets the headers; called when the first bytes are there. */
+  /** Writes the headers; called when the first bytes have been read. */
   begin(): void;
-  /** Is told of bytes that the connection has taken. */
-  moved(bytes: number): void;
+  /** Called with the number of bytes that the connection has accepted. */
+  onSent(bytes: number): void;
+}
+
+/**
+ * Sends a range of a file, not empty, as the body of a response whose headers declare its length; closes the file. Uses
+ * one buffer, which is filled again when the connection has accepted its bytes. They are then still on their way out of
+ * the kernel's own buffer, so reading ahead gains nothing.
+ *
+ * When sending can't go on, the connection is cut, even in place of the last byte, so that no client takes what it has
+ * for the whole. If no byte has been sent yet, the answer is left to the caller.
+ */
+export function send(file: ContentFile, range: ByteRange, options: SendOptions): Promise<SendResult> {
+  return new FileSender(options).send(file, range);
 }
 
 /** Why sending has to stop in the middle. */
@@ -43,38 +55,29 @@ class Interruption extends Error {
   }
 }
 
-/**
- * Sends bytes of a file as the body of a response whose headers say how many there are, one buffer after the other: it
- * is read when the connection has taken the one before. What has been taken is then still on its way out of the kernel's
- * own buffer, so that reading ahead gains nothing.
- *
- * When it can't go on, for whatever reason, the connection is broken off in a way that no client takes for an end: also
- * in place of the last byte. Only when there has been no first byte yet, the answer is left to others.
- */
-export class Sending {
-  readonly #options: SendingOptions;
-  /** Rejects what is being waited for. */
-  #interrupt: ((reason: Interruption) => void) | undefined;
+class FileSender {
+  readonly #options: SendOptions;
+  /** Rejects the current wait. */
+  #rejectWait: ((reason: Interruption) => void) | undefined;
   #interruption: Interruption | undefined;
   #hasBegun = false;
   #isWriting = false;
   #isComplete = false;
 
-  constructor(options: SendingOptions) {
+  constructor(options: SendOptions) {
     this.#options = options;
-    const { response, transfer } = options;
-    response.once("close", () => this.#stop("client_gone"));
-    // What is wrong with the connection ends with `close` as well.
+    const { response, download } = options;
+    response.once("close", () => this.#interrupt("client_gone"));
+    // Errors of the connection are followed by `close`.
     response.on("error", () => {});
-    transfer.onCut = (reason) => this.#stop(reason);
-    if (transfer.cutWith !== undefined) this.#stop(transfer.cutWith);
-    // Who has gone before tells of it no more.
-    if (isGone(response)) this.#stop("client_gone");
+    download.onCut = (reason) => this.#interrupt(reason);
+    if (download.cutReason !== undefined) this.#interrupt(download.cutReason);
+    // A client that has gone before emits no more `close`.
+    if (isGone(response)) this.#interrupt("client_gone");
   }
 
-  /** Sends a range that is not empty, and closes the file. */
-  async send(file: ContentFile, range: ByteRange): Promise<Sent> {
-    const { buffers, response, transfer } = this.#options;
+  async send(file: ContentFile, range: ByteRange): Promise<SendResult> {
+    const { buffers, response, download } = this.#options;
     const socket = plainSocketOf(response);
     const buffer = buffers.take();
     let isFree = false;
@@ -86,13 +89,13 @@ export class Sending {
       return { outcome: "complete", hasBegun: true };
     } catch (reason) {
       const { outcome, cause } = asInterruption(reason);
-      if (this.#hasBegun) breakOff(response);
+      if (this.#hasBegun) cutConnection(response);
       return { outcome, hasBegun: this.#hasBegun, cause };
     } finally {
-      transfer.onCut = undefined;
-      // Also ends a read that is still under way.
+      download.onCut = undefined;
+      // Also ends a read that is still running.
       await file.close().catch(() => {});
-      // A write is over when the connection is; frames of HTTP/2 and TLS may outlive what they are for.
+      // A write ends with its connection; frames of HTTP/2 and TLS may outlive theirs.
       const isWriting = socket !== undefined && this.#isWriting;
       if (isFree || (isWriting && socket.closed)) buffers.giveBack(buffer);
       else if (isWriting) socket.once("close", () => buffers.giveBack(buffer));
@@ -100,11 +103,11 @@ export class Sending {
     }
   }
 
-  /** Reads once and writes that, piece by piece; gives the number of bytes. */
+  /** Reads once and writes those bytes, piece by piece; resolves with their number. */
   async #move(reader: ContentReader, buffer: Buffer, left: number): Promise<number> {
-    const { transfer, moved } = this.#options;
+    const { download, onSent } = this.#options;
     const bytes = await this.#waitFor(reader.read(buffer), "read_failed");
-    transfer.movedAt = performance.now();
+    download.progressedAt = performance.now();
     if (bytes === 0 || bytes > left) throw new Interruption("content_changed");
     this.#begin();
     this.#isWriting = true;
@@ -112,8 +115,8 @@ export class Sending {
       const piece = buffer.subarray(at, Math.min(at + pieceBytes, bytes));
       await this.#write(piece);
       at += piece.byteLength;
-      transfer.sent(piece.byteLength);
-      moved(piece.byteLength);
+      download.addSent(piece.byteLength);
+      onSent(piece.byteLength);
     }
     this.#isWriting = false;
     return bytes;
@@ -138,7 +141,7 @@ export class Sending {
   /** A promise of its own for each wait: with `Promise.race` all of them would hang on one that lives long. */
   #waitFor<T>(work: Promise<T>, failure: CutReason | "client_gone" = "client_gone"): Promise<T> {
     return new Promise<T>((resolve, reject) => {
-      this.#interrupt = reject;
+      this.#rejectWait = reject;
       if (this.#interruption !== undefined) reject(this.#interruption);
       work.then(resolve, (reason) => {
         if (reason instanceof Interruption) reject(reason);
@@ -151,17 +154,17 @@ export class Sending {
   #end(): Promise<void> {
     return new Promise((resolve) => {
       this.#options.response.end(() => {
-        // `close` comes before whoever waits for the promise.
+        // `close` comes before the code that awaits the promise runs.
         this.#isComplete = true;
         resolve();
       });
     });
   }
 
-  #stop(outcome: CutReason | "client_gone"): void {
+  #interrupt(outcome: CutReason | "client_gone"): void {
     if (this.#isComplete) return;
     this.#interruption ??= new Interruption(outcome);
-    this.#interrupt?.(this.#interruption);
+    this.#rejectWait?.(this.#interruption);
   }
 }
 
@@ -169,7 +172,7 @@ function asInterruption(reason: unknown): Interruption {
   return reason instanceof Interruption ? reason : new Interruption("read_failed", reason);
 }
 
-/** Of HTTP/1 without TLS. */
+/** The socket of an HTTP/1 response without TLS. */
 function plainSocketOf(response: HttpResponse): Socket | undefined {
   if ("stream" in response || response.socket === null) return undefined;
   return "encrypted" in response.socket ? undefined : response.socket;
@@ -181,11 +184,11 @@ function isGone(response: HttpResponse): boolean {
 }
 
 /**
- * Ends a response so that it is seen to have failed. HTTP/1 has nothing for that but a reset of the connection, which
- * also takes back what is still on its way; TLS has nothing for a reset, and without its closing alert the end counts as
- * an attack.
+ * Ends a response so that the client sees that it has failed. In HTTP/1 only a reset of the connection says so, which
+ * also drops bytes that are still on their way. TLS has no reset, but an end without its closing alert counts as an
+ * attack.
  */
-export function breakOff(response: HttpResponse): void {
+function cutConnection(response: HttpResponse): void {
   if ("stream" in response) {
     response.stream?.close(constants.NGHTTP2_INTERNAL_ERROR);
     return;

@@ -1,103 +1,104 @@
-import type { SessionFileStore } from "../domain/session-file-store.ts";
 import type { CutReason } from "../calls/download-record.ts";
+import type { SessionFileStore } from "../domain/session-file-store.ts";
 
-/** A file on its way to a client. */
+/** A download that has been admitted: a file on its way to a client. */
 export class ActiveDownload {
   readonly session: SessionDownloads;
   readonly fileName: string;
-  /** Bytes that the connection has taken. */
+  /** Bytes that the connection has accepted. */
   bytesSent = 0;
-  /** Why it has to end. */
-  cutWith: CutReason | undefined = undefined;
-  /** Told once, when it has to end. */
+  /** Why it has to be cut. */
+  cutReason: CutReason | undefined = undefined;
+  /** Called once, when it has to be cut. */
   onCut: ((reason: CutReason) => void) | undefined = undefined;
-  /** When something was last read or taken. */
-  movedAt = performance.now();
+  /** When bytes were last read or accepted, by `performance.now()`. */
+  progressedAt = performance.now();
 
   constructor(session: SessionDownloads, fileName: string) {
     this.session = session;
     this.fileName = fileName;
   }
 
-  /** The connection has taken bytes. */
-  sent(bytes: number): void {
-    this.movedAt = performance.now();
+  /** Records bytes that the connection has accepted. */
+  addSent(bytes: number): void {
+    this.progressedAt = performance.now();
     this.bytesSent += bytes;
-    this.session.sent(this.fileName, bytes, this.movedAt);
+    this.session.addSent(this.fileName, bytes, this.progressedAt);
   }
 
   /** The first reason counts. */
   cut(reason: CutReason): void {
-    if (this.cutWith !== undefined) return;
-    this.cutWith = reason;
+    if (this.cutReason !== undefined) return;
+    this.cutReason = reason;
     this.onCut?.(reason);
   }
 }
 
-/** How soon a store that did not answer is asked again, in milliseconds. */
+/** Pause before a store that did not answer is tried again, in milliseconds. */
 const retryMs = 1_000;
 
 /**
- * The running transfers of one session. What they send renews its lease, by way of being recorded: as soon as the first
- * bytes are sent, then once a quarter of the lease while bytes move, and when the last transfer has ended.
+ * The active downloads of one session. Recording what they send renews the session's lease: with the first bytes, then
+ * once a quarter of the lease while bytes move, and when the last download has ended.
  *
- * A store that does not answer cuts nothing, however long that takes, since nobody can know how the session is. It is
- * asked again until it answers; when the session is gone by then, its transfers are cut.
+ * A store that does not answer cuts no download, however long that takes, because the session may still be ACTIVE.
+ * Recording is retried until the store answers; if the session is gone by then, its downloads are cut.
  */
 export class SessionDownloads {
   readonly id: string;
-  isBeingLookedAt = false;
+  /** Whether a check of the session's state is running. */
+  isBeingChecked = false;
   readonly #store: Pick<SessionFileStore, "recordSent">;
   readonly #leaseMs: number;
-  readonly #settled: (session: SessionDownloads) => void;
-  readonly #running = new Set<ActiveDownload>();
+  readonly #onSettled: (session: SessionDownloads) => void;
+  readonly #active = new Set<ActiveDownload>();
   /** Bytes by file name. */
   #unrecorded = new Map<string, number>();
   #isRecording = false;
   #recordAt = 0;
-  /** When the last transfer ended. */
+  /** When the last download ended. */
   #endedAt = 0;
-  #isOver = false;
+  #hasSessionEnded = false;
 
-  /** @param settled is told when there is nothing more to do, until the next transfer begins */
+  /** @param onSettled called when nothing is left to do, until the next download begins */
   constructor(
     id: string,
     store: Pick<SessionFileStore, "recordSent">,
     leaseMs: number,
-    settled: (session: SessionDownloads) => void,
+    onSettled: (session: SessionDownloads) => void,
   ) {
     this.id = id;
     this.#store = store;
     this.#leaseMs = leaseMs;
-    this.#settled = settled;
+    this.#onSettled = onSettled;
   }
 
   begin(fileName: string): ActiveDownload {
-    const transfer = new ActiveDownload(this, fileName);
-    this.#running.add(transfer);
-    return transfer;
+    const download = new ActiveDownload(this, fileName);
+    this.#active.add(download);
+    return download;
   }
 
-  end(transfer: ActiveDownload): void {
-    this.#running.delete(transfer);
-    if (this.#running.size > 0) return;
+  end(download: ActiveDownload): void {
+    this.#active.delete(download);
+    if (this.#active.size > 0) return;
     this.#endedAt = performance.now();
     if (!this.#isRecording) this.#finish(true);
   }
 
-  sent(fileName: string, bytes: number, now: number): void {
+  addSent(fileName: string, bytes: number, now: number): void {
     this.#unrecorded.set(fileName, (this.#unrecorded.get(fileName) ?? 0) + bytes);
     if (now >= this.#recordAt) void this.#record();
   }
 
   cut(reason: CutReason): void {
-    for (const transfer of this.#running) transfer.cut(reason);
+    for (const download of this.#active) download.cut(reason);
   }
 
-  /** Does what is due. */
-  check(now: number, stallMs: number): void {
-    for (const transfer of this.#running) {
-      if (now - transfer.movedAt >= stallMs) transfer.cut("stalled");
+  /** Cuts stalled downloads, and records what has been sent if that is due. */
+  tick(now: number, stallMs: number): void {
+    for (const download of this.#active) {
+      if (now - download.progressedAt >= stallMs) download.cut("stalled");
     }
     if (now >= this.#recordAt) void this.#record();
   }
@@ -108,28 +109,28 @@ export class SessionDownloads {
     const sent = this.#unrecorded;
     this.#unrecorded = new Map();
     const quarterMs = this.#leaseMs / 4;
-    let isAnswered = true;
+    let hasAnswered = true;
     try {
       const { outcome } = await this.#store.recordSent(this.id, sent);
       this.#recordAt = performance.now() + quarterMs;
       if (outcome !== "renewed") {
-        this.#isOver = true;
+        this.#hasSessionEnded = true;
         this.cut("session_ended");
       }
     } catch {
-      isAnswered = false;
+      hasAnswered = false;
       for (const [name, bytes] of sent) this.#unrecorded.set(name, (this.#unrecorded.get(name) ?? 0) + bytes);
       this.#recordAt = performance.now() + Math.min(retryMs, quarterMs);
     }
     this.#isRecording = false;
-    if (this.#running.size === 0) this.#finish(isAnswered);
+    if (this.#active.size === 0) this.#finish(hasAnswered);
   }
 
-  /** No transfer runs any more. What could not be recorded for a whole lease renews nothing: it is dropped. */
-  #finish(isAnswered: boolean): void {
+  /** No download is active any more. Bytes that could not be recorded for a whole lease renew nothing: they are dropped. */
+  #finish(hasAnswered: boolean): void {
     const isLate = performance.now() - this.#endedAt >= this.#leaseMs;
-    if (this.#unrecorded.size === 0 || this.#isOver || isLate) this.#settled(this);
-    // Else `check` tries again.
-    else if (isAnswered) void this.#record();
+    if (this.#unrecorded.size === 0 || this.#hasSessionEnded || isLate) this.#onSettled(this);
+    // Without an answer, `tick` tries again.
+    else if (hasAnswered) void this.#record();
   }
 }

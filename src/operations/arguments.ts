@@ -1,11 +1,11 @@
 import type { ContentSource, LibraryItem } from "../domain/content-source.ts";
 import { ServiceError } from "../domain/errors.ts";
-import { isIdentifier } from "../domain/session.ts";
+import { isIdentifier } from "../domain/identifiers.ts";
 
 /**
- * An argument that has to be an identifier; the empty one counts as unset, for protobuf can't tell them apart.
+ * An argument that must be an identifier. An empty one counts as unset, because protobuf does not distinguish them.
  *
- * @param field its name, for the caller
+ * @param field name of the argument, for the error
  * @throws ServiceError `invalid_argument`
  */
 export function identifier(value: string | undefined, field: string): string {
@@ -14,17 +14,13 @@ export function identifier(value: string | undefined, field: string): string {
   return value;
 }
 
-/** @throws ServiceError `not_found` */
-export async function existingItem(content: ContentSource, id: string): Promise<LibraryItem> {
-  return found(await content.item(id), id);
+/** @throws ServiceError `not_found` when there is no such item */
+export async function lookUpItem(content: ContentSource, id: string): Promise<LibraryItem> {
+  return requireItem(await content.item(id), id);
 }
 
-/**
- * What was looked up by the id of an item.
- *
- * @throws ServiceError `not_found` when it is undefined
- */
-export function found<T>(ofItem: T | undefined, itemId: string): T {
-  if (ofItem === undefined) throw new ServiceError("downlease.item.not_found", [itemId]);
-  return ofItem;
+/** The result of a look-up by item id. @throws ServiceError `not_found` when it is undefined */
+export function requireItem<T>(result: T | undefined, itemId: string): T {
+  if (result === undefined) throw new ServiceError("downlease.item.not_found", [itemId]);
+  return result;
 }

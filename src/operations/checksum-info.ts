@@ -5,7 +5,7 @@ import {
 } from "../../gen/content/library/item/v1/item_file_pb.ts";
 import type { ChecksumAlgorithm } from "../domain/content-source.ts";
 
-/** A checksum as callers are told it. */
+/** A checksum as a message. */
 export function checksumInfoOf(
   algorithm: ChecksumAlgorithm,
   checksum: string,

@@ -11,20 +11,20 @@ import type { Call } from "../calls/call.ts";
 import { type Operation, operation } from "../calls/pipeline.ts";
 import type { ContentSource } from "../domain/content-source.ts";
 import { ServiceError } from "../domain/errors.ts";
-import type { VersionedFile } from "../domain/preparation-store.ts";
-import type { Preparation, Preparations } from "../domain/preparations.ts";
+import type { Preparation, Preparations, VersionedFile } from "../domain/preparation.ts";
+import { mayReadStorage } from "../domain/roles.ts";
 import type { Caller, Session } from "../domain/session.ts";
 import type { EndpointType, SessionFileStore, SessionFiles } from "../domain/session-file-store.ts";
 import type { SessionStore } from "../domain/session-store.ts";
 import { identifier } from "./arguments.ts";
-import { refused } from "./download-session.ts";
+import { refusalError } from "./download-session.ts";
 import { type Failure, failedInfo, preparedInfo, unpreparedInfo, waitingInfo } from "./file-info.ts";
 import { type FileView, fileOf, itemOf } from "./session-item.ts";
 
 const rpc = FileService.method;
 const sessionId = (request: { readonly downloadSessionId: string }) => request.downloadSessionId;
 
-/** Gives an absolute URI by which a file of an ACTIVE session can be read from this service. */
+/** Returns an absolute URI for downloading a file of an ACTIVE session from this service. */
 export type LinkFor = (
   link: { readonly sessionId: string; readonly fileName: string; readonly contentVersion: string },
   call: Call,
@@ -41,19 +41,20 @@ export interface SessionFileParts {
 /** The operations of `com.vmware.content.library.item.downloadsession.file`. */
 export function sessionFileOperations(parts: SessionFileParts): Operation[] {
   const { sessions, files, content, preparations } = parts;
-  const tell = teller(parts);
+  const describe = fileDescriber(parts);
   return [
     operation({
       method: rpc.list,
       sessionId,
       async run(request, caller, call) {
-        const known = await sessionAndFiles(files, request.downloadSessionId, caller);
-        const { session } = known;
-        const all = [...(await itemOf(known, content)).files.values()];
-        const wanted = all.filter(({ told, asked }) => told !== undefined && asked !== undefined);
-        const looks = await preparations.look(wanted.map((file) => versioned(session, file)));
-        const looked = new Map(wanted.map((file, index) => [file, looks[index]]));
-        const infos = all.map((file) => tell(file, looked.get(file), { session, caller, call }));
+        const sessionFiles = await requireSessionFiles(files, request.downloadSessionId, caller);
+        const { session } = sessionFiles;
+        const all = [...(await itemOf(sessionFiles, content)).files.values()];
+        const requested = all.filter((file) => file.source !== undefined && file.request !== undefined);
+        const results = await preparations.find(requested.map((file) => versionedFile(session, file)));
+        const preparationOf = new Map(requested.map((file, index) => [file, results[index]]));
+        const viewer = { session, caller, call };
+        const infos = all.map((file) => describe(file, preparationOf.get(file), viewer));
         return create(ListResponseSchema, { files: await Promise.all(infos) });
       },
     }),
@@ -61,66 +62,67 @@ export function sessionFileOperations(parts: SessionFileParts): Operation[] {
       method: rpc.prepare,
       sessionId,
       async run(request, caller, call) {
-        const known = await sessionAndFiles(files, request.downloadSessionId, caller);
-        const { session } = known;
+        const sessionFiles = await requireSessionFiles(files, request.downloadSessionId, caller);
+        const { session } = sessionFiles;
         const isDirect = request.endpointType === EndpointTypeNumber.DIRECT;
-        if (isDirect && !caller.mayReadStorage) throw new ServiceError("downlease.storage.role");
+        if (isDirect && !mayReadStorage(caller)) throw new ServiceError("downlease.storage.role");
         const { id, state } = session;
-        if (state !== "ACTIVE") throw refused(id, { outcome: "not_active", state });
-        const file = fileOf(await itemOf(known, content), request.fileName);
-        const requested = endpointTypeOf(request.endpointType);
-        // Before anything is noted: a refusal changes nothing.
-        if (isDirect && file.told !== undefined && !(await directUri(content, session, file))) {
+        if (state !== "ACTIVE") throw refusalError(id, { outcome: "not_active", state });
+        const file = fileOf(await itemOf(sessionFiles, content), request.fileName);
+        const endpointType = endpointTypeOf(request.endpointType);
+        // Before anything is stored: a refusal changes nothing.
+        if (isDirect && file.source !== undefined && !(await directUri(content, session, file))) {
           throw new ServiceError("downlease.storage.none", [file.name]);
         }
-        const renewal = await files.request(id, caller, file.name, requested);
-        if (renewal.outcome !== "renewed") throw refused(id, renewal);
+        const renewal = await files.request(id, caller, file.name, endpointType);
+        if (renewal.outcome !== "renewed") throw refusalError(id, renewal);
         const preparation =
-          file.told && (await preparations.start(versioned(session, file), file.told, true));
-        const asked = { requested, bytesSent: file.asked?.bytesSent ?? 0 };
-        const { expiresAt } = renewal;
-        const reader = { session: { ...session, expiresAt }, caller, call };
-        return create(PrepareResponseSchema, { file: await tell({ ...file, asked }, preparation, reader) });
+          file.source && (await preparations.start(versionedFile(session, file), file.source, true));
+        const requested = { ...file, request: { endpointType, bytesSent: file.request?.bytesSent ?? 0 } };
+        const viewer = { session: { ...session, expiresAt: renewal.expiresAt }, caller, call };
+        return create(PrepareResponseSchema, { file: await describe(requested, preparation, viewer) });
       },
     }),
     operation({
       method: rpc.get,
       sessionId,
       async run(request, caller, call) {
-        const known = await sessionAndFiles(files, request.downloadSessionId, caller);
-        const file = fileOf(await itemOf(known, content), request.fileName);
-        const session = await renewed(sessions, known.session, caller);
+        const sessionFiles = await requireSessionFiles(files, request.downloadSessionId, caller);
+        const file = fileOf(await itemOf(sessionFiles, content), request.fileName);
+        const session = await renewIfActive(sessions, sessionFiles.session, caller);
         let preparation: Preparation | undefined;
-        if (file.told !== undefined && file.asked !== undefined) {
-          const wanted = versioned(session, file);
-          // A job whose process is gone is taken up again by whoever asks.
-          if (session.state === "ACTIVE") preparation = await preparations.start(wanted, file.told, false);
-          else [preparation] = await preparations.look([wanted]);
+        if (file.source !== undefined && file.request !== undefined) {
+          const version = versionedFile(session, file);
+          // Resumes a preparation whose process has died.
+          if (session.state === "ACTIVE") preparation = await preparations.start(version, file.source, false);
+          else [preparation] = await preparations.find([version]);
         }
-        return create(GetResponseSchema, { file: await tell(file, preparation, { session, caller, call }) });
+        return create(GetResponseSchema, {
+          file: await describe(file, preparation, { session, caller, call }),
+        });
       },
     }),
   ];
 }
 
 /** @throws ServiceError `invalid_argument`, `not_found` */
-async function sessionAndFiles(
+async function requireSessionFiles(
   store: SessionFileStore,
   sessionId: string,
   caller: Caller,
 ): Promise<SessionFiles> {
   const id = identifier(sessionId, "download_session_id");
-  const known = await store.files(id, caller);
-  if (known === undefined) throw new ServiceError("downlease.session.not_found", [id]);
-  return known;
+  const sessionFiles = await store.files(id, caller);
+  if (sessionFiles === undefined) throw new ServiceError("downlease.session.not_found", [id]);
+  return sessionFiles;
 }
 
 /**
- * The session with its lease renewed; one that is not ACTIVE, or has just ended, as it is.
+ * Renews the lease of an ACTIVE session. A session that is not ACTIVE, or has just ended, is returned as it is.
  *
  * @throws ServiceError `not_found`
  */
-async function renewed(
+async function renewIfActive(
   sessions: SessionFileParts["sessions"],
   session: Session,
   caller: Caller,
@@ -129,12 +131,12 @@ async function renewed(
   const result = await sessions.keepAlive(session.id, caller);
   if (result.outcome === "renewed") return { ...session, expiresAt: result.expiresAt };
   if (result.outcome === "not_active") return { ...session, state: result.state };
-  throw refused(session.id, result);
+  throw refusalError(session.id, result);
 }
 
 /** @throws ServiceError `invalid_argument` */
-function endpointTypeOf(given: EndpointTypeNumber | undefined): EndpointType {
-  switch (given) {
+function endpointTypeOf(type: EndpointTypeNumber | undefined): EndpointType {
+  switch (type) {
     case undefined:
     case EndpointTypeNumber.UNSPECIFIED:
     case EndpointTypeNumber.HTTPS:
@@ -146,47 +148,51 @@ function endpointTypeOf(given: EndpointTypeNumber | undefined): EndpointType {
   }
 }
 
-/** Who is told of a file. */
-interface Reader {
+/** For whom a file is described. */
+interface Viewer {
   readonly caller: Caller;
   readonly call: Call;
-  /** As it is after the call. */
+  /** The session after the call. */
   readonly session: Session;
 }
 
-type Tell = (file: FileView, preparation: Preparation | undefined, reader: Reader) => Promise<FileInfo>;
+type DescribeFile = (
+  file: FileView,
+  preparation: Preparation | undefined,
+  viewer: Viewer,
+) => Promise<FileInfo>;
 
-/** Tells how far a file is, and where to read it from when it may be read. */
-function teller({ content, linkFor }: SessionFileParts): Tell {
-  /** @param endpointType what was asked for last */
+/** Describes how far a file is, and where to read it from when it may be read. */
+function fileDescriber({ content, linkFor }: SessionFileParts): DescribeFile {
+  /** @param endpointType the endpoint type of the last request */
   const endpoint = async (
     file: FileView,
     endpointType: EndpointType,
-    reader: Reader,
+    viewer: Viewer,
   ): Promise<string | Failure> => {
-    const { session, caller, call } = reader;
+    const { session, caller, call } = viewer;
     if (endpointType === "HTTPS") {
       const { id: sessionId, contentVersion } = session;
       return linkFor({ sessionId, fileName: file.name, contentVersion }, call);
     }
-    // Others than who asked for it may look, and a role may have been taken away.
-    if (!caller.mayReadStorage) return { id: "downlease.storage.role", args: [] };
+    // The viewer need not be who requested the file, and roles may have been taken away since.
+    if (!mayReadStorage(caller)) return { id: "downlease.storage.role", args: [] };
     return (await directUri(content, session, file)) ?? { id: "downlease.storage.none", args: [file.name] };
   };
 
-  return async (file, preparation, reader) => {
-    const { session } = reader;
-    const { told, asked } = file;
-    if (told === undefined)
+  return async (file, preparation, viewer) => {
+    const { session } = viewer;
+    const { source, request } = file;
+    if (source === undefined)
       return failedInfo(file, { id: "downlease.file.changed", args: [session.libraryItemId] });
-    if (asked === undefined || preparation === undefined) return unpreparedInfo(file);
+    if (request === undefined || preparation === undefined) return unpreparedInfo(file);
     switch (preparation.status) {
-      case "FAILED":
+      case "ERROR":
         return failedInfo(file, { id: preparation.messageId, args: preparation.args });
       case "PREPARED": {
         const { digests } = preparation;
         if (session.state !== "ACTIVE") return preparedInfo(file, digests, undefined);
-        const uri = await endpoint(file, asked.requested, reader);
+        const uri = await endpoint(file, request.endpointType, viewer);
         return typeof uri === "string" ? preparedInfo(file, digests, uri) : failedInfo(file, uri);
       }
       default:
@@ -195,13 +201,16 @@ function teller({ content, linkFor }: SessionFileParts): Tell {
   };
 }
 
-/** A URI on the storage itself that lives no longer than the lease; undefined when there is none. */
+/** A URI on the storage itself that is valid no longer than the lease; undefined when there is none. */
 function directUri(content: ContentSource, session: Session, file: FileView): Promise<string | undefined> {
   const { libraryItemId, contentVersion, expiresAt } = session;
   const lifetimeMs = Math.max(0, expiresAt - Date.now());
   return Promise.resolve(content.directUri?.(libraryItemId, file.name, contentVersion, lifetimeMs));
 }
 
-function versioned({ libraryItemId: itemId, contentVersion }: Session, { name }: FileView): VersionedFile {
+function versionedFile(
+  { libraryItemId: itemId, contentVersion }: Session,
+  { name }: FileView,
+): VersionedFile {
   return { itemId, contentVersion, fileName: name };
 }

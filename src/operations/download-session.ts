@@ -22,43 +22,38 @@ import { type Operations, operation, streamOperation } from "../calls/pipeline.t
 import { statusOf } from "../calls/status.ts";
 import type { ContentSource } from "../domain/content-source.ts";
 import { type ErrorKind, ServiceError, textOf } from "../domain/errors.ts";
-import {
-  type Caller,
-  isClientToken,
-  type Refusal,
-  type Renewal,
-  type Session,
-  type SessionState,
-} from "../domain/session.ts";
+import { isClientToken } from "../domain/identifiers.ts";
+import type { Caller, Refusal, Renewal, Session, SessionState } from "../domain/session.ts";
 import type { SessionStore } from "../domain/session-store.ts";
-import { existingItem, identifier } from "./arguments.ts";
+import { identifier, lookUpItem } from "./arguments.ts";
+import { encodeKeepAlive } from "./keep-alive-encoder.ts";
 
 const rpc = DownloadSessionService.method;
 /** Namespace of the ids that are derived from a client token. */
 const tokenNamespace = "6a8f4a2e-5c1d-4f0b-9c1e-7d3b2a90e5f4";
 const sessionId = (request: { readonly downloadSessionId: string }) => request.downloadSessionId;
 
-/** Keep-alives that one batch may carry. */
+/** Keep-alives that one batch may contain. */
 const maxBatch = 1000;
-/** A keep-alive costs this many times more by itself than in a batch. */
+/** How many times more a keep-alive costs in a call of its own than in a batch. */
 const batchDiscount = 8;
 
-/** What became of a keep-alive that came with others. */
+/** Outcome of a keep-alive in a batch or a stream. */
 export type KeepAliveOutcome = "ok" | ErrorKind;
 
 export interface DownloadSessionParts {
   readonly store: SessionStore;
   readonly content: ContentSource;
-  /** Told of each keep-alive of a batch or a stream, which share one call. */
+  /** Called for each keep-alive of a batch or a stream, which share one call. */
   readonly countKeepAlive?: ((outcome: KeepAliveOutcome) => void) | undefined;
 }
 
 /**
- * The operations of `com.vmware.content.library.item.download_session`, and those for callers who hold many sessions.
+ * The operations of `com.vmware.content.library.item.download_session`, and those for callers with many sessions.
  */
 export function downloadSessionOperations(parts: DownloadSessionParts): Operations {
   const { store, content } = parts;
-  const keepAliveAll = manyKeepAlives(parts);
+  const keepAliveAll = batchKeepAlives(parts);
   const unary = [
     operation({
       method: rpc.create,
@@ -68,7 +63,7 @@ export function downloadSessionOperations(parts: DownloadSessionParts): Operatio
         if (token !== undefined && !isClientToken(token)) {
           throw new ServiceError("downlease.argument.client_token");
         }
-        const item = await existingItem(content, itemId);
+        const item = await lookUpItem(content, itemId);
         const session = await store.create({
           id: token === undefined ? crypto.randomUUID() : idFromToken(caller, token),
           owner: caller.principal,
@@ -92,7 +87,7 @@ export function downloadSessionOperations(parts: DownloadSessionParts): Operatio
       method: rpc.list,
       async run(request, caller) {
         if (request.libraryItemId !== undefined) {
-          await existingItem(content, identifier(request.libraryItemId, "library_item_id"));
+          await lookUpItem(content, identifier(request.libraryItemId, "library_item_id"));
         }
         const downloadSessionIds = await store.list(caller.principal, request.libraryItemId);
         return create(ListResponseSchema, { downloadSessionIds });
@@ -101,11 +96,12 @@ export function downloadSessionOperations(parts: DownloadSessionParts): Operatio
     operation({
       method: rpc.keepAlive,
       isRoutine: true,
+      encode: encodeKeepAlive,
       sessionId,
       run(request, caller) {
-        const { id, progress } = heartbeat(request);
+        const { id, progress } = readHeartbeat(request);
         return store.keepAlive(id, caller, progress).then((result) => {
-          if (result.outcome !== "renewed") throw refused(id, result);
+          if (result.outcome !== "renewed") throw refusalError(id, result);
           return create(KeepAliveResponseSchema, {
             expirationTime: timestampFromMs(result.expiresAt),
             clientProgress: BigInt(result.progress),
@@ -131,7 +127,7 @@ export function downloadSessionOperations(parts: DownloadSessionParts): Operatio
       async run(request, caller) {
         const id = identifier(request.downloadSessionId, "download_session_id");
         const result = await store.finish(id, caller, "CANCELED");
-        if (result.outcome !== "finished") throw refused(id, result);
+        if (result.outcome !== "finished") throw refusalError(id, result);
         return create(CancelResponseSchema);
       },
     }),
@@ -141,7 +137,7 @@ export function downloadSessionOperations(parts: DownloadSessionParts): Operatio
       async run(request, caller) {
         const id = identifier(request.downloadSessionId, "download_session_id");
         const result = await store.finish(id, caller, "ERROR", request.clientErrorMessage);
-        if (result.outcome !== "finished") throw refused(id, result);
+        if (result.outcome !== "finished") throw refusalError(id, result);
         return create(FailResponseSchema);
       },
     }),
@@ -169,8 +165,8 @@ export function downloadSessionOperations(parts: DownloadSessionParts): Operatio
 
 type KeepAliveAll = (requests: readonly Heartbeat[], caller: Caller) => Promise<KeepAliveResult[]>;
 
-/** Keep-alives that share a call: each is renewed or refused by itself, and its result tells. */
-function manyKeepAlives({ store, countKeepAlive }: DownloadSessionParts): KeepAliveAll {
+/** Runs keep-alives that share a call. Each has a result of its own: a renewal or an error. */
+function batchKeepAlives({ store, countKeepAlive }: DownloadSessionParts): KeepAliveAll {
   const renewed = (downloadSessionId: string, { expiresAt, progress }: Renewal) => {
     countKeepAlive?.("ok");
     const expirationTime = timestampFromMs(expiresAt);
@@ -186,23 +182,23 @@ function manyKeepAlives({ store, countKeepAlive }: DownloadSessionParts): KeepAl
   };
   return async (requests, caller) => {
     const results = new Array<KeepAliveResult>(requests.length);
-    const beats: ReturnType<typeof heartbeat>[] = [];
-    /** Where the result of each beat belongs. */
-    const places: number[] = [];
-    for (const [place, request] of requests.entries()) {
+    const heartbeats: ReturnType<typeof readHeartbeat>[] = [];
+    /** Index of the result of each heartbeat. */
+    const indexes: number[] = [];
+    for (const [index, request] of requests.entries()) {
       try {
-        beats.push(heartbeat(request));
-        places.push(place);
+        heartbeats.push(readHeartbeat(request));
+        indexes.push(index);
       } catch (error) {
         if (!(error instanceof ServiceError)) throw error;
-        results[place] = refuse(request.downloadSessionId, error);
+        results[index] = refuse(request.downloadSessionId, error);
       }
     }
-    const outcomes = beats.length === 0 ? [] : await store.keepAliveMany(beats, caller);
-    for (const [index, result] of outcomes.entries()) {
-      const { id } = beats[index]!;
-      results[places[index]!] =
-        result.outcome === "renewed" ? renewed(id, result) : refuse(id, refused(id, result));
+    const outcomes = heartbeats.length === 0 ? [] : await store.keepAliveMany(heartbeats, caller);
+    for (const [position, result] of outcomes.entries()) {
+      const { id } = heartbeats[position]!;
+      results[indexes[position]!] =
+        result.outcome === "renewed" ? renewed(id, result) : refuse(id, refusalError(id, result));
     }
     return results;
   };
@@ -210,8 +206,8 @@ function manyKeepAlives({ store, countKeepAlive }: DownloadSessionParts): KeepAl
 
 type Heartbeat = Pick<KeepAliveRequest, "downloadSessionId" | "progress">;
 
-/** @throws ServiceError when the id is none */
-function heartbeat({ downloadSessionId, progress }: Heartbeat) {
+/** @throws ServiceError when the id is not an identifier */
+function readHeartbeat({ downloadSessionId, progress }: Heartbeat) {
   return {
     id: identifier(downloadSessionId, "download_session_id"),
     // An int64 beyond 2^53 loses digits here, but stays out of range.
@@ -220,15 +216,15 @@ function heartbeat({ downloadSessionId, progress }: Heartbeat) {
 }
 
 /**
- * The same caller and token name the same session, so that repeating a creation needs no second key. JSON keeps
- * the two parts apart whatever a principal is called.
+ * Derives the same id from the same caller and token, so that a repeated creation finds its session. JSON separates the
+ * two unambiguously for every name of a principal.
  */
 function idFromToken(caller: Caller, token: string): string {
   return nameBasedUuid(JSON.stringify([caller.principal, token.toLowerCase()]), tokenNamespace);
 }
 
-/** What a caller is told of a refusal. */
-export function refused(id: string, refusal: Refusal): ServiceError {
+/** The error for a refusal of the store. */
+export function refusalError(id: string, refusal: Refusal): ServiceError {
   switch (refusal.outcome) {
     case "not_found":
       return new ServiceError("downlease.session.not_found", [id]);

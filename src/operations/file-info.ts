@@ -6,8 +6,7 @@ import {
 } from "../../gen/content/library/item/downloadsession/v1/file_pb.ts";
 import type { ChecksumAlgorithm } from "../domain/content-source.ts";
 import { isMessageId, textOf } from "../domain/errors.ts";
-import type { Digests } from "../domain/preparation-store.ts";
-import type { Preparation } from "../domain/preparations.ts";
+import type { Digests, Preparation } from "../domain/preparation.ts";
 import { checksumInfoOf } from "./checksum-info.ts";
 import type { FileView } from "./session-item.ts";
 
@@ -17,12 +16,12 @@ export interface Failure {
   readonly args: readonly string[];
 }
 
-/** A file that nobody has asked for. */
+/** A file that has not been requested in the session. */
 export function unpreparedInfo(view: FileView): FileInfo {
   return create(FileInfoSchema, common(view, FileInfo_PrepareStatus.UNPREPARED));
 }
 
-/** A file that was asked for and is neither ready nor in error. */
+/** A file that was requested and is neither prepared nor in error. */
 export function waitingInfo(view: FileView, preparation: Preparation): FileInfo {
   if (preparation.status !== "PREPARING") {
     return create(FileInfoSchema, common(view, FileInfo_PrepareStatus.PREPARE_REQUESTED));
@@ -34,12 +33,12 @@ export function waitingInfo(view: FileView, preparation: Preparation): FileInfo 
 }
 
 /**
- * A file that is ready.
+ * A file that is prepared.
  *
- * @param uri where to read it from; undefined when it may not be read any more
+ * @param uri where to read it from; undefined when it may no longer be read
  */
 export function preparedInfo(view: FileView, digests: Digests, uri: string | undefined): FileInfo {
-  const sent = Math.min(view.asked?.bytesSent ?? 0, view.size ?? 0);
+  const sent = Math.min(view.request?.bytesSent ?? 0, view.size ?? 0);
   return create(FileInfoSchema, {
     ...common(view, FileInfo_PrepareStatus.PREPARED),
     bytesTransferred: BigInt(sent),
@@ -60,7 +59,7 @@ export function failedInfo(view: FileView, { id, args }: Failure): FileInfo {
   });
 }
 
-/** What another release has stored may have an id that this one does not know. */
+/** A failure that another release has stored may have an unknown id. */
 function failureText(id: string, args: readonly string[], fileName: string): string {
   return isMessageId(id) ? textOf(id, args) : textOf("downlease.file.failed", [fileName]);
 }

@@ -26,7 +26,7 @@ import {
 import { type Operation, operation } from "../calls/pipeline.ts";
 import type { ContentSource, ItemFile, Library, LibraryItem } from "../domain/content-source.ts";
 import { ServiceError } from "../domain/errors.ts";
-import { existingItem, found, identifier } from "./arguments.ts";
+import { identifier, lookUpItem, requireItem } from "./arguments.ts";
 import { checksumInfoOf } from "./checksum-info.ts";
 
 const { method: libraryRpc } = LibraryService;
@@ -34,8 +34,8 @@ const { method: itemRpc } = ItemService;
 const { method: fileRpc } = ItemFileService;
 
 /**
- * Looking up what there is to download: `com.vmware.content.library`, `com.vmware.content.library.item` and
- * `com.vmware.content.library.item.file`, as far as they read.
+ * The read operations of `com.vmware.content.library`, `com.vmware.content.library.item` and
+ * `com.vmware.content.library.item.file`.
  */
 export function libraryOperations(content: ContentSource): Operation[] {
   return [...libraries(content), ...items(content), ...files(content)];
@@ -61,7 +61,7 @@ function libraries(content: ContentSource) {
     operation({
       method: libraryRpc.find,
       async run(request) {
-        const { name, type } = wanted(request.spec, (spec) => ({
+        const { name, type } = readCriteria(request.spec, (spec) => ({
           name: spec.name,
           type: spec.type || undefined,
         }));
@@ -87,14 +87,14 @@ function items(content: ContentSource) {
     operation({
       method: itemRpc.get,
       async run(request) {
-        const item = await existingItem(content, identifier(request.libraryItemId, "library_item_id"));
+        const item = await lookUpItem(content, identifier(request.libraryItemId, "library_item_id"));
         return create(GetItemResponseSchema, { libraryItem: itemModelOf(item) });
       },
     }),
     operation({
       method: itemRpc.find,
       async run(request) {
-        const { library_id, name, type, source_id, cached } = wanted(request.spec, (spec) => ({
+        const { library_id, name, type, source_id, cached } = readCriteria(request.spec, (spec) => ({
           library_id: spec.libraryId,
           name: spec.name,
           type: spec.type,
@@ -103,9 +103,9 @@ function items(content: ContentSource) {
         }));
         if (library_id !== undefined) identifier(library_id, "spec.library_id");
         if (source_id !== undefined) identifier(source_id, "spec.source_id");
-        // No item is a copy of another one, and the files of each are at hand.
+        // No item is a copy of another one, and the files of every item are stored here.
         const isPossible = source_id === undefined && cached !== false;
-        // `find` declares no `not_found`: in a library that does not exist there is nothing to find.
+        // `find` declares no `not_found`: a library that does not exist has no items.
         const entries = (isPossible && (await content.items(library_id))) || [];
         const matching = entries.filter(hasName(name)).filter(hasType(type));
         return create(FindItemsResponseSchema, { libraryItemIds: idsOf(matching) });
@@ -120,7 +120,7 @@ function files(content: ContentSource) {
       method: fileRpc.list,
       async run(request) {
         const id = identifier(request.libraryItemId, "library_item_id");
-        const files = found(await content.files(id), id);
+        const { files } = requireItem(await content.contents(id), id);
         return create(ItemFileServiceListResponseSchema, { files: files.map(fileInfoOf) });
       },
     }),
@@ -129,7 +129,9 @@ function files(content: ContentSource) {
       async run(request) {
         const id = identifier(request.libraryItemId, "library_item_id");
         const name = identifier(request.name, "name");
-        const file = found(await content.files(id), id).find((candidate) => candidate.name === name);
+        const file = requireItem(await content.contents(id), id).files.find(
+          (candidate) => candidate.name === name,
+        );
         if (file === undefined) throw new ServiceError("downlease.file.not_found", [name, id]);
         return create(ItemFileServiceGetResponseSchema, { file: fileInfoOf(file) });
       },
@@ -138,12 +140,12 @@ function files(content: ContentSource) {
 }
 
 /**
- * What to look for.
+ * The criteria of a find specification.
  *
- * @param read gives each criterion by its name in the specification
+ * @param read returns each criterion under its name in the specification
  * @throws ServiceError `invalid_argument` when there is no criterion
  */
-function wanted<S, C extends object>(spec: S | undefined, read: (spec: S) => C): C {
+function readCriteria<S, C extends object>(spec: S | undefined, read: (spec: S) => C): C {
   if (spec === undefined) throw new ServiceError("downlease.argument.missing", ["spec"]);
   const criteria = read(spec);
   if (Object.values(criteria).every((value) => value === undefined)) {
@@ -164,7 +166,7 @@ function hasType(type: string | undefined): (candidate: { readonly type?: string
   return (candidate) => candidate.type !== undefined && withoutCase(candidate.type) === folded;
 }
 
-/** Capitals first: some letters, such as Σ, have more than one small form. */
+/** Upper case first: some letters, such as Σ, have more than one lower-case form. */
 function withoutCase(text: string): string {
   return text.toUpperCase().toLowerCase();
 }
@@ -203,12 +205,12 @@ function itemModelOf(item: LibraryItem): MessageShape<typeof ItemModelSchema> {
   });
 }
 
-/** As vSphere's, a version of what is told about the thing itself, whatever becomes of what it holds. */
+/** As in vSphere, a version of the properties themselves, independent of the content. */
 function versionOf(properties: readonly (string | undefined)[]): string {
   return hash("sha256", JSON.stringify(properties)).slice(0, 16);
 }
 
-/** A file is told with one checksum: the strongest that is known. */
+/** A file has one checksum in the response: the strongest that the source has. */
 const strongestFirst = ["SHA512", "SHA256", "SHA1", "MD5"] as const;
 
 function fileInfoOf({ name, size, version, checksums = {} }: ItemFile): ItemFileInfo {

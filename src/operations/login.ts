@@ -11,25 +11,31 @@ import { loginChallenge } from "../calls/credentials.ts";
 import { type Operation, operation } from "../calls/pipeline.ts";
 import { type ErrorMessageId, ServiceError } from "../domain/errors.ts";
 import type { LoginStore } from "../domain/login-store.ts";
+import type { Caller } from "../domain/session.ts";
 
 const rpc = SessionService.method;
 
+export interface LoginParts {
+  readonly logins: Pick<LoginStore, "find" | "close">;
+  /** Opens a login session for a caller that has just logged in, and gives its identifier. */
+  readonly openLogin: (caller: Caller) => Promise<string>;
+}
+
 /** The operations of `com.vmware.cis.session`. */
-export function loginOperations(logins: LoginStore): readonly Operation[] {
+export function loginOperations({ logins, openLogin }: LoginParts): readonly Operation[] {
   return [
     operation({
       method: rpc.create,
       isLogin: true,
-      async run(_request, { principal, admin, mayReadStorage = false, proof = "" }) {
-        const sessionId = await logins.open({ principal, admin, mayReadStorage, proof });
-        return create(CreateResponseSchema, { sessionId });
+      async run(_request, caller) {
+        return create(CreateResponseSchema, { sessionId: await openLogin(caller) });
       },
     }),
     operation({
       method: rpc.get,
       async run(_request, _caller, call) {
         const login = await logins.find(loginIdOf(call));
-        if (login === undefined) throw unknown("downlease.authentication.expired");
+        if (login === undefined) throw unauthenticated("downlease.authentication.expired");
         return create(GetResponseSchema, {
           info: {
             user: login.principal,
@@ -43,20 +49,20 @@ export function loginOperations(logins: LoginStore): readonly Operation[] {
       method: rpc.delete,
       isLogout: true,
       async run(_request, _caller, call) {
-        if (!(await logins.close(loginIdOf(call)))) throw unknown("downlease.authentication.expired");
+        if (!(await logins.close(loginIdOf(call)))) throw unauthenticated("downlease.authentication.expired");
         return create(DeleteResponseSchema);
       },
     }),
   ];
 }
 
-function unknown(messageId: ErrorMessageId): ServiceError {
+function unauthenticated(messageId: ErrorMessageId): ServiceError {
   return ServiceError.unauthenticated(messageId, loginChallenge);
 }
 
-/** Not every caller has a login session: some show a certificate or a bearer token with each call. */
+/** Callers may have none: they can send a certificate or a bearer token with each call. */
 function loginIdOf({ credentials }: Call): string {
   const { loginId } = credentials;
-  if (loginId === undefined) throw unknown("downlease.authentication.required");
+  if (loginId === undefined) throw unauthenticated("downlease.authentication.required");
   return loginId;
 }

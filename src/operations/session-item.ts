@@ -1,56 +1,65 @@
 import type { ContentSource, ItemFile } from "../domain/content-source.ts";
 import { ServiceError } from "../domain/errors.ts";
 import type { EndpointType, SessionFile, SessionFiles } from "../domain/session-file-store.ts";
-import { found, identifier } from "./arguments.ts";
+import { identifier, requireItem } from "./arguments.ts";
 
-/** The item of a session, as it is now. */
+/** The current state of a session's item. */
 export interface SessionItem {
   readonly id: string;
   /**
-   * By name, and in the order of their names: those that the item has now, and those that were asked for and are there
-   * no more.
+   * By name, and in the order of their names: the files that the item has now, and files that were requested and have
+   * been removed since.
    */
   readonly files: ReadonlyMap<string, FileView>;
 }
 
-/** A file as a session has it. */
+/** A file of a session. */
 export interface FileView {
   readonly name: string;
-  /** As the content source tells it now; undefined when it is not what the session is about any more. */
-  readonly told: ItemFile | undefined;
-  /** Undefined: not known. */
+  /** The file in the content source; undefined when the item has changed since the session was created. */
+  readonly source: ItemFile | undefined;
+  /** Bytes; undefined when unknown. */
   readonly size: number | undefined;
-  /** Undefined: nobody has asked for the file in this session. */
-  readonly asked: Asked | undefined;
+  /** Undefined until the file is requested in this session. */
+  readonly request: FileRequest | undefined;
 }
 
-export interface Asked extends SessionFile {
-  readonly requested: EndpointType;
+export interface FileRequest {
+  /** The endpoint type of the last request. */
+  readonly endpointType: EndpointType;
+  /** Bytes that the session's client has been sent, repeated ones included. */
+  readonly bytesSent: number;
 }
 
-/** @throws ServiceError `not_found` when the item is gone */
+/** @throws ServiceError `not_found` when the item has been removed */
 export async function itemOf(
-  { session, files: known }: SessionFiles,
+  { session, files: sessionFiles }: SessionFiles,
   content: ContentSource,
 ): Promise<SessionItem> {
   const { libraryItemId: id, contentVersion } = session;
-  const current = found(await content.contents(id), id);
+  const current = requireItem(await content.contents(id), id);
   const isChanged = current.contentVersion !== contentVersion;
   const views = current.files.map((file): FileView => {
     const { name, size } = file;
-    return { name, size, told: isChanged ? undefined : file, asked: askedOf(known.get(name)) };
+    return {
+      name,
+      size,
+      source: isChanged ? undefined : file,
+      request: requestOf(sessionFiles.get(name)),
+    };
   });
   const present = new Set(views.map(({ name }) => name));
-  for (const [name, file] of known) {
-    const asked = askedOf(file);
-    if (asked !== undefined && !present.has(name))
-      views.push({ name, size: undefined, told: undefined, asked });
+  for (const [name, file] of sessionFiles) {
+    const request = requestOf(file);
+    if (request !== undefined && !present.has(name)) {
+      views.push({ name, size: undefined, source: undefined, request });
+    }
   }
   if (views.length > present.size) views.sort((a, b) => (a.name < b.name ? -1 : 1));
   return { id, files: new Map(views.map((view) => [view.name, view])) };
 }
 
-/** @throws ServiceError `invalid_argument` when it has no such file */
+/** @throws ServiceError `invalid_argument` when the item has no such file */
 export function fileOf({ id, files }: SessionItem, fileName: string): FileView {
   const name = identifier(fileName, "file_name");
   const file = files.get(name);
@@ -58,7 +67,7 @@ export function fileOf({ id, files }: SessionItem, fileName: string): FileView {
   return file;
 }
 
-function askedOf(file: SessionFile | undefined): Asked | undefined {
-  const requested = file?.requested;
-  return file && requested && { ...file, requested };
+function requestOf(file: SessionFile | undefined): FileRequest | undefined {
+  if (file?.requested === undefined) return undefined;
+  return { endpointType: file.requested, bytesSent: file.bytesSent };
 }

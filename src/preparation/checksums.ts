@@ -1,28 +1,27 @@
 import { type ChecksumAlgorithm, ContentChangedError, type ContentFile } from "../domain/content-source.ts";
-import type { Digests } from "../domain/preparation-store.ts";
+import type { Digests } from "../domain/preparation.ts";
 import type { Hasher } from "./hasher.ts";
 import { DirectHashing } from "./hashing.ts";
 
-/** Larger files are hashed by the thread, which may have to be started first. */
+/** Bytes up to which a file is hashed where it is read. Larger ones are hashed by the thread, which may have to start. */
 export const directBytes = 1024 * 1024;
 
-export interface Reading {
-  /** Told of bytes that were read. */
+export interface ReadingOptions {
+  /** Called with the number of bytes after each read. */
   onRead(bytes: number): void;
-  /** Ends the reading; its reason is what the reading rejects with. */
+  /** Aborts the reading, which then rejects with the signal's reason. */
   readonly signal: AbortSignal;
 }
 
 /**
- * Reads a file once and gives its checksums. Memory does not depend on its size.
- *
- * Rejects with what the reader rejects with, HasherDied or HashingFailed.
+ * Reads a file once and resolves with its checksums: SHA256 and those of the given algorithms. Memory does not depend on
+ * its size. Rejects with the error of the reader, HasherDied or HashingFailed.
  */
 export async function checksumsOf(
   file: ContentFile,
   algorithms: ReadonlySet<ChecksumAlgorithm>,
   hasher: Hasher,
-  { onRead, signal }: Reading,
+  { onRead, signal }: ReadingOptions,
 ): Promise<Digests> {
   const all = [...new Set<ChecksumAlgorithm>(["SHA256", ...algorithms])];
   const { size } = file;
@@ -32,11 +31,11 @@ export async function checksumsOf(
     let left = size;
     while (left > 0) {
       const buffer = await hashing.buffer();
-      const wanted = Math.min(left, buffer.byteLength);
+      const length = Math.min(left, buffer.byteLength);
       let filled = 0;
-      while (filled < wanted) {
+      while (filled < length) {
         signal.throwIfAborted();
-        const bytes = await reader.read(buffer.subarray(filled, wanted));
+        const bytes = await reader.read(buffer.subarray(filled, length));
         if (bytes === 0) throw new ContentChangedError("the file is shorter than it was");
         filled += bytes;
         onRead(bytes);

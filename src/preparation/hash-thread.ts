@@ -1,17 +1,17 @@
-/** The thread that hashes: what runs in it, and what it is told and tells. See `hasher.ts` for the other side. */
+/** The hashing thread, and the messages that it exchanges with `hasher.ts`. */
 import { parentPort } from "node:worker_threads";
 import type { ChecksumAlgorithm } from "../domain/content-source.ts";
 import { Hashes } from "./hashing.ts";
 
-/** What the thread is told. A job is a number of the other side's choice. */
+/** Messages to the thread. The other side chooses the number of a job. */
 export type HashRequest =
   | { readonly type: "begin"; readonly job: number; readonly algorithms: readonly ChecksumAlgorithm[] }
-  /** The first `length` bytes of the buffer, which is handed over and comes back. */
+  /** The first `length` bytes of the buffer, which is transferred and comes back. */
   | { readonly type: "bytes"; readonly job: number; readonly buffer: ArrayBuffer; readonly length: number }
   | { readonly type: "end"; readonly job: number }
   | { readonly type: "drop"; readonly job: number };
 
-/** What the thread tells. */
+/** Messages from the thread. */
 export type HashReply =
   /** A buffer comes back. */
   | { readonly type: "free"; readonly job: number; readonly buffer: ArrayBuffer }
@@ -21,7 +21,7 @@ export type HashReply =
 
 const jobs = new Map<number, Hashes>();
 
-function answer(request: HashRequest): void {
+function handle(request: HashRequest): void {
   const { job } = request;
   const hashes = jobs.get(job);
   switch (request.type) {
@@ -31,12 +31,12 @@ function answer(request: HashRequest): void {
     case "bytes": {
       const { buffer, length } = request;
       hashes?.update(new Uint8Array(buffer, 0, length));
-      tell({ type: "free", job, buffer }, [buffer]);
+      reply({ type: "free", job, buffer }, [buffer]);
       return;
     }
     case "end":
       jobs.delete(job);
-      tell({ type: "digests", job, digests: hashes?.digests() ?? [] });
+      reply({ type: "digests", job, digests: hashes?.digests() ?? [] });
       return;
     case "drop":
       jobs.delete(job);
@@ -44,16 +44,16 @@ function answer(request: HashRequest): void {
   }
 }
 
-function tell(reply: HashReply, transferred: ArrayBuffer[] = []): void {
-  parentPort!.postMessage(reply, transferred);
+function reply(message: HashReply, transferred: ArrayBuffer[] = []): void {
+  parentPort!.postMessage(message, transferred);
 }
 
 parentPort!.on("message", (request: HashRequest) => {
   try {
-    answer(request);
+    handle(request);
   } catch (reason) {
     // An algorithm that this machine's OpenSSL forbids, for example.
     jobs.delete(request.job);
-    tell({ type: "failed", job: request.job, message: String(reason) });
+    reply({ type: "failed", job: request.job, message: String(reason) });
   }
 });

@@ -3,17 +3,17 @@ import type { ChecksumAlgorithm } from "../domain/content-source.ts";
 import type { HashReply, HashRequest } from "./hash-thread.ts";
 import { type Hashing, HashingFailed } from "./hashing.ts";
 
-/** Bytes that are handed to the thread at a time. */
+/** Bytes that are transferred to the thread at a time. */
 const bufferBytes = 1024 * 1024;
-/** One is read into, one is hashed, one is on its way. */
+/** One is being filled, one hashed, one on its way. */
 const buffersPerHashing = 3;
 
-/** After which the thread's 17 MiB are given back. */
+/** How long the thread may be idle before it ends and frees its 17 MiB. */
 const idleMs = 10_000;
-/** What it hashes is outside of its heap. */
+/** The buffers are outside of the thread's heap. */
 const resourceLimits = { maxYoungGenerationSizeMb: 4, maxOldGenerationSizeMb: 64 };
 
-/** The thread has died, or was ended; nothing is wrong with what it was hashing. */
+/** The thread has died or was ended; nothing is wrong with the file that it was hashing. */
 export class HasherDied extends Error {
   override readonly name = "HasherDied";
 }
@@ -32,14 +32,14 @@ export class Hasher {
   #lastJob = 0;
   readonly #hashings = new Map<number, ThreadHashing>();
 
-  /** @param script what runs in the thread, and `idle` when it ends without work; for tests */
-  constructor(script = new URL("./hash-thread.ts", import.meta.url), idle = idleMs) {
+  /** For tests: the script of the thread, and after how long without work it ends. */
+  constructor(script = new URL("./hash-thread.ts", import.meta.url), idleLimitMs = idleMs) {
     this.#script = script;
-    this.#idleMs = idle;
+    this.#idleMs = idleLimitMs;
   }
 
   /**
-   * @param size bytes that will come, so that no more memory is taken than they need
+   * @param size bytes that will come; no more memory is allocated than they need
    * @throws HasherDied when it is closed
    */
   begin(algorithms: readonly ChecksumAlgorithm[], size: number): Hashing {
@@ -61,7 +61,7 @@ export class Hasher {
     return hashing;
   }
 
-  /** Ends the thread; what it was hashing rejects. */
+  /** Ends the thread; running hashings reject. */
   async close(): Promise<void> {
     this.#isClosed = true;
     clearTimeout(this.#idle);
@@ -71,7 +71,7 @@ export class Hasher {
   #endLater(worker: Worker): void {
     clearTimeout(this.#idle);
     this.#idle = setTimeout(() => {
-      // The next job has a thread of its own at once, not one that is about to end.
+      // The next job starts another thread, rather than use one that is about to end.
       if (this.#worker === worker) this.#worker = undefined;
       void worker.terminate();
     }, this.#idleMs).unref();
@@ -85,7 +85,7 @@ export class Hasher {
       failure = reason;
     });
     worker.on("exit", (code) => {
-      // One that was ended for want of work; there may be another by now.
+      // A thread that ended because it was idle; there may be another one by now.
       if (this.#worker !== worker) return;
       this.#worker = undefined;
       const died = new HasherDied(`the hashing thread ended with ${code}`, { cause: failure });
@@ -95,28 +95,28 @@ export class Hasher {
   }
 }
 
-type Sent = HashRequest extends infer R ? (R extends HashRequest ? Omit<R, "job"> : never) : never;
+type Message = HashRequest extends infer R ? (R extends HashRequest ? Omit<R, "job"> : never) : never;
 
 interface HashingParts {
   /** Bytes of a buffer. */
   readonly size: number;
-  send(request: Sent, transferred?: ArrayBuffer[]): void;
+  send(request: Message, transferred?: ArrayBuffer[]): void;
   ended(): void;
 }
 
-/** One file on its way through the thread. Buffers go round, a bounded number of them. */
+/** One file on its way through the thread, in a bounded number of buffers that are used in turn. */
 class ThreadHashing implements Hashing {
   readonly #parts: HashingParts;
   readonly #free: ArrayBuffer[] = [];
   #buffers = 0;
-  /** Whoever waits for a buffer. */
+  /** The call that waits for a buffer. */
   #waiting: PromiseWithResolvers<ArrayBuffer> | undefined;
   readonly #digests = Promise.withResolvers<readonly string[]>();
   #failure: Error | undefined;
 
   constructor(parts: HashingParts) {
     this.#parts = parts;
-    // It may fail while nobody waits for the end; who goes on with it is told.
+    // It may fail while no caller waits for the digests; the next call rejects.
     this.#digests.promise.catch(() => {});
   }
 
@@ -147,7 +147,7 @@ class ThreadHashing implements Hashing {
     this.fail(new HasherDied("the hashing was dropped"));
   }
 
-  /** For the hasher: what the thread tells of it. */
+  /** For the hasher: takes a message of the thread. */
   take(reply: HashReply): void {
     switch (reply.type) {
       case "free":
@@ -165,7 +165,7 @@ class ThreadHashing implements Hashing {
     }
   }
 
-  /** For the hasher: nothing will come any more. */
+  /** For the hasher: no more messages will come. */
   fail(reason: Error): void {
     this.#parts.ended();
     this.#failure ??= reason;

@@ -3,17 +3,17 @@ import type { ChecksumAlgorithm } from "../domain/content-source.ts";
 
 /** A file that is being hashed. */
 export interface Hashing {
-  /** A buffer to fill; waits while there is none to spare. One call at a time. */
+  /** A buffer to fill; waits until one is free. One call at a time. */
   buffer(): Promise<Uint8Array<ArrayBuffer>>;
-  /** Hashes the first bytes of a buffer that `buffer` gave; it is not the caller's any more. */
+  /** Hashes the first `length` bytes of a buffer from `buffer`, which the caller must not use any more. */
   write(buffer: Uint8Array<ArrayBuffer>, length: number): void;
-  /** The digests of all that was written, in the order of the algorithms, in lower-case hexadecimal. */
+  /** The digests of all bytes written, in the order of the algorithms, in lower-case hexadecimal. */
   digests(): Promise<readonly string[]>;
-  /** Forgets what was written, if it has not ended. */
+  /** Discards a hashing that has not ended. */
   drop(): void;
 }
 
-/** The bytes can't be hashed as was asked for. */
+/** The requested digests can't be computed. */
 export class HashingFailed extends Error {
   override readonly name = "HashingFailed";
 }
@@ -36,10 +36,10 @@ export class Hashes {
   }
 }
 
-/** What is hashed before other calls have their turn: SHA-256 takes a tenth of a millisecond for it. */
+/** Bytes that are hashed before other calls have their turn: SHA-256 takes a tenth of a millisecond for them. */
 const pieceBytes = 64 * 1024;
 
-/** Hashes where it is called, which for a small file takes less than to hand it to a thread. */
+/** Hashes on the calling thread, which for a small file is faster than the transfer to another thread. */
 export class DirectHashing implements Hashing {
   readonly #hashes: Hashes;
   readonly #buffer: Uint8Array<ArrayBuffer>;

@@ -1,26 +1,27 @@
 import pLimit from "p-limit";
 import type { ContentSource, ItemFile } from "../domain/content-source.ts";
 import { ServiceError } from "../domain/errors.ts";
-import type { PreparationRecord, PreparationStore, VersionedFile } from "../domain/preparation-store.ts";
-import type { Preparation, Preparations } from "../domain/preparations.ts";
+import type { Preparation, Preparations, StoredPreparation, VersionedFile } from "../domain/preparation.ts";
+import type { PreparationStore } from "../domain/preparation-store.ts";
 import { Hasher } from "./hasher.ts";
-import { type JobParts, PreparationJob, type PreparationObserver, preparationOf } from "./job.ts";
+import type { PreparationObserver } from "./observer.ts";
+import { type JobParts, PreparationJob } from "./preparation-job.ts";
 
-/** How preparing goes on; times in milliseconds. */
+/** How files are prepared; times in milliseconds. */
 export interface PreparationTerms {
   /** How long a process may be silent about a job before another one may take it. */
   readonly claimMs: number;
   readonly reportMs: number;
-  /** How long `start` waits for what is nearly done. */
-  readonly patienceMs: number;
-  /** Large files that are read at a time, and small ones besides, which are not to wait for the large ones. */
+  /** How long `start` waits for a job that is nearly done. */
+  readonly startWaitMs: number;
+  /** Large files that are read at a time, and small files, which do not wait for the large ones. */
   readonly jobs: number;
 }
 
-/** To start the thread, which smaller files do without, takes most of the patience. */
-const usualTerms: PreparationTerms = { claimMs: 10_000, reportMs: 1_000, patienceMs: 100, jobs: 4 };
+/** Most of `startWaitMs` is the start of the thread, which small files do without. */
+const usualTerms: PreparationTerms = { claimMs: 10_000, reportMs: 1_000, startWaitMs: 100, jobs: 4 };
 
-/** What is hashed within moments: files are small, and jobs nearly done, when no more than this is left. */
+/** Bytes that are hashed within moments. A file up to this size is small; a job with less left is nearly done. */
 const smallBytes = 16 * 1024 * 1024;
 
 export interface SharedPreparationsParts {
@@ -36,93 +37,95 @@ interface Running {
   readonly outcome: Promise<Preparation>;
 }
 
-const nobody: PreparationObserver = { began() {}, read() {}, ended() {} };
+const noObserver: PreparationObserver = { began() {}, read() {}, ended() {} };
 
 /**
  * Prepares files together with every process that uses the same store: each file of an item version is read once,
- * wherever it is asked for. A process that dies loses its claims, and who asks for the file next starts anew.
+ * whichever process is called for it. A process that dies loses its claims, and the next call for the file starts over.
  */
 export class SharedPreparations implements Preparations {
   readonly #parts: JobParts;
-  readonly #patienceMs: number;
-  readonly #largeOnes: ReturnType<typeof pLimit>;
-  readonly #smallOnes: ReturnType<typeof pLimit>;
-  /** The jobs of this process, those that wait for their turn among them. */
+  readonly #startWaitMs: number;
+  readonly #large: ReturnType<typeof pLimit>;
+  readonly #small: ReturnType<typeof pLimit>;
+  /** The jobs of this process, including those that wait for their turn. */
   readonly #running = new Map<string, Running>();
   #isClosed = false;
 
   constructor(parts: SharedPreparationsParts) {
-    const { store, content, observer = nobody, hasher = new Hasher() } = parts;
-    const { claimMs, reportMs, patienceMs, jobs } = { ...usualTerms, ...parts.terms };
+    const { store, content, observer = noObserver, hasher = new Hasher() } = parts;
+    const { claimMs, reportMs, startWaitMs, jobs } = { ...usualTerms, ...parts.terms };
     this.#parts = { store, content, observer, hasher, worker: crypto.randomUUID(), claimMs, reportMs };
-    this.#patienceMs = patienceMs;
-    this.#largeOnes = pLimit(jobs);
-    this.#smallOnes = pLimit(jobs);
+    this.#startWaitMs = startWaitMs;
+    this.#large = pLimit(jobs);
+    this.#small = pLimit(jobs);
   }
 
-  async look(files: readonly VersionedFile[]): Promise<Preparation[]> {
+  async find(files: readonly VersionedFile[]): Promise<Preparation[]> {
     if (files.length === 0) return [];
-    const records = await this.#parts.store.find(files);
-    return files.map((file, index) => this.#seen(file, records[index]));
+    const stored = await this.#parts.store.find(files);
+    return files.map((file, index) => this.#latest(file, stored[index]));
   }
 
-  async start(file: VersionedFile, told: ItemFile, retry: boolean): Promise<Preparation> {
+  async start(file: VersionedFile, itemFile: ItemFile, retry: boolean): Promise<Preparation> {
     const key = keyOf(file);
     if (!this.#running.has(key)) {
-      const [record] = await this.#parts.store.find([file]);
-      const known = record?.state === "failed" && retry ? await this.#forget(file) : record;
-      if (known !== undefined) return preparationOf(known);
+      const [stored] = await this.#parts.store.find([file]);
+      const existing = stored?.status === "ERROR" && retry ? await this.#forgetError(file) : stored;
+      if (existing !== undefined) return existing;
     }
     if (this.#isClosed) throw new ServiceError("downlease.server.stopping");
-    return this.#patiently(this.#running.get(key) ?? this.#begin(key, file, told));
+    return this.#waitShortly(this.#running.get(key) ?? this.#begin(key, file, itemFile));
   }
 
-  /** Ends the jobs of this process and gives their claims back, so that another one takes them up. */
+  /** Aborts the jobs of this process and gives their claims back, so that another process can do them. */
   async close(): Promise<void> {
     this.#isClosed = true;
-    await Promise.all([...this.#running.values()].map(({ job }) => job.stop()));
+    await Promise.all([...this.#running.values()].map(({ job }) => job.abort()));
     await this.#parts.hasher.close();
   }
 
-  #seen(file: VersionedFile, record: PreparationRecord | undefined): Preparation {
-    const known = record && preparationOf(record);
-    const here = this.#running.get(keyOf(file))?.job.status;
-    if (here === undefined) return known ?? { status: "UNPREPARED" };
-    // What this process knows of its own job is newer, unless it only waits to find another one at it.
-    const isElsewhere = here.status === "REQUESTED" && known !== undefined && known.status !== "FAILED";
-    return isElsewhere ? known : here;
+  /** The newer one of what the store has of a file and of what a job of this process has. */
+  #latest(file: VersionedFile, stored: StoredPreparation | undefined): Preparation {
+    const own = this.#running.get(keyOf(file))?.job.preparation;
+    if (own === undefined) return stored ?? { status: "UNPREPARED" };
+    // While a job only waits for its turn, another process may be preparing the file or have prepared it.
+    const isElsewhere =
+      own.status === "PREPARE_REQUESTED" && stored !== undefined && stored.status !== "ERROR";
+    return isElsewhere ? stored : own;
   }
 
   /**
-   * Forgets a failure at once, not when it is the job's turn, so that nobody is told of it until then. Gives what
-   * another process has made of it meanwhile.
+   * Removes an error at once, not when it is the job's turn, so that no caller gets it until then. Returns the
+   * preparation of another process that has been faster.
    */
-  async #forget(file: VersionedFile): Promise<PreparationRecord | undefined> {
+  async #forgetError(file: VersionedFile): Promise<StoredPreparation | undefined> {
     const { store, claimMs } = this.#parts;
     // Not as this process: the claim of a job that has begun meanwhile must not be given back.
     const worker = crypto.randomUUID();
-    const known = await store.claim(file, worker, claimMs);
-    if (known === undefined) await store.release(file, worker);
-    return known;
+    const existing = await store.claim(file, worker, claimMs);
+    if (existing === undefined) await store.release(file, worker);
+    return existing;
   }
 
-  #begin(key: string, file: VersionedFile, told: ItemFile): Running {
-    const job = new PreparationJob(this.#parts, file, told);
-    const takeTurns = told.size <= smallBytes ? this.#smallOnes : this.#largeOnes;
-    const outcome = takeTurns(() => job.run()).finally(() => this.#running.delete(key));
-    // Often nobody waits for it; the observer is told.
+  #begin(key: string, file: VersionedFile, itemFile: ItemFile): Running {
+    const job = new PreparationJob(this.#parts, file, itemFile);
+    const limit = itemFile.size <= smallBytes ? this.#small : this.#large;
+    const outcome = limit(() => job.run()).finally(() => this.#running.delete(key));
+    // Often no caller waits for it; the observer gets the error.
     outcome.catch(() => {});
     const running = { job, outcome };
     this.#running.set(key, running);
     return running;
   }
 
-  async #patiently({ job, outcome }: Running): Promise<Preparation> {
-    if (job.bytesLeft > smallBytes) return job.status;
+  /** Waits for a job that is nearly done, but not for long. */
+  async #waitShortly({ job, outcome }: Running): Promise<Preparation> {
+    if (job.bytesLeft > smallBytes) return job.preparation;
     const late = Promise.withResolvers<undefined>();
-    const timer = setTimeout(() => late.resolve(undefined), this.#patienceMs);
+    const timer = setTimeout(() => late.resolve(undefined), this.#startWaitMs);
     try {
-      return (await Promise.race([outcome, late.promise])) ?? job.status;
+      return (await Promise.race([outcome, late.promise])) ?? job.preparation;
     } finally {
       clearTimeout(timer);
     }

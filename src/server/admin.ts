@@ -1,4 +1,5 @@
-import { type HttpHandler, type HttpResponse, pathOf } from "../calls/http.ts";
+import { discardBody, type HttpResponse, pathOf } from "../calls/http.ts";
+import type { ProtocolHandler } from "../calls/protocol-handler.ts";
 import type { Health } from "../telemetry/health.ts";
 
 export interface AdminOptions {
@@ -6,8 +7,6 @@ export interface AdminOptions {
   readonly metrics: () => Promise<{ contentType: string; body: string }>;
   /** Names and values in turn, for every page; see `pageHeaders`. */
   readonly pageHeaders?: readonly string[] | undefined;
-  /** Gets every other path. */
-  readonly next: HttpHandler;
 }
 
 interface Page {
@@ -17,10 +16,10 @@ interface Page {
 }
 
 /**
- * What operators and load balancers ask: `/healthz`, 200 while the process lives; `/readyz`, 200 when it serves,
- * else 503; `/metrics`, for Prometheus. GET and HEAD.
+ * The paths for operators and load balancers: `/healthz`, 200 while the process lives; `/readyz`, 200 while it serves,
+ * else 503; `/metrics`, for Prometheus. GET and HEAD. Not for pages of other origins: it stands in front of CORS.
  */
-export function adminHandler({ health, metrics, pageHeaders = [], next }: AdminOptions): HttpHandler {
+export function adminHandler({ health, metrics, pageHeaders = [] }: AdminOptions): ProtocolHandler {
   const pages = new Map<string, () => Page | Promise<Page>>([
     ["/healthz", () => json(200, { status: "alive" })],
     ["/readyz", () => readiness(health)],
@@ -38,16 +37,18 @@ export function adminHandler({ health, metrics, pageHeaders = [], next }: AdminO
       answer(response, json(500, { status: "failed" }));
     }
   };
-  return (request, response) => {
-    const page = pages.get(pathOf(request));
-    if (page === undefined) {
-      next(request, response);
-      return;
-    }
-    // Bodies mean nothing here; unread, one would block the connection.
-    request.resume();
-    if (request.method === "GET" || request.method === "HEAD") void show(page, response);
-    else answer(response, json(405, { status: "method not allowed" }), "allow", "GET, HEAD");
+  return {
+    name: "admin",
+    headers: { request: [], response: [] },
+    takes: (request) => pages.has(pathOf(request)),
+    serve(request, response) {
+      discardBody(request);
+      if (request.method === "GET" || request.method === "HEAD") {
+        void show(pages.get(pathOf(request))!, response);
+      } else {
+        answer(response, json(405, { status: "method not allowed" }), "allow", "GET, HEAD");
+      }
+    },
   };
 }
 

@@ -1,78 +1,55 @@
-import { cors as connectCors } from "@connectrpc/connect";
 import cors from "cors";
-import type { Http2StreamHandler, HttpHandler } from "../calls/http.ts";
+import { discardBody } from "../calls/http.ts";
+import { firstOf, type HeaderNames, type ProtocolHandler } from "../calls/protocol-handler.ts";
 
-export interface CorsOptions {
-  /** Origins, as browsers spell them, whose pages may read answers. */
-  readonly origins: readonly string[];
-  /** Serve the requests. */
-  readonly next: HttpHandler;
-  readonly takeStream: Http2StreamHandler;
-}
-
-/** How long a browser may remember a preflight, in seconds; Chromium takes no more. */
+/** How long a browser may remember a preflight, in seconds; Chromium accepts no more. */
 const maxAgeSeconds = 7200;
 
 /**
- * Lets pages of the given origins call every protocol, and answers their browsers' preflights. Requests of other origins
- * are served as if there were no CORS: their browsers keep the answers from them. Cookies are never allowed, so that
- * a page has to show a credential of its own. Without origins nothing is changed.
+ * Allows pages of the given origins to call the protocols, and answers their browsers' preflights. Requests of other
+ * origins are served as if there were no CORS: their browsers keep the responses from them. Cookies are never allowed,
+ * so a page has to send credentials of its own.
+ *
+ * @param origins as browsers spell them; without any, the protocols stay as they are
  */
-export function withCors({ origins, next, takeStream }: CorsOptions): {
-  readonly handler: HttpHandler;
-  readonly takeStream: Http2StreamHandler;
-} {
-  if (origins.length === 0) return { handler: next, takeStream };
+export function withCors(
+  origins: readonly string[],
+  protocols: readonly ProtocolHandler[],
+): readonly ProtocolHandler[] {
+  if (origins.length === 0) return protocols;
+  const { handler: serve, takeStream } = firstOf(protocols);
   const allowed = new Set(origins);
+  const headers = headersOf(protocols);
   const apply = cors({
     origin: [...origins],
     methods: ["GET", "POST", "PUT", "PATCH", "DELETE"],
-    allowedHeaders: [...connectCors.allowedHeaders, ...requestHeaders],
-    exposedHeaders: [...connectCors.exposedHeaders, ...responseHeaders],
+    allowedHeaders: [...headers.request],
+    exposedHeaders: [...headers.response],
     maxAge: maxAgeSeconds,
   });
-  return {
-    handler: (request, response) => {
-      const { origin } = request.headers;
-      if (origin === undefined || !allowed.has(origin)) {
-        next(request, response);
-        return;
-      }
-      // A preflight has no body that counts; unread, one would block the connection.
-      if (request.method === "OPTIONS") request.resume();
-      apply(request, response, () => next(request, response));
+  return [
+    {
+      name: "cors",
+      headers,
+      takes: () => true,
+      serve(request, response) {
+        const { origin } = request.headers;
+        if (origin === undefined || !allowed.has(origin)) return serve(request, response);
+        // The body of a preflight has no meaning.
+        if (request.method === "OPTIONS") discardBody(request);
+        apply(request, response, () => serve(request, response));
+      },
+      // A protocol that takes a stream writes its headers without us.
+      takeStream: (stream, streamHeaders, rawHeaders) =>
+        streamHeaders.origin === undefined && takeStream(stream, streamHeaders, rawHeaders),
     },
-    // Who takes a stream writes its headers without us.
-    takeStream: (stream, headers, rawHeaders) =>
-      headers.origin === undefined && takeStream(stream, headers, rawHeaders),
-  };
+  ];
 }
 
-const requestHeaders = [
-  "Authorization",
-  "Client-Token",
-  "If-Match",
-  "If-None-Match",
-  "If-Range",
-  "Range",
-  "X-Request-ID",
-  "Vapi-Service",
-  "Vapi-Operation",
-  "Vapi-Ctx-OpId",
-  "Vmware-Api-Session-Id",
-  "Vmware-Use-Header-Authn",
-];
-
-const responseHeaders = [
-  "Accept-Ranges",
-  "Content-Digest",
-  "Content-Disposition",
-  "Content-Range",
-  "ETag",
-  "Grpc-Retry-Pushback-Ms",
-  "Repr-Digest",
-  "Retry-After",
-  "Vapi-Error",
-  "WWW-Authenticate",
-  "X-Request-ID",
-];
+/** The headers of all protocols, each once. */
+function headersOf(protocols: readonly ProtocolHandler[]): HeaderNames {
+  return {
+    request: [...new Set(protocols.flatMap(({ headers }) => headers.request))],
+    response: [...new Set(protocols.flatMap(({ headers }) => headers.response))],
+  };
+}

@@ -1,5 +1,5 @@
 import { once } from "node:events";
-import { type AddressInfo, createServer, type Server as NetServer, type Socket } from "node:net";
+import { type AddressInfo, createServer, isIPv6, type Server as NetServer, type Socket } from "node:net";
 import { createServer as createTlsServer } from "node:tls";
 import type { Http2StreamHandler, HttpHandler } from "../calls/http.ts";
 import { detectHttpVersion, type HttpVersion } from "./http-version.ts";
@@ -41,7 +41,7 @@ const newcomerMs = 100;
 export class Server {
   readonly #options: ServerOptions;
   readonly #limits: Limits;
-  readonly #port: NetServer;
+  readonly #listener: NetServer;
   readonly #http1: Http1Connections;
   readonly #http2: Http2Connections;
   /** Every TCP connection. */
@@ -60,31 +60,42 @@ export class Server {
     // TCP's own keep-alive finds out about peers that are gone without a word.
     const tcp = { noDelay: true, keepAlive: true, keepAliveInitialDelay: 60_000 };
     if (tls === undefined) {
-      this.#port = createServer(tcp, (socket) => this.#accept(socket));
+      this.#listener = createServer(tcp, (socket) => this.#accept(socket));
     } else {
       const { helloMs: handshakeTimeout } = this.#limits;
       const ALPNProtocols = ["h2", "http/1.1"];
       const { clientCa: ca, ...secrets } = tls;
       const asking = ca !== undefined && { ca, requestCert: true, rejectUnauthorized: false };
-      this.#port = createTlsServer(
+      this.#listener = createTlsServer(
         { ...tcp, ...secrets, ...asking, minVersion: "TLSv1.2", ALPNProtocols, handshakeTimeout },
         (socket) => this.#accept(socket),
       ).on("tlsClientError", (_, socket) => socket.destroy());
     }
-    this.#port.on("connection", (socket) => {
+    this.#listener.on("connection", (socket) => {
       this.#sockets.add(socket);
       socket.once("close", () => this.#sockets.delete(socket));
     });
   }
 
+  /** For example `http://127.0.0.1:8080`; once it listens. */
+  get url(): string {
+    const { host, tls } = this.#options;
+    return `${tls === undefined ? "http" : "https"}://${isIPv6(host) ? `[${host}]` : host}:${this.port}`;
+  }
+
+  /** Once it listens. */
+  get port(): number {
+    return (this.#listener.address() as AddressInfo).port;
+  }
+
   /** Rejects with the system's error when it can't listen. */
   async listen(): Promise<{ port: number }> {
     const { host, port } = this.#options;
-    this.#port.listen({ host, port });
-    await once(this.#port, "listening");
+    this.#listener.listen({ host, port });
+    await once(this.#listener, "listening");
     // A connection that could not be accepted, because there are too many open files, must not end the others.
-    this.#port.on("error", (error) => process.emitWarning(error));
-    return { port: (this.#port.address() as AddressInfo).port };
+    this.#listener.on("error", (error) => process.emitWarning(error));
+    return { port: this.port };
   }
 
   /** From now on HTTP/1 answers carry `Connection: close`. Everything is still served, new connections too. */
@@ -98,8 +109,8 @@ export class Server {
    */
   async close(deadline: AbortSignal): Promise<void> {
     this.#isClosing = true;
-    const closed = once(this.#port, "close");
-    this.#port.close();
+    const closed = once(this.#listener, "close");
+    this.#listener.close();
     const hello = setTimeout(() => {
       for (const socket of this.#undecided) socket.destroy();
     }, newcomerMs);

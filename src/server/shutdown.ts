@@ -2,22 +2,18 @@ import { once } from "node:events";
 import { setTimeout as delay } from "node:timers/promises";
 import type { Logger } from "pino";
 import { ServiceError } from "../domain/errors.ts";
-import type { SessionStore } from "../domain/session-store.ts";
 import type { Health } from "../telemetry/health.ts";
 import type { Server } from "./server.ts";
 
 export interface ShutdownParts {
   readonly health: Health;
   readonly server: Server;
-  readonly store: SessionStore;
-  /** What works besides the calls; is ended when no call needs it any more, and before the store is closed. */
-  readonly background?: readonly { close(): Promise<void> }[];
-  /** Would set the health again. */
-  readonly monitor: { stop(): void };
-  /** Aborted when streams that would not end by themselves are to end. */
-  readonly streamsMayEnd: AbortController;
-  /** Aborted when calls can't be waited for any longer. */
-  readonly callsMayEnd: AbortController;
+  /** All other parts of the service; closed when no call needs them any more. */
+  readonly rest: AsyncDisposable;
+  /** Aborted to end streams, which would not end by themselves. */
+  readonly endStreams: AbortController;
+  /** Aborted to end calls that can't be waited for any longer. */
+  readonly endCalls: AbortController;
   /** How long the whole stop may take. */
   readonly graceMs: number;
   /** How much of it to go on serving, already not ready, until load balancers have noticed. */
@@ -27,50 +23,43 @@ export interface ShutdownParts {
 
 /** Stops serving within `graceMs`, without losing a call where that is possible. Never rejects. */
 export async function shutDown(parts: ShutdownParts): Promise<void> {
-  const {
-    health,
-    server,
-    store,
-    background = [],
-    monitor,
-    streamsMayEnd,
-    callsMayEnd,
-    graceMs,
-    drainMs,
-    log,
-  } = parts;
+  const { health, server, rest, endStreams, endCalls, graceMs, drainMs, log } = parts;
   const endsAt = performance.now() + graceMs;
   const deadline = new AbortController();
   const deadlineTimer = setTimeout(() => deadline.abort(), graceMs);
   const graceIsOver = once(deadline.signal, "abort");
   log.info("stopping");
 
-  monitor.stop();
-  health.set("NOT_SERVING");
-
+  health.shutDown();
   server.drain();
   await delay(drainMs, undefined, { signal: deadline.signal }).catch(() => {});
 
   const stopping = new ServiceError("downlease.server.stopping");
-  streamsMayEnd.abort(stopping);
-  // Half of what is left is for the calls, the other half for telling them that they were ended.
-  const patienceMs = Math.max(0, (endsAt - performance.now()) / 2);
-  const callTimer = setTimeout(() => callsMayEnd.abort(stopping), patienceMs);
+  endStreams.abort(stopping);
+  // Half of the time left is for the calls to finish, the other half to answer those that have to end.
+  const finishMs = Math.max(0, (endsAt - performance.now()) / 2);
+  const callTimer = setTimeout(() => endCalls.abort(stopping), finishMs);
   await server.close(deadline.signal);
   clearTimeout(callTimer);
-  callsMayEnd.abort(stopping);
+  endCalls.abort(stopping);
   if (deadline.signal.aborted) log.warn("the grace time was over before all calls had finished");
 
-  const closeAll = async () => {
-    for (const ended of await Promise.allSettled(background.map((work) => work.close()))) {
-      if (ended.status === "fulfilled") continue;
-      log.warn({ reason: String(ended.reason) }, "the work in the background did not end well");
-    }
-    await store.close().catch((error: unknown) => {
-      log.warn({ reason: String(error) }, "the store did not close well");
-    });
-  };
-  await Promise.race([closeAll(), graceIsOver]);
+  const closed = rest[Symbol.asyncDispose]();
+  await Promise.race([logFailures(closed, log), graceIsOver]);
   clearTimeout(deadlineTimer);
   log.info("stopped");
+}
+
+/** Waits for the parts to close, and logs which could not. */
+async function logFailures(closed: PromiseLike<void>, log: Logger): Promise<void> {
+  try {
+    await closed;
+  } catch (error) {
+    let failure: unknown = error;
+    while (failure instanceof SuppressedError) {
+      log.warn({ reason: String(failure.error) }, "a part of the service did not close well");
+      failure = failure.suppressed;
+    }
+    log.warn({ reason: String(failure) }, "a part of the service did not close well");
+  }
 }

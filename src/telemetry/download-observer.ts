@@ -4,7 +4,7 @@ import { beginningOf, overloadTeller } from "./call-observer.ts";
 import { causeOf } from "./cause.ts";
 import type { Metrics } from "./metrics.ts";
 
-/** What was to be sent and was not, through no doing of the client, is for the operator to see to. */
+/** Files that could not be sent for reasons other than the client are problems for the operator. */
 const levels: Record<DownloadOutcome, "debug" | "info" | "warn" | "error"> = {
   complete: "info",
   client_gone: "info",
@@ -19,7 +19,7 @@ const levels: Record<DownloadOutcome, "debug" | "info" | "warn" | "error"> = {
   failed: "warn",
 };
 
-/** Counts and logs downloads: a line each, without the link, because whoever has that can read the file. */
+/** Counts and logs downloads: one line each, without the link, because anyone who has the link can read the file. */
 export function downloadObserver({ downloads }: Metrics, log: Logger): DownloadObserver {
   const tellOverload = overloadTeller(log, "downloads");
   return {

@@ -1,15 +1,16 @@
 export type ServingStatus = "SERVING" | "NOT_SERVING";
 
-/** Told of every change of the status of one service. */
+/** Called after every change of the status of one service. */
 export type HealthListener = (status: ServingStatus) => void;
 
 /**
  * Whether this process serves, by service name; "" is the process as a whole. It knows no transport: gRPC health
- * and `/readyz` read it. Everything is NOT_SERVING until told otherwise.
+ * and `/readyz` read it. Everything is NOT_SERVING at first.
  */
 export class Health {
   readonly #statuses = new Map<string, ServingStatus>();
   readonly #listeners = new Map<string, Set<HealthListener>>();
+  #isShutDown = false;
 
   constructor(services: readonly string[]) {
     for (const service of ["", ...services]) this.#statuses.set(service, "NOT_SERVING");
@@ -20,13 +21,20 @@ export class Health {
     return this.#statuses;
   }
 
-  /** Sets the status of every service. */
+  /** Sets the status of every service; has no effect after `shutDown`. */
   set(status: ServingStatus): void {
+    if (this.#isShutDown) return;
     for (const [service, before] of this.#statuses) {
       if (before === status) continue;
       this.#statuses.set(service, status);
       for (const listener of this.#listeners.get(service) ?? []) listener(status);
     }
+  }
+
+  /** Makes every service NOT_SERVING for good. */
+  shutDown(): void {
+    this.set("NOT_SERVING");
+    this.#isShutDown = true;
   }
 
   /** Calls back after each change, until the returned function is called. */

@@ -1,6 +1,6 @@
 import type { Logger } from "pino";
 import { ServiceError } from "../domain/errors.ts";
-import type { PreparationObserver } from "../preparation/job.ts";
+import type { PreparationObserver } from "../preparation/observer.ts";
 import { causeOf } from "./cause.ts";
 import type { Metrics } from "./metrics.ts";
 

@@ -1,6 +1,6 @@
 import { mkdir, rm, utimes, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { DirectoryContentSource } from "../../src/content/directory/directory-content-source.ts";
+import { openContentSource } from "../../src/content/open.ts";
 import { tempDir } from "../support/temp-dir.ts";
 import type { ContentStorage } from "./content-source-stage.ts";
 
@@ -18,7 +18,7 @@ export async function directoryStorage(): Promise<ContentStorage> {
   };
   return {
     warnings,
-    open: () => DirectoryContentSource.open({ root, warn: (message) => warnings.push(message) }),
+    open: () => openContentSource({ kind: "directory", root, warn: (message) => warnings.push(message) }),
     async put(path, content) {
       const file = join(root, path);
       await mkdir(dirname(file), { recursive: true });
@@ -32,7 +32,7 @@ export async function directoryStorage(): Promise<ContentStorage> {
     },
     breakDown: () => rm(root, { recursive: true }),
     noticesAtOnce: true,
-    tellsWhenFilesWent: true,
+    recordsRemovals: true,
     noticed: (expectations) => expectations(),
     [Symbol.asyncDispose]: directory.remove,
   };

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { ContentChangedError } from "../../src/domain/content-source.ts";
-import { bytesOf, openCurrent, textOf } from "../support/content-files.ts";
+import { bytesOf, filesOf, openCurrent, textOf } from "../support/content-files.ts";
 import { type ContentStorage, useContentStage } from "./content-source-stage.ts";
 
 /** What every implementation of the port must do with the files of items. */
@@ -18,7 +18,7 @@ export function contentFilesContract(implementation: string, createStorage: () =
         await stage.storage.put("lib/it/.hidden", "x");
         await stage.storage.put("lib/it/folder/nested", "x");
         const source = await stage.storage.open();
-        expect(await source.files("i")).toEqual([
+        expect(await filesOf(source, "i")).toEqual([
           { name: "B", size: 4, version },
           { name: "data", size: 17, version },
           { name: "\u00e9", size: 0, version },
@@ -26,21 +26,21 @@ export function contentFilesContract(implementation: string, createStorage: () =
         expect((await source.item("i"))?.size).toBe(21);
       });
 
-      it("are told with the content version that they are", async () => {
+      it("are listed with their content version", async () => {
         await stage.putItem("lib/it", "i");
         const source = await stage.storage.open();
         const versions = new Set<string>();
         for (const content of ["", "one", "other"]) {
           await stage.storage.put("lib/it/more", content);
           const { contentVersion } = (await source.item("i"))!;
-          expect(await source.contents("i")).toEqual({ contentVersion, files: await source.files("i") });
+          expect(await source.contents("i")).toEqual({ contentVersion, files: await filesOf(source, "i") });
           versions.add(contentVersion);
         }
         expect(versions.size).toBe(3);
         expect(await source.contents("nobody")).toBeUndefined();
       });
 
-      it("have the checksums that manifests next to them tell, and none when a manifest is broken", async () => {
+      it("have the checksums of the manifests next to them, and none when a manifest is broken", async () => {
         const [sha1, sha256] = ["a".repeat(40), "b".repeat(64)];
         await stage.storage.put("lib/item/a.ovf", "a");
         await stage.storage.put("lib/item/b.vmdk", "b");
@@ -49,7 +49,7 @@ export function contentFilesContract(implementation: string, createStorage: () =
         const source = await stage.storage.open();
         const [item] = (await source.items()) ?? [];
         const checksums = async () =>
-          (await source.files(item!.id))?.map((file) => [file.name, file.checksums]);
+          (await filesOf(source, item!.id))?.map((file) => [file.name, file.checksums]);
         expect(await checksums()).toEqual([
           ["a.ovf", { SHA1: sha1, SHA256: sha256 }],
           ["b.vmdk", undefined],
@@ -59,7 +59,7 @@ export function contentFilesContract(implementation: string, createStorage: () =
         await stage.storage.put("lib/item/c.mf", "SHA256(a.ovf)= no\n");
         await stage.storage.remove("lib/item/d.mf");
         expect((await checksums())?.[0]).toEqual(["a.ovf", undefined]);
-        expect(stage.storage.warnings.at(-1)).toMatch(/"lib\/item\/c\.mf" tells no checksums: line 1 /);
+        expect(stage.storage.warnings.at(-1)).toMatch(/"lib\/item\/c\.mf" is ignored as a manifest: line 1 /);
       });
 
       it("that are not an item's own can't be opened", async () => {
@@ -106,7 +106,7 @@ export function contentFilesContract(implementation: string, createStorage: () =
         await stage.storage.put("lib/it/large", bytes);
         const source = await stage.storage.open();
         await using file = (await openCurrent(source, "i", "large"))!;
-        const [listed] = (await source.files("i"))!;
+        const [listed] = (await filesOf(source, "i"))!;
         expect([file.size, file.version]).toEqual([200_000, listed!.version]);
         expect(Buffer.compare(await bytesOf(file), bytes)).toBe(0);
         const ranges = [
@@ -121,7 +121,7 @@ export function contentFilesContract(implementation: string, createStorage: () =
         }
       });
 
-      it("fills what it is given and no more, and is at its end for good", async () => {
+      it("fills no more than its buffer, and stays at its end", async () => {
         await stage.putItem("lib/it", "i");
         const source = await stage.storage.open();
         await using file = (await openCurrent(source, "i", "data"))!;
@@ -172,7 +172,7 @@ export function contentFilesContract(implementation: string, createStorage: () =
         expect(file?.size).toBe(17);
       });
 
-      it("that is written anew is never read as a mixture, and not begun to be read", async () => {
+      it("that is overwritten is never read as a mixture, and not opened again", async () => {
         await stage.declare("lib/it/.item.json", { id: "i" });
         const size = 3_000_000;
         const [first, second] = [1, 2].map((byte) => new Uint8Array(size).fill(byte));
@@ -245,12 +245,12 @@ export function contentFilesContract(implementation: string, createStorage: () =
         await stage.putItem("lib/it", "i");
         await stage.storage.put("lib/it/other", "x");
         const [source, replica] = [await stage.storage.open(), await stage.storage.open()];
-        const [data, other] = (await source.files("i"))!;
+        const [data, other] = (await filesOf(source, "i"))!;
         await stage.storage.put("lib/it/data", "CONTENT OF LIB/IT");
-        const [dataNow, otherNow] = (await source.files("i"))!;
+        const [dataNow, otherNow] = (await filesOf(source, "i"))!;
         expect(dataNow?.version).not.toBe(data?.version);
         expect(otherNow).toEqual(other);
-        expect(await replica.files("i")).toEqual([dataNow, otherNow]);
+        expect(await filesOf(replica, "i")).toEqual([dataNow, otherNow]);
       });
     });
 
@@ -264,7 +264,7 @@ export function contentFilesContract(implementation: string, createStorage: () =
         for (const change of [
           () => stage.storage.put("lib/it/data", "changed"),
           () => stage.storage.put("lib/it/more", "x"),
-          ...(stage.storage.tellsWhenFilesWent ? [() => stage.storage.remove("lib/it/more")] : []),
+          ...(stage.storage.recordsRemovals ? [() => stage.storage.remove("lib/it/more")] : []),
           () => stage.declare("lib/it/.item.json", { id: "i", description: "new" }),
         ]) {
           await change();

@@ -1,6 +1,6 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { vi } from "vitest";
-import { S3ContentSource } from "../../src/content/s3/s3-content-source.ts";
+import { openContentSource } from "../../src/content/open.ts";
 import { eventually } from "../support/eventually.ts";
 import { s3Credentials, startS3Server } from "../support/s3-server.ts";
 import type { ContentStorage } from "./content-source-stage.ts";
@@ -21,7 +21,8 @@ export async function s3Storage(): Promise<ContentStorage> {
   return {
     warnings,
     open: () =>
-      S3ContentSource.open({
+      openContentSource({
+        kind: "s3",
         bucket: bucket.name,
         prefix,
         endpoint: server.url,
@@ -37,7 +38,7 @@ export async function s3Storage(): Promise<ContentStorage> {
       path.split("/").length === 3 ? bucket.remove(prefix + path) : bucket.removeBelow(`${prefix + path}/`),
     breakDown: stop,
     noticesAtOnce: false,
-    tellsWhenFilesWent: false,
+    recordsRemovals: false,
     noticed: (expectations) =>
       eventually(
         "the change to be noticed",

@@ -1,23 +1,23 @@
 import { afterEach, beforeEach } from "vitest";
 import type { ContentSource } from "../../src/domain/content-source.ts";
 
-/** Empty storage for a test, and the sources that read it. */
+/** Empty storage for a test, with the sources that read it. */
 export interface ContentStorage extends AsyncDisposable {
   /** A source on the storage, as a replica of its own would have. */
   open(): Promise<ContentSource>;
   /** Writes `library/item/file`, or a metadata file, with a modification time later than those of all earlier calls. */
   put(path: string, content: string | Uint8Array): Promise<void>;
-  /** Removes a file, an item or a library; that of a file is a change of its item, as late as a `put` would be, where the storage tells. */
+  /** Removes a file, an item or a library. Where the storage records it, the removal of a file changes its item, as late as a `put` would. */
   remove(path: string): Promise<void>;
   /** Makes the whole storage unreachable. */
   breakDown(): Promise<void>;
-  /** Whether sources know of new and removed items at once, or before long. */
+  /** Whether sources notice new and removed items at once, or only within seconds. */
   readonly noticesAtOnce: boolean;
-  /** Whether the storage knows when a file was removed. */
-  readonly tellsWhenFilesWent: boolean;
-  /** Expects what holds once sources have noticed the changes of before. */
+  /** Whether the storage records when a file was removed. */
+  readonly recordsRemovals: boolean;
+  /** Checks expectations that hold once sources have noticed earlier changes. */
   noticed(expectations: () => Promise<void>): Promise<unknown>;
-  /** What the sources warned of. */
+  /** The warnings of the sources. */
   readonly warnings: readonly string[];
 }
 
@@ -30,7 +30,7 @@ export interface ContentStage {
   putItem(path: string, id: string): Promise<void>;
 }
 
-/** Sets the stage anew for each test of the suite that it is called in. */
+/** Sets up a stage for each test of the suite that it is called in. */
 export function useContentStage(createStorage: () => Promise<ContentStorage>): ContentStage {
   let storage: ContentStorage;
   beforeEach(async () => {

@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { filesOf } from "../support/content-files.ts";
 import { eventually } from "../support/eventually.ts";
 import { type ContentStorage, useContentStage } from "./content-source-stage.ts";
 
@@ -67,7 +68,7 @@ export function contentSourceContract(implementation: string, createStorage: () 
         expect(await source.item("i")).toEqual(item);
       });
 
-      it("leave out members that nobody declared", async () => {
+      it("leave out members that are not declared", async () => {
         await stage.putItem("lib/it", "i");
         const source = await stage.storage.open();
         const membersOf = (value: object | undefined) => Object.keys(value!).sort();
@@ -117,7 +118,7 @@ export function contentSourceContract(implementation: string, createStorage: () 
           expect(await source.library(id)).toBeUndefined();
           expect(await source.items(id)).toBeUndefined();
           expect(await source.item(id)).toBeUndefined();
-          expect(await source.files(id)).toBeUndefined();
+          expect(await filesOf(source, id)).toBeUndefined();
           expect(await source.openFile(id, "data", contentVersion)).toBeUndefined();
         }
       });
@@ -136,17 +137,17 @@ export function contentSourceContract(implementation: string, createStorage: () 
         }
       });
 
-      it("a new item is there for all who ask at the same time", async () => {
+      it("a new item is found by all concurrent callers", async () => {
         await stage.putItem("lib/it", "i");
         const [source] = [await stage.storage.open()];
         await stage.putItem("lib/new", "n");
         await stage.storage.noticed(async () => {
-          const asked = Array.from({ length: 100 }, (_, index) =>
+          const lookups = Array.from({ length: 100 }, (_, index) =>
             source.item(index % 2 ? "n" : `no${index}`),
           );
-          const found = await Promise.all(asked);
-          expect(found.map((item) => item?.id)).toEqual(
-            found.map((_, index) => (index % 2 ? "n" : undefined)),
+          const items = await Promise.all(lookups);
+          expect(items.map((item) => item?.id)).toEqual(
+            items.map((_, index) => (index % 2 ? "n" : undefined)),
           );
         });
       });
@@ -162,7 +163,7 @@ export function contentSourceContract(implementation: string, createStorage: () 
         await stage.storage.remove("other");
         for (const id of ["i", "o"]) {
           expect(await source.item(id)).toBeUndefined();
-          expect(await source.files(id)).toBeUndefined();
+          expect(await filesOf(source, id)).toBeUndefined();
           expect(await source.openFile(id, "data", versions.get(id)!)).toBeUndefined();
         }
         await stage.storage.noticed(async () => {
@@ -179,7 +180,7 @@ export function contentSourceContract(implementation: string, createStorage: () 
         expect(await source.item("old")).toBeDefined();
         await stage.declare("lib/it/.item.json", { id: "new" });
         expect(await source.item("old")).toBeUndefined();
-        const item = await eventually("the new id to be known", () => source.item("new"));
+        const item = await eventually("the new id to be indexed", () => source.item("new"));
         expect(item.name).toBe("it");
       });
 
@@ -211,7 +212,7 @@ export function contentSourceContract(implementation: string, createStorage: () 
         expect(await source.library("old")).toBeDefined();
         await stage.declare("lib/.library.json", { id: "new" });
         expect(await source.library("old")).toBeUndefined();
-        await eventually("the new id to be known", () => source.library("new"));
+        await eventually("the new id to be indexed", () => source.library("new"));
       });
     });
 
@@ -301,7 +302,7 @@ export function contentSourceContract(implementation: string, createStorage: () 
         () => source.items(),
         ...["i", "unknown"].flatMap((id) => [
           () => source.item(id),
-          () => source.files(id),
+          () => filesOf(source, id),
           () => source.openFile(id, "data", "any"),
         ]),
       ]) {

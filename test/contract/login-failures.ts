@@ -1,14 +1,15 @@
 import { randomUUID } from "node:crypto";
 import { expect, it } from "vitest";
 import { eventually } from "../support/eventually.ts";
-import { type OpenLoginStoresWith, setLoginStage } from "./login-store-stage.ts";
+import type { TestBackend } from "./backends.ts";
+import { setStage } from "./stage.ts";
 
 const longMs = 60_000;
 
 /** Failures to log in, as a login store counts them. */
-export function failuresContract(open: OpenLoginStoresWith): void {
+export function failuresContract(backend: TestBackend): void {
   it("counts failures under a key, for every instance, in a window that begins with the first", async () => {
-    await using stage = await setLoginStage(open);
+    await using stage = await setStage("logins", backend);
     const { store, second } = stage;
     const [key, other] = [randomUUID(), randomUUID()];
     let forgottenInMs = longMs;
@@ -23,8 +24,8 @@ export function failuresContract(open: OpenLoginStoresWith): void {
     expect(await store.addFailure(other, longMs)).toMatchObject({ count: 1 });
   });
 
-  it("begins to count anew when the window is over", async () => {
-    await using stage = await setLoginStage(open);
+  it("starts a new count when the window is over", async () => {
+    await using stage = await setStage("logins", backend);
     const { store, now } = stage;
     const key = randomUUID();
     await store.addFailure(key, 150);
@@ -35,7 +36,7 @@ export function failuresContract(open: OpenLoginStoresWith): void {
   });
 
   it("takes failures back one by one, and forgets the window with the last", async () => {
-    await using stage = await setLoginStage(open);
+    await using stage = await setStage("logins", backend);
     const { store, second } = stage;
     const key = randomUUID();
     await store.addFailure(key, 2 * longMs);
@@ -46,13 +47,13 @@ export function failuresContract(open: OpenLoginStoresWith): void {
     expect(again.forgottenInMs, "the window goes on").toBeGreaterThan(longMs);
     await store.removeFailure(key);
     await store.removeFailure(key);
-    const anew = await store.addFailure(key, longMs);
-    expect(anew.count).toBe(1);
-    expect(anew.forgottenInMs).toBeLessThanOrEqual(longMs);
+    const next = await store.addFailure(key, longMs);
+    expect(next.count).toBe(1);
+    expect(next.forgottenInMs).toBeLessThanOrEqual(longMs);
   });
 
   it("takes nothing back where nothing was counted", async () => {
-    await using stage = await setLoginStage(open);
+    await using stage = await setStage("logins", backend);
     const key = randomUUID();
     await stage.store.removeFailure(key);
     await stage.store.removeFailure(key);
@@ -60,7 +61,7 @@ export function failuresContract(open: OpenLoginStoresWith): void {
   });
 
   it("loses no failure of many at once", async () => {
-    await using stage = await setLoginStage(open);
+    await using stage = await setStage("logins", backend);
     const { store, second } = stage;
     const key = randomUUID();
     const counts = await Promise.all(
@@ -72,7 +73,7 @@ export function failuresContract(open: OpenLoginStoresWith): void {
   });
 
   it("takes any text for a key", async () => {
-    await using stage = await setLoginStage(open);
+    await using stage = await setStage("logins", backend);
     const { store } = stage;
     const mark = randomUUID();
     const keys = ["", "a", "A", "a ", "a\0", "a\n", "{a}", "é", "e\u0301", "x".repeat(2 ** 20), "__proto__"];

@@ -3,11 +3,13 @@ import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { digestOf } from "../../src/domain/login.ts";
+import { noRoles, rolesFrom } from "../../src/domain/roles.ts";
 import { SqliteDatabase } from "../../src/stores/sqlite/database.ts";
 import { SqliteLoginStore } from "../../src/stores/sqlite/sqlite-login-store.ts";
 import { SqliteSessionStore } from "../../src/stores/sqlite/sqlite-session-store.ts";
+import { callerNamed } from "../support/callers.ts";
 import { type TempDir, tempDir } from "../support/temp-dir.ts";
-import { newLogin } from "./login-store-stage.ts";
+import { newLogin } from "./logins.ts";
 
 const unavailable = { name: "ServiceError", messageId: "downlease.store.unavailable" };
 const terms = { idleMs: 60_000, lifetimeMs: 120_000 };
@@ -121,26 +123,60 @@ describe("login sessions in an SQLite file", () => {
   });
 });
 
-describe("an SQLite file of before the role storage", () => {
-  it("keeps its login sessions, which may not read storage", async () => {
+describe("an SQLite file of a former release", () => {
+  /** As a release made it that had these parts of the schema. */
+  function fileOfThen(parts: readonly string[]): DatabaseSync {
     const db = new DatabaseSync(path);
     db.exec("PRAGMA journal_mode = WAL");
-    for (const part of ["1-sessions", "2-logins"]) {
+    for (const part of parts) {
       const file = new URL(`../../src/stores/sqlite/schema/${part}.sql`, import.meta.url);
       db.exec(readFileSync(file, "utf8"));
     }
-    db.exec("PRAGMA application_id = 0x646c7365; PRAGMA user_version = 2");
-    const id = "0123456789abcdef".repeat(2);
+    db.exec(`PRAGMA application_id = 0x646c7365; PRAGMA user_version = ${parts.length}`);
+    return db;
+  }
+
+  const id = "0123456789abcdef".repeat(2);
+
+  it.each([
+    [0, noRoles],
+    [1, rolesFrom(["admin"])],
+  ])("from before the role storage keeps its login sessions: admin %j", (admin, roles) => {
+    const db = fileOfThen(["1-sessions", "2-logins"]);
     db.prepare(
       `INSERT INTO login (digest, principal, admin, proof, created_at, last_used_at, expires_at)
-        VALUES (?, 'alice', 1, 'a proof', ?, ?, ?)`,
-    ).run(digestOf(id), time, time, time + 1_000);
+        VALUES (?, 'alice', ?, 'a proof', ?, ?, ?)`,
+    ).run(digestOf(id), admin, time, time, time + 1_000);
     db.close();
     const database = new SqliteDatabase(path);
     const store = new SqliteLoginStore({ database, terms, clock });
-    expect(store.find(id)).toMatchObject({ principal: "alice", admin: true, mayReadStorage: false });
+    expect(store.find(id)).toMatchObject({ principal: "alice", roles, proof: "a proof" });
     database.close();
   });
+
+  it.each([
+    [0, 0, noRoles],
+    [1, 0, rolesFrom(["admin"])],
+    [0, 1, rolesFrom(["storage"])],
+    [1, 1, rolesFrom(["admin", "storage"])],
+  ])(
+    "with a column for each role keeps its login sessions: admin %j, storage %j",
+    async (admin, storage, roles) => {
+      const db = fileOfThen(["1-sessions", "2-logins", "3-downloads"]);
+      db.prepare(
+        `INSERT INTO login (digest, principal, admin, storage, proof, created_at, last_used_at, expires_at)
+        VALUES (?, 'alice', ?, ?, 'a proof', ?, ?, ?)`,
+      ).run(digestOf(id), admin, storage, time, time, time + 1_000);
+      db.close();
+      const database = new SqliteDatabase(path);
+      const store = new SqliteLoginStore({ database, terms, clock });
+      const login = { principal: "alice", roles, proof: "a proof", createdAt: time, lastUsedAt: time };
+      expect(store.find(id)).toEqual(login);
+      const other = newLogin({ roles });
+      expect(store.find(await store.open(other))).toMatchObject(other);
+      database.close();
+    },
+  );
 });
 
 describe("an SQLite file of release 0.1.0", () => {
@@ -164,11 +200,11 @@ describe("an SQLite file of release 0.1.0", () => {
       terms: { leaseMs: 1_000, retentionMs: 1_000 },
       clock,
     });
-    expect(await sessions.get("s-1", { principal: "alice", admin: false })).toMatchObject({ progress: 40 });
+    expect(await sessions.get("s-1", callerNamed("alice"))).toMatchObject({ progress: 40 });
     const store = new SqliteLoginStore({ database, terms, clock });
     expect(store.find(await store.open(newLogin()))).toBeDefined();
     database.close();
-    expect(rows("PRAGMA user_version")).toEqual([{ user_version: 3 }]);
+    expect(rows("PRAGMA user_version")).toEqual([{ user_version: 4 }]);
     new SqliteDatabase(path).close();
   });
 

@@ -1,28 +1,25 @@
 import { describe, expect, it } from "vitest";
 import { digestOf } from "../../src/domain/login.ts";
+import { rolesFrom } from "../../src/domain/roles.ts";
 import { eventually } from "../support/eventually.ts";
+import type { TestBackend } from "./backends.ts";
 import { failuresContract } from "./login-failures.ts";
-import {
-  hostileIds,
-  longLoginTerms,
-  newLogin,
-  type OpenLoginStoresWith,
-  setLoginStage,
-} from "./login-store-stage.ts";
+import { hostileIds, newLogin } from "./logins.ts";
+import { setStage } from "./stage.ts";
 
-/** What every login store must do, whatever it is made of. */
-export function loginStoreContract(name: string, open: OpenLoginStoresWith): void {
-  describe(`login store: ${name}`, () => {
-    operationsContract(open);
-    lifeContract(open);
-    replicasContract(open);
-    failuresContract(open);
+/** What every login store must do. */
+export function loginStoreContract(backend: TestBackend): void {
+  describe(`login store: ${backend.name}`, () => {
+    operationsContract(backend);
+    lifeContract(backend);
+    replicasContract(backend);
+    failuresContract(backend);
   });
 }
 
-function operationsContract(open: OpenLoginStoresWith): void {
+function operationsContract(backend: TestBackend): void {
   it("opens a login session that stands for its principal", async () => {
-    await using stage = await setLoginStage(open);
+    await using stage = await setStage("logins", backend);
     const { store, now } = stage;
     const login = newLogin();
     const from = await now();
@@ -37,14 +34,14 @@ function operationsContract(open: OpenLoginStoresWith): void {
   });
 
   it.each([
-    ["an admin", { admin: true }],
-    ["one who may read storage", { mayReadStorage: true }],
-    ["an admin who may read storage", { admin: true, mayReadStorage: true }],
+    ["the role admin", { roles: rolesFrom(["admin"]) }],
+    ["the role storage", { roles: rolesFrom(["storage"]) }],
+    ["both roles", { roles: rolesFrom(["admin", "storage"]) }],
     ["a name of many scripts", { principal: "Zoë 李 🦉 \u202e ' \" \\ {} %s" }],
     ["no proof", { proof: "" }],
     ["a long proof with line ends and nulls", { proof: `a\r\n\0é${"x".repeat(20_000)}` }],
   ])("keeps what it was opened with: %s", async (_, members) => {
-    await using stage = await setLoginStage(open);
+    await using stage = await setStage("logins", backend);
     const login = newLogin(members);
     const id = await stage.store.open(login);
     expect(await stage.store.find(id)).toMatchObject(login);
@@ -52,7 +49,7 @@ function operationsContract(open: OpenLoginStoresWith): void {
   });
 
   it("gives identifiers of 32 hexadecimal digits, another each time", async () => {
-    await using stage = await setLoginStage(open);
+    await using stage = await setStage("logins", backend);
     const login = newLogin();
     const ids = await Promise.all(Array.from({ length: 100 }, () => stage.store.open(login)));
     for (const id of ids) expect(id).toMatch(/^[0-9a-f]{32}$/);
@@ -60,7 +57,7 @@ function operationsContract(open: OpenLoginStoresWith): void {
   });
 
   it("closes a login session once, and leaves the principal's others open", async () => {
-    await using stage = await setLoginStage(open);
+    await using stage = await setStage("logins", backend);
     const { store } = stage;
     const login = newLogin();
     const [id, other] = [await store.open(login), await store.open(login)];
@@ -71,8 +68,8 @@ function operationsContract(open: OpenLoginStoresWith): void {
     expect(await store.find(other)).toMatchObject(login);
   });
 
-  it("knows no identifier that it has not given, whatever it looks like", async () => {
-    await using stage = await setLoginStage(open);
+  it("refuses identifiers that it has not issued, of any form", async () => {
+    await using stage = await setStage("logins", backend);
     const { store } = stage;
     const login = newLogin();
     const id = await store.open(login);
@@ -84,7 +81,7 @@ function operationsContract(open: OpenLoginStoresWith): void {
   });
 
   it("does not open to what it keeps of an identifier", async () => {
-    await using stage = await setLoginStage(open);
+    await using stage = await setStage("logins", backend);
     const id = await stage.store.open(newLogin());
     const digest = digestOf(id);
     for (const part of [digest, digest.slice(0, 32), digest.slice(32)]) {
@@ -94,9 +91,11 @@ function operationsContract(open: OpenLoginStoresWith): void {
 }
 
 /** Real time, and no length that a slow machine must keep up with. */
-function lifeContract(open: OpenLoginStoresWith): void {
+function lifeContract(backend: TestBackend): void {
   it("closes a login session that has not been used for the idle time", async () => {
-    await using stage = await setLoginStage(open, { idleMs: 200, lifetimeMs: 60_000 });
+    await using stage = await setStage("logins", backend, {
+      loginTerms: { idleMs: 200, lifetimeMs: 60_000 },
+    });
     const { store, now } = stage;
     const id = await store.open(newLogin());
     await store.find(id);
@@ -107,7 +106,9 @@ function lifeContract(open: OpenLoginStoresWith): void {
   });
 
   it("keeps a login session beyond its idle time for as long as it is used", async () => {
-    await using stage = await setLoginStage(open, { idleMs: 1_500, lifetimeMs: 60_000 });
+    await using stage = await setStage("logins", backend, {
+      loginTerms: { idleMs: 1_500, lifetimeMs: 60_000 },
+    });
     const { store, now } = stage;
     const id = await store.open(newLogin());
     const openedAt = await now();
@@ -116,12 +117,12 @@ function lifeContract(open: OpenLoginStoresWith): void {
       return (await now()) > openedAt + 1_500;
     });
     const found = await store.find(id);
-    expect(found!.lastUsedAt, "the last use is told").toBeGreaterThan(found!.createdAt);
+    expect(found!.lastUsedAt, "the last use is visible").toBeGreaterThan(found!.createdAt);
   });
 
   it("closes a login session at the end of its lifetime, however often it is used", async () => {
     const terms = { idleMs: 60_000, lifetimeMs: 400 };
-    await using stage = await setLoginStage(open, terms);
+    await using stage = await setStage("logins", backend, { loginTerms: terms });
     const { store, now } = stage;
     const id = await store.open(newLogin());
     const latestEnd = (await now()) + terms.lifetimeMs;
@@ -135,7 +136,9 @@ function lifeContract(open: OpenLoginStoresWith): void {
   });
 
   it("closes an unused login session at the end of a lifetime that is shorter than the idle time", async () => {
-    await using stage = await setLoginStage(open, { idleMs: 60_000, lifetimeMs: 200 });
+    await using stage = await setStage("logins", backend, {
+      loginTerms: { idleMs: 60_000, lifetimeMs: 200 },
+    });
     const { store, now } = stage;
     const id = await store.open(newLogin());
     const openedAt = await now();
@@ -144,7 +147,12 @@ function lifeContract(open: OpenLoginStoresWith): void {
   });
 
   it("judges a login session by the lengths that are configured now", async () => {
-    await using stage = await setLoginStage(open, longLoginTerms, { idleMs: 60_000, lifetimeMs: 100 });
+    await using stage = await setStage(
+      "logins",
+      backend,
+      {},
+      { loginTerms: { idleMs: 60_000, lifetimeMs: 100 } },
+    );
     const { store, second, now } = stage;
     const id = await store.open(newLogin());
     const openedAt = await now();
@@ -153,9 +161,9 @@ function lifeContract(open: OpenLoginStoresWith): void {
   });
 }
 
-function replicasContract(open: OpenLoginStoresWith): void {
+function replicasContract(backend: TestBackend): void {
   it("shows what one instance opened to another at once", async () => {
-    await using stage = await setLoginStage(open);
+    await using stage = await setStage("logins", backend);
     const { store, second } = stage;
     const login = newLogin();
     const id = await store.open(login);
@@ -165,7 +173,7 @@ function replicasContract(open: OpenLoginStoresWith): void {
   });
 
   it("closes a login session for every instance, those that use it all the time among them", async () => {
-    await using stage = await setLoginStage(open);
+    await using stage = await setStage("logins", backend);
     const { store, second } = stage;
     for (const [closing, using_] of [
       [store, second],
@@ -181,7 +189,7 @@ function replicasContract(open: OpenLoginStoresWith): void {
   });
 
   it("never shows a login session again after it was seen to be closed, however many look for it", async () => {
-    await using stage = await setLoginStage(open);
+    await using stage = await setStage("logins", backend);
     const { store, second } = stage;
     const ids = await Promise.all(Array.from({ length: 40 }, () => store.open(newLogin())));
     await Promise.all(
@@ -207,7 +215,7 @@ function replicasContract(open: OpenLoginStoresWith): void {
   });
 
   it("gives many callers at once the same answer", async () => {
-    await using stage = await setLoginStage(open);
+    await using stage = await setStage("logins", backend);
     const { store } = stage;
     const login = newLogin();
     const id = await store.open(login);

@@ -2,10 +2,11 @@ import fc from "fast-check";
 import type { FinalState, Refusal, Renewal, Session } from "../../src/domain/session.ts";
 import type { EndpointType, SessionFileStore, SessionFiles } from "../../src/domain/session-file-store.ts";
 import type { SessionStore } from "../../src/domain/session-store.ts";
+import { callerNamed } from "../support/callers.ts";
 
 export interface Replica {
   readonly sessions: SessionStore;
-  readonly files: Pick<SessionFileStore, "files" | "request" | "recordSent">;
+  readonly sessionFiles: Pick<SessionFileStore, "files" | "request" | "recordSent">;
 }
 
 /** Two replicas on the same data, with different terms. */
@@ -20,7 +21,7 @@ export const sessionNumbers = [0, 1, 2, 3] as const;
 /** A heartbeat for the session of that number. */
 type NumberedHeartbeat = { readonly session: number; readonly progress: number | undefined };
 
-/** One thing that happens; `on` is the replica that is asked, `by` who asks. */
+/** One thing that happens: `on` is the replica that is called, `by` the caller. */
 export type Step = { readonly on: 0 | 1; readonly by: Person; readonly session: number } & (
   | { readonly act: "create"; readonly item: string }
   | { readonly act: "keepAlive"; readonly progress: number | undefined }
@@ -115,7 +116,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
 
 export const history = fc.array(step, { minLength: 1, maxLength: 60, size: "max" });
 
-/** What a caller is told. */
+/** What a caller gets. */
 export type Answer =
   | Session
   | Renewal
@@ -136,18 +137,18 @@ interface Burst {
 
 /** @param namespace keeps the history's ids and people apart from those of other histories */
 export async function perform(step: Step, replicas: Replicas, namespace: string): Promise<Answer> {
-  const { sessions: store, files } = replicas[step.on];
+  const { sessions: store, sessionFiles: files } = replicas[step.on];
   const id = `${namespace}-${step.session}`;
   const principal = `${namespace}-${step.by}`;
-  const caller = { principal, admin: step.by === "root" };
+  const caller = step.by === "root" ? callerNamed(principal, "admin") : callerNamed(principal);
   switch (step.act) {
     case "create":
       return await store.create({ id, owner: principal, libraryItemId: step.item, contentVersion: "v1" });
     case "keepAlive":
       return await store.keepAlive(id, caller, step.progress);
     case "heartbeats": {
-      const beats = step.progress.map((told, beat) =>
-        replicas[beat % 2 ? 1 : 0].sessions.keepAlive(id, caller, told),
+      const beats = step.progress.map((reported, beat) =>
+        replicas[beat % 2 ? 1 : 0].sessions.keepAlive(id, caller, reported),
       );
       return burst(await Promise.all(beats));
     }
@@ -177,7 +178,7 @@ export async function perform(step: Step, replicas: Replicas, namespace: string)
   }
 }
 
-/** Heartbeats under way together arrive in any order, so only what they come to can be compared. */
+/** Concurrent heartbeats arrive in any order, so only their sum can be compared. */
 function burst(results: readonly (Renewal | Refusal)[]): Burst {
   const outcomes = results.map(({ outcome }) => outcome);
   const renewals = results.filter((result) => result.outcome === "renewed");
@@ -189,7 +190,7 @@ function burst(results: readonly (Renewal | Refusal)[]): Burst {
   };
 }
 
-/** Everything that can be asked for after a history. */
+/** Everything that can be read after a history. */
 export async function everything(replicas: Replicas, namespace: string): Promise<Answer[]> {
   const gets = sessionNumbers.map((session): Step => ({ act: "get", on: 0, by: "root", session }));
   const files = sessionNumbers.map((session): Step => ({ act: "files", on: 1, by: "root", session }));

@@ -1,4 +1,3 @@
-import type { Clock } from "../../src/domain/clock.ts";
 import {
   type Caller,
   existsFor,
@@ -17,14 +16,15 @@ import {
 } from "../../src/domain/session.ts";
 import type { EndpointType, SessionFile, SessionFiles } from "../../src/domain/session-file-store.ts";
 import type { Heartbeat, SessionStore } from "../../src/domain/session-store.ts";
+import { callerNamed } from "../support/callers.ts";
 
-/** Session by id, and what each knows of its files. */
+/** Sessions and their files, by session id. */
 export class ModelData {
   readonly sessions = new Map<string, Session>();
   readonly files = new Map<string, Map<string, SessionFile>>();
 }
 
-const anybody: Caller = { principal: "", admin: true };
+const anybody: Caller = callerNamed("", "admin");
 
 /**
  * The rules and some maps: what real stores are compared with. Instances that share the data are replicas. A call is
@@ -32,11 +32,11 @@ const anybody: Caller = { principal: "", admin: true };
  */
 export class ModelSessionStore implements SessionStore {
   readonly #terms: LeaseTerms;
-  readonly #clock: Clock;
+  readonly #clock: { now(): number };
   readonly #sessions: ModelData["sessions"];
   readonly #files: ModelData["files"];
 
-  constructor(terms: LeaseTerms, clock: Clock, { sessions, files }: ModelData) {
+  constructor(terms: LeaseTerms, clock: { now(): number }, { sessions, files }: ModelData) {
     this.#terms = terms;
     this.#clock = clock;
     this.#sessions = sessions;
@@ -60,7 +60,7 @@ export class ModelSessionStore implements SessionStore {
   }
 
   async list(owner: string, libraryItemId?: string): Promise<string[]> {
-    const own = { principal: owner, admin: false };
+    const own = callerNamed(owner);
     return [...this.#sessions.values()]
       .filter((session) => existsFor(session, own, this.#clock.now()))
       .filter((session) => libraryItemId === undefined || session.libraryItemId === libraryItemId)
@@ -127,10 +127,6 @@ export class ModelSessionStore implements SessionStore {
     }
     return renewal;
   }
-
-  async ping(): Promise<void> {}
-
-  async close(): Promise<void> {}
 
   #find(id: string, caller: Caller): Session | undefined {
     const session = this.#sessions.get(id);

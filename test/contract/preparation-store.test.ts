@@ -1,55 +1,28 @@
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { Redis } from "ioredis";
-import pino from "pino";
 import { describe, expect, it } from "vitest";
 import { failureKeptMs, resultKeptMs, resultRenewedMs } from "../../src/domain/preparation.ts";
-import { RedisConnection } from "../../src/stores/redis/connection.ts";
 import { preparationKey } from "../../src/stores/redis/keys.ts";
-import { RedisPreparationStore } from "../../src/stores/redis/redis-preparation-store.ts";
 import { SqliteDatabase } from "../../src/stores/sqlite/database.ts";
 import { SqlitePreparationStore } from "../../src/stores/sqlite/sqlite-preparation-store.ts";
-import { eventually } from "../support/eventually.ts";
+import { connectRedis } from "../support/redis-backend.ts";
 import { sharedRedisUrl } from "../support/shared-redis.ts";
 import { tempDir } from "../support/temp-dir.ts";
-import { done, failed, newFile, preparationStoreContract } from "./preparation-store.ts";
-import { redisPreparations } from "./preparation-store-redis.ts";
+import { backends } from "./backends.ts";
+import { failed, newFile, preparationStoreContract, prepared } from "./preparation-store.ts";
 
-preparationStoreContract("SQLite file", async () => {
-  const dir = await tempDir();
-  const path = join(dir.path, "preparations.db");
-  const [database, other] = [new SqliteDatabase(path), new SqliteDatabase(path)];
-  return {
-    store: new SqlitePreparationStore({ database }),
-    other: new SqlitePreparationStore({ database: other }),
-    async close() {
-      database.close();
-      other.close();
-      await dir.remove();
-    },
-  };
-});
-
-preparationStoreContract("SQLite in memory", async () => {
-  const database = new SqliteDatabase(":memory:");
-  return {
-    store: new SqlitePreparationStore({ database }),
-    other: new SqlitePreparationStore({ database }),
-    close: async () => database.close(),
-  };
-});
-
-preparationStoreContract("Redis", () => redisPreparations(sharedRedisUrl())());
+for (const backend of backends) preparationStoreContract(backend);
 
 describe("results in SQLite", () => {
-  it("are remembered for a month after they were last asked for, failures for a minute", async () => {
+  it("are kept for a month after they were last read, failures for a minute", async () => {
     let time = 1_000_000;
     const database = new SqliteDatabase(":memory:");
     const store = new SqlitePreparationStore({ database, clock: { now: () => time } });
-    const [file, asked, broken] = [newFile(), newFile(), newFile()];
+    const [file, read, broken] = [newFile(), newFile(), newFile()];
     for (const [each, result] of [
-      [file, done],
-      [asked, done],
+      [file, prepared],
+      [read, prepared],
       [broken, failed],
     ] as const) {
       await store.claim(each, "one", 1_000);
@@ -60,15 +33,15 @@ describe("results in SQLite", () => {
     time += 1;
     expect(await store.find([broken])).toEqual([undefined]);
     time += resultRenewedMs;
-    expect(await store.find([asked])).toEqual([done]);
+    expect(await store.find([read])).toEqual([prepared]);
     time += resultKeptMs - 1;
-    expect(await store.find([file, asked])).toEqual([undefined, done]);
+    expect(await store.find([file, read])).toEqual([undefined, prepared]);
     time += resultKeptMs;
-    expect(await store.find([asked])).toEqual([undefined]);
+    expect(await store.find([read])).toEqual([undefined]);
     database.close();
   });
 
-  it("are written down anew at most once a day, however often they are asked for", async () => {
+  it("are renewed at most once a day, however often they are read", async () => {
     await using dir = await tempDir();
     const path = join(dir.path, "preparations.db");
     let time = 1_000_000;
@@ -76,20 +49,20 @@ describe("results in SQLite", () => {
     const store = new SqlitePreparationStore({ database, clock: { now: () => time } });
     const file = newFile();
     await store.claim(file, "one", 1_000);
-    await store.finish(file, "one", done);
+    await store.finish(file, "one", prepared);
     const other = new DatabaseSync(path);
     other.exec("BEGIN IMMEDIATE");
     time += resultRenewedMs - 1;
-    expect(await store.find([file]), "nothing is to be written yet").toEqual([done]);
+    expect(await store.find([file]), "nothing is to be written yet").toEqual([prepared]);
     time += 1;
     await expect(store.find([file])).rejects.toMatchObject({ messageId: "downlease.store.unavailable" });
     other.exec("ROLLBACK");
     other.close();
-    expect(await store.find([file])).toEqual([done]);
+    expect(await store.find([file])).toEqual([prepared]);
     database.close();
   });
 
-  it("do not pile up, nor do claims that have lapsed", async () => {
+  it("do not accumulate, nor do claims that have lapsed", async () => {
     let time = 1_000_000;
     const database = new SqliteDatabase(":memory:");
     const store = new SqlitePreparationStore({ database, clock: { now: () => time } });
@@ -105,17 +78,16 @@ describe("results in SQLite", () => {
 
 describe("preparations in Redis", () => {
   it("last as long as the claim, the result of a month or the failure of a minute", async () => {
-    const connection = RedisConnection.open({ url: sharedRedisUrl(), log: pino({ level: "silent" }) });
+    await using backend = await connectRedis(sharedRedisUrl());
+    const store = backend.preparations;
     const client = new Redis(sharedRedisUrl());
     try {
-      await eventually("Redis to answer", () => connection.ping().then(() => true));
-      const store = new RedisPreparationStore(connection);
       const file = newFile();
       const key = preparationKey(file);
-      const expectLeft = async (most: number) => {
+      const expectLeft = async (max: number) => {
         const left = await client.pttl(key);
-        expect(left).toBeGreaterThan(most - 30_000);
-        expect(left).toBeLessThanOrEqual(most);
+        expect(left).toBeGreaterThan(max - 30_000);
+        expect(left).toBeLessThanOrEqual(max);
       };
       await store.claim(file, "one", 40_000);
       await expectLeft(40_000);
@@ -127,9 +99,9 @@ describe("preparations in Redis", () => {
       await expectLeft(failureKeptMs);
       await store.claim(file, "two", 40_000);
       await expectLeft(40_000);
-      await store.finish(file, "two", done);
+      await store.finish(file, "two", prepared);
       await expectLeft(resultKeptMs);
-      expect((await client.hkeys(key)).sort(), "nothing of the work is left").toEqual(["r", "s"]);
+      expect((await client.hkeys(key)).sort(), "nothing of the claim is left").toEqual(["r", "s"]);
       const hourMs = 3_600_000;
       await client.pexpire(key, resultKeptMs - resultRenewedMs + hourMs);
       await store.find([file]);
@@ -139,7 +111,47 @@ describe("preparations in Redis", () => {
       await expectLeft(resultKeptMs);
       await client.del(key);
     } finally {
-      connection.close();
+      client.disconnect();
+    }
+  });
+});
+
+/** Results as earlier releases write them, which may share a store with this one. */
+const earlierResults = [
+  { result: prepared, state: "done", text: JSON.stringify({ state: "done", digests: prepared.digests }) },
+  {
+    result: failed,
+    state: "failed",
+    text: JSON.stringify({ state: "failed", messageId: failed.messageId, args: failed.args }),
+  },
+];
+
+describe("results are stored as earlier releases store them", () => {
+  it.each(earlierResults)("in SQLite: $state", async ({ result, state, text }) => {
+    const database = new SqliteDatabase(":memory:");
+    const store = new SqlitePreparationStore({ database });
+    const file = newFile();
+    await store.claim(file, "one", 60_000);
+    const row = database.connection.prepare("SELECT state, result FROM preparation");
+    expect(row.get()).toEqual({ state: "running", result: null });
+    await store.finish(file, "one", result);
+    expect(row.get()).toEqual({ state, result: text });
+    expect(await store.find([file])).toEqual([result]);
+    database.close();
+  });
+
+  it.each(earlierResults)("in Redis: $state", async ({ result, state, text }) => {
+    await using backend = await connectRedis(sharedRedisUrl());
+    const store = backend.preparations;
+    const client = new Redis(sharedRedisUrl());
+    try {
+      const file = newFile();
+      await store.claim(file, "one", 60_000);
+      expect(await client.hget(preparationKey(file), "s")).toBe("running");
+      await store.finish(file, "one", result);
+      expect(await client.hgetall(preparationKey(file))).toEqual({ s: state, r: text });
+      expect(await store.find([file])).toEqual([result]);
+    } finally {
       client.disconnect();
     }
   });

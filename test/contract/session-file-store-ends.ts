@@ -1,39 +1,36 @@
 import { expect, it } from "vitest";
+import type { Backend } from "../../src/domain/backend.ts";
 import { eventually } from "../support/eventually.ts";
-import {
-  type FileStage,
-  type FileStoreContractOptions,
-  type FileStoreInstance,
-  type OpenFileStoresWith,
-  setFileStage,
-} from "./session-file-store-stage.ts";
+import type { TestBackend } from "./backends.ts";
+import { type Stage, setStage } from "./stage.ts";
 
-/** Who is told of the end of sessions. */
-export function endsContract(open: OpenFileStoresWith, { untoldToOther }: FileStoreContractOptions): void {
-  const itTold = untoldToOther === undefined ? it : it.skip;
-  /** Watches, and is told of everything that it is ever told of. */
-  const begin = async (instance: FileStoreInstance) => {
+/** Announcements of ended sessions. */
+export function endsContract(backend: TestBackend): void {
+  const { noSharedEnds } = backend;
+  const itShared = noSharedEnds === undefined ? it : it.skip;
+  /** Starts to watch; resolves when ends will be announced. */
+  const begin = async (instance: Backend) => {
     const watching = watch(instance);
-    if (untoldToOther === undefined) await eventually("ends to be told", () => watching.isReliable);
+    if (noSharedEnds === undefined) await eventually("ends to be announced", () => watching.isReliable);
     return watching;
   };
-  const because = untoldToOther === undefined ? "" : ` (skipped: ${untoldToOther})`;
+  const because = noSharedEnds === undefined ? "" : ` (skipped: ${noSharedEnds})`;
 
-  it("tells the process that ends a session of it, each that watches", async () => {
-    await using stage = await setFileStage(open);
+  it("are announced to each watcher of the instance that ends the session", async () => {
+    await using stage = await setStage("sessionFiles", backend);
     await expectEnds(stage, stage.one, [await begin(stage.one), await begin(stage.one)]);
   });
 
-  itTold(`tells another instance of a session that ends${because}`, async () => {
-    await using stage = await setFileStage(open);
+  itShared(`are announced to another instance${because}`, async () => {
+    await using stage = await setStage("sessionFiles", backend);
     const { one, other } = stage;
     await expectEnds(stage, one, [await begin(other), await begin(one), await begin(other)]);
     await expectEnds(stage, other, [await begin(one), await begin(one)]);
   });
 
-  it("tells nothing of what does not end a session", async () => {
-    await using stage = await setFileStage(open);
-    const { sessions, files, alice, bob } = stage;
+  it("are not announced by anything that does not end a session", async () => {
+    await using stage = await setStage("sessionFiles", backend);
+    const { sessions, store: files, alice, bob } = stage;
     const watching = await begin(stage.one);
     const spec = stage.newSession();
     const id = (await sessions.create(spec)).id;
@@ -47,13 +44,13 @@ export function endsContract(open: OpenFileStoresWith, { untoldToOther }: FileSt
     const last = await stage.newSessionId();
     await sessions.delete(last, alice);
     await eventually("the ends", () => watching.ends.includes(id) && watching.ends.includes(last));
-    const told = watching.ends.filter((ended) => ended === id || ended === last);
-    expect(told.toSorted()).toEqual([id, last].toSorted());
+    const announced = watching.ends.filter((ended) => ended === id || ended === last);
+    expect(announced.toSorted()).toEqual([id, last].toSorted());
     watching.stop();
   });
 
-  it("tells nothing to one who has stopped to watch, and goes on with the others", async () => {
-    await using stage = await setFileStage(open);
+  it("are not announced to a watcher that has stopped, but to the others", async () => {
+    await using stage = await setStage("sessionFiles", backend);
     const [stopped, watching] = [await begin(stage.one), await begin(stage.one)];
     stopped.stop();
     stopped.stop();
@@ -65,10 +62,10 @@ export function endsContract(open: OpenFileStoresWith, { untoldToOther }: FileSt
   });
 }
 
-/** Cancels, fails and deletes sessions by one instance, and fails unless all who watch are told. */
+/** Cancels, fails and deletes sessions by one instance; fails unless each watcher hears of all of them. */
 async function expectEnds(
-  { newSessionId, alice, admin }: FileStage,
-  { sessions }: FileStoreInstance,
+  { newSessionId, alice, admin }: Stage<"sessionFiles">,
+  { sessions }: Backend,
   watchers: readonly Watch[],
 ): Promise<void> {
   const ids = await Promise.all(Array.from({ length: 5 }, () => newSessionId()));
@@ -79,7 +76,7 @@ async function expectEnds(
   await sessions.finish(byAdmin, admin, "CANCELED");
   const ended = [canceled, failed, deleted, byAdmin];
   for (const { ends, stop } of watchers) {
-    await eventually("the ends to be told", () => ended.every((id) => ends.includes(id)));
+    await eventually("the ends to be announced", () => ended.every((id) => ends.includes(id)));
     // In any order: sessions of a cluster are on different nodes.
     expect(new Set(ends.filter((id) => ids.includes(id)))).toEqual(new Set(ended));
     stop();
@@ -87,18 +84,18 @@ async function expectEnds(
 }
 
 export interface Watch {
-  /** Told so far; other tests may end sessions in the same store. */
+  /** Announced so far; other tests may end sessions in the same place. */
   readonly ends: string[];
   readonly isReliable: boolean;
-  /** How often it was told that ends are told from now on. */
+  /** How often the subscription was established. */
   readonly establishments: number;
   stop(): void;
 }
 
-export function watch({ files }: FileStoreInstance): Watch {
+export function watch(backend: Pick<Backend, "watchEnds">): Watch {
   const ends: string[] = [];
   let establishments = 0;
-  const watching = files.watchEnds(
+  const watching = backend.watchEnds(
     (id) => ends.push(id),
     () => establishments++,
   );

@@ -1,34 +1,39 @@
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { SqliteDatabase } from "../../src/stores/sqlite/database.ts";
-import { SqliteSessionFileStore } from "../../src/stores/sqlite/sqlite-session-file-store.ts";
-import { SqliteSessionStore } from "../../src/stores/sqlite/sqlite-session-store.ts";
+import type { SessionFileStore } from "../../src/domain/session-file-store.ts";
+import type { SessionStore } from "../../src/domain/session-store.ts";
+import type { SqliteBackend } from "../../src/stores/sqlite/backend.ts";
+import { callerNamed } from "../support/callers.ts";
+import { openSqlite } from "../support/sqlite-backend.ts";
 import { type TempDir, tempDir } from "../support/temp-dir.ts";
 import { watch } from "./session-file-store-ends.ts";
 
-const alice = { principal: "alice", admin: false };
+const alice = callerNamed("alice");
 const terms = { leaseMs: 100, retentionMs: 100 };
 const unavailable = { name: "ServiceError", messageId: "downlease.store.unavailable" };
 
 let dir: TempDir;
 let path: string;
-let database: SqliteDatabase;
-let sessions: SqliteSessionStore;
-let files: SqliteSessionFileStore;
+let backend: SqliteBackend;
+let sessions: SessionStore;
+let files: SessionFileStore;
 let time: number;
+
+function open(): void {
+  backend = openSqlite(path, { leaseTerms: terms, clock: { now: () => time } });
+  sessions = backend.sessions;
+  files = backend.sessionFiles;
+}
 
 beforeEach(async () => {
   dir = await tempDir();
   path = join(dir.path, "sessions.db");
-  database = new SqliteDatabase(path);
   time = 1_000_000;
-  const clock = { now: () => time };
-  sessions = new SqliteSessionStore({ database, terms, clock });
-  files = new SqliteSessionFileStore({ database, terms, clock });
+  open();
 });
 afterEach(async () => {
-  database.close();
+  await backend[Symbol.asyncDispose]();
   await dir.remove();
 });
 
@@ -82,8 +87,8 @@ describe("the rows of a session's files", () => {
     time += terms.leaseMs - 1;
     for (const id of living) await sessions.keepAlive(id, alice);
     time += 1;
-    const later = new SqliteSessionStore({ database, terms, clock: { now: () => time } });
-    await later.create({ id: "s-1", owner: "alice", libraryItemId: "item-1", contentVersion: "v1" });
+    await using later = openSqlite(path, { leaseTerms: terms, clock: { now: () => time } });
+    await later.sessions.create({ id: "s-1", owner: "alice", libraryItemId: "item-1", contentVersion: "v1" });
     expect((await files.files("s-1", alice))!.files).toEqual(new Map());
     expect(fileRows()).toHaveLength(2 * living.length);
   });
@@ -101,9 +106,8 @@ describe("the rows of a session's files", () => {
   it("survive that the file is closed and opened again", async () => {
     await createWithFiles("s-1");
     const before = await files.files("s-1", alice);
-    database.close();
-    database = new SqliteDatabase(path);
-    files = new SqliteSessionFileStore({ database, terms, clock: { now: () => time } });
+    await backend[Symbol.asyncDispose]();
+    open();
     expect(await files.files("s-1", alice)).toEqual(before);
   });
 });
@@ -137,16 +141,14 @@ describe("a session's files in SQLite", () => {
     other.close();
   });
 
-  it("end reliably only where no other process can end a session", () => {
-    const inMemory = new SqliteDatabase(":memory:");
-    const alone = new SqliteSessionFileStore({ database: inMemory, terms });
-    expect(watch({ sessions, files: alone }).isReliable).toBe(true);
-    expect(watch({ sessions, files }).isReliable).toBe(false);
-    inMemory.close();
+  it("end reliably only where no other process can end a session", async () => {
+    await using inMemory = openSqlite(":memory:");
+    expect(watch(inMemory).isReliable).toBe(true);
+    expect(watch(backend).isReliable).toBe(false);
   });
 
   it("end before the call that ends their session answers, and only when that is written down", async () => {
-    const watching = watch({ sessions, files });
+    const watching = watch(backend);
     await createWithFiles("s-1");
     const other = new DatabaseSync(path);
     other.exec("BEGIN IMMEDIATE");

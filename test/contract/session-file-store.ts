@@ -1,42 +1,35 @@
 import { describe, expect, it } from "vitest";
 import type { FinalState } from "../../src/domain/session.ts";
 import { eventually } from "../support/eventually.ts";
+import { oddNames } from "../support/odd-names.ts";
+import { briefLeaseTerms, longLeaseTerms } from "../support/terms.ts";
+import type { TestBackend } from "./backends.ts";
 import { endsContract } from "./session-file-store-ends.ts";
-import {
-  type FileStoreContractOptions,
-  type OpenFileStoresWith,
-  oddNames,
-  setFileStage,
-} from "./session-file-store-stage.ts";
-import { briefTerms, expectLease, longTerms, notFound } from "./session-store-stage.ts";
+import { expectLease, notFound, setStage } from "./stage.ts";
 
 const finalStates: FinalState[] = ["CANCELED", "ERROR"];
 
-/** What every store of sessions' files must do, whatever it is made of. */
-export function sessionFileStoreContract(
-  name: string,
-  open: OpenFileStoresWith,
-  options: FileStoreContractOptions = {},
-): void {
-  describe(`session file store: ${name}`, () => {
-    requestContract(open);
-    recordSentContract(open);
-    visibilityContract(open);
-    lifeContract(open);
-    endsContract(open, options);
+/** What every store of sessions' files must do. */
+export function sessionFileStoreContract(backend: TestBackend): void {
+  describe(`session file store: ${backend.name}`, () => {
+    requestContract(backend);
+    recordSentContract(backend);
+    visibilityContract(backend);
+    lifeContract(backend);
+    endsContract(backend);
   });
 }
 
-function requestContract(open: OpenFileStoresWith): void {
-  it("knows no file of a session until one is asked for", async () => {
-    await using stage = await setFileStage(open);
+function requestContract(backend: TestBackend): void {
+  it("has no file of a session until one is requested", async () => {
+    await using stage = await setStage("sessionFiles", backend);
     const session = await stage.sessions.create(stage.newSession());
-    expect(await stage.files.files(session.id, stage.alice)).toEqual({ session, files: new Map() });
+    expect(await stage.store.files(session.id, stage.alice)).toEqual({ session, files: new Map() });
   });
 
-  it("keeps the endpoint type that was asked for last, file by file", async () => {
-    await using stage = await setFileStage(open);
-    const { files, alice } = stage;
+  it("keeps the endpoint type that was requested last, file by file", async () => {
+    await using stage = await setStage("sessionFiles", backend);
+    const { store: files, alice } = stage;
     const id = await stage.newSessionId();
     await files.request(id, alice, "a.vmdk", "HTTPS");
     await files.request(id, alice, "b.vmdk", "DIRECT");
@@ -53,29 +46,29 @@ function requestContract(open: OpenFileStoresWith): void {
   });
 
   it("renews the lease with a request, and leaves the rest of the session alone", async () => {
-    await using stage = await setFileStage(open);
-    const { sessions, files, alice, now } = stage;
+    await using stage = await setStage("sessionFiles", backend);
+    const { sessions, store: files, alice, now } = stage;
     const created = await sessions.create(stage.newSession());
     await sessions.keepAlive(created.id, alice, 40);
     const from = await now();
     const renewal = await files.request(created.id, alice, "a.vmdk", "HTTPS");
     if (renewal.outcome !== "renewed") throw new Error(renewal.outcome);
-    expectLease(renewal.expiresAt, longTerms.leaseMs, from, await now());
+    expectLease(renewal.expiresAt, longLeaseTerms.leaseMs, from, await now());
     expect(renewal.progress).toBe(40);
     const { expiresAt } = renewal;
     expect(await sessions.get(created.id, alice)).toEqual({ ...created, progress: 40, expiresAt });
   });
 
   it("does not renew the lease when files are looked at", async () => {
-    await using stage = await setFileStage(open);
+    await using stage = await setStage("sessionFiles", backend);
     const session = await stage.sessions.create(stage.newSession());
-    await stage.files.files(session.id, stage.alice);
+    await stage.store.files(session.id, stage.alice);
     expect(await stage.sessions.get(session.id, stage.alice)).toEqual(session);
   });
 
   it("keeps a request that is made again after bytes were sent, with the bytes", async () => {
-    await using stage = await setFileStage(open);
-    const { files, alice } = stage;
+    await using stage = await setStage("sessionFiles", backend);
+    const { store: files, alice } = stage;
     const id = await stage.newSessionId();
     await files.recordSent(id, new Map([["a.vmdk", 5]]));
     expect((await files.files(id, alice))!.files).toEqual(new Map([["a.vmdk", { bytesSent: 5 }]]));
@@ -84,23 +77,23 @@ function requestContract(open: OpenFileStoresWith): void {
   });
 
   it.each(Object.entries(oddNames))("keeps a file apart whose name is %s", async (_, fileName) => {
-    await using stage = await setFileStage(open);
-    const { sessions, files, alice } = stage;
+    await using stage = await setStage("sessionFiles", backend);
+    const { sessions, store: files, alice } = stage;
     const session = await sessions.create(stage.newSession());
     expect(await files.request(session.id, alice, fileName, "HTTPS")).toMatchObject({ outcome: "renewed" });
     await files.recordSent(session.id, new Map([[fileName, 7]]));
     await files.recordSent(session.id, new Map([[fileName, 8]]));
-    const found = (await files.files(session.id, alice))!;
-    expect([...found.files]).toEqual([[fileName, { requested: "HTTPS", bytesSent: 15 }]]);
-    expect(await sessions.get(session.id, alice)).toEqual(found.session);
-    expect(found.session).toEqual({ ...session, expiresAt: found.session.expiresAt });
+    const stored = (await files.files(session.id, alice))!;
+    expect([...stored.files]).toEqual([[fileName, { requested: "HTTPS", bytesSent: 15 }]]);
+    expect(await sessions.get(session.id, alice)).toEqual(stored.session);
+    expect(stored.session).toEqual({ ...session, expiresAt: stored.session.expiresAt });
   });
 }
 
-function recordSentContract(open: OpenFileStoresWith): void {
-  it("adds up the bytes that were sent and renews the lease, whoever owns the session", async () => {
-    await using stage = await setFileStage(open);
-    const { sessions, files, alice, now } = stage;
+function recordSentContract(backend: TestBackend): void {
+  it("adds up the bytes that were sent and renews the lease, no matter who owns the session", async () => {
+    await using stage = await setStage("sessionFiles", backend);
+    const { sessions, store: files, alice, now } = stage;
     const { id } = await sessions.create(stage.newSession());
     await sessions.keepAlive(id, alice, 12);
     await files.recordSent(id, new Map([["a.vmdk", 1_000]]));
@@ -114,11 +107,11 @@ function recordSentContract(open: OpenFileStoresWith): void {
       ]),
     );
     if (renewal.outcome !== "renewed") throw new Error(renewal.outcome);
-    expectLease(renewal.expiresAt, longTerms.leaseMs, from, await now());
+    expectLease(renewal.expiresAt, longLeaseTerms.leaseMs, from, await now());
     expect(renewal.progress).toBe(12);
-    const found = (await files.files(id, alice))!;
-    expect(found.session.expiresAt).toBe(renewal.expiresAt);
-    expect(found.files).toEqual(
+    const stored = (await files.files(id, alice))!;
+    expect(stored.session.expiresAt).toBe(renewal.expiresAt);
+    expect(stored.files).toEqual(
       new Map([
         ["a.vmdk", { bytesSent: 1_024 }],
         ["b.vmdk", { bytesSent: 3_000_000_000 }],
@@ -128,32 +121,32 @@ function recordSentContract(open: OpenFileStoresWith): void {
   });
 
   it("only renews the lease when nothing was sent", async () => {
-    await using stage = await setFileStage(open);
+    await using stage = await setStage("sessionFiles", backend);
     const id = await stage.newSessionId();
-    expect(await stage.files.recordSent(id, new Map())).toMatchObject({ outcome: "renewed", progress: 0 });
-    expect((await stage.files.files(id, stage.alice))!.files).toEqual(new Map());
+    expect(await stage.store.recordSent(id, new Map())).toMatchObject({ outcome: "renewed", progress: 0 });
+    expect((await stage.store.files(id, stage.alice))!.files).toEqual(new Map());
   });
 
-  it("stops counting at the greatest number of bytes that can be told exactly", async () => {
-    await using stage = await setFileStage(open);
+  it("stops counting at the greatest number of bytes that can be represented exactly", async () => {
+    await using stage = await setStage("sessionFiles", backend);
     const id = await stage.newSessionId();
-    const most = Number.MAX_SAFE_INTEGER;
+    const max = Number.MAX_SAFE_INTEGER;
     const sent = async (bytes: number) => {
-      await stage.files.recordSent(id, new Map([["a.vmdk", bytes]]));
-      return (await stage.files.files(id, stage.alice))!.files.get("a.vmdk")!.bytesSent;
+      await stage.store.recordSent(id, new Map([["a.vmdk", bytes]]));
+      return (await stage.store.files(id, stage.alice))!.files.get("a.vmdk")!.bytesSent;
     };
-    expect(await sent(most - 1)).toBe(most - 1);
-    expect(await sent(1)).toBe(most);
-    expect(await sent(1)).toBe(most);
-    expect(await sent(most)).toBe(most);
+    expect(await sent(max - 1)).toBe(max - 1);
+    expect(await sent(1)).toBe(max);
+    expect(await sent(1)).toBe(max);
+    expect(await sent(max)).toBe(max);
   });
 
-  it("adds up what several instances tell at once", async () => {
-    await using stage = await setFileStage(open);
+  it("adds up what several instances record at once", async () => {
+    await using stage = await setStage("sessionFiles", backend);
     const id = await stage.newSessionId();
     const results = await Promise.all(
       Array.from({ length: 100 }, (_, turn) =>
-        (turn % 2 === 0 ? stage.one : stage.other).files.recordSent(
+        (turn % 2 === 0 ? stage.one : stage.other).sessionFiles.recordSent(
           id,
           new Map([
             ["a.vmdk", turn],
@@ -163,7 +156,7 @@ function recordSentContract(open: OpenFileStoresWith): void {
       ),
     );
     expect(new Set(results.map(({ outcome }) => outcome))).toEqual(new Set(["renewed"]));
-    expect((await stage.other.files.files(id, stage.alice))!.files).toEqual(
+    expect((await stage.other.sessionFiles.files(id, stage.alice))!.files).toEqual(
       new Map([
         ["a.vmdk", { bytesSent: 4_950 }],
         ["b.vmdk", { bytesSent: 100 }],
@@ -172,29 +165,29 @@ function recordSentContract(open: OpenFileStoresWith): void {
   });
 
   it("takes ten thousand files with names of 255 bytes in one session", async () => {
-    await using stage = await setFileStage(open);
-    const { files, alice } = stage;
+    await using stage = await setStage("sessionFiles", backend);
+    const { store: files, alice } = stage;
     const id = await stage.newSessionId();
     const names = Array.from({ length: 10_000 }, (_, index) => `${index}-`.padEnd(255, "x"));
     expect(await files.recordSent(id, new Map(names.map((name, index) => [name, index])))).toMatchObject({
       outcome: "renewed",
     });
     await files.request(id, alice, names[77]!, "HTTPS");
-    const found = (await files.files(id, alice))!.files;
-    expect(found.size).toBe(names.length);
+    const stored = (await files.files(id, alice))!.files;
+    expect(stored.size).toBe(names.length);
     for (const [index, name] of names.entries()) {
       const expected = index === 77 ? { requested: "HTTPS", bytesSent: 77 } : { bytesSent: index };
-      if (JSON.stringify(found.get(name)) !== JSON.stringify(expected)) {
-        expect(found.get(name), name).toEqual(expected);
+      if (JSON.stringify(stored.get(name)) !== JSON.stringify(expected)) {
+        expect(stored.get(name), name).toEqual(expected);
       }
     }
   });
 }
 
-function visibilityContract(open: OpenFileStoresWith): void {
+function visibilityContract(backend: TestBackend): void {
   it("shows files to the owner and to admins only", async () => {
-    await using stage = await setFileStage(open);
-    const { files, alice, bob, admin } = stage;
+    await using stage = await setStage("sessionFiles", backend);
+    const { store: files, alice, bob, admin } = stage;
     const id = await stage.newSessionId();
     expect(await files.request(id, bob, "a.vmdk", "HTTPS")).toEqual(notFound);
     expect(await files.files(id, bob)).toBeUndefined();
@@ -208,8 +201,8 @@ function visibilityContract(open: OpenFileStoresWith): void {
   });
 
   it("keeps the files of sessions apart", async () => {
-    await using stage = await setFileStage(open);
-    const { files, alice } = stage;
+    await using stage = await setStage("sessionFiles", backend);
+    const { store: files, alice } = stage;
     const [id, otherId] = [await stage.newSessionId(), await stage.newSessionId()];
     await files.request(id, alice, "a.vmdk", "HTTPS");
     await files.recordSent(otherId, new Map([["a.vmdk", 9]]));
@@ -217,9 +210,9 @@ function visibilityContract(open: OpenFileStoresWith): void {
     expect((await files.files(otherId, alice))!.files.get("a.vmdk")).toEqual({ bytesSent: 9 });
   });
 
-  it("knows nothing of sessions that never were", async () => {
-    await using stage = await setFileStage(open);
-    const { files, alice, admin } = stage;
+  it("has nothing of sessions that never were", async () => {
+    await using stage = await setStage("sessionFiles", backend);
+    const { store: files, alice, admin } = stage;
     const { id } = stage.newSession();
     for (const caller of [alice, admin]) {
       expect(await files.request(id, caller, "a.vmdk", "HTTPS")).toEqual(notFound);
@@ -229,33 +222,30 @@ function visibilityContract(open: OpenFileStoresWith): void {
     expect(await stage.sessions.get(id, admin), "nothing was made of it").toBeUndefined();
   });
 
-  it.each(finalStates)(
-    "leaves a session in state %s as it is, and still tells of its files",
-    async (state) => {
-      await using stage = await setFileStage(open);
-      const { sessions, files, alice, admin } = stage;
-      const id = await stage.newSessionId();
-      await files.request(id, alice, "a.vmdk", "HTTPS");
-      await files.recordSent(id, new Map([["a.vmdk", 10]]));
-      await sessions.finish(id, alice, state, state === "ERROR" ? "the disk is full" : undefined);
-      const session = (await sessions.get(id, alice))!;
-      const refused = { outcome: "not_active", state };
-      for (const caller of [alice, admin]) {
-        expect(await files.request(id, caller, "a.vmdk", "DIRECT")).toEqual(refused);
-        expect(await files.request(id, caller, "b.vmdk", "HTTPS")).toEqual(refused);
-      }
-      expect(await files.request(id, stage.bob, "a.vmdk", "HTTPS")).toEqual(notFound);
-      expect(await files.recordSent(id, new Map([["a.vmdk", 10]]))).toEqual(refused);
-      expect(await files.files(id, alice)).toEqual({
-        session,
-        files: new Map([["a.vmdk", { requested: "HTTPS", bytesSent: 10 }]]),
-      });
-    },
-  );
+  it.each(finalStates)("leaves a session in state %s as it is, and still shows its files", async (state) => {
+    await using stage = await setStage("sessionFiles", backend);
+    const { sessions, store: files, alice, admin } = stage;
+    const id = await stage.newSessionId();
+    await files.request(id, alice, "a.vmdk", "HTTPS");
+    await files.recordSent(id, new Map([["a.vmdk", 10]]));
+    await sessions.finish(id, alice, state, state === "ERROR" ? "the disk is full" : undefined);
+    const session = (await sessions.get(id, alice))!;
+    const refused = { outcome: "not_active", state };
+    for (const caller of [alice, admin]) {
+      expect(await files.request(id, caller, "a.vmdk", "DIRECT")).toEqual(refused);
+      expect(await files.request(id, caller, "b.vmdk", "HTTPS")).toEqual(refused);
+    }
+    expect(await files.request(id, stage.bob, "a.vmdk", "HTTPS")).toEqual(notFound);
+    expect(await files.recordSent(id, new Map([["a.vmdk", 10]]))).toEqual(refused);
+    expect(await files.files(id, alice)).toEqual({
+      session,
+      files: new Map([["a.vmdk", { requested: "HTTPS", bytesSent: 10 }]]),
+    });
+  });
 
   it("lets nothing be noted once a cancel was acknowledged, however many are at it", async () => {
-    await using stage = await setFileStage(open);
-    const { sessions, files, alice } = stage;
+    await using stage = await setStage("sessionFiles", backend);
+    const { sessions, store: files, alice } = stage;
     const id = await stage.newSessionId();
     let noted = 0;
     let isCanceled = false;
@@ -263,7 +253,7 @@ function visibilityContract(open: OpenFileStoresWith): void {
       const instance = sender % 2 === 0 ? stage.one : stage.other;
       for (;;) {
         const isLate = isCanceled;
-        const result = await instance.files.recordSent(id, new Map([["a.vmdk", 1]]));
+        const result = await instance.sessionFiles.recordSent(id, new Map([["a.vmdk", 1]]));
         if (isLate) expect(result).toEqual({ outcome: "not_active", state: "CANCELED" });
         if (result.outcome !== "renewed") return;
         noted++;
@@ -280,10 +270,10 @@ function visibilityContract(open: OpenFileStoresWith): void {
 }
 
 /** Real time: leases of a few hundred milliseconds, and none that a slow machine must keep up with. */
-function lifeContract(open: OpenFileStoresWith): void {
-  it("knows nothing of a session that has expired, nor does a new one of its id of the old one's files", async () => {
-    await using stage = await setFileStage(open, briefTerms);
-    const { sessions, files, alice, admin } = stage;
+function lifeContract(backend: TestBackend): void {
+  it("has nothing of a session that has expired, nor does a new one of its id of the old one's files", async () => {
+    await using stage = await setStage("sessionFiles", backend, { leaseTerms: briefLeaseTerms });
+    const { sessions, store: files, alice, admin } = stage;
     const spec = stage.newSession();
     await sessions.create(spec);
     await files.request(spec.id, alice, "a.vmdk", "HTTPS");
@@ -297,9 +287,9 @@ function lifeContract(open: OpenFileStoresWith): void {
     expect(await files.files(spec.id, alice)).toEqual({ session, files: new Map() });
   });
 
-  it("knows nothing of a session that was deleted, nor does a new one of its id of the old one's files", async () => {
-    await using stage = await setFileStage(open);
-    const { sessions, files, alice } = stage;
+  it("has nothing of a session that was deleted, nor does a new one of its id of the old one's files", async () => {
+    await using stage = await setStage("sessionFiles", backend);
+    const { sessions, store: files, alice } = stage;
     const spec = stage.newSession();
     await sessions.create(spec);
     await files.request(spec.id, alice, "a.vmdk", "HTTPS");
@@ -310,8 +300,8 @@ function lifeContract(open: OpenFileStoresWith): void {
   });
 
   it("keeps files when the creation of their session is repeated", async () => {
-    await using stage = await setFileStage(open);
-    const { sessions, files, alice } = stage;
+    await using stage = await setStage("sessionFiles", backend);
+    const { sessions, store: files, alice } = stage;
     const spec = stage.newSession();
     await sessions.create(spec);
     await files.request(spec.id, alice, "a.vmdk", "HTTPS");
@@ -323,18 +313,20 @@ function lifeContract(open: OpenFileStoresWith): void {
   });
 
   it("never moves expiresAt back, also not by an instance with a shorter lease", async () => {
-    await using stage = await setFileStage(open, longTerms, briefTerms);
+    await using stage = await setStage("sessionFiles", backend, {}, { leaseTerms: briefLeaseTerms });
     const { sessions, other, alice } = stage;
     const { id, expiresAt } = await sessions.create(stage.newSession());
     const renewed = { outcome: "renewed", expiresAt, progress: 0 };
-    expect(await other.files.request(id, alice, "a.vmdk", "HTTPS")).toEqual(renewed);
-    expect(await other.files.recordSent(id, new Map([["a.vmdk", 1]]))).toEqual(renewed);
+    expect(await other.sessionFiles.request(id, alice, "a.vmdk", "HTTPS")).toEqual(renewed);
+    expect(await other.sessionFiles.recordSent(id, new Map([["a.vmdk", 1]]))).toEqual(renewed);
     expect(await sessions.get(id, alice)).toMatchObject({ expiresAt });
   });
 
   it("keeps a session beyond its first lease for as long as bytes are sent", async () => {
-    await using stage = await setFileStage(open, { leaseMs: 1_500, retentionMs: 300 });
-    const { sessions, files, alice, now } = stage;
+    await using stage = await setStage("sessionFiles", backend, {
+      leaseTerms: { leaseMs: 1_500, retentionMs: 300 },
+    });
+    const { sessions, store: files, alice, now } = stage;
     const { id, expiresAt } = await sessions.create(stage.newSession());
     await eventually("the end of the first lease", async () => {
       const renewal = await files.recordSent(id, new Map([["a.vmdk", 1]]));

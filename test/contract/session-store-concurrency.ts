@@ -1,12 +1,7 @@
-import { expect } from "vitest";
+import { expect, it } from "vitest";
 import type { Refusal, Renewal } from "../../src/domain/session.ts";
-import {
-  type ContractOptions,
-  itWithSecond,
-  longTerms,
-  type OpenStoresWith,
-  setStage,
-} from "./session-store-stage.ts";
+import type { TestBackend } from "./backends.ts";
+import { setStage } from "./stage.ts";
 
 /** One keep-alive as its caller saw it; times by one monotonic clock. */
 export interface Observation {
@@ -18,46 +13,43 @@ export interface Observation {
 const clients = 32;
 const keepAlivesBeforeCancel = 300;
 
-export function concurrencyContract(open: OpenStoresWith, options: ContractOptions): void {
-  itWithSecond(options)(
-    "lets no keep-alive succeed once a cancel was acknowledged, however many",
-    async () => {
-      await using stage = await setStage(open, longTerms);
-      const { store, second, alice } = stage;
-      const { id } = await store.create(stage.newSession());
-      const observations: Observation[] = [];
-      let canceledAt = Number.POSITIVE_INFINITY;
+export function concurrencyContract(backend: TestBackend): void {
+  it("lets no keep-alive succeed once a cancel was acknowledged, however many", async () => {
+    await using stage = await setStage("sessions", backend);
+    const { store, second, alice } = stage;
+    const { id } = await store.create(stage.newSession());
+    const observations: Observation[] = [];
+    let canceledAt = Number.POSITIVE_INFINITY;
 
-      const clientWork = Array.from({ length: clients }, async (_, client) => {
-        const instance = client % 2 === 0 ? store : second;
-        for (let turn = 0; ; turn++) {
-          const startedAt = performance.now();
-          // Neighbouring clients are in step, so that equal, late and reordered heartbeats all happen.
-          const progress = turn % 5 === 4 ? undefined : Math.min(100, turn + (client % 3));
-          const result = await instance.keepAlive(id, alice, progress);
-          observations.push({ startedAt, acknowledgedAt: performance.now(), result });
-          if (startedAt > canceledAt) return;
-          // A store that works synchronously gives others their turn only here.
-          await new Promise(setImmediate);
-          if (
-            client === 1 &&
-            canceledAt === Number.POSITIVE_INFINITY &&
-            observations.length > keepAlivesBeforeCancel
-          ) {
-            expect(await second.finish(id, alice, "CANCELED")).toMatchObject({ outcome: "finished" });
-            canceledAt = performance.now();
-          }
+    const clientWork = Array.from({ length: clients }, async (_, client) => {
+      const instance = client % 2 === 0 ? store : second;
+      for (let turn = 0; ; turn++) {
+        const startedAt = performance.now();
+        // Neighbouring clients are in step, so that equal, late and reordered heartbeats all happen.
+        const progress = turn % 5 === 4 ? undefined : Math.min(100, turn + (client % 3));
+        const result = await instance.keepAlive(id, alice, progress);
+        observations.push({ startedAt, acknowledgedAt: performance.now(), result });
+        if (startedAt > canceledAt) return;
+        // A store that works synchronously gives others their turn only here.
+        await new Promise(setImmediate);
+        if (
+          client === 1 &&
+          canceledAt === Number.POSITIVE_INFINITY &&
+          observations.length > keepAlivesBeforeCancel
+        ) {
+          expect(await second.finish(id, alice, "CANCELED")).toMatchObject({ outcome: "finished" });
+          canceledAt = performance.now();
         }
-      });
-      await Promise.all(clientWork);
+      }
+    });
+    await Promise.all(clientWork);
 
-      expectInOrder(observations, canceledAt);
-      expect(await store.get(id, alice)).toMatchObject({ state: "CANCELED" });
-    },
-  );
+    expectInOrder(observations, canceledAt);
+    expect(await store.get(id, alice)).toMatchObject({ state: "CANCELED" });
+  });
 
-  itWithSecond(options)("lets exactly one of many cancels and fails succeed", async () => {
-    await using stage = await setStage(open, longTerms);
+  it("lets exactly one of many cancels and fails succeed", async () => {
+    await using stage = await setStage("sessions", backend);
     const { store, second, alice } = stage;
     const { id } = await store.create(stage.newSession());
     const results = await Promise.all(
@@ -72,8 +64,8 @@ export function concurrencyContract(open: OpenStoresWith, options: ContractOptio
     );
   });
 
-  itWithSecond(options)("makes one session of many creations with one id", async () => {
-    await using stage = await setStage(open, longTerms);
+  it("makes one session of many creations with one id", async () => {
+    await using stage = await setStage("sessions", backend);
     const { store, second, alice } = stage;
     const spec = stage.newSession();
     const created = await Promise.all(

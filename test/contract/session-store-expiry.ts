@@ -1,21 +1,13 @@
 import { expect, it } from "vitest";
 import { eventually } from "../support/eventually.ts";
-import {
-  briefTerms,
-  type ContractOptions,
-  expectLease,
-  itWithSecond,
-  longTerms,
-  notFound,
-  type OpenStoresWith,
-  type Stage,
-  setStage,
-} from "./session-store-stage.ts";
+import { briefLeaseTerms } from "../support/terms.ts";
+import type { TestBackend } from "./backends.ts";
+import { expectLease, notFound, type Stage, setStage } from "./stage.ts";
 
 /** Real time: leases of a few hundred milliseconds, and none that a slow machine must keep up with. */
-export function expiryContract(open: OpenStoresWith, options: ContractOptions): void {
+export function expiryContract(backend: TestBackend): void {
   it("keeps a session until expiresAt, and from then on no operation finds it", async () => {
-    await using stage = await setStage(open, briefTerms);
+    await using stage = await setStage("sessions", backend, { leaseTerms: briefLeaseTerms });
     const { store, alice, admin, now } = stage;
     const { id, expiresAt } = await store.create(stage.newSession());
     await untilGone(stage, id);
@@ -32,7 +24,7 @@ export function expiryContract(open: OpenStoresWith, options: ContractOptions): 
 
   it("keeps a session beyond its first lease for as long as it is kept alive", async () => {
     const terms = { leaseMs: 1_500, retentionMs: 300 };
-    await using stage = await setStage(open, terms);
+    await using stage = await setStage("sessions", backend, { leaseTerms: terms });
     const { store, alice, now } = stage;
     const { id, expiresAt } = await store.create(stage.newSession());
     await eventually("the end of the first lease", async () => {
@@ -45,7 +37,7 @@ export function expiryContract(open: OpenStoresWith, options: ContractOptions): 
 
   it("keeps a final session for the retention time", async () => {
     const terms = { leaseMs: 1_000, retentionMs: 40_000 };
-    await using stage = await setStage(open, terms);
+    await using stage = await setStage("sessions", backend, { leaseTerms: terms });
     const { store, alice, now } = stage;
     const { id } = await store.create(stage.newSession());
     const from = await now();
@@ -57,7 +49,7 @@ export function expiryContract(open: OpenStoresWith, options: ContractOptions): 
 
   it("lets a final session vanish, but not before the lease that was promised to it", async () => {
     const terms = { leaseMs: 1_000, retentionMs: 1 };
-    await using stage = await setStage(open, terms);
+    await using stage = await setStage("sessions", backend, { leaseTerms: terms });
     const { store, alice, now } = stage;
     const { id, expiresAt } = await store.create(stage.newSession());
     expect(await store.finish(id, alice, "CANCELED")).toEqual({ outcome: "finished", expiresAt });
@@ -67,7 +59,7 @@ export function expiryContract(open: OpenStoresWith, options: ContractOptions): 
   });
 
   it("gives the id of an expired session to a new one", async () => {
-    await using stage = await setStage(open, briefTerms);
+    await using stage = await setStage("sessions", backend, { leaseTerms: briefLeaseTerms });
     const { store, alice, now } = stage;
     const spec = stage.newSession();
     await store.create(spec);
@@ -75,30 +67,27 @@ export function expiryContract(open: OpenStoresWith, options: ContractOptions): 
     await untilGone(stage, spec.id);
     const from = await now();
     const created = await store.create({ ...spec, contentVersion: "v8" });
-    expectLease(created.expiresAt, briefTerms.leaseMs, from, await now());
+    expectLease(created.expiresAt, briefLeaseTerms.leaseMs, from, await now());
     expect(created).toMatchObject({ state: "ACTIVE", progress: 0, contentVersion: "v8" });
   });
 
-  itWithSecond(options)(
-    "never moves expiresAt back, also not by an instance with a shorter lease",
-    async () => {
-      await using stage = await setStage(open, longTerms, briefTerms);
-      const { second, alice } = stage;
-      const spec = stage.newSession();
-      const { expiresAt } = await stage.store.create(spec);
-      expect(await second.keepAlive(spec.id, alice, 50)).toEqual({
-        outcome: "renewed",
-        expiresAt,
-        progress: 50,
-      });
-      expect(await second.create(spec)).toMatchObject({ expiresAt });
-      expect(await second.finish(spec.id, alice, "CANCELED")).toEqual({ outcome: "finished", expiresAt });
-      expect(await second.get(spec.id, alice)).toMatchObject({ expiresAt });
-    },
-  );
+  it("never moves expiresAt back, also not by an instance with a shorter lease", async () => {
+    await using stage = await setStage("sessions", backend, {}, { leaseTerms: briefLeaseTerms });
+    const { second, alice } = stage;
+    const spec = stage.newSession();
+    const { expiresAt } = await stage.store.create(spec);
+    expect(await second.keepAlive(spec.id, alice, 50)).toEqual({
+      outcome: "renewed",
+      expiresAt,
+      progress: 50,
+    });
+    expect(await second.create(spec)).toMatchObject({ expiresAt });
+    expect(await second.finish(spec.id, alice, "CANCELED")).toEqual({ outcome: "finished", expiresAt });
+    expect(await second.get(spec.id, alice)).toMatchObject({ expiresAt });
+  });
 }
 
 /** Reading does not renew the lease. */
-function untilGone({ store, admin }: Stage, id: string): Promise<boolean> {
+function untilGone({ store, admin }: Stage<"sessions">, id: string): Promise<boolean> {
   return eventually("the session's expiry", async () => (await store.get(id, admin)) === undefined);
 }

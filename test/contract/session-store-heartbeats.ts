@@ -1,26 +1,19 @@
 import { expect, it } from "vitest";
 import type { Refusal, Renewal } from "../../src/domain/session.ts";
+import { longLeaseTerms } from "../support/terms.ts";
+import type { TestBackend } from "./backends.ts";
 import { expectInOrder, type Observation } from "./session-store-concurrency.ts";
-import {
-  type ContractOptions,
-  expectLease,
-  itWithSecond,
-  longTerms,
-  notFound,
-  type OpenStoresWith,
-  type Stage,
-  setStage,
-} from "./session-store-stage.ts";
+import { expectLease, notFound, type Stage, setStage } from "./stage.ts";
 
 /** Many keep-alives in one call. */
-export function heartbeatsContract(open: OpenStoresWith, options: ContractOptions): void {
+export function heartbeatsContract(backend: TestBackend): void {
   it("answers no heartbeats with no results", async () => {
-    await using stage = await setStage(open, longTerms);
+    await using stage = await setStage("sessions", backend);
     expect(await stage.store.keepAliveMany([], stage.alice)).toEqual([]);
   });
 
   it("keeps many sessions alive at once, results in the order of the heartbeats", async () => {
-    await using stage = await setStage(open, longTerms);
+    await using stage = await setStage("sessions", backend);
     const { store, alice, now } = stage;
     const ids = await createSessions(stage, 1_000);
     const from = await now();
@@ -32,7 +25,8 @@ export function heartbeatsContract(open: OpenStoresWith, options: ContractOption
     expect(results.map((result) => (result.outcome === "renewed" ? result.progress : result))).toEqual(
       ids.map((_, index) => index % 101),
     );
-    for (const result of results) expectLease((result as Renewal).expiresAt, longTerms.leaseMs, from, to);
+    for (const result of results)
+      expectLease((result as Renewal).expiresAt, longLeaseTerms.leaseMs, from, to);
     for (const index of [0, 1, 100, 101, 999]) {
       const { expiresAt, progress } = results[index] as Renewal;
       expect(await store.get(ids[index]!, alice)).toMatchObject({ expiresAt, progress });
@@ -40,7 +34,7 @@ export function heartbeatsContract(open: OpenStoresWith, options: ContractOption
   });
 
   it("gives each heartbeat the answer it would get alone", async () => {
-    await using stage = await setStage(open, longTerms);
+    await using stage = await setStage("sessions", backend);
     const { store, alice, bob, admin } = stage;
     const [active, silent, canceled, failed, deleted] = await createSessions(stage, 5);
     await store.finish(canceled!, alice, "CANCELED");
@@ -78,12 +72,12 @@ export function heartbeatsContract(open: OpenStoresWith, options: ContractOption
   });
 
   it("applies heartbeats for the same session in order", async () => {
-    await using stage = await setStage(open, longTerms);
+    await using stage = await setStage("sessions", backend);
     const { store, alice } = stage;
     const [one, two] = await createSessions(stage, 2);
-    const told = [10, 30, undefined, 20, 101, 31, 100, 99];
+    const reported = [10, 30, undefined, 20, 101, 31, 100, 99];
     const results = await store.keepAliveMany(
-      told.flatMap((progress) => [
+      reported.flatMap((progress) => [
         { id: one!, progress },
         { id: two!, progress: progress && progress - 1 },
       ]),
@@ -102,51 +96,48 @@ export function heartbeatsContract(open: OpenStoresWith, options: ContractOption
     }
   });
 
-  itWithSecond(options)(
-    "lets no heartbeat of a batch succeed once a cancel was acknowledged, however many",
-    async () => {
-      await using stage = await setStage(open, longTerms);
-      const { store, second, alice } = stage;
-      const [id, ...others] = await createSessions(stage, 20);
-      const observations: Observation[] = [];
-      let canceledAt = Number.POSITIVE_INFINITY;
-      const heartbeater = async (instance: typeof store, cancels: boolean) => {
-        for (let turn = 0; ; turn++) {
-          const heartbeats = [id!, ...others].flatMap((session) => [
-            { id: session, progress: Math.min(100, turn) },
-            { id: session },
-          ]);
-          const startedAt = performance.now();
-          const results = await instance.keepAliveMany(heartbeats, alice);
-          const acknowledgedAt = performance.now();
-          for (const result of results.slice(0, 2)) {
-            observations.push({ startedAt, acknowledgedAt, result });
-          }
-          expect(
-            results.slice(2).filter(({ outcome }) => outcome !== "renewed"),
-            "the other sessions are not affected",
-          ).toEqual([]);
-          if (startedAt > canceledAt) return;
-          // A store that works synchronously gives others their turn only here.
-          await new Promise(setImmediate);
-          if (cancels && turn === 30) {
-            expect(await second.finish(id!, alice, "CANCELED")).toMatchObject({ outcome: "finished" });
-            canceledAt = performance.now();
-          }
+  it("lets no heartbeat of a batch succeed once a cancel was acknowledged, however many", async () => {
+    await using stage = await setStage("sessions", backend);
+    const { store, second, alice } = stage;
+    const [id, ...others] = await createSessions(stage, 20);
+    const observations: Observation[] = [];
+    let canceledAt = Number.POSITIVE_INFINITY;
+    const heartbeater = async (instance: typeof store, cancels: boolean) => {
+      for (let turn = 0; ; turn++) {
+        const heartbeats = [id!, ...others].flatMap((session) => [
+          { id: session, progress: Math.min(100, turn) },
+          { id: session },
+        ]);
+        const startedAt = performance.now();
+        const results = await instance.keepAliveMany(heartbeats, alice);
+        const acknowledgedAt = performance.now();
+        for (const result of results.slice(0, 2)) {
+          observations.push({ startedAt, acknowledgedAt, result });
         }
-      };
-      await Promise.all([
-        heartbeater(store, false),
-        heartbeater(second, true),
-        heartbeater(store, false),
-        heartbeater(second, false),
-      ]);
-      expectInOrder(observations, canceledAt);
-    },
-  );
+        expect(
+          results.slice(2).filter(({ outcome }) => outcome !== "renewed"),
+          "the other sessions are not affected",
+        ).toEqual([]);
+        if (startedAt > canceledAt) return;
+        // A store that works synchronously gives others their turn only here.
+        await new Promise(setImmediate);
+        if (cancels && turn === 30) {
+          expect(await second.finish(id!, alice, "CANCELED")).toMatchObject({ outcome: "finished" });
+          canceledAt = performance.now();
+        }
+      }
+    };
+    await Promise.all([
+      heartbeater(store, false),
+      heartbeater(second, true),
+      heartbeater(store, false),
+      heartbeater(second, false),
+    ]);
+    expectInOrder(observations, canceledAt);
+  });
 }
 
-async function createSessions({ store, newSession }: Stage, count: number): Promise<string[]> {
+async function createSessions({ store, newSession }: Stage<"sessions">, count: number): Promise<string[]> {
   const sessions = await Promise.all(Array.from({ length: count }, () => store.create(newSession())));
   return sessions.map(({ id }) => id);
 }

@@ -1,5 +1,7 @@
 import { expect, it } from "vitest";
-import { longTerms, notFound, type OpenStoresWith, setStage } from "./session-store-stage.ts";
+import { callerNamed } from "../support/callers.ts";
+import type { TestBackend } from "./backends.ts";
+import { notFound, setStage } from "./stage.ts";
 
 const oddTexts = [
   "obj-103",
@@ -21,9 +23,9 @@ const oddTexts = [
 ];
 
 /** Whose a session is, and texts that a careless store would stumble over. */
-export function identityContract(open: OpenStoresWith): void {
-  it("hides a session from everybody but its owner and admins", async () => {
-    await using stage = await setStage(open, longTerms);
+export function identityContract(backend: TestBackend): void {
+  it("hides a session from all but its owner and admins", async () => {
+    await using stage = await setStage("sessions", backend);
     const { store, bob, admin } = stage;
     const created = await store.create(stage.newSession());
     const { id } = created;
@@ -43,11 +45,11 @@ export function identityContract(open: OpenStoresWith): void {
   });
 
   it.each(oddTexts)("takes %j as id, owner, item and content version", async (text) => {
-    await using stage = await setStage(open, longTerms);
+    await using stage = await setStage("sessions", backend);
     const { store } = stage;
     // Other test runs may share the database.
     const unique = crypto.randomUUID();
-    const odd = { principal: `${text}${unique}`, admin: false };
+    const odd = callerNamed(`${text}${unique}`);
     const id = `${text}${unique}${text}`;
     const spec = { id, owner: odd.principal, libraryItemId: text, contentVersion: text };
     const created = await store.create(spec);
@@ -62,7 +64,7 @@ export function identityContract(open: OpenStoresWith): void {
   });
 
   it("takes an id of 256 bytes", async () => {
-    await using stage = await setStage(open, longTerms);
+    await using stage = await setStage("sessions", backend);
     const { store, alice } = stage;
     const id = `${crypto.randomUUID()}${"é".repeat(110)}`;
     expect(Buffer.byteLength(id)).toBe(256);
@@ -71,8 +73,8 @@ export function identityContract(open: OpenStoresWith): void {
     expect(await store.list(alice.principal)).toEqual([id]);
   });
 
-  it("tells ids apart that differ in case, blanks, braces or Unicode form", async () => {
-    await using stage = await setStage(open, longTerms);
+  it("distinguishes ids that differ in case, blanks, braces or Unicode form", async () => {
+    await using stage = await setStage("sessions", backend);
     const { store, alice } = stage;
     const base = `id ${crypto.randomUUID()}`;
     const ids = [
@@ -100,7 +102,7 @@ export function identityContract(open: OpenStoresWith): void {
     ["with a NUL character", "before\0after"],
     ["that looks like JSON", '{"__proto__": null}'],
   ])("keeps an error message %s as it is", async (_, message) => {
-    await using stage = await setStage(open, longTerms);
+    await using stage = await setStage("sessions", backend);
     const { store, alice } = stage;
     const { id } = await store.create(stage.newSession());
     await store.finish(id, alice, "ERROR", message);

@@ -1,5 +1,6 @@
 import { SqliteDatabase } from "../../src/stores/sqlite/database.ts";
 import { SqliteSessionStore } from "../../src/stores/sqlite/sqlite-session-store.ts";
+import { callerNamed } from "../support/callers.ts";
 import type { Observation } from "./session-store-concurrency.ts";
 
 /**
@@ -10,15 +11,16 @@ const [path = "", id = "", principal = ""] = process.argv.slice(2);
 const refusalsToSee = 20;
 const terms = { leaseMs: 60_000, retentionMs: 60_000 };
 
-const store = new SqliteSessionStore({ database: new SqliteDatabase(path), terms });
+const database = new SqliteDatabase(path);
+const store = new SqliteSessionStore({ database, terms });
 const observations: Observation[] = [];
 const now = () => Number(process.hrtime.bigint()) / 1e6;
 for (let turn = 0, refused = 0; refused < refusalsToSee; turn++) {
   const startedAt = now();
   const progress = Math.min(100, Math.floor(turn / 20));
-  const result = await store.keepAlive(id, { principal, admin: false }, progress);
+  const result = await store.keepAlive(id, callerNamed(principal), progress);
   observations.push({ startedAt, acknowledgedAt: now(), result });
   if (result.outcome !== "renewed") refused++;
 }
-await store.close();
+database.close();
 process.stdout.write(JSON.stringify(observations));

@@ -3,15 +3,14 @@ import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { fileURLToPath } from "node:url";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { SqliteDatabase } from "../../src/stores/sqlite/database.ts";
-import { SqliteSessionStore } from "../../src/stores/sqlite/sqlite-session-store.ts";
+import { callerNamed } from "../support/callers.ts";
 import { eventually } from "../support/eventually.ts";
 import { startProcess } from "../support/process.ts";
+import { openSqlite } from "../support/sqlite-backend.ts";
 import { type TempDir, tempDir } from "../support/temp-dir.ts";
 import { expectInOrder, type Observation } from "./session-store-concurrency.ts";
-import { longTerms as terms } from "./session-store-stage.ts";
 
-const alice = { principal: "alice", admin: false };
+const alice = callerNamed("alice");
 const unavailable = { name: "ServiceError", messageId: "downlease.store.unavailable" };
 
 let dir: TempDir;
@@ -26,24 +25,21 @@ const spec = (id: string) => ({ id, owner: "alice", libraryItemId: "item-1", con
 
 describe("an SQLite file", () => {
   it("keeps its sessions when it is closed and opened again", async () => {
-    const before = new SqliteSessionStore({ database: new SqliteDatabase(path), terms });
-    await before.create(spec("s-1"));
-    await before.keepAlive("s-1", alice, 50);
-    const session = await before.get("s-1", alice);
-    await before.close();
+    const before = openSqlite(path);
+    await before.sessions.create(spec("s-1"));
+    await before.sessions.keepAlive("s-1", alice, 50);
+    const session = await before.sessions.get("s-1", alice);
+    await before[Symbol.asyncDispose]();
     expect(await readdir(dir.path), "the log is moved into the file").toEqual(["sessions.db"]);
 
-    const after = new SqliteSessionStore({ database: new SqliteDatabase(path), terms });
-    expect(await after.get("s-1", alice)).toEqual(session);
-    await after.close();
+    await using after = openSqlite(path);
+    expect(await after.sessions.get("s-1", alice)).toEqual(session);
   });
 
   it("is refused, and left as it is, when it is no database", async () => {
     await writeFile(path, "a letter to my aunt ".repeat(500));
     const before = await readFile(path);
-    expect(() => new SqliteSessionStore({ database: new SqliteDatabase(path), terms })).toThrow(
-      /sessions\.db'.*not a database/,
-    );
+    expect(() => openSqlite(path)).toThrow(/sessions\.db'.*not a database/);
     expect(await readFile(path)).toEqual(before);
     expect(await readdir(dir.path)).toEqual(["sessions.db"]);
   });
@@ -51,37 +47,32 @@ describe("an SQLite file", () => {
   it.each([
     ["tables", "CREATE TABLE recipes (name TEXT)"],
     ["mark", "PRAGMA application_id = 42"],
-  ])("is refused, and left as it is, when it has some other program's %s", async (_, sql) => {
+  ])("is refused, and left as it is, when it has another program's %s", async (_, sql) => {
     const other = new DatabaseSync(path);
     other.exec(sql);
     other.close();
     const before = await readFile(path);
-    expect(() => new SqliteSessionStore({ database: new SqliteDatabase(path), terms })).toThrow(
-      /some other program/,
-    );
+    expect(() => openSqlite(path)).toThrow(/another program/);
     expect(await readFile(path)).toEqual(before);
     expect(await readdir(dir.path)).toEqual(["sessions.db"]);
   });
 
   it("is refused when its schema is of a newer release", async () => {
-    await new SqliteSessionStore({ database: new SqliteDatabase(path), terms }).close();
+    await openSqlite(path)[Symbol.asyncDispose]();
     const newer = new DatabaseSync(path);
     newer.exec("PRAGMA user_version = 1000");
     newer.close();
-    expect(() => new SqliteSessionStore({ database: new SqliteDatabase(path), terms })).toThrow(
-      /schema has version 1000/,
-    );
+    expect(() => openSqlite(path)).toThrow(/schema has version 1000/);
   });
 
   it("that can't be created is named in the error", () => {
     const missing = join(dir.path, "no", "such.db");
-    expect(() => new SqliteSessionStore({ database: new SqliteDatabase(missing), terms })).toThrow(
-      /no\/such\.db'.*unable to open/,
-    );
+    expect(() => openSqlite(missing)).toThrow(/no\/such\.db'.*unable to open/);
   });
 
   it("answers unavailable while another process has locked it, and works again afterwards", async () => {
-    const store = new SqliteSessionStore({ database: new SqliteDatabase(path), terms });
+    await using backend = openSqlite(path);
+    const store = backend.sessions;
     await store.create(spec("s-1"));
     const other = new DatabaseSync(path);
     other.exec("BEGIN IMMEDIATE");
@@ -92,11 +83,11 @@ describe("an SQLite file", () => {
     other.close();
     expect(await store.keepAlive("s-1", alice)).toMatchObject({ outcome: "renewed" });
     expect(await store.create(spec("s-2"))).toMatchObject({ id: "s-2" });
-    await store.close();
   });
 
   it("answers unavailable when SQLite fails within a change, which is undone, and works again afterwards", async () => {
-    const store = new SqliteSessionStore({ database: new SqliteDatabase(path), terms });
+    await using backend = openSqlite(path);
+    const store = backend.sessions;
     await store.create(spec("s-1"));
     // A trigger that fails stands for a full disk, which a test can't make.
     const other = new DatabaseSync(path);
@@ -107,16 +98,12 @@ describe("an SQLite file", () => {
     other.close();
     await store.create(spec("s-2"));
     expect(await store.list("alice")).toEqual(["s-1", "s-2"]);
-    await store.close();
   });
 
   it("does not grow with sessions that have expired", async () => {
     const clock = { time: 1_000_000, now: () => clock.time };
-    const store = new SqliteSessionStore({
-      database: new SqliteDatabase(path),
-      terms: { leaseMs: 100, retentionMs: 100 },
-      clock,
-    });
+    await using backend = openSqlite(path, { leaseTerms: { leaseMs: 100, retentionMs: 100 }, clock });
+    const store = backend.sessions;
     const reader = new DatabaseSync(path);
     const count = reader.prepare("SELECT count(*) AS rows FROM session");
     for (let created = 0; created < 2_000; created++) {
@@ -127,11 +114,11 @@ describe("an SQLite file", () => {
     expect(count.get()?.rows).toBeLessThan(120);
     expect(await store.list("alice")).toHaveLength(100);
     reader.close();
-    await store.close();
   });
 
   it("keeps the promises of keep-alive and cancel between processes", async () => {
-    const store = new SqliteSessionStore({ database: new SqliteDatabase(path), terms });
+    await using backend = openSqlite(path);
+    const store = backend.sessions;
     const { id } = await store.create(spec("s-1"));
     const script = fileURLToPath(new URL("session-store-sqlite-client.ts", import.meta.url));
     const clients = await Promise.all(
@@ -152,24 +139,21 @@ describe("an SQLite file", () => {
       expectInOrder(observations, canceledAt);
     } finally {
       await Promise.all(clients.map((client) => client.kill()));
-      await store.close();
     }
   });
 
   it("can be created by several processes at once", async () => {
     const script = `
-      import { SqliteDatabase } from ${JSON.stringify(new URL("../../src/stores/sqlite/database.ts", import.meta.url).href)};
-      import { SqliteSessionStore } from ${JSON.stringify(new URL("../../src/stores/sqlite/sqlite-session-store.ts", import.meta.url).href)};
-      const store = new SqliteSessionStore({ database: new SqliteDatabase(${JSON.stringify(path)}), terms: ${JSON.stringify(terms)} });
-      await store.create({ id: String(process.pid), owner: "alice", libraryItemId: "i", contentVersion: "v" });
-      await store.close();`;
+      import { openSqlite } from ${JSON.stringify(new URL("../support/sqlite-backend.ts", import.meta.url).href)};
+      await using backend = openSqlite(${JSON.stringify(path)});
+      await backend.sessions.create({ id: String(process.pid), owner: "alice", libraryItemId: "i", contentVersion: "v" });`;
     const openers = await Promise.all(
       [1, 2, 3, 4].map(() => startProcess(process.execPath, ["--input-type=module", "--eval", script])),
     );
     for (const opener of openers)
       expect(await opener.exited, opener.stderr).toEqual({ code: 0, signal: null });
-    const store = new SqliteSessionStore({ database: new SqliteDatabase(path), terms });
+    await using backend = openSqlite(path);
+    const store = backend.sessions;
     expect(new Set(await store.list("alice"))).toEqual(new Set(openers.map(({ pid }) => String(pid))));
-    await store.close();
   });
 });

@@ -1,51 +1,41 @@
 import { describe, expect, it } from "vitest";
 import type { FinalState } from "../../src/domain/session.ts";
+import { longLeaseTerms } from "../support/terms.ts";
+import type { TestBackend } from "./backends.ts";
 import { concurrencyContract } from "./session-store-concurrency.ts";
 import { expiryContract } from "./session-store-expiry.ts";
 import { heartbeatsContract } from "./session-store-heartbeats.ts";
 import { identityContract } from "./session-store-identity.ts";
-import {
-  type ContractOptions,
-  expectLease,
-  itWithSecond,
-  longTerms,
-  notFound,
-  type OpenStoresWith,
-  setStage,
-} from "./session-store-stage.ts";
+import { expectLease, notFound, setStage } from "./stage.ts";
 
 const finalStates: FinalState[] = ["CANCELED", "ERROR"];
 
-/** What every session store must do, whatever it is made of. */
-export function sessionStoreContract(
-  name: string,
-  open: OpenStoresWith,
-  options: ContractOptions = {},
-): void {
-  describe(`session store: ${name}`, () => {
-    operationsContract(open, options);
-    listContract(open);
-    heartbeatsContract(open, options);
-    identityContract(open);
-    expiryContract(open, options);
-    concurrencyContract(open, options);
+/** What every session store must do. */
+export function sessionStoreContract(backend: TestBackend): void {
+  describe(`session store: ${backend.name}`, () => {
+    operationsContract(backend);
+    listContract(backend);
+    heartbeatsContract(backend);
+    identityContract(backend);
+    expiryContract(backend);
+    concurrencyContract(backend);
   });
 }
 
-function operationsContract(open: OpenStoresWith, options: ContractOptions): void {
+function operationsContract(backend: TestBackend): void {
   it("creates an ACTIVE session without progress and with a full lease", async () => {
-    await using stage = await setStage(open, longTerms);
+    await using stage = await setStage("sessions", backend);
     const { store, alice, now } = stage;
     const spec = stage.newSession();
     const from = await now();
     const created = await store.create(spec);
-    expectLease(created.expiresAt, longTerms.leaseMs, from, await now());
+    expectLease(created.expiresAt, longLeaseTerms.leaseMs, from, await now());
     expect(created).toEqual({ ...spec, state: "ACTIVE", progress: 0, expiresAt: created.expiresAt });
     expect(await store.get(spec.id, alice)).toEqual(created);
   });
 
   it("leaves the lease alone when a session is read or listed", async () => {
-    await using stage = await setStage(open, longTerms);
+    await using stage = await setStage("sessions", backend);
     const { store, alice } = stage;
     const created = await store.create(stage.newSession());
     await store.get(created.id, alice);
@@ -54,10 +44,10 @@ function operationsContract(open: OpenStoresWith, options: ContractOptions): voi
   });
 
   it("renews the lease with every keep-alive and raises the progress only", async () => {
-    await using stage = await setStage(open, longTerms);
+    await using stage = await setStage("sessions", backend);
     const { store, alice, now } = stage;
     const created = await store.create(stage.newSession());
-    for (const [told, stored] of [
+    for (const [reported, stored] of [
       [undefined, 0],
       [40, 40],
       [40, 40],
@@ -69,9 +59,9 @@ function operationsContract(open: OpenStoresWith, options: ContractOptions): voi
       [1, 100],
     ] as const) {
       const from = await now();
-      const renewal = await store.keepAlive(created.id, alice, told);
-      if (renewal.outcome !== "renewed") throw new Error(`${told}: ${renewal.outcome}`);
-      expectLease(renewal.expiresAt, longTerms.leaseMs, from, await now());
+      const renewal = await store.keepAlive(created.id, alice, reported);
+      if (renewal.outcome !== "renewed") throw new Error(`${reported}: ${renewal.outcome}`);
+      expectLease(renewal.expiresAt, longLeaseTerms.leaseMs, from, await now());
       expect(renewal.progress).toBe(stored);
       const { expiresAt } = renewal;
       expect(await store.get(created.id, alice)).toEqual({ ...created, progress: stored, expiresAt });
@@ -79,7 +69,7 @@ function operationsContract(open: OpenStoresWith, options: ContractOptions): voi
   });
 
   it("refuses a progress that is no integer from 0 to 100, and changes nothing", async () => {
-    await using stage = await setStage(open, longTerms);
+    await using stage = await setStage("sessions", backend);
     const { store, alice } = stage;
     const { id } = await store.create(stage.newSession());
     await store.keepAlive(id, alice, 50);
@@ -91,7 +81,7 @@ function operationsContract(open: OpenStoresWith, options: ContractOptions): voi
   });
 
   it.each(finalStates)("takes an ACTIVE session to %s, once and for all", async (state) => {
-    await using stage = await setStage(open, longTerms);
+    await using stage = await setStage("sessions", backend);
     const { store, alice } = stage;
     const { id } = await store.create(stage.newSession());
     await store.keepAlive(id, alice, 50);
@@ -115,7 +105,7 @@ function operationsContract(open: OpenStoresWith, options: ContractOptions): voi
   });
 
   it("deletes a session in any state", async () => {
-    await using stage = await setStage(open, longTerms);
+    await using stage = await setStage("sessions", backend);
     const { store, alice } = stage;
     for (const state of [undefined, ...finalStates]) {
       const { id } = await store.create(stage.newSession());
@@ -127,7 +117,7 @@ function operationsContract(open: OpenStoresWith, options: ContractOptions): voi
   });
 
   it("answers not_found for a session that never was", async () => {
-    await using stage = await setStage(open, longTerms);
+    await using stage = await setStage("sessions", backend);
     const { store, alice, admin } = stage;
     for (const caller of [alice, admin]) {
       const { id } = stage.newSession();
@@ -140,20 +130,20 @@ function operationsContract(open: OpenStoresWith, options: ContractOptions): voi
   });
 
   it("creates a session again when it is ACTIVE: content and progress stay, the lease is renewed", async () => {
-    await using stage = await setStage(open, longTerms);
+    await using stage = await setStage("sessions", backend);
     const { store, alice, now } = stage;
     const spec = stage.newSession();
     await store.create(spec);
     await store.keepAlive(spec.id, alice, 50);
     const from = await now();
     const again = await store.create({ ...spec, libraryItemId: "item-2", contentVersion: "v8" });
-    expectLease(again.expiresAt, longTerms.leaseMs, from, await now());
+    expectLease(again.expiresAt, longLeaseTerms.leaseMs, from, await now());
     expect(again).toEqual({ ...spec, state: "ACTIVE", progress: 50, expiresAt: again.expiresAt });
     expect(await store.get(spec.id, alice)).toEqual(again);
   });
 
   it.each(finalStates)("leaves a session that is %s as it is when it is created again", async (state) => {
-    await using stage = await setStage(open, longTerms);
+    await using stage = await setStage("sessions", backend);
     const { store, alice } = stage;
     const spec = stage.newSession();
     await store.create(spec);
@@ -163,8 +153,8 @@ function operationsContract(open: OpenStoresWith, options: ContractOptions): voi
     expect(await store.get(spec.id, alice)).toEqual(finished);
   });
 
-  it("creates a deleted session anew", async () => {
-    await using stage = await setStage(open, longTerms);
+  it("creates a deleted session again", async () => {
+    await using stage = await setStage("sessions", backend);
     const { store, alice } = stage;
     const spec = stage.newSession();
     await store.create(spec);
@@ -177,8 +167,8 @@ function operationsContract(open: OpenStoresWith, options: ContractOptions): voi
     expect(await store.get(spec.id, alice)).toEqual(created);
   });
 
-  itWithSecond(options)("shows what one instance did to another at once", async () => {
-    await using stage = await setStage(open, longTerms);
+  it("shows what one instance did to another at once", async () => {
+    await using stage = await setStage("sessions", backend);
     const { store, second, alice } = stage;
     const created = await store.create(stage.newSession());
     expect(await second.get(created.id, alice)).toEqual(created);
@@ -192,10 +182,10 @@ function operationsContract(open: OpenStoresWith, options: ContractOptions): voi
   });
 
   it("answers a ping until it is closed, and after that rejects every call as unavailable", async () => {
-    const { store, alice, newSession, close } = await setStage(open, longTerms);
+    const { one, store, alice, newSession, close } = await setStage("sessions", backend);
     const spec = newSession();
     await store.create(spec);
-    await store.ping();
+    await one.ping();
     await close();
     for (const call of [
       () => store.create(spec),
@@ -206,7 +196,7 @@ function operationsContract(open: OpenStoresWith, options: ContractOptions): voi
       () => store.keepAliveMany([{ id: spec.id }], alice),
       () => store.finish(spec.id, alice, "CANCELED"),
       () => store.delete(spec.id, alice),
-      () => store.ping(),
+      () => one.ping(),
     ]) {
       await expect(call()).rejects.toMatchObject({ messageId: "downlease.store.unavailable" });
     }
@@ -214,9 +204,9 @@ function operationsContract(open: OpenStoresWith, options: ContractOptions): voi
   });
 }
 
-function listContract(open: OpenStoresWith): void {
+function listContract(backend: TestBackend): void {
   it("lists the principal's own sessions in any state, oldest first", async () => {
-    await using stage = await setStage(open, longTerms);
+    await using stage = await setStage("sessions", backend);
     const { store, alice, bob, admin } = stage;
     expect(await store.list(alice.principal)).toEqual([]);
     const ids: string[] = [];
@@ -232,8 +222,8 @@ function listContract(open: OpenStoresWith): void {
     expect(await store.list(admin.principal), "an admin has none of their own").toEqual([]);
   });
 
-  it("keeps the order of creation whatever is done to a session later", async () => {
-    await using stage = await setStage(open, longTerms);
+  it("keeps the order of creation no matter what is done to a session later", async () => {
+    await using stage = await setStage("sessions", backend);
     const { store, alice } = stage;
     const first = stage.newSession();
     const last = stage.newSession();
@@ -244,14 +234,14 @@ function listContract(open: OpenStoresWith): void {
     expect(await store.list(alice.principal)).toEqual([first.id, last.id]);
     await store.delete(first.id, alice);
     await store.create(first);
-    expect(await store.list(alice.principal), "a session created anew is the youngest").toEqual([
+    expect(await store.list(alice.principal), "a session created again is the youngest").toEqual([
       last.id,
       first.id,
     ]);
   });
 
   it("filters the list by library item", async () => {
-    await using stage = await setStage(open, longTerms);
+    await using stage = await setStage("sessions", backend);
     const { store, alice } = stage;
     const [one, two, three] = [
       stage.newSession(),
@@ -265,7 +255,7 @@ function listContract(open: OpenStoresWith): void {
   });
 
   it("no longer lists a deleted session", async () => {
-    await using stage = await setStage(open, longTerms);
+    await using stage = await setStage("sessions", backend);
     const { store, alice } = stage;
     const kept = await store.create(stage.newSession());
     const deleted = await store.create(stage.newSession());

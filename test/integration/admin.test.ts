@@ -1,5 +1,6 @@
 import { connect } from "node:http2";
 import { afterEach, beforeEach, expect, test } from "vitest";
+import { firstOf, type ProtocolHandler } from "../../src/calls/protocol-handler.ts";
 import { adminHandler } from "../../src/server/admin.ts";
 import { Server } from "../../src/server/server.ts";
 import { Health } from "../../src/telemetry/health.ts";
@@ -9,18 +10,21 @@ let metrics: () => Promise<{ contentType: string; body: string }>;
 let server: Server;
 let url: string;
 
+const next: ProtocolHandler = {
+  name: "next",
+  headers: { request: [], response: [] },
+  takes: () => true,
+  serve(request, response) {
+    response.writeHead(404, { "content-type": "text/plain" });
+    response.end(`next got ${request.method} ${request.url}`);
+  },
+};
+
 beforeEach(async () => {
   health = new Health(["a.v1.Service"]);
   metrics = async () => ({ contentType: "text/plain; version=0.0.4", body: "answers 42\n" });
   server = new Server({
-    handler: adminHandler({
-      health,
-      metrics: () => metrics(),
-      next: (request, response) => {
-        response.writeHead(404, { "content-type": "text/plain" });
-        response.end(`next got ${request.method} ${request.url}`);
-      },
-    }),
+    ...firstOf([adminHandler({ health, metrics: () => metrics() }), next]),
     host: "127.0.0.1",
     port: 0,
   });

@@ -41,7 +41,7 @@ async function progressOf(id: string): Promise<number> {
   return JSON.parse((await call("GET", `${service}/${id}`)).text).client_progress;
 }
 
-/** Status, error type and message id of an error; fails for what is not told as `/api` tells it. */
+/** Status, error type and message id of an error; fails when it does not have the form of `/api`. */
 function refusalIn({ status, type, text }: Answer): string {
   const { error_type, messages, ...others } = JSON.parse(text);
   expect([type, others]).toEqual(["application/json", {}]);
@@ -76,12 +76,12 @@ describe("results are bare", () => {
     });
   });
 
-  test("a list that is empty is a list", async () => {
+  test("an empty list is a list", async () => {
     const { text } = await call("GET", `${service}?library_item_id=${await app.addItem()}`);
     expect(text).toBe("[]");
   });
 
-  test("204 has neither a body nor a length, and the connection goes on", async () => {
+  test("204 has neither a body nor a length, and the connection stays open", async () => {
     const id = await newSession();
     using connection = await rawConnection(app.port);
     const answers = () => connection.received.split("HTTP/1.1 ").slice(1);
@@ -101,7 +101,7 @@ describe("results are bare", () => {
 
 describe("ids in the path", () => {
   test.each(["a%2Fb", "uuid:uuid", "uuid%3Auuid", "id:x", "a+b", "..%2F..%2Fetc", "__proto__", "%20"])(
-    "%s is one id, which nobody has",
+    "%s is one id, which does not exist",
     async (written) => {
       const answer = await call("GET", `${service}/${written}`);
       expect(refusalIn(answer)).toBe(noSession);
@@ -137,7 +137,7 @@ describe("ids in the path", () => {
   });
 });
 
-describe("what there is no operation for", () => {
+describe("requests that match no operation", () => {
   test.each([
     ["GET", "/api"],
     ["PUT", "/api"],
@@ -158,7 +158,7 @@ describe("what there is no operation for", () => {
     ["POST", `${service}/x?action=keep-alive&~action=keep-alive`],
     ["POST", `${service}/id:x?~action=keep-alive`],
     ["GET", "/api/content/libraries"],
-  ])("%s %s is told in the dialect of the path", async (method, path) => {
+  ])("%s %s gets an error in the dialect of the path", async (method, path) => {
     expect(refusalIn(await call(method, path, { accept: "application/xml" }))).toBe(noOperation);
   });
 
@@ -175,7 +175,7 @@ describe("what there is no operation for", () => {
     },
   );
 
-  test("?action on /rest is not the action", async () => {
+  test("?action on /rest does not select an action", async () => {
     const rest = "/rest/com/vmware/content/library/item/download-session";
     const id = await newSession();
     const { status, text } = await call("POST", `${rest}/id:${id}?action=cancel`);
@@ -188,7 +188,7 @@ describe("what there is no operation for", () => {
 describe("Client-Token", () => {
   const token = "B7D7C2F4-0c0e-4a0e-8d2b-5f0d4b7f3a11";
 
-  test("makes a creation repeatable under either of its names", async () => {
+  test("makes create idempotent under either of its names", async () => {
     const id = await newSession({ "Client-Token": token });
     expect(await newSession({ client_token: token })).toBe(id);
     expect(await newSession({ "CLIENT-TOKEN": token, client_token: token })).toBe(id);
@@ -198,9 +198,12 @@ describe("Client-Token", () => {
   const create = (headers: Record<string, string>, query = "") =>
     call("POST", service + query, { headers, body: JSON.stringify({ library_item_id: item }) });
 
-  test.each(["", "x", "é", `${token}, ${token}`, `{${token}}`])("'%s' is no token", async (value) => {
-    expect(refusalIn(await create({ "Client-Token": value }))).toBe(badToken);
-  });
+  test.each(["", "x", "é", `${token}, ${token}`, `{${token}}`])(
+    "'%s' is not a valid token",
+    async (value) => {
+      expect(refusalIn(await create({ "Client-Token": value }))).toBe(badToken);
+    },
+  );
 
   test("two that differ are refused", async () => {
     const other = crypto.randomUUID();
@@ -209,7 +212,7 @@ describe("Client-Token", () => {
     expect((await create({ "Client-Token": token }, `?client_token=${token}`)).status).toBe(201);
   });
 
-  test("is nothing to /rest", async () => {
+  test("is ignored by /rest", async () => {
     const path = "/rest/com/vmware/content/library/item/download-session";
     const body = JSON.stringify({ create_spec: { library_item_id: item } });
     expect((await call("POST", path, { headers: { "Client-Token": "x" }, body })).status).toBe(200);
@@ -217,21 +220,24 @@ describe("Client-Token", () => {
 });
 
 describe("bodies", () => {
-  test("the body of a creation is the specification itself", async () => {
+  test("the body of create is the specification itself", async () => {
     const wrapped = JSON.stringify({ create_spec: { library_item_id: item } });
     expect(refusalIn(await call("POST", service, { body: wrapped }))).toBe(unknownMember);
     const whole = JSON.stringify({ id: "x", library_item_id: item, client_progress: 5, state: "ERROR" });
     expect((await call("POST", service, { body: whole })).status).toBe(201);
   });
 
-  test.each(["[]", '"x"', "5", "true", "null", '["library_item_id"]'])("%s is no structure", async (body) => {
-    const { text } = await call("GET", service);
-    expect(refusalIn(await call("POST", service, { body }))).toBe(malformed);
-    expect(refusalIn(await call("POST", `${service}/x?action=keep-alive`, { body }))).toBe(malformed);
-    expect((await call("GET", service)).text).toBe(text);
-  });
+  test.each(["[]", '"x"', "5", "true", "null", '["library_item_id"]'])(
+    "%s is not a structure",
+    async (body) => {
+      const { text } = await call("GET", service);
+      expect(refusalIn(await call("POST", service, { body }))).toBe(malformed);
+      expect(refusalIn(await call("POST", `${service}/x?action=keep-alive`, { body }))).toBe(malformed);
+      expect((await call("GET", service)).text).toBe(text);
+    },
+  );
 
-  test.each(["", "{}"])("a creation of '%s' has no item", async (body) => {
+  test.each(["", "{}"])("create with '%s' has no item", async (body) => {
     expect(refusalIn(await call("POST", service, { body }))).toBe(
       "400 INVALID_ARGUMENT downlease.argument.missing",
     );
@@ -272,13 +278,13 @@ describe("bodies", () => {
     expect((await call("POST", path, { body: '{"progress":10}', type })).status).toBe(204);
   });
 
-  test("what is compressed is not read", async () => {
+  test("a compressed body is refused", async () => {
     const headers = { "content-encoding": "gzip" };
     const path = `${service}/${await newSession()}?action=keep-alive`;
     expect(refusalIn(await call("POST", path, { body: "{}", headers }))).toBe(mediaType);
   });
 
-  test("what is too large is not read", async () => {
+  test("a body above the limit is refused", async () => {
     const path = `${service}/${await newSession()}?action=keep-alive`;
     expect(refusalIn(await call("POST", path, { body: Buffer.alloc(65_537, " ") }))).toBe(
       "413 INVALID_REQUEST downlease.request.too_large",
@@ -295,7 +301,7 @@ describe("bodies", () => {
 });
 
 test.each(["application/xml", "text/xml", "text/html", "*/*", "rubbish;;q=x"])(
-  "answers are JSON, even for those who want %s",
+  "answers are JSON, even with Accept: %s",
   async (accept) => {
     const { status, type } = await call("GET", `${service}/${await newSession()}`, { accept });
     expect([status, type]).toEqual([200, "application/json"]);
@@ -303,7 +309,7 @@ test.each(["application/xml", "text/xml", "text/html", "*/*", "rubbish;;q=x"])(
   },
 );
 
-test("an action that is repeated is refused", async () => {
+test("a repeated action is refused", async () => {
   const path = `${service}/${await newSession()}?action=cancel&action=cancel`;
   expect(refusalIn(await call("POST", path))).toBe("400 INVALID_ARGUMENT downlease.argument.repeated");
 });

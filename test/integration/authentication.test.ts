@@ -309,7 +309,7 @@ describe("does not start", () => {
     expect(service.logs).toContainEqual(
       expect.objectContaining({
         level: "warn",
-        msg: "everybody who reaches this address is served as anonymous",
+        msg: "every caller that reaches this address is anonymous",
       }),
     );
   });

@@ -7,7 +7,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { readHttp1 } from "../../bench/downloads/http1-reader.ts";
 import { readHttp2 } from "../../bench/downloads/http2-reader.ts";
 import { type BenchLibrary, createLibrary } from "../../bench/downloads/library.ts";
-import type { Reader } from "../../bench/downloads/reading.ts";
+import type { DownloadReader } from "../../bench/downloads/reader.ts";
 import type { FileServer } from "../../bench/downloads/servers.ts";
 import { cpuNanosOfTree, peakMemoryOf, processTree, resetPeakMemory } from "../../bench/process-figures.ts";
 import { digestOf, downloadGroups, measure } from "../../bench/studies/downloads.ts";
@@ -56,7 +56,7 @@ async function startServer(version: 1 | 2, behaviour: Behaviour) {
   };
 }
 
-const readers: readonly (readonly [1 | 2, Reader])[] = [
+const readers: readonly (readonly [1 | 2, DownloadReader])[] = [
   [1, readHttp1],
   [2, readHttp2],
 ];
@@ -85,7 +85,7 @@ describe.each(readers)("the reader of HTTP/%d", (version, read) => {
     await expect(readFrom(behaviour)).rejects.toThrow(message);
   });
 
-  test("stops when it is told to", async () => {
+  test("ends when `stop` is called", async () => {
     using server = await startServer(version, "whole");
     const reading = read({ port: server.port, path: "/", bytes: fileBytes }, () => reading.stop());
     await expect(reading.done).resolves.toBeUndefined();
@@ -120,7 +120,7 @@ describe.each(servers)("$name", (server: FileServer) => {
   });
 });
 
-test("who does not send the file fails the measurement", async () => {
+test("a server that does not send the file fails the measurement", async () => {
   using missing = await startServer(1, "missing");
   const running = { port: missing.port, http2Port: 0, pid: process.pid, path: "/" };
   await expect(measure(downloadGroups[0]!, running, fileBytes, 5)).rejects.toThrow("404");

@@ -3,7 +3,7 @@ import { type AddressInfo, createServer, type Socket } from "node:net";
 import { Redis } from "ioredis";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { startProbedContender } from "../../bench/contender-process.ts";
-import type { Beat, Driver, OpenDriver, Outcome, Target } from "../../bench/drivers/driver.ts";
+import type { Driver, DriverCall, OpenDriver, Outcome, Target } from "../../bench/drivers/driver.ts";
 import { drivers } from "../../bench/drivers/drivers.ts";
 import { closedLoop, openLoop } from "../../bench/load.ts";
 import { createSessions } from "../../bench/sessions-in-redis.ts";
@@ -51,17 +51,17 @@ async function withClient<T>(
   }
 }
 
-async function outcomes(beats: readonly Beat[], times: number): Promise<Record<Outcome, number>> {
+async function outcomes(calls: readonly DriverCall[], times: number): Promise<Record<Outcome, number>> {
   const counts = { accepted: 0, unavailable: 0, failed: 0 };
   await Promise.all(
-    beats.map(async (beat) => {
-      for (let time = 0; time < times; time++) counts[await beat()]++;
+    calls.map(async (call) => {
+      for (let time = 0; time < times; time++) counts[await call()]++;
     }),
   );
   return counts;
 }
 
-/** Keep-alives that the service has renewed so far, as its own metrics tell. */
+/** Keep-alives that the service has renewed so far, according to its metrics. */
 async function servedKeepAlives(): Promise<number> {
   const text = await (await fetch(`${service.url}/metrics`)).text();
   const lines = text.matchAll(
@@ -72,32 +72,32 @@ async function servedKeepAlives(): Promise<number> {
 
 describe.each(Object.values(drivers))("the driver $name", (driver) => {
   test("counts a heartbeat as accepted when the service has renewed the session", async () => {
-    const counts = await withClient(driver, service, ({ beats }) => outcomes(beats, 10));
+    const counts = await withClient(driver, service, ({ calls }) => outcomes(calls, 10));
     expect(counts).toEqual({ accepted: callers * 10, unavailable: 0, failed: 0 });
     const stored = await Promise.all(sessionIds.map((id) => redis.hget(sessionKey(id), "p")));
     expect(stored).toEqual(sessionIds.map(() => "10"));
   });
 
   test("does not count a heartbeat for a session that is not there", async () => {
-    const counts = await withClient(driver, { port: service.port, sessionIds: ["missing"] }, ({ beats }) =>
-      outcomes(beats, 2),
+    const counts = await withClient(driver, { port: service.port, sessionIds: ["missing"] }, ({ calls }) =>
+      outcomes(calls, 2),
     );
     expect(counts).toEqual({ accepted: 0, unavailable: 0, failed: callers * 2 });
   });
 
-  test("tells unavailable from other refusals", async () => {
-    const counts = await withClient(driver, cutOff, ({ beats }) => outcomes(beats, 1));
+  test("distinguishes unavailable from other refusals", async () => {
+    const counts = await withClient(driver, cutOff, ({ calls }) => outcomes(calls, 1));
     expect(counts).toEqual({ accepted: 0, unavailable: callers, failed: 0 });
   });
 
   test("rejects when the connection is gone", async () => {
     await using mute = await startMuteServer();
-    await withClient(driver, mute, async ({ beats }) => {
-      const answers = Promise.allSettled(beats.map((beat) => beat()));
+    await withClient(driver, mute, async ({ calls }) => {
+      const answers = Promise.allSettled(calls.map((call) => call()));
       await mute.hungUp();
       const { status } = (await answers)[0]!;
       expect(status).toBe("rejected");
-      await expect(beats[0]!()).rejects.toThrow();
+      await expect(calls[0]!()).rejects.toThrow();
     });
   });
 });
@@ -105,7 +105,7 @@ describe.each(Object.values(drivers))("the driver $name", (driver) => {
 describe.each([drivers.rest, drivers.grpc])("load on the driver $name", (driver) => {
   test("a closed loop counts every call that the service has served", async () => {
     const before = await servedKeepAlives();
-    const result = await withClient(driver, service, ({ beats }) => closedLoop(beats, 0.2));
+    const result = await withClient(driver, service, ({ calls }) => closedLoop(calls, 0.2));
     expect(result).toMatchObject({ unavailable: 0, failed: 0, lost: 0, unsent: 0, error: undefined });
     expect(result.accepted).toBeGreaterThanOrEqual(callers);
     expect(result.latencies.length).toBe(result.accepted);
@@ -114,8 +114,8 @@ describe.each([drivers.rest, drivers.grpc])("load on the driver $name", (driver)
 
   test("an open loop sends every call when callers wait", async () => {
     const before = await servedKeepAlives();
-    const result = await withClient(driver, service, ({ beats }) =>
-      openLoop(beats, { rate: 1000, seconds: 0.2, whenBusy: "wait" }),
+    const result = await withClient(driver, service, ({ calls }) =>
+      openLoop(calls, { rate: 1000, seconds: 0.2, whenBusy: "wait" }),
     );
     expect(result).toMatchObject({ unavailable: 0, failed: 0, lost: 0, unsent: 0, error: undefined });
     expect(result.accepted).toBeGreaterThan(0);
@@ -137,7 +137,7 @@ test.each(rows)(
       const headers = await credentials?.(port);
       let counts: Record<Outcome, number> | undefined;
       const reading = await server.probe(async () => {
-        counts = await withClient(driver, { port, headers }, ({ beats }) => outcomes(beats, 10));
+        counts = await withClient(driver, { port, headers }, ({ calls }) => outcomes(calls, 10));
       });
       expect(counts).toEqual({ accepted: callers * 10, unavailable: 0, failed: 0 });
       expect(reading.allocatedBytes).toBeGreaterThan(callers * 10);
@@ -159,8 +159,8 @@ test("a contender that does not start is named", async () => {
 
 test("an open loop drops what is due when every caller is busy", async () => {
   const pending: ((outcome: Outcome) => void)[] = [];
-  const beat: Beat = () => new Promise((resolve) => pending.push(resolve));
-  const running = openLoop([beat, beat], { rate: 10_000, seconds: 0.1, whenBusy: "drop" });
+  const call: DriverCall = () => new Promise((resolve) => pending.push(resolve));
+  const running = openLoop([call, call], { rate: 10_000, seconds: 0.1, whenBusy: "drop" });
   setTimeout(() => pending.forEach((resolve) => void resolve("unavailable")), 150);
   const result = await running;
   expect(result).toMatchObject({ accepted: 0, unavailable: 2, lost: 0 });
@@ -169,8 +169,8 @@ test("an open loop drops what is due when every caller is busy", async () => {
 
 test("calls that are cut off are lost, and the reason is kept", async () => {
   await using mute = await startMuteServer();
-  const result = await withClient(drivers.rest, mute, async ({ beats }) => {
-    const running = openLoop(beats, { rate: 10_000, seconds: 0.1, whenBusy: "drop" });
+  const result = await withClient(drivers.rest, mute, async ({ calls }) => {
+    const running = openLoop(calls, { rate: 10_000, seconds: 0.1, whenBusy: "drop" });
     await mute.hungUp();
     return running;
   });
@@ -192,7 +192,7 @@ test("a caller over HTTP/1.1 connects again after an answer that closes the conn
   await once(server, "listening");
   const target = { port: (server.address() as AddressInfo).port, sessionIds, callers: 2 };
   const open = await drivers.rest.open(target);
-  expect(await outcomes(open.beats, 3)).toEqual({ accepted: 0, unavailable: 6, failed: 0 });
+  expect(await outcomes(open.calls, 3)).toEqual({ accepted: 0, unavailable: 6, failed: 0 });
   expect(connections).toBeGreaterThanOrEqual(6);
   open.close();
   server.close();
@@ -200,12 +200,12 @@ test("a caller over HTTP/1.1 connects again after an answer that closes the conn
 
 /** Takes requests and answers none. `hungUp` waits for the first and closes all connections, those to come as well. */
 async function startMuteServer() {
-  const asked = Promise.withResolvers<void>();
+  const requestArrived = Promise.withResolvers<void>();
   const sockets = new Set<Socket>();
   let isHungUp = false;
   const server = createServer((socket) => {
     socket.on("error", () => {});
-    socket.once("data", () => asked.resolve());
+    socket.once("data", () => requestArrived.resolve());
     if (isHungUp) socket.destroy();
     else sockets.add(socket);
   });
@@ -218,7 +218,7 @@ async function startMuteServer() {
   return {
     port: (server.address() as AddressInfo).port,
     async hungUp() {
-      await asked.promise;
+      await requestArrived.promise;
       hangUp();
     },
     async [Symbol.asyncDispose]() {

@@ -1,4 +1,4 @@
-import { mkdir, writeFile } from "node:fs/promises";
+import { readdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { mainPath, runCommand } from "../support/command.ts";
@@ -7,7 +7,7 @@ import { startProcess } from "../support/process.ts";
 import { type Service, startService } from "../support/service.ts";
 import { type TempDir, tempDir } from "../support/temp-dir.ts";
 
-// A test starts several processes one after the other, each of which takes its time on a busy machine.
+// Some tests start several processes one after the other, each of which takes its time on a busy machine.
 vi.setConfig({ testTimeout: 60_000 });
 
 let directory: TempDir;
@@ -16,19 +16,16 @@ let service: Service;
 beforeAll(async () => {
   directory = await tempDir();
   service = await startService([]);
-  await writeFile(
-    join(directory.path, "downlease"),
-    `#!/bin/sh\nexec '${process.execPath}' '${mainPath}' "$@"\n`,
-    { mode: 0o755 },
-  );
+  const { stdout } = await runCommand(["completion", "bash"]);
+  await writeFile(join(directory.path, "script.bash"), stdout);
 });
 afterAll(async () => {
   await service.stop();
   await directory.remove();
 });
 
-/** What the program offers for the last word. */
-async function offered(words: readonly string[], server = service.url): Promise<string[]> {
+/** The completions that the program prints for the last word. */
+async function completions(words: readonly string[], server = service.url): Promise<string[]> {
   const { code, stdout, stderr } = await runCommand(["complete", "--", ...words], {
     env: { DOWNLEASE_SERVER: server },
   });
@@ -58,11 +55,11 @@ describe("complete", () => {
       ["completion", ""],
       ["bash", "zsh", "fish", ":4"],
     ],
-    // Files are the shell's to complete.
+    // The shell completes file names.
     [["get", "x", "--output", ""], [":0"]],
     [["users", "list", "--users-file", "a"], [":0"]],
   ])("%j", async (words, expected) => {
-    expect(values(await offered(words))).toEqual(expected);
+    expect(values(await completions(words))).toEqual(expected);
   });
 
   test.each([
@@ -91,35 +88,44 @@ describe("complete", () => {
       ["photon", ":4"],
     ],
   ])("%j from the server", async (words, expected) => {
-    expect(values(await offered(words))).toEqual(expected);
+    expect(values(await completions(words))).toEqual(expected);
   });
 
-  test("sessions with what they are about", async () => {
+  test("sessions with item and state", async () => {
     const answer = await fetch(`${service.url}/api/content/library/item/download-session`, {
       method: "POST",
       headers: { "content-type": "application/json" },
       body: JSON.stringify({ library_item_id: "photon" }),
     });
     const id = await answer.json();
-    expect(await offered(["sessions", "cancel", ""])).toContain(`${id}\tdemo/photon ACTIVE`);
+    expect(await completions(["sessions", "cancel", ""])).toContain(`${id}\tdemo/photon ACTIVE`);
   });
 
-  test("the server is the one that the words name", async () => {
+  test("the server is the one on the command line", async () => {
     const words = ["get", "--server", service.url, "ph"];
-    expect(values(await offered(words, "http://127.0.0.1:1"))).toEqual(["photon", ":4"]);
+    expect(values(await completions(words, "http://127.0.0.1:1"))).toEqual(["photon", ":4"]);
   });
 
   test.each([
     ["cannot be reached", "http://127.0.0.1:1"],
-    ["is none", "nonsense"],
-  ])("nothing, in silence, from a server that %s", async (_, server) => {
-    expect(await offered(["get", ""], server)).toEqual([":4"]);
+    ["has no valid URL", "nonsense"],
+  ])("nothing, and no message, from a server that %s", async (_, server) => {
+    expect(await completions(["get", ""], server)).toEqual([":4"]);
   });
 });
 
 describe("the script for bash", () => {
-  /** Completes a line in bash, as the key does, and gives what it offers. */
-  async function completed(line: string, env: NodeJS.ProcessEnv): Promise<string[]> {
+  /**
+   * Completes a line in bash, as the key does, and returns what bash offers.
+   *
+   * @param complete shell command that answers `downlease complete`
+   */
+  async function completed(line: string, complete: string, env: NodeJS.ProcessEnv = {}): Promise<string[]> {
+    await writeFile(
+      join(directory.path, "downlease"),
+      `#!/bin/sh\ncase $1 in completion) exec cat '${directory.path}/script.bash' ;; *) ${complete} ;; esac\n`,
+      { mode: 0o755 },
+    );
     const script = [
       "set -u",
       // A shell may read its start files twice.
@@ -140,17 +146,18 @@ describe("the script for bash", () => {
   }
 
   test("completes commands, options and names", async () => {
+    const program = `exec '${process.execPath}' '${mainPath}' "$@"`;
     const env = { DOWNLEASE_SERVER: service.url };
-    expect(await completed("downlease it", env)).toEqual(["items"]);
-    expect(await completed("downlease get --outp", env)).toEqual(["--output"]);
-    expect(await completed("downlease get ", env)).toEqual(["photon", "tools-iso"]);
+    expect(await completed("downlease it", program, env)).toEqual(["items"]);
+    expect(await completed("downlease get --outp", program, env)).toEqual(["--output"]);
+    expect(await completed("downlease get ", program, env)).toEqual(["photon", "tools-iso"]);
     const elsewhere = { DOWNLEASE_SERVER: "http://127.0.0.1:1" };
-    expect(await completed(`downlease get --server ${service.url} demo/t`, elsewhere)).toEqual([
+    expect(await completed(`downlease get --server ${service.url} demo/t`, program, elsewhere)).toEqual([
       "demo/tools-iso",
     ]);
   });
 
-  test.each([
+  const hostileNames = [
     "$(touch pwned)",
     "`touch pwned`",
     "x;touch pwned",
@@ -160,16 +167,28 @@ describe("the script for bash", () => {
     "*",
     "$HOME",
     "\x1b[2J",
-  ])("a server that has an item called %j makes it do nothing", async (name) => {
+  ];
+
+  async function expectUntouched(): Promise<void> {
+    expect(await readdir(directory.path)).not.toContain("pwned");
+  }
+
+  test.each(hostileNames)("a server that has an item called %j makes it do nothing", async (name) => {
     await using server = await startHostileServer(name);
-    await mkdir(join(directory.path, "untouched"), { recursive: true });
-    const env = { DOWNLEASE_SERVER: server.url };
-    expect(await completed("downlease get ", env)).toEqual([]);
-    expect(await completed("downlease sessions show ", env)).toEqual([]);
-    expect((await runCommand(["completion", "bash"], { cwd: directory.path })).code).toBe(0);
-    const files = await startProcess("ls", [directory.path]);
-    await files.exited;
-    expect(files.stdout).not.toContain("pwned");
+    const answers = join(directory.path, "answers");
+    for (const words of [["get"], ["sessions", "show"]]) {
+      const printed = (await completions([...words, ""], server.url)).map((line) => `${line}\n`).join("");
+      await writeFile(answers, printed);
+      expect(await completed(`downlease ${words.join(" ")} `, `exec cat '${answers}'`)).toEqual([]);
+    }
+    await expectUntouched();
+  });
+
+  test("evaluates no candidate, even if the program printed hostile ones", async () => {
+    const answers = join(directory.path, "answers");
+    await writeFile(answers, `${hostileNames.join("\n")}\n:4\n`);
+    expect(await completed("downlease get ", `exec cat '${answers}'`)).toEqual(hostileNames);
+    await expectUntouched();
   });
 });
 
@@ -177,7 +196,7 @@ test.each([
   ["bash", "bash", ["-n"]],
   ["zsh", "zsh", ["-n"]],
   ["fish", "fish", ["--no-execute"]],
-] as const)("the script for %s is one, where that shell is installed", async (shell, command, args) => {
+] as const)("the script for %s is valid, where that shell is installed", async (shell, command, args) => {
   const { code, stdout, stderr } = await runCommand(["completion", shell]);
   expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
   expect(stdout).toContain("downlease complete -- ");

@@ -4,14 +4,14 @@ import { join } from "node:path";
 import { afterAll, beforeAll, expect, test, vi } from "vitest";
 import { cheapHash } from "../support/auth-calls.ts";
 import { makeCertificate } from "../support/certificates.ts";
-import { runCommand } from "../support/command.ts";
+import { runCommand, runProgram } from "../support/command.ts";
 import { type Service, startService } from "../support/service.ts";
 import { type TempDir, tempDir } from "../support/temp-dir.ts";
 
-// A test starts several processes one after the other, each of which takes its time on a busy machine.
+// Some tests start several processes one after the other, each of which takes its time on a busy machine.
 vi.setConfig({ testTimeout: 60_000 });
 
-// get and the service that it was made for, each in a process of its own.
+// get against the service that it is made for.
 
 const disk = Buffer.alloc(3_000_000, "a disk");
 const sums = { "disk.vmdk": sha256(disk), "photon.ovf": sha256("<Envelope/>") };
@@ -43,7 +43,7 @@ async function expectFiles(target: string): Promise<void> {
 
 test("get downloads an item by its name, and leaves no session behind", async () => {
   const target = join(directory.path, "plain");
-  const outcome = await runCommand(["get", "lib/photon", "-o", target, "--json", "--server", service.url]);
+  const outcome = await runProgram(["get", "lib/photon", "-o", target, "--json", "--server", service.url]);
   expect(outcome).toMatchObject({ code: 0, stderr: "" });
   const events = outcome.stdout
     .trimEnd()
@@ -58,7 +58,7 @@ test("get downloads an item by its name, and leaves no session behind", async ()
   expect((await runCommand(["sessions", "list", "--json", "--server", service.url])).stdout).toBe("");
 });
 
-test("sessions show tells the files of a session", async () => {
+test("sessions show prints the files of a session", async () => {
   const rpc = async (path: string, body: object) => {
     const answer = await fetch(`${service.url}/content.library.item.${path}`, {
       method: "POST",
@@ -89,11 +89,11 @@ test("sessions show tells the files of a session", async () => {
       status: expect.stringMatching(/PREPAR/),
     },
   ]);
-  // Links are rights: they are not shown.
+  // A link grants access: none is shown.
   expect(stdout).not.toContain("/download/");
 });
 
-test("get logs in, over TLS of an authority that it is told", async () => {
+test("get logs in over TLS, with the authority of --ca", async () => {
   const users = join(directory.path, "users");
   await writeFile(users, `alice:${cheapHash("correct horse")}:\n`);
   const own = await makeCertificate(directory.path, "own", {

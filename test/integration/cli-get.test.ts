@@ -5,20 +5,29 @@ import { stripVTControlCharacters } from "node:util";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { SessionState } from "../../src/client/index.ts";
-import { mainPath, runCommand, startCommand, startOnTerminal } from "../support/command.ts";
+import {
+  type Command,
+  mainPath,
+  runCommand,
+  runProgram,
+  startCommand,
+  startOnTerminal,
+  startProgram,
+} from "../support/command.ts";
 import { eventually } from "../support/eventually.ts";
 import { FaultServer } from "../support/fault-server.ts";
 import { type Process, startProcess } from "../support/process.ts";
 import { type TempDir, tempDir } from "../support/temp-dir.ts";
 
-// A test starts several processes one after the other, each of which takes its time on a busy machine.
+// Some tests start several processes one after the other, each of which takes its time on a busy machine.
 vi.setConfig({ testTimeout: 60_000 });
 
-// What the program tells and how it ends; what becomes of the files is in test/integration/download-*.
+// The output and the end of the program; what becomes of the files is in test/integration/download-*.
 
 let server: FaultServer;
 let directory: TempDir;
 const running: Process[] = [];
+const commands: Command[] = [];
 
 beforeEach(async () => {
   server = await FaultServer.start();
@@ -28,16 +37,26 @@ beforeEach(async () => {
 });
 afterEach(async () => {
   await Promise.all(running.splice(0).map((child) => child.kill()));
+  for (const command of commands) if (command.code === undefined) command.signal("SIGTERM");
+  await Promise.all(commands.splice(0).map(({ ended }) => ended));
   await server.crash();
   await directory.remove();
 });
 
 const target = () => join(directory.path, "out");
 const argsOf = (args: readonly string[]) => ["get", "item", "-o", target(), "--server", server.url, ...args];
-const get = (...args: string[]) => runCommand(argsOf(args), { cwd: directory.path });
+const get = (...args: string[]) => runCommand(argsOf(args));
 
-async function start(...args: string[]): Promise<Process> {
-  const child = await startCommand(argsOf(args), { cwd: directory.path });
+/** Starts a get in this process. */
+function start(...args: string[]): Command {
+  const command = startCommand(argsOf(args));
+  commands.push(command);
+  return command;
+}
+
+/** Starts a get in a process of its own. */
+async function startAlone(...args: string[]): Promise<Process> {
+  const child = await startProgram(argsOf(args), { cwd: directory.path });
   running.push(child);
   return child;
 }
@@ -55,13 +74,13 @@ const eventsOf = ({ stdout }: { readonly stdout: string }): Event[] =>
 const sha256 = (bytes: Uint8Array) => createHash("sha256").update(bytes).digest("hex");
 const sumOf = (name: string) => sha256(server.files.get(name)!);
 
-/** For a process to start, on a busy machine. */
+/** Time for a process to start on a busy machine. */
 const patience = { withinMs: 15_000 };
-const goOn = "The same command goes on from what is there.";
+const resume = "Run the same command again to resume.";
 
 describe("a download that goes well", () => {
-  test("is told in lines, and in checksums that sha256sum takes", async () => {
-    const { code, stdout, stderr } = await get();
+  test("is shown in lines, and ends with checksums that sha256sum accepts", async () => {
+    const { code, stdout, stderr } = await runProgram(argsOf([]), { cwd: directory.path });
     expect(code).toBe(0);
     expect(stdout.split("\n").sort()).toEqual(
       ["", `${sumOf("small.ovf")}  out/small.ovf`, `${sumOf("disk.vmdk")}  out/disk.vmdk`].sort(),
@@ -78,7 +97,7 @@ describe("a download that goes well", () => {
     expect(server.ends).toEqual(["delete"]);
   });
 
-  test("is told in events with --json, every member of which is in docs/cli.md", async () => {
+  test("is reported in events with --json, every member of which is in docs/cli.md", async () => {
     const outcome = await get("--json");
     expect(outcome).toMatchObject({ code: 0, stderr: "" });
     const events = eventsOf(outcome);
@@ -119,18 +138,18 @@ describe("a download that goes well", () => {
     }
   });
 
-  test("is told in nothing with --quiet", async () => {
+  test("with --quiet prints nothing", async () => {
     expect(await get("--quiet")).toEqual({ code: 0, stdout: "", stderr: "" });
     expect(await readdir(target())).toEqual(["disk.vmdk", "small.ovf"]);
   });
 
-  test("is of the files that are named", async () => {
+  test("takes only the files that are named", async () => {
     const outcome = await get("small.ovf", "--json", "--parallel", "1");
     expect(outcome).toMatchObject({ code: 0 });
     expect(await readdir(target())).toEqual(["small.ovf"]);
   });
 
-  test("fetches nothing that is there already", async () => {
+  test("fetches no file that is there already", async () => {
     await get("--quiet");
     const { code, stderr } = await get();
     expect(code).toBe(0);
@@ -138,7 +157,7 @@ describe("a download that goes well", () => {
     expect(server.fileRequests).toHaveLength(2);
   });
 
-  test("goes on when nobody reads what is told", async () => {
+  test("goes on after the reader of its output has gone", async () => {
     const command = `'${process.execPath}' '${mainPath}' ${argsOf(["--json"]).join(" ")} | head -n 1; echo "\${PIPESTATUS[0]}"`;
     const child = await startProcess("bash", ["-c", command]);
     running.push(child);
@@ -165,7 +184,7 @@ describe("a download that goes well", () => {
   });
 });
 
-describe("what goes wrong is told in a line, an event and an exit code", () => {
+describe("a failure is a line, an event and an exit code", () => {
   async function expectFailure(args: readonly string[], code: number, reason: string, message: RegExp) {
     const plain = await get(...args);
     expect(plain).toMatchObject({ code, stdout: "" });
@@ -193,16 +212,16 @@ describe("what goes wrong is told in a line, an event and an exit code", () => {
 
   test("no such file", () => expectFailure(["nothing.iso"], 3, "not_found", /no file 'nothing\.iso'/));
 
-  test("a caller who is not known", async () => {
+  test("a caller without valid credentials", async () => {
     server.beforeCall = () => {
       throw new ConnectError("who are you?", Code.Unauthenticated);
     };
-    await expectFailure([], 4, "refused", /who are you\? Say who you are with --token/);
+    await expectFailure([], 4, "refused", /who are you\? Pass credentials with --token/);
   });
 
-  test("a server that is gone for longer than the patience", async () => {
+  test("a server that is unreachable for longer than --patience", async () => {
     server.everyFault = { status: 503 };
-    await expectFailure(["--patience", "0.5"], 5, "unreachable", new RegExp(goOn.replaceAll(".", "\\.")));
+    await expectFailure(["--patience", "0.5"], 5, "unreachable", new RegExp(resume.replaceAll(".", "\\.")));
   });
 
   test("bytes that are wrong each time", async () => {
@@ -211,30 +230,30 @@ describe("what goes wrong is told in a line, an event and an exit code", () => {
     expect(await readdir(target())).not.toContain("disk.vmdk");
   });
 
-  test("a file that the server can't make ready", async () => {
-    server.errors.set("disk.vmdk", "its manifest tells another checksum \u001b[2J");
-    await expectFailure([], 6, "corrupt", /its manifest tells another checksum \\x1b\[2J/);
+  test("a file that the server can't prepare", async () => {
+    server.errors.set("disk.vmdk", "its manifest has another checksum \u001b[2J");
+    await expectFailure([], 6, "corrupt", /its manifest has another checksum \\x1b\[2J/);
   });
 
-  test("a directory that is none", async () => {
+  test("a directory that is a file", async () => {
     await writeFile(target(), "a file");
     await expectFailure([], 7, "disk", /out/);
   });
 
-  test("a session that somebody else has canceled", async () => {
+  test("a session that was canceled elsewhere", async () => {
     server.everyFault = { stallAfter: 1000 };
     server.leaseMs = 600;
-    const child = await start("--json");
+    const command = start("--json");
     await eventually("the download", () => server.fileRequests.length === 2, patience);
     for (const session of server.sessions) session.state = SessionState.CANCELED;
-    expect((await child.exited).code).toBe(8);
-    expect(eventsOf(child).at(-1)).toMatchObject({ event: "error", reason: "lease_lost", exit_code: 8 });
-    expect(child.stderr).toMatch(/^downlease: [^\n]+ The same command goes on from what is there\.\n$/);
+    expect((await command.ended).code).toBe(8);
+    expect(eventsOf(command).at(-1)).toMatchObject({ event: "error", reason: "lease_lost", exit_code: 8 });
+    expect(command.stderr).toMatch(/^downlease: [^\n]+ Run the same command again to resume\.\n$/);
   });
 
   test("another get in the same directory", async () => {
     server.everyFault = { stallAfter: 1000 };
-    const first = await start("--json");
+    const first = await startAlone("--json");
     await eventually("the download", () => server.fileRequests.length === 2, patience);
     await expectFailure([], 9, "busy", /./);
     first.signal("SIGINT");
@@ -254,7 +273,7 @@ describe("what goes wrong is told in a line, an event and an exit code", () => {
 });
 
 describe("a download that is interrupted", () => {
-  // Smaller files are not gone on with, but started over.
+  // Smaller files are started over instead of resumed.
   beforeEach(() => {
     server.addFile("disk.vmdk", 3_000_000);
     server.everyFault = { stallAfter: 1_000_000 };
@@ -271,13 +290,13 @@ describe("a download that is interrupted", () => {
     ["SIGINT", 130],
     ["SIGTERM", 143],
   ] as const)(
-    "by %s cancels its session, keeps what is there, and says how to go on",
+    "by %s cancels its session, keeps the partial file, and says how to resume",
     async (signal, code) => {
-      const child = await start("disk.vmdk");
+      const child = await startAlone("disk.vmdk");
       await standsStill();
       child.signal(signal);
       expect(await child.exited).toEqual({ code, signal: null });
-      expect(child.stderr.trimEnd().split("\n").at(-1)).toBe(`downlease: interrupted. ${goOn}`);
+      expect(child.stderr.trimEnd().split("\n").at(-1)).toBe(`downlease: interrupted. ${resume}`);
       expect(server.ends).toEqual(["cancel"]);
       server.everyFault = undefined;
       const again = await get("disk.vmdk", "--json");
@@ -287,15 +306,15 @@ describe("a download that is interrupted", () => {
   );
 
   test("with --json ends with an error event", async () => {
-    const child = await start("disk.vmdk", "--json");
+    const command = start("disk.vmdk", "--json");
     await standsStill();
-    child.signal("SIGINT");
-    expect((await child.exited).code).toBe(130);
-    expect(eventsOf(child).at(-1)).toMatchObject({ event: "error", reason: "interrupted", exit_code: 130 });
+    command.signal("SIGINT");
+    expect((await command.ended).code).toBe(130);
+    expect(eventsOf(command).at(-1)).toMatchObject({ event: "error", reason: "interrupted", exit_code: 130 });
   });
 
   test("a second time ends at once, though the server does not answer", async () => {
-    const child = await start("disk.vmdk");
+    const child = await startAlone("disk.vmdk");
     await standsStill();
     // Now the cancellation of the session gets no answer.
     let cancels = 0;
@@ -318,12 +337,12 @@ describe("a download that is interrupted", () => {
     await eventually("the bar", () => /0 of 1 done +\[.*\] +\d+%/.test(child.stdout));
     child.type("\x03");
     expect(await child.exited).toEqual({ code: 130, signal: null });
-    expect(child.stdout).toContain(`downlease: interrupted. ${goOn}`);
+    expect(child.stdout).toContain(`downlease: interrupted. ${resume}`);
     expect(child.stdout.lastIndexOf("\u001b[?25h")).toBeGreaterThan(child.stdout.lastIndexOf("\u001b[?25l"));
     expect(server.ends).toEqual(["cancel"]);
   });
 
-  test("in a directory that is not there yet makes it", async () => {
+  test("creates the directory if it does not exist", async () => {
     server.everyFault = undefined;
     await mkdir(directory.path, { recursive: true });
     expect(

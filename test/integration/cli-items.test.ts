@@ -1,14 +1,11 @@
 import { createHash } from "node:crypto";
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { runCommand } from "../support/command.ts";
 import { startHostileServer } from "../support/hostile-server.ts";
 import { type Service, startService } from "../support/service.ts";
 import { type TempDir, tempDir } from "../support/temp-dir.ts";
-
-// A test starts several processes one after the other, each of which takes its time on a busy machine.
-vi.setConfig({ testTimeout: 60_000 });
 
 let directory: TempDir;
 let service: Service;
@@ -111,7 +108,7 @@ describe("items", () => {
 
 describe("items show", () => {
   test.each([["photon-id"], ["alpha/photon"], ["alpha/PHOTON"]])(
-    "finds %s, and tells its files",
+    "finds %s and shows its files",
     async (name) => {
       const { code, stdout, stderr } = await items("show", name);
       expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
@@ -135,18 +132,18 @@ describe("items show", () => {
     });
   });
 
-  test("a name that several items have is told with their ids", async () => {
+  test("an ambiguous name is refused with the ids of the items", async () => {
     const { code, stdout, stderr } = await items("show", "photon");
     expect({ code, stdout }).toEqual({ code: 2, stdout: "" });
     const [first, ...candidates] = stderr.trimEnd().split("\n");
-    expect(first).toBe("downlease: 'photon' is the name of 2 items. Name one by its id or as LIBRARY/ITEM:");
+    expect(first).toBe("downlease: 'photon' is the name of 2 items. Use the id or LIBRARY/ITEM:");
     expect(candidates.sort()).toEqual([
       expect.stringMatching(/^ {2}[0-9a-f-]{36} {2}beta\/photon$/),
       "  photon-id  alpha/photon",
     ]);
   });
 
-  test("of names that differ in case only, the exact one is meant", async () => {
+  test("of names that differ in case only, the exact one is used", async () => {
     expect((await items("show", "Tools")).stdout).toMatch(/^library +beta /m);
     expect((await items("show", "tools")).stdout).toMatch(/^library +alpha /m);
     expect(await items("show", "TOOLS")).toMatchObject({ code: 2 });

@@ -11,7 +11,7 @@ import { startProcess } from "../support/process.ts";
 import { type Service, startService } from "../support/service.ts";
 import { type TempDir, tempDir } from "../support/temp-dir.ts";
 
-// A test starts several processes one after the other, each of which takes its time on a busy machine.
+// Some tests start several processes one after the other, each of which takes its time on a busy machine.
 vi.setConfig({ testTimeout: 60_000 });
 
 let directory: TempDir;
@@ -48,17 +48,15 @@ afterAll(async () => {
   await directory.remove();
 });
 
-const list = (args: readonly string[], env: NodeJS.ProcessEnv = {}) =>
+const list = (args: readonly string[], env: Record<string, string> = {}) =>
   runCommand(["sessions", "list", "--json", ...args], { env });
 const toGuarded = (...args: string[]) => ["--server", guarded.url, "--ca", authority.path, ...args];
 
-describe("who is calling", () => {
-  test("nobody: 4, and what to do", async () => {
+describe("credentials", () => {
+  test("no credentials: 4, and what to do", async () => {
     const { code, stdout, stderr } = await list(toGuarded());
     expect({ code, stdout }).toEqual({ code: 4, stdout: "" });
-    expect(stderr).toMatch(
-      /^downlease: The call does not tell who is calling.* Say who you are with --token, --user or --cert\.\n$/,
-    );
+    expect(stderr).toMatch(/^downlease: .+ Pass credentials with --token, --user or --cert\.\n$/);
   });
 
   test("a user with a password from the variable, whose login session is closed again", async () => {
@@ -77,7 +75,7 @@ describe("who is calling", () => {
     expect(outcome.stderr).toMatch(/^downlease: The credentials are wrong\./);
   });
 
-  test("a user without a password, where nobody can be asked: 2", async () => {
+  test("a user without a password, and no terminal to ask: 2", async () => {
     expect(await list(toGuarded("--user", "alice"))).toEqual({
       code: 2,
       stdout: "",
@@ -85,7 +83,7 @@ describe("who is calling", () => {
     });
   });
 
-  test("a user whose password the terminal is asked for, without showing it", async () => {
+  test("a user whose password is typed on the terminal, without echo", async () => {
     const child = await startOnTerminal(["sessions", "list", ...toGuarded("--user", "alice")]);
     const question = `Password of alice at ${guarded.url}: `;
     await eventually("the question", () => child.stdout.includes(question), { withinMs: 15_000 });
@@ -117,7 +115,7 @@ describe("who is calling", () => {
   });
 });
 
-describe("a server that can't be reached is 5 and told with its URL", () => {
+describe("a server that can't be reached is 5 and named by its URL", () => {
   test.each([
     ["http://127.0.0.1:1", "connection refused"],
     ["http://nowhere.invalid", ""],
@@ -141,7 +139,7 @@ describe("a server that can't be reached is 5 and told with its URL", () => {
   ])("one %s", async (_, url) => {
     const { code, stderr } = await list(["--server", url()]);
     expect(code).toBe(5);
-    expect(stderr).toMatch(/^downlease: can't reach [^\n]+ http [^\n]+ https [^\n]+\n$/);
+    expect(stderr).toMatch(/^downlease: can't reach [^\n]+\bhttp\b[^\n]+\bhttps\b[^\n]+\n$/);
   });
 
   test("one that closes connections without a word", async () => {
@@ -155,16 +153,16 @@ describe("a server that can't be reached is 5 and told with its URL", () => {
   });
 });
 
-test("something else than downlease is told as such", async () => {
+test("a server that is not downlease is called that", async () => {
   const { code, stderr } = await list(["--server", `${open.url}/nothing/here`]);
   expect(code).toBe(1);
   expect(stderr).toMatch(/^downlease: [^\n]*Is this a downlease server[^\n]*\n$/);
 });
 
 test.each([
-  [["--server", "ftp://host"], "begins with http:// or https://"],
+  [["--server", "ftp://host"], "must begin with http:// or https://"],
   [["--server", "nonsense"], "is not a URL"],
-  [["--server", "http://user:pass@host"], "no user and password in it"],
+  [["--server", "http://user:pass@host"], "must not contain a user and password"],
   [["--cert", "only"], "no such file"],
   [["--ca", "nowhere.pem"], "no such file"],
 ])("%j is a mistake of usage", async (args, message) => {
@@ -181,7 +179,7 @@ test("an empty variable is unset", async () => {
 });
 
 test.each([[["items"]], [["--help"]], [["items", "--json"]], [["completion", "zsh"]]])(
-  "%j into a pipe that nobody reads ends without a word",
+  "%j into a pipe without a reader ends with 0 and no message",
   async (args) => {
     const command = `'${process.execPath}' '${mainPath}' ${args.join(" ")} | :; echo "\${PIPESTATUS[0]}"`;
     const child = await startProcess("bash", ["-c", command], { env: { DOWNLEASE_SERVER: open.url } });

@@ -1,12 +1,12 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
-import { type Outcome, runCommand, startCommand, startOnTerminal } from "../support/command.ts";
+import { type Outcome, runCommand, startCommand, startOnTerminal, startProgram } from "../support/command.ts";
 import { eventually } from "../support/eventually.ts";
 import { freePort, onFreePorts } from "../support/ports.ts";
 import type { Process } from "../support/process.ts";
 import { type Service, startService } from "../support/service.ts";
 import { tempDir } from "../support/temp-dir.ts";
 
-// A test starts several processes one after the other, each of which takes its time on a busy machine.
+// Some tests start several processes one after the other, each of which takes its time on a busy machine.
 vi.setConfig({ testTimeout: 60_000 });
 
 let service: Service;
@@ -45,8 +45,9 @@ async function newSession({ url }: { url: string }, libraryItemId = "photon"): P
 
 const sessions = (...args: string[]) => runCommand(["sessions", ...args, "--server", service.url]);
 
-async function start(...args: string[]): Promise<Process> {
-  const child = await startCommand(["sessions", ...args]);
+/** Starts the command in a process of its own. */
+async function startAlone(...args: string[]): Promise<Process> {
+  const child = await startProgram(["sessions", ...args]);
   running.push(child);
   return child;
 }
@@ -57,7 +58,7 @@ const json = ({ stdout }: Pick<Outcome, "stdout">) =>
     .filter(Boolean)
     .map((line) => JSON.parse(line));
 
-/** For a process to start, on a busy machine. */
+/** Time for a process to start on a busy machine. */
 const patience = { withinMs: 15_000 };
 
 describe("list", () => {
@@ -100,7 +101,7 @@ describe("list", () => {
 });
 
 describe("show", () => {
-  test("tells everything about a session and its files", async () => {
+  test("prints everything about a session and its files", async () => {
     const { code, stdout, stderr } = await sessions("show", id);
     expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
     expect(stdout).toMatch(
@@ -117,7 +118,7 @@ describe("show", () => {
     );
   });
 
-  test("tells why a session is in ERROR", async () => {
+  test("prints why a session is in ERROR", async () => {
     await call(service.url, "Fail", { downloadSessionId: id, clientErrorMessage: "disk full" });
     expect((await sessions("show", id)).stdout).toMatch(/^error {7}disk full$/m);
     expect(json(await sessions("show", id, "--json"))).toEqual([
@@ -126,11 +127,11 @@ describe("show", () => {
   });
 });
 
-describe("what changes a session", () => {
+describe("commands that change a session", () => {
   const stateOf = async () =>
     (await call(service.url, "Get", { downloadSessionId: id })).downloadSession.state;
 
-  test("keep-alive tells until when, and the greatest progress", async () => {
+  test("keep-alive prints how long the lease lasts, and the highest progress", async () => {
     const first = await sessions("keep-alive", id, "--progress", "30");
     expect(first).toMatchObject({ code: 0, stderr: "" });
     expect(first.stdout).toMatch(new RegExp(`^${id} expires in (5m|4m \\d+s), progress 30%\n$`));
@@ -175,8 +176,13 @@ describe("what changes a session", () => {
 });
 
 describe("--watch", { timeout: 60_000 }, () => {
-  test("writes a line for whatever changes, and ends with 130 on SIGINT", async () => {
-    const child = await start("list", "--watch", "--interval", "0.1", "--server", service.url);
+  let watching: string[];
+  beforeEach(() => {
+    watching = ["--watch", "--interval", "0.1", "--server", service.url];
+  });
+
+  test("writes a line for each change, and ends with 130 on SIGINT", async () => {
+    const child = await startAlone("list", ...watching);
     const linesOf = (session: string) => child.stdout.split("\n").filter((line) => line.includes(session));
     await eventually("the session", () => linesOf(id).length === 1, patience);
     await call(service.url, "KeepAlive", { downloadSessionId: id, progress: 7 });
@@ -193,22 +199,22 @@ describe("--watch", { timeout: 60_000 }, () => {
     expect(child.stderr).toBe("");
   });
 
-  test("with --json writes the session anew, and ends by itself when it is over", async () => {
-    const child = await start("show", id, "--watch", "--json", "--interval", "0.1", "--server", service.url);
+  test("with --json writes each state of the session, and ends when the session does", async () => {
+    const child = startCommand(["sessions", "show", id, ...watching, "--json"]);
     await eventually("the session", () => json(child).length === 1, patience);
     await call(service.url, "Cancel", { downloadSessionId: id });
-    expect(await child.exited).toEqual({ code: 0, signal: null });
+    expect(await child.ended).toMatchObject({ code: 0 });
     expect(json(child).map(({ id: each, state }) => ({ id: each, state }))).toEqual([
       { id, state: "ACTIVE" },
       { id, state: "CANCELED" },
     ]);
   });
 
-  test("tells that a session is gone", async () => {
-    const child = await start("show", id, "--watch", "--json", "--interval", "0.1", "--server", service.url);
+  test("reports that a session is gone", async () => {
+    const child = startCommand(["sessions", "show", id, ...watching, "--json"]);
     await eventually("the session", () => json(child).length === 1, patience);
     await call(service.url, "Delete", { downloadSessionId: id });
-    expect(await child.exited).toEqual({ code: 0, signal: null });
+    expect(await child.ended).toMatchObject({ code: 0 });
     expect(json(child).at(-1)).toEqual({ id, gone: true });
   });
 
@@ -222,14 +228,14 @@ describe("--watch", { timeout: 60_000 }, () => {
       startService(["--port", String(port)], { DOWNLEASE_SQLITE_PATH: `${directory.path}/sessions.db` });
     const before = await onFreePorts(async () => serve(await freePort()));
     const session = await newSession(before);
-    const child = await start("list", "--watch", "--interval", "0.1", "--server", before.url);
+    const child = await startAlone("list", "--watch", "--interval", "0.1", "--server", before.url);
     await eventually(
       "the session",
       () => child.stdout.includes(`${session}  demo/photon  ACTIVE  0%`),
       patience,
     );
     await before.kill();
-    await eventually("the loss to be told", () =>
+    await eventually("the message about the loss", () =>
       child.stderr.startsWith(`downlease: trying again: can't reach ${before.url}: `),
     );
     await using after = await serve(before.port);
@@ -242,16 +248,7 @@ describe("--watch", { timeout: 60_000 }, () => {
   });
 
   test("on a terminal draws in place, until Ctrl-C", async () => {
-    const child = await startOnTerminal([
-      "sessions",
-      "show",
-      id,
-      "--watch",
-      "--interval",
-      "0.1",
-      "--server",
-      service.url,
-    ]);
+    const child = await startOnTerminal(["sessions", "show", id, ...watching]);
     running.push(child);
     await eventually("the session", () => /progress {4}0%/.test(child.stdout), patience);
     await call(service.url, "KeepAlive", { downloadSessionId: id, progress: 55 });

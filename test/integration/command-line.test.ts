@@ -4,18 +4,16 @@ import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { get } from "node:https";
 import { type AddressInfo, createServer } from "node:net";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import packageFacts from "../../package.json" with { type: "json" };
 import { settings } from "../../src/config/settings.ts";
+import { runCommand, runProgram, startProgram } from "../support/command.ts";
 import { eventually } from "../support/eventually.ts";
 import { freePort } from "../support/ports.ts";
-import { type Process, startProcess } from "../support/process.ts";
+import type { Process } from "../support/process.ts";
 import { type Service, startService } from "../support/service.ts";
 import { sharedRedisUrl } from "../support/shared-redis.ts";
 import { type TempDir, tempDir } from "../support/temp-dir.ts";
-
-const main = fileURLToPath(new URL("../../src/main.ts", import.meta.url));
 
 let directory: TempDir;
 const running: { kill(): Promise<void> }[] = [];
@@ -30,24 +28,13 @@ afterEach(async () => {
   await directory.remove();
 });
 
-async function start(args: readonly string[], env: NodeJS.ProcessEnv = {}): Promise<Process> {
-  const others = Object.keys(process.env).filter((name) => name.startsWith("DOWNLEASE_"));
-  const child = await startProcess(process.execPath, [main, ...args], {
-    env: { ...Object.fromEntries(others.map((name) => [name, undefined])), ...env },
-    cwd: directory.path,
-  });
+async function start(args: readonly string[]): Promise<Process> {
+  const child = await startProgram(args, { cwd: directory.path });
   running.push(child);
   return child;
 }
 
-/** Runs to the end. */
-async function run(args: readonly string[], env?: NodeJS.ProcessEnv) {
-  const child = await start(args, env);
-  const { code } = await child.exited;
-  return { code, stdout: child.stdout, stderr: child.stderr };
-}
-
-/** For a process to start, on a busy machine. */
+/** Time for a process to start on a busy machine. */
 const patience = { withinMs: 15_000 };
 
 const ownPlaces = ["--port", "0", "--content-root", "library", "--sqlite-path", ":memory:"];
@@ -78,8 +65,8 @@ function makeCertificate(name: string): void {
 const signal = ({ pid }: Service, name: NodeJS.Signals) => process.kill(pid, name);
 
 describe("usage", () => {
-  test("--help tells the commands, serve --help every setting with its default", async () => {
-    const [general, ofServe] = await Promise.all([run(["--help"]), run(["serve", "--help"])]);
+  test("--help lists the commands, serve --help every setting with its default", async () => {
+    const [general, ofServe] = await Promise.all([runCommand(["--help"]), runProgram(["serve", "--help"])]);
     expect(general).toMatchObject({ code: 0, stderr: "" });
     expect(general.stdout).toMatch(/^ {2}serve /m);
     expect(ofServe).toMatchObject({ code: 0, stderr: "" });
@@ -90,7 +77,11 @@ describe("usage", () => {
   });
 
   test("--version prints the version of the package", async () => {
-    expect(await run(["--version"])).toEqual({ code: 0, stdout: `${packageFacts.version}\n`, stderr: "" });
+    expect(await runProgram(["--version"])).toEqual({
+      code: 0,
+      stdout: `${packageFacts.version}\n`,
+      stderr: "",
+    });
   });
 
   test.each([
@@ -100,20 +91,27 @@ describe("usage", () => {
     [["serve", "--port"], /argument missing/],
     [["serve", "now"], /too many arguments/],
   ])("%j ends with 2 and says why", async (args, message) => {
-    const { code, stdout, stderr } = await run(args);
+    const { code, stdout, stderr } = await runCommand(args);
     expect(stderr).toMatch(message);
     expect({ code, stdout }).toEqual({ code: 2, stdout: "" });
+  });
+
+  test("the exit code of the program is that of the command", async () => {
+    expect(await runProgram(["serv"])).toMatchObject({ code: 2, stdout: "" });
   });
 });
 
 describe("mistakes in the configuration", () => {
-  test("end with 2 and are told all at once, by the names used, without secrets", async () => {
-    const { code, stdout, stderr } = await run(
+  test("end with 2 and are reported all at once, by the names used, without secrets", async () => {
+    const { code, stdout, stderr } = await runProgram(
       ["serve", "--content-root", "library", "--port", "70000", "--tls-cert", "cert.pem"],
       {
-        DOWNLEASE_LEASE_SECONDS: "-1",
-        DOWNLEASE_REDIS_URL: "redis://user:secret@host:0",
-        DOWNLEASE_LOG_LEVE: "info",
+        env: {
+          DOWNLEASE_LEASE_SECONDS: "-1",
+          DOWNLEASE_REDIS_URL: "redis://user:secret@host:0",
+          DOWNLEASE_LOG_LEVE: "info",
+        },
+        cwd: directory.path,
       },
     );
     expect({ code, stdout }).toEqual({ code: 2, stdout: "" });
@@ -130,9 +128,11 @@ describe("mistakes in the configuration", () => {
   });
 });
 
-describe("surroundings that do not let the service start", () => {
+describe("problems that keep the service from starting", () => {
   async function expectOneLine(args: readonly string[], message: RegExp): Promise<void> {
-    const { code, stdout, stderr } = await run(["serve", ...ownPlaces, ...args]);
+    const { code, stdout, stderr } = await runProgram(["serve", ...ownPlaces, ...args], {
+      cwd: directory.path,
+    });
     expect(stderr).toMatch(message);
     expect(stderr).toMatch(/^downlease can't start: [^\n]+\n$/);
     expect({ code, stdout }).toEqual({ code: 1, stdout: "" });
@@ -152,12 +152,12 @@ describe("surroundings that do not let the service start", () => {
     }
   });
 
-  test("a content root that is not there", () => expectOneLine(["--content-root", "nowhere"], /nowhere/));
+  test("a content root that does not exist", () => expectOneLine(["--content-root", "nowhere"], /nowhere/));
 
-  test("a SQLite file in a directory that is not there", () =>
+  test("a SQLite file in a directory that does not exist", () =>
     expectOneLine(["--sqlite-path", "nowhere/sessions.db"], /nowhere\/sessions\.db/));
 
-  test("TLS files that are not there", () =>
+  test("TLS files that do not exist", () =>
     expectOneLine(
       ["--tls-cert", "cert.pem", "--tls-key", "key.pem"],
       /TLS can't be used: .*(cert|key)\.pem/,
@@ -207,7 +207,7 @@ describe("serve", () => {
     expect(await service.exited).toEqual({ code, signal: null });
   });
 
-  test("waits for a Redis that is not there, alive and not ready, and does not tell its password", async () => {
+  test("waits for an unreachable Redis, alive and not ready, and does not log its password", async () => {
     const service = await serve("--redis-url", "redis://user:secret@127.0.0.1:1");
     expect((await fetch(`${service.url}/healthz`)).status).toBe(200);
     expect((await fetch(`${service.url}/readyz`)).status).toBe(503);
@@ -266,7 +266,7 @@ describe("serve", () => {
     expect(metrics).toContain('downlease_redis_round_trip_seconds_count{script="readSession-1"} 1\n');
   });
 
-  test("writes a line for people for each call when asked to", async () => {
+  test("writes a readable line for each call with --log-format pretty", async () => {
     const child = await start(["serve", ...ownPlaces, "--log-format", "pretty"]);
     const line = await eventually("the service", () => /serving .*\n/.exec(child.stdout)?.[0], patience);
     const [url] = /http:\/\/[^"]+/.exec(line) ?? [];
@@ -278,7 +278,7 @@ describe("serve", () => {
     );
   });
 
-  test("logs nothing below the level asked for", async () => {
+  test("logs nothing below --log-level", async () => {
     const port = await freePort();
     const child = await start(["serve", ...ownPlaces, "--port", `${port}`, "--log-level", "error"]);
     await eventually(

@@ -17,9 +17,9 @@ import {
 import { expectNothingWrong, expectWhole, type TestItem, writeItem } from "../support/get.ts";
 import { limitedDisk, smallDisk } from "../support/small-disk.ts";
 
-// What happens to `downlease get` itself, and to the disk that it writes to.
+// Failures of `downlease get` itself and of its disk.
 
-// Whole programs are started, stopped and started again.
+// Whole programs are started, stopped and restarted.
 vi.setConfig({ testTimeout: 180_000 });
 
 let stage: DownloadStage;
@@ -35,7 +35,7 @@ beforeAll(async () => {
 afterEach(() => stage.clear());
 afterAll(() => stage[Symbol.asyncDispose]());
 
-test("get is killed and started again: it fetches what is missing, and no more", async () => {
+test("get is killed and started again: it fetches only the missing bytes", async () => {
   const server = await stage.service();
   const { proxy, target, hold, get: first } = await stage.halfway(server.url, stage.large);
   await first.kill();
@@ -57,11 +57,11 @@ test("get is killed at eight random moments: no file is ever wrong, and the nint
   let runMs = 600;
   for (let kills = 0; kills < 8; kills++) {
     const get = await stage.get(proxy.url, many, target, { args: ["--parallel", "2"] });
-    await get.tells("item");
-    // Where it is then is what chance is for: between any two of the steps, the last ones included.
+    await get.reports("item");
+    // The moment is random: between any two steps, including the last ones.
     await delay(randomInt(runMs));
     if (get.exit !== undefined) {
-      // Everything was done before: it is to be killed earlier.
+      // It had finished already: kill it earlier the next time.
       expect(get.exit).toEqual({ code: 0, signal: null });
       await expectWhole(target, many);
       runMs = Math.max(50, runMs / 2);
@@ -74,7 +74,7 @@ test("get is killed at eight random moments: no file is ever wrong, and the nint
   await expectWhole(target, many);
 });
 
-test("the lease ends while get is stopped, and it goes on when it is continued", async () => {
+test("the lease ends while get is suspended: it resumes when it is continued", async () => {
   const server = await stage.service(["--lease-seconds", "1", "--transfer-stall-seconds", "0.5"]);
   const { proxy, target, hold, get } = await stage.halfway(server.url, stage.large);
   const session = await onlySession(server.url);
@@ -92,13 +92,13 @@ test("the lease ends while get is stopped, and it goes on when it is continued",
 test.each([
   ["the disk is full", smallDisk],
   ["the file may not grow", limitedDisk],
-])("%s: get says so and keeps what it has, and goes on when there is room", async (_, make) => {
+])("%s: get says so, keeps the partial file, and resumes when there is room", async (_, make) => {
   const disk = stage.use(await make(8 * mebibyte));
   const server = await stage.service();
   const proxy = await stage.proxy(server.url);
   const { prefix } = disk;
   const end = await (await stage.get(proxy.url, stage.large, disk.path, { prefix })).ended();
-  expect(end).toMatchObject({ code: 7, stderr: expect.stringMatching(/disk\.img.*(full|as large)/i) });
+  expect(end).toMatchObject({ code: 7, stderr: expect.stringMatching(/disk\.img.*(full|too large)/i) });
   expect(end.events.at(-1)).toMatchObject({ event: "error", reason: "disk", exit_code: 7 });
   expect(await expectNothingWrong(disk.path, stage.large)).toEqual([]);
 
@@ -110,7 +110,7 @@ test.each([
   expect(proxy.downloads.at(-1)!.from).toBeGreaterThan(6 * mebibyte);
 });
 
-test("two gets of an item into one directory: one says that the other is at work", async () => {
+test("two gets of an item into one directory: one says that the other is running", async () => {
   const server = await stage.service();
   const { proxy, target, hold, get: first } = await stage.halfway(server.url, stage.large);
   const second = await (await stage.get(proxy.url, stage.large, target)).ended();
@@ -122,7 +122,7 @@ test("two gets of an item into one directory: one says that the other is at work
   expect(await sessionIds(server.url)).toEqual([]);
 });
 
-test("Ctrl-C ends get at once and its session with it, and the next run goes on", async () => {
+test("Ctrl-C ends get immediately and cancels its session, and the next run resumes", async () => {
   const server = await stage.service();
   const { proxy, target, hold, get } = await stage.halfway(server.url, stage.large);
   const session = await onlySession(server.url);

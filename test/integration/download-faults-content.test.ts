@@ -10,9 +10,9 @@ import {
 } from "../support/download-stage.ts";
 import { expectNothingWrong, expectWhole, writeItem } from "../support/get.ts";
 
-// What happens to the file while `downlease get` has got to the middle of it.
+// Changes of a file while `downlease get` is in the middle of it.
 
-// Whole programs are started, stopped and started again.
+// Whole programs are started, stopped and restarted.
 vi.setConfig({ testTimeout: 180_000 });
 
 let stage: DownloadStage;
@@ -22,12 +22,12 @@ beforeAll(async () => {
 afterEach(() => stage.clear());
 afterAll(() => stage[Symbol.asyncDispose]());
 
-test("the file is written over in the middle: what comes is the new version, whole", async () => {
+test("the file is overwritten in the middle: the result is the whole new version", async () => {
   const item = await writeItem(stage.contentRoot, "written-over", { "disk.img": largeBytes });
   const server = await stage.service();
   const { target, hold, get } = await stage.halfway(server.url, item);
 
-  // Of the same length, so that nobody can tell by that.
+  // The length is the same, so that it does not reveal the change.
   const changed = await writeItem(stage.contentRoot, item.id, { "disk.img": largeBytes }, { inPlace: true });
   hold.release();
 

@@ -5,26 +5,26 @@ import { type DownloadStage, downloadStage, mebibyte, onDisk } from "../support/
 import type { FaultyProxy, Relayed } from "../support/faulty-proxy.ts";
 import { expectWhole, type TestItem, writeItem } from "../support/get.ts";
 
-// What `downlease get` makes of what an earlier run has left, when that is damaged.
+// `downlease get` with damaged files of an earlier run.
 
-// Whole programs are started, stopped and started again.
+// Whole programs are started, stopped and restarted.
 vi.setConfig({ testTimeout: 180_000 });
 
-describe("what is left of a download is damaged before the next run", () => {
+describe("files of an earlier run are damaged before the next one", () => {
   const size = 8 * mebibyte;
   let damaged: DownloadStage;
   let proxy: FaultyProxy;
   let item: TestItem;
-  /** As a killed run has left it. */
-  let left: string;
+  /** Directory of a killed run. */
+  let interrupted: string;
   beforeAll(async () => {
     damaged = await downloadStage();
     item = await writeItem(damaged.contentRoot, "small", { "disk.img": size });
     proxy = await damaged.proxy((await damaged.service()).url);
-    left = await damaged.directory();
+    interrupted = await damaged.directory();
     const hold = proxy.hold(size / 2);
-    const get = await damaged.get(proxy.url, item, left);
-    await onDisk(left, size / 2);
+    const get = await damaged.get(proxy.url, item, interrupted);
+    await onDisk(interrupted, size / 2);
     await get.kill();
     hold.release();
   });
@@ -32,7 +32,7 @@ describe("what is left of a download is damaged before the next run", () => {
 
   async function fetchedAfter(suffix: string, damage: (bytes: Buffer) => Buffer): Promise<Relayed[]> {
     const target = await damaged.directory();
-    await cp(left, target, { recursive: true });
+    await cp(interrupted, target, { recursive: true });
     const [name] = (await readdir(target)).filter((each) => each.endsWith(suffix));
     const path = join(target, name!);
     await writeFile(path, damage(await readFile(path)));
@@ -50,7 +50,7 @@ describe("what is left of a download is damaged before the next run", () => {
     expect(await fetchedAfter(".part", (bytes) => bytes)).toMatchObject([rest]);
   });
 
-  test("a byte of the partial file is another one: it is noticed in the end, and all is fetched again", async () => {
+  test("a byte of the partial file differs: verification fails, and everything is fetched again", async () => {
     const damage = (bytes: Buffer) => bytes.fill(bytes[1000]! ^ 1, 1000, 1001);
     expect(await fetchedAfter(".part", damage)).toMatchObject([rest, whole]);
   });
@@ -70,7 +70,7 @@ describe("what is left of a download is damaged before the next run", () => {
     ["cut", (text: Buffer) => text.subarray(0, text.length / 2)],
     ["of another shape", () => Buffer.from('{"version":1,"parts":{"__proto__":[]}}')],
     ["no text", () => Buffer.from([0xff, 0xfe, 0x00, 0x7b])],
-  ])("the state file is %s: nothing is known of the partial file, and all is fetched", async (_, damage) => {
+  ])("the state file is %s: the partial file is not used, and everything is fetched", async (_, damage) => {
     expect(await fetchedAfter(".json", damage)).toMatchObject([whole]);
   });
 });

@@ -10,9 +10,9 @@ import type { Cut, FaultyProxy } from "../support/faulty-proxy.ts";
 import { expectNothingWrong, expectWhole } from "../support/get.ts";
 import { type Service, startService } from "../support/service.ts";
 
-// What happens to bytes between a server and `downlease get`.
+// Failures of the network between a server and `downlease get`.
 
-// Whole programs are started, stopped and started again.
+// Whole programs are started, stopped and restarted.
 vi.setConfig({ testTimeout: 180_000 });
 
 let stage: DownloadStage;
@@ -39,7 +39,7 @@ test("a byte is changed on the way: the checksum shows it, and the file is fetch
   const end = await get.ended();
   expect(end.code).toBe(0);
   expect(end.events).toContainEqual(
-    expect.objectContaining({ event: "notice", message: expect.stringMatching(/another sha256/) }),
+    expect.objectContaining({ event: "notice", message: expect.stringMatching(/the sha256 differs/) }),
   );
   await expectWhole(target, stage.large);
   expect(proxy.struck).toBe(1);
@@ -52,7 +52,10 @@ test("a byte is changed on the way: the checksum shows it, and the file is fetch
 test("a byte is changed each time: get ends with an error, and no file is in place", async () => {
   proxy.flip(middle);
   const end = await (await stage.get(proxy.url, stage.large, target)).ended();
-  expect(end).toMatchObject({ code: 6, stderr: expect.stringMatching(/disk\.img: .*another sha256.*twice/) });
+  expect(end).toMatchObject({
+    code: 6,
+    stderr: expect.stringMatching(/disk\.img: the sha256 differs.*twice/),
+  });
   expect(end.events.at(-1)).toMatchObject({ event: "error", file: "disk.img", exit_code: 6 });
   expect(await expectNothingWrong(target, stage.large)).toEqual([]);
   expect(proxy.struck).toBe(2);
@@ -63,7 +66,7 @@ test("a byte is changed each time: get ends with an error, and no file is in pla
 });
 
 test.each<Cut>(["reset", "close", "chunked end"])(
-  "the body ends early by %s: what is missing is fetched",
+  "the body ends early by %s: the missing bytes are fetched",
   async (how) => {
     proxy.cut(middle, how, 1);
     proxy.cut(2 * middle, how, 1);
@@ -71,7 +74,7 @@ test.each<Cut>(["reset", "close", "chunked end"])(
     await expectWhole(target, stage.large);
     expect(proxy.struck).toBe(2);
     expect(proxy.downloads.length).toBe(3);
-    // What was still on its way is lost by the others.
+    // The other two ways lose bytes that were still in flight.
     if (how === "chunked end") expect(proxy.bytesRelayed).toBe(largeBytes);
   },
 );
@@ -90,10 +93,10 @@ test("each answer ends cleanly at the same byte: get gives up with an error, and
   expect(proxy.bytesRelayed).toBe(largeBytes);
 });
 
-test("the network stands still: the connection is given up, and another one goes on", async () => {
+test("the network stalls: the connection is replaced, and the download resumes", async () => {
   const hold = proxy.hold(middle);
   const get = await stage.get(proxy.url, stage.large, target, { args: ["--idle", "1"] });
-  await patiently("the body to stand", () => hold.waiting === 1);
+  await patiently("the body to stall", () => hold.waiting === 1);
   await patiently("the client to leave", () => hold.waiting === 0);
   hold.release();
   expect(await get.ended()).toMatchObject({ code: 0 });
@@ -101,7 +104,7 @@ test("the network stands still: the connection is given up, and another one goes
   expect(proxy.bytesRelayed).toBe(largeBytes);
 });
 
-test("the network stands still for good: get gives up with an error, and no file is in place", async () => {
+test("the network stalls for good: get gives up with an error, and no file is in place", async () => {
   proxy.hold(middle);
   const args = ["--idle", "0.5", "--patience", "2"];
   const end = await (await stage.get(proxy.url, stage.large, target, { args })).ended();

@@ -6,7 +6,7 @@ import { afterEach, beforeEach, expect, test } from "vitest";
 import { eventually } from "../support/eventually.ts";
 import { type Cut, type FaultyProxy, startFaultyProxy } from "../support/faulty-proxy.ts";
 
-// What the tests of downloads rest on: that the proxy does what it is asked for, and nothing else.
+// The tests of downloads rely on the proxy: it makes exactly the failures that are set.
 
 const file = randomFillSync(Buffer.alloc(3_000_000));
 const start = 1_000_000;
@@ -38,7 +38,7 @@ interface Fetched {
   readonly failure: string | undefined;
 }
 
-function fetched(path = "/download/session/disk%20one.img?k=1", ranged = false): Promise<Fetched> {
+function fetchFile(path = "/download/session/disk%20one.img?k=1", ranged = false): Promise<Fetched> {
   return new Promise((resolve) => {
     const headers = ranged ? { range: `bytes=${start}-` } : {};
     const chunks: Buffer[] = [];
@@ -54,27 +54,27 @@ function fetched(path = "/download/session/disk%20one.img?k=1", ranged = false):
   });
 }
 
-test("without faults everything passes through, and bodies of downloads are counted from where they begin", async () => {
-  const whole = await fetched();
+test("without faults everything passes through, and bytes of downloads are counted from the start of each body", async () => {
+  const whole = await fetchFile();
   expect([whole.status, whole.failure, whole.body.equals(file)]).toEqual([200, undefined, true]);
-  const part = await fetched(undefined, true);
+  const part = await fetchFile(undefined, true);
   expect([part.status, part.failure, part.body.equals(file.subarray(start))]).toEqual([206, undefined, true]);
-  expect((await fetched("/other")).body.equals(file)).toBe(true);
+  expect((await fetchFile("/other")).body.equals(file)).toBe(true);
   expect(proxy.downloads).toEqual([
     { status: 200, sessionId: "session", fileName: "disk one.img", from: 0, bytes: file.length },
     { status: 206, sessionId: "session", fileName: "disk one.img", from: start, bytes: file.length - start },
   ]);
 });
 
-test.each([false, true])("one byte is flipped, so many times (with a range: %s)", async (ranged) => {
+test.each([false, true])("one byte is flipped, as often as it is set (with a range: %s)", async (ranged) => {
   const at = 2_345_678;
   const begin = ranged ? start : 0;
   proxy.flip(at, 1);
-  const { body } = await fetched(undefined, ranged);
+  const { body } = await fetchFile(undefined, ranged);
   expect(body.length).toBe(file.length - begin);
   const wrong = [...body.keys()].filter((index) => body[index] !== file[begin + index]);
   expect(wrong).toEqual([at - begin]);
-  expect((await fetched(undefined, ranged)).body.equals(file.subarray(begin))).toBe(true);
+  expect((await fetchFile(undefined, ranged)).body.equals(file.subarray(begin))).toBe(true);
   expect(proxy.struck).toBe(1);
 });
 
@@ -84,18 +84,18 @@ test.each<[Cut, string | undefined]>([
   ["chunked end", undefined],
 ])("a body is cut at a byte by %s", async (how, failure) => {
   proxy.cut(1_234_567, how, 1);
-  const cut = await fetched();
+  const cut = await fetchFile();
   expect(cut.failure).toBe(failure);
   if (how === "reset") expect(cut.body.length).toBeLessThanOrEqual(1_234_567);
   else expect(cut.body.equals(file.subarray(0, 1_234_567))).toBe(true);
-  expect((await fetched()).body.equals(file)).toBe(true);
+  expect((await fetchFile()).body.equals(file)).toBe(true);
   expect(proxy.struck).toBe(1);
 });
 
-test("a body stands still at a byte until it is released", async () => {
+test("a body stalls at a byte until it is released", async () => {
   const hold = proxy.hold(1_500_000);
-  const body = fetched();
-  await eventually("the body to stand", () => hold.waiting === 1);
+  const body = fetchFile();
+  await eventually("the body to stall", () => hold.waiting === 1);
   expect(proxy.downloads).toMatchObject([{ bytes: 1_500_000 }]);
   hold.release();
   expect((await body).body.equals(file)).toBe(true);
@@ -104,17 +104,17 @@ test("a body stands still at a byte until it is released", async () => {
 
 test("all calls are answered with a status instead of being passed on, until it is healed", async () => {
   proxy.answerAllWith = 503;
-  expect(await fetched()).toMatchObject({ status: 503 });
-  expect(await fetched("/other")).toMatchObject({ status: 503 });
+  expect(await fetchFile()).toMatchObject({ status: 503 });
+  expect(await fetchFile("/other")).toMatchObject({ status: 503 });
   expect(proxy.refused).toBe(2);
   proxy.heal();
-  expect(await fetched()).toMatchObject({ status: 200 });
+  expect(await fetchFile()).toMatchObject({ status: 200 });
 });
 
-test("what breaks behind the proxy breaks before it", async () => {
+test("a failure behind the proxy is passed on to the client", async () => {
   const hold = proxy.hold(1_500_000);
-  const body = fetched("/download/session/unfinished");
-  await eventually("the body to stand", () => hold.waiting === 1);
+  const body = fetchFile("/download/session/unfinished");
+  await eventually("the body to stall", () => hold.waiting === 1);
   server.closeAllConnections();
   hold.release();
   expect(await body).toMatchObject({ failure: "ECONNRESET" });

@@ -10,9 +10,9 @@ import {
 import { expectWhole } from "../support/get.ts";
 import { startRedis } from "../support/redis-server.ts";
 
-// What happens to Redis while `downlease get` has got to the middle of a file.
+// Failures of Redis while `downlease get` is in the middle of a file.
 
-// Whole programs are started, stopped and started again.
+// Whole programs are started, stopped and restarted.
 vi.setConfig({ testTimeout: 180_000 });
 
 let stage: DownloadStage;
@@ -32,7 +32,7 @@ test.each([
 
   await redis.kill();
   hold.release();
-  await get.tells("notice");
+  await get.reports("notice");
   await redis.restart();
 
   expect(await get.ended()).toMatchObject({ code: 0 });

@@ -17,9 +17,9 @@ import { expectNothingWrong, expectWhole } from "../support/get.ts";
 import { startHaproxy } from "../support/haproxy.ts";
 import { startRedis } from "../support/redis-server.ts";
 
-// What happens to servers while `downlease get` has got to the middle of a file.
+// Failures of servers while `downlease get` is in the middle of a file.
 
-// Whole programs are started, stopped and started again.
+// Whole programs are started, stopped and restarted.
 vi.setConfig({ testTimeout: 180_000 });
 
 let stage: DownloadStage;
@@ -37,8 +37,8 @@ async function twoReplicas(args: readonly string[] = []) {
   return { replicas, haproxy };
 }
 
-/** That what was on the disk at `middle` was not fetched again. */
-function expectGoneOn({ downloads }: FaultyProxy): void {
+/** Expects that the bytes before `middle` were not fetched again. */
+function expectResumed({ downloads }: FaultyProxy): void {
   expect(downloads.length).toBeGreaterThan(1);
   for (const { from, status } of downloads.slice(1)) {
     expect(status).toBe(206);
@@ -46,7 +46,7 @@ function expectGoneOn({ downloads }: FaultyProxy): void {
   }
 }
 
-test("a replica is killed: another goes on with the same session, from where it was", async () => {
+test("a replica is killed: the download resumes at another one, with the same session", async () => {
   const { replicas, haproxy } = await twoReplicas();
   const { proxy, target, hold, get } = await stage.halfway(haproxy.url, stage.large);
   const session = await onlySession(haproxy.url);
@@ -63,11 +63,11 @@ test("a replica is killed: another goes on with the same session, from where it 
     { sessionId: session, from: 0 },
     { sessionId: session, status: 206 },
   ]);
-  expectGoneOn(proxy);
+  expectResumed(proxy);
   expect(await sessionIds(haproxy.url)).toEqual([]);
 });
 
-test("the only server is killed and started again: the download goes on with the same session", async () => {
+test("the only server is killed and restarted: the download resumes with the same session", async () => {
   const database = ["--sqlite-path", join(await stage.directory(), "sessions.db")];
   const server = await stage.service(database);
   const { proxy, target, hold, get } = await stage.halfway(server.url, stage.large);
@@ -75,26 +75,26 @@ test("the only server is killed and started again: the download goes on with the
 
   await server.kill();
   hold.release();
-  await get.tells("notice", { message: "disk.img: the connection was cut; trying again" });
+  await get.reports("notice", { message: "disk.img: the connection was cut; trying again" });
   const again = await stage.service([...database, "--port", String(server.port)]);
   expect(await onlySession(again.url)).toBe(session);
 
   expect(await get.ended()).toMatchObject({ code: 0 });
   await expectWhole(target, stage.large);
-  expectGoneOn(proxy);
+  expectResumed(proxy);
   expect(new Set(proxy.downloads.map(({ sessionId }) => sessionId))).toEqual(new Set([session]));
   expect(await sessionIds(again.url)).toEqual([]);
 });
 
-test("the session is canceled at another replica: the transfer is cut, and get ends with an error", async () => {
-  // So long that no heartbeat tells the client of it.
+test("the session is canceled at another replica: the download is cut, and get ends with an error", async () => {
+  // The lease is so long that no heartbeat can report the cancellation.
   const { replicas, haproxy } = await twoReplicas(["--lease-seconds", "3000"]);
   const { proxy, target, hold, get } = await stage.halfway(haproxy.url, stage.large);
 
   const sending = await sendingService(replicas);
   const other = replicas.find((replica) => replica !== sending)!;
   await callSessions(other.url, "Cancel", { downloadSessionId: await onlySession(other.url) });
-  await patiently("the transfer to be cut", () => loggedOutcomes(sending).includes("session_ended"));
+  await patiently("the download to be cut", () => loggedOutcomes(sending).includes("session_ended"));
   hold.release();
 
   const end = await get.ended();
@@ -104,13 +104,13 @@ test("the session is canceled at another replica: the transfer is cut, and get e
   expect(await expectNothingWrong(target, stage.large)).toEqual([]);
   expect(proxy.downloads.length).toBe(1);
 
-  // What there is of the file is of use to whoever decides to try again.
+  // The partial file is kept for another attempt.
   expect(await (await stage.get(proxy.url, stage.large, target)).ended()).toMatchObject({ code: 0 });
   await expectWhole(target, stage.large);
-  expectGoneOn(proxy);
+  expectResumed(proxy);
 });
 
-test("the server answers 503 for a while: the download waits, and goes on", async () => {
+test("the server answers 503 for a while: the download waits and resumes", async () => {
   const server = await stage.service();
   const { proxy, target, hold, get } = await stage.halfway(server.url, stage.large, { breaks: true });
 

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { startTestApp, storeKinds, type TestApp } from "../support/app.ts";
 import { begin, download } from "../support/download.ts";
-import { transferRig } from "../support/download-rig.ts";
+import { downloadRig } from "../support/download-rig.ts";
 import { eventually } from "../support/eventually.ts";
 import { linkTo, stateOf } from "../support/links.ts";
 import { type Nginx, startNginx } from "../support/nginx.ts";
@@ -77,7 +77,7 @@ describe.each(storeKinds)("behind nginx, %s", (store) => {
     expect((await download("HTTP/1.1", await linkTo(nginx.url, await open(), "empty"))).status).toBe(200);
   });
 
-  test("what is no open link leads nowhere, and the content can't be had without one", async () => {
+  test("a link that is not open leads nowhere, and content is unavailable without a link", async () => {
     const id = await open();
     const uri = await linkTo(nginx.url, id, "disk.bin");
     expect((await download("HTTP/1.1", uri.replace(/.$/, ""))).status).toBe(404);
@@ -86,7 +86,7 @@ describe.each(storeKinds)("behind nginx, %s", (store) => {
     expect((await download("HTTP/1.1", uri)).status).toBe(404);
   });
 
-  test("a download renews the lease once, when it is asked for", async () => {
+  test("a download renews the lease once, when it is requested", async () => {
     const id = await open();
     const uri = await linkTo(nginx.url, id, "disk.bin");
     const before = await expiryOf(nginx.url, id);
@@ -97,7 +97,7 @@ describe.each(storeKinds)("behind nginx, %s", (store) => {
     expect(await expiryOf(nginx.url, id)).toBeGreaterThan(before);
   });
 
-  test("what is given up: a cancel does not cut what nginx is sending", async () => {
+  test("the price: a cancel does not cut a file that nginx is sending", async () => {
     const id = await open();
     const begun = await begin("HTTP/1.1", await linkTo(nginx.url, id, "disk.bin"));
     await endSession(nginx.url, id, "cancel");
@@ -116,7 +116,7 @@ describe.each(storeKinds)("behind nginx, %s", (store) => {
 });
 
 test("content that nginx can't see is sent as ever", async () => {
-  await using rig = await transferRig({
+  await using rig = await downloadRig({
     offloadPrefix: "/_content/",
     content: (source) => ({
       async openFile(...which) {
@@ -133,8 +133,8 @@ test("content that nginx can't see is sent as ever", async () => {
   expect([headers["x-accel-redirect"], body.toString()]).toEqual([undefined, "content"]);
 });
 
-test("a session that has just ended is not offloaded, and a store that is down is told", async () => {
-  await using rig = await transferRig({ offloadPrefix: "/_content/" });
+test("a session that has just ended is not offloaded, and a store that is down is reported", async () => {
+  await using rig = await downloadRig({ offloadPrefix: "/_content/" });
   await rig.addFile("disk.bin", "content");
   const session = await rig.open();
   const url = rig.url + rig.link(session, "disk.bin");

@@ -138,7 +138,7 @@ test("a process that has downloaded everything ends by itself", async () => {
   expect(client.stderr).toBe("");
 });
 
-test("a lock is one process's at a time, however many want it, and whenever it is given back", async () => {
+test("a lock belongs to one process at a time, however many request it, and whenever it is released", async () => {
   const clients = await Promise.all(
     Array.from({ length: 4 }, () => start("lock-client.ts", directory.path, "100")),
   );

@@ -6,7 +6,7 @@ import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Session } from "../../src/domain/session.ts";
 import { begin, download, type Version } from "../support/download.ts";
-import { sha256, type TransferRig, transferRig } from "../support/download-rig.ts";
+import { type DownloadRig, downloadRig, sha256 } from "../support/download-rig.ts";
 import { eventually } from "../support/eventually.ts";
 import { rawConnection } from "../support/raw-connection.ts";
 
@@ -18,15 +18,17 @@ const digestField = [
 ].join(", ");
 const strangeName = "naïve “disk” €.bin";
 
-let rig: TransferRig;
+let rig: DownloadRig;
 let session: Session;
 beforeAll(async () => {
-  rig = await transferRig({
+  rig = await downloadRig({
     leaseMs: 600_000,
     pathPrefix: "/vi",
     preparations: {
       find: async (files) =>
-        files.map(({ fileName }) => (fileName === "disk.bin" ? { state: "done", digests } : undefined)),
+        files.map(({ fileName }) =>
+          fileName === "disk.bin" ? { status: "PREPARED" as const, digests } : undefined,
+        ),
     },
   });
   await rig.addFile("disk.bin", bytes);
@@ -64,7 +66,7 @@ describe.each(versions)("over %s", (version) => {
     });
   });
 
-  test("HEAD tells the same without the bytes, but the digest of a content that it has not", async () => {
+  test("HEAD has the same headers without the bytes, except the digest of the content", async () => {
     const [{ headers: got }, head] = await Promise.all([get(), get({}, "disk.bin", "HEAD")]);
     expect({ status: head.status, length: head.body.length }).toEqual({ status: 200, length: 0 });
     for (const name of [
@@ -129,7 +131,7 @@ describe.each(versions)("over %s", (version) => {
     },
   );
 
-  test("a download goes on where it was broken off, unless the file is another one", async () => {
+  test("a download continues where it was cut, unless the file is another one", async () => {
     const { headers } = await get({}, "disk.bin", "HEAD");
     const range = "bytes=1000000-";
     expect((await get({ range, "if-range": headers.etag! })).status).toBe(206);
@@ -159,7 +161,7 @@ describe.each(versions)("over %s", (version) => {
     expect(headers["content-disposition"]).toContain(
       "filename*=UTF-8''na%C3%AFve%20%E2%80%9Cdisk%E2%80%9D%20%E2%82%AC.bin",
     );
-    // Nothing is known of its digest.
+    // It has no digest yet.
     expect(headers["repr-digest"]).toBeUndefined();
     expect(headers["content-digest"]).toBeUndefined();
   });
@@ -179,7 +181,7 @@ describe.each(versions)("over %s", (version) => {
   });
 });
 
-describe("what is no open link", () => {
+describe("a link that is not open", () => {
   const refusal = async (path: string) => {
     const connection = await rawConnection(rig.port);
     connection.socket.write(
@@ -189,7 +191,7 @@ describe("what is no open link", () => {
     return answer.replace(/Date: .*\r\n/i, "");
   };
 
-  test("is answered in the same way, whatever the reason", async () => {
+  test("has the same answer for every reason", async () => {
     const good = rig.link(session, "disk.bin");
     const [path, query] = good.split("?");
     const other = await rig.open();
@@ -236,16 +238,16 @@ describe("what is no open link", () => {
 
   test("costs the store nothing while the signature is wrong", async () => {
     const { get } = rig.sessions;
-    let asked = 0;
+    let calls = 0;
     rig.sessions.get = (...args) => {
-      asked++;
+      calls++;
       return get.apply(rig.sessions, args);
     };
     try {
       await refusal(rig.link(session, "disk.bin").replace(/s=.*/, "s=AAAA"));
-      expect(asked).toBe(0);
+      expect(calls).toBe(0);
       await refusal(rig.link(session, "none.bin"));
-      expect(asked).toBe(1);
+      expect(calls).toBe(1);
     } finally {
       rig.sessions.get = get;
     }
@@ -260,7 +262,7 @@ describe("what is no open link", () => {
   });
 });
 
-test("what is elsewhere is not ours", async () => {
+test("other paths are left to other handlers", async () => {
   for (const path of ["/", "/download", "/downloads/x", "/x/download/y"]) {
     expect((await fetch(rig.url + path)).status).toBe(418);
   }

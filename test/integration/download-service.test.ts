@@ -3,7 +3,7 @@ import { randomBytes } from "node:crypto";
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
 import { hashPassword } from "../../src/auth/password-hash.ts";
 import { putUser } from "../../src/cli/users/edit-users.ts";
 import {
@@ -23,33 +23,45 @@ import { type TempDir, tempDir } from "../support/temp-dir.ts";
 
 /** More than what the buffers of a connection hold. */
 const onTheWay = 16 * 1024 * 1024;
-// A transfer waits for its reader, who is told of the first bytes within a tenth of a second.
+// A download waits for its reader; the first bytes are reported within a tenth of a second.
 const size = 64 * 1024 * 1024;
 const disk = randomBytes(size);
 
 // Services are started and killed, and large files are hashed on both sides.
 vi.setConfig({ testTimeout: 60_000 });
 
+/** Of the item whose size is not the point. */
+const smallDisk = disk.subarray(0, 1024 * 1024);
+
+let library: TempDir;
+let content: string;
 let scratch: TempDir;
 let directory: string;
-let content: string;
 const services: Service[] = [];
+beforeAll(async () => {
+  library = await tempDir();
+  content = library.path;
+  await Promise.all([writeItem("item", disk), writeItem("small-item", smallDisk)]);
+});
 beforeEach(async () => {
   scratch = await tempDir();
   directory = join(scratch.path, "downloads");
-  content = join(scratch.path, "content");
-  const item = join(content, "lib", "item");
-  await mkdir(item, { recursive: true });
-  await Promise.all([
-    writeFile(join(item, ".item.json"), JSON.stringify({ id: "item" })),
-    writeFile(join(item, "disk.bin"), disk),
-    writeFile(join(item, "läs mich.txt"), "small"),
-  ]);
 });
 afterEach(async () => {
   await Promise.all(services.splice(0).map((service) => service.kill()));
   await scratch.remove();
 });
+afterAll(() => library.remove());
+
+async function writeItem(id: string, bytes: Uint8Array): Promise<void> {
+  const item = join(content, "lib", id);
+  await mkdir(item, { recursive: true });
+  await Promise.all([
+    writeFile(join(item, ".item.json"), JSON.stringify({ id })),
+    writeFile(join(item, "disk.bin"), bytes),
+    writeFile(join(item, "läs mich.txt"), "small"),
+  ]);
+}
 
 async function serve(...args: readonly string[]): Promise<Service> {
   const service = await startService(["--content-root", content, ...args]);
@@ -59,13 +71,14 @@ async function serve(...args: readonly string[]): Promise<Service> {
 
 const sqlite = () => ["--sqlite-path", join(scratch.path, "sessions.db")];
 
-async function expectWholeItem(): Promise<void> {
+async function expectWholeItem(bytes = disk): Promise<void> {
   expect((await readdir(directory)).sort()).toEqual(["disk.bin", "läs mich.txt"]);
-  expect((await readFile(join(directory, "disk.bin"))).equals(disk)).toBe(true);
+  expect((await readFile(join(directory, "disk.bin"))).equals(bytes)).toBe(true);
   expect(await readFile(join(directory, "läs mich.txt"), "utf8")).toBe("small");
 }
 
 const quick = { itemId: "item", patienceMs: 20_000, idleMs: 5_000 } satisfies Partial<DownloadOptions>;
+const small = { ...quick, itemId: "small-item" };
 
 /** Calls the service while this process does nothing else, reading what comes included. */
 function callNow({ url }: Service, method: "Cancel" | "Delete", request: object): void {
@@ -98,10 +111,10 @@ describe.each(storeKinds)("the service, with sessions in %s", (store) => {
   test("has its items downloaded whole, and its sessions deleted", async () => {
     const service = await serve(...storeArgs());
     await using server = connect({ url: service.url });
-    const result = await downloadItem(server, { ...quick, directory });
-    expect(result).toMatchObject({ bytesTotal: size + 5, bytesFetched: size + 5 });
-    await expectWholeItem();
-    const { downloadSessionIds } = await server.sessions.list({ libraryItemId: "item" });
+    const result = await downloadItem(server, { ...small, directory });
+    expect(result).toMatchObject({ bytesTotal: smallDisk.length + 5, bytesFetched: smallDisk.length + 5 });
+    await expectWholeItem(smallDisk);
+    const { downloadSessionIds } = await server.sessions.list({ libraryItemId: small.itemId });
     expect(downloadSessionIds).toEqual([]);
   });
 
@@ -125,7 +138,7 @@ describe.each(storeKinds)("the service, with sessions in %s", (store) => {
     await expectWholeItem();
   });
 
-  test("cuts the transfers of a session that is canceled, which ends the download", async () => {
+  test("cuts the downloads of a session that is canceled, which ends the client's download", async () => {
     const service = await serve(...storeArgs());
     await using server = connect({ url: service.url });
     const onProgress = inTheMiddle(() => callNow(service, "Cancel", { downloadSessionId: sessionId() }));
@@ -135,7 +148,7 @@ describe.each(storeKinds)("the service, with sessions in %s", (store) => {
     expect(await readdir(directory)).not.toContain("disk.bin");
   });
 
-  test("goes on with a session that was deleted in another", async () => {
+  test("continues in another session when the session was deleted", async () => {
     const service = await serve(...storeArgs());
     await using server = connect({ url: service.url });
     const onProgress = inTheMiddle(() => callNow(service, "Delete", { downloadSessionId: sessionId() }));
@@ -150,11 +163,13 @@ test("an item that is replaced in the middle is downloaded in its new version", 
 }, async () => {
   const service = await serve(...sqlite());
   await using server = connect({ url: service.url });
+  await writeItem("replaced", disk);
   const other = randomBytes(size);
   const notices = new Set<string | undefined>();
-  const replace = inTheMiddle(() => writeFileSync(join(content, "lib", "item", "disk.bin"), other));
+  const replace = inTheMiddle(() => writeFileSync(join(content, "lib", "replaced", "disk.bin"), other));
   await downloadItem(server, {
     ...quick,
+    itemId: "replaced",
     directory,
     onProgress: (progress) => {
       notices.add(progress.notice);
@@ -201,17 +216,17 @@ test("a session is canceled when the download is", async () => {
   await expectWholeItem();
 });
 
-describe("who calls", () => {
+describe("a caller", () => {
   test("logs in by itself, again when the login session is over, and out at the end", async () => {
     const users = join(scratch.path, "users.json");
     await putUser(users, { name: "alice", password: await hashPassword("open sesame"), roles: [] });
     const service = await serve("--users-file", users, "--login-idle-seconds", "1", ...sqlite());
     const wrong = connect({ url: service.url, user: "alice", password: "wrong" });
-    await expect(downloadItem(wrong, { ...quick, directory })).rejects.toMatchObject({ reason: "refused" });
+    await expect(downloadItem(wrong, { ...small, directory })).rejects.toMatchObject({ reason: "refused" });
     await wrong[Symbol.asyncDispose]();
     const server = connect({ url: service.url, user: "alice", password: "open sesame" });
-    await downloadItem(server, { ...quick, directory });
-    await expectWholeItem();
+    await downloadItem(server, { ...small, directory });
+    await expectWholeItem(smallDisk);
     const before = await server.logins.get({});
     const other = async () => {
       const { info } = await server.logins.get({});
@@ -241,11 +256,11 @@ describe("who calls", () => {
     const options = { url: service.url, ca: ca.cert, cert: alice.cert, key: alice.key };
     {
       await using server = connect(options);
-      await downloadItem(server, { ...quick, directory });
-      await expectWholeItem();
+      await downloadItem(server, { ...small, directory });
+      await expectWholeItem(smallDisk);
     }
     await using stranger = connect({ url: service.url });
-    await expect(downloadItem(stranger, { ...quick, directory, patienceMs: 0 })).rejects.toMatchObject({
+    await expect(downloadItem(stranger, { ...small, directory, patienceMs: 0 })).rejects.toMatchObject({
       reason: "unreachable",
     });
   });

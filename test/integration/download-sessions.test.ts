@@ -39,7 +39,7 @@ describe.each(storeKinds)("%s", (store) => {
   });
   afterAll(() => app.stop());
 
-  test("a link reads the file that was prepared, and tells its digest", async () => {
+  test("a link leads to the file that was prepared, with its digest", async () => {
     const id = await openSession(app.url, itemId);
     const uri = await linkTo(app.url, id, "disk.bin");
     expect(uri).toMatch(
@@ -49,7 +49,7 @@ describe.each(storeKinds)("%s", (store) => {
     expect([status, sha256(body)]).toEqual([200, sha256(bytes)]);
     const digest = `sha-256=:${Buffer.from(sha256(bytes), "hex").toString("base64")}:`;
     expect([headers["repr-digest"], headers["content-digest"]]).toEqual([digest, digest]);
-    const { bytes_transferred } = await eventually("the bytes to be told", async () => {
+    const { bytes_transferred } = await eventually("the bytes to be counted", async () => {
       const file = await fileOf(app.url, id, "disk.bin");
       return Number(file.bytes_transferred) === size ? file : undefined;
     });
@@ -70,11 +70,11 @@ describe.each(storeKinds)("%s", (store) => {
     const uri = await linkTo(app.url, await openSession(app.url, changing), "disk.bin");
     await writeFile(join(app.contentRoot, "lib", changing, "disk.bin"), "after!");
     expect((await download("HTTP/1.1", uri)).status).toBe(404);
-    const anew = await linkTo(app.url, await openSession(app.url, changing), "disk.bin");
-    expect((await download("HTTP/1.1", anew)).body.toString()).toBe("after!");
+    const newLink = await linkTo(app.url, await openSession(app.url, changing), "disk.bin");
+    expect((await download("HTTP/1.1", newLink)).body.toString()).toBe("after!");
   });
 
-  test("the host of a link is that of the request, and never what can't be one", async () => {
+  test("the host of a link is that of the request, if it is valid", async () => {
     const id = await openSession(app.url, itemId);
     await linkTo(app.url, id, "small.bin");
     const uriFor = (host: string, more: Record<string, string> = {}) =>
@@ -144,7 +144,7 @@ describe.each(storeKinds)("%s, with a lease of 600 ms", (store) => {
     expect((await download("HTTP/1.1", uri)).status).toBe(404);
   });
 
-  test("who takes nothing lets the session expire, and is cut when it takes up again", async () => {
+  test("a client that accepts no bytes lets the session expire, and is cut when it continues", async () => {
     const id = await openSession(app.url, itemId);
     const begun = await begin("HTTP/1.1", await linkTo(app.url, id, "disk.bin"));
     await eventually("the session to be gone", async () => (await stateOf(app.url, id)) === undefined);
@@ -211,7 +211,7 @@ describe("two processes with one SQLite file", () => {
     await expectCutWithinASecond(begun, () => ends[how]!(first.url, id), isCut);
   });
 
-  test("the log tells how downloads ended, and neither signatures nor whole sessions", async () => {
+  test("the log has the outcome of downloads, and neither signatures nor whole session ids", async () => {
     const [first] = services as [Service, Service];
     const itemId = await addItem(directory.path, { "disk.bin": bytes });
     const id = await openSession(first.url, itemId);
@@ -272,7 +272,7 @@ test("behind a proxy that is trusted, links are the proxy's", async () => {
   await app.stop();
 });
 
-test("with a public URL, links are below it, whatever a request says", async () => {
+test("with a public URL, links are below it, for any request", async () => {
   const app = await startTestApp({ settings: { publicUrl: "https://dl.example/vi/" } });
   const id = await openSession(app.url, await addItem(app.contentRoot, { "disk.bin": "content" }));
   const uri = await linkTo(app.url, id, "disk.bin", { "x-forwarded-host": "evil.example" });
@@ -284,7 +284,7 @@ test("with a public URL, links are below it, whatever a request says", async () 
   await app.stop();
 });
 
-test("pages of origins that are allowed may read what an answer tells", async () => {
+test("pages of allowed origins may read the headers of an answer", async () => {
   const app = await startTestApp({ corsOrigins: "https://portal.example" });
   const id = await openSession(app.url, await addItem(app.contentRoot, { "disk.bin": "content" }));
   const uri = await linkTo(app.url, id, "disk.bin");

@@ -61,7 +61,7 @@ function requestsOf(name: string): FileRequest[] {
 
 const rangeOf = ({ range }: FileRequest) => Number(/^bytes=(\d+)-$/.exec(range ?? "bytes=0-")?.[1]);
 
-/** Something that happens once, when a part of a file has come. */
+/** Runs an action once, when this many bytes are on disk. */
 function once(action: (progress: DownloadProgress) => void, bytes = 1): (progress: DownloadProgress) => void {
   let done = false;
   return (progress) => {
@@ -72,13 +72,13 @@ function once(action: (progress: DownloadProgress) => void, bytes = 1): (progres
 }
 
 describe("an item", () => {
-  test("is downloaded whole, verified, and nothing else is left of it", async () => {
+  test("is downloaded whole and verified, and leaves no other files", async () => {
     server.addFile("disk.bin", size);
     server.addFile("small ünï.txt", 10);
     server.addFile("empty", 0);
     server.preparingPolls = 1;
-    const told: DownloadProgress[] = [];
-    const result = await download({ onProgress: (progress) => told.push(progress) });
+    const reports: DownloadProgress[] = [];
+    const result = await download({ onProgress: (progress) => reports.push(progress) });
     await expectWholeItem();
     expect(result).toMatchObject({
       itemId: "item",
@@ -93,19 +93,19 @@ describe("an item", () => {
     });
     expect(server.ends).toEqual(["delete"]);
     expect(server.created).toBe(1);
-    const last = told.at(-1)!;
+    const last = reports.at(-1)!;
     expect(last).toMatchObject({ percent: 100, bytesDone: size + 10, bytesTotal: size + 10 });
     expect(last.files.map(({ state }) => state)).toEqual(["done", "done", "done"]);
     expect(last).not.toHaveProperty("notice");
-    const percents = told.map(({ percent }) => percent);
+    const percents = reports.map(({ percent }) => percent);
     expect(percents).toEqual(percents.toSorted((a, b) => a - b));
   });
 
   test("with nothing but empty files is at 100 percent in the end", async () => {
     server.addFile("empty", 0);
-    const told: number[] = [];
-    await download({ onProgress: ({ percent }) => told.push(percent) });
-    expect(told.at(-1)).toBe(100);
+    const percents: number[] = [];
+    await download({ onProgress: ({ percent }) => percents.push(percent) });
+    expect(percents.at(-1)).toBe(100);
     expect(server.fileRequests).toEqual([]);
     await expectWholeItem();
   });
@@ -115,7 +115,7 @@ describe("an item", () => {
     expect(server.ends).toEqual(["delete"]);
   });
 
-  test("is downloaded in part when some files are asked for, into a directory that is made for it", async () => {
+  test("is downloaded in part when `files` is set, into a directory that is created", async () => {
     server.addFile("a", 10);
     server.addFile("b", 10);
     const deep = join(directory.path, "new", "deeper");
@@ -123,13 +123,13 @@ describe("an item", () => {
     expect(await readdir(deep)).toEqual(["b"]);
   });
 
-  test("is downloaded by so many files at once, and no more", async () => {
+  test("is downloaded with at most `parallel` files at once", async () => {
     for (let index = 0; index < 8; index++) server.addFile(`file-${index}`, 1000);
     server.everyFault = { stallAfter: 10 };
     const stop = new AbortController();
     const running = download({ parallel: 3, signal: stop.signal });
     running.catch(() => {});
-    await eventually("three files to be under way", () => server.fileRequests.length === 3);
+    await eventually("three files to be in flight", () => server.fileRequests.length === 3);
     // The others are prepared, and wait.
     await eventually("all files to be prepared", () => server.sessions[0]?.prepared.size === 8);
     expect(server.fileRequests).toHaveLength(3);
@@ -137,7 +137,7 @@ describe("an item", () => {
     await expect(running).rejects.toMatchObject({ reason: "aborted" });
   });
 
-  test("tells its progress with the heartbeats, 100 before the session is deleted", async () => {
+  test("sends its progress with the heartbeats, 100 before the session is deleted", async () => {
     server.addFile("disk.bin", size);
     const seen: number[] = [];
     server.beforeCall = (method) => {
@@ -147,7 +147,7 @@ describe("an item", () => {
     expect(seen).toEqual([100]);
   });
 
-  test("uses connections again", async () => {
+  test("reuses connections", async () => {
     for (let index = 0; index < 20; index++) server.addFile(`file-${index}`, 1000);
     await download({ parallel: 1 });
     await expectWholeItem();
@@ -157,7 +157,7 @@ describe("an item", () => {
   });
 });
 
-describe("a file that is there already", () => {
+describe("a file that exists already", () => {
   test("is not downloaded again when it is right", async () => {
     await writeFile(join(directory.path, "disk.bin"), server.addFile("disk.bin", size));
     await writeFile(join(directory.path, "disk.bin.part"), "left over");
@@ -179,26 +179,26 @@ describe("a file that is there already", () => {
   });
 });
 
-describe("a transfer that breaks", () => {
+describe("a download that breaks", () => {
   beforeEach(() => void server.addFile("disk.bin", size));
 
   test.each<[string, Fault, number]>([
     ["is cut off", { cutAfter: 1_000_000 }, 1],
     ["ends too early", { contentLength: 1_234_567 }, 1_234_567],
     ["says nothing more", { stallAfter: 1_000_000 }, 1_000_000],
-  ])("because it %s goes on where it was", async (_, fault, least) => {
+  ])("because it %s resumes where it was", async (_, fault, min) => {
     server.faults.push(fault);
     const { bytesFetched } = await download({ idleMs: 300 });
     const [first, second, ...rest] = server.fileRequests;
     expect(first).toMatchObject({ range: undefined });
     expect(second).toMatchObject({ ifRange: '"v1-disk.bin"', status: 206 });
-    expect(rangeOf(second!)).toBeGreaterThanOrEqual(least);
+    expect(rangeOf(second!)).toBeGreaterThanOrEqual(min);
     expect(rest).toEqual([]);
     expect(bytesFetched).toBe(size);
     await expectWholeItem();
   });
 
-  test("again and again is borne for as long as it gets on, whatever the patience", async () => {
+  test("again and again is retried as long as there is progress, even without patience", async () => {
     server.faults.push(...Array.from({ length: 12 }, () => ({ contentLength: 100_000 })));
     await download({ patienceMs: 0 });
     expect(server.fileRequests).toHaveLength(13);
@@ -207,25 +207,25 @@ describe("a transfer that breaks", () => {
 
   test.each<[string, Fault]>([
     ["is the whole file again", { ignoreRange: true }],
-    ["is another part than asked for", { shiftRange: 10 }],
+    ["is another range than requested", { shiftRange: 10 }],
     ["is a part of something else", { headers: { etag: '"other"' } }],
-    ["has a range that is none", { headers: { "content-range": "bytes */*" } }],
+    ["has an invalid range", { headers: { "content-range": "bytes */*" } }],
     ["is that there is no such range", { status: 416 }],
     ["is longer than the file", { surplus: 100 }],
-  ])("never becomes a wrong file when what comes then %s", async (_, fault) => {
+  ])("never becomes a wrong file when the next response %s", async (_, fault) => {
     server.faults.push({ contentLength: 1_000_000 }, fault);
     await download();
     await expectWholeItem();
   });
 
-  test("is begun anew when the server gives no tag that tells bytes apart", async () => {
+  test("is started over when the server sends no strong ETag", async () => {
     server.faults.push({ contentLength: 1_000_000, headers: { etag: 'W/"weak"' } });
     await download();
     expect(server.fileRequests.map(({ range }) => range)).toEqual([undefined, undefined]);
     await expectWholeItem();
   });
 
-  test("goes on when the server is back", async () => {
+  test("resumes when the server is back", async () => {
     server.faults.push({ stallAfter: 1_000_000 });
     let crashed: Promise<void> | undefined;
     const onProgress = once(() => {
@@ -250,9 +250,9 @@ describe("a transfer that breaks", () => {
   });
 
   test.each<[string, Fault]>([
-    ["503, and when to come again", { status: 503, headers: { "retry-after": "0" } }],
+    ["503 and Retry-After", { status: 503, headers: { "retry-after": "0" } }],
     [
-      "503, and when to come again as a date",
+      "503 and Retry-After as a date",
       { status: 503, headers: { "retry-after": "Mon, 01 Jan 2001 00:00:00 GMT" } },
     ],
     ["500", { status: 500 }],
@@ -266,7 +266,7 @@ describe("a transfer that breaks", () => {
     await expectWholeItem();
   });
 
-  test("is given up when nothing has come for longer than the patience", async () => {
+  test("fails when no bytes arrive for longer than patienceMs", async () => {
     server.faults.push({ contentLength: 1_000_000 });
     server.everyFault = { cutAfter: 0 };
     await expect(download({ patienceMs: 100 })).rejects.toMatchObject({
@@ -277,12 +277,12 @@ describe("a transfer that breaks", () => {
     expect((await onDisk())["disk.bin.part"]).toHaveLength(1_000_000);
   });
 
-  test("is not believed in for ever because the whole file comes anew, and is cut again", async () => {
+  test("fails when the whole file is sent again and again, and cut each time", async () => {
     server.everyFault = { ignoreRange: true, contentLength: 1_000_000 };
     await expect(download({ patienceMs: 100 })).rejects.toMatchObject({ reason: "unreachable" });
   });
 
-  test("is given up when the links lead nowhere for longer than the patience", async () => {
+  test("fails when the links lead nowhere for longer than patienceMs", async () => {
     server.everyFault = { status: 404 };
     await expect(download({ patienceMs: 100 })).rejects.toMatchObject({
       reason: "refused",
@@ -292,7 +292,7 @@ describe("a transfer that breaks", () => {
 
   test.each<[string, Fault]>([
     ["400", { status: 400 }],
-    ["206 to a question for all", { status: 206 }],
+    ["206 to a request without a range", { status: 206 }],
     ["bytes that are compressed", { headers: { "content-encoding": "gzip" } }],
   ])("answered with %s is refused or tried again, and never a file", async (_, fault) => {
     server.everyFault = fault;
@@ -315,7 +315,7 @@ describe("bytes that are not those of the file", () => {
     await expectWholeItem();
   });
 
-  test("twice are the end, and nothing is left of them", async () => {
+  test("twice end the download, and no file is left", async () => {
     server.everyFault = { flipAt: 2_000_000 };
     await expect(download()).rejects.toMatchObject({ reason: "checksum", file: "disk.bin" });
     expect(server.fileRequests).toHaveLength(2);
@@ -323,12 +323,12 @@ describe("bytes that are not those of the file", () => {
     expect(server.ends).toEqual([expect.stringContaining("fail: disk.bin")]);
   });
 
-  test("are those of no checksum that is told", async () => {
+  test("do not match a wrong checksum of the server", async () => {
     server.wrongChecksums.set("disk.bin", "0".repeat(64));
     await expect(download()).rejects.toMatchObject({ reason: "checksum" });
   });
 
-  test("on the disk are found, although they are only read again", async () => {
+  test("on disk are detected when a run resumes", async () => {
     server.everyFault = { contentLength: 1_000_000 };
     server.onFileRequest = () => {
       if (server.fileRequests.length > 1) server.everyFault = { status: 503 };
@@ -348,7 +348,7 @@ describe("bytes that are not those of the file", () => {
 describe("a session", () => {
   beforeEach(() => void server.addFile("disk.bin", size));
 
-  test("that has expired meanwhile is replaced, and the download goes on from what it has", async () => {
+  test("that has expired is replaced, and the download resumes", async () => {
     server.faults.push({ contentLength: 1_000_000 });
     server.onFileRequest = ({ range }) => {
       if (range !== undefined && server.created === 1) server.expireSessions();
@@ -370,14 +370,14 @@ describe("a session", () => {
     await expectWholeItem();
   });
 
-  test("that never lasts is given up", async () => {
+  test("that expires immediately each time ends the download", async () => {
     server.everyFault = { status: 404 };
     server.onFileRequest = () => server.expireSessions();
     await expect(download({ patienceMs: 200 })).rejects.toMatchObject({ reason: "refused" });
   });
 
-  test("that somebody else cancels ends the download", async () => {
-    // Told with the next heartbeat, long before the connection has been silent for long.
+  test("that another client cancels ends the download", async () => {
+    // The next heartbeat reports it long before the idle timeout of the connection.
     server.leaseMs = 3_000;
     server.faults.push({ stallAfter: 1_000_000 });
     const cancel = once(() => {
@@ -444,7 +444,7 @@ describe("an item that changes", () => {
     await expectWholeItem();
   });
 
-  test("all the time is given up", async () => {
+  test("all the time ends the download", async () => {
     server.everyFault = { contentLength: 1_000_000 };
     let versions = 1;
     server.onFileRequest = ({ range }) => {
@@ -454,7 +454,7 @@ describe("an item that changes", () => {
     expect(Object.keys(await onDisk())).not.toContain("disk.bin");
   });
 
-  test("between two runs keeps what is still the same", async () => {
+  test("between two runs keeps the files that are unchanged", async () => {
     const stop = new AbortController();
     server.everyFault = { stallAfter: 1_500_000 };
     await expect(
@@ -474,7 +474,7 @@ describe("an item that changes", () => {
 });
 
 describe("a download that is canceled", () => {
-  test("cancels its session, keeps what there is, and is gone on with by the next", async () => {
+  test("cancels its session, keeps the partial file, and is resumed by the next run", async () => {
     server.addFile("disk.bin", size);
     server.faults.push({ stallAfter: 1_000_000 });
     const stop = new AbortController();
@@ -537,19 +537,19 @@ describe("a download is refused", () => {
     },
   );
 
-  test("when one file is called what another one is while it is incomplete", async () => {
+  test("when a file has the name of another one while that is incomplete", async () => {
     server.addFile("a", 10);
     server.addFile("a.part", 10);
     await expect(download()).rejects.toMatchObject({ reason: "refused", file: "a.part" });
   });
 
-  test("when another one into the same directory is under way, and not afterwards", async () => {
+  test("while another one into the same directory is running, and not afterwards", async () => {
     server.addFile("disk.bin", size);
     server.faults.push({ stallAfter: 10 });
     const stop = new AbortController();
     const first = download({ signal: stop.signal });
     first.catch(() => {});
-    await eventually("the first to be under way", () => server.fileRequests.length === 1);
+    await eventually("the first to be in flight", () => server.fileRequests.length === 1);
     await expect(download()).rejects.toMatchObject({ reason: "busy" });
     expect(server.created).toBe(1);
     stop.abort();
@@ -579,7 +579,7 @@ describe("a download is refused", () => {
     expect(server.created).toBe(0);
   });
 
-  test("by whatever the caller's own code throws, with the session failed", async () => {
+  test("with any error that onProgress throws, and the session is failed", async () => {
     server.addFile("disk.bin", size);
     const error = new Error("a bug of the caller's");
     const onProgress = once(() => {
@@ -590,7 +590,7 @@ describe("a download is refused", () => {
   });
 });
 
-/** What all open files are made of, for what disks do. */
+/** The prototype of open files, to simulate faults of disks. */
 let files: FileHandle;
 beforeEach(async () => {
   await using some = await open(directory.path);
@@ -598,11 +598,11 @@ beforeEach(async () => {
 });
 afterEach(() => void vi.restoreAllMocks());
 
-describe("a disk that is slow to remember what comes", () => {
+describe("a disk that saves the state slowly", () => {
   beforeEach(() => void server.addFile("disk.bin", size));
 
-  /** Does something before the ETag of the file is remembered. */
-  function beforeRemembering(action: () => void | Promise<void>): void {
+  /** Runs an action before the ETag of the file is saved. */
+  function beforeSaving(action: () => void | Promise<void>): void {
     const { writeFile: write } = files;
     vi.spyOn(files, "writeFile").mockImplementation(async function (this: FileHandle, data, options) {
       if (String(data).includes("etag")) await action();
@@ -612,14 +612,14 @@ describe("a disk that is slow to remember what comes", () => {
 
   test("does not keep a download from being canceled", async () => {
     const stop = new AbortController();
-    beforeRemembering(() => stop.abort());
+    beforeSaving(() => stop.abort());
     await expect(download({ signal: stop.signal })).rejects.toMatchObject({ reason: "aborted" });
     expect(server.ends).toEqual(["cancel"]);
   });
 
-  test("does not hide that the connection has broken meanwhile", async () => {
+  test("does not hide that the connection has broken in the meantime", async () => {
     server.faults.push({ cutAfter: 1_000 });
-    beforeRemembering(async () => {
+    beforeSaving(async () => {
       await eventually("the answer to be over", () => server.fileRequests[0]!.isOver);
     });
     await download();
@@ -632,7 +632,7 @@ describe("a disk that is full", () => {
 
   const full = Object.assign(new Error("ENOSPC: no space left on device"), { code: "ENOSPC" });
 
-  test("ends the download, which goes on when there is room", async () => {
+  test("ends the download, which resumes when there is room", async () => {
     const { writev } = files;
     let written = 0;
     const spy = vi.spyOn(files, "writev").mockImplementation(async function (this: FileHandle, chunks, at) {
@@ -653,7 +653,7 @@ describe("a disk that is full", () => {
     await expectWholeItem();
   });
 
-  test("may take a part of what it is given", async () => {
+  test("may accept a part of a write", async () => {
     const { writev } = files;
     vi.spyOn(files, "writev").mockImplementation(async function (this: FileHandle, chunks, at) {
       return await writev.call(this, [(chunks[0] as Uint8Array).subarray(0, 100)], at);
@@ -662,16 +662,16 @@ describe("a disk that is full", () => {
     await expectWholeItem();
   });
 
-  test("is noticed when it takes the last bytes, too", async () => {
+  test("is noticed with the last bytes, too", async () => {
     vi.spyOn(files, "sync").mockRejectedValue(full);
-    server.files.set("disk.bin", Buffer.from("less than what is remembered"));
+    server.files.set("disk.bin", Buffer.from("too small to be resumable"));
     await expect(download()).rejects.toMatchObject({ reason: "disk" });
     vi.restoreAllMocks();
     await download();
     await expectWholeItem();
   });
 
-  test("does not let a session begin that nobody would remember", async () => {
+  test("does not let a session begin that could not be saved", async () => {
     vi.spyOn(files, "writeFile").mockRejectedValue(full);
     await expect(download()).rejects.toMatchObject({ reason: "disk" });
     expect(server.created).toBe(0);
@@ -693,9 +693,9 @@ describe("a link", () => {
   });
 
   test("is not followed to others, nor in circles, nor to nowhere", async () => {
-    let asked = 0;
+    let requests = 0;
     const other = createServer((_, response) => {
-      asked += 1;
+      requests += 1;
       response.end(server.files.get("disk.bin"));
     });
     await new Promise<void>((resolve) => other.listen(0, "127.0.0.1", resolve));
@@ -705,11 +705,11 @@ describe("a link", () => {
       server.onFileRequest = () => server.faults.push({ status: 302, headers: { location: location() } });
       await expect(download()).rejects.toMatchObject({ reason: "refused" });
     }
-    expect(asked).toBe(0);
+    expect(requests).toBe(0);
     other.close();
   });
 
-  test.each(["ftp://127.0.0.1", "file:///etc", "nonsense"])("is not taken when it is %s", async (base) => {
+  test.each(["ftp://127.0.0.1", "file:///etc", "nonsense"])("is refused when it is %s", async (base) => {
     server.linkBase = base;
     await expect(download()).rejects.toMatchObject({ reason: "refused" });
   });

@@ -80,7 +80,7 @@ test("a bearer token, in the context or in a header", async () => {
   }
 });
 
-test("the header with a login session counts before the context", async () => {
+test("the login session header takes precedence over the context", async () => {
   const id = (await call(logins, "create", alice)).result.output.SECRET;
   const shown = { "vmware-api-session-id": id };
   for (const security of [{}, alice, scheme("session_id", { sessionId: "x" }), scheme("saml_bearer_token")]) {
@@ -92,15 +92,15 @@ test.each<[name: string, security: object, messageId: string]>([
   ["nothing", {}, "required"],
   ["no_authentication", scheme("no_authentication"), "required"],
   ["a password", alice, "password"],
-  ["a login session that is none", scheme("session_id", { sessionId: "x" }), "expired"],
+  ["a login session that does not exist", scheme("session_id", { sessionId: "x" }), "expired"],
   ["no login session", scheme("session_id"), "expired"],
   ["a login session that is a structure", scheme("session_id", { sessionId: { toString: 1 } }), "expired"],
   ["a bad token", scheme("oauth", { accessToken: "a.b.c" }), "invalid"],
   ["a token with a line break", scheme("oauth", { accessToken: "a\r\nb" }), "invalid"],
   ["SAML", scheme("saml_bearer_token", { samlToken: "<Assertion/>" }), "scheme"],
-  ["a scheme that is none", { schemeId: "basic" }, "scheme"],
+  ["an unknown scheme", { schemeId: "basic" }, "scheme"],
   ["a scheme that is a number", { schemeId: 1 }, "scheme"],
-  ["a scheme that can't be a text", { schemeId: { toString: 1, valueOf: 1 } }, "scheme"],
+  ["a scheme that cannot become a text", { schemeId: { toString: 1, valueOf: 1 } }, "scheme"],
 ])("%s is unauthenticated, with status 200", async (_, security, messageId) => {
   const { result, headers, text } = await call(sessions, "list", security);
   const name = "com.vmware.vapi.std.errors.unauthenticated";
@@ -115,7 +115,7 @@ test.each<[name: string, security: object, messageId: string]>([
 
 test.each<[name: string, security: object]>([
   ["a wrong password", scheme("user_pass", { userName: "alice", password: "x" })],
-  ["nobody", scheme("user_pass", { userName: "bob", password: "x" })],
+  ["an unknown user", scheme("user_pass", { userName: "bob", password: "x" })],
   ["no name", scheme("user_pass")],
   ["a name with a colon", scheme("user_pass", { userName: "alice:correct", password: " horse" })],
   ["a password that is a list", scheme("user_pass", { userName: "alice", password: [] })],
@@ -123,7 +123,7 @@ test.each<[name: string, security: object]>([
   expect(messageOf((await call(logins, "create", security)).result)).toBe("downlease.authentication.invalid");
 });
 
-test("who is unknown is not told what is wrong with the input", async () => {
+test("a caller without valid credentials gets no errors about the input", async () => {
   const { result } = await call(sessions, "get", {}, {}, { no: 1 });
   expect(messageOf(result)).toBe("downlease.authentication.required");
 });

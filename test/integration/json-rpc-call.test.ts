@@ -15,7 +15,7 @@ import { invocation, postOverHttp1 } from "../support/json-rpc.ts";
 let server: Server;
 let url: string;
 let records: CallRecord[];
-/** What happens to a call when it is asked who calls; without a store it gets no further. */
+/** Authenticates a call; there is no store, so every call ends here. */
 let authenticate: Authenticate;
 let maxCalls: Admission;
 const agent = new Agent({ keepAlive: true, maxSockets: 100 });
@@ -34,7 +34,7 @@ beforeEach(async () => {
     admission: maxCalls,
     observe,
   });
-  const handler = jsonRpcHandler({ pipeline, maxBodyBytes: 2000, observe });
+  const { serve: handler } = jsonRpcHandler({ pipeline, maxBodyBytes: 2000, observe });
   server = new Server({ handler, host: "127.0.0.1", port: 0 });
   url = `http://127.0.0.1:${(await server.listen()).port}`;
 });
@@ -46,7 +46,7 @@ afterEach(async () => {
 const seen = () =>
   records.map(({ call, operation, outcome }) => [call.protocol, operation, outcome, call.requestId]);
 
-describe("each request is told of once", () => {
+describe("each request is recorded once", () => {
   const headers = { "x-request-id": "r" };
   test.each([
     ["an operation", whole, "DownloadSession.Get", "service_unavailable"],
@@ -62,7 +62,7 @@ describe("each request is told of once", () => {
     expect(seen()).toEqual([["json_rpc", operation, outcome, "r"]]);
   });
 
-  test("a failure that is ours is told without its text", async () => {
+  test("an internal error is reported without its text", async () => {
     authenticate = () => {
       throw new Error("the text of a driver");
     };
@@ -72,11 +72,11 @@ describe("each request is told of once", () => {
     expect(seen()).toEqual([["json_rpc", "DownloadSession.Get", "internal_server_error", "r"]]);
   });
 
-  test("a client that goes away before its request is whole", async () => {
+  test("a client that goes away before its request is complete", async () => {
     const sent = request(`${url}/api`, { method: "POST", headers: { ...headers, "content-length": "9" } });
     sent.on("error", () => {});
     sent.write("{", () => sent.destroy());
-    await eventually("the call to be told of", () => records.length > 0);
+    await eventually("the call to be recorded", () => records.length > 0);
     expect(seen()).toEqual([["json_rpc", "unknown", "canceled", "r"]]);
   });
 });
@@ -85,8 +85,8 @@ describe("a call ends when its client goes away", () => {
   beforeEach(() => {
     authenticate = () => new Promise(() => {});
   });
-  /** Nobody is told anything until the pipeline has the call. */
-  const begun = () => eventually("the call to be under way", () => maxCalls.load === 1);
+  /** Waits until the pipeline has the call. */
+  const begun = () => eventually("the call to be in flight", () => maxCalls.load === 1);
 
   test("over HTTP/1.1", async () => {
     const sent = request(`${url}/api`, { method: "POST", headers: { "x-request-id": "r" } });
@@ -111,10 +111,10 @@ describe("a call ends when its client goes away", () => {
   });
 });
 
-test("overload is a result that tells when to come again", async () => {
+test("overload is a result that says when to retry", async () => {
   authenticate = () => new Promise(() => {});
   const stuck = [1, 2].map(() => postOverHttp1(url, agent)(whole).catch(() => {}));
-  await eventually("the calls to be under way", () => maxCalls.load === 2);
+  await eventually("the calls to be in flight", () => maxCalls.load === 2);
   const { status, headers, text } = await postOverHttp1(url, agent)(whole);
   expect([status, headers["retry-after"], headers["vapi-error"]]).toEqual([
     200,

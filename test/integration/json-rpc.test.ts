@@ -158,7 +158,7 @@ describe.each(Object.keys(transports))("exchanges over %s", (transport) => {
                   STRUCTURE: {
                     "com.vmware.vapi.std.localizable_message": {
                       id: "downlease.session.not_active",
-                      default_message: `Download session '${id}' is CANCELED, not ACTIVE. Create a new session to go on.`,
+                      default_message: `Download session '${id}' is CANCELED, not ACTIVE. Create a new session to continue.`,
                       args: [id, "CANCELED"],
                       params: unset,
                       localized: unset,
@@ -180,7 +180,7 @@ describe.each(Object.keys(transports))("exchanges over %s", (transport) => {
 const text = (id: string, input = "{}", operationId = "list", more = "") =>
   `{"jsonrpc":"2.0","method":"invoke",${id}"params":{"serviceId":"${sessionService}","operationId":"${operationId}","input":{"STRUCTURE":{"operation-input":${input}}}${more}}}`;
 
-describe("ids are echoed as they were written", () => {
+describe("ids are echoed exactly as written", () => {
   test.each([
     '"0"',
     '""',
@@ -219,7 +219,7 @@ describe("ids are echoed as they were written", () => {
   });
 });
 
-describe("what is no invocation is an error of JSON-RPC", () => {
+describe("a request that is not an invocation is an error of JSON-RPC", () => {
   const good = () => JSON.stringify(invocation("list", {}));
   const changed = (
     change: (whole: Record<string, unknown> & { params: Record<string, unknown> }) => void,
@@ -254,7 +254,7 @@ describe("what is no invocation is an error of JSON-RPC", () => {
     ["no jsonrpc", -32600, () => changed((whole) => delete whole.jsonrpc)],
     ["no method", -32600, () => changed((whole) => delete whole.method)],
     ["XML", -32600, good, { "content-type": "application/xml" }],
-    ["a content type that is none", -32600, good, { "content-type": "rubbish" }],
+    ["a malformed content type", -32600, good, { "content-type": "rubbish" }],
     ["a charset that is not UTF-8", -32600, good, { "content-type": "application/json; charset=utf-16" }],
     ["compression", -32600, good, { "content-encoding": "gzip" }],
     ["a body one byte too large", -32600, () => good().padEnd(65_537)],
@@ -274,10 +274,10 @@ describe("what is no invocation is an error of JSON-RPC", () => {
     for (const post of Object.values(transports).map((open) => open())) {
       const { status, headers: answered, text: answer } = await post(body(), headers);
       expect([status, answered["content-type"]]).toEqual([200, "application/json"]);
-      const told = JSON.parse(answer);
-      expect(told).toEqual({
+      const parsed = JSON.parse(answer);
+      expect(parsed).toEqual({
         jsonrpc: "2.0",
-        id: [null, "1"].includes(told.id) ? told.id : "one of these",
+        id: [null, "1"].includes(parsed.id) ? parsed.id : "one of these",
         error: { code, message: expect.stringMatching(/\.$/) },
       });
     }
@@ -293,7 +293,7 @@ describe("what is no invocation is an error of JSON-RPC", () => {
   });
 });
 
-describe("what an operation is not given as it must be", () => {
+describe("malformed input of an operation", () => {
   const id = '"id":"1",';
   const model = (members: string, name = modelName) => `{"create_spec":{"STRUCTURE":{"${name}":${members}}}}`;
   const rows: [name: string, type: string, messageId: string, body: string][] = [
@@ -347,7 +347,7 @@ describe("what an operation is not given as it must be", () => {
       text(id, model("{}", "com.vmware.content.library.item_model"), "create"),
     ],
     [
-      "an input that is no structure",
+      "an input that is not a structure",
       "invalid_argument",
       "vapi.method.input.invalid",
       text(id).replace('{"STRUCTURE":{"operation-input":{}}}', "{}"),
@@ -377,13 +377,13 @@ describe("what an operation is not given as it must be", () => {
       text(id, '{"library_item_id":"x"}'),
     ],
     [
-      "a wrapper around what is not optional",
+      "a wrapper around a required field",
       "invalid_argument",
       "vapi.method.input.invalid",
       text(id, '{"download_session_id":{"OPTIONAL":"x"}}', "get"),
     ],
     [
-      "null for what is not optional",
+      "null for a required field",
       "invalid_argument",
       "vapi.method.input.invalid",
       text(id, '{"download_session_id":null}', "get"),
@@ -454,7 +454,7 @@ describe("what an operation is not given as it must be", () => {
 describe("the execution context", () => {
   const withContext = (context: string) => text('"id":"1",', "{}", "list", `,"ctx":${context}`);
 
-  test("opId is the request id, and the headers count more", async () => {
+  test("opId is the request id, and the headers take precedence", async () => {
     const post = postOverHttp1(app.url);
     const body = withContext('{"appCtx":{"opId":"op-1","actId":null}}');
     expect((await post(body)).headers["x-request-id"]).toBe("op-1");
@@ -479,14 +479,14 @@ describe("the execution context", () => {
     '{"securityCtx":{"schemeId":"com.vmware.vapi.std.security.user_pass","userName":"a:b","password":[]}}',
     '{"securityCtx":{"schemeId":"com.vmware.vapi.std.security.saml_hok_token","signature":{}}}',
     '{"__proto__":{"securityCtx":1}}',
-  ])("is nobody's business when everybody is anonymous: %.90s", async (context) => {
+  ])("is ignored when every caller is anonymous: %.90s", async (context) => {
     const { status, text: answer } = await postOverHttp1(app.url)(withContext(context));
     expect(status).toBe(200);
     expect(JSON.parse(answer).result).toHaveProperty("output");
   });
 });
 
-test("other methods and paths are not JSON-RPC's", async () => {
+test("other methods and paths are not JSON-RPC", async () => {
   for (const [method, path] of [
     ["GET", "/api"],
     ["PUT", "/api"],

@@ -12,7 +12,7 @@ import {
 import { eventually } from "../support/eventually.ts";
 import { FaultServer, type FaultServerOptions } from "../support/fault-server.ts";
 
-/** Long enough for a machine that has other things to do. */
+/** Long enough for a busy machine. */
 const leaseMs = 900;
 const anHour = 3_600_000;
 
@@ -48,7 +48,7 @@ async function lossOf(keeper: LeaseKeeper): Promise<LeaseLostError> {
 }
 
 describe("a lease that is kept", () => {
-  test("outlives its length many times, and ends when it is kept no more", async () => {
+  test("lasts many times its length, and ends once it is no longer kept", async () => {
     {
       await using keeper = keep();
       const since = server.sessions[0]!.expiresAt;
@@ -61,14 +61,14 @@ describe("a lease that is kept", () => {
     expect(server.heartbeats).toHaveLength(sent);
   });
 
-  test("is kept from the first moment on", async () => {
+  test("is kept from the first moment", async () => {
     await end();
     await begin({ leaseMs: 60_000 });
     await using _ = keep();
     await heartbeats(1);
   });
 
-  test("tells of each renewal", async () => {
+  test("reports each renewal", async () => {
     const renewals: Renewal[] = [];
     await using keeper = keep({ onRenewed: (renewal) => renewals.push(renewal) });
     keeper.report(7.9);
@@ -78,7 +78,7 @@ describe("a lease that is kept", () => {
     expect(renewals[1]!.expiresAt.getTime()).toBeGreaterThan(renewals[0]!.expiresAt.getTime());
   });
 
-  test.each([anHour, -anHour])("is kept although the server's clock is %i ms ahead", async (clockAheadMs) => {
+  test.each([anHour, -anHour])("is kept if the server's clock is %i ms ahead", async (clockAheadMs) => {
     await end();
     await begin({ leaseMs, clockAheadMs });
     await using keeper = keep();
@@ -88,7 +88,7 @@ describe("a lease that is kept", () => {
   });
 
   test.each([anHour, -anHour])(
-    "is not renewed all the time because the server's clock is %i ms ahead",
+    "is not renewed continuously if the server's clock is %i ms ahead",
     async (clockAheadMs) => {
       await end();
       await begin({ leaseMs: anHour, clockAheadMs });
@@ -102,7 +102,7 @@ describe("a lease that is kept", () => {
 });
 
 describe("progress", () => {
-  test("only rises, is whole, and is told at the end", async () => {
+  test("only rises, is a whole number, and is sent at the end", async () => {
     await end();
     await begin({ leaseMs: 60_000 });
     {
@@ -136,7 +136,7 @@ describe("a heartbeat that fails", () => {
   });
 
   test.each([Code.Unavailable, Code.DeadlineExceeded, Code.Internal, Code.Unauthenticated])(
-    "with code %i is repeated for as long as the lease may hold",
+    "with code %i is repeated for as long as the lease may last",
     async (code) => {
       server.leaseMs = 3_000;
       await using keeper = keep();
@@ -151,7 +151,7 @@ describe("a heartbeat that fails", () => {
     },
   );
 
-  test("is given up when the lease must be over, not before", async () => {
+  test("ends the lease when it must be over, not before", async () => {
     await using keeper = keep();
     await heartbeats(2);
     await server.crash();
@@ -161,14 +161,14 @@ describe("a heartbeat that fails", () => {
     expect(Date.now()).toBeGreaterThanOrEqual(endsAt);
   });
 
-  test("because nobody answers the first is repeated for as long as it takes", async () => {
+  test("is repeated without limit if the first one gets no answer", async () => {
     await server.crash();
     const failures: number[] = [];
     await using keeper = keep({ onRetry: (_, delayMs) => failures.push(delayMs) });
     await eventually("failures", () => failures.length >= 4);
     server.leaseMs = 60_000;
     await server.listen();
-    // The session has not been renewed meanwhile, and may be over.
+    // The session was not renewed in the meantime, and may have expired.
     await eventually("an answer", () => server.heartbeats.length > 0 || keeper.lost.aborted);
     if (keeper.lost.aborted) expect(keeper.lost.reason).toMatchObject({ reason: "not_found" });
   });
@@ -188,7 +188,7 @@ describe("a lease is lost", () => {
     expect(server.heartbeats).toHaveLength(sent);
   });
 
-  test("when somebody has canceled the session", async () => {
+  test("when another client has canceled the session", async () => {
     await using keeper = keep();
     await heartbeats(1);
     for (const held of server.sessions) held.state = State.CANCELED;
@@ -206,7 +206,7 @@ describe("a lease is lost", () => {
     },
   );
 
-  test("no more when it is kept no more", async () => {
+  test("never after the keeper is disposed of", async () => {
     const keeper = keep();
     await heartbeats(1);
     await Promise.all([keeper[Symbol.asyncDispose](), keeper[Symbol.asyncDispose]()]);
@@ -215,7 +215,7 @@ describe("a lease is lost", () => {
   });
 });
 
-test("disposing of a keeper waits for no server that does not answer a heartbeat", async () => {
+test("disposing of a keeper does not wait for a server that does not answer", async () => {
   await server.crash();
   const keeper = keep();
   keeper.report(50);

@@ -45,7 +45,7 @@ const missing = "400 downlease.argument.missing";
 const notIdentifier = "400 downlease.argument.identifier";
 const saysNothing = "400 downlease.argument.find_spec";
 
-/** What is asked, with which parameters, and what every protocol answers. */
+/** Operation, parameters, and the answer over every protocol. */
 const cases: [what: keyof typeof lookUps, parameters: JsonObject, answer: unknown][] = [
   ["library.list", {}, ["templates", "discs", "empty", "many"]],
   [
@@ -145,7 +145,7 @@ const cases: [what: keyof typeof lookUps, parameters: JsonObject, answer: unknow
   ["file.get", { library_item_id: "photon", name: "a\tb" }, notIdentifier],
 ];
 
-/** XML can't write all that a text may hold. */
+/** XML cannot carry every character of a text. */
 const isBeyondXml = (parameters: JsonObject) => /\\u00|\x7f|\\[nt]/.test(JSON.stringify(parameters));
 
 describe.each(Object.keys(lookUpClients))("%s", (protocol) => {
@@ -157,7 +157,7 @@ describe.each(Object.keys(lookUpClients))("%s", (protocol) => {
     expect(await lookUp(what, parameters)).toEqual(answer);
   });
 
-  test("a specification that says nothing is refused", async () => {
+  test("an empty specification is refused", async () => {
     expect(await lookUp("library.find", { spec: {} })).toBe(saysNothing);
     expect(await lookUp("item.find", { spec: {} })).toBe(saysNothing);
   });
@@ -165,13 +165,13 @@ describe.each(Object.keys(lookUpClients))("%s", (protocol) => {
   test("a library of thousands of items is listed and searched", async () => {
     const ids = (await lookUp("item.list", { library_id: "many" })) as string[];
     expect(new Set(ids).size).toBe(manyItems);
-    const [found, ...others] = (await lookUp("item.find", { spec: { name: "ITEM-1234" } })) as string[];
+    const [match, ...others] = (await lookUp("item.find", { spec: { name: "ITEM-1234" } })) as string[];
     expect(others).toEqual([]);
-    expect(await lookUp("item.get", { library_item_id: found! })).toMatchObject({ name: "item-1234" });
+    expect(await lookUp("item.get", { library_item_id: match! })).toMatchObject({ name: "item-1234" });
     expect(await lookUp("item.find", { spec: { library_id: "many", cached: true } })).toEqual(ids);
   });
 
-  test("an item that vanishes after it was listed is not found", async () => {
+  test("an item that is removed after it was listed is not found", async () => {
     const id = crypto.randomUUID();
     await put(`empty/${id}/.item.json`, { id });
     expect(await lookUp("item.find", { spec: { name: id } })).toEqual([id]);
@@ -182,7 +182,7 @@ describe.each(Object.keys(lookUpClients))("%s", (protocol) => {
     expect(await lookUp("item.find", { spec: { name: id } })).toBeUndefined();
   });
 
-  test("content that can't be read is service_unavailable, never not_found, and then forgotten", async () => {
+  test("unreadable content is service_unavailable, never not_found, until it is readable again", async () => {
     await rename(app.contentRoot, `${app.contentRoot}.away`);
     try {
       for (const [what, parameters] of [
@@ -233,7 +233,7 @@ describe("REST", () => {
     expect(messages).toContain(named);
   });
 
-  test("a type that is none is an invalid argument", async () => {
+  test("an unknown type is an invalid argument", async () => {
     const response = await fetch(`${app.url}/com/vmware/content/library?~action=find`, {
       method: "POST",
       headers: { "content-type": "application/json" },
@@ -243,7 +243,7 @@ describe("REST", () => {
     expect(await response.text()).toContain("one of LOCAL, SUBSCRIBED");
   });
 
-  test("what has no members is written as documented: empty lists, an empty description", async () => {
+  test("empty lists and descriptions are written as documented", async () => {
     const get = async (path: string) => (await fetch(`${app.url}/rest/com/vmware/content/${path}`)).json();
     expect(await get("library/item?library_id=empty")).toEqual({ value: [] });
     expect(await get("library/id:empty")).toMatchObject({ value: { storage_backings: [], description: "" } });
@@ -267,7 +267,7 @@ describe("REST", () => {
   });
 });
 
-test("gRPC: a type that is not told is no criterion, one from the future finds nothing", async () => {
+test("gRPC: an unspecified type is no criterion, an unknown number matches nothing", async () => {
   const client = grpcJsClient(loadInterface(), "content.v1.LibraryService", app.url);
   const find = (spec: object) => grpcJsCall(client, "Find", { spec });
   expect((await find({ type: 0 })).details).toContain("'spec' must say");

@@ -14,7 +14,7 @@ beforeAll(async () => {
 });
 afterAll(() => app.stop());
 
-/** What an operation needs for a good answer; made anew for each call. */
+/** What an operation needs in order to succeed; created for each call. */
 interface Fixture {
   readonly input: OperationInput;
   readonly headers?: Readonly<Record<string, string>>;
@@ -91,7 +91,7 @@ async function ofSession(more: OperationInput = {}): Promise<Fixture> {
   return { input: { download_session_id: id, ...more }, spend };
 }
 
-/** Turn a fixture into a request that must get the error; undefined when this operation can't be made to. */
+/** Turns a fixture into a request that must get the error; undefined when this operation cannot raise it. */
 const provocations: Partial<Record<ErrorKind, (row: OperationRow, fixture: Fixture) => unknown>> = {
   not_found: (_, { input }) => withIds(input, "nobody"),
   invalid_argument: (row, { input }) => withWrongType(row, input) ?? withIds(input, "x".repeat(257)),
@@ -208,14 +208,14 @@ function titleOf(row: OperationRow): string {
 
 const rows = operationRows().map((row) => [titleOf(row), row] as const);
 
-test("the table has the services that are served, and no other", async () => {
+test("the table lists exactly the services that are served", async () => {
   const reflection = createClient(ServerReflection, createGrpcTransport({ baseUrl: app.url }));
   async function* question() {
     yield { messageRequest: { case: "listServices" as const, value: "" } };
   }
   const served: string[] = [];
   for await (const { messageResponse } of reflection.serverReflectionInfo(question())) {
-    if (messageResponse.case !== "listServicesResponse") throw new Error("the services are not told");
+    if (messageResponse.case !== "listServicesResponse") throw new Error("the services are not listed");
     served.push(...messageResponse.value.service.map(({ name }) => name));
   }
   expect(services.map(({ typeName }) => typeName).sort()).toEqual(

@@ -8,6 +8,7 @@ import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { KeepAliveRequestSchema } from "../../gen/content/library/item/v1/download_session_pb.ts";
 import { ErrorInfoSchema, RetryInfoSchema } from "../../gen/google/rpc/error_details_pb.ts";
 import { Health, HealthCheckResponse_ServingStatus } from "../../gen/grpc/health/v1/health_pb.ts";
+import { firstOf } from "../../src/calls/protocol-handler.ts";
 import type { Caller } from "../../src/domain/session.ts";
 import { restHandler } from "../../src/protocols/vapi/handler.ts";
 import { adminHandler } from "../../src/server/admin.ts";
@@ -173,15 +174,11 @@ describe.each(lanes)("$lane", ({ fastLane }) => {
       fastLane,
       maxCalls: limit,
       store,
-      fallback: (parts) => restHandler({ ...parts, maxBodyBytes }),
+      next: (parts) => restHandler({ ...parts, maxBodyBytes }),
     });
     const metrics = new Metrics();
-    const handler = adminHandler({
-      health: service.health,
-      metrics: () => metrics.expose(),
-      next: service.rpc.handler,
-    });
-    server = new Server({ handler, takeStream: service.rpc.takeStream, host: "127.0.0.1", port: 0 });
+    const admin = adminHandler({ health: service.health, metrics: () => metrics.expose() });
+    server = new Server({ ...firstOf([admin, ...service.protocols]), host: "127.0.0.1", port: 0 });
     url = `http://127.0.0.1:${(await server.listen()).port}`;
   });
   afterEach(async () => {

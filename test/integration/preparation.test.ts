@@ -5,7 +5,7 @@ import { type StoreKind, startTestApp, storeKinds, type TestApp } from "../suppo
 import { eventually } from "../support/eventually.ts";
 import { methodClients } from "../support/method-clients.ts";
 import { type Service, startService } from "../support/service.ts";
-import { addItem, openSession, sessionFiles, type ToldFile } from "../support/session-files.ts";
+import { addItem, type FileView, openSession, sessionFiles } from "../support/session-files.ts";
 import { sharedRedisUrl } from "../support/shared-redis.ts";
 
 const gibi = 2 ** 30;
@@ -25,7 +25,7 @@ async function started(options: Parameters<typeof startTestApp>[0]): Promise<Tes
 const filesOf = (url: string, sessionId: string) => sessionFiles(methodClients.gRPC!(url), sessionId);
 type Files = ReturnType<typeof filesOf>;
 
-const bytesOf = (told: ToldFile) => Number(told.bytes_transferred);
+const bytesOf = (file: FileView) => Number(file.bytes_transferred);
 
 async function metric(url: string, name: string): Promise<number> {
   const exposition = await (await fetch(`${url}/metrics`)).text();
@@ -35,11 +35,11 @@ async function metric(url: string, name: string): Promise<number> {
   return lines.reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(" "))), 0);
 }
 
-/** Waits until a file is being read, as one process tells it. */
-function untilPreparing(files: Files, name: string, from = 0): Promise<ToldFile> {
+/** Waits until a file is being read, as one process reports it. */
+function untilPreparing(files: Files, name: string, from = 0): Promise<FileView> {
   return eventually(`${name} to be read`, async () => {
-    const told = await files.get(name);
-    return told.status === "PREPARING" && bytesOf(told) > from ? told : undefined;
+    const file = await files.get(name);
+    return file.status === "PREPARING" && bytesOf(file) > from ? file : undefined;
   });
 }
 
@@ -58,9 +58,9 @@ describe.each(storeKinds)("%s", (kind: StoreKind) => {
     const ready = await eventually(
       "the large file to be ready",
       async () => {
-        const told = await files.get("large.vmdk");
-        if (told.status === "PREPARED") return told;
-        if (told.status === "PREPARING") seen.push(bytesOf(told));
+        const file = await files.get("large.vmdk");
+        if (file.status === "PREPARED") return file;
+        if (file.status === "PREPARING") seen.push(bytesOf(file));
         return undefined;
       },
       { withinMs: 60_000 },
@@ -77,7 +77,7 @@ describe.each(storeKinds)("%s", (kind: StoreKind) => {
     expect(await metric(app.url, "downlease_preparations_running")).toBe(0);
   }, 90_000);
 
-  test("a stop does not wait for what is being read", async () => {
+  test("a stop does not wait for a file that is being read", async () => {
     const app = await startTestApp({ store: kind });
     const itemId = await addItem(app.contentRoot, { "endless.vmdk": endless });
     const files = filesOf(app.url, await openSession(app.url, itemId));
@@ -115,7 +115,7 @@ describe("replicas on one Redis", () => {
     second = await started({ store: "Redis", settings: { contentRoot: first.contentRoot } });
   });
 
-  test("read a file once, and each tells how far it is", async () => {
+  test("read a file once, and each reports its progress", async () => {
     const size = gibi;
     const itemId = await addItem(first.contentRoot, { "large.vmdk": size });
     const sessionId = await openSession(first.url, itemId);
@@ -125,14 +125,14 @@ describe("replicas on one Redis", () => {
     await untilPreparing(here, "large.vmdk");
     expect((await there.get("large.vmdk")).status).toBe("PREPARING");
     expect((await other.prepare("large.vmdk")).status).toBe("PREPARING");
-    const ready: ToldFile[] = [];
+    const ready: FileView[] = [];
     for (const files of [there, other, here]) {
       ready.push(
         await eventually(
           "the file to be ready",
           async () => {
-            const told = await files.get("large.vmdk");
-            return told.status === "PREPARED" ? told : undefined;
+            const file = await files.get("large.vmdk");
+            return file.status === "PREPARED" ? file : undefined;
           },
           { withinMs: 60_000 },
         ),
@@ -150,7 +150,7 @@ describe("replicas on one Redis", () => {
     const protocols = [filesOf(first.url, sessionId), filesOf(second.url, sessionId)];
     await Promise.all(names.flatMap((name) => protocols.map(({ prepare }) => prepare(name))));
     await eventually("all to be ready", async () => {
-      const listed = (await protocols[0]!.list()) as ToldFile[];
+      const listed = (await protocols[0]!.list()) as FileView[];
       for (const { name } of listed.filter(({ status }) => status !== "PREPARED"))
         await protocols[1]!.get(name);
       return listed.every(({ status }) => status === "PREPARED");
@@ -174,7 +174,7 @@ describe("replicas on one Redis", () => {
     expect(await metric(first.url, "downlease_preparations_running")).toBe(1);
   });
 
-  test("one that is killed loses its claim, and whoever is asked begins anew", async () => {
+  test("one that is killed loses its claim, and the next call starts over", async () => {
     const killed: Service = await startService([
       ...["--redis-url", sharedRedisUrl()],
       ...["--content-root", first.contentRoot],
@@ -188,7 +188,7 @@ describe("replicas on one Redis", () => {
     await killed.kill();
     expect((await files.get("endless.vmdk")).status).toBe("PREPARING");
     await eventually(
-      "the claim to lapse and the job to begin anew",
+      "the claim to lapse and the job to start over",
       async () => {
         await files.get("endless.vmdk");
         return (await metric(first.url, "downlease_preparations_running")) === 1;

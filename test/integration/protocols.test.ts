@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { startTestApp, storeKinds, type TestApp } from "../support/app.ts";
 import { eventually } from "../support/eventually.ts";
-import { type ProtocolClient, protocols, Refused, rpcClients } from "../support/protocol-clients.ts";
+import { type ProtocolClient, protocolClients, Refused, rpcClients } from "../support/protocol-clients.ts";
 import { type RedisServer, startRedis } from "../support/redis-server.ts";
 
 const unavailable = "SERVICE_UNAVAILABLE downlease.store.unavailable";
@@ -29,19 +29,19 @@ const missing = "NOT_FOUND downlease.session.not_found";
 const notActive = "NOT_ALLOWED_IN_CURRENT_STATE downlease.session.not_active";
 const badProgress = "INVALID_ARGUMENT downlease.argument.progress";
 
-/** Each case on every protocol; `item` is an item of its own. */
-const cases: Record<string, (protocol: ProtocolClient, item: string) => Promise<void>> = {
-  async "a new session is ACTIVE, at 0 percent, and pins the item's version"(protocol, item) {
+/** Each case runs over every protocol, with a new item. */
+const cases: Record<string, (client: ProtocolClient, item: string) => Promise<void>> = {
+  async "a new session is ACTIVE, at 0 percent, and pins the item's version"(client, item) {
     const before = Date.now();
-    const session = await protocol.get(await protocol.create(item));
+    const session = await client.get(await client.create(item));
     expect(session).toMatchObject({ library_item_id: item, client_progress: 0, state: "ACTIVE" });
     expect(session.library_item_content_version).toMatch(/^[0-9a-f]{16}$/);
     expect(session.error_message).toBeUndefined();
     expect(session.expiration_time).toBeGreaterThanOrEqual(before + 299_000);
   },
-  async "keep-alive raises the progress and never lowers it"(protocol, item) {
-    const id = await protocol.create(item);
-    for (const [told, stored] of [
+  async "keep-alive raises the progress and never lowers it"(client, item) {
+    const id = await client.create(item);
+    for (const [reported, stored] of [
       [10, 10],
       [40, 40],
       [20, 40],
@@ -51,135 +51,131 @@ const cases: Record<string, (protocol: ProtocolClient, item: string) => Promise<
       [100, 100],
       [undefined, 100],
     ] as const) {
-      await protocol.keepAlive(id, told);
-      expect((await protocol.get(id)).client_progress).toBe(stored);
+      await client.keepAlive(id, reported);
+      expect((await client.get(id)).client_progress).toBe(stored);
     }
-    expect((await protocol.get(id)).state).toBe("ACTIVE");
+    expect((await client.get(id)).state).toBe("ACTIVE");
   },
-  async "keep-alive moves the expiration forward"(protocol, item) {
-    const id = await protocol.create(item);
-    const first = (await protocol.get(id)).expiration_time;
+  async "keep-alive moves the expiration forward"(client, item) {
+    const id = await client.create(item);
+    const first = (await client.get(id)).expiration_time;
     await eventually("a later expiration", async () => {
-      await protocol.keepAlive(id);
-      return (await protocol.get(id)).expiration_time > first;
+      await client.keepAlive(id);
+      return (await client.get(id)).expiration_time > first;
     });
   },
-  async "a progress out of range is refused and changes nothing"(protocol, item) {
-    const id = await protocol.create(item);
-    await protocol.keepAlive(id, 30);
-    const before = await protocol.get(id);
+  async "a progress out of range is refused and changes nothing"(client, item) {
+    const id = await client.create(item);
+    await client.keepAlive(id, 30);
+    const before = await client.get(id);
     for (const progress of [-1, 101, 2 ** 40])
-      expect(await refusal(protocol.keepAlive(id, progress))).toBe(badProgress);
-    expect(await protocol.get(id)).toEqual(before);
+      expect(await refusal(client.keepAlive(id, progress))).toBe(badProgress);
+    expect(await client.get(id)).toEqual(before);
   },
-  async "cancel is final"(protocol, item) {
-    const id = await protocol.create(item);
-    await protocol.keepAlive(id, 7);
-    await protocol.cancel(id);
-    expect(await protocol.get(id)).toMatchObject({ state: "CANCELED", client_progress: 7 });
-    expect(await refusal(protocol.keepAlive(id, 8))).toBe(notActive);
-    expect(await refusal(protocol.keepAlive(id, 800))).toBe(notActive);
-    expect(await refusal(protocol.cancel(id))).toBe(notActive);
-    expect(await refusal(protocol.fail(id, "late"))).toBe(notActive);
-    expect(await protocol.get(id)).toMatchObject({ state: "CANCELED", client_progress: 7 });
+  async "cancel is final"(client, item) {
+    const id = await client.create(item);
+    await client.keepAlive(id, 7);
+    await client.cancel(id);
+    expect(await client.get(id)).toMatchObject({ state: "CANCELED", client_progress: 7 });
+    expect(await refusal(client.keepAlive(id, 8))).toBe(notActive);
+    expect(await refusal(client.keepAlive(id, 800))).toBe(notActive);
+    expect(await refusal(client.cancel(id))).toBe(notActive);
+    expect(await refusal(client.fail(id, "late"))).toBe(notActive);
+    expect(await client.get(id)).toMatchObject({ state: "CANCELED", client_progress: 7 });
   },
-  async "fail is final and keeps the client's words"(protocol, item) {
-    const id = await protocol.create(item);
-    await protocol.fail(id, "Platte voll: <disk-0> & 100 % 🙁");
-    expect(await protocol.get(id)).toMatchObject({
+  async "fail is final and keeps the client's words"(client, item) {
+    const id = await client.create(item);
+    await client.fail(id, "Platte voll: <disk-0> & 100 % 🙁");
+    expect(await client.get(id)).toMatchObject({
       state: "ERROR",
       error_message: "Platte voll: <disk-0> & 100 % 🙁",
     });
-    expect(await refusal(protocol.cancel(id))).toBe(notActive);
-    expect(await refusal(protocol.keepAlive(id))).toBe(notActive);
+    expect(await refusal(client.cancel(id))).toBe(notActive);
+    expect(await refusal(client.keepAlive(id))).toBe(notActive);
   },
-  async "delete removes in any state"(protocol, item) {
-    const ids = [
-      await protocol.create(item),
-      await protocol.create(item),
-      await protocol.create(item),
-    ] as const;
-    await protocol.cancel(ids[1]);
-    await protocol.fail(ids[2], "x");
+  async "delete removes in any state"(client, item) {
+    const ids = [await client.create(item), await client.create(item), await client.create(item)] as const;
+    await client.cancel(ids[1]);
+    await client.fail(ids[2], "x");
     for (const id of ids) {
-      await protocol.delete(id);
-      expect(await refusal(protocol.get(id))).toBe(missing);
-      expect(await refusal(protocol.delete(id))).toBe(missing);
+      await client.delete(id);
+      expect(await refusal(client.get(id))).toBe(missing);
+      expect(await refusal(client.delete(id))).toBe(missing);
     }
   },
-  async "what does not exist is not found, whatever the arguments"(protocol) {
+  async "a missing session is not found, with any arguments"(client) {
     for (const id of ["obj-103", "uuid:uuid", "a/b c?d#e%2F", "é".repeat(128), "__proto__"]) {
-      expect(await refusal(protocol.get(id))).toBe(missing);
-      expect(await refusal(protocol.keepAlive(id))).toBe(missing);
-      expect(await refusal(protocol.keepAlive(id, 500))).toBe(missing);
-      expect(await refusal(protocol.cancel(id))).toBe(missing);
-      expect(await refusal(protocol.fail(id, "x"))).toBe(missing);
-      expect(await refusal(protocol.delete(id))).toBe(missing);
+      expect(await refusal(client.get(id))).toBe(missing);
+      expect(await refusal(client.keepAlive(id))).toBe(missing);
+      expect(await refusal(client.keepAlive(id, 500))).toBe(missing);
+      expect(await refusal(client.cancel(id))).toBe(missing);
+      expect(await refusal(client.fail(id, "x"))).toBe(missing);
+      expect(await refusal(client.delete(id))).toBe(missing);
     }
   },
-  async "an identifier has 1 to 256 bytes"(protocol) {
-    expect(await refusal(protocol.get("x".repeat(256)))).toBe(missing);
+  async "an identifier has 1 to 256 bytes"(client) {
+    expect(await refusal(client.get("x".repeat(256)))).toBe(missing);
     for (const id of ["x".repeat(257), "é".repeat(129)]) {
-      expect(await refusal(protocol.get(id))).toBe("INVALID_ARGUMENT downlease.argument.identifier");
+      expect(await refusal(client.get(id))).toBe("INVALID_ARGUMENT downlease.argument.identifier");
     }
   },
-  async "a client token makes creation repeatable"(protocol, item) {
+  async "a client token makes create idempotent"(client, item) {
     const token = crypto.randomUUID();
-    const id = await protocol.create(item, token);
-    expect(await protocol.create(item, token.toUpperCase())).toBe(id);
-    await protocol.cancel(id);
-    expect(await protocol.create(item, token)).toBe(id);
-    expect((await protocol.get(id)).state).toBe("CANCELED");
-    await protocol.delete(id);
-    expect(await protocol.create(item, token)).toBe(id);
-    expect((await protocol.get(id)).state).toBe("ACTIVE");
-    expect(await protocol.create(item, crypto.randomUUID())).not.toBe(id);
-    expect(await refusal(protocol.create(item, "client_token"))).toBe(
+    const id = await client.create(item, token);
+    expect(await client.create(item, token.toUpperCase())).toBe(id);
+    await client.cancel(id);
+    expect(await client.create(item, token)).toBe(id);
+    expect((await client.get(id)).state).toBe("CANCELED");
+    await client.delete(id);
+    expect(await client.create(item, token)).toBe(id);
+    expect((await client.get(id)).state).toBe("ACTIVE");
+    expect(await client.create(item, crypto.randomUUID())).not.toBe(id);
+    expect(await refusal(client.create(item, "client_token"))).toBe(
       "INVALID_ARGUMENT downlease.argument.client_token",
     );
   },
-  async "creation needs an item that exists"(protocol) {
-    expect(await refusal(protocol.create("nobody"))).toBe("NOT_FOUND downlease.item.not_found");
-    expect(await refusal(protocol.create(undefined))).toBe("INVALID_ARGUMENT downlease.argument.missing");
+  async "create requires an existing item"(client) {
+    expect(await refusal(client.create("nobody"))).toBe("NOT_FOUND downlease.item.not_found");
+    expect(await refusal(client.create(undefined))).toBe("INVALID_ARGUMENT downlease.argument.missing");
   },
-  async "list gives the sessions of an item in any state, oldest first"(protocol, item) {
-    expect(await protocol.list(item)).toEqual([]);
-    const ids = [await protocol.create(item), await protocol.create(item), await protocol.create(item)];
-    await protocol.cancel(ids[1]!);
-    expect(await protocol.list(item)).toEqual(ids);
-    await protocol.delete(ids[0]!);
-    expect(await protocol.list(item)).toEqual(ids.slice(1));
-    expect(await protocol.list()).toEqual(expect.arrayContaining(ids.slice(1)));
-    expect(await refusal(protocol.list("nobody"))).toBe("NOT_FOUND downlease.item.not_found");
+  async "list gives the sessions of an item in any state, oldest first"(client, item) {
+    expect(await client.list(item)).toEqual([]);
+    const ids = [await client.create(item), await client.create(item), await client.create(item)];
+    await client.cancel(ids[1]!);
+    expect(await client.list(item)).toEqual(ids);
+    await client.delete(ids[0]!);
+    expect(await client.list(item)).toEqual(ids.slice(1));
+    expect(await client.list()).toEqual(expect.arrayContaining(ids.slice(1)));
+    expect(await refusal(client.list("nobody"))).toBe("NOT_FOUND downlease.item.not_found");
   },
 };
 
-/** A flag turns the fast lane off, which REST has no part in. */
+/** Only RPCs use the fast lane, which a flag turns off. */
 const services = storeKinds.flatMap((kind) => [
-  { kind, lane: "with the fast lane", fastLane: true, protocols },
-  { kind, lane: "without the fast lane", fastLane: false, protocols: rpcClients },
+  { kind, lane: "with the fast lane", fastLane: true, clients: protocolClients },
+  { kind, lane: "without the fast lane", fastLane: false, clients: rpcClients },
 ]);
 
-describe.each(services)("$kind, $lane", ({ kind, fastLane, protocols }) => {
+describe.each(services)("$kind, $lane", ({ kind, fastLane, clients }) => {
   let app: TestApp;
   beforeAll(async () => {
     app = await startTestApp({ store: kind, fastLane });
   });
   afterAll(() => app.stop());
 
-  describe.each(Object.keys(protocols))("%s", (name) => {
+  describe.each(Object.keys(clients))("%s", (name) => {
     test.each(Object.keys(cases))("%s", async (title) => {
-      await cases[title]!(protocols[name]!(app.url), await app.addItem());
+      await cases[title]!(clients[name]!(app.url), await app.addItem());
     });
   });
 
-  test("sessions made at one protocol are seen at every other", async () => {
-    const clients = Object.values(protocols).map((open) => open(app.url));
+  test("sessions created over one protocol are visible over every other", async () => {
+    const all = Object.values(clients).map((open) => open(app.url));
     const item = await app.addItem();
-    const id = await clients[0]!.create(item);
-    for (const [index, client] of clients.entries()) {
+    const id = await all[0]!.create(item);
+    for (const [index, client] of all.entries()) {
       await client.keepAlive(id, index + 1);
-      for (const other of clients) expect((await other.get(id)).client_progress).toBe(index + 1);
+      for (const other of all) expect((await other.get(id)).client_progress).toBe(index + 1);
     }
   });
 });
@@ -193,31 +189,31 @@ describe("a Redis that is down", () => {
     redis = await startRedis({ appendonly: true });
     app = await startTestApp({ redisUrl: redis.url });
     item = await app.addItem();
-    id = await protocols.gRPC!(app.url).create(item);
+    id = await protocolClients.gRPC!(app.url).create(item);
   });
   afterAll(async () => {
     await app.stop();
     await redis.stop();
   });
 
-  test.each(Object.keys(protocols))(
-    "is service_unavailable, never not_found, and then forgotten: %s",
+  test.each(Object.keys(protocolClients))(
+    "is service_unavailable, never not_found, until it is back: %s",
     async (name) => {
-      const protocol = protocols[name]!(app.url);
+      const client = protocolClients[name]!(app.url);
       await redis.kill();
-      expect(await refusal(protocol.keepAlive(id))).toBe(unavailable);
-      expect(await refusal(protocol.get(id))).toBe(unavailable);
-      expect(await refusal(protocol.list())).toBe(unavailable);
-      expect(await refusal(protocol.create(item))).toBe(unavailable);
-      expect(await refusal(protocol.cancel(id))).toBe(unavailable);
-      expect(await refusal(protocol.fail(id, "x"))).toBe(unavailable);
-      expect(await refusal(protocol.delete(id))).toBe(unavailable);
+      expect(await refusal(client.keepAlive(id))).toBe(unavailable);
+      expect(await refusal(client.get(id))).toBe(unavailable);
+      expect(await refusal(client.list())).toBe(unavailable);
+      expect(await refusal(client.create(item))).toBe(unavailable);
+      expect(await refusal(client.cancel(id))).toBe(unavailable);
+      expect(await refusal(client.fail(id, "x"))).toBe(unavailable);
+      expect(await refusal(client.delete(id))).toBe(unavailable);
       await redis.restart();
       await eventually(
         "the store to be back",
-        async () => (await refusal(protocol.keepAlive(id))) === "accepted",
+        async () => (await refusal(client.keepAlive(id))) === "accepted",
       );
-      expect((await protocol.get(id)).state).toBe("ACTIVE");
+      expect((await client.get(id)).state).toBe("ACTIVE");
     },
   );
 });
@@ -230,18 +226,18 @@ describe.each(storeKinds)("%s with a lease of 300 ms", (kind) => {
   afterAll(() => app.stop());
 
   // Side by side, because each does little but wait.
-  test.concurrent.each(Object.keys(protocols))("an expired session is not found: %s", async (name) => {
-    const protocol = protocols[name]!(app.url);
+  test.concurrent.each(Object.keys(protocolClients))("an expired session is not found: %s", async (name) => {
+    const client = protocolClients[name]!(app.url);
     const item = await app.addItem();
-    const [silent, canceled] = [await protocol.create(item), await protocol.create(item)];
-    await protocol.cancel(canceled);
+    const [silent, canceled] = [await client.create(item), await client.create(item)];
+    await client.cancel(canceled);
     for (const id of [silent, canceled]) {
-      await eventually(`${id} to expire`, async () => (await refusal(protocol.get(id))) === missing);
-      expect(await refusal(protocol.keepAlive(id, 1))).toBe(missing);
-      expect(await refusal(protocol.cancel(id))).toBe(missing);
-      expect(await refusal(protocol.fail(id, "x"))).toBe(missing);
-      expect(await refusal(protocol.delete(id))).toBe(missing);
+      await eventually(`${id} to expire`, async () => (await refusal(client.get(id))) === missing);
+      expect(await refusal(client.keepAlive(id, 1))).toBe(missing);
+      expect(await refusal(client.cancel(id))).toBe(missing);
+      expect(await refusal(client.fail(id, "x"))).toBe(missing);
+      expect(await refusal(client.delete(id))).toBe(missing);
     }
-    expect(await protocol.list(item)).toEqual([]);
+    expect(await client.list(item)).toEqual([]);
   });
 });

@@ -2,22 +2,21 @@ import { randomUUID } from "node:crypto";
 import { Redis } from "ioredis";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { Session } from "../../src/domain/session.ts";
+import type { SessionStore } from "../../src/domain/session-store.ts";
+import type { RedisBackend } from "../../src/stores/redis/backend.ts";
 import { sessionKey } from "../../src/stores/redis/keys.ts";
-import type { RedisSessionStore } from "../../src/stores/redis/redis-session-store.ts";
+import { redisBackend } from "../contract/backends.ts";
 import { loginStoreContract } from "../contract/login-store.ts";
-import { connectedLogins, redisLoginStores } from "../contract/login-store-redis.ts";
-import { longLoginTerms, newLogin } from "../contract/login-store-stage.ts";
+import { newLogin } from "../contract/logins.ts";
 import { preparationStoreContract } from "../contract/preparation-store.ts";
-import { redisPreparations } from "../contract/preparation-store-redis.ts";
 import { sessionFileStoreContract } from "../contract/session-file-store.ts";
-import { redisFileStores } from "../contract/session-file-store-redis.ts";
 import { sessionStoreContract } from "../contract/session-store.ts";
-import { connected, redisStores } from "../contract/session-store-redis.ts";
-import { longTerms } from "../contract/session-store-stage.ts";
+import { callerNamed } from "../support/callers.ts";
 import { eventually } from "../support/eventually.ts";
+import { connectRedis } from "../support/redis-backend.ts";
 import { type RedisCluster, startCluster } from "../support/redis-server.ts";
 
-const alice = { principal: "alice", admin: false };
+const alice = callerNamed("alice");
 
 let cluster: RedisCluster;
 beforeAll(async () => {
@@ -25,54 +24,41 @@ beforeAll(async () => {
 });
 afterAll(() => cluster.stop());
 
-sessionStoreContract("Redis Cluster", (...terms) =>
-  redisStores(cluster.url, cluster.nodes[0]!.url)(...terms),
-);
+const clustered = redisBackend("Redis Cluster", () => ({ url: cluster.url, nodeUrl: cluster.nodes[0]!.url }));
+sessionStoreContract(clustered);
+loginStoreContract(clustered);
+sessionFileStoreContract(clustered);
+preparationStoreContract(clustered);
 
-loginStoreContract("Redis Cluster", (...terms) =>
-  redisLoginStores(cluster.url, cluster.nodes[0]!.url)(...terms),
-);
-
-sessionFileStoreContract("Redis Cluster", (...terms) =>
-  redisFileStores(cluster.url, cluster.nodes[0]!.url)(...terms),
-);
-
-preparationStoreContract("Redis Cluster", () => redisPreparations(cluster.url)());
-
-it("revocations are heard again after the node that told them has died", async () => {
-  const [one, other] = await Promise.all([
-    connectedLogins(cluster.url, longLoginTerms),
-    connectedLogins(cluster.url, longLoginTerms),
-  ]);
-  try {
-    for (const node of cluster.nodes) {
-      await node.kill();
-      await node.restart();
-      await eventually("every node to serve", () =>
-        Promise.all(Array.from({ length: 20 }, () => one.store.open(newLogin()))),
-      );
-      await eventually("revocations to be heard", () => one.store.isAtHand && other.store.isAtHand);
-      const id = await one.store.open(newLogin());
-      expect(await other.store.find(id)).toBeDefined();
-      expect(await one.store.close(id)).toBe(true);
-      await eventually("the revocation", async () => (await other.store.find(id)) === undefined);
-    }
-  } finally {
-    one.connection.close();
-    other.connection.close();
+it("revocations are heard again after the node that announced them has died", async () => {
+  await using one = await connectRedis(cluster.url);
+  await using other = await connectRedis(cluster.url);
+  for (const node of cluster.nodes) {
+    await node.kill();
+    await node.restart();
+    await eventually("every node to serve", () =>
+      Promise.all(Array.from({ length: 20 }, () => one.logins.open(newLogin()))),
+    );
+    await eventually("revocations to be heard", () => one.logins.isCacheUsable && other.logins.isCacheUsable);
+    const id = await one.logins.open(newLogin());
+    expect(await other.logins.find(id)).toBeDefined();
+    expect(await one.logins.close(id)).toBe(true);
+    await eventually("the revocation", async () => (await other.logins.find(id)) === undefined);
   }
 });
 
 describe("on a Redis Cluster", () => {
-  let store: RedisSessionStore;
+  let backend: RedisBackend;
+  let store: SessionStore;
   let nodes: Redis[];
   beforeAll(async () => {
-    store = await connected(cluster.url, longTerms);
+    backend = await connectRedis(cluster.url);
+    store = backend.sessions;
     nodes = cluster.nodes.map(({ url }) => new Redis(url));
     for (const node of nodes) node.on("error", () => {});
   });
   afterAll(async () => {
-    await store.close();
+    await backend[Symbol.asyncDispose]();
     for (const node of nodes) node.disconnect();
   });
 
@@ -100,7 +86,7 @@ describe("on a Redis Cluster", () => {
     expect(listed).toEqual(expect.arrayContaining(sessions.map(({ id }) => id)));
   });
 
-  it("many heartbeats find their nodes, each of which is told a lost script once", async () => {
+  it("many heartbeats find their nodes, each of which gets a lost script once", async () => {
     const sessions = await Promise.all(Array.from({ length: 200 }, createSession));
     for (const node of nodes) {
       await node.script("FLUSH");

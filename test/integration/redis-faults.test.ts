@@ -3,15 +3,17 @@ import { Writable } from "node:stream";
 import { Redis } from "ioredis";
 import pino from "pino";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import type { Backend } from "../../src/domain/backend.ts";
 import type { SessionStore } from "../../src/domain/session-store.ts";
+import type { RedisBackend } from "../../src/stores/redis/backend.ts";
 import { ownerIndexKey, sessionKey } from "../../src/stores/redis/keys.ts";
-import { RedisSessionStore } from "../../src/stores/redis/redis-session-store.ts";
-import { connected } from "../contract/session-store-redis.ts";
-import { longTerms as terms } from "../contract/session-store-stage.ts";
+import { callerNamed } from "../support/callers.ts";
 import { eventually } from "../support/eventually.ts";
+import { connectRedis, openRedis } from "../support/redis-backend.ts";
 import { type RedisServer, startRedis } from "../support/redis-server.ts";
+import { longLeaseTerms as terms } from "../support/terms.ts";
 
-const alice = { principal: "alice", admin: false };
+const alice = callerNamed("alice");
 const newSession = (id: string = randomUUID()) => ({
   id,
   owner: alice.principal,
@@ -20,24 +22,24 @@ const newSession = (id: string = randomUUID()) => ({
 });
 
 /** Every call of the port, about a session that exists. */
-const calls: Record<string, (store: SessionStore, id: string) => Promise<unknown>> = {
-  create: (store, id) => store.create(newSession(id)),
-  get: (store, id) => store.get(id, alice),
-  list: (store) => store.list(alice.principal),
-  "keep-alive": (store, id) => store.keepAlive(id, alice, 50),
-  heartbeats: (store, id) => store.keepAliveMany([{ id, progress: 50 }, { id }], alice),
-  cancel: (store, id) => store.finish(id, alice, "CANCELED"),
-  delete: (store, id) => store.delete(id, alice),
-  ping: (store) => store.ping(),
+const calls: Record<string, (backend: Backend, id: string) => Promise<unknown>> = {
+  create: ({ sessions }, id) => sessions.create(newSession(id)),
+  get: ({ sessions }, id) => sessions.get(id, alice),
+  list: ({ sessions }) => sessions.list(alice.principal),
+  "keep-alive": ({ sessions }, id) => sessions.keepAlive(id, alice, 50),
+  heartbeats: ({ sessions }, id) => sessions.keepAliveMany([{ id, progress: 50 }, { id }], alice),
+  cancel: ({ sessions }, id) => sessions.finish(id, alice, "CANCELED"),
+  delete: ({ sessions }, id) => sessions.delete(id, alice),
+  ping: (backend) => backend.ping(),
 };
 
 /** Callers are promised an answer within a second; the other second is for a slow machine. */
 const answerBoundMs = 2_000;
 
-async function expectAllUnavailable(store: SessionStore, id: string): Promise<void> {
+async function expectAllUnavailable(backend: Backend, id: string): Promise<void> {
   const bound = AbortSignal.timeout(answerBoundMs);
   const tooLate = new Promise((resolve) => bound.addEventListener("abort", () => resolve("no answer")));
-  const answers = Object.values(calls).map((call) => call(store, id).catch((error: unknown) => error));
+  const answers = Object.values(calls).map((call) => call(backend, id).catch((error: unknown) => error));
   const received = await Promise.all(answers.map((answer) => Promise.race([answer, tooLate])));
   for (const [index, name] of Object.keys(calls).entries()) {
     expect(received[index], name).toMatchObject({
@@ -66,27 +68,29 @@ async function watch(client: Redis) {
 describe("a Redis of its own", () => {
   let redis: RedisServer;
   let client: Redis;
-  let store: RedisSessionStore;
+  let backend: RedisBackend;
+  let store: SessionStore;
 
   beforeEach(async () => {
     redis = await startRedis({ appendonly: true });
     client = new Redis(redis.url);
     client.on("error", () => {});
-    store = await connected(redis.url, terms);
+    backend = await connectRedis(redis.url);
+    store = backend.sessions;
   });
 
   afterEach(async () => {
-    await store.close();
+    await backend[Symbol.asyncDispose]();
     client.disconnect();
     await redis.stop();
   });
 
-  it("that has lost its scripts is told them again, unseen by callers", async () => {
+  it("that has lost its scripts gets them again, unnoticed by callers", async () => {
     const { id } = await store.create(newSession());
     const answers: Record<string, unknown> = {};
     for (const [name, call] of Object.entries(calls)) {
       await client.script("FLUSH");
-      answers[name] = await call(store, id);
+      answers[name] = await call(backend, id);
     }
     expect(answers).toMatchObject({
       get: { id, state: "ACTIVE" },
@@ -106,13 +110,13 @@ describe("a Redis of its own", () => {
     expect(renewals.map(({ outcome }) => outcome)).toEqual(many.map(() => "renewed"));
   });
 
-  it("that loses its scripts in the middle of many heartbeats is told the text once", async () => {
+  it("that loses its scripts in the middle of many heartbeats gets the text once", async () => {
     const sessions = await Promise.all(Array.from({ length: 500 }, () => store.create(newSession())));
     await store.keepAlive(sessions[0]!.id, alice);
     await client.config("RESETSTAT");
     // Redis is stopped until all have been sent. It then takes 16 kB from one connection before it looks at another,
     // and begins with the one that it heard from last: the store's.
-    await store.ping();
+    await backend.ping();
     redis.pause();
     const heartbeats = [1, 2].flatMap((progress) => sessions.map(({ id }) => ({ id, progress })));
     const beating = store.keepAliveMany(heartbeats, alice);
@@ -147,8 +151,8 @@ describe("a Redis of its own", () => {
       redis.resume();
     }
     // Answers come in the order of the questions.
-    await store.ping();
-    await store.ping();
+    await backend.ping();
+    await backend.ping();
     const stats = await client.info("commandstats");
     expect(stats).toContain("cmdstat_evalsha:calls=2,");
     expect(stats).not.toContain("cmdstat_eval:");
@@ -162,9 +166,9 @@ describe("a Redis of its own", () => {
     const before = [await store.get(id, alice), await store.get(other.id, alice)];
 
     await redis.kill();
-    await expectAllUnavailable(store, id);
+    await expectAllUnavailable(backend, id);
     await redis.restart();
-    await eventually("the store to find Redis again", () => store.ping().then(() => true));
+    await eventually("the store to reach Redis again", () => backend.ping().then(() => true));
 
     expect([await store.get(id, alice), await store.get(other.id, alice)]).toEqual(before);
     expect(await store.list(alice.principal)).toEqual([id, other.id]);
@@ -175,11 +179,11 @@ describe("a Redis of its own", () => {
     const { id } = await store.create(newSession());
     redis.pause();
     try {
-      await expectAllUnavailable(store, id);
+      await expectAllUnavailable(backend, id);
     } finally {
       redis.resume();
     }
-    await eventually("the store to be answered again", () => store.ping().then(() => true));
+    await eventually("the store to be answered again", () => backend.ping().then(() => true));
     // Redis reads what was sent while it hung, a delete among it: the outcome of those calls was not known.
     const created = await store.create(newSession());
     expect(await store.keepAlive(created.id, alice, 60)).toMatchObject({ outcome: "renewed", progress: 60 });
@@ -187,15 +191,11 @@ describe("a Redis of its own", () => {
 
   it("that was not there at the start is found when it comes", async () => {
     await redis.kill();
-    const early = RedisSessionStore.connect({ url: redis.url, terms, log: pino({ level: "silent" }) });
-    try {
-      await expectAllUnavailable(early, randomUUID());
-      await redis.restart();
-      await eventually("the store to find Redis", () => early.ping().then(() => true));
-      await early.create(newSession());
-    } finally {
-      await early.close();
-    }
+    await using early = openRedis(redis.url);
+    await expectAllUnavailable(early, randomUUID());
+    await redis.restart();
+    await eventually("the store to find Redis", () => early.ping().then(() => true));
+    await early.sessions.create(newSession());
   });
 
   it("gets exactly one command for a keep-alive, about one key", async () => {
@@ -261,17 +261,17 @@ describe("a Redis that may evict", () => {
     });
     const client = new Redis(redis.url);
     const { shown, stop } = await watch(client);
-    const store = RedisSessionStore.connect({ url: redis.url, terms, log: pino({ level: "info" }, sink) });
+    const backend = openRedis(redis.url, { log: pino({ level: "info" }, sink) });
     try {
       await eventually("the store to ask for the policy", () =>
         shown.some(({ args }) => args[0] === "info" && args[1] === "memory"),
       );
       // Answers come in the order of the questions.
-      await store.ping();
+      await backend.ping();
       expect(lines.filter((line) => line.includes(policy))).toHaveLength(warnings);
       stop();
     } finally {
-      await store.close();
+      await backend[Symbol.asyncDispose]();
       client.disconnect();
     }
   });

@@ -2,18 +2,18 @@ import { Writable } from "node:stream";
 import { Redis } from "ioredis";
 import pino from "pino";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { digestOf } from "../../src/domain/login.ts";
+import { digestOf, newLoginId } from "../../src/domain/login.ts";
 import type { Login, LoginStore } from "../../src/domain/login-store.ts";
-import { RedisConnection } from "../../src/stores/redis/connection.ts";
+import { noRoles, rolesFrom } from "../../src/domain/roles.ts";
+import type { RedisBackend } from "../../src/stores/redis/backend.ts";
 import { loginKey, revocationChannel } from "../../src/stores/redis/keys.ts";
-import { RedisLoginStore } from "../../src/stores/redis/redis-login-store.ts";
-import { connectedLogins } from "../contract/login-store-redis.ts";
-import { newLogin, longLoginTerms as terms } from "../contract/login-store-stage.ts";
+import type { RedisLoginStore } from "../../src/stores/redis/redis-login-store.ts";
+import { newLogin } from "../contract/logins.ts";
 import { eventually } from "../support/eventually.ts";
+import { connectRedis, openRedis } from "../support/redis-backend.ts";
 import { type RedisServer, startRedis } from "../support/redis-server.ts";
 
 const unavailable = { name: "ServiceError", messageId: "downlease.store.unavailable" };
-const silent = pino({ level: "silent" });
 
 /** Every call of the port. */
 const calls: Record<string, (store: LoginStore, id: string) => Promise<unknown>> = {
@@ -49,19 +49,20 @@ function atHand(store: RedisLoginStore, id: string): Login | undefined {
 describe("login sessions in a Redis of its own", () => {
   let redis: RedisServer;
   let client: Redis;
-  let connection: RedisConnection;
+  let backend: RedisBackend;
   let store: RedisLoginStore;
 
   beforeEach(async () => {
     redis = await startRedis({ appendonly: true });
     client = new Redis(redis.url);
     client.on("error", () => {});
-    ({ connection, store } = await connectedLogins(redis.url, terms));
+    backend = await connectRedis(redis.url);
+    store = backend.logins;
   });
 
   afterEach(async () => {
     vi.restoreAllMocks();
-    connection.close();
+    await backend[Symbol.asyncDispose]();
     client.disconnect();
     await redis.stop();
   });
@@ -73,8 +74,9 @@ describe("login sessions in a Redis of its own", () => {
     const login = newLogin();
     const id = await store.open(login);
     await store.find(id);
-    connection.close();
-    ({ connection, store } = await connectedLogins(redis.url, terms));
+    await backend[Symbol.asyncDispose]();
+    backend = await connectRedis(redis.url);
+    store = backend.logins;
     stopTime();
     await client.config("RESETSTAT");
     await Promise.all(Array.from({ length: 100 }, () => store.find(id)));
@@ -82,7 +84,7 @@ describe("login sessions in a Redis of its own", () => {
     expect(await ran(client, "evalsha")).toBe(1);
   });
 
-  it("are looked up anew, and so renewed, a second after the last time", async () => {
+  it("are looked up again, and so renewed, a second after the last time", async () => {
     const id = await store.open(newLogin());
     await store.find(id);
     await client.pexpire(loginKey(digestOf(id)), 30_000);
@@ -101,10 +103,28 @@ describe("login sessions in a Redis of its own", () => {
     expect(keys.join()).not.toMatch(new RegExp(`${id}|mallory`));
   });
 
-  it("of releases that knew no role storage may not read it", async () => {
-    const id = await store.open(newLogin({ admin: true, mayReadStorage: true }));
-    await client.hdel(loginKey(digestOf(id)), "r");
-    expect(await store.find(id)).toMatchObject({ admin: true, mayReadStorage: false });
+  it.each([
+    [{ a: "0" }, noRoles],
+    [{ a: "1" }, rolesFrom(["admin"])],
+    [{ a: "0", r: "0" }, noRoles],
+    [{ a: "0", r: "1" }, rolesFrom(["storage"])],
+    [{ a: "1", r: "1" }, rolesFrom(["admin", "storage"])],
+  ])("of former releases, which wrote %j, keep their roles", async (flags, roles) => {
+    const id = newLoginId();
+    const login = { p: "alice", f: "a proof", c: Date.now(), ...flags };
+    await client.hset(loginKey(digestOf(id)), login);
+    await client.pexpire(loginKey(digestOf(id)), 30_000);
+    expect(await store.find(id)).toMatchObject({ principal: "alice", roles, proof: "a proof" });
+  });
+
+  it.each([
+    [[], { a: "0", r: "0" }],
+    [["admin"], { a: "1", r: "1" }],
+    [["storage"], { a: "0", r: "1" }],
+  ])("with the roles %j can be read by former releases", async (names, flags) => {
+    const id = await store.open(newLogin({ principal: "alice", roles: rolesFrom(names) }));
+    const login = await client.hgetall(loginKey(digestOf(id)));
+    expect(login).toMatchObject({ p: "alice", f: "a proof", c: expect.stringMatching(/^\d+$/), ...flags });
   });
 
   it("are dropped when their revocation is heard", async () => {
@@ -112,7 +132,7 @@ describe("login sessions in a Redis of its own", () => {
     await store.find(id);
     stopTime();
     await client.del(loginKey(digestOf(id)));
-    expect(store.find(id), "nobody has told").toMatchObject({ proof: "a proof" });
+    expect(store.find(id), "no message was sent").toMatchObject({ proof: "a proof" });
     await client.publish(revocationChannel, digestOf(id));
     await vi.waitFor(async () => expect(await store.find(id)).toBeUndefined(), { timeout: 5_000 });
   });
@@ -120,11 +140,14 @@ describe("login sessions in a Redis of its own", () => {
   it("that are revoked while they are looked up are not taken for open afterwards", async () => {
     const id = await store.open(newLogin());
     const mark = Promise.withResolvers<string>();
-    const marks = connection.subscriber.listen("downlease-test", { heard: mark.resolve, established() {} });
+    const marks = backend.connection.subscriber.listen("downlease-test", {
+      heard: mark.resolve,
+      established() {},
+    });
     await eventually("the second channel to be heard", () => marks.isEstablished);
     stopTime();
     // On this connection nothing is answered until there is something in the list.
-    const held = connection.client.blpop("downlease-test", 0);
+    const held = backend.connection.client.blpop("downlease-test", 0);
     const found = store.find(id);
     expect(store.find(id), "shared").toBe(found);
     await client.publish(revocationChannel, digestOf(id));
@@ -146,7 +169,7 @@ describe("login sessions in a Redis of its own", () => {
     stopTime();
     expect(store.find(id)).not.toBeInstanceOf(Promise);
     await client.acl("SETUSER", "default", "resetchannels");
-    await vi.waitFor(() => expect(store.isAtHand).toBe(false), { timeout: 5_000 });
+    await vi.waitFor(() => expect(store.isCacheUsable).toBe(false), { timeout: 5_000 });
     await client.config("RESETSTAT");
     for (let time = 1; time <= 5; time++) {
       expect(await store.find(id)).toBeDefined();
@@ -155,11 +178,11 @@ describe("login sessions in a Redis of its own", () => {
     // A revocation that is not heard.
     await client.del(loginKey(digestOf(id)));
     await client.acl("SETUSER", "default", "allchannels");
-    await vi.waitFor(() => expect(store.isAtHand).toBe(true), { timeout: 5_000 });
+    await vi.waitFor(() => expect(store.isCacheUsable).toBe(true), { timeout: 5_000 });
     expect(await store.find(id)).toBeUndefined();
   });
 
-  it("are closed even where access rules forbid to tell of it, of which one line warns", async () => {
+  it("are closed even where access rules forbid the message, and one log line warns", async () => {
     await client.acl("SETUSER", "default", "resetchannels");
     const lines: string[] = [];
     const sink = new Writable({
@@ -168,8 +191,8 @@ describe("login sessions in a Redis of its own", () => {
         done();
       },
     });
-    const deaf = RedisConnection.open({ url: redis.url, log: pino({ level: "info" }, sink) });
-    const deafStore = new RedisLoginStore(deaf, terms);
+    const deaf = openRedis(redis.url, { log: pino({ level: "info" }, sink) });
+    const deafStore = deaf.logins;
     try {
       await eventually("the warning", () => lines.some((line) => line.includes(revocationChannel)));
       const refusals = async () =>
@@ -182,18 +205,21 @@ describe("login sessions in a Redis of its own", () => {
       expect(await deafStore.close(id)).toBe(true);
       expect(await deafStore.find(id)).toBeUndefined();
     } finally {
-      deaf.close();
+      await deaf[Symbol.asyncDispose]();
     }
   });
 
   it("are heard of again after the subscription was cut", async () => {
-    const { connection: far, store: other } = await connectedLogins(redis.url, terms);
+    const far = await connectRedis(redis.url);
+    const other = far.logins;
     try {
       for (let cut = 0; cut < 3; cut++) {
         expect(await client.call("CLIENT", "KILL", "TYPE", "pubsub")).toBe(2);
         await eventually("new subscriptions", async () => {
           return (
-            (await client.pubsub("NUMSUB", revocationChannel))[1] === 2 && store.isAtHand && other.isAtHand
+            (await client.pubsub("NUMSUB", revocationChannel))[1] === 2 &&
+            store.isCacheUsable &&
+            other.isCacheUsable
           );
         });
         const id = await store.open(newLogin());
@@ -202,7 +228,7 @@ describe("login sessions in a Redis of its own", () => {
         await eventually("the revocation", async () => (await other.find(id)) === undefined);
       }
     } finally {
-      far.close();
+      await far[Symbol.asyncDispose]();
     }
   });
 
@@ -227,12 +253,12 @@ describe("login sessions in a Redis of its own", () => {
     const id = await store.open(login);
     await store.find(id);
     await redis.kill();
-    await eventually("the loss to be noticed", () => !store.isAtHand);
+    await eventually("the loss to be noticed", () => !store.isCacheUsable);
     await expectAllUnavailable(store, id);
     await redis.restart();
-    await eventually("the store to be answered again", () => connection.ping().then(() => true));
+    await eventually("the store to be answered again", () => backend.ping().then(() => true));
     expect(await store.find(id)).toMatchObject(login);
-    await eventually("revocations to be heard again", () => store.isAtHand);
+    await eventually("revocations to be heard again", () => store.isCacheUsable);
     await store.find(id);
     expect(atHand(store, id)).toMatchObject(login);
   });
@@ -261,23 +287,23 @@ describe("login sessions in a Redis of its own", () => {
     } finally {
       redis.resume();
     }
-    await eventually("the store to be answered again", () => connection.ping().then(() => true));
+    await eventually("the store to be answered again", () => backend.ping().then(() => true));
     expect(await store.find(id)).toMatchObject(login);
   });
 
   it("are found when Redis comes after the store", async () => {
     await redis.kill();
-    const early = RedisConnection.open({ url: redis.url, log: silent });
-    const earlyStore = new RedisLoginStore(early, terms);
+    const early = openRedis(redis.url);
+    const earlyStore = early.logins;
     try {
       await expectAllUnavailable(earlyStore, "0".repeat(32));
       await redis.restart();
       await eventually("the store to find Redis", () => early.ping().then(() => true));
       const id = await earlyStore.open(newLogin());
       expect(await earlyStore.find(id)).toBeDefined();
-      await eventually("revocations to be heard", () => earlyStore.isAtHand);
+      await eventually("revocations to be heard", () => earlyStore.isCacheUsable);
     } finally {
-      early.close();
+      await early[Symbol.asyncDispose]();
     }
   });
 

@@ -1,41 +1,40 @@
 import { randomUUID } from "node:crypto";
 import { Redis } from "ioredis";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import type { RedisBackend } from "../../src/stores/redis/backend.ts";
 import { sessionKey } from "../../src/stores/redis/keys.ts";
 import { watch } from "../contract/session-file-store-ends.ts";
-import { connectedFiles } from "../contract/session-file-store-redis.ts";
-import { longTerms as terms } from "../contract/session-store-stage.ts";
+import { callerNamed } from "../support/callers.ts";
 import { eventually } from "../support/eventually.ts";
+import { connectRedis } from "../support/redis-backend.ts";
 import { type RedisServer, startRedis } from "../support/redis-server.ts";
 
 const unavailable = { name: "ServiceError", messageId: "downlease.store.unavailable" };
-const alice = { principal: "alice", admin: false };
-
-type Instance = Awaited<ReturnType<typeof connectedFiles>>;
+const alice = callerNamed("alice");
 
 /** Every call of the port that Redis answers. */
-const calls: Record<string, (instance: Instance, id: string) => Promise<unknown>> = {
-  request: ({ files }, id) => files.request(id, alice, "a.vmdk", "HTTPS"),
-  recordSent: ({ files }, id) => files.recordSent(id, new Map([["a.vmdk", 10]])),
-  files: ({ files }, id) => files.files(id, alice),
+const calls: Record<string, (backend: RedisBackend, id: string) => Promise<unknown>> = {
+  request: ({ sessionFiles }, id) => sessionFiles.request(id, alice, "a.vmdk", "HTTPS"),
+  recordSent: ({ sessionFiles }, id) => sessionFiles.recordSent(id, new Map([["a.vmdk", 10]])),
+  files: ({ sessionFiles }, id) => sessionFiles.files(id, alice),
 };
 
 describe("sessions' files in a Redis of its own", () => {
   let redis: RedisServer;
   let client: Redis;
-  let one: Instance;
-  let other: Instance;
+  let one: RedisBackend;
+  let other: RedisBackend;
 
   beforeEach(async () => {
     redis = await startRedis({ appendonly: true });
     client = new Redis(redis.url);
     client.on("error", () => {});
-    [one, other] = await Promise.all([connectedFiles(redis.url, terms), connectedFiles(redis.url, terms)]);
+    [one, other] = await Promise.all([connectRedis(redis.url), connectRedis(redis.url)]);
   });
 
   afterEach(async () => {
-    one.connection.close();
-    other.connection.close();
+    await one[Symbol.asyncDispose]();
+    await other[Symbol.asyncDispose]();
     client.disconnect();
     await redis.stop();
   });
@@ -76,8 +75,8 @@ describe("sessions' files in a Redis of its own", () => {
       await expect(call(one, id), name).rejects.toMatchObject(unavailable);
     }
     await redis.restart();
-    await eventually("the store to be answered again", () => one.connection.ping().then(() => true));
-    expect((await one.files.files(id, alice))!.files).toEqual(
+    await eventually("the store to be answered again", () => one.ping().then(() => true));
+    expect((await one.sessionFiles.files(id, alice))!.files).toEqual(
       new Map([["a.vmdk", { requested: "HTTPS", bytesSent: 10 }]]),
     );
   });
@@ -85,14 +84,14 @@ describe("sessions' files in a Redis of its own", () => {
   it("end for every process by one subscription each, which exists as soon as somebody watches", async () => {
     expect(await client.pubsub("NUMSUB", "dl:ended")).toEqual(["dl:ended", 0]);
     const watching = [watch(one), watch(one), watch(other)];
-    await eventually("ends to be told", () => watching.every(({ isReliable }) => isReliable));
+    await eventually("ends to be announced", () => watching.every(({ isReliable }) => isReliable));
     expect(await client.pubsub("NUMSUB", "dl:ended")).toEqual(["dl:ended", 2]);
     expect(watching.map(({ establishments }) => establishments)).toEqual([1, 1, 1]);
   });
 
-  it("end unheard while the subscription is cut, which everybody who watches can tell, and heard afterwards", async () => {
+  it("end unheard while the subscription is cut, which each watcher can see, and heard afterwards", async () => {
     const watching = watch(other);
-    await eventually("ends to be told", () => watching.isReliable);
+    await eventually("ends to be announced", () => watching.isReliable);
     for (let cut = 1; cut <= 3; cut++) {
       // A user that may not connect any more: the subscription can't come back before the end has been missed.
       await client.config("SET", "requirepass", "a password that nobody knows");
@@ -103,7 +102,7 @@ describe("sessions' files in a Redis of its own", () => {
       expect(watching.isReliable).toBe(false);
       await client.config("SET", "requirepass", "");
       await eventually("a new subscription", () => watching.isReliable);
-      expect(watching.establishments, "told that ends may have been missed").toBe(cut + 1);
+      expect(watching.establishments, "ends may have been missed").toBe(cut + 1);
       expect(watching.ends).not.toContain(missed);
       const heard = await newSessionId();
       await one.sessions.delete(heard, alice);
@@ -112,7 +111,7 @@ describe("sessions' files in a Redis of its own", () => {
     watching.stop();
   });
 
-  it("end where access rules forbid to tell of it, and nobody who watches takes silence for life", async () => {
+  it("end where access rules forbid the announcement, and no watcher takes silence for life", async () => {
     await client.acl("SETUSER", "default", "resetchannels");
     const watching = watch(other);
     const refusals = async () =>
@@ -124,12 +123,12 @@ describe("sessions' files in a Redis of its own", () => {
     expect(await one.sessions.get(canceled, alice)).toMatchObject({ state: "CANCELED" });
     expect(await one.sessions.delete(deleted, alice)).toBe(true);
     expect(await one.sessions.get(deleted, alice)).toBeUndefined();
-    expect(await one.files.recordSent(canceled, new Map([["a.vmdk", 1]]))).toEqual({
+    expect(await one.sessionFiles.recordSent(canceled, new Map([["a.vmdk", 1]]))).toEqual({
       outcome: "not_active",
       state: "CANCELED",
     });
     await client.acl("SETUSER", "default", "allchannels");
-    await eventually("ends to be told", () => watching.isReliable);
+    await eventually("ends to be announced", () => watching.isReliable);
     const heard = await newSessionId();
     await one.sessions.finish(heard, alice, "ERROR", "the disk is full");
     await eventually("the end", () => watching.ends.includes(heard));

@@ -3,11 +3,14 @@ import { connect as connectHttp2 } from "node:http2";
 import { afterEach, expect, test } from "vitest";
 import { Admission } from "../../src/calls/admission.ts";
 import { type Authenticate, CallPipeline } from "../../src/calls/pipeline.ts";
+import { firstOf } from "../../src/calls/protocol-handler.ts";
 import { ServiceError } from "../../src/domain/errors.ts";
 import type { SessionStore } from "../../src/domain/session-store.ts";
 import { downloadSessionOperations } from "../../src/operations/download-session.ts";
-import { type RestOptions, restHandler } from "../../src/protocols/vapi/handler.ts";
+import { restHandler } from "../../src/protocols/vapi/handler.ts";
+import { jsonRpcHandler } from "../../src/protocols/vapi/json-rpc/handler.ts";
 import { Server } from "../../src/server/server.ts";
+import { callerNamed } from "../support/callers.ts";
 
 const path = "/rest/com/vmware/content/library/item/download-session/id:x";
 const servers: Server[] = [];
@@ -16,19 +19,17 @@ afterEach(async () => {
   for (const server of servers.splice(0)) await server.close(AbortSignal.abort());
 });
 
-/** The REST protocol without a store: every call ends where it is asked who calls. */
-async function listen(
-  authenticate: Authenticate,
-  options: Pick<RestOptions, "jsonRpc"> = {},
-): Promise<number> {
+/** JSON-RPC and REST without a store: every call ends where its caller is authenticated. */
+async function listen(authenticate: Authenticate): Promise<number> {
   const pipeline = new CallPipeline({
     operations: downloadSessionOperations({ store: {} as SessionStore, content: {} as never }),
     authenticate,
     admission: new Admission(10),
     observe: () => {},
   });
-  const handler = restHandler({ pipeline, maxBodyBytes: 1000, observe: () => {}, ...options });
-  const server = new Server({ handler, host: "127.0.0.1", port: 0 });
+  const options = { pipeline, maxBodyBytes: 1000, observe: () => {} };
+  const protocols = [jsonRpcHandler(options), restHandler(options)];
+  const server = new Server({ ...firstOf(protocols), host: "127.0.0.1", port: 0 });
   servers.push(server);
   return (await server.listen()).port;
 }
@@ -78,8 +79,12 @@ test("calls of one HTTP/2 connection have the same connection, those of another 
 });
 
 test.each([
-  ["tells when to come again", ServiceError.overloaded(), "1"],
-  ["does not tell when it does not know", new ServiceError("downlease.store.unavailable"), undefined],
+  ["says when to retry", ServiceError.overloaded(), "1"],
+  [
+    "does not say when to retry if that is unknown",
+    new ServiceError("downlease.store.unavailable"),
+    undefined,
+  ],
 ])("an error %s", async (_, error, header) => {
   const port = await listen(() => {
     throw error;
@@ -99,12 +104,7 @@ test.each([
   ["POST", "/apis", false],
   ["POST", "/rest/api", false],
 ])("%s %s is JSON-RPC: %s", async (method, target, isJsonRpc) => {
-  const port = await listen(() => ({ principal: "x", admin: false }), {
-    jsonRpc: (_, response) => {
-      response.writeHead(202);
-      response.end();
-    },
-  });
+  const port = await listen(() => callerNamed("x"));
   const { status } = await fetch(`http://127.0.0.1:${port}${target}`, { method });
-  expect(status).toBe(isJsonRpc ? 202 : 404);
+  expect(status).toBe(isJsonRpc ? 200 : 404);
 });

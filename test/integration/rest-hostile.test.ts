@@ -96,7 +96,7 @@ const hostile: Record<string, () => [Sent, status: number, errorType: string]> =
   ],
   "an unknown content type": () => [keepAlive("text/plain", "progress=50"), 415, "INVALID_REQUEST"],
   "a multipart form": () => [keepAlive("multipart/form-data; boundary=x", "--x--"), 415, "INVALID_REQUEST"],
-  "a content type that is none": () => [keepAlive("rubbish", "{}"), 415, "INVALID_REQUEST"],
+  "a malformed content type": () => [keepAlive("rubbish", "{}"), 415, "INVALID_REQUEST"],
   "a charset that is not UTF-8": () => [
     keepAlive("application/json; charset=utf-16", "{}"),
     415,
@@ -169,7 +169,7 @@ describe("each gets a clear answer, and nothing changes", () => {
     expect(await send({ method: "GET", path: `${service}/id:${id}` })).toEqual(before);
   });
 
-  test("a body that is announced and never comes does not stop others", async () => {
+  test("a body that is announced but never sent does not block others", async () => {
     const { path } = json("{}");
     const stuck = request(app.url + path, { method: "POST", headers: { "content-length": "10" } });
     stuck.on("error", () => {});
@@ -179,7 +179,7 @@ describe("each gets a clear answer, and nothing changes", () => {
   });
 });
 
-describe("whatever is sent, the answer is never a 5xx and always comes", () => {
+describe("every request gets an answer, and never a 5xx", () => {
   const jsonType = "application/json";
   const formType = "application/x-www-form-urlencoded";
   interface Good {
@@ -290,7 +290,7 @@ describe("whatever is sent, the answer is never a 5xx and always comes", () => {
     return fc.oneof({ weight: 3, arbitrary: fc.constant(common) }, { weight: 1, arbitrary: others });
   }
 
-  const known = (text: string) => text.replaceAll("ITEM", item).replaceAll("ID", id);
+  const withIds = (text: string) => text.replaceAll("ITEM", item).replaceAll("ID", id);
 
   test("random and mutated requests", { timeout: 90_000 }, async () => {
     const statuses = new Map<string, number>();
@@ -303,11 +303,11 @@ describe("whatever is sent, the answer is never a 5xx and always comes", () => {
             const start = at % (bytes.length + 1);
             return Buffer.concat([bytes.subarray(0, start), insert, bytes.subarray(start + cut)]);
           },
-          Buffer.from(known(good.body)),
+          Buffer.from(withIds(good.body)),
         );
         const answer = await send({
           method: changes.method,
-          path: `${isApi ? "" : changes.prefix}${good.base}${known(changes.place ?? good.place)}${action === "" ? "" : `?${good.parameter}=${action}`}${changes.query}`,
+          path: `${isApi ? "" : changes.prefix}${good.base}${withIds(changes.place ?? good.place)}${action === "" ? "" : `?${good.parameter}=${action}`}${changes.query}`,
           type: changes.type ?? good.type,
           accept: changes.accept,
           body: changes.body ?? mutated,

@@ -206,8 +206,8 @@ describe("X-Request-ID", () => {
     expect(headers.get("x-request-id")).toBe("trace-1");
   });
 
-  test.each(["", "a b", "x".repeat(129)])("'%s' is replaced", async (given) => {
-    const { headers } = await call("GET", service, { headers: { "x-request-id": given } });
+  test.each(["", "a b", "x".repeat(129)])("'%s' is replaced", async (requestId) => {
+    const { headers } = await call("GET", service, { headers: { "x-request-id": requestId } });
     expect(headers.get("x-request-id")).toMatch(/^[0-9a-f-]{36}$/);
   });
 });

@@ -35,7 +35,7 @@ describe.each(lanes)("$lane", ({ fastLane }) => {
       const trailers = await rawGrpc(service.http2Url, "Get", { "grpc-timeout": "100m" });
       expect(trailers).toMatchObject({
         "grpc-status": String(status.DEADLINE_EXCEEDED),
-        "grpc-message": encodeURI("The deadline of the call has passed; its outcome is not known."),
+        "grpc-message": encodeURI("The deadline of the call has passed; its outcome is unknown."),
       });
       expect(await onlyRecord()).toMatchObject({ outcome: "timed_out" });
     });
@@ -57,7 +57,7 @@ describe.each(lanes)("$lane", ({ fastLane }) => {
       expect(await onlyRecord()).toMatchObject({ outcome: "canceled" });
     });
 
-    test("ends when its client is gone, and the log still knows who it was", async () => {
+    test("ends when its client goes away, and the log still has the peer", async () => {
       const abort = new AbortController();
       const gone = expect(rawGrpc(service.http2Url, "Get", {}, { signal: abort.signal })).rejects.toThrow();
       await stalledCall();
@@ -69,10 +69,10 @@ describe.each(lanes)("$lane", ({ fastLane }) => {
       });
     });
 
-    test("ends with UNAVAILABLE when the server can't wait any longer", async () => {
+    test("ends with UNAVAILABLE when the shutdown time is over", async () => {
       const calls = Promise.all(Array.from({ length: 30 }, () => grpcJsCall(client, "Get", stalled)));
       await eventually("all calls in the store", () => service.stalledCalls() === 30);
-      service.shutdown.abort(new ServiceError("downlease.server.stopping"));
+      service.endCalls.abort(new ServiceError("downlease.server.stopping"));
       for (const { code, details } of await calls) {
         expect(code).toBe(status.UNAVAILABLE);
         expect(details).toBe("The server is shutting down. Try again.");
@@ -80,18 +80,18 @@ describe.each(lanes)("$lane", ({ fastLane }) => {
     });
   });
 
-  test("a deadline that no timer can keep is none", async () => {
+  test("a deadline beyond what timers can wait for is ignored", async () => {
     const trailers = rawGrpc(service.http2Url, "Get", { "grpc-timeout": "99999999H" }, { id: "x" });
     expect(await trailers).toMatchObject({ "grpc-status": String(status.NOT_FOUND) });
   });
 
-  describe("what is not served", () => {
+  describe("requests that match no method", () => {
     const unknown = [
       ["an unknown service", "/some.Service/Method"],
       ["an unknown method", `/${serviceName}/Nothing`],
-      ["a path that is no method", "/"],
+      ["a path that is not a method", "/"],
     ] as const;
-    test.each(unknown)("%s is UNIMPLEMENTED over gRPC, whatever its body", async (_, path) => {
+    test.each(unknown)("%s is UNIMPLEMENTED over gRPC, with any body", async (_, path) => {
       const raw = new Client(new URL(service.http2Url).host, credentials.createInsecure());
       const same = (bytes: Buffer) => bytes;
       const code = await new Promise((resolve) =>
@@ -130,7 +130,7 @@ describe.each(lanes)("$lane", ({ fastLane }) => {
       });
     });
 
-    test("JSON to an unknown method of a known service is unimplemented over Connect", async () => {
+    test("JSON to an unknown method of a served service is unimplemented over Connect", async () => {
       const response = await post(`/${serviceName}/Nothing`, "application/json");
       expect(response.status).toBe(501);
       expect(await response.json()).toMatchObject({
@@ -139,11 +139,11 @@ describe.each(lanes)("$lane", ({ fastLane }) => {
       });
     });
 
-    test.each(["/some.Service/Method", "/rest/com/vmware", "/"])("JSON to %s is no RPC", async (path) => {
+    test.each(["/some.Service/Method", "/rest/com/vmware", "/"])("JSON to %s is not an RPC", async (path) => {
       expect(await (await post(path, "application/json")).text()).toBe("fallback");
     });
 
-    test("a GET is no RPC", async () => {
+    test("a GET is not an RPC", async () => {
       expect(await (await fetch(`${service.http1Url}/healthz`)).text()).toBe("fallback");
       expect(await (await fetch(`${service.http1Url}/${serviceName}/Nothing`)).text()).toBe("fallback");
     });
@@ -170,7 +170,7 @@ describe.each(lanes)("$lane", ({ fastLane }) => {
         });
         stream.once("error", reject);
         stream.once("trailers", resolve);
-        // A failure may be told in one block of headers.
+        // A failure may come in one block of headers.
         stream.once("response", (headers) => {
           if ("grpc-status" in headers) resolve(headers);
         });

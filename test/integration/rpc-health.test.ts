@@ -17,7 +17,7 @@ afterEach(async () => {
 });
 
 describe("Check", () => {
-  test.each(["", serviceName])("tells the status of %j", async (name) => {
+  test.each(["", serviceName])("returns the status of %j", async (name) => {
     expect(await grpcJsCall(client, "Check", { service: name })).toMatchObject({
       reply: { status: "SERVING" },
     });
@@ -27,7 +27,7 @@ describe("Check", () => {
     });
   });
 
-  test("does not know other services", async () => {
+  test("is NOT_FOUND for other services", async () => {
     expect(await grpcJsCall(client, "Check", { service: "some.Service" })).toMatchObject({
       code: status.NOT_FOUND,
     });
@@ -43,7 +43,7 @@ describe("Check", () => {
   });
 });
 
-test("List tells the status of every service", async () => {
+test("List returns the status of every service", async () => {
   const { reply } = await grpcJsCall(client, "List", {});
   const serving = { status: "SERVING" };
   expect(reply).toEqual({ statuses: { "": serving, [serviceName]: serving } });
@@ -51,54 +51,54 @@ test("List tells the status of every service", async () => {
 
 describe("Watch", () => {
   function watch(service: string, options = {}) {
-    const told: string[] = [];
+    const received: string[] = [];
     let code: number | undefined;
     const call = client.Watch({ service }, options);
-    call.on("data", (reply: { status: string }) => told.push(reply.status));
+    call.on("data", (reply: { status: string }) => received.push(reply.status));
     call.on("status", (end: { code: number }) => {
       code = end.code;
     });
     call.on("error", () => {});
     return {
-      told,
+      received,
       cancel: () => call.cancel(),
-      untilTold: (...statuses: string[]) =>
-        eventually(`${statuses}, not just ${told}`, () => told.join() === statuses.join()),
+      untilReceived: (...statuses: string[]) =>
+        eventually(`${statuses}, not just ${received}`, () => received.join() === statuses.join()),
       end: () => eventually("the end of the watch", () => code !== undefined && { code }),
     };
   }
 
-  test("tells the status at once, then each change, then ends with the server", async () => {
+  test("sends the status at once, then each change, then ends with the server", async () => {
     const watcher = watch(serviceName);
-    await watcher.untilTold("SERVING");
+    await watcher.untilReceived("SERVING");
     service.health.set("NOT_SERVING");
-    await watcher.untilTold("SERVING", "NOT_SERVING");
+    await watcher.untilReceived("SERVING", "NOT_SERVING");
     service.health.set("SERVING");
-    await watcher.untilTold("SERVING", "NOT_SERVING", "SERVING");
-    service.shutdown.abort();
+    await watcher.untilReceived("SERVING", "NOT_SERVING", "SERVING");
+    service.endCalls.abort();
     expect(await watcher.end()).toEqual({ code: status.OK });
-    expect(watcher.told).toEqual(["SERVING", "NOT_SERVING", "SERVING", "NOT_SERVING"]);
+    expect(watcher.received).toEqual(["SERVING", "NOT_SERVING", "SERVING", "NOT_SERVING"]);
   });
 
   test("does not repeat NOT_SERVING when the server ends", async () => {
     const watcher = watch("");
-    await watcher.untilTold("SERVING");
+    await watcher.untilReceived("SERVING");
     service.health.set("NOT_SERVING");
-    service.shutdown.abort();
+    service.endCalls.abort();
     expect(await watcher.end()).toEqual({ code: status.OK });
-    expect(watcher.told).toEqual(["SERVING", "NOT_SERVING"]);
+    expect(watcher.received).toEqual(["SERVING", "NOT_SERVING"]);
   });
 
   test("of an unknown service stays open until the server ends", async () => {
     const watcher = watch("some.Service");
-    await watcher.untilTold("SERVICE_UNKNOWN");
+    await watcher.untilReceived("SERVICE_UNKNOWN");
     service.health.set("NOT_SERVING");
     const other = watch("");
-    await other.untilTold("NOT_SERVING");
-    expect(watcher.told).toEqual(["SERVICE_UNKNOWN"]);
-    service.shutdown.abort();
+    await other.untilReceived("NOT_SERVING");
+    expect(watcher.received).toEqual(["SERVICE_UNKNOWN"]);
+    service.endCalls.abort();
     expect(await watcher.end()).toEqual({ code: status.OK });
-    expect(watcher.told).toEqual(["SERVICE_UNKNOWN"]);
+    expect(watcher.received).toEqual(["SERVICE_UNKNOWN"]);
   });
 
   test("leaves nothing behind when its client cancels", async () => {
@@ -122,6 +122,6 @@ describe("Watch", () => {
   test("ends at the deadline of its caller", async () => {
     const watcher = watch("", { deadline: Date.now() + 200 });
     expect(await watcher.end()).toEqual({ code: status.DEADLINE_EXCEEDED });
-    expect(watcher.told).toEqual(["SERVING"]);
+    expect(watcher.received).toEqual(["SERVING"]);
   });
 });

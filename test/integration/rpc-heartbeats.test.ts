@@ -18,6 +18,7 @@ import { ErrorInfoSchema } from "../../gen/google/rpc/error_details_pb.ts";
 import { ServiceError } from "../../src/domain/errors.ts";
 import { Server } from "../../src/server/server.ts";
 import { startTestApp, storeKinds } from "../support/app.ts";
+import { callerNamed } from "../support/callers.ts";
 import { eventually } from "../support/eventually.ts";
 import { type Answered, type Beat, keepAliveStreams } from "../support/keep-alive-streams.ts";
 import {
@@ -39,7 +40,7 @@ import {
   startRpcService,
 } from "../support/rpc-service.ts";
 
-const caller = { principal: "anonymous", admin: false };
+const caller = callerNamed("anonymous");
 
 describe.each(lanes)("$lane", ({ fastLane }) => {
   let service: RpcService;
@@ -118,13 +119,13 @@ describe.each(lanes)("$lane", ({ fastLane }) => {
   }
 
   describe("BatchKeepAlive", () => {
-    test("tells for each refused keep-alive what KeepAlive would have told", async () => {
+    test("reports for each refused keep-alive what KeepAlive reports", async () => {
       const beats = await refusedBeats();
       const { results } = await unaryClient().batchKeepAlive({ keepAlives: beats });
       await expectSameAsUnary(beats, results);
     });
 
-    test("can tell a refusal in JSON", async () => {
+    test("can carry a refusal in JSON", async () => {
       const response = await fetch(`${service.http1Url}${pathOf("BatchKeepAlive")}`, {
         method: "POST",
         headers: { "content-type": "application/json" },
@@ -229,16 +230,16 @@ describe.each(lanes)("$lane", ({ fastLane }) => {
       );
     });
 
-    test("goes on after refusals, and ends well when the caller has no more", async () => {
+    test("continues after refusals, and ends with OK when the caller has sent everything", async () => {
       const id = await newSession();
       const refused = await refusedBeats();
       const beats = refused.flatMap((beat) => [beat, { downloadSessionId: id }]);
       const { answers, end } = await talk(beats);
       expect(end.code).toBe(status.OK);
-      const told = await Promise.all(refused.map(async (beat) => (await refusalOf(beat)).code));
+      const codes = await Promise.all(refused.map(async (beat) => (await refusalOf(beat)).code));
       expect(answers).toEqual(
         refused.flatMap(({ downloadSessionId }, index) => [
-          { id: downloadSessionId, refusedWith: told[index] },
+          { id: downloadSessionId, refusedWith: codes[index] },
           { id, progress: 0 },
         ]),
       );
@@ -258,7 +259,7 @@ describe.each(lanes)("$lane", ({ fastLane }) => {
       expect(answers.map(({ progress }) => progress)).toEqual([...Array(20).keys()]);
     });
 
-    test("of no request ends well", async () => {
+    test("without requests ends with OK", async () => {
       expect(await talk([])).toEqual({ answers: [], end: { code: status.OK, message: expect.any(String) } });
     });
 
@@ -267,10 +268,10 @@ describe.each(lanes)("$lane", ({ fastLane }) => {
       expect(answers).toEqual([]);
       expect(end).toEqual({
         code: status.UNAVAILABLE,
-        message: "The session store does not answer; the outcome is not known. Try again.",
+        message: "The session store does not answer; the outcome is unknown. Try again.",
       });
       await eventually(
-        "the end to be told of",
+        "the end to be recorded",
         () => service.records.at(-1)?.outcome === "service_unavailable",
       );
     });
@@ -281,7 +282,7 @@ describe.each(lanes)("$lane", ({ fastLane }) => {
       async function* untilStopped() {
         yield { downloadSessionId: id };
         await eventually("the answer", () => answers.length === 1);
-        service.streamsMayEnd.abort();
+        service.endStreams.abort();
         await eventually("the end in the server", () => service.records.length === 1);
       }
       const end = await keepAliveStream(service.http2Url, untilStopped(), (answer) => answers.push(answer));
@@ -311,7 +312,7 @@ describe.each(lanes)("$lane", ({ fastLane }) => {
     const resultsIn = ({ body }: Pick<RawAnswer, "body">) =>
       messagesIn(body).map((bytes) => fromBinary(KeepAliveStreamResponseSchema, bytes).result!);
 
-    test("tells for each refused keep-alive what KeepAlive would have told", async () => {
+    test("reports for each refused keep-alive what KeepAlive reports", async () => {
       const beats = await refusedBeats();
       const answer = await answerOf(beginStream(), beats.map(requestFor));
       await expectSameAsUnary(beats, resultsIn(answer));
@@ -333,15 +334,19 @@ describe.each(lanes)("$lane", ({ fastLane }) => {
 
     const good = { downloadSessionId: "nobody" };
     test.each([
-      ["is no message", envelope(Buffer.from([0xff, 0xff])), [status.INVALID_ARGUMENT, status.INTERNAL]],
-      ["is too large by its own word", Buffer.from([0, 0xff, 0xff, 0xff, 0xff]), [status.RESOURCE_EXHAUSTED]],
+      ["is not a message", envelope(Buffer.from([0xff, 0xff])), [status.INVALID_ARGUMENT, status.INTERNAL]],
+      [
+        "announces a size above the limit",
+        Buffer.from([0, 0xff, 0xff, 0xff, 0xff]),
+        [status.RESOURCE_EXHAUSTED],
+      ],
       [
         "is larger than the limit",
         envelope(messageFor({ downloadSessionId: "x".repeat(maxBodyBytes) })),
         [status.RESOURCE_EXHAUSTED],
       ],
       [
-        "is compressed without a word of how",
+        "is compressed with an unnamed algorithm",
         envelope(gzipSync(messageFor(good)), 1),
         [status.INVALID_ARGUMENT, status.INTERNAL],
       ],
@@ -367,18 +372,18 @@ describe.each(lanes)("$lane", ({ fastLane }) => {
       expect(messagesIn(answer.body, String(answer.headers["grpc-encoding"]))).toHaveLength(2);
     });
 
-    test("ends at its deadline, be it silent or at work", async () => {
+    test("ends at its deadline, silent or busy", async () => {
       for (const beats of [[], [good], [{ downloadSessionId: "stalled" }]]) {
         const stream = beginStream({ "grpc-timeout": "100m" });
         for (const beat of beats) stream.write(requestFor(beat));
         expect(grpcEnd(await answerOf(stream)).code).toBe(status.DEADLINE_EXCEEDED);
-        await eventually("the end to be told of", () => service.records.at(-1)?.outcome === "timed_out");
+        await eventually("the end to be recorded", () => service.records.at(-1)?.outcome === "timed_out");
         service.records.length = 0;
       }
     });
 
     const expectOutcomes = (...outcomes: string[]) =>
-      eventually("the end to be told of", () => {
+      eventually("the end to be recorded", () => {
         expect(service.records).toMatchObject([
           { operation: "DownloadSession.KeepAliveStream", call: { connection: { peer: "127.0.0.1" } } },
         ]);
@@ -394,7 +399,7 @@ describe.each(lanes)("$lane", ({ fastLane }) => {
       await expectOutcomes("canceled");
     });
 
-    test("whose caller is gone in the middle of a request is canceled", async () => {
+    test("whose caller goes away in the middle of a request is canceled", async () => {
       const stream = beginStream();
       stream.on("error", () => {}).write(requestFor(good));
       await once(stream, "data");
@@ -405,12 +410,12 @@ describe.each(lanes)("$lane", ({ fastLane }) => {
       await expectOutcomes("canceled", ...(fastLane ? [] : ["invalid_request"]));
     });
 
-    test("ends with UNAVAILABLE when the server can't wait for the store", async () => {
+    test("ends with UNAVAILABLE when the shutdown time is over before the store responds", async () => {
       const stream = beginStream();
       const answer = answerOf(stream);
       stream.write(requestFor({ downloadSessionId: "stalled" }));
       await eventually("the request in the store", () => service.stalledCalls() === 1);
-      service.shutdown.abort(new ServiceError("downlease.server.stopping"));
+      service.endCalls.abort(new ServiceError("downlease.server.stopping"));
       expect(grpcEnd(await answer).code).toBe(status.UNAVAILABLE);
     });
 
@@ -437,13 +442,13 @@ describe.each(lanes)("$lane", ({ fastLane }) => {
       await server.close(AbortSignal.abort());
     });
 
-    test("is not read from while its caller does not read the answers, and loses none of them", async () => {
+    test("is not read while its caller does not read the answers, and loses none of them", async () => {
       const id = await newSession();
       const total = 20_000;
-      let asked = 0;
+      let requested = 0;
       const { keepAliveMany } = service.store;
       service.store.keepAliveMany = (beats, by) => {
-        asked += beats.length;
+        requested += beats.length;
         return keepAliveMany.call(service.store, beats, by);
       };
       const mayRead = Promise.withResolvers<void>();
@@ -453,14 +458,14 @@ describe.each(lanes)("$lane", ({ fastLane }) => {
       let before = -1;
       await eventually("the server to stop reading", async () => {
         await new Promise((resolve) => session!.ping(resolve));
-        const isStill = asked > 0 && asked === before;
-        before = asked;
+        const isStill = requested > 0 && requested === before;
+        before = requested;
         return isStill;
       });
-      expect(asked).toBeLessThan(total / 2);
+      expect(requested).toBeLessThan(total / 2);
       mayRead.resolve();
       const answer = await answered;
-      expect(asked).toBe(total);
+      expect(requested).toBe(total);
       expect(resultsIn(answer)).toHaveLength(total);
       expect(grpcEnd(answer).code).toBe(status.OK);
     });
@@ -536,7 +541,7 @@ test.each(lanes)(
       const end = await keepAliveStream(app.url, beats(), (answer) => answers.push(answer));
       expect(end).toEqual({
         code: status.UNAVAILABLE,
-        message: "The session store does not answer; the outcome is not known. Try again.",
+        message: "The session store does not answer; the outcome is unknown. Try again.",
       });
       expect(answers).toEqual([{ id: "nobody", refusedWith: status.NOT_FOUND }]);
     } finally {

@@ -23,7 +23,7 @@ describe.each(lanes)("$lane", ({ fastLane }) => {
   });
   afterEach(async () => {
     const response = await postHttp1("application/json", Buffer.from("{}"), "List");
-    expect(response.status, "the protocol is still open").toBe(200);
+    expect(response.status, "the service still answers").toBe(200);
     expect(consoleError.mock.calls).toEqual([]);
     expect(warnings).toEqual([]);
   });
@@ -97,7 +97,7 @@ describe.each(lanes)("$lane", ({ fastLane }) => {
   );
   const leak = /\n\s+at |node_modules|\.[jt]s\b|\[object/;
 
-  /** Codes for what a caller did wrong; INTERNAL is gRPC's own for a message that can't be parsed. */
+  /** Codes for mistakes of a caller; gRPC itself uses INTERNAL for a message that cannot be parsed. */
   const refusals = ["invalid_argument", "internal", "resource_exhausted", "unimplemented", "not_found"];
   const grpcCodes = {
     "3": refusals[0],
@@ -242,14 +242,14 @@ describe.each(lanes)("$lane", ({ fastLane }) => {
       }
     });
 
-    test("by their own word only, are refused at once", async () => {
+    test("only by their announced length, are refused at once", async () => {
       const liar = Buffer.from([0, 0xff, 0xff, 0xff, 0xff]);
       expect((await postHttp2("application/grpc", liar)).headers).toMatchObject({ "grpc-status": "8" });
     });
   });
 
   describe("requests with strange headers", () => {
-    test("a Host that makes no URL is a bad request", async () => {
+    test("a Host that does not form a URL is a bad request", async () => {
       const socket = connectSocket(Number(new URL(service.http1Url).port), "127.0.0.1");
       socket.write(
         `POST /${serviceName}/Get HTTP/1.1\r\nHost: [\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}`,
@@ -286,7 +286,7 @@ describe.each(lanes)("$lane", ({ fastLane }) => {
       expect((await postHttp1(contentType, validMessage)).status).toBe(httpStatus);
     });
 
-    test("a compressed message is welcome", async () => {
+    test("a compressed message is accepted", async () => {
       const body = gzipSync(JSON.stringify({ downloadSessionId: "abc" }));
       const response = await postHttp1("application/json", body, "Get", { "content-encoding": "gzip" });
       expect(await response.json()).toMatchObject({ code: "not_found" });

@@ -13,6 +13,7 @@ import {
 import type { NewSession, Session } from "../../src/domain/session.ts";
 import { SqliteDatabase } from "../../src/stores/sqlite/database.ts";
 import { SqliteSessionStore } from "../../src/stores/sqlite/sqlite-session-store.ts";
+import { callerNamed } from "../support/callers.ts";
 import {
   decompressed,
   envelope,
@@ -47,10 +48,10 @@ class RepeatableStore extends SqliteSessionStore {
   }
 }
 
-const caller = { principal: "anonymous", admin: false };
+const caller = callerNamed("anonymous");
 const newSession = { owner: "anonymous", libraryItemId: itemId, contentVersion: "7" };
 
-const known = ["active", "canceled", "failed"] as const;
+const sessionKinds = ["active", "canceled", "failed"] as const;
 
 interface Way {
   readonly store: RepeatableStore;
@@ -61,7 +62,7 @@ interface Way {
 
 async function open(fastLane: boolean): Promise<Way> {
   const store = new RepeatableStore();
-  for (const id of known) await store.create({ ...newSession, id: `${id}-id-of-version-5` });
+  for (const id of sessionKinds) await store.create({ ...newSession, id: `${id}-id-of-version-5` });
   await store.finish("made-1", caller, "CANCELED");
   await store.finish("made-2", caller, "ERROR", "words");
   const service = await startRpcService({ fastLane, store });
@@ -174,8 +175,8 @@ function lengthHead(length: number): Buffer {
 
 /** The bytes in any number of pieces. */
 function pieces(bytes: Uint8Array): fc.Arbitrary<Uint8Array[]> {
-  return fc.array(fc.nat(Math.min(bytes.length, 200)), { maxLength: 4 }).map((given) => {
-    const cuts = [...new Set(given)].sort((one, other) => one - other);
+  return fc.array(fc.nat(Math.min(bytes.length, 200)), { maxLength: 4 }).map((positions) => {
+    const cuts = [...new Set(positions)].sort((one, other) => one - other);
     return [0, ...cuts].map((from, index) => bytes.subarray(from, cuts[index] ?? bytes.length));
   });
 }
@@ -348,9 +349,9 @@ function essence({ method, protocol, request }: Sample, answer: RawAnswer) {
   const all = Object.entries({ ...headers, ...trailers }).filter(
     ([name]) => !mayDiffer.includes(name) && name !== "x-request-id",
   );
-  const given = request.headers["x-request-id"];
+  const sentId = request.headers["x-request-id"];
   // One that is made up is another each time, and the fast lane makes none up for a heartbeat that goes well.
-  const requestId = given === headers["x-request-id"] ? given : undefined;
+  const requestId = sentId === headers["x-request-id"] ? sentId : undefined;
   const common = { httpStatus, headers: Object.fromEntries(all), requestId };
   if (protocol === "connect") {
     return { ...common, body: decompressed(body, headers["content-encoding"]).toString("latin1") };

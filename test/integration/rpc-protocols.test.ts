@@ -147,7 +147,7 @@ describe.each(lanes)("$lane", ({ fastLane }) => {
       expect(JSON.stringify(outcome)).not.toMatch(/driver|\.ts/);
     });
 
-    test("an error names the session whatever its characters", async () => {
+    test("an error names the session with any characters", async () => {
       const outcome = await call("Get", { downloadSessionId: "nöwhere 🎈, 100 %" });
       expect(outcome).toMatchObject({
         message:
@@ -165,12 +165,12 @@ describe.each(lanes)("$lane", ({ fastLane }) => {
       await call("Cancel", { downloadSessionId });
       expect(await call("KeepAlive", { downloadSessionId, progress: "50" })).toMatchObject({
         code: "failed_precondition",
-        message: `Download session '${downloadSessionId}' is CANCELED, not ACTIVE. Create a new session to go on.`,
+        message: `Download session '${downloadSessionId}' is CANCELED, not ACTIVE. Create a new session to continue.`,
         info: { reason: "NOT_ALLOWED_IN_CURRENT_STATE", metadata: { arg1: "CANCELED" } },
       });
     });
 
-    test("the request id is the caller's, or made up when there is none or no usable one", async () => {
+    test("the request id is the caller's, or a new one when that is missing or not usable", async () => {
       expect(await call("List", {}, "abc-123")).toMatchObject({ ok: {}, requestId: "abc-123" });
       expect(service.records.at(-1)).toMatchObject({
         call: { protocol: protocolName, requestId: "abc-123", connection: { peer: "127.0.0.1" } },
@@ -187,7 +187,7 @@ describe.each(lanes)("$lane", ({ fastLane }) => {
       const outcome = await call("Fail", { downloadSessionId, clientErrorMessage: "x".repeat(5000) });
       expect(outcome).toMatchObject({ code: "resource_exhausted" });
       // Such a request never becomes a call, and must not be invisible to operators for that.
-      await eventually("the refusal to be told of", () => {
+      await eventually("the refusal to be recorded", () => {
         expect(service.records.at(-1)).toMatchObject({
           call: { protocol: protocolName, connection: { peer: "127.0.0.1" } },
           operation: "DownloadSession.Fail",

@@ -74,7 +74,7 @@ describe.each(["v1", "v1alpha"])("server reflection %s", (version) => {
     ]);
   });
 
-  test("gives a client that knows no proto file all it needs to call KeepAlive", async () => {
+  test("gives a client without proto files all it needs to call KeepAlive", async () => {
     const collected: Buffer[] = [];
     {
       await using conversation = converse(version);
@@ -96,7 +96,7 @@ describe.each(["v1", "v1alpha"])("server reflection %s", (version) => {
     client.close();
   });
 
-  test("knows the details of errors, which no served file imports", async () => {
+  test("serves the types of error details, which no served file imports", async () => {
     await using conversation = converse(version);
     const [file] = await conversation.files({ file_containing_symbol: "google.rpc.ErrorInfo" });
     expect(file?.name).toBe("google/rpc/error_details.proto");
@@ -114,7 +114,7 @@ describe.each(["v1", "v1alpha"])("server reflection %s", (version) => {
     });
   });
 
-  test("sends the file asked for, then its imports, and an import only once on a stream", async () => {
+  test("sends the requested file, then its imports, and an import only once on a stream", async () => {
     await using conversation = converse(version);
     const namesOf = async (question: object) => (await conversation.files(question)).map(({ name }) => name);
     expect(await namesOf({ file_by_filename: optionsFile })).toEqual([
@@ -190,14 +190,14 @@ describe.each(["v1", "v1alpha"])("server reflection %s", (version) => {
     expect(await conversation.files({ file_by_filename: sessionFile })).not.toHaveLength(0);
   });
 
-  test("answers an empty question with INVALID_ARGUMENT", async () => {
+  test("answers an empty request with INVALID_ARGUMENT", async () => {
     await using conversation = converse(version);
     expect(await conversation.ask({})).toMatchObject({
       error_response: { error_code: status.INVALID_ARGUMENT },
     });
   });
 
-  test("ends with OK when the client has no more questions", async () => {
+  test("ends with OK when the client has no more requests", async () => {
     const conversation = converse(version);
     await conversation.ask({ list_services: "" });
     await conversation[Symbol.asyncDispose]();
@@ -208,7 +208,7 @@ describe.each(["v1", "v1alpha"])("server reflection %s", (version) => {
     await using stopping = await startRpcService();
     await using conversation = converse(version, stopping.http2Url);
     await conversation.ask({ list_services: "" });
-    stopping.shutdown.abort();
+    stopping.endCalls.abort();
     expect(await conversation.ended).toBe(status.OK);
   });
 });

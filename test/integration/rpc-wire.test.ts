@@ -74,13 +74,13 @@ describe.each(lanes)("$lane", ({ fastLane }) => {
       const end = grpcEnd(await answerOf(stream, [requestFor("stalled")]));
       expect(end).toMatchObject({
         code: status.DEADLINE_EXCEEDED,
-        message: "The deadline of the call has passed; its outcome is not known.",
+        message: "The deadline of the call has passed; its outcome is unknown.",
       });
       expect(await onlyOutcome()).toBe("timed_out");
       await allIsOver();
     });
 
-    test("that is far away does not matter", async () => {
+    test("that is far away has no effect", async () => {
       const stream = begin(session, "List", { ...grpcHeaders, "grpc-timeout": "99999999n" });
       expect(grpcEnd(await answerOf(stream, [envelope(Buffer.alloc(0))])).code).toBe(status.OK);
     });
@@ -104,7 +104,7 @@ describe.each(lanes)("$lane", ({ fastLane }) => {
       await allIsOver();
     });
 
-    test("after the answer does no harm", async () => {
+    test("after the answer has no effect", async () => {
       const stream = begin(session, "Get");
       await answerOf(stream, [requestFor("abc")]);
       stream.close(constants.NGHTTP2_CANCEL);
@@ -126,7 +126,7 @@ describe.each(lanes)("$lane", ({ fastLane }) => {
     expect(grpcEnd(await answerOf(stream, [requestFor("abc")])).code).toBe(status.NOT_FOUND);
   });
 
-  test.each(["GET", "PUT", "HEAD"])("%s is no call", async (method) => {
+  test.each(["GET", "PUT", "HEAD"])("%s is not a call", async (method) => {
     const stream = session.request({ ":method": method, ":path": pathOf("Get"), ...grpcHeaders });
     expect((await answerOf(stream)).httpStatus).toBe(405);
   });
@@ -134,16 +134,16 @@ describe.each(lanes)("$lane", ({ fastLane }) => {
   test("an error comes in one block of headers or in trailers, with its details", async () => {
     const { headers, trailers, body } = await answerOf(begin(session, "Get"), [requestFor("abc")]);
     expect(body).toHaveLength(0);
-    const { code, message, status: told } = grpcEnd({ httpStatus: 200, headers, trailers, body });
-    expect(told).toMatchObject({ code, message });
-    expect(anyUnpack(told!.details[0]!, ErrorInfoSchema)).toMatchObject({
+    const { code, message, status } = grpcEnd({ httpStatus: 200, headers, trailers, body });
+    expect(status).toMatchObject({ code, message });
+    expect(anyUnpack(status!.details[0]!, ErrorInfoSchema)).toMatchObject({
       reason: "NOT_FOUND",
       domain: "com.vmware.vapi.std.errors",
       metadata: { message_id: "downlease.session.not_found", arg0: "abc" },
     });
   });
 
-  test("a message of the greatest size is accepted, and one that is larger by a byte is not", async () => {
+  test("a message of the maximum size is accepted, one more byte is not", async () => {
     const id = await newSession();
     const sized = (size: number) => {
       const bytes = (length: number) =>
@@ -190,7 +190,7 @@ describe.each(lanes)("$lane", ({ fastLane }) => {
       expect(grpcEnd(answer).code).toBe(status.OK);
     });
 
-    test("a client that does not read is sent no more than its window, and holds up nobody else", async () => {
+    test("a client that does not read is sent no more than its window, and does not block others", async () => {
       await withSlowClient({ initialWindowSize: 1000 });
       const mayRead = Promise.withResolvers<void>();
       const stream = begin(session, "List");
@@ -204,13 +204,13 @@ describe.each(lanes)("$lane", ({ fastLane }) => {
     });
   });
 
-  test("a stop answers what is finished in time, and tells UNAVAILABLE to the rest", async () => {
+  test("a stop answers calls that finish in time, and the others with UNAVAILABLE", async () => {
     const slow = Promise.withResolvers<void>();
     const id = await newSession();
     const { get } = service.store;
-    service.store.get = async (wanted, caller) => {
-      if (wanted === id) await slow.promise;
-      return get.call(service.store, wanted, caller);
+    service.store.get = async (sessionId, caller) => {
+      if (sessionId === id) await slow.promise;
+      return get.call(service.store, sessionId, caller);
     };
     const server = new Server({ ...service.rpc, host: "127.0.0.1", port: 0 });
     const { port } = await server.listen();
@@ -225,10 +225,9 @@ describe.each(lanes)("$lane", ({ fastLane }) => {
     const stopped = shutDown({
       health: service.health,
       server,
-      store: service.store,
-      monitor: { stop() {} },
-      streamsMayEnd: service.streamsMayEnd,
-      callsMayEnd: service.shutdown,
+      rest: { async [Symbol.asyncDispose]() {} },
+      endStreams: service.endStreams,
+      endCalls: service.endCalls,
       graceMs: 1000,
       drainMs: 0,
       log: pino({ level: "silent" }),
@@ -258,7 +257,7 @@ describe("on the fast lane, a request that is still being sent", () => {
     stream.write(halfRequest);
     const end = grpcEnd(await answerOf(stream));
     expect(end.code).toBe(status.DEADLINE_EXCEEDED);
-    await eventually("the refusal to be told of", () => service.records.length === 1);
+    await eventually("the refusal to be recorded", () => service.records.length === 1);
     expect(service.records).toMatchObject([{ operation: "DownloadSession.Get" }]);
   });
 
@@ -285,23 +284,23 @@ describe("on the fast lane, a request that is still being sent", () => {
   test.each([
     ["gRPC", grpcHeaders, "grpc-status", String(status.UNAVAILABLE)],
     ["Connect", { "content-type": "application/proto" }, ":status", 503],
-  ])("gets UNAVAILABLE over %s when the server can't wait any longer", async (_, headers, name, told) => {
+  ])("gets UNAVAILABLE over %s when the shutdown time is over", async (_, headers, name, code) => {
     const stream = begin(session, "Get", headers);
     stream.write(halfRequest);
     const answer = answerOf(stream);
     await new Promise((resolve) => session.ping(resolve));
-    service.shutdown.abort(new ServiceError("downlease.server.stopping"));
-    expect((await answer).headers[name]).toBe(told);
+    service.endCalls.abort(new ServiceError("downlease.server.stopping"));
+    expect((await answer).headers[name]).toBe(code);
   });
 });
 
-describe("on the fast lane, a caller who is slow to send a request", () => {
+describe("on the fast lane, a caller that is slow to send a request", () => {
   beforeEach(() => open({ readMs: 50 }));
 
   test.each([
     ["gRPC", grpcHeaders],
     ["Connect", { "content-type": "application/proto" }],
-  ])("is cut off over %s; calls under way are not", async (_, headers) => {
+  ])("is cut off over %s; calls in flight are not", async (_, headers) => {
     const stalled = await stalledCall();
     const slow = begin(session, "Get", headers);
     slow.on("error", () => {}).write(halfRequest);

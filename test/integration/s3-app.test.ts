@@ -58,7 +58,7 @@ const logins = new Map<string, string>();
 
 /** Headers of somebody who has logged in. */
 const as = (name: string) => ({ "vmware-api-session-id": logins.get(name)! });
-const tell = async (path: string) => (await fetch(app.url + api + path, { headers: as("bob") })).json();
+const read = async (path: string) => (await fetch(app.url + api + path, { headers: as("bob") })).json();
 
 async function logIn(name: string): Promise<void> {
   const authorization = `Basic ${Buffer.from(`${name}:a long password`).toString("base64")}`;
@@ -73,9 +73,9 @@ async function preparedDisk(name = "bob", more: object = {}): Promise<string> {
   const files = sessionFiles(call!(app.url), session, as(name));
   await files.prepare("disk 1.vmdk", { ...more });
   const ready = await eventually("the disk to be ready", async () => {
-    const told = await files.get("disk 1.vmdk");
-    if (told.status !== "PREPARED") throw new Error(JSON.stringify(told));
-    return told;
+    const file = await files.get("disk 1.vmdk");
+    if (file.status !== "PREPARED") throw new Error(JSON.stringify(file));
+    return file;
   });
   expect(ready.checksums).toEqual([
     { algorithm: "SHA256", checksum: sha256(disk) },
@@ -85,11 +85,11 @@ async function preparedDisk(name = "bob", more: object = {}): Promise<string> {
 }
 
 test("what is in the bucket can be looked up", async () => {
-  expect(await tell("")).toEqual(["l"]);
-  expect(await tell("/l")).toMatchObject({ name: "lib", description: "of S3" });
-  expect(await tell("/item?library_id=l")).toEqual(["i"]);
+  expect(await read("")).toEqual(["l"]);
+  expect(await read("/l")).toMatchObject({ name: "lib", description: "of S3" });
+  expect(await read("/item?library_id=l")).toEqual(["i"]);
   const item = { id: "i", name: "photon", type: "ovf", library_id: "l" };
-  expect(await tell("/item/i")).toMatchObject({ ...item, size: size + 6 + manifest.length });
+  expect(await read("/item/i")).toMatchObject({ ...item, size: size + 6 + manifest.length });
 });
 
 test("a file is downloaded whole, and in parts that fit", async () => {
@@ -106,7 +106,7 @@ test("a file is downloaded whole, and in parts that fit", async () => {
   expect(Buffer.compare(Buffer.concat(parts), disk)).toBe(0);
 });
 
-test("a download goes on when the storage breaks off, and is whole", async () => {
+test("a download continues when the storage breaks the connection, and is whole", async () => {
   const link = await preparedDisk();
   let cuts = 0;
   proxy.interfere = ({ kind, path }) => {
@@ -140,7 +140,7 @@ test("a download that the storage can't serve at all is refused, not empty", asy
   expect((await fetch(link, { method: "HEAD" })).status).toBe(200);
 });
 
-test("who may read the storage gets a direct URI, which lives no longer than the lease; others get none", async () => {
+test("a caller who may read the storage gets a direct URI, which lives no longer than the lease; others get none", async () => {
   const uri = await preparedDisk("alice", { endpoint_type: "DIRECT" });
   expect(uri.startsWith(`${proxy.url}/${bucket.name}/released/lib/photon/disk%201.vmdk?`)).toBe(true);
   const { searchParams } = new URL(uri);

@@ -5,7 +5,7 @@ import {
 } from "@aws-sdk/client-s3";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
 import { S3ContentSource } from "../../src/content/s3/s3-content-source.ts";
-import { openCurrent, textOf } from "../support/content-files.ts";
+import { filesOf, openCurrent, textOf } from "../support/content-files.ts";
 import { eventually } from "../support/eventually.ts";
 import { freePort } from "../support/ports.ts";
 import { type Exchange, type S3Proxy, startS3Proxy } from "../support/s3-proxy.ts";
@@ -77,7 +77,7 @@ describe("more than a page of keys", () => {
     const { id } = libraries.find(({ name }) => name === "lib")!;
     const [item, other] = (await source.items(id))!;
     expect(other?.name).toBe("jtem");
-    expect(await source.files(item!.id)).toHaveLength(1_100);
+    expect(await filesOf(source, item!.id)).toHaveLength(1_100);
     expect((await source.item(item!.id))?.size).toBe(1_100);
   });
 
@@ -89,7 +89,7 @@ describe("more than a page of keys", () => {
     expect(lists.filter(({ kind }) => kind === "list").length).toBe(3);
     const source = await open();
     expect((await source.items())?.map(({ id }) => id)).toEqual(["i", "j"]);
-    expect(await source.files("i")).toHaveLength(1);
+    expect(await filesOf(source, "i")).toHaveLength(1);
   });
 });
 
@@ -100,10 +100,10 @@ describe("the requests of a look-up", () => {
     const source = await open();
     const kinds = async (work: () => Promise<unknown>) => (await requestsOf(work)).map(({ kind }) => kind);
     expect(await kinds(() => source.item("i"))).toEqual(["list", "list"]);
-    expect(await kinds(() => source.files("i"))).toEqual(["list", "list"]);
+    expect(await kinds(() => filesOf(source, "i"))).toEqual(["list", "list"]);
     await put("lib/item/a.mf", `SHA1(data)= ${"a".repeat(40)}\n`);
-    expect((await kinds(() => source.files("i"))).sort()).toEqual(["get", "list", "list"]);
-    expect(await kinds(() => source.files("i"))).toEqual(["list", "list"]);
+    expect((await kinds(() => filesOf(source, "i"))).sort()).toEqual(["get", "list", "list"]);
+    expect(await kinds(() => filesOf(source, "i"))).toEqual(["list", "list"]);
   });
 
   test("of a flood of unknown ids and of lists are not a scan for each", async () => {
@@ -122,7 +122,7 @@ describe("the requests of a look-up", () => {
     expect(flood.length).toBeLessThan(100);
   });
 
-  test("see nothing of what is beside the prefix", async () => {
+  test("see nothing outside of the prefix", async () => {
     await putItem("images/released/lib/item", "i");
     await putItem("images/released-not/lib/item", "n");
     await putItem("lib/item", "o");
@@ -164,7 +164,7 @@ describe("keys that are no content", () => {
     for (let round = 0; round < 3; round++) {
       expect((await source.libraries()).map(({ name }) => name)).toEqual(["lib"]);
       expect((await source.items())?.map(({ name }) => name)).toEqual(["item"]);
-      expect((await source.files("i"))?.map(({ name }) => name)).toEqual(["data"]);
+      expect((await filesOf(source, "i"))?.map(({ name }) => name)).toEqual(["data"]);
     }
     const name = "its name is not 1 to 256 bytes of UTF-8 without control characters";
     const dots = "its name stands for another place";
@@ -190,14 +190,14 @@ describe("keys that are no content", () => {
     const source = await open();
     const [item] = (await source.items())!;
     expect(await source.item(item!.id)).toMatchObject({ name: "empty", size: 0 });
-    expect(await source.files(item!.id)).toEqual([]);
+    expect(await filesOf(source, item!.id)).toEqual([]);
   });
 });
 
 test("names of all kinds are found and read, encoded or not", async () => {
   const names = ["b\u00fccher 1+2", "\ud83d\udcd6", "100%", "%41", "a&b<c>", "#?=;", "'\"", "e\u0301"];
   for (const name of names) await bucket.put(`${name}/${name}/${name}`, name);
-  // What S3 does when it is asked to, and the server of the tests does not.
+  // S3 does this on request, and the server of the tests does not.
   const encoded = (text: string) =>
     text
       .replace(/<(Key|Prefix)>([^<]+)<\/\1>/g, (_, tag: string, value: string) => {
@@ -223,12 +223,14 @@ describe("checksums", () => {
   const sha256 = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
   /** What S3 lists of objects that were put with a checksum, and the server of the tests does not. */
   const announce = (type: string, algorithm = "SHA256") => {
-    const told = `<ChecksumAlgorithm>${algorithm}</ChecksumAlgorithm><ChecksumType>${type}</ChecksumType>`;
+    const elements = `<ChecksumAlgorithm>${algorithm}</ChecksumAlgorithm><ChecksumType>${type}</ChecksumType>`;
     proxy.interfere = ({ kind }) =>
-      kind === "list" ? { body: (text) => text.replaceAll("</Contents>", `${told}</Contents>`) } : undefined;
+      kind === "list"
+        ? { body: (text) => text.replaceAll("</Contents>", `${elements}</Contents>`) }
+        : undefined;
   };
   const checksums = async (source: S3ContentSource) =>
-    (await source.files("i"))!.map(({ name, checksums }) => [name, checksums]);
+    (await filesOf(source, "i"))!.map(({ name, checksums }) => [name, checksums]);
   const putAbc = () =>
     bucket.put("lib/item/abc", "abc", {
       ChecksumSHA256: Buffer.from(sha256, "hex").toString("base64"),
@@ -236,7 +238,7 @@ describe("checksums", () => {
 
   beforeEach(() => put("lib/item/.item.json", '{"id": "i"}'));
 
-  test("that the storage has of a whole object are told, and asked for once", async () => {
+  test("that the storage has of a whole object are listed, and requested once", async () => {
     await putAbc();
     announce("FULL_OBJECT");
     const source = await open();
@@ -247,7 +249,7 @@ describe("checksums", () => {
     expect(await checksums(source)).toEqual([["abc", undefined]]);
   });
 
-  test("are not asked for one by one when the listing announces none that is told", async () => {
+  test("are not requested one by one when the listing announces none that is of use", async () => {
     await putAbc();
     for (const algorithm of ["CRC32", "CRC64NVME", "XXHASH64"]) {
       announce("FULL_OBJECT", algorithm);
@@ -284,7 +286,7 @@ describe("checksums", () => {
     expect(await textOf(await open(), "i", "abc")).toBe("abc");
   });
 
-  test("of a manifest win over the storage's, and do without those that may not be asked for", async () => {
+  test("of a manifest win over the storage's, and suffice when those may not be read", async () => {
     await putAbc();
     await put("lib/item/a.mf", `SHA256(abc)= ${"1".repeat(64)}\n`);
     announce("FULL_OBJECT");
@@ -334,7 +336,7 @@ describe("a bucket that can't be used", () => {
     proxy.interfere = () => ({ answer: { status, code } });
     for (const call of [
       () => source.item("i"),
-      () => source.files("i"),
+      () => filesOf(source, "i"),
       () => source.openFile("i", "data", contentVersion),
       () => source.directUri("i", "data", contentVersion, 60_000),
       () => source.library(library!.id),
@@ -354,11 +356,11 @@ describe("a bucket that can't be used", () => {
     expect(await source.item("i")).toBeDefined();
   });
 
-  test("is unavailable when nobody answers", async () => {
+  test("is unavailable when the storage does not answer", async () => {
     await putItem("lib/item", "i");
     const source = await open();
     proxy.interfere = () => ({ isSilent: true });
-    const calls = [source.item("i"), source.files("i"), open()];
+    const calls = [source.item("i"), filesOf(source, "i"), open()];
     const outcomes = await Promise.allSettled(calls);
     expect(outcomes.map((outcome) => outcome.status === "rejected" && outcome.reason.message)).toEqual([
       "The content library can't be read. Try again.",

@@ -85,7 +85,7 @@ test("signatures are right, for ranges and for names of all kinds", async () => 
   await expect(open()).rejects.toThrow("bucket images can't be used: SignatureDoesNotMatch: ");
 });
 
-test("a direct URI gives the file to who has nothing else, under its name", async () => {
+test("a direct URI gives the file, under its name, to a client without credentials", async () => {
   const answer = await fetch((await uriFor(60_000))!);
   expect(await answer.text()).toBe("content");
   expect(answer.status).toBe(200);
@@ -135,7 +135,7 @@ test("a direct URI lives for whole seconds, no longer than it is to, and a week 
   await eventually("the URI to end", async () => (await fetch(uri)).status === 403);
 });
 
-test("there is no direct URI of what is not there, or is there in another version", async () => {
+test("there is no direct URI of a missing file, or of another version", async () => {
   const version = await versionNow();
   for (const [item, file, itsVersion] of [
     ["unknown", plain, version],
@@ -149,14 +149,14 @@ test("there is no direct URI of what is not there, or is there in another versio
 });
 
 test("a direct URI names the version where the bucket keeps versions, and that is still the one", async () => {
-  const tell = (more: Readonly<Record<string, string>>) =>
+  const answerWith = (more: Readonly<Record<string, string>>) =>
     interfere({ headers: (headers) => ({ ...headers, ...more }) });
   const versionId = async () => new URL((await uriFor(60_000))!).searchParams.get("versionId");
   expect(await versionId()).toBeNull();
-  tell({ "x-amz-version-id": "3sL4kqtJlcpXroDTDmJ+rmSpXd3dIbrHY" });
+  answerWith({ "x-amz-version-id": "3sL4kqtJlcpXroDTDmJ+rmSpXd3dIbrHY" });
   expect(await versionId()).toBe("3sL4kqtJlcpXroDTDmJ+rmSpXd3dIbrHY");
-  tell({ "x-amz-version-id": "null" });
+  answerWith({ "x-amz-version-id": "null" });
   expect(await versionId()).toBeNull();
-  tell({ etag: '"another"' });
+  answerWith({ etag: '"another"' });
   expect(await uriFor(60_000)).toBeUndefined();
 });

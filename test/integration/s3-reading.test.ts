@@ -59,7 +59,7 @@ test("a connection is used again after a range was read to its end", async () =>
   expect(ports.size).toBeLessThan(4);
 });
 
-describe("a body that breaks off", () => {
+describe("a body that breaks", () => {
   test("is gone on with from where it stopped, however often while bytes come", async () => {
     proxy.interfere = ({ kind }) => (kind === "get" ? { cutAfter: 1_000_000 } : undefined);
     expect(same(await bytesOf(file))).toBe(true);
@@ -95,7 +95,7 @@ describe("a body that breaks off", () => {
     }
   });
 
-  test("is gone on with when nothing has come for a while", async () => {
+  test("is requested again when nothing has come for a while", async () => {
     let first = true;
     proxy.interfere = ({ kind }) => {
       if (kind !== "get" || !first) return undefined;
@@ -141,7 +141,7 @@ describe("a store that does not know", () => {
 });
 
 describe("a reader", () => {
-  test("takes no more than it is asked for, but for what buffers hold", async () => {
+  test("fetches no more than is read, except what buffers hold", async () => {
     const reader = file.reader();
     await reader.read(new Uint8Array(100));
     const [exchange] = proxy.exchanges;
@@ -152,7 +152,7 @@ describe("a reader", () => {
     expect(exchange!.taken).toBe(size);
   });
 
-  test("ends its request when the file is closed, and a read under way with it", async () => {
+  test("ends its request when the file is closed, and a running read with it", async () => {
     proxy.interfere = ({ kind }) => (kind === "get" ? { stallAfter: 10 } : undefined);
     const [stalled, unread] = [file.reader(), file.reader()];
     await stalled.read(new Uint8Array(10));

@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { Redis } from "ioredis";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { protocols } from "../support/protocol-clients.ts";
+import { protocolClients } from "../support/protocol-clients.ts";
 import { rawConnection } from "../support/raw-connection.ts";
 import { envelope, http1Client, http2Client, type RawAnswer } from "../support/raw-rpc.ts";
 import { type RedisServer, startRedis } from "../support/redis-server.ts";
@@ -238,8 +238,8 @@ describe.each(serviceNames)("a service %s", (name) => {
   const answers: string[] = [];
   const service = () => services[name]!;
 
-  test.each(Object.keys(protocols))("serves a session: %s", async (protocol) => {
-    const client = protocols[protocol]!(service().url);
+  test.each(Object.keys(protocolClients))("serves a session: %s", async (protocol) => {
+    const client = protocolClients[protocol]!(service().url);
     const item = "5a0f6c1e-0000-4000-8000-000000000000";
     const calls = [
       () => client.create(item),

@@ -5,7 +5,7 @@ import { type StoreKind, startTestApp, storeKinds, type TestApp } from "../suppo
 import { basic, cheapHash } from "../support/auth-calls.ts";
 import { eventually } from "../support/eventually.ts";
 import { methodClients, tableClients } from "../support/method-clients.ts";
-import { addItem, openSession, sessionFiles, type ToldFile } from "../support/session-files.ts";
+import { addItem, type FileView, openSession, sessionFiles } from "../support/session-files.ts";
 import { type TempDir, tempDir } from "../support/temp-dir.ts";
 
 const protocols = { ...methodClients, ...tableClients };
@@ -43,17 +43,17 @@ describe.each(storeKinds)("%s", (kind: StoreKind) => {
   }
 
   const statuses = async ({ list, prepare, get }: ReturnType<typeof sessionFiles>, more = {}) => {
-    const told = [
+    const files = [
       await prepare("disk", more),
       await get("disk"),
       await prepare("none", more),
       await get("none"),
     ];
-    return [await list(), ...told.map(({ status }) => status)];
+    return [await list(), ...files.map(({ status }) => status)];
   };
 
   describe.each(Object.keys(protocols))("%s", (protocol) => {
-    test("the files of somebody else's session are not found, whatever is asked", async () => {
+    test("the files of another principal's session are not found, by any operation", async () => {
       const as = await sessionOf("alice", protocol);
       const missing = "404 downlease.session.not_found";
       for (const other of ["bob", "stor"]) {
@@ -72,7 +72,7 @@ describe.each(storeKinds)("%s", (kind: StoreKind) => {
       await eventually("the disk to be ready for its owner", async () => {
         return (await as("alice").get("disk")).status === "PREPARED";
       });
-      expect(((await as("root").list()) as ToldFile[])[0]).toHaveProperty("download_endpoint");
+      expect(((await as("root").list()) as FileView[])[0]).toHaveProperty("download_endpoint");
     });
 
     test("DIRECT needs the role storage, and a source that has such endpoints", async () => {

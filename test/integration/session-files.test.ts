@@ -38,7 +38,7 @@ describe.each(storeKinds)("%s", (kind: StoreKind) => {
       return { id, ...sessionFiles(protocols[protocol]!(app.url), id) };
     };
 
-    test("lists, prepares and tells where to read", async () => {
+    test("lists, prepares and returns the endpoint", async () => {
       const { list, prepare, get } = await open(await newItem());
       const unprepared = { bytes_transferred: "0", status: "UNPREPARED" };
       const others = [
@@ -50,8 +50,8 @@ describe.each(storeKinds)("%s", (kind: StoreKind) => {
 
       expect(["PREPARE_REQUESTED", "PREPARING", "PREPARED"]).toContain((await prepare("disk.vmdk")).status);
       const ready = await eventually("the disk to be ready", async () => {
-        const told = await get("disk.vmdk");
-        return told.status === "PREPARED" ? told : undefined;
+        const file = await get("disk.vmdk");
+        return file.status === "PREPARED" ? file : undefined;
       });
       const inSha256 = { algorithm: "SHA256", checksum: sha256(disk) };
       const inSha1 = { algorithm: "SHA1", checksum: createHash("sha1").update(disk).digest("hex") };
@@ -72,13 +72,13 @@ describe.each(storeKinds)("%s", (kind: StoreKind) => {
       const { prepare, get } = await open(await newItem());
       await prepare("empty.nvram");
       const { checksum_info, size } = await eventually("the file to be ready", async () => {
-        const told = await get("empty.nvram");
-        return told.status === "PREPARED" ? told : undefined;
+        const file = await get("empty.nvram");
+        return file.status === "PREPARED" ? file : undefined;
       });
       expect([size, checksum_info]).toEqual(["0", { algorithm: "SHA256", checksum: sha256("") }]);
     });
 
-    test("refuses what is wrong", async () => {
+    test("refuses invalid requests", async () => {
       const { id, list, prepare, get } = await open(await newItem());
       const none = "400 downlease.argument.file_name";
       for (const name of ["none", "DISK.vmdk", ".item.json", "../x/disk.vmdk"]) {
@@ -125,8 +125,8 @@ describe.each(storeKinds)("%s", (kind: StoreKind) => {
       const { list, prepare, get } = await open(await addItem(app.contentRoot, { [longName]: "x" }));
       await prepare(longName);
       const ready = await eventually("the file to be ready", async () => {
-        const told = await get(longName);
-        return told.status === "PREPARED" ? told : undefined;
+        const file = await get(longName);
+        return file.status === "PREPARED" ? file : undefined;
       });
       expect(ready.checksum_info!.checksum).toBe(sha256("x"));
       expect(await list()).toEqual([ready]);
@@ -181,13 +181,13 @@ describe.each(storeKinds)("%s", (kind: StoreKind) => {
         body,
       });
       expect(response.status).toBe(400);
-      const told = await response.text();
-      expect(told).toContain(messageId);
-      expect(told).toContain(named);
+      const text = await response.text();
+      expect(text).toContain(messageId);
+      expect(text).toContain(named);
     }
   });
 
-  test("on /api, file_name tells get from list, even when it is empty", async () => {
+  test("on /api, file_name distinguishes get from list, even when it is empty", async () => {
     const id = await openSession(app.url, await newItem());
     const get = async (query: string) => {
       const path = `/api/content/library/item/download-session/${id}/file`;
@@ -201,7 +201,7 @@ describe.each(storeKinds)("%s", (kind: StoreKind) => {
     expect(await get("?file_name=a&file_name=b")).toMatchObject([400, { error_type: "INVALID_ARGUMENT" }]);
   });
 
-  test("JSON-RPC tells a file as the structure that SDKs know", async () => {
+  test("JSON-RPC sends a file as the structure that SDKs expect", async () => {
     const id = await openSession(app.url, await newItem());
     const { prepare, get } = sessionFiles(protocols["JSON-RPC"]!(app.url), id);
     await prepare("empty.nvram");
@@ -264,7 +264,7 @@ describe.each(storeKinds)("%s", (kind: StoreKind) => {
     expect(await expiryOf(app.url, id)).toBe(before);
   });
 
-  test("a file that does not match its manifest is in error, until it is repaired and asked for anew", async () => {
+  test("a file that does not match its manifest is in error, until it is repaired and prepared again", async () => {
     const right = sha256("right");
     const itemId = await addItem(app.contentRoot, {
       "disk.vmdk": "wrong",
@@ -274,8 +274,8 @@ describe.each(storeKinds)("%s", (kind: StoreKind) => {
     const { prepare, get } = sessionFiles(protocols.gRPC!(app.url), id);
     await prepare("disk.vmdk");
     const failed = await eventually("the error", async () => {
-      const told = await get("disk.vmdk");
-      return told.status === "ERROR" ? told : undefined;
+      const file = await get("disk.vmdk");
+      return file.status === "ERROR" ? file : undefined;
     });
     expect(failed.error_message).toMatchObject({
       id: "downlease.file.checksum_mismatch",
@@ -286,12 +286,12 @@ describe.each(storeKinds)("%s", (kind: StoreKind) => {
     const other = sessionFiles(protocols.gRPC!(app.url), await openSession(app.url, itemId));
     expect((await other.get("disk.vmdk")).status).toBe("UNPREPARED");
     await writeFile(join(app.contentRoot, "lib", itemId, "disk.vmdk"), "right");
-    const anew = sessionFiles(protocols.gRPC!(app.url), await openSession(app.url, itemId));
-    await anew.prepare("disk.vmdk");
-    await eventually("it to be ready", async () => (await anew.get("disk.vmdk")).status === "PREPARED");
+    const another = sessionFiles(protocols.gRPC!(app.url), await openSession(app.url, itemId));
+    await another.prepare("disk.vmdk");
+    await eventually("it to be ready", async () => (await another.get("disk.vmdk")).status === "PREPARED");
   });
 
-  test("what one session has had prepared is ready at once for another", async () => {
+  test("a file that one session has prepared is ready at once in another", async () => {
     const itemId = await newItem();
     const first = sessionFiles(protocols.gRPC!(app.url), await openSession(app.url, itemId));
     await first.prepare("disk.vmdk");
@@ -323,7 +323,7 @@ describe.each(storeKinds)("%s", (kind: StoreKind) => {
     const listed = async () => (await list()) as { name: string; status: string }[];
     expect((await listed()).map(({ name }) => name)).toEqual(names);
     for (const name of names.slice(0, 40)) await prepare(name);
-    await eventually("all that were asked for to be ready", async () => {
+    await eventually("all requested files to be ready", async () => {
       const ready = (await listed()).filter(({ status }) => status === "PREPARED");
       expect(ready.map(({ name }) => name)).toEqual(names.slice(0, 40));
       return true;

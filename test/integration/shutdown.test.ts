@@ -5,7 +5,6 @@ import { type Logger, pino } from "pino";
 import { afterEach, describe, expect, test } from "vitest";
 import type { HttpHandler, HttpResponse } from "../../src/calls/http.ts";
 import { ServiceError } from "../../src/domain/errors.ts";
-import type { SessionStore } from "../../src/domain/session-store.ts";
 import { Server, type ServerOptions } from "../../src/server/server.ts";
 import { type ShutdownParts, shutDown } from "../../src/server/shutdown.ts";
 import { Health } from "../../src/telemetry/health.ts";
@@ -255,8 +254,9 @@ describe("the whole sequence", () => {
   interface Run {
     readonly events: string[];
     readonly logged: string[];
-    readonly streamsMayEnd: AbortController;
-    readonly callsMayEnd: AbortController;
+    readonly health: Health;
+    readonly endStreams: AbortController;
+    readonly endCalls: AbortController;
     readonly stopped: Promise<void>;
   }
 
@@ -267,41 +267,37 @@ describe("the whole sequence", () => {
     const health = new Health([]);
     health.set("SERVING");
     health.watch("", (status) => events.push(status));
-    const [streamsMayEnd, callsMayEnd] = [new AbortController(), new AbortController()];
-    streamsMayEnd.signal.addEventListener("abort", () => events.push("streams may end"));
-    callsMayEnd.signal.addEventListener("abort", () => events.push("calls may end"));
+    const [endStreams, endCalls] = [new AbortController(), new AbortController()];
+    endStreams.signal.addEventListener("abort", () => events.push("streams end"));
+    endCalls.signal.addEventListener("abort", () => events.push("calls end"));
     const { close = async () => {} } = parts;
-    const store = {
-      async close() {
+    const rest = {
+      async [Symbol.asyncDispose]() {
         events.push("store closed");
         await close();
       },
-    } as SessionStore;
-    const monitor = { stop: () => void events.push("monitor stopped") };
-    const fixed = { health, server, store, monitor, streamsMayEnd, callsMayEnd, log };
+    };
+    const fixed = { health, server, rest, endStreams, endCalls, log };
     return {
       events,
       logged,
-      streamsMayEnd,
-      callsMayEnd,
+      health,
+      endStreams,
+      endCalls,
       stopped: shutDown({ graceMs: 600_000, drainMs: 0, ...fixed, ...parts }),
     };
   }
 
   test("is in order", async () => {
     const { server, port } = await hold();
-    const { events, logged, streamsMayEnd, callsMayEnd, stopped } = stop(server);
+    const { events, logged, health, endStreams, endCalls, stopped } = stop(server);
+    // The monitor may still find the store in order.
+    health.set("SERVING");
     await stopped;
-    expect(events).toEqual([
-      "monitor stopped",
-      "NOT_SERVING",
-      "streams may end",
-      "calls may end",
-      "store closed",
-    ]);
+    expect(events).toEqual(["NOT_SERVING", "streams end", "calls end", "store closed"]);
     expect(logged).toEqual(["stopping", "stopped"]);
     const reason = new ServiceError("downlease.server.stopping");
-    expect([streamsMayEnd.signal.reason, callsMayEnd.signal.reason]).toEqual([reason, reason]);
+    expect([endStreams.signal.reason, endCalls.signal.reason]).toEqual([reason, reason]);
     expect(await isRefused(port)).toBe(true);
   });
 
@@ -324,18 +320,18 @@ describe("the whole sequence", () => {
     const answer = fetch(`http://127.0.0.1:${port}/`);
     (await next(responses)).end("done");
     expect((await answer).headers.get("connection")).toBe("close");
-    expect(events).toEqual(["monitor stopped", "NOT_SERVING"]);
+    expect(events).toEqual(["NOT_SERVING"]);
     await stopped;
   });
 
   test.each([
-    ["streams", "streamsMayEnd", 600_000],
-    ["calls that take too long", "callsMayEnd", 6_000],
-  ] as const)("ends %s before the deadline", async (_, mayEnd, graceMs) => {
+    ["streams", "endStreams", 600_000],
+    ["calls that take too long", "endCalls", 6_000],
+  ] as const)("ends %s before the deadline", async (_, end, graceMs) => {
     const { server, port, responses } = await hold();
     const answer = fetch(`http://127.0.0.1:${port}/`);
     const response = await next(responses);
-    const { logged, [mayEnd]: controller, stopped } = stop(server, { graceMs });
+    const { logged, [end]: controller, stopped } = stop(server, { graceMs });
     controller.signal.addEventListener("abort", () => response.end("ended"));
     await stopped;
     expect(await (await answer).text()).toBe("ended");
@@ -367,7 +363,7 @@ describe("the whole sequence", () => {
     const { server } = await hold();
     const { logged, stopped } = stop(server, { close: () => Promise.reject(new Error("broken")) });
     await stopped;
-    expect(logged).toEqual(["stopping", "the store did not close well", "stopped"]);
+    expect(logged).toEqual(["stopping", "a part of the service did not close well", "stopped"]);
   });
 });
 

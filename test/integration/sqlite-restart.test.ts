@@ -69,7 +69,7 @@ it("sessions survive a crash of the service with their state, progress and expir
   expect((await call("KeepAlive", { downloadSessionId: active, progress: "43" })).status).toBe(200);
 });
 
-it("a session expires at the time that was told, also when the service crashed in between", async () => {
+it("a session expires at the time that was promised, also when the service crashed in between", async () => {
   await start(1);
   const id = await create();
   await service!.kill();

@@ -1,15 +1,11 @@
-import { spawn } from "node:child_process";
-import { once } from "node:events";
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { parsePasswordHash, verifyPassword } from "../../src/auth/password-hash.ts";
 import { parseUsers } from "../../src/auth/users-file.ts";
+import { runCommand, runProgram, startOnTerminal } from "../support/command.ts";
 import { eventually } from "../support/eventually.ts";
 import { type TempDir, tempDir } from "../support/temp-dir.ts";
-
-const main = fileURLToPath(new URL("../../src/main.ts", import.meta.url));
 
 let directory: TempDir;
 let path: string;
@@ -19,35 +15,18 @@ beforeEach(async () => {
 });
 afterEach(() => directory.remove());
 
-/** A program, what it has said so far, and how to answer it. */
-function start(command: string, args: readonly string[], env: NodeJS.ProcessEnv = {}) {
-  const child = spawn(command, args, { env: { ...process.env, ...env } });
-  const said = { stdout: "", stderr: "" };
-  for (const name of ["stdout", "stderr"] as const) {
-    child[name].setEncoding("utf8").on("data", (text: string) => {
-      said[name] += text;
-    });
-  }
-  child.stdin.on("error", () => {});
-  return { said, stdin: child.stdin, ended: once(child, "close").then(([code]) => ({ code, ...said })) };
-}
+const users = (args: readonly string[], input = "", env: Record<string, string> = {}) =>
+  runCommand(["users", ...args], { input, env });
 
-async function users(args: readonly string[], input = "", env?: NodeJS.ProcessEnv) {
-  const { stdin, ended } = start(process.execPath, [main, "users", ...args], env);
-  stdin.end(input);
-  return ended;
-}
-
-/** On a terminal, where each answer is typed when its question has been asked. */
+/** Adds alice on a terminal, where each answer is typed after its question. */
 async function typed(answers: readonly (readonly [question: string, answer: string])[]) {
-  const command = [process.execPath, main, "users", "add", "alice", "--users-file", path].join(" ");
-  const { said, stdin, ended } = start("script", ["-qec", command, "/dev/null"]);
+  const child = await startOnTerminal(["users", "add", "alice", "--users-file", path]);
   for (const [question, answer] of answers) {
-    await eventually(question, () => said.stdout.includes(question), { withinMs: 15_000 });
-    stdin.write(answer);
+    await eventually(question, () => child.stdout.includes(question), { withinMs: 15_000 });
+    child.type(answer);
   }
-  const { code, stdout } = await ended;
-  return { code, stdout };
+  const { code } = await child.exited;
+  return { code, stdout: child.stdout };
 }
 
 const passwordOf = async (name: string) =>
@@ -57,7 +36,9 @@ test("users are added with a password from a pipe, listed, changed and removed",
   timeout: 60_000,
 }, async () => {
   const file = ["--users-file", path];
-  const added = await users(["add", "alice", "--role", "admin", ...file], "correct horse\nnot this\n");
+  const added = await runProgram(["users", "add", "alice", "--role", "admin", ...file], {
+    input: "correct horse\nnot this\n",
+  });
   expect(added).toEqual({ code: 0, stdout: "alice is added\n", stderr: "" });
   expect(await verifyPassword(await passwordOf("alice"), "correct horse")).toBe(true);
   const variable = { DOWNLEASE_USERS_FILE: path };
@@ -79,13 +60,17 @@ test("users are added with a password from a pipe, listed, changed and removed",
 });
 
 test.each([
-  [["add", "alice"], "", "no password was given\n"],
-  [["add", "alice"], "short\n", "a password has at least 8 characters\n"],
-  [["add", "alice"], "tab\tin the middle\n", "a password has no control characters and at most 1024 bytes\n"],
+  [["add", "alice"], "", "no password was entered\n"],
+  [["add", "alice"], "short\n", "a password must have at least 8 characters\n"],
+  [
+    ["add", "alice"],
+    "tab\tin the middle\n",
+    "a password must have no control characters and at most 1024 bytes\n",
+  ],
   [
     ["add", "alice"],
     `${"x".repeat(1025)}\n`,
-    "a password has no control characters and at most 1024 bytes\n",
+    "a password must have no control characters and at most 1024 bytes\n",
   ],
   [["add", "a:b"], "correct horse\n", /^the name must be/],
   [["remove", "alice"], "", /^ENOENT/],
@@ -109,16 +94,16 @@ test.each([
   expect(stderr).toMatch(message);
 });
 
-test("a broken file is told by its line, and left as it is", async () => {
+test("an invalid file is refused with the line number, and left unchanged", async () => {
   await writeFile(path, "alice:secret:\n");
   const { code, stderr } = await users(["add", "bob", "--users-file", path], "correct horse\n");
   expect(code).toBe(1);
-  expect(stderr).toMatch(/users can't be used: line 1: the password must be a PHC string/);
+  expect(stderr).toMatch(/users is invalid: line 1: the password must be a PHC string/);
   expect(stderr).not.toContain("secret");
   expect(await readFile(path, "utf8")).toBe("alice:secret:\n");
 });
 
-test("a terminal is asked twice, and shows nothing of the answers", async () => {
+test("a terminal asks twice and does not echo the answers", async () => {
   const { code, stdout } = await typed([
     ["Password of alice: ", "correct horse\r"],
     ["Again: ", "correct horse\r"],
@@ -136,6 +121,6 @@ test("two passwords that differ are refused, and so is none", async () => {
   ]);
   expect(differing).toMatchObject({ code: 1, stdout: expect.stringContaining("the two passwords differ") });
   const interrupted = await typed([["Password of alice: ", "corr\x03"]]);
-  expect(interrupted).toMatchObject({ code: 1, stdout: expect.stringContaining("no password was given") });
+  expect(interrupted).toMatchObject({ code: 1, stdout: expect.stringContaining("no password was entered") });
   await expect(readFile(path)).rejects.toThrow(/ENOENT/);
 });

@@ -1,19 +1,19 @@
 import { once } from "node:events";
 import { connect } from "node:http2";
 import { text } from "node:stream/consumers";
-import { type ProtocolClient, Refused, seen, type WrittenSession } from "./protocol-client.ts";
+import { type ProtocolClient, Refused, seenSession, type WrittenSession } from "./protocol-client.ts";
 
-interface Sent {
+interface ApiRequest {
   readonly method: string;
   readonly headers: Record<string, string>;
   readonly body: string | undefined;
 }
 
-interface Answered {
+interface ApiResponse {
   readonly status: number;
   readonly text: string;
 }
-type Send = (url: string, sent: Sent) => Promise<Answered>;
+type Send = (url: string, request: ApiRequest) => Promise<ApiResponse>;
 
 export const overHttp1: Send = async (url, { method, headers, body = null }) => {
   const response = await fetch(url, { method, headers, body });
@@ -33,17 +33,17 @@ export const overHttp2: Send = async (url, { method, headers, body }) => {
   }
 };
 
-/** The documented form of `/api`: ids plain in the path, the token as a header. */
+/** `/api` as documented: ids in the path, the token as a header. */
 export function apiClient(
   baseUrl: string,
   send: Send,
-  shown: Readonly<Record<string, string>> = {},
+  credentials: Readonly<Record<string, string>> = {},
 ): ProtocolClient {
   const service = `${baseUrl}/api/content/library/item/download-session`;
   const of = (id: string, action = "") =>
     `${service}/${encodeURIComponent(id)}${action === "" ? "" : `?action=${action}`}`;
 
-  /** The statuses are those of vSphere's documentation. */
+  /** @param expected status in vSphere's documentation */
   async function call(
     method: string,
     url: string,
@@ -53,7 +53,7 @@ export function apiClient(
   ): Promise<unknown> {
     const body = members && JSON.stringify(members);
     const type = body === undefined ? {} : { "content-type": "application/json" };
-    const answer = await send(url, { method, headers: { ...shown, ...headers, ...type }, body });
+    const answer = await send(url, { method, headers: { ...credentials, ...headers, ...type }, body });
     if (answer.status < 400) {
       if (answer.status !== expected) throw new Error(`${answer.status} instead of ${expected}`);
       return answer.text === "" ? undefined : JSON.parse(answer.text);
@@ -68,7 +68,7 @@ export function apiClient(
       const headers: Record<string, string> = token === undefined ? {} : { "Client-Token": token };
       return String(await call("POST", service, 201, { library_item_id: itemId }, headers));
     },
-    get: async (id) => seen((await call("GET", of(id), 200)) as WrittenSession),
+    get: async (id) => seenSession((await call("GET", of(id), 200)) as WrittenSession),
     list: async (itemId) => {
       const query = itemId === undefined ? "" : `?library_item_id=${encodeURIComponent(itemId)}`;
       return (await call("GET", service + query, 200)) as string[];

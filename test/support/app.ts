@@ -1,7 +1,8 @@
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { pino } from "pino";
-import { readConfig, startApp } from "../../src/app/start.ts";
+import { readConfig } from "../../src/app/config.ts";
+import { startApp } from "../../src/app/start.ts";
 import { sharedRedisUrl } from "./shared-redis.ts";
 import { tempDir } from "./temp-dir.ts";
 

@@ -19,7 +19,7 @@ export function bindingOn(routes: Partial<Record<RouteSet, RouteOption[]>>, name
     ...optionsOf(method),
     name,
     run: async () => create(KeepAliveRequestSchema),
-    formIn: (notation) => ({ request: planOf(KeepAliveRequestSchema, notation), result: undefined }),
+    mappingFor: (notation) => ({ request: planOf(KeepAliveRequestSchema, notation), result: undefined }),
     isRoutine: false,
     isLogin: false,
     isLogout: false,

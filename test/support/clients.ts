@@ -4,7 +4,7 @@ import { dirname } from "node:path";
 import { isExecutable, missingPackages, type Requirement, searchPath } from "./executables.ts";
 import { goSources, govc } from "./govc.ts";
 
-/** Debian's Python, whatever other one is on the PATH: only it finds Debian's packages. */
+/** Debian's Python, even if another one comes first on the PATH: only it finds Debian's packages. */
 export const debianPython = "/usr/bin/python3";
 
 const ofPython = (debianPackage: string, module: string): Requirement => ({
@@ -51,7 +51,7 @@ export const clientPackages: readonly Requirement[] = [
 
 export const clients: readonly string[] = Object.keys(requirements);
 
-/** Why a client can't be run here; undefined when it can. */
+/** Why a client cannot be run here; undefined when it can. */
 export function reasonAgainst(client: string): string | undefined {
   const missing = [...missingPackages(requirements[client] ?? [])];
   if (client === "govc" && !existsSync(govc)) missing.push("govc");

@@ -1,27 +1,110 @@
+import { EventEmitter } from "node:events";
+import { Readable, Writable } from "node:stream";
 import { fileURLToPath } from "node:url";
+import type { Io } from "../../src/cli/io.ts";
+import { runCli } from "../../src/cli/program.ts";
 import { type Process, startProcess } from "./process.ts";
 
 export const mainPath = fileURLToPath(new URL("../../src/main.ts", import.meta.url));
 
-/** How a command ended, and what it wrote. */
+/** The exit code and the output of a command. */
 export interface Outcome {
   readonly code: number | null;
   readonly stdout: string;
   readonly stderr: string;
 }
 
-/** Starts a command of the real program, without the caller's own `DOWNLEASE_…` variables. */
-export function startCommand(
-  args: readonly string[],
-  { env = {}, cwd }: { env?: NodeJS.ProcessEnv; cwd?: string } = {},
-): Promise<Process> {
-  return startProcess(process.execPath, [mainPath, ...args], {
-    env: { ...withoutOwn(), ...env },
-    ...(cwd !== undefined && { cwd }),
-  });
+export interface CommandOptions {
+  /** The whole environment of the command. */
+  readonly env?: Readonly<Record<string, string>>;
+  /** Text of its standard input, which is no terminal. */
+  readonly input?: string;
 }
 
-/** Starts a command on a terminal of 100 columns, on which can be typed; its output and its errors are one. */
+/** A command that runs in this process. */
+export interface Command {
+  /** Its output so far. */
+  readonly stdout: string;
+  readonly stderr: string;
+  /** The exit code; undefined while it runs. */
+  readonly code: number | undefined;
+  /** Resolves when it has ended. Rejects with an error that is a bug. */
+  readonly ended: Promise<Outcome>;
+  /** Delivers a signal as if the process had received it. */
+  signal(signal: "SIGINT" | "SIGTERM"): void;
+}
+
+/** Starts a command in this process, through the function that the real program calls. */
+export function startCommand(
+  args: readonly string[],
+  { env = {}, input = "" }: CommandOptions = {},
+): Command {
+  const stdout = new Sink();
+  const stderr = new Sink();
+  const signals = new EventEmitter();
+  const io: Io = {
+    stdin: Readable.from([input]) as unknown as NodeJS.ReadStream,
+    stdout: stdout as unknown as NodeJS.WriteStream,
+    stderr: stderr as unknown as NodeJS.WriteStream,
+    environment: env,
+    signals,
+    exitCode: 0,
+    endsOnBrokenPipe: true,
+    exit() {
+      throw new Error("a command that runs in a test can't end the process");
+    },
+  };
+  let code: number | undefined;
+  const run = async () => {
+    code = await runCli(args, io);
+    if (code === undefined) throw new Error("the service does not run in a test's process");
+    return { code, stdout: stdout.text, stderr: stderr.text };
+  };
+  return {
+    get stdout() {
+      return stdout.text;
+    },
+    get stderr() {
+      return stderr.text;
+    },
+    get code() {
+      return code;
+    },
+    ended: run(),
+    signal: (signal) => void signals.emit(signal),
+  };
+}
+
+/** Runs a command in this process to its end. */
+export function runCommand(args: readonly string[], options?: CommandOptions): Promise<Outcome> {
+  return startCommand(args, options).ended;
+}
+
+/** Starts the real program, without the caller's own `DOWNLEASE_…` variables. */
+export async function startProgram(
+  args: readonly string[],
+  { env = {}, cwd, input }: { env?: NodeJS.ProcessEnv; cwd?: string; input?: string } = {},
+): Promise<Process> {
+  const child = await startProcess(process.execPath, [mainPath, ...args], {
+    env: { ...withoutOwn(), ...env },
+    ...(cwd !== undefined && { cwd }),
+    input: input !== undefined,
+  });
+  if (input !== undefined) child.type(input);
+  return child;
+}
+
+/** Runs the real program to its end. */
+export async function runProgram(
+  args: readonly string[],
+  options?: Parameters<typeof startProgram>[1],
+): Promise<Outcome> {
+  const child = await startProgram(args, options);
+  const { code } = await child.exited;
+  return { code, stdout: child.stdout, stderr: child.stderr };
+}
+
+/** Starts the real program on a terminal of 100 columns that can be typed on; it shows both outputs. */
 export function startOnTerminal(args: readonly string[], env: NodeJS.ProcessEnv = {}): Promise<Process> {
   const command = [process.execPath, mainPath, ...args].map((word) => `'${word}'`).join(" ");
   return startProcess("script", ["-qec", `stty cols 100 rows 30; exec ${command}`, "/dev/null"], {
@@ -30,14 +113,14 @@ export function startOnTerminal(args: readonly string[], env: NodeJS.ProcessEnv 
   });
 }
 
-/** Runs a command to its end. */
-export async function runCommand(
-  args: readonly string[],
-  options?: Parameters<typeof startCommand>[1],
-): Promise<Outcome> {
-  const child = await startCommand(args, options);
-  const { code } = await child.exited;
-  return { code, stdout: child.stdout, stderr: child.stderr };
+/** An output stream that keeps its text. */
+class Sink extends Writable {
+  text = "";
+
+  override _write(chunk: Buffer, _encoding: BufferEncoding, done: () => void): void {
+    this.text += chunk;
+    done();
+  }
 }
 
 function withoutOwn(): NodeJS.ProcessEnv {

@@ -1,6 +1,14 @@
-import type { ByteRange, ContentFile, ContentSource } from "../../src/domain/content-source.ts";
+import type { ByteRange, ContentFile, ContentSource, ItemFile } from "../../src/domain/content-source.ts";
 
-/** Opens a file in the content version that its item has now; undefined when it has no such file. */
+/** The files of an item, by name; undefined when there is no such item. */
+export async function filesOf(
+  source: ContentSource,
+  itemId: string,
+): Promise<readonly ItemFile[] | undefined> {
+  return (await source.contents(itemId))?.files;
+}
+
+/** Opens a file in the content version that its item has now; undefined when the item has no such file. */
 export async function openCurrent(
   source: ContentSource,
   itemId: string,
@@ -10,7 +18,7 @@ export async function openCurrent(
   return source.openFile(itemId, fileName, contentVersion);
 }
 
-/** Reads a range to its end, piece by piece; the file stays open. */
+/** Reads a range to its end, piece by piece, and leaves the file open. */
 export async function bytesOf(file: ContentFile, range?: ByteRange, pieceSize = 65_536): Promise<Uint8Array> {
   const reader = file.reader(range);
   const pieces: Uint8Array[] = [];
@@ -22,7 +30,7 @@ export async function bytesOf(file: ContentFile, range?: ByteRange, pieceSize = 
   }
 }
 
-/** What is in a file of an item now, as text; undefined when there is no such file. */
+/** The content of a file of an item now, as text; undefined when there is no such file. */
 export async function textOf(
   source: ContentSource,
   itemId: string,

@@ -1,10 +1,10 @@
 // A process that downloads `item` from the server at the first argument into the directory at the second.
-// Tells its progress, and how it ended, as lines of JSON.
+// Prints its progress and its result as lines of JSON.
 import { connect, DownloadError, downloadItem } from "../../src/client/index.ts";
 
 const [, , url = "", directory = ""] = process.argv;
 
-const tell = (what: object) => process.stdout.write(`${JSON.stringify(what)}\n`);
+const print = (facts: object) => process.stdout.write(`${JSON.stringify(facts)}\n`);
 
 await using server = connect({ url });
 try {
@@ -12,11 +12,11 @@ try {
     itemId: "item",
     directory,
     idleMs: 1_000,
-    onProgress: ({ bytesDone, notice }) => tell({ bytesDone, notice }),
+    onProgress: ({ bytesDone, notice }) => print({ bytesDone, notice }),
   });
-  tell({ bytesFetched: result.bytesFetched });
+  print({ bytesFetched: result.bytesFetched });
 } catch (error) {
   if (!(error instanceof DownloadError)) throw error;
-  tell({ failed: error.reason });
+  print({ failed: error.reason });
   process.exitCode = 1;
 }

@@ -2,7 +2,7 @@ import { createHash, randomBytes } from "node:crypto";
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { DownloadRecord } from "../../src/calls/download-record.ts";
-import type { HttpHandler } from "../../src/calls/http.ts";
+import { firstOf, type ProtocolHandler } from "../../src/calls/protocol-handler.ts";
 import { DirectoryContentSource } from "../../src/content/directory/directory-content-source.ts";
 import type { ContentSource } from "../../src/domain/content-source.ts";
 import type { LinkKey } from "../../src/domain/link-key-store.ts";
@@ -11,15 +11,17 @@ import type { Session } from "../../src/domain/session.ts";
 import { Downloads, type DownloadsOptions } from "../../src/downloads/downloads.ts";
 import { downloadHandler } from "../../src/downloads/handler.ts";
 import { fixedLinkKeys } from "../../src/downloads/link-keys.ts";
-import { signedPath } from "../../src/downloads/links.ts";
+
+import { Links, signedPath } from "../../src/downloads/links.ts";
 import type { Limits } from "../../src/server/limits.ts";
 import { Server, type ServerTls } from "../../src/server/server.ts";
 import { SqliteDatabase } from "../../src/stores/sqlite/database.ts";
 import { SqliteSessionStore } from "../../src/stores/sqlite/sqlite-session-store.ts";
+import { callerNamed } from "./callers.ts";
 import { MemorySessionFiles } from "./memory-session-files.ts";
 import { tempDir } from "./temp-dir.ts";
 
-export interface TransferRigOptions extends Partial<Omit<DownloadsOptions, "files" | "sessions">> {
+export interface DownloadRigOptions extends Partial<Omit<DownloadsOptions, "files" | "ends" | "sessions">> {
   readonly content?: (source: DirectoryContentSource) => Pick<ContentSource, "openFile">;
   readonly preparations?: Pick<PreparationStore, "find">;
   readonly offloadPrefix?: string;
@@ -28,8 +30,8 @@ export interface TransferRigOptions extends Partial<Omit<DownloadsOptions, "file
   readonly limits?: Partial<Limits>;
 }
 
-/** The transfer protocol alone behind a real port, over a directory, with ports of stores that tests can steer. */
-export async function transferRig(options: TransferRigOptions = {}) {
+/** The download protocol alone behind a real port, over a directory, with stores that tests control. */
+export async function downloadRig(options: DownloadRigOptions = {}) {
   const directory = await tempDir();
   const item = join(directory.path, "lib", "item");
   await mkdir(item, { recursive: true });
@@ -38,36 +40,40 @@ export async function transferRig(options: TransferRigOptions = {}) {
   const source = await DirectoryContentSource.open({ root: directory.path });
   const { leaseMs = 60_000, stallMs = 60_000, limit = 100 } = options;
   const terms = { leaseMs, retentionMs: leaseMs };
-  const sessions = new SqliteSessionStore({ database: new SqliteDatabase(":memory:"), terms });
+  const database = new SqliteDatabase(":memory:");
+  const sessions = new SqliteSessionStore({ database, terms });
   const files = new MemorySessionFiles();
   const key: LinkKey = { id: "k1", secret: randomBytes(32) };
   const records: DownloadRecord[] = [];
-  const transfers = new Downloads({ files, sessions, leaseMs, stallMs, limit });
+  const downloads = new Downloads({ files, ends: files, sessions, leaseMs, stallMs, limit });
   let running = 0;
-  const next: HttpHandler = (_, response) => {
-    response.writeHead(418);
-    response.end();
+  const next: ProtocolHandler = {
+    name: "next",
+    headers: { request: [], response: [] },
+    takes: () => true,
+    serve(_, response) {
+      response.writeHead(418);
+      response.end();
+    },
   };
-  const handler = downloadHandler({
-    keys: fixedLinkKeys([key]),
+  const parts = {
+    links: new Links(fixedLinkKeys([key])),
     sessions,
     content: options.content?.(source) ?? source,
-    preparations: options.preparations ?? { find: async (asked) => asked.map(() => undefined) },
+    preparations: options.preparations ?? { find: async (files) => files.map(() => undefined) },
     files,
-    transfers,
+    downloads,
     offloadPrefix: options.offloadPrefix,
-    pathPrefix: options.pathPrefix ?? "",
     pageHeaders: ["x-content-type-options", "nosniff"],
     observe: {
       began: () => void running++,
       ended: () => void running--,
       moved: () => {},
-      finished: (record) => void records.push(record),
+      finished: (record: DownloadRecord) => void records.push(record),
     },
-    next,
-  });
+  };
   const server = new Server({
-    handler,
+    ...firstOf([downloadHandler(parts, options.pathPrefix ?? ""), next]),
     host: "127.0.0.1",
     port: 0,
     tls: options.tls,
@@ -76,10 +82,10 @@ export async function transferRig(options: TransferRigOptions = {}) {
   const { port } = await server.listen();
   const owner = "alice";
   const stop = async () => {
-    transfers.stop();
+    downloads.cutAll();
     await server.close(AbortSignal.timeout(500));
-    await transfers.close();
-    await sessions.close();
+    await downloads.close();
+    database.close();
     await directory.remove();
   };
   return {
@@ -90,15 +96,15 @@ export async function transferRig(options: TransferRigOptions = {}) {
     source,
     sessions,
     files,
-    transfers,
+    downloads,
     key,
-    /** What was told of requests that are over, in order. */
+    /** Records of the finished requests, in order. */
     records,
     /** Requests that are being served. */
     get running() {
       return running;
     },
-    caller: { principal: owner, admin: false },
+    caller: callerNamed(owner),
     async addFile(name: string, bytes: Uint8Array | string): Promise<void> {
       await writeFile(join(item, name), bytes);
     },
@@ -115,7 +121,7 @@ export async function transferRig(options: TransferRigOptions = {}) {
   };
 }
 
-export type TransferRig = Awaited<ReturnType<typeof transferRig>>;
+export type DownloadRig = Awaited<ReturnType<typeof downloadRig>>;
 
 export function sha256(bytes: Uint8Array): string {
   return createHash("sha256").update(bytes).digest("hex");

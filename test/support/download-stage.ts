@@ -9,7 +9,7 @@ import { type TempDir, tempDir } from "./temp-dir.ts";
 
 export const mebibyte = 1024 * 1024;
 
-/** Of the file of most tests: more than all the buffers on the way can take, so that nobody has it all at `middle`. */
+/** Size of the file of most tests: more than all the buffers on the way can hold, so that no side has it all at `middle`. */
 export const largeBytes = 48 * mebibyte;
 export const middle = 12 * mebibyte;
 
@@ -20,7 +20,7 @@ export interface DownloadStage extends AsyncDisposable {
   readonly large: TestItem;
   /** A new place for a download or a store. */
   directory(): Promise<string>;
-  /** Ends what was started since, whatever state it is in. For the end of each test. */
+  /** Ends everything that was started since the last call, in any state. For the end of each test. */
   clear(): Promise<void>;
   /** The program over the library, as `startService` starts it. */
   service(args?: readonly string[]): Promise<Service>;
@@ -28,7 +28,7 @@ export interface DownloadStage extends AsyncDisposable {
   get(url: string, item: TestItem, directory: string, options?: GetOptions): Promise<Get>;
   /** A `get` that has `middle` bytes of a file on the disk, and gets no more until the hold is released. */
   halfway(url: string, item: TestItem, options?: HalfwayOptions): Promise<Halfway>;
-  /** To be ended with the test. */
+  /** Registers something to be ended with the test. */
   use<T extends AsyncDisposable>(what: T): T;
 }
 
@@ -105,12 +105,12 @@ export async function callSessions(url: string, method: string, request: object 
   return await response.json();
 }
 
-/** Identifiers of the sessions that there are. */
+/** Identifiers of all sessions. */
 export async function sessionIds(url: string): Promise<string[]> {
   return (await callSessions(url, "List")).downloadSessionIds ?? [];
 }
 
-/** The one session that there is. */
+/** The only session. */
 export async function onlySession(url: string): Promise<string> {
   const [id, ...more] = await sessionIds(url);
   if (id === undefined || more.length > 0) throw new Error(`${more.length + 1} sessions, or none`);
@@ -127,7 +127,7 @@ export function sendingService(services: readonly Service[]): Promise<Service> {
   });
 }
 
-/** How the downloads ended that a service has logged. */
+/** The outcomes of the downloads that a service has logged. */
 export function loggedOutcomes({ logs }: Service): unknown[] {
   return logs.filter(({ msg }) => msg === "download").map(({ outcome }) => outcome);
 }
@@ -141,7 +141,7 @@ export async function onDisk(directory: string, bytes: number): Promise<void> {
   });
 }
 
-/** As `eventually`, for what whole programs do while others have the machine. */
+/** As `eventually`, with more time, for whole programs on a busy machine. */
 export function patiently<T>(what: string, probe: () => T | Promise<T>): Promise<NonNullable<T>> {
   return eventually(what, probe, { withinMs: 30_000 });
 }

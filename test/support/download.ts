@@ -3,11 +3,11 @@ import { connect as connect2, sensitiveHeaders } from "node:http2";
 import { request as requestTls } from "node:https";
 import type { Readable } from "node:stream";
 
-/** What a client got for a request. */
+/** A complete answer, as a client received it. */
 export interface Downloaded {
   readonly status: number;
   readonly headers: IncomingHttpHeaders;
-  /** All that came of the body. */
+  /** The received part of the body. */
   readonly body: Buffer;
   /** Whether the body came to a proper end. */
   readonly isWhole: boolean;
@@ -22,7 +22,7 @@ export interface Begun {
   readonly body: Readable;
   /** Reads the rest. */
   finish(): Promise<Downloaded>;
-  /** Goes away. */
+  /** Closes the connection. */
   abort(): void;
 }
 
@@ -86,7 +86,7 @@ function begin2(url: string, { method = "GET", headers = {}, ca }: DownloadOptio
       const ending = watch(stream);
       session.off("error", reject).on("error", () => {});
       const isWhole = () => hasEnded && stream.rstCode === 0;
-      // How Node.js marks headers that are not to be compressed.
+      // The mark of Node.js for headers that must not be compressed.
       delete (answered as Record<symbol, unknown>)[sensitiveHeaders];
       resolve({
         status,
@@ -99,7 +99,7 @@ function begin2(url: string, { method = "GET", headers = {}, ca }: DownloadOptio
   });
 }
 
-/** Notes how a body ends, from now on. */
+/** Records how a body ends, from now on. */
 function watch(body: Readable) {
   let error: string | undefined;
   body.on("error", (reason: NodeJS.ErrnoException) => {

@@ -1,4 +1,4 @@
-import { createHash } from "node:crypto";
+import { createCipheriv, createHash } from "node:crypto";
 import { once } from "node:events";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo, Socket } from "node:net";
@@ -16,24 +16,24 @@ import {
 import { ChecksumInfo_ChecksumAlgorithm as Algorithm } from "../../gen/content/library/item/v1/item_file_pb.ts";
 import { ItemService } from "../../gen/content/library/v1/item_pb.ts";
 
-/** What goes wrong with one answer of the file protocol. */
+/** The fault of one response to a download. */
 export interface Fault {
-  /** Instead of the file. */
+  /** Responds with this status instead of the file. */
   readonly status?: number;
   readonly headers?: Readonly<Record<string, string>>;
-  /** The connection is closed after so many bytes of the body. */
+  /** Closes the connection after this many bytes of the body. */
   readonly cutAfter?: number;
-  /** Nothing more comes after so many bytes of the body. */
+  /** Sends nothing more after this many bytes of the body. */
   readonly stallAfter?: number;
-  /** The byte at this place of the file is another one. */
+  /** Changes the byte at this position of the file. */
   readonly flipAt?: number;
-  /** The body is declared to be so long, and is. */
+  /** Cuts the body to this length, and declares it. */
   readonly contentLength?: number;
-  /** So many bytes more than there are. */
+  /** Appends this many bytes to the body. */
   readonly surplus?: number;
-  /** The whole file, whatever part was asked for. */
+  /** Sends the whole file instead of the requested range. */
   readonly ignoreRange?: boolean;
-  /** A part that begins so many bytes after the one that was asked for. */
+  /** Sends a range that begins this many bytes after the requested one. */
   readonly shiftRange?: number;
 }
 
@@ -42,7 +42,7 @@ export interface FileRequest {
   readonly range: string | undefined;
   readonly ifRange: string | undefined;
   status: number;
-  /** Whether nothing more of the answer can come. */
+  /** Whether the response has ended. */
   isOver: boolean;
 }
 
@@ -58,37 +58,37 @@ interface ServedSession {
 
 export interface FaultServerOptions {
   readonly leaseMs?: number;
-  /** Told by `Date` of the answers, and by the end of leases: milliseconds that the server's clock is ahead. */
+  /** Milliseconds that the server's clock is ahead, in the `Date` header and in the ends of leases. */
   readonly clockAheadMs?: number;
   readonly port?: number;
 }
 
 /**
- * One item, `item`, behind the real interface of the services that downloads use, and a protocol for its files that fails
- * as it is told. Sessions are kept in memory, beyond restarts.
+ * A server with one item, `item`. It implements the services that downloads use, and serves the files with the faults
+ * that a test sets. Sessions are kept in memory and survive a restart.
  */
 export class FaultServer implements AsyncDisposable {
   readonly files = new Map<string, Buffer>();
   contentVersion = "v1";
   leaseMs: number;
-  /** Faults of the next answers of the file protocol, one each. */
+  /** Faults of the next responses to downloads, one each. */
   readonly faults: Fault[] = [];
-  /** The fault of every answer for which there is no other. */
+  /** Fault of every response without a fault of its own. */
   everyFault: Fault | undefined;
-  /** How often Get says that a file is being prepared. */
+  /** Number of Get calls that report a file as being prepared. */
   preparingPolls = 0;
-  /** Text for a file that can't be prepared. */
+  /** Error messages of files that can't be prepared. */
   readonly errors = new Map<string, string>();
-  /** Instead of the right one. */
+  /** Checksums to send instead of the right ones. */
   readonly wrongChecksums = new Map<string, string>();
-  /** Fails calls before they do anything. */
+  /** Called before each call; may throw to fail it. */
   beforeCall: (method: string) => void = () => {};
-  /** Called for each request of the file protocol, before it is answered. */
+  /** Called for each download before it is answered. */
   onFileRequest: (request: FileRequest) => void = () => {};
-  /** Every link leads here, with the path after it, instead of to this server. */
+  /** Base of the links instead of the URL of this server. */
   linkBase: string | undefined;
   readonly fileRequests: FileRequest[] = [];
-  /** How sessions were ended, `delete`, `cancel` or `fail: <text>`, in order. */
+  /** The calls that ended sessions, in order: `delete`, `cancel` or `fail: <text>`. */
   readonly ends: string[] = [];
   readonly heartbeats: number[] = [];
   created = 0;
@@ -119,18 +119,15 @@ export class FaultServer implements AsyncDisposable {
     return [...this.#sessions.values()];
   }
 
-  /** Adds a file of bytes that are nowhere the same. */
+  /** Adds a file of pseudo-random bytes. */
   addFile(name: string, size: number, seed = name): Buffer {
-    const bytes = Buffer.concat(
-      Array.from({ length: Math.ceil(size / 64) }, (_, index) =>
-        createHash("sha512").update(`${seed} ${index}`).digest(),
-      ),
-    ).subarray(0, size);
+    const key = createHash("sha256").update(seed).digest();
+    const bytes = createCipheriv("aes-256-ctr", key, Buffer.alloc(16)).update(Buffer.alloc(size));
     this.files.set(name, bytes);
     return bytes;
   }
 
-  /** Sessions end as if their leases had run out. */
+  /** Ends all sessions as if their leases had expired. */
   expireSessions(): void {
     this.#sessions.clear();
   }
@@ -154,7 +151,7 @@ export class FaultServer implements AsyncDisposable {
     this.#port = (this.#server.address() as AddressInfo).port;
   }
 
-  /** As a crash: every connection is reset, and none is accepted. */
+  /** Resets every connection and accepts no more, as after a crash. */
   async crash(): Promise<void> {
     const server = this.#server;
     if (server === undefined) return;
@@ -191,12 +188,12 @@ export class FaultServer implements AsyncDisposable {
       },
       get: ({ downloadSessionId }) => {
         this.beforeCall("get");
-        const { state, contentVersion } = this.#found(downloadSessionId);
+        const { state, contentVersion } = this.#require(downloadSessionId);
         return { downloadSession: { state, libraryItemContentVersion: contentVersion } };
       },
       keepAlive: ({ downloadSessionId, progress }) => {
         this.beforeCall("keepAlive");
-        const session = this.#active(downloadSessionId);
+        const session = this.#requireActive(downloadSessionId);
         this.heartbeats.push(performance.now());
         session.progress = Math.max(session.progress, Number(progress ?? 0n));
         session.expiresAt = Math.max(session.expiresAt, Date.now() + this.leaseMs);
@@ -207,19 +204,19 @@ export class FaultServer implements AsyncDisposable {
       },
       cancel: ({ downloadSessionId }) => {
         this.beforeCall("cancel");
-        this.#active(downloadSessionId).state = State.CANCELED;
+        this.#requireActive(downloadSessionId).state = State.CANCELED;
         this.ends.push("cancel");
         return {};
       },
       fail: ({ downloadSessionId, clientErrorMessage }) => {
         this.beforeCall("fail");
-        this.#active(downloadSessionId).state = State.ERROR;
+        this.#requireActive(downloadSessionId).state = State.ERROR;
         this.ends.push(`fail: ${clientErrorMessage}`);
         return {};
       },
       delete: ({ downloadSessionId }) => {
         this.beforeCall("delete");
-        this.#found(downloadSessionId);
+        this.#require(downloadSessionId);
         this.#sessions.delete(downloadSessionId);
         this.ends.push("delete");
         return {};
@@ -228,18 +225,18 @@ export class FaultServer implements AsyncDisposable {
     router.service(FileService, {
       list: ({ downloadSessionId }) => {
         this.beforeCall("list");
-        const session = this.#found(downloadSessionId);
+        const session = this.#require(downloadSessionId);
         return { files: [...this.files.keys()].map((name) => this.#info(session, name)) };
       },
       prepare: ({ downloadSessionId, fileName }) => {
         this.beforeCall("prepare");
-        const session = this.#active(downloadSessionId);
+        const session = this.#requireActive(downloadSessionId);
         if (!session.prepared.has(fileName)) session.prepared.set(fileName, this.preparingPolls);
         return { file: this.#info(session, fileName) };
       },
       get: ({ downloadSessionId, fileName }) => {
         this.beforeCall("getFile");
-        const session = this.#found(downloadSessionId);
+        const session = this.#require(downloadSessionId);
         const left = session.prepared.get(fileName);
         if (left !== undefined) session.prepared.set(fileName, Math.max(0, left - 1));
         return { file: this.#info(session, fileName) };
@@ -285,14 +282,14 @@ export class FaultServer implements AsyncDisposable {
     return this.#sessions.get(id);
   }
 
-  #found(id: string): ServedSession {
+  #require(id: string): ServedSession {
     const session = this.#live(id);
     if (session === undefined) throw new ConnectError(`no session ${id}`, Code.NotFound);
     return session;
   }
 
-  #active(id: string): ServedSession {
-    const session = this.#found(id);
+  #requireActive(id: string): ServedSession {
+    const session = this.#require(id);
     if (session.state !== State.ACTIVE) throw new ConnectError("not ACTIVE", Code.FailedPrecondition);
     return session;
   }
@@ -300,21 +297,21 @@ export class FaultServer implements AsyncDisposable {
   #serveFile(request: IncomingMessage, response: ServerResponse): void {
     const url = new URL(request.url!, this.url);
     const [, , id = "", name = ""] = url.pathname.split("/").map(decodeURIComponent);
-    const told: FileRequest = {
+    const record: FileRequest = {
       name,
       range: request.headers.range,
       ifRange: request.headers["if-range"] as string | undefined,
       status: 0,
       isOver: false,
     };
-    this.fileRequests.push(told);
+    this.fileRequests.push(record);
     response.on("finish", () => {
-      told.status = response.statusCode;
+      record.status = response.statusCode;
     });
     response.on("close", () => {
-      told.isOver = true;
+      record.isOver = true;
     });
-    this.onFileRequest(told);
+    this.onFileRequest(record);
     const fault: Fault = this.faults.shift() ?? this.everyFault ?? {};
     const session = this.#live(id);
     const version = url.searchParams.get("v");
@@ -323,7 +320,7 @@ export class FaultServer implements AsyncDisposable {
     } else if (session?.state !== State.ACTIVE || version !== this.contentVersion) {
       response.writeHead(404).end("nothing here");
     } else {
-      this.#sendFile(response, { name, version }, told, fault);
+      this.#sendFile(response, { name, version }, record, fault);
     }
   }
 
@@ -336,9 +333,9 @@ export class FaultServer implements AsyncDisposable {
     const bytes = Buffer.from(this.files.get(name)!);
     if (fault.flipAt !== undefined) bytes[fault.flipAt]! ^= 1;
     const etag = `"${version}-${name}"`;
-    const asked = /^bytes=(\d+)-$/.exec(range ?? "")?.[1];
-    const isPart = asked !== undefined && ifRange === etag && fault.ignoreRange !== true;
-    const start = isPart ? Number(asked) + (fault.shiftRange ?? 0) : 0;
+    const requested = /^bytes=(\d+)-$/.exec(range ?? "")?.[1];
+    const isPart = requested !== undefined && ifRange === etag && fault.ignoreRange !== true;
+    const start = isPart ? Number(requested) + (fault.shiftRange ?? 0) : 0;
     const body = Buffer.concat([bytes.subarray(start), Buffer.alloc(fault.surplus ?? 0)]);
     const length = Math.min(fault.contentLength ?? body.length, body.length);
     response.writeHead(isPart ? 206 : 200, {
@@ -349,7 +346,7 @@ export class FaultServer implements AsyncDisposable {
       ...fault.headers,
     });
     if (fault.cutAfter !== undefined) {
-      // Not reset, which would take back what has been sent.
+      // A reset would discard bytes that are in flight.
       response.write(body.subarray(0, fault.cutAfter), () => response.socket?.destroySoon());
     } else if (fault.stallAfter !== undefined) {
       response.write(body.subarray(0, fault.stallAfter));

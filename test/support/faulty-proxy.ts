@@ -9,62 +9,62 @@ import {
 import type { AddressInfo } from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
 
-/** How the body of a download ends early. */
+/** Ways in which the body of a download ends early. */
 export type Cut =
   /** By a reset of the connection. */
   | "reset"
-  /** By a clean end of the connection, before all that Content-Length promised was sent. */
+  /** By a clean end of the connection before the whole Content-Length was sent. */
   | "close"
-  /** As a proxy can that speaks of lengths itself: a chunked body, whole in all that HTTP can tell. */
+  /** By the end of a chunked body, as from a proxy that changes the framing: complete as far as HTTP can say. */
   | "chunked end";
 
-/** A place in a file at which bodies stop until the test says that they may go on. */
+/** A position in a file at which bodies stall until the test releases them. */
 export interface Hold {
-  /** How many bodies stand there. */
+  /** Number of bodies that are stalled. */
   readonly waiting: number;
-  /** From now on nothing stops here. */
+  /** Lets all bodies pass from now on. */
   release(): void;
 }
 
-/** A download that went through. */
+/** A download that was relayed. */
 export interface Relayed {
   readonly status: number;
-  /** As the link tells them. */
+  /** From the path of the link. */
   readonly sessionId: string;
   readonly fileName: string;
-  /** Where in the file the body began. */
+  /** Position in the file at which the body began. */
   readonly from: number;
-  /** Bytes of the body that the client was sent so far. */
+  /** Bytes of the body that were sent to the client so far. */
   readonly bytes: number;
 }
 
 /**
- * An HTTP/1.1 proxy that does to downloads what bad networks, disks and proxies do; other calls pass through
- * unchanged. Places are counted from the beginning of the file, whatever range is asked for.
+ * An HTTP/1.1 proxy that damages downloads as bad networks, disks and proxies do. Other calls pass through unchanged.
+ * Positions count from the beginning of the file, also for range requests.
  */
 export interface FaultyProxy extends AsyncDisposable {
   /** `http://host:port` */
   readonly url: string;
   /** `http://host:port` of the service behind it; may be set. */
   upstream: string;
-  /** Bytes of each body in a second; may be set, also while bodies are on their way. */
+  /** Rate of each body; may be set at any time. */
   bytesPerSecond: number;
-  /** Status with which all calls are answered instead of being passed on; undefined: none. */
+  /** Status to answer all calls with instead of relaying them; undefined to relay. */
   answerAllWith: number | undefined;
-  /** In the order in which they were answered. */
+  /** In the order of their responses. */
   readonly downloads: readonly Relayed[];
-  /** Bytes of bodies that clients were sent so far. */
+  /** Bytes of all bodies that were sent to clients so far. */
   readonly bytesRelayed: number;
-  /** How many bodies were changed or cut. */
+  /** Number of bodies that were changed or cut. */
   readonly struck: number;
-  /** How many calls were answered by `answerAllWith`. */
+  /** Number of calls that were answered with `answerAllWith`. */
   readonly refused: number;
   hold(at: number): Hold;
-  /** Changes the byte at this place, in so many bodies. @param times every time by default */
+  /** Changes the byte at this position. @param times number of bodies; all by default */
   flip(at: number, times?: number): void;
-  /** Ends so many bodies before the byte at this place. @param times every time by default */
+  /** Ends bodies before the byte at this position. @param times number of bodies; all by default */
   cut(at: number, how: Cut, times?: number): void;
-  /** Lets everything through unchanged. */
+  /** Removes all faults. */
   heal(): void;
   stop(): Promise<void>;
 }
@@ -91,7 +91,7 @@ type Fault = Flip | CutAt | HoldAt;
 
 type Download = { -readonly [Key in keyof Relayed]: Relayed[Key] };
 
-/** Small enough for a pace that looks even. */
+/** Small enough for an even rate. */
 const pieceBytes = 64 * 1024;
 
 export async function startFaultyProxy(upstream: string): Promise<FaultyProxy> {
@@ -169,7 +169,7 @@ class HttpProxy implements FaultyProxy {
     return this.stop();
   }
 
-  /** What breaks behind the proxy breaks before it as well, by a reset. */
+  /** Passes a failure of the upstream connection on to the client as a reset. */
   async #relay(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const gone = new AbortController();
     response.once("close", () => gone.abort());
@@ -180,7 +180,7 @@ class HttpProxy implements FaultyProxy {
         response.writeHead(this.answerAllWith, { "content-length": 0 }).end();
         return;
       }
-      const answer = await passOn(this.upstream, request, response);
+      const answer = await relayRequest(this.upstream, request, response);
       const download = downloadOf(request, answer);
       if (download === undefined) {
         response.writeHead(answer.statusCode!, endToEnd(answer.rawHeaders));
@@ -206,7 +206,7 @@ class HttpProxy implements FaultyProxy {
     const cut = faults.find((fault) => fault.kind === "cut" && fault.left-- > 0) as CutAt | undefined;
     const flips = faults.filter((fault) => fault.kind === "flip" && fault.left-- > 0);
     const holds = faults.filter((fault) => fault.kind === "hold");
-    const places = [...holds, ...(cut === undefined ? [] : [cut])].map(({ at }) => at);
+    const positions = [...holds, ...(cut === undefined ? [] : [cut])].map(({ at }) => at);
     const headers = endToEnd(answer.rawHeaders);
     response.writeHead(
       answer.statusCode!,
@@ -221,7 +221,7 @@ class HttpProxy implements FaultyProxy {
       }
       if (cut?.at !== position) return false;
       this.struck++;
-      // What was written has not left for the socket before.
+      // Bytes that were written reach the socket only now.
       await new Promise(setImmediate);
       if (cut.how === "chunked end") response.end();
       else if (cut.how === "close") response.socket?.end();
@@ -230,7 +230,7 @@ class HttpProxy implements FaultyProxy {
       return true;
     };
     for await (const chunk of answer as AsyncIterable<Buffer>) {
-      for (const piece of pieces(chunk, position, places)) {
+      for (const piece of pieces(chunk, position, positions)) {
         if (await stop()) return;
         for (const { at } of flips) {
           const index = at - position;
@@ -248,8 +248,8 @@ class HttpProxy implements FaultyProxy {
   }
 }
 
-/** A connection of its own for each call, so that none is stale when the service was restarted. */
-async function passOn(
+/** Relays a request over a new connection, so that none is stale after a restart of the service. */
+async function relayRequest(
   upstream: string,
   request: IncomingMessage,
   response: ServerResponse,
@@ -264,13 +264,13 @@ async function passOn(
   response.once("close", () => call.destroy());
   request.once("error", () => call.destroy());
   request.pipe(call);
-  // Later than the answer errors come out of reading it.
+  // Errors after the response show when its body is read.
   call.on("error", () => {});
   const [answer] = (await once(call, "response")) as [IncomingMessage];
   return answer;
 }
 
-/** Resolves when more may be written; rejects when the client has gone. */
+/** Resolves when more may be written; rejects if the client has disconnected. */
 async function write(response: ServerResponse, bytes: Uint8Array, gone: AbortSignal): Promise<void> {
   gone.throwIfAborted();
   if (!response.write(bytes)) await once(response, "drain", { signal: gone });
@@ -280,11 +280,11 @@ async function aborted(signal: AbortSignal): Promise<void> {
   if (!signal.aborted) await once(signal, "abort");
 }
 
-/** Cut at the places, so that a fault always stands before a piece. */
-function* pieces(chunk: Buffer, from: number, places: readonly number[]): Iterable<Buffer> {
+/** Splits a chunk at the positions, so that a fault is always at the start of a piece. */
+function* pieces(chunk: Buffer, from: number, positions: readonly number[]): Iterable<Buffer> {
   let start = 0;
   while (start < chunk.length) {
-    const next = places.map((place) => place - from).filter((place) => place > start);
+    const next = positions.map((position) => position - from).filter((position) => position > start);
     const end = Math.min(chunk.length, start + pieceBytes, ...next);
     yield chunk.subarray(start, end);
     start = end;
@@ -301,7 +301,7 @@ function downloadOf(request: IncomingMessage, answer: IncomingMessage): Download
   return { status, sessionId, fileName, from, bytes: 0 };
 }
 
-/** Headers, name after value, without those that are about a connection. */
+/** Raw headers without those that concern one connection. */
 function endToEnd(rawHeaders: readonly string[]): string[] {
   return without(rawHeaders, "connection", "keep-alive", "transfer-encoding");
 }

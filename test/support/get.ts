@@ -19,15 +19,15 @@ export interface GetEnd {
   readonly stderr: string;
 }
 
-/** `downlease get`, the real program in a process of its own. */
+/** `downlease get`, the real program in its own process. */
 export interface Get extends AsyncDisposable {
   readonly pid: number;
-  /** What it told so far. */
+  /** Its events so far. */
   readonly events: readonly GetEvent[];
   readonly exit: Exit | undefined;
-  /** Resolves when it has told this. */
-  tells(event: GetEvent["event"], facts?: Readonly<Record<string, unknown>>): Promise<GetEvent>;
-  /** Resolves with how it ended. Rejects when it does not end in time. */
+  /** Resolves with the first event of this kind with these members. */
+  reports(event: GetEvent["event"], facts?: Readonly<Record<string, unknown>>): Promise<GetEvent>;
+  /** Resolves with the exit and the output. Rejects if it does not end in time. */
   ended(withinMs?: number): Promise<GetEnd>;
   signal(signal: NodeJS.Signals): void;
   kill(): Promise<void>;
@@ -35,13 +35,13 @@ export interface Get extends AsyncDisposable {
 
 export interface GetOptions {
   readonly args?: readonly string[];
-  /** Command and arguments before those of the program. */
+  /** Command and arguments that start the program. */
   readonly prefix?: readonly string[];
 }
 
 const main = fileURLToPath(new URL("../../src/main.ts", import.meta.url));
 
-/** @param directory where the files go */
+/** @param directory for the files */
 export async function startGet(
   url: string,
   item: string,
@@ -55,7 +55,7 @@ export async function startGet(
     env: Object.fromEntries(own.map((name) => [name, undefined])),
   });
   const events = () => program.stdout.split("\n").flatMap(parsed);
-  const toldSoFar = () => `${program.stdout.slice(-2_000)}${program.stderr.slice(-2_000)}`;
+  const lastOutput = () => `${program.stdout.slice(-2_000)}${program.stderr.slice(-2_000)}`;
   return {
     pid: program.pid,
     get events() {
@@ -64,13 +64,13 @@ export async function startGet(
     get exit() {
       return program.exit;
     },
-    async tells(event, facts = {}) {
+    async reports(event, facts = {}) {
       return await eventually(
-        `get to tell of "${event}" ${JSON.stringify(facts)}`,
+        `the event "${event}" ${JSON.stringify(facts)} of get`,
         () => {
-          const found = events().find((each) => each.event === event && holds(each, facts));
-          if (found === undefined) throw new Error(`it told ${toldSoFar()}`);
-          return found;
+          const match = events().find((each) => each.event === event && holds(each, facts));
+          if (match === undefined) throw new Error(`its output is ${lastOutput()}`);
+          return match;
         },
         { withinMs: 20_000 },
       );
@@ -79,7 +79,7 @@ export async function startGet(
       const { code, signal } = await eventually(
         "the end of get",
         () => {
-          if (program.exit === undefined) throw new Error(`it told ${toldSoFar()}`);
+          if (program.exit === undefined) throw new Error(`its output is ${lastOutput()}`);
           return program.exit;
         },
         { withinMs },
@@ -96,7 +96,7 @@ function holds(event: GetEvent, facts: Readonly<Record<string, unknown>>): boole
   return Object.entries(facts).every(([name, value]) => event[name] === value);
 }
 
-/** The last line may not be complete yet. */
+/** The last line may be incomplete. */
 function parsed(line: string): GetEvent[] {
   try {
     return [JSON.parse(line)];
@@ -105,7 +105,7 @@ function parsed(line: string): GetEvent[] {
   }
 }
 
-/** An item of a library on disk, which is not compressible and nowhere the same. */
+/** An item of a library on disk, of random bytes. */
 export interface TestItem {
   readonly id: string;
   /** SHA-256 by file name, in hexadecimal. */
@@ -113,10 +113,10 @@ export interface TestItem {
 }
 
 /**
- * Makes an item of a library below `root`, or changes one.
+ * Creates an item of a library below `root`, or changes one.
  *
  * @param files sizes in bytes, by name
- * @param inPlace writes into the files that are there; by default they are replaced
+ * @param inPlace overwrite existing files instead of replacing them
  */
 export async function writeItem(
   root: string,
@@ -139,27 +139,27 @@ export async function writeItem(
   return { id, checksums };
 }
 
-/** That every file of the item is there and right, and nothing else. */
+/** Expects every file of the item with its right bytes, and nothing else. */
 export async function expectWhole(directory: string, { checksums }: TestItem): Promise<void> {
   expect((await readdir(directory)).sort()).toEqual(Object.keys(checksums).sort());
-  expect(await present(directory, checksums)).toEqual(checksums);
+  expect(await checksumsIn(directory, checksums)).toEqual(checksums);
 }
 
-/** That no file has its final name without being right. @returns the names of those that are there */
+/** Expects that no file has its final name with wrong bytes. @returns the names of the files that exist */
 export async function expectNothingWrong(directory: string, { checksums }: TestItem): Promise<string[]> {
-  const found = await present(directory, checksums);
-  expect(checksums).toMatchObject(found);
-  return Object.keys(found);
+  const actual = await checksumsIn(directory, checksums);
+  expect(checksums).toMatchObject(actual);
+  return Object.keys(actual);
 }
 
-async function present(
+async function checksumsIn(
   directory: string,
   checksums: Readonly<Record<string, string>>,
 ): Promise<Record<string, string>> {
   const names = (await readdir(directory).catch(() => [])).filter((name) => name in checksums);
-  const found: Record<string, string> = {};
-  for (const name of names) found[name] = sha256(await readFile(join(directory, name)));
-  return found;
+  const actual: Record<string, string> = {};
+  for (const name of names) actual[name] = sha256(await readFile(join(directory, name)));
+  return actual;
 }
 
 function sha256(bytes: Uint8Array): string {

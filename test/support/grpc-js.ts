@@ -9,7 +9,7 @@ import {
 } from "@grpc/grpc-js";
 import { loadFileDescriptorSetFromBuffer, loadSync } from "@grpc/proto-loader";
 
-/** Fields have their proto names, int64 are texts, enums are names. */
+/** Fields by their proto names, int64 as texts, enums as names. */
 const representation = { keepCase: true, longs: String, enums: String } as const;
 const protos = [
   "content/library/item/v1/download_session.proto",
@@ -53,7 +53,7 @@ export interface GrpcJsOutcome {
   readonly trailers: Metadata;
 }
 
-/** A unary call through grpc-js with everything that came back; resolves whatever the status is. */
+/** A unary call through grpc-js; resolves with the whole response for any status. */
 export function grpcJsCall(
   client: GrpcJsClient,
   method: string,

@@ -1,5 +1,5 @@
 import { invocation, type Post } from "./json-rpc.ts";
-import { type ProtocolClient, Refused, seen, type WrittenSession } from "./protocol-client.ts";
+import { type ProtocolClient, Refused, seenSession, type WrittenSession } from "./protocol-client.ts";
 
 const modelName = "com.vmware.content.library.item.download_session_model";
 const unsetModel = {
@@ -17,10 +17,13 @@ interface ErrorValue {
   readonly error_type: { readonly OPTIONAL: string };
 }
 
-/** The operations as the SDKs of JSON-RPC call them. */
-export function jsonRpcClient(post: Post, shown: Readonly<Record<string, string>> = {}): ProtocolClient {
+/** The operations over JSON-RPC, as VMware's SDKs call them. */
+export function jsonRpcClient(
+  post: Post,
+  credentials: Readonly<Record<string, string>> = {},
+): ProtocolClient {
   async function invoke(operationId: string, input: object): Promise<unknown> {
-    const { status, headers, text } = await post(JSON.stringify(invocation(operationId, input)), shown);
+    const { status, headers, text } = await post(JSON.stringify(invocation(operationId, input)), credentials);
     if (status !== 200) throw new Error(`status ${status}: ${text}`);
     const { result } = JSON.parse(text) as {
       result: { output?: unknown; error?: { ERROR: Readonly<Record<string, ErrorValue>> } };
@@ -50,7 +53,7 @@ export function jsonRpcClient(post: Post, shown: Readonly<Record<string, string>
       const model = output.STRUCTURE[modelName]!;
       const message = model.error_message!.OPTIONAL as Named<{ readonly default_message: string }> | null;
       const members = Object.entries(model).map(([name, { OPTIONAL }]) => [name, OPTIONAL]);
-      return seen({
+      return seenSession({
         ...(Object.fromEntries(members) as WrittenSession),
         error_message: message?.STRUCTURE["com.vmware.vapi.std.localizable_message"],
       });
@@ -66,5 +69,5 @@ export function jsonRpcClient(post: Post, shown: Readonly<Record<string, string>
 }
 
 function expectVoid(output: unknown): void {
-  if (output !== null) throw new Error(`a void operation gave ${JSON.stringify(output)}`);
+  if (output !== null) throw new Error(`a void operation returned ${JSON.stringify(output)}`);
 }

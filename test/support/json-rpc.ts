@@ -15,7 +15,7 @@ export type Post = (
 
 export const sessionService = "com.vmware.content.library.item.download_session";
 
-/** The parameters of an invocation, as the SDKs write it. */
+/** An invocation as VMware's SDKs write it. */
 export function invocation(operationId: string, input: object, others: object = {}) {
   return {
     jsonrpc: "2.0",
@@ -31,7 +31,7 @@ export function invocation(operationId: string, input: object, others: object = 
   };
 }
 
-/** `POST /api` over HTTP/1.1. Rejects when no answer comes: nothing may hang. */
+/** `POST /api` over HTTP/1.1. Rejects when no answer arrives within 5 s. */
 export function postOverHttp1(baseUrl: string, agent?: Agent): Post {
   return (body, headers = {}, path = "/api") =>
     new Promise((resolve, reject) => {
@@ -65,7 +65,7 @@ export function postOverHttp1(baseUrl: string, agent?: Agent): Post {
     });
 }
 
-/** `POST /api` over HTTP/2 in clear text, a connection for each request. */
+/** `POST /api` over cleartext HTTP/2, with a connection for each request. */
 export function postOverHttp2(baseUrl: string): Post {
   return (body, headers = {}, path = "/api") =>
     new Promise((resolve, reject) => {

@@ -30,7 +30,7 @@ export interface StreamEnd {
   readonly message: string;
 }
 
-/** Sends keep-alives on one stream as they are given, and tells each answer as it comes; resolves at the end. */
+/** Sends keep-alives on one stream as the iterable yields them and passes on each answer; resolves at the end. */
 export type KeepAliveStream = (
   url: string,
   beats: AsyncIterable<Beat>,

@@ -1,19 +1,19 @@
 import { eventually } from "./eventually.ts";
-import { sessions, type ToldFile } from "./session-files.ts";
+import { type FileView, sessions } from "./session-files.ts";
 
-/** What a session tells of a file, over `/api`. */
+/** A file of a session, over `/api`. */
 export async function fileOf(
   url: string,
   sessionId: string,
   fileName: string,
   headers: Record<string, string> = {},
-): Promise<ToldFile> {
+): Promise<FileView> {
   const query = new URLSearchParams({ file_name: fileName });
   const response = await fetch(`${url}${sessions}/${sessionId}/file?${query}`, { headers });
-  return (await response.json()) as ToldFile;
+  return (await response.json()) as FileView;
 }
 
-/** Has a file prepared and gives its link. */
+/** Prepares a file and resolves with its link. */
 export async function linkTo(
   url: string,
   sessionId: string,
@@ -33,7 +33,7 @@ export async function linkTo(
   return download_endpoint!.uri;
 }
 
-/** Whether a session is there, and its state. */
+/** The state of a session; undefined when there is no such session. */
 export async function stateOf(url: string, sessionId: string): Promise<string | undefined> {
   const response = await fetch(`${url}${sessions}/${sessionId}`);
   return response.ok ? ((await response.json()) as { state: string }).state : undefined;
@@ -43,7 +43,7 @@ export async function deleteSession(url: string, sessionId: string): Promise<voi
   await fetch(`${url}${sessions}/${sessionId}`, { method: "DELETE" });
 }
 
-/** How many downloads run, as the metrics of a service tell. */
+/** How many downloads are running, by the metrics of a service. */
 export async function runningDownloads(url: string): Promise<number> {
   const text = await (await fetch(`${url}/metrics`)).text();
   return Number(/^downlease_downloads_running (\d+)$/m.exec(text)?.[1]);

@@ -1,5 +1,5 @@
-// A process that takes a lock in the directory at the first argument again and again, as often as the second says, and
-// makes sure each time that nobody else has it. Exits with 1 when somebody has.
+// A process that acquires a lock in the directory of the first argument as often as the second says. It checks each time
+// that no other process holds the lock, and exits with 1 if one does.
 import { mkdirSync, rmdirSync } from "node:fs";
 import { join } from "node:path";
 import { DiskLock } from "../../src/client/disk-lock.ts";
@@ -10,7 +10,7 @@ const occupied = join(directory, "occupied");
 
 for (let taken = 0; taken < Number(times); ) {
   try {
-    using _ = DiskLock.take(directory, "item", "contended");
+    using _ = DiskLock.acquire(directory, "item", "contended");
     mkdirSync(occupied);
     rmdirSync(occupied);
     taken += 1;

@@ -11,23 +11,23 @@ import { loginHeader } from "../../src/calls/credentials.ts";
 import { decodeXml } from "../../src/protocols/vapi/codecs/xml.ts";
 import { Refused } from "./protocol-clients.ts";
 
-/** A login session as every protocol shows it; times in milliseconds since the epoch. */
+/** A login session in one form for every protocol; times in milliseconds since the epoch. */
 export interface SeenLogin {
   readonly user: string;
   readonly createdAt: number;
   readonly lastUsedAt: number;
 }
 
-/** The operations on login sessions as a caller of one protocol sees them; refusals reject with `Refused`. */
+/** The operations on login sessions over one protocol; refusals reject with `Refused`. */
 export interface LoginClient {
   create(): Promise<string>;
-  /** @param id undefined for a caller who shows none */
+  /** @param id undefined for a caller without a login session */
   get(id: string | undefined): Promise<SeenLogin>;
   delete(id: string | undefined): Promise<void>;
 }
 
 const basic = `Basic ${Buffer.from("alice:correct horse").toString("base64")}`;
-const shown = (id: string | undefined): Record<string, string> =>
+const credentialsOf = (id: string | undefined): Record<string, string> =>
   id === undefined ? {} : { [loginHeader]: id };
 
 export const loginClients: Record<string, (baseUrl: string) => LoginClient> = {
@@ -43,7 +43,7 @@ export const loginClients: Record<string, (baseUrl: string) => LoginClient> = {
 
 function rpc(transport: Transport): LoginClient {
   const client = createClient(SessionService, transport);
-  const told = async <T>(call: Promise<T>): Promise<T> => {
+  const rethrowingRefusals = async <T>(call: Promise<T>): Promise<T> => {
     try {
       return await call;
     } catch (reason) {
@@ -58,16 +58,17 @@ function rpc(transport: Transport): LoginClient {
     }
   };
   return {
-    create: async () => (await told(client.create({}, { headers: { authorization: basic } }))).sessionId,
+    create: async () =>
+      (await rethrowingRefusals(client.create({}, { headers: { authorization: basic } }))).sessionId,
     async get(id) {
-      const { info } = await told(client.get({}, { headers: shown(id) }));
+      const { info } = await rethrowingRefusals(client.get({}, { headers: credentialsOf(id) }));
       return {
         user: info!.user,
         createdAt: timestampMs(info!.createdTime!),
         lastUsedAt: timestampMs(info!.lastAccessedTime!),
       };
     },
-    delete: async (id) => void (await told(client.delete({}, { headers: shown(id) }))),
+    delete: async (id) => void (await rethrowingRefusals(client.delete({}, { headers: credentialsOf(id) }))),
   };
 }
 
@@ -83,7 +84,7 @@ function rest(base: string, format: "json" | "xml"): LoginClient {
     const { error_type, messages } = body.value;
     throw new Refused(String(response.status), error_type, messages[0].id, messages[0].default_message);
   };
-  // biome-ignore lint/suspicious/noExplicitAny: whatever comes, tests compare it
+  // biome-ignore lint/suspicious/noExplicitAny: tests compare the value
   const read = (text: string): any => {
     if (format === "json") return JSON.parse(text);
     const name = /<ns0:([\w-]+)/.exec(text)?.[1] ?? "";
@@ -93,9 +94,13 @@ function rest(base: string, format: "json" | "xml"): LoginClient {
   return {
     create: () => call("POST", "", { authorization: basic }),
     async get(id) {
-      const { user, created_time, last_accessed_time } = await call("POST", "?~action=get", shown(id));
+      const { user, created_time, last_accessed_time } = await call(
+        "POST",
+        "?~action=get",
+        credentialsOf(id),
+      );
       return { user, createdAt: Date.parse(created_time), lastUsedAt: Date.parse(last_accessed_time) };
     },
-    delete: (id) => call("DELETE", "", shown(id)),
+    delete: (id) => call("DELETE", "", credentialsOf(id)),
   };
 }

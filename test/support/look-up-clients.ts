@@ -15,7 +15,7 @@ export const lookUps = {
   "file.get": ItemFileService.method.get,
 } satisfies Record<string, DescMethodUnary>;
 
-/** Looks something up; answers as `CallMethod`. */
+/** Calls a look-up operation; returns what `CallMethod` does. */
 export type LookUp = (what: keyof typeof lookUps, parameters: JsonObject) => Promise<JsonValue | undefined>;
 
 export const lookUpClients: Record<string, (baseUrl: string) => LookUp> = Object.fromEntries(

@@ -7,7 +7,7 @@ import type {
   ContentSource,
   ItemFile,
 } from "../../src/domain/content-source.ts";
-import type { VersionedFile } from "../../src/domain/preparation-store.ts";
+import type { VersionedFile } from "../../src/domain/preparation.ts";
 
 export interface MemoryFile {
   readonly bytes: Uint8Array;
@@ -16,7 +16,7 @@ export interface MemoryFile {
   onRead?(position: number): Promise<void> | void;
 }
 
-/** One item in one version, whose files tests make. */
+/** One item in one version, whose files are made by tests. */
 export class MemoryContent {
   readonly itemId = "item";
   contentVersion = "v1";
@@ -26,10 +26,10 @@ export class MemoryContent {
   /** Names of the files that were opened, in order. */
   readonly opened: string[] = [];
   openNow = 0;
-  /** Bytes that a read gives at most. */
-  mostAtATime = Number.POSITIVE_INFINITY;
+  /** Bytes that one read returns at most. */
+  maxReadBytes = Number.POSITIVE_INFINITY;
 
-  /** As a content source; what a test does not expect to be asked is not there. */
+  /** As a content source with only the methods that tests expect calls of. */
   get source(): ContentSource {
     const parts: Partial<ContentSource> = {
       openFile: async (itemId, fileName, contentVersion) => {
@@ -42,12 +42,12 @@ export class MemoryContent {
     return parts as ContentSource;
   }
 
-  add(name: string, file: MemoryFile): { readonly file: VersionedFile; readonly told: ItemFile } {
+  add(name: string, file: MemoryFile): { readonly file: VersionedFile; readonly itemFile: ItemFile } {
     this.files.set(name, file);
     const { bytes, checksums } = file;
     return {
       file: { itemId: this.itemId, contentVersion: this.contentVersion, fileName: name },
-      told: { name, size: bytes.length, version: "1", ...(checksums && { checksums }) },
+      itemFile: { name, size: bytes.length, version: "1", ...(checksums && { checksums }) },
     };
   }
 
@@ -65,10 +65,10 @@ export class MemoryContent {
         return {
           read: async (into) => {
             await onRead?.(position);
-            const wanted = Math.min(into.length, end + 1 - position, this.mostAtATime);
-            into.set(bytes.subarray(position, position + wanted));
-            position += wanted;
-            return wanted;
+            const length = Math.min(into.length, end + 1 - position, this.maxReadBytes);
+            into.set(bytes.subarray(position, position + length));
+            position += length;
+            return length;
           },
         };
       },

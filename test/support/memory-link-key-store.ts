@@ -5,11 +5,11 @@ import type { LinkKey, LinkKeyStore } from "../../src/domain/link-key-store.ts";
 export class MemoryLinkKeyStore implements LinkKeyStore {
   key: LinkKey | undefined;
   isDown = false;
-  /** How often it was asked. */
-  asked = 0;
+  /** How often it was called. */
+  calls = 0;
 
   async linkKey(candidate: LinkKey): Promise<LinkKey> {
-    this.asked++;
+    this.calls++;
     if (this.isDown) throw new ServiceError("downlease.store.unavailable");
     this.key ??= candidate;
     return this.key;

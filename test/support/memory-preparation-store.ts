@@ -1,32 +1,29 @@
 import { ServiceError } from "../../src/domain/errors.ts";
-import type {
-  PreparationRecord,
-  PreparationStore,
-  VersionedFile,
-} from "../../src/domain/preparation-store.ts";
+import type { StoredPreparation, VersionedFile } from "../../src/domain/preparation.ts";
+import type { PreparationStore } from "../../src/domain/preparation-store.ts";
 
-type Result = Exclude<PreparationRecord, { state: "running" }>;
-type Entry = { record: PreparationRecord; worker?: string; lapsesAt: number };
+type Result = Exclude<StoredPreparation, { status: "PREPARING" }>;
+type Entry = { preparation: StoredPreparation; worker?: string; lapsesAt: number };
 
-/** What is known of preparations, for the workers of one process. */
+/** A preparation store for the workers of one process. */
 export class MemoryPreparationStore implements PreparationStore {
   isDown = false;
-  /** What was asked of it, by method. */
-  readonly asked: Record<string, number> = {};
+  /** Number of calls by method. */
+  readonly calls: Record<string, number> = {};
   readonly #entries = new Map<string, Entry>();
 
-  async find(files: readonly VersionedFile[]): Promise<(PreparationRecord | undefined)[]> {
+  async find(files: readonly VersionedFile[]): Promise<(StoredPreparation | undefined)[]> {
     this.#count("find");
-    return files.map((file) => this.#entry(file)?.record);
+    return files.map((file) => this.#entry(file)?.preparation);
   }
 
-  async claim(file: VersionedFile, worker: string, claimMs: number): Promise<PreparationRecord | undefined> {
+  async claim(file: VersionedFile, worker: string, claimMs: number): Promise<StoredPreparation | undefined> {
     this.#count("claim");
     const entry = this.#entry(file);
-    if (entry !== undefined && entry.record.state !== "failed" && entry.worker !== worker)
-      return entry.record;
+    if (entry !== undefined && entry.preparation.status !== "ERROR" && entry.worker !== worker)
+      return entry.preparation;
     this.#entries.set(keyOf(file), {
-      record: { state: "running", bytesDone: 0 },
+      preparation: { status: "PREPARING", bytesDone: 0 },
       worker,
       lapsesAt: Date.now() + claimMs,
     });
@@ -37,7 +34,7 @@ export class MemoryPreparationStore implements PreparationStore {
     this.#count("report");
     const entry = this.#claimed(file, worker);
     if (entry === undefined) return false;
-    entry.record = { state: "running", bytesDone };
+    entry.preparation = { status: "PREPARING", bytesDone };
     entry.lapsesAt = Date.now() + claimMs;
     return true;
   }
@@ -45,7 +42,7 @@ export class MemoryPreparationStore implements PreparationStore {
   async finish(file: VersionedFile, worker: string, result: Result): Promise<boolean> {
     this.#count("finish");
     if (this.#claimed(file, worker) === undefined) return false;
-    this.#entries.set(keyOf(file), { record: result, lapsesAt: Number.POSITIVE_INFINITY });
+    this.#entries.set(keyOf(file), { preparation: result, lapsesAt: Number.POSITIVE_INFINITY });
     return true;
   }
 
@@ -70,7 +67,7 @@ export class MemoryPreparationStore implements PreparationStore {
 
   #count(method: string): void {
     if (this.isDown) throw new ServiceError("downlease.store.unavailable");
-    this.asked[method] = (this.asked[method] ?? 0) + 1;
+    this.calls[method] = (this.calls[method] ?? 0) + 1;
   }
 }
 

@@ -1,16 +1,17 @@
+import type { Backend, EndsSubscription } from "../../src/domain/backend.ts";
 import { ServiceError } from "../../src/domain/errors.ts";
 import type { Refusal, Renewal } from "../../src/domain/session.ts";
-import type { SessionEnds, SessionFileStore } from "../../src/domain/session-file-store.ts";
+import type { SessionFileStore } from "../../src/domain/session-file-store.ts";
 
 type Recorded = ReadonlyMap<string, number>;
 
-/** Answers a transfer's records as it is told, and tells of ends when it is asked to. */
-export class MemorySessionFiles implements Pick<SessionFileStore, "recordSent" | "watchEnds"> {
-  /** What it was told, in order. */
+/** Answers records of downloads as a test decides, and announces ends on command. */
+export class MemorySessionFiles implements Pick<SessionFileStore, "recordSent">, Pick<Backend, "watchEnds"> {
+  /** The records that it got, in order. */
   readonly records: { readonly sessionId: string; readonly sent: Recorded }[] = [];
   isDown = false;
   isReliable = true;
-  /** Sessions that are no more. */
+  /** Sessions that have ended. */
   readonly gone = new Set<string>();
   #ended: (sessionId: string) => void = () => {};
   #established: () => void = () => {};
@@ -22,7 +23,7 @@ export class MemorySessionFiles implements Pick<SessionFileStore, "recordSent" |
     return { outcome: "renewed", expiresAt: Date.now() + 1000, progress: 0 };
   }
 
-  watchEnds(ended: (sessionId: string) => void, established: () => void = () => {}): SessionEnds {
+  watchEnds(ended: (sessionId: string) => void, established: () => void = () => {}): EndsSubscription {
     this.#ended = ended;
     this.#established = established;
     const files = this;
@@ -37,12 +38,12 @@ export class MemorySessionFiles implements Pick<SessionFileStore, "recordSent" |
     };
   }
 
-  tellEnd(sessionId: string): void {
+  announceEnd(sessionId: string): void {
     this.#ended(sessionId);
   }
 
-  /** As after a pause in which ends were not told. */
-  tellEstablished(): void {
+  /** As after a pause in which ends were not announced. */
+  establish(): void {
     this.#established();
   }
 

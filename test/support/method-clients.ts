@@ -21,8 +21,9 @@ import { decodeXml } from "../../src/protocols/vapi/codecs/xml.ts";
 import { callsOf, type OperationInput } from "./operation-calls.ts";
 
 /**
- * Calls an operation. Gives the result as vAPI names and nests it, with every leaf as text and without empty lists,
- * which XML and protobuf can't tell from none; or `STATUS message.id` of a refusal, with the status of HTTP.
+ * Calls an operation. Resolves to the result in vAPI's names and nesting, with every leaf as text and without empty
+ * lists, which XML and protobuf do not distinguish from unset ones; or to `STATUS message.id` of a refusal, with the
+ * HTTP status.
  */
 export type CallMethod = (
   method: DescMethodUnary,
@@ -32,7 +33,7 @@ export type CallMethod = (
 
 export type MethodClient = (baseUrl: string) => CallMethod;
 
-/** Protocols that call by the name of the operation. */
+/** Clients that address operations by name. */
 export const methodClients: Record<string, MethodClient> = {
   gRPC: (baseUrl) => throughRpc(createGrpcTransport({ baseUrl })),
   "gRPC-Web": (baseUrl) => throughRpc(createGrpcWebTransport({ baseUrl, httpVersion: "1.1" })),
@@ -50,7 +51,7 @@ export const methodClients: Record<string, MethodClient> = {
   "REST, form": (baseUrl) => throughRest(`${baseUrl}/rest`, "application/x-www-form-urlencoded", formOf),
 };
 
-/** Protocols that call as the table of operations says: each way there is, the last one that it has for a protocol. */
+/** Clients that use the paths in the table of operations: the last row for the protocol. */
 export const tableClients: Record<string, MethodClient> = {
   "/api": (baseUrl) =>
     throughTable(baseUrl, (row) => row.protocol === "REST" && row.dialect.routes === "api"),
@@ -92,7 +93,7 @@ const prefixes: readonly (readonly [field: string, prefix: string])[] = [
 ];
 const prefix = /^(LIBRARY_TYPE|PREPARE_STATUS|CHECKSUM_ALGORITHM)_/;
 
-/** In proto JSON the names of an enum's values have a prefix. */
+/** Adds the prefixes that names of enum values have in proto JSON. */
 function inProtoJson(value: JsonValue): JsonValue {
   const text = JSON.stringify(value);
   const prefixed = prefixes.reduce(
@@ -129,8 +130,8 @@ function throughRest(baseUrl: string, contentType: string, write: Write): CallMe
   };
 }
 
-function throughTable(baseUrl: string, isWanted: (row: OperationRow) => boolean): CallMethod {
-  const rows = operationRows().filter(isWanted);
+function throughTable(baseUrl: string, matches: (row: OperationRow) => boolean): CallMethod {
+  const rows = operationRows().filter(matches);
   return async (method, parameters, headers) => {
     const row = rows.find((candidate) => candidate.method === method);
     if (row === undefined) throw new Error(`${method} has no such row`);
@@ -140,9 +141,9 @@ function throughTable(baseUrl: string, isWanted: (row: OperationRow) => boolean)
       headers: { ...call.headers, ...headers },
       ...(call.body !== undefined && { body: call.body }),
     });
-    const told = JSON.parse(await response.text());
-    if (row.protocol === "JSON-RPC") return outcomeOf(told.result);
-    const value = row.protocol === "REST" && row.dialect.routes === "rest" ? told.value : told;
+    const body = JSON.parse(await response.text());
+    if (row.protocol === "JSON-RPC") return outcomeOf(body.result);
+    const value = row.protocol === "REST" && row.dialect.routes === "rest" ? body.value : body;
     return response.ok ? plain(value) : `${response.status} ${value.messages[0].id}`;
   };
 }
@@ -163,7 +164,7 @@ function outcomeOf({ output, error }: { output?: JsonValue; error?: JsonObject }
   return `${statusOf[name.replace("com.vmware.vapi.std.errors.", "")]} ${message.id}`;
 }
 
-/** A data value of JSON-RPC without what tells its type. */
+/** A JSON-RPC data value without its type wrappers. */
 function bare(value: JsonValue): JsonValue {
   if (Array.isArray(value)) return value.map(bare);
   if (typeof value !== "object" || value === null) return value;

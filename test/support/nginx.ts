@@ -10,7 +10,7 @@ export const nginxConfig = fileURLToPath(new URL("../../deploy/nginx.conf", impo
 
 export interface Nginx extends AsyncDisposable {
   readonly url: string;
-  /** What it logged. */
+  /** Its log. */
   readonly log: string;
   stop(): Promise<void>;
 }
@@ -21,7 +21,7 @@ export interface NginxOptions {
   readonly contentRoot: string;
 }
 
-/** Starts nginx with the deployed configuration, on a free port and with what is to be changed in it changed. */
+/** Starts nginx with the deployed configuration, changed where a test requires it, on a free port. */
 export function startNginx(options: NginxOptions): Promise<Nginx> {
   return onFreePorts(async () => {
     const directory = await tempDir();
@@ -71,10 +71,10 @@ async function adapted({ upstream, contentRoot }: NginxOptions, port: number, ho
   return text;
 }
 
-/** Workers of root's would be nobody, who can't read what is written for them. */
+/** Under root, workers would run as the user nobody, who can't read the files of the test. */
 export const userDirective = process.getuid?.() === 0 ? "user root;" : "";
 
-/** Directives of `http`, with which nginx writes nothing but what is below a directory. */
+/** Directives of `http` that keep everything that nginx writes below a directory. */
 export function temporaryPaths(home: string): string {
   const names = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"];
   return names.map((name) => `${name}_temp_path ${join(home, name)};`).join(" ");

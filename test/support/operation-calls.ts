@@ -3,7 +3,7 @@ import { type OperationRow, placementOn } from "../../docs/operations.ts";
 import { field as fieldOption, structure as structureOption } from "../../gen/vapi/v1/options_pb.ts";
 import { templateOf } from "../../src/protocols/vapi/operation-options.ts";
 
-/** A request by the names of vAPI, whatever the protocol. */
+/** A request in vAPI's names, for any protocol. */
 export interface OperationInput {
   readonly [name: string]: OperationInput | string | number | boolean;
 }
@@ -69,16 +69,16 @@ function restCall(row: OperationRow & { protocol: "REST" }, prefix: string, inpu
   };
 }
 
-/** A structure as JSON-RPC writes it. What is not given is left out, which is unset. */
+/** A structure as JSON-RPC writes it. Fields without a value are left out, which means unset. */
 function dataValue(desc: DescMessage, input: OperationInput, name: string): object {
   const members = desc.fields
     .filter((field) => input[field.name] !== undefined)
     .map((field) => {
-      const given = input[field.name]!;
-      const isStructure = field.fieldKind === "message" && typeof given === "object";
+      const parameter = input[field.name]!;
+      const isStructure = field.fieldKind === "message" && typeof parameter === "object";
       const value = isStructure
-        ? dataValue(field.message, given, getOption(field.message, structureOption).id)
-        : given;
+        ? dataValue(field.message, parameter, getOption(field.message, structureOption).id)
+        : parameter;
       const isOptional = field.proto.proto3Optional || getOption(field, fieldOption).optional;
       return [field.name, isOptional ? { OPTIONAL: value } : value];
     });

@@ -21,7 +21,7 @@ export function readSection(page: string, heading?: string): string {
   return section;
 }
 
-/** The steps of a text; set-up is what CI itself runs. */
+/** The steps of a text, without the set-up, which CI itself runs. */
 export function stepsOf(text: string): readonly Step[] {
   return [...text.matchAll(/```sh\n([\s\S]*?)```\n(?:\n```(?:json|xml|text)\n([\s\S]*?)```)?/g)]
     .map(([, commands = "", answer = ""]) => ({ commands, answer }))
@@ -58,7 +58,7 @@ export async function runSteps(
   }
 }
 
-/** What differs from one run to the next, and white space: a page's answers are of another day. */
+/** A text without what differs between runs (ids, times, versions) and without white space. */
 function withoutIdentity(text: string): string {
   return text
     .replace(/[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}/g, "<uuid>")

@@ -1,4 +1,4 @@
-/** A session as every protocol shows it. */
+/** A session in one form for every protocol. */
 export interface SeenSession {
   readonly library_item_id: string;
   readonly library_item_content_version: string;
@@ -9,13 +9,13 @@ export interface SeenSession {
   readonly error_message?: string | undefined;
 }
 
-/** A refusal as every protocol tells it. */
+/** A refusal in one form for every protocol. */
 export class Refused extends Error {
   readonly status: string;
   readonly type: string;
   readonly messageId: string;
 
-  /** @param status code of the protocol: gRPC code name, or HTTP status */
+  /** @param status gRPC code name, or HTTP status */
   constructor(status: string, type: string, messageId: string, message: string) {
     super(message);
     this.status = status;
@@ -24,7 +24,7 @@ export class Refused extends Error {
   }
 }
 
-/** The operations as a caller of one protocol and representation sees them; refusals reject with `Refused`. */
+/** The operations over one protocol and representation; refusals reject with `Refused`. */
 export interface ProtocolClient {
   create(libraryItemId: string | undefined, clientToken?: string): Promise<string>;
   get(id: string): Promise<SeenSession>;
@@ -35,13 +35,13 @@ export interface ProtocolClient {
   delete(id: string): Promise<void>;
 }
 
-/** As vAPI writes it; in XML every leaf is a text. */
+/** A session as vAPI encodes it; in XML every leaf is a text. */
 export type WrittenSession = Record<string, unknown> & {
   expiration_time: string;
   error_message?: { default_message: string } | undefined;
 };
 
-export function seen(session: WrittenSession): SeenSession {
+export function seenSession(session: WrittenSession): SeenSession {
   return {
     library_item_id: String(session.library_item_id),
     library_item_content_version: String(session.library_item_content_version),

@@ -25,16 +25,16 @@ import { decodeXml } from "../../src/protocols/vapi/codecs/xml.ts";
 import { apiClient, overHttp1, overHttp2 } from "./api-client.ts";
 import { postOverHttp1, postOverHttp2 } from "./json-rpc.ts";
 import { jsonRpcClient } from "./json-rpc-client.ts";
-import { type ProtocolClient, Refused, seen, type WrittenSession } from "./protocol-client.ts";
+import { type ProtocolClient, Refused, seenSession, type WrittenSession } from "./protocol-client.ts";
 
 export { type ProtocolClient, Refused } from "./protocol-client.ts";
 
-/** Headers, also for metadata, that come with each call. */
+/** Headers, or metadata, of each call. */
 export type Headers = Readonly<Record<string, string>>;
 type OpenClient = (baseUrl: string, headers?: Headers) => ProtocolClient;
 
 /** Adds the headers to each call. */
-const showing =
+const withHeaders =
   (headers: Headers = {}): Interceptor =>
   (next) =>
   (request) => {
@@ -43,17 +43,17 @@ const showing =
   };
 
 const grpc = (baseUrl: string, headers?: Headers) =>
-  createGrpcTransport({ baseUrl, interceptors: [showing(headers)] });
+  createGrpcTransport({ baseUrl, interceptors: [withHeaders(headers)] });
 const grpcWeb = (httpVersion: "1.1" | "2") => (baseUrl: string, headers?: Headers) =>
-  createGrpcWebTransport({ baseUrl, httpVersion, interceptors: [showing(headers)] });
+  createGrpcWebTransport({ baseUrl, httpVersion, interceptors: [withHeaders(headers)] });
 const connect =
   (httpVersion: "1.1" | "2", useBinaryFormat: boolean) => (baseUrl: string, headers?: Headers) =>
     createConnectTransport({
       ...{ baseUrl, httpVersion, useBinaryFormat, jsonOptions },
-      interceptors: [showing(headers)],
+      interceptors: [withHeaders(headers)],
     });
 const rpc =
-  (transport: (baseUrl: string, headers?: Headers) => Transport, keepAlive = byItself): OpenClient =>
+  (transport: (baseUrl: string, headers?: Headers) => Transport, keepAlive = unaryKeepAlive): OpenClient =>
   (baseUrl, headers) =>
     rpcClient(transport(baseUrl, headers), keepAlive);
 
@@ -68,16 +68,16 @@ type RpcKeepAlive = (
   request: MessageInitShape<typeof KeepAliveRequestSchema>,
 ) => Promise<void>;
 
-const byItself: RpcKeepAlive = async (client, request) => {
-  await told(client.keepAlive(request));
+const unaryKeepAlive: RpcKeepAlive = async (client, request) => {
+  await rethrowingRefusals(client.keepAlive(request));
 };
 
-const inBatch: RpcKeepAlive = async (client, request) => {
-  const { results } = await told(client.batchKeepAlive({ keepAlives: [request] }));
+const batchedKeepAlive: RpcKeepAlive = async (client, request) => {
+  const { results } = await rethrowingRefusals(client.batchKeepAlive({ keepAlives: [request] }));
   throwIfRefused(results[0]!);
 };
 
-const onStream: RpcKeepAlive = async (client, { downloadSessionId, progress }) => {
+const streamedKeepAlive: RpcKeepAlive = async (client, { downloadSessionId, progress }) => {
   async function* requests() {
     yield create(KeepAliveStreamRequestSchema, {
       ...(downloadSessionId !== undefined && { downloadSessionId }),
@@ -86,7 +86,7 @@ const onStream: RpcKeepAlive = async (client, { downloadSessionId, progress }) =
   }
   const results: KeepAliveResult[] = [];
   const stream = client.keepAliveStream(requests());
-  await told(
+  await rethrowingRefusals(
     (async () => {
       for await (const { result } of stream) results.push(result!);
     })(),
@@ -94,7 +94,7 @@ const onStream: RpcKeepAlive = async (client, { downloadSessionId, progress }) =
   throwIfRefused(results[0]!);
 };
 
-/** Clients have to know what the details of a refusal may be, too. */
+/** Clients need the types of error details, too. */
 const jsonOptions = { registry: createRegistry(ErrorInfoSchema) };
 
 function throwIfRefused({ error }: KeepAliveResult): void {
@@ -107,18 +107,18 @@ function refusedWith(code: Code, info: ErrorInfo | undefined, message: string): 
   return new Refused(Code[code], info?.reason ?? "", info?.metadata.message_id ?? "", message);
 }
 
-function rpcClient(transport: Transport, keepAlive = byItself): ProtocolClient {
+function rpcClient(transport: Transport, keepAlive = unaryKeepAlive): ProtocolClient {
   const client: RpcClient = createClient(DownloadSessionService, transport);
   return {
     create: (libraryItemId, clientToken) =>
-      told(
+      rethrowingRefusals(
         client.create({
           createSpec: { ...(libraryItemId !== undefined && { libraryItemId }) },
           ...(clientToken !== undefined && { clientToken }),
         }),
       ).then(({ downloadSessionId }) => downloadSessionId),
     async get(downloadSessionId) {
-      const { downloadSession: session } = await told(client.get({ downloadSessionId }));
+      const { downloadSession: session } = await rethrowingRefusals(client.get({ downloadSessionId }));
       return {
         library_item_id: session!.libraryItemId!,
         library_item_content_version: session!.libraryItemContentVersion!,
@@ -129,7 +129,7 @@ function rpcClient(transport: Transport, keepAlive = byItself): ProtocolClient {
       };
     },
     list: (libraryItemId) =>
-      told(client.list({ ...(libraryItemId !== undefined && { libraryItemId }) })).then(
+      rethrowingRefusals(client.list({ ...(libraryItemId !== undefined && { libraryItemId }) })).then(
         ({ downloadSessionIds }) => downloadSessionIds,
       ),
     async keepAlive(downloadSessionId, progress) {
@@ -139,13 +139,13 @@ function rpcClient(transport: Transport, keepAlive = byItself): ProtocolClient {
       });
     },
     async cancel(downloadSessionId) {
-      await told(client.cancel({ downloadSessionId }));
+      await rethrowingRefusals(client.cancel({ downloadSessionId }));
     },
     async fail(downloadSessionId, clientErrorMessage) {
-      await told(client.fail({ downloadSessionId, clientErrorMessage }));
+      await rethrowingRefusals(client.fail({ downloadSessionId, clientErrorMessage }));
     },
     async delete(downloadSessionId) {
-      await told(client.delete({ downloadSessionId }));
+      await rethrowingRefusals(client.delete({ downloadSessionId }));
     },
   };
 }
@@ -154,7 +154,7 @@ function stateName(state: DownloadSessionModel_State): string {
   return Object.entries(DownloadSessionModel_State).find(([, number]) => number === state)![0];
 }
 
-async function told<T>(call: Promise<T>): Promise<T> {
+async function rethrowingRefusals<T>(call: Promise<T>): Promise<T> {
   try {
     return await call;
   } catch (error) {
@@ -169,7 +169,7 @@ interface Representation {
   readonly contentType: string;
   readonly accept: string;
   write(operation: string, parameters: Parameters): string;
-  /** The members of an answer. */
+  /** The members of a response. */
   read(text: string): Record<string, unknown>;
 }
 
@@ -223,7 +223,7 @@ function restClient(
   baseUrl: string,
   representation: Representation,
   idIn: "path" | "body" | "query",
-  shown: Headers = {},
+  credentials: Headers = {},
 ): ProtocolClient {
   const service = `${baseUrl}/com/vmware/content/library/item/download-session`;
 
@@ -236,10 +236,14 @@ function restClient(
     const body = representation.write(name, rest);
     const response =
       idIn === "query"
-        ? await fetch(url + body, { method: "POST", headers: shown })
+        ? await fetch(url + body, { method: "POST", headers: credentials })
         : await fetch(url, {
             method: "POST",
-            headers: { ...shown, "content-type": representation.contentType, accept: representation.accept },
+            headers: {
+              ...credentials,
+              "content-type": representation.contentType,
+              accept: representation.accept,
+            },
             body,
           });
     const text = await response.text();
@@ -257,7 +261,7 @@ function restClient(
   return {
     create: async (itemId, token) =>
       String(await call("create", undefined, { "create_spec.library_item_id": itemId, client_token: token })),
-    get: async (id) => seen((await call("get", id, {})) as WrittenSession),
+    get: async (id) => seenSession((await call("get", id, {})) as WrittenSession),
     list: async (itemId) => (await call("list", undefined, { library_item_id: itemId })) as string[],
     keepAlive: async (id, progress) => void (await call("keep_alive", id, { progress })),
     cancel: async (id) => void (await call("cancel", id, {})),
@@ -268,18 +272,18 @@ function restClient(
 
 export const rpcClients: Record<string, OpenClient> = {
   gRPC: rpc(grpc),
-  "gRPC, keep-alives in batches": rpc(grpc, inBatch),
-  "gRPC, keep-alives on streams": rpc(grpc, onStream),
+  "gRPC, keep-alives in batches": rpc(grpc, batchedKeepAlive),
+  "gRPC, keep-alives on streams": rpc(grpc, streamedKeepAlive),
   "gRPC-Web over HTTP/1.1": rpc(grpcWeb("1.1")),
   "gRPC-Web over HTTP/2": rpc(grpcWeb("2")),
   "Connect, protobuf": rpc(connect("2", true)),
   "Connect, JSON": rpc(connect("1.1", false)),
-  "Connect, JSON, keep-alives in batches": rpc(connect("1.1", false), inBatch),
-  "Connect, JSON, keep-alives on streams": rpc(connect("2", false), onStream),
+  "Connect, JSON, keep-alives in batches": rpc(connect("1.1", false), batchedKeepAlive),
+  "Connect, JSON, keep-alives on streams": rpc(connect("2", false), streamedKeepAlive),
 };
 
-/** Every way in, by name. */
-export const protocols: Record<string, OpenClient> = {
+/** A client for every protocol and representation, by name. */
+export const protocolClients: Record<string, OpenClient> = {
   ...rpcClients,
   "REST, JSON, id in the path": rest("", jsonBody, "path"),
   "REST, JSON, id in the body": rest("/rest", jsonBody, "body"),

@@ -13,16 +13,16 @@ import { base64Decode } from "@bufbuild/protobuf/wire";
 import { type Status, StatusSchema } from "../../gen/google/rpc/status_pb.ts";
 import { serviceName } from "./rpc-service.ts";
 
-/** A request as it goes over the wire. */
+/** A request as sent on the wire. */
 export interface RawRequest {
   /** Name of a method, or a path. */
   readonly method: string;
   readonly headers: Readonly<Record<string, string>>;
-  /** Each piece is written by itself. */
+  /** Each chunk is written separately. */
   readonly body: readonly Uint8Array[];
 }
 
-/** All that came back. */
+/** A whole response. */
 export interface RawAnswer {
   readonly httpStatus: number;
   readonly headers: Http2Headers | IncomingHttpHeaders;
@@ -30,7 +30,7 @@ export interface RawAnswer {
   readonly trailers: Http2Headers | NodeJS.Dict<string>;
 }
 
-/** Sends requests and gives whole answers. */
+/** Sends requests and resolves with whole responses. */
 export interface RawClient extends Disposable {
   send(request: RawRequest): Promise<RawAnswer>;
 }
@@ -61,7 +61,7 @@ export function http2Client(url: string): RawClient {
   };
 }
 
-/** Begins a gRPC request of which the test writes the body. */
+/** Begins a gRPC request whose body the test writes. */
 export function begin(
   session: ClientHttp2Session,
   method: string,
@@ -73,9 +73,9 @@ export function begin(
 export const grpcHeaders = { "content-type": "application/grpc", te: "trailers" } as const;
 
 /**
- * Writes the body, if there is one, and resolves with all that comes back. Rejects when there is no whole answer.
+ * Writes the body, if there is one, and resolves with the response. Rejects when the response is incomplete.
  *
- * @param mayRead when to begin to read the answer
+ * @param mayRead resolves when reading of the response may begin
  */
 export async function answerOf(
   stream: ClientHttp2Stream,
@@ -103,7 +103,7 @@ async function collected(readable: Readable): Promise<Buffer> {
   return Buffer.concat(chunks);
 }
 
-/** Stops without a word when the server takes no more. */
+/** Returns silently when the server stops reading. */
 async function writeAll(writable: Writable, body: readonly Uint8Array[]): Promise<void> {
   writable.on("error", () => {});
   for (const chunk of body) {
@@ -140,7 +140,7 @@ export function decompressed(bytes: Buffer, encoding: unknown): Buffer {
   return bytes;
 }
 
-/** What a gRPC answer says in the end, be it in trailers or, without any message, in the only block of headers. */
+/** Status of a gRPC response, from its trailers or, without any message, from its only block of headers. */
 export interface GrpcEnd {
   readonly code: number;
   readonly message: string;
@@ -148,11 +148,11 @@ export interface GrpcEnd {
 }
 
 export function grpcEnd({ headers, trailers }: RawAnswer): GrpcEnd {
-  const told: Http2Headers = "grpc-status" in trailers ? trailers : headers;
-  const details = told["grpc-status-details-bin"];
+  const end: Http2Headers = "grpc-status" in trailers ? trailers : headers;
+  const details = end["grpc-status-details-bin"];
   return {
-    code: Number(told["grpc-status"]),
-    message: decodeURIComponent(String(told["grpc-message"] ?? "")),
+    code: Number(end["grpc-status"]),
+    message: decodeURIComponent(String(end["grpc-message"] ?? "")),
     status: details === undefined ? undefined : fromBinary(StatusSchema, base64Decode(String(details))),
   };
 }

@@ -12,7 +12,7 @@ export interface RedisServer extends AsyncDisposable {
   readonly port: number;
   /** Changes with a restart. */
   readonly pid: number;
-  /** Ends it for good and removes its directory. */
+  /** Ends it and removes its directory. */
   stop(): Promise<void>;
   /** Ends it as a crash would (SIGKILL); `restart` brings it back. */
   kill(): Promise<void>;
@@ -148,7 +148,7 @@ async function launch(port: number, args: readonly string[], scratch: string): P
   return server;
 }
 
-/** That something answers on a port does not tell who it is: another run may have taken the port first. */
+/** An answer on a port does not say who gives it: another run may have taken the port first. */
 async function processIdBehind(port: number): Promise<number> {
   await command(port, "PING");
   const info = String(await command(port, "INFO", "server"));

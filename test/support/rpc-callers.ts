@@ -13,7 +13,7 @@ interface ErrorInfo {
   readonly metadata?: Readonly<Record<string, string>>;
 }
 
-/** What a caller sees, in one form for every protocol: field names and texts as in proto JSON. */
+/** Outcome of a call in one form for every protocol: field names and texts as in proto JSON. */
 export type Outcome = Result & { readonly requestId: string | null };
 type Result =
   | { readonly ok: JsonObject }
@@ -32,7 +32,7 @@ const connectNames = Object.fromEntries(
     .map(([name, value]) => [value, name.replace(/(?<=.)([A-Z])/g, "_$1").toLowerCase()]),
 );
 
-/** @param transportOf called at the first call, when the protocol is open */
+/** @param transportOf called at the first call, when the service listens */
 export function throughConnectEs(transportOf: () => Transport): Call {
   let client: Record<string, (request: unknown, options: object) => Promise<never>> | undefined;
   return async (name, request, requestId) => {
@@ -69,7 +69,7 @@ export function throughGrpcJs(urlOf: () => string): Call {
     const headers = requestId === undefined ? {} : { "x-request-id": requestId };
     const outcome = await grpcJsCall(client, name, snakeCased(request), { headers });
     client.close();
-    // A failure may be told in one block of headers, which grpc-js calls trailers.
+    // A failure may come in one block of headers, which grpc-js calls trailers.
     const received = [...outcome.headers.get("x-request-id"), ...outcome.trailers.get("x-request-id")];
     const answeredId = String(received[0]);
     if (outcome.reply !== undefined) return { ok: camelCased(outcome.reply), requestId: answeredId };

@@ -5,42 +5,44 @@ import type { AddressInfo } from "node:net";
 import { DownloadSessionService } from "../../gen/content/library/item/v1/download_session_pb.ts";
 import { Admission } from "../../src/calls/admission.ts";
 import type { CallObserver, CallRecord } from "../../src/calls/call.ts";
-import type { HttpHandler } from "../../src/calls/http.ts";
 import { CallPipeline } from "../../src/calls/pipeline.ts";
+import { firstOf, type ProtocolHandler, type ServerHandlers } from "../../src/calls/protocol-handler.ts";
 import type { ContentSource } from "../../src/domain/content-source.ts";
 import { ServiceError } from "../../src/domain/errors.ts";
 import type { Caller, Refusal, Renewal, Session } from "../../src/domain/session.ts";
 import type { Heartbeat, SessionStore } from "../../src/domain/session-store.ts";
 import { downloadSessionOperations } from "../../src/operations/download-session.ts";
-import { openRpc, type RpcHandlers } from "../../src/protocols/rpc/handler.ts";
+import { rpcHandler } from "../../src/protocols/rpc/handler.ts";
 import { SqliteDatabase } from "../../src/stores/sqlite/database.ts";
 import { SqliteSessionStore } from "../../src/stores/sqlite/sqlite-session-store.ts";
 import { Health } from "../../src/telemetry/health.ts";
+import { callerNamed } from "./callers.ts";
 
 export const itemId = "item-1";
 export const maxBodyBytes = 4096;
 export const serviceName = DownloadSessionService.typeName;
 
-/** The RPC protocol on its own, over both HTTP versions and with sessions in memory. */
+/** The RPC handlers alone, over both HTTP versions and with sessions in memory. */
 export interface RpcService extends AsyncDisposable {
   readonly http1Url: string;
   readonly http2Url: string;
   readonly health: Health;
-  /** What the pipeline told of finished calls. */
+  /** Finished calls, as recorded by the pipeline. */
   readonly records: CallRecord[];
-  /** Aborts the calls under way. */
-  readonly shutdown: AbortController;
-  /** Ends streams when what they were sent is answered. */
-  readonly streamsMayEnd: AbortController;
+  /** Aborts the calls in flight. */
+  readonly endCalls: AbortController;
+  /** Ends streams after the requests that they have read are answered. */
+  readonly endStreams: AbortController;
   readonly store: SessionStore;
   readonly admission: Admission;
-  /** What the servers at both URLs are made of. */
-  readonly rpc: Pick<RpcHandlers, "handler" | "takeStream">;
-  /** How many calls for the session `stalled`, which never end by themselves, have reached the store. */
+  /** The handlers behind both URLs. */
+  readonly rpc: ServerHandlers;
+  readonly protocols: readonly ProtocolHandler[];
+  /** Number of calls for the session `stalled`, which never return, that have reached the store. */
   stalledCalls(): number;
 }
 
-/** Calls for some ids go wrong in ways that a real store can't be made to. */
+/** Calls for some ids fail in ways that a real store cannot be made to. */
 class FaultyStore extends SqliteSessionStore {
   stalledCalls = 0;
 
@@ -80,12 +82,17 @@ const content = {
     id === itemId ? { id, libraryId: "library-1", name: "Item", contentVersion: "7", size: 0 } : undefined,
 } as Partial<ContentSource> as ContentSource;
 
-const textFallback: HttpHandler = (_, response) => {
-  response.writeHead(404, { "content-type": "text/plain" });
-  response.end("fallback");
+const textFallback: ProtocolHandler = {
+  name: "fallback",
+  headers: { request: [], response: [] },
+  takes: () => true,
+  serve(_, response) {
+    response.writeHead(404, { "content-type": "text/plain" });
+    response.end("fallback");
+  },
 };
 
-/** The two ways that an RPC can take, for `describe.each`. */
+/** The two ways that an RPC is served, for `describe.each`. */
 export const lanes = [
   { lane: "on the fast lane", fastLane: true },
   { lane: "in Connect's runtime", fastLane: false },
@@ -93,18 +100,18 @@ export const lanes = [
 
 export interface RpcServiceOptions {
   readonly fastLane?: boolean;
-  /** Calls that may be under way at a time. */
+  /** Maximum number of calls in flight. */
   readonly maxCalls?: number;
   /** Largest request message, in bytes. */
   readonly maxMessageBytes?: number;
-  /** How long a caller may take to send a unary request, in milliseconds. */
+  /** Time limit for receiving a unary request, in milliseconds. */
   readonly readMs?: number;
-  /** Answers what is no RPC; a text by default. */
-  readonly fallback?: (parts: {
+  /** Serves requests that are not RPCs; by default with a text. */
+  readonly next?: (parts: {
     readonly pipeline: CallPipeline;
     readonly observe: CallObserver;
-  }) => HttpHandler;
-  /** Instead of one that knows `stalled` and its like; closed with the protocol. */
+  }) => ProtocolHandler;
+  /** Instead of a `FaultyStore`; closed with the service. */
   readonly store?: SessionStore;
 }
 
@@ -113,37 +120,38 @@ export async function startRpcService({
   maxCalls = 1000,
   maxMessageBytes = maxBodyBytes,
   readMs,
-  fallback = () => textFallback,
+  next = () => textFallback,
   store = new FaultyStore({
     database: new SqliteDatabase(":memory:"),
     terms: { leaseMs: 60_000, retentionMs: 60_000 },
   }),
 }: RpcServiceOptions = {}): Promise<RpcService> {
   const records: CallRecord[] = [];
-  // The call itself reads lazily from what is gone after the call.
+  // Copied, because the call reads lazily from objects that are gone after it.
   const observe: CallObserver = ({ call: { protocol, requestId, connection }, ...record }) =>
     void records.push({ ...record, call: { protocol, requestId, connection } });
   const admission = new Admission(maxCalls);
   const pipeline = new CallPipeline({
     operations: downloadSessionOperations({ store, content }),
-    authenticate: () => ({ principal: "anonymous", admin: false }),
+    authenticate: () => callerNamed("anonymous"),
     admission,
     observe,
   });
   const health = new Health([serviceName]);
   health.set("SERVING");
-  const [shutdown, streamsMayEnd] = [new AbortController(), new AbortController()];
-  const { handler, takeStream } = openRpc({
+  const [endCalls, endStreams] = [new AbortController(), new AbortController()];
+  const rpc = rpcHandler({
     pipeline,
     fastLane,
     health,
     maxBodyBytes: maxMessageBytes,
     readMs,
-    shutdownSignal: shutdown.signal,
-    streamsSignal: AbortSignal.any([shutdown.signal, streamsMayEnd.signal]),
+    callsMustEnd: endCalls.signal,
+    streamsMustEnd: AbortSignal.any([endCalls.signal, endStreams.signal]),
     observe,
-    fallback: fallback({ pipeline, observe }),
   });
+  const protocols = [rpc, next({ pipeline, observe })];
+  const { handler, takeStream } = firstOf(protocols);
 
   const http1 = createHttp1Server(handler).listen(0, "127.0.0.1");
   const requests = createHttp2Server(handler);
@@ -166,18 +174,18 @@ export async function startRpcService({
     http2Url: urlOf(http2),
     health,
     records,
-    shutdown,
-    streamsMayEnd,
+    endCalls,
+    endStreams,
     store,
     admission,
     rpc: { handler, takeStream },
+    protocols,
     stalledCalls: () => (store as FaultyStore).stalledCalls,
     async [Symbol.asyncDispose]() {
       http1.close();
       http1.closeAllConnections();
       http2.close();
       for (const session of sessions) session.destroy();
-      await store.close();
     },
   };
 }

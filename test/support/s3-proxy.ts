@@ -9,25 +9,25 @@ import {
 import type { AddressInfo } from "node:net";
 import { buffer } from "node:stream/consumers";
 
-/** One request, and what became of it. */
+/** One request and its outcome. */
 export interface Exchange {
   readonly kind: "list" | "get" | "head" | "other";
   readonly path: string;
   readonly query: URLSearchParams;
-  /** What is left of them when the request is passed on. */
+  /** The headers with which the request is passed on. */
   readonly headers: IncomingHttpHeaders;
   /** Of the client's connection. */
   readonly port: number | undefined;
   /** Cuts the connection. */
   cut(): void;
-  /** Bytes of the body that the client's connection has taken so far. */
+  /** Bytes of the body that the client's connection has accepted so far. */
   taken: number;
-  /** Whether the client went before the answer was whole. */
+  /** Whether the client closed the connection before the answer was complete. */
   isAborted: boolean;
 }
 
 export interface Interference {
-  /** Answers so instead of the server. */
+  /** Answers with this instead of the server. */
   readonly answer?: { readonly status: number; readonly code?: string };
   /** Never answers. */
   readonly isSilent?: boolean;
@@ -41,11 +41,11 @@ export interface Interference {
   readonly body?: (text: string) => string;
 }
 
-/** Stands before a server that speaks S3, counts, and does what networks, and other servers, do. */
+/** A proxy before a server that speaks S3: counts requests, and imitates faults of networks and other servers. */
 export interface S3Proxy {
   readonly url: string;
   readonly exchanges: Exchange[];
-  /** What is done to a request; it may also change its headers. */
+  /** The faults for a request; may also change its headers. */
   interfere: ((exchange: Exchange) => Interference | undefined) | undefined;
   stop(): Promise<void>;
 }
@@ -128,7 +128,7 @@ async function forward(
     return;
   }
   for await (const piece of answer as AsyncIterable<Buffer>) {
-    // Small pieces, so that one knows how much the other side takes.
+    // Small pieces, so that `taken` is close to what the other side has accepted.
     for (let start = 0; start < piece.length; start += 65_536) {
       const rest = Math.min(cutAfter ?? Number.POSITIVE_INFINITY, stallAfter ?? Number.POSITIVE_INFINITY);
       const part = piece
@@ -150,7 +150,7 @@ async function forward(
   response.end();
 }
 
-/** Resolves when more can be written, or the client is gone. */
+/** Resolves when more can be written, or the client has closed the connection. */
 async function drained(response: ServerResponse): Promise<void> {
   const over = new AbortController();
   const events = ["drain", "close"].map((event) => once(response, event, { signal: over.signal }));

@@ -8,7 +8,7 @@ import {
 } from "@aws-sdk/client-s3";
 import { startFauxqs } from "fauxqs";
 
-/** What is signed with, as the SDK finds it in the environment. */
+/** Credentials, as the SDK finds them in the environment. */
 export type S3Credentials = Readonly<Record<"AWS_ACCESS_KEY_ID" | "AWS_SECRET_ACCESS_KEY", string>>;
 
 /** Those of the tests. */
@@ -17,7 +17,7 @@ export const s3Credentials: S3Credentials = {
   AWS_SECRET_ACCESS_KEY: "of the tests",
 };
 
-/** A server that speaks S3, and the hands of those who fill its buckets. */
+/** A server that speaks S3, with methods to fill its buckets. */
 export interface S3Server {
   readonly url: string;
   /** Makes an empty bucket. */
@@ -29,7 +29,7 @@ export interface TestBucket {
   readonly name: string;
   put(key: string, content: string | Uint8Array, more?: Partial<PutObjectCommandInput>): Promise<void>;
   remove(key: string): Promise<void>;
-  /** Removes all keys that start so. */
+  /** Removes all keys with the prefix. */
   removeBelow(prefix: string): Promise<void>;
 }
 
@@ -52,7 +52,7 @@ export async function startS3Server(): Promise<S3Server> {
   };
 }
 
-/** With the defaults of the SDK: checksums in the trailers of chunked bodies, as whoever uploads has them. */
+/** With the defaults of the SDK: checksums in the trailers of chunked bodies, as other clients upload. */
 export function s3ClientFor(endpoint: string, credentials: S3Credentials = s3Credentials): S3Client {
   return new S3Client({
     endpoint,

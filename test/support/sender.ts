@@ -15,11 +15,11 @@ export interface Answer {
   readonly text: string;
 }
 
-/** Sends requests exactly as they are told, over a few connections that stay open. */
+/** Sends requests unchanged, over a few connections that stay open. */
 export class Sender {
   readonly #agent = new Agent({ keepAlive: true, maxSockets: 4 });
 
-  /** Rejects when no answer comes: nothing may hang. */
+  /** Rejects when no answer comes within five seconds. */
   send(url: string, { method, path, type, accept, headers, body }: Sent): Promise<Answer> {
     return new Promise((resolve, reject) => {
       const sent = request(

@@ -5,19 +5,19 @@ import type { JsonObject, JsonValue } from "@bufbuild/protobuf";
 import { FileService } from "../../gen/content/library/item/downloadsession/v1/file_pb.ts";
 import type { CallMethod } from "./method-clients.ts";
 
-/** A file as a protocol tells it, every leaf as text. */
-export interface ToldFile {
+/** A file as a protocol sends it, every leaf as text. */
+export interface FileView {
   readonly name: string;
   readonly size?: string;
   readonly bytes_transferred: string;
   readonly status: string;
   readonly download_endpoint?: { readonly uri: string };
-  readonly checksum_info?: ToldChecksum;
+  readonly checksum_info?: ChecksumView;
   readonly error_message?: JsonObject & { readonly id: string };
-  readonly checksums?: readonly ToldChecksum[];
+  readonly checksums?: readonly ChecksumView[];
 }
 
-export interface ToldChecksum {
+export interface ChecksumView {
   readonly algorithm: string;
   readonly checksum: string;
 }
@@ -27,26 +27,26 @@ export function sessionFiles(call: CallMethod, sessionId: string, headers: Recor
   const id = { download_session_id: sessionId };
   const { list, prepare, get } = FileService.method;
   return {
-    list: async () => (await call(list, id, headers)) as ToldFile[] | string,
+    list: async () => (await call(list, id, headers)) as FileView[] | string,
     prepare: async (fileName: string, more: JsonObject = {}) =>
-      told(await call(prepare, { ...id, file_name: fileName, ...more }, headers)),
-    get: async (fileName: string) => told(await call(get, { ...id, file_name: fileName }, headers)),
+      asFile(await call(prepare, { ...id, file_name: fileName, ...more }, headers)),
+    get: async (fileName: string) => asFile(await call(get, { ...id, file_name: fileName }, headers)),
   };
 }
 
-function told(answer: JsonValue | undefined): ToldFile {
-  if (typeof answer === "string") return { status: answer } as ToldFile;
-  return answer as unknown as ToldFile;
+function asFile(answer: JsonValue | undefined): FileView {
+  if (typeof answer === "string") return { status: answer } as FileView;
+  return answer as unknown as FileView;
 }
 
-/** Makes an item and gives its id. @param files by name; a number is a size, of zeros that take no room */
+/** Makes an item and resolves with its id. @param files by name; a number is a size, of zeros that take no room */
 export async function addItem(
   contentRoot: string,
   files: Readonly<Record<string, Uint8Array | string | number>>,
 ): Promise<string> {
   const id = crypto.randomUUID();
   const folder = join(contentRoot, "lib", id);
-  // Appears whole: nobody is to find it half made.
+  // The metadata is first, so that the item never has another id.
   await mkdir(folder, { recursive: true });
   await writeFile(join(folder, ".item.json"), JSON.stringify({ id }));
   for (const [name, content] of Object.entries(files)) {

@@ -4,13 +4,13 @@ import { setTimeout as delay } from "node:timers/promises";
 
 export interface SlowProxy extends AsyncDisposable {
   readonly port: number;
-  /** Bytes that have come back so far. */
+  /** Bytes that the server has sent so far. */
   readonly forwarded: number;
-  /** Resets the connections that there are. */
+  /** Resets all open connections. */
   cut(): void;
 }
 
-/** Forwards connections to a loopback port, their ends and resets included, and what comes back no faster than `bytesPerSecond` on each of them. */
+/** Forwards connections to a loopback port, with their ends and resets. Limits each to `bytesPerSecond` towards the client. */
 export async function startSlowProxy(target: number, bytesPerSecond: number): Promise<SlowProxy> {
   const sockets = new Set<Socket>();
   let forwarded = 0;

@@ -4,8 +4,10 @@ import { afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest
 import { noAuthentication } from "../../src/auth/anonymous.ts";
 import { Authenticator, type Methods } from "../../src/auth/authenticator.ts";
 import type { FailureLimits } from "../../src/auth/password-login.ts";
+import { loginOpener } from "../../src/auth/proven-caller.ts";
 import type { Authenticate } from "../../src/calls/pipeline.ts";
 import { ServiceError } from "../../src/domain/errors.ts";
+import { noRoles, rolesFrom } from "../../src/domain/roles.ts";
 import type { Caller } from "../../src/domain/session.ts";
 import { basic, callWith, cheapHash, type Shown } from "../support/auth-calls.ts";
 import { eventually } from "../support/eventually.ts";
@@ -56,12 +58,14 @@ async function jwt(): Promise<Methods> {
   };
 }
 
-const mtls: Methods = { mtls: { admins: ["ops"], storage: ["mirror", "ops"] } };
-const admin = { admin: true, mayReadStorage: true };
+const mtls: Methods = { mtls: { namesByRole: { admin: ["ops"], storage: ["mirror", "ops"] } } };
+const admin = rolesFrom(["admin"]);
+const storage = rolesFrom(["storage"]);
+const both = rolesFrom(["admin", "storage"]);
 
 async function open(methods: Methods, limits: FailureLimits = { perUser: 0, perAddress: 0 }) {
   const log = { warn() {}, error() {} };
-  const authenticator = await Authenticator.open({ methods, failureLimits: limits, logins, log, everyMs: 5 });
+  const authenticator = await Authenticator.open({ methods, failureLimits: limits, logins, log, pollMs: 5 });
   closing.push(authenticator);
   return authenticator;
 }
@@ -89,13 +93,15 @@ const badBearer = `${bearer}, error="invalid_token"`;
 
 /** Logs in and gives the identifier, as the operation does. */
 async function logIn({ login }: Authenticator, shown: Shown): Promise<string> {
-  const { principal, admin, mayReadStorage, proof } = await login(callWith(shown));
-  return logins.open({ principal, admin, mayReadStorage: mayReadStorage!, proof: proof! });
+  return loginOpener(logins)(await login(callWith(shown)));
 }
 
 test("without authentication everybody is anonymous, at once, whatever they show", () => {
   for (const shown of [{}, { authorization: "nonsense", loginId: "x" }, { authorization: basic("a", "b") }]) {
-    expect(noAuthentication.authenticate(callWith(shown))).toEqual({ principal: "anonymous", admin: false });
+    expect(noAuthentication.authenticate(callWith(shown))).toMatchObject({
+      principal: "anonymous",
+      roles: noRoles,
+    });
     expect(noAuthentication.login(callWith(shown))).toMatchObject({
       principal: "anonymous",
       proof: "anonymous",
@@ -107,9 +113,9 @@ describe("users of a file", () => {
   test("log in with name and password, and have the roles of the file", async () => {
     const { login } = await open(await users());
     const alice = await outcome(login, { authorization: basic("alice", "alice's password") });
-    expect(alice).toMatchObject({ principal: "alice", ...admin, proof: expect.stringMatching(/^user:/) });
+    expect(alice).toMatchObject({ principal: "alice", roles: admin, proof: expect.stringMatching(/^user:/) });
     const bob = await outcome(login, { authorization: basic("bob", "bob's password") });
-    expect(bob).toMatchObject({ principal: "bob", admin: false, mayReadStorage: true });
+    expect(bob).toMatchObject({ principal: "bob", roles: storage });
   });
 
   test.each([
@@ -147,7 +153,7 @@ describe("users of a file", () => {
     const loginId = await logIn(authenticator, { authorization: basic("alice", "alice's password") });
     const caller = authenticator.authenticate(callWith({ loginId }));
     expect(caller instanceof Promise).toBe(isRemote);
-    expect(await caller).toMatchObject({ principal: "alice", admin: true });
+    expect(await caller).toMatchObject({ principal: "alice", roles: admin });
     await logins.close(loginId);
     expect(await outcome(authenticator.authenticate, { loginId })).toMatchObject(refused("expired", session));
   });
@@ -157,7 +163,7 @@ describe("users of a file", () => {
     const loginId = await logIn(authenticator, { authorization: basic("alice", "alice's password") });
     await writeUsers(`alice:${hashes[0]}:`);
     await eventually("the change", async () => {
-      return !((await authenticator.authenticate(callWith({ loginId }))) as Caller).admin;
+      return (await authenticator.authenticate(callWith({ loginId }))).roles.size === 0;
     });
   });
 
@@ -200,7 +206,7 @@ describe("login sessions", () => {
     ["an empty proof", ""],
   ])("that rest on %s do not count", async (_, proof) => {
     const { authenticate } = await open(await users());
-    const loginId = await logins.open({ principal: "alice", ...admin, proof });
+    const loginId = await logins.open({ principal: "alice", roles: admin, proof });
     expect(await outcome(authenticate, { loginId })).toMatchObject(refused("expired", session));
   });
 
@@ -209,7 +215,10 @@ describe("login sessions", () => {
     const exp = Math.floor(Date.now() / 1000) + 1;
     const token = await issuer.token({ exp, roles: ["admin"] });
     const loginId = await logIn(authenticator, { authorization: `Bearer ${token}` });
-    expect(authenticator.authenticate(callWith({ loginId }))).toMatchObject({ principal: "alice", ...admin });
+    expect(authenticator.authenticate(callWith({ loginId }))).toMatchObject({
+      principal: "alice",
+      roles: admin,
+    });
     await eventually("the end", () => Date.now() >= exp * 1000);
     expect(await outcome(authenticator.authenticate, { loginId })).toMatchObject({
       messageId: "downlease.authentication.expired",
@@ -220,45 +229,33 @@ describe("login sessions", () => {
     "with the proof %j do not count",
     async (proof) => {
       const { authenticate } = await open({ ...(await jwt()), ...mtls });
-      const loginId = await logins.open({ principal: "alice", ...admin, proof });
+      const loginId = await logins.open({ principal: "alice", roles: admin, proof });
       expect(await outcome(authenticate, { loginId })).toBeInstanceOf(ServiceError);
     },
   );
 
   test("of a token keep the right to read storage that it gave", async () => {
     const authenticator = await open(await jwt());
-    for (const [roles, mayReadStorage] of [
-      [[], false],
-      [["storage"], true],
-    ] as const) {
+    for (const roles of [[], ["storage"]]) {
       const authorization = `Bearer ${await issuer.token({ roles })}`;
       const loginId = await logIn(authenticator, { authorization });
-      expect(authenticator.authenticate(callWith({ loginId }))).toMatchObject({
-        admin: false,
-        mayReadStorage,
-      });
+      expect(authenticator.authenticate(callWith({ loginId }))).toMatchObject({ roles: rolesFrom(roles) });
     }
   });
 
   test("of a certificate end with it, and have the roles of now", async () => {
     const authenticator = await open(mtls);
     const loginId = await logIn(authenticator, { certificate });
-    expect(authenticator.authenticate(callWith({ loginId }))).toEqual({ principal: "ops", ...admin });
-    for (const [roles, rights] of [
-      [
-        { admins: [], storage: [] },
-        { admin: false, mayReadStorage: false },
-      ],
-      [
-        { admins: [], storage: ["ops"] },
-        { admin: false, mayReadStorage: true },
-      ],
-      [{ admins: ["ops"], storage: [] }, admin],
+    expect(authenticator.authenticate(callWith({ loginId }))).toEqual({ principal: "ops", roles: both });
+    for (const [namesByRole, roles] of [
+      [{ admin: [], storage: [] }, noRoles],
+      [{ admin: [], storage: ["ops"] }, storage],
+      [{ admin: ["ops"], storage: [] }, admin],
     ] as const) {
-      const now = await open({ mtls: roles });
-      expect(now.authenticate(callWith({ loginId }))).toEqual({ principal: "ops", ...rights });
+      const now = await open({ mtls: { namesByRole } });
+      expect(now.authenticate(callWith({ loginId }))).toEqual({ principal: "ops", roles });
     }
-    const old = await logins.open({ principal: "ops", ...admin, proof: `certificate:${Date.now() - 1}` });
+    const old = await logins.open({ principal: "ops", roles: both, proof: `certificate:${Date.now() - 1}` });
     expect(await outcome(authenticator.authenticate, { loginId: old })).toBeInstanceOf(ServiceError);
   });
 
@@ -269,11 +266,20 @@ describe("login sessions", () => {
   });
 });
 
+test("a caller that has not logged in opens no login session", async () => {
+  const caller = { principal: "alice", roles: admin };
+  await expect(loginOpener(logins)(caller)).rejects.toThrow(TypeError);
+  const authenticator = await open(await jwt());
+  const loginId = await logIn(authenticator, { authorization: `Bearer ${await issuer.token()}` });
+  const known = await authenticator.authenticate(callWith({ loginId }));
+  await expect(loginOpener(logins)(known)).rejects.toThrow(TypeError);
+});
+
 describe("tokens and certificates", () => {
   test("a token is good for every call and for logging in", async () => {
     const { authenticate, login } = await open(await jwt());
     const authorization = `Bearer ${await issuer.token({ roles: "admin" })}`;
-    const alice = { principal: "alice", ...admin, proof: expect.stringMatching(/^token:\d+$/) };
+    const alice = { principal: "alice", roles: admin, proof: expect.stringMatching(/^token:\d+$/) };
     expect(await outcome(authenticate, { authorization })).toEqual(alice);
     expect(authenticate(callWith({ authorization }))).toEqual(alice);
     expect(await outcome(login, { authorization })).toEqual(alice);
@@ -299,17 +305,16 @@ describe("tokens and certificates", () => {
 
   test("a certificate is good for every call and for logging in", async () => {
     const { authenticate, login } = await open(mtls);
-    const ops = { principal: "ops", ...admin, proof: `certificate:${certificate.validUntil}` };
+    const ops = { principal: "ops", roles: both, proof: `certificate:${certificate.validUntil}` };
     expect(authenticate(callWith({ certificate }))).toEqual(ops);
     expect(login(callWith({ certificate }))).toEqual(ops);
-    for (const [name, mayReadStorage] of [
-      ["carol", false],
-      ["mirror", true],
+    for (const [name, roles] of [
+      ["carol", noRoles],
+      ["mirror", storage],
     ] as const) {
       expect(authenticate(callWith({ certificate: { ...certificate, name } }))).toMatchObject({
         principal: name,
-        admin: false,
-        mayReadStorage,
+        roles,
       });
     }
   });

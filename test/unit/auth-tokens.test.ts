@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { exportSPKI } from "jose";
 import { afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { BearerTokens, type JwtOptions } from "../../src/auth/bearer-tokens.ts";
+import { noRoles, rolesFrom } from "../../src/domain/roles.ts";
 import { eventually } from "../support/eventually.ts";
 import { type TempDir, tempDir } from "../support/temp-dir.ts";
 import { type Issuer, newIssuer } from "../support/tokens.ts";
@@ -39,7 +40,7 @@ async function open(options: Partial<JwtOptions> = {}): Promise<BearerTokens> {
     principalClaim: "sub",
     roleClaim: "roles",
     log: { error: (message) => void errors.push(message) },
-    everyMs: 5,
+    pollMs: 5,
     ...options,
   });
   closing.push(tokens);
@@ -54,7 +55,7 @@ describe("a good token", () => {
     const exp = now() + 60;
     const validUntil = exp * 1000 + 5000;
     expect(await (await open()).read(`Bearer ${await issuer.token({ exp })}`)).toEqual({
-      caller: { principal: "alice", admin: false, mayReadStorage: false, proof: `token:${validUntil}` },
+      caller: { principal: "alice", roles: noRoles, proof: `token:${validUntil}` },
       validUntil,
     });
   });
@@ -79,29 +80,31 @@ describe("a good token", () => {
   });
 
   test.each([
-    [["admin"], true, true],
-    [["user", "admin"], true, true],
-    ["user admin", true, true],
-    [["storage"], false, true],
-    ["user storage", false, true],
-    ["storage admin", true, true],
-    ["administrator", false, false],
-    ["storages Storage", false, false],
-    [["user"], false, false],
-    [[["admin"], ["storage"]], false, false],
-    [{ admin: true, storage: true }, false, false],
-    [true, false, false],
-    [null, false, false],
-  ])("with roles %j is an admin: %j, and may read storage: %j", async (roles, admin, mayReadStorage) => {
+    [["admin"], ["admin"]],
+    [["user", "admin"], ["admin"]],
+    ["user admin", ["admin"]],
+    [["storage"], ["storage"]],
+    ["user storage", ["storage"]],
+    ["storage admin", ["admin", "storage"]],
+    ["administrator", []],
+    ["storages Storage", []],
+    [["user"], []],
+    [[["admin"], ["storage"]], []],
+    [{ admin: true, storage: true }, []],
+    [true, []],
+    [null, []],
+  ])("with roles %j has the roles %j", async (roles, names) => {
     expect(await (await open()).read(`Bearer ${await issuer.token({ roles })}`)).toMatchObject({
-      caller: { admin, mayReadStorage },
+      caller: { roles: rolesFrom(names) },
     });
   });
 
   test("may name principal and roles by other claims", async () => {
     const tokens = await open({ principalClaim: "https://x/name", roleClaim: "groups" });
     const token = await issuer.token({ "https://x/name": "bob", groups: ["admin"], roles: [] });
-    expect(await tokens.read(`Bearer ${token}`)).toMatchObject({ caller: { principal: "bob", admin: true } });
+    expect(await tokens.read(`Bearer ${token}`)).toMatchObject({
+      caller: { principal: "bob", roles: rolesFrom(["admin"]) },
+    });
   });
 
   test("may be for several audiences, and a little early or late", async () => {
@@ -276,7 +279,7 @@ describe("keys at a URL", () => {
         kind: "service_unavailable",
       });
     }
-    expect(errors).toEqual([expect.stringMatching(/^the keys of tokens can't be had: /)]);
+    expect(errors).toEqual([expect.stringMatching(/^the token signing keys are unavailable: /)]);
     isDown = false;
     expect(await tokens.read(authorization)).toMatchObject({ caller: { principal: "alice" } });
   });

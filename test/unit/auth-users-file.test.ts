@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { openUsersFile, parseUsers } from "../../src/auth/users-file.ts";
 import { listUsers, putUser, removeUser, UsersError, userName } from "../../src/cli/users/edit-users.ts";
+import { noRoles } from "../../src/domain/roles.ts";
 import { eventually } from "../support/eventually.ts";
 import { type TempDir, tempDir } from "../support/temp-dir.ts";
 
@@ -31,7 +32,7 @@ afterEach(async () => {
 });
 
 async function open() {
-  const file = await openUsersFile({ path, log, everyMs: 5 });
+  const file = await openUsersFile({ path, log, pollMs: 5 });
   closing.push(file);
   return file;
 }
@@ -58,7 +59,7 @@ describe("a users file", () => {
     [`alice:${password}:root`, /^line 2: there is no role 'root', only admin and storage$/],
     [`alice:${password}:admin,Storage`, /^line 2: there is no role 'Storage'/],
     [`alice:${password}:storage,`, /^line 2: there is no role ''/],
-    [`bob:${password}:`, /^line 2: the user is there twice$/],
+    [`bob:${password}:`, /^line 2: the user is defined twice$/],
   ])("%j is told by its line, without the password", (line, message) => {
     const problem = (() => {
       try {
@@ -79,13 +80,12 @@ describe("an open users file", () => {
     const proof = users.value.get("alice")?.caller.proof;
     expect(users.value.get("alice")?.caller).toEqual({
       principal: "alice",
-      admin: false,
-      mayReadStorage: false,
+      roles: noRoles,
       proof: expect.stringMatching(/^user:[\w-]{22}$/),
     });
     await writeFile(`${path}.2`, `alice:${other}:admin\n`, { mode: 0o600 });
     await rename(`${path}.2`, path);
-    await eventually("the replacement", () => users.value.get("alice")?.caller.admin);
+    await eventually("the replacement", () => users.value.get("alice")?.caller.roles.has("admin"));
     expect(users.value.get("alice")?.caller.proof).not.toBe(proof);
     await writeFile(path, "# nobody\n");
     await eventually("nobody", () => users.value.size === 0);
@@ -118,8 +118,8 @@ describe("an open users file", () => {
     await rename(path, `${path}.gone`);
     await eventually("the second complaint", () => errors.length > 1);
     expect(errors).toEqual([
-      expect.stringMatching(/users can't be used, the users of before still hold: line 1: /),
-      expect.stringMatching(/users can't be used, the users of before still hold: ENOENT/),
+      expect.stringMatching(/users is invalid; keeping the previous users: line 1: /),
+      expect.stringMatching(/users is invalid; keeping the previous users: ENOENT/),
     ]);
     await writeFile(path, `bob:${password}:\n`, { mode: 0o600 });
     await eventually("the repaired file", () => users.value.has("bob"));
@@ -138,9 +138,9 @@ describe("an open users file", () => {
 
   test.each([
     ["that is not there", async () => {}, /ENOENT/],
-    ["that is a directory", () => mkdir(path), /it is no file|EISDIR/],
+    ["that is a directory", () => mkdir(path), /it is not a file|EISDIR/],
     ["that is too large", () => writeFile(path, "#".repeat(1024 * 1024 + 1)), /larger than 1048576 bytes/],
-    ["that is no UTF-8", () => writeFile(path, Buffer.from([0xff, 0xfe])), /no text in UTF-8/],
+    ["that is no UTF-8", () => writeFile(path, Buffer.from([0xff, 0xfe])), /not UTF-8 text/],
     ["that is broken", () => writeFile(path, "alice"), /line 1: a line is/],
   ])("%s can't be opened", async (_, make, message) => {
     await make();
@@ -176,7 +176,7 @@ describe("changing users", () => {
     await writeFile(path, "");
     await writeFile(`${path}.new`, "");
     await expect(putUser(path, { name: "alice", password, roles: [] })).rejects.toThrow(
-      /users\.new is there: another command/,
+      /users\.new exists: another command/,
     );
     expect(await readFile(path, "utf8")).toBe("");
     expect(await readFile(`${path}.new`, "utf8")).toBe("");

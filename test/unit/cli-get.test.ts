@@ -3,8 +3,8 @@ import { stripVTControlCharacters } from "node:util";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { GetBars } from "../../src/cli/get/bars.ts";
 import { GetEvents } from "../../src/cli/get/events.ts";
-import { checksumLines, type Reporter, summary } from "../../src/cli/get/get.ts";
 import { GetLines } from "../../src/cli/get/lines.ts";
+import { checksumLines, type Reporter, summary } from "../../src/cli/get/reporter.ts";
 import { Output } from "../../src/cli/output.ts";
 import {
   DownloadError,
@@ -58,7 +58,7 @@ afterEach(() => {
   vi.useRealTimers();
 });
 
-test("the summary tells what was there and what was fetched", () => {
+test("the summary says what was present and what was fetched", () => {
   expect(summary(result, 2000)).toBe("2 files of 3 MiB, checksums verified; 2 MiB fetched in 2s, 1 MiB/s");
   expect(summary({ ...result, bytesFetched: 0 }, 10)).toBe(
     "2 files of 3 MiB, checksums verified; nothing had to be fetched",
@@ -67,13 +67,13 @@ test("the summary tells what was there and what was fetched", () => {
 });
 
 describe("bars", () => {
-  /** Every line that a terminal was given, one after the other. */
+  /** Every line that was written to the terminal, in order. */
   function drawn(text: string): string[] {
     const lines = text.replaceAll("\u001b[1G", "\n").split("\n").map(stripVTControlCharacters);
     return lines.filter((line) => line.trim() !== "");
   }
 
-  test("tell no time that is left while nothing is being downloaded", async () => {
+  test("show no remaining time while nothing is being downloaded", async () => {
     const [out, err] = [stream(), stream(100)];
     const bars: Reporter = new GetBars(new Output({ out, err }), err, 2);
     bars.begin(subject);
@@ -85,7 +85,7 @@ describe("bars", () => {
     bars.done(result, 2000);
   });
 
-  test("stand for the files under way and the whole; done files and notices scroll away above", async () => {
+  test("show the files in progress and the whole; done files and notices scroll away above", async () => {
     const [out, err] = [stream(), stream(100)];
     const bars: Reporter = new GetBars(new Output({ out, err }), err, 2);
     bars.begin(subject);
@@ -122,28 +122,25 @@ describe("bars", () => {
     expect(out.text()).toMatch(/^aa {2}.*\nbb {2}.*\n$/);
   });
 
-  test.each([20, 40, 60, 80, 200])(
-    "fit a terminal of %i columns, whatever names there are",
-    async (columns) => {
-      const err = stream(columns);
-      const bars: Reporter = new GetBars(new Output({ out: stream(columns), err }), err, 4);
-      const names = ["x".repeat(300), "日本語".repeat(40), "\u001b[2J\r\n", "e\u0301".repeat(50)];
-      progress(bars, filesOf(names, "downloading", 0));
-      await vi.advanceTimersByTimeAsync(2000);
-      progress(bars, filesOf(names, "downloading", 700_000));
-      await vi.advanceTimersByTimeAsync(200);
-      bars.failed(new Error("it ends"));
-      const { default: stringWidth } = await import("string-width");
-      const lines = drawn(err.text());
-      expect(lines.length).toBeGreaterThan(4);
-      for (const line of lines) expect(stringWidth(line.replace("\r", ""))).toBeLessThan(columns);
-      // The cursor is there again, and lines wrap.
-      expect(err.text().lastIndexOf("\u001b[?25h")).toBeGreaterThan(err.text().lastIndexOf("\u001b[?25l"));
-      expect(err.text().lastIndexOf("\u001b[?7h")).toBeGreaterThan(err.text().lastIndexOf("\u001b[?7l"));
-    },
-  );
+  test.each([20, 40, 60, 80, 200])("fit a terminal of %i columns with any names", async (columns) => {
+    const err = stream(columns);
+    const bars: Reporter = new GetBars(new Output({ out: stream(columns), err }), err, 4);
+    const names = ["x".repeat(300), "日本語".repeat(40), "\u001b[2J\r\n", "e\u0301".repeat(50)];
+    progress(bars, filesOf(names, "downloading", 0));
+    await vi.advanceTimersByTimeAsync(2000);
+    progress(bars, filesOf(names, "downloading", 700_000));
+    await vi.advanceTimersByTimeAsync(200);
+    bars.failed(new Error("it ends"));
+    const { default: stringWidth } = await import("string-width");
+    const lines = drawn(err.text());
+    expect(lines.length).toBeGreaterThan(4);
+    for (const line of lines) expect(stringWidth(line.replace("\r", ""))).toBeLessThan(columns);
+    // The cursor is there again, and lines wrap.
+    expect(err.text().lastIndexOf("\u001b[?25h")).toBeGreaterThan(err.text().lastIndexOf("\u001b[?25l"));
+    expect(err.text().lastIndexOf("\u001b[?7h")).toBeGreaterThan(err.text().lastIndexOf("\u001b[?7l"));
+  });
 
-  test("leave nothing behind where several lines take their place at once", async () => {
+  test("are erased where several lines replace them at once", async () => {
     const err = stream(80);
     const bars: Reporter = new GetBars(new Output({ out: stream(80), err }), err, 4);
     const names = ["a", "b", "c"];
@@ -156,7 +153,7 @@ describe("bars", () => {
     }
   });
 
-  test("hold back nothing that was told before there were files", () => {
+  test("show a notice immediately as long as there are no files", () => {
     const err = stream(80);
     const bars: Reporter = new GetBars(new Output({ out: stream(80), err }), err, 4);
     bars.progress({ percent: 0, bytesDone: 0, bytesTotal: 0, files: [], notice: "waiting for the server" });
@@ -165,7 +162,7 @@ describe("bars", () => {
     bars.failed(new Error("it ends"));
   });
 
-  test("of many files are only as many as the terminal has room for, those that move first", async () => {
+  test("of many files fill the terminal, files that are being downloaded first", async () => {
     const err = stream(80);
     const bars: Reporter = new GetBars(new Output({ out: stream(80), err }), err, 64);
     const files = Array.from({ length: 100 }, (_, index) =>
@@ -190,7 +187,7 @@ describe("bars", () => {
 });
 
 describe("lines", () => {
-  test("tell no time that is left while nothing is being downloaded", async () => {
+  test("show no remaining time while nothing is being downloaded", async () => {
     const [out, err] = [stream(), stream()];
     const lines = new GetLines(new Output({ out, err }));
     progress(lines, [file("a.ovf", "downloading", 50), file("b.vmdk", "preparing", 0)]);
@@ -199,7 +196,7 @@ describe("lines", () => {
     expect(err.text()).toMatch(/^downlease: 0%, 100 B of [\d.]+ MiB$/m);
   });
 
-  test("tell what each file has come to, notices once, and now and then how far the whole is", async () => {
+  test("show each state of a file, each notice once, and from time to time the progress of the whole", async () => {
     const [out, err] = [stream(), stream()];
     const lines = new GetLines(new Output({ out, err }));
     lines.begin(subject);
@@ -229,7 +226,7 @@ describe("lines", () => {
   });
 });
 
-test("a notice that comes again and again is told once, until something gets on", () => {
+test("a repeated notice is shown once, until there is progress", () => {
   const err = stream();
   const lines = new GetLines(new Output({ out: stream(), err }));
   const at = (bytesDone: number, notice?: string) =>

@@ -5,7 +5,7 @@ import { Rate } from "../../src/cli/get/rate.ts";
 import { ServerClock } from "../../src/cli/sessions/server-clock.ts";
 import { duration, fitted, jsonLine, table, valueName, visible } from "../../src/cli/text.ts";
 
-/** What a terminal or its user could be fooled with. */
+/** Characters that could fool a terminal or its user. */
 const dangerous = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/u;
 const anyText = fc.string({ unit: "binary" });
 
@@ -22,11 +22,11 @@ describe("text of a server", () => {
     expect(visible(text)).toBe(shown);
   });
 
-  test("is shown without anything dangerous, whatever it is", () => {
+  test("is always shown without dangerous characters", () => {
     fc.assert(fc.property(anyText, (text) => !dangerous.test(visible(text))));
   });
 
-  test("is the same in JSON that is shown, without anything dangerous", () => {
+  test("is unchanged in JSON, without dangerous characters", () => {
     fc.assert(
       fc.property(fc.dictionary(anyText, anyText), (value) => {
         const line = jsonLine(value);
@@ -62,7 +62,7 @@ describe("a table", () => {
   });
 });
 
-test("what is fitted is never wider than asked for, and not cut without need", () => {
+test("fitted text is never wider than the limit, and not cut unnecessarily", () => {
   fc.assert(
     fc.property(fc.string({ unit: "grapheme" }), fc.integer({ min: 1, max: 30 }), (text, columns) => {
       const shown = visible(text);
@@ -97,7 +97,7 @@ describe("a rate", () => {
     expect(rate.remainingMs(95_000, 40_000)).toBeCloseTo(5_000);
   });
 
-  test("falls when nothing comes, until there is no telling", () => {
+  test("falls while no bytes arrive, until there is no estimate", () => {
     const rate = new Rate();
     rate.add(0, 0);
     rate.add(1000, 1000);
@@ -115,7 +115,7 @@ describe("a rate", () => {
     expect(rate.perSecond(6000)).toBe(1000);
   });
 
-  test("is not known at the beginning, and begins anew when bytes have to be fetched again", () => {
+  test("is undefined at the beginning, and starts over when bytes are fetched again", () => {
     const rate = new Rate();
     expect(rate.perSecond(0)).toBeUndefined();
     rate.add(0, 0);
@@ -129,18 +129,18 @@ describe("a rate", () => {
 });
 
 describe("the clock of a server", () => {
-  test("is that of this machine when the two agree, or nothing is known", () => {
+  test("is the local time if the clocks agree, or without a header", () => {
     const clock = new ServerClock();
     const moment = new Date(Date.now() + 60_000);
-    clock.heard(null);
-    clock.heard("nonsense");
-    clock.heard(new Date().toUTCString());
+    clock.set(null);
+    clock.set("nonsense");
+    clock.set(new Date().toUTCString());
     expect(Math.abs(clock.until(moment) - 60_000)).toBeLessThan(1000);
   });
 
   test("counts when it is another", () => {
     const clock = new ServerClock();
-    clock.heard(new Date(Date.now() - 3_600_000).toUTCString());
+    clock.set(new Date(Date.now() - 3_600_000).toUTCString());
     const expiry = new Date(Date.now() - 3_600_000 + 300_000);
     expect(Math.abs(clock.until(expiry) - 300_000)).toBeLessThan(2000);
   });

@@ -18,7 +18,7 @@ describe("the options of a server", () => {
     expect(() => connect(options)).toThrow(TypeError);
   });
 
-  test("never show a password that does not belong there", () => {
+  test("do not show a password from the URL in the error", () => {
     expect(() => connect({ url: "http://alice:secret@host" })).toThrow(/^(?!.*secret)/);
   });
 
@@ -26,7 +26,7 @@ describe("the options of a server", () => {
     ["http://host", "http://host"],
     ["http://host/", "http://host"],
     ["https://host/some/path//", "https://host/some/path"],
-  ])("give %s the base %s", (given, base) => {
-    expect(connect({ url: given }).url).toBe(base);
+  ])("turn %s into the base %s", (text, base) => {
+    expect(connect({ url: text }).url).toBe(base);
   });
 });

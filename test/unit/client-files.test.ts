@@ -58,14 +58,14 @@ describe("a name that a server gives a file", () => {
     expect(nameProblem(name, "linux")).toBeUndefined();
   });
 
-  test("is not what another file is called while it is incomplete", () => {
+  test("is not the name of another file while that is incomplete", () => {
     expect(nameTakenByPart(["a.iso", "b.part", "a.iso.part"])).toBe("a.iso.part");
     expect(nameTakenByPart(["b.part", "c"])).toBeUndefined();
   });
 });
 
 describe("checksums", () => {
-  test("are all that are told, SHA-1 where no algorithm is, in lower case", () => {
+  test("are all that the server sends, SHA-1 without an algorithm, in lower case", () => {
     const info = create(FileInfoSchema, {
       checksumInfo: { algorithm: Algorithm.SHA256, checksum: sha256.toUpperCase() },
       checksums: [
@@ -106,41 +106,45 @@ describe("checksums", () => {
 });
 
 describe("a lock", () => {
-  test("is one's own until it is given back, and leaves nothing behind", async () => {
-    const lock = DiskLock.take(directory, "item", "a");
-    expect(() => DiskLock.take(directory, "item", "a")).toThrow(expect.objectContaining({ reason: "busy" }));
+  test("is exclusive until it is released, and leaves no file", async () => {
+    const lock = DiskLock.acquire(directory, "item", "a");
+    expect(() => DiskLock.acquire(directory, "item", "a")).toThrow(
+      expect.objectContaining({ reason: "busy" }),
+    );
     lock[Symbol.dispose]();
-    DiskLock.take(directory, "item", "a")[Symbol.dispose]();
+    DiskLock.acquire(directory, "item", "a")[Symbol.dispose]();
     expect(await readdir(directory)).toEqual([]);
   });
 
-  test("is about one thing in one directory", async () => {
+  test("covers one item or file in one directory", async () => {
     await mkdir(join(directory, "other"));
     const locks = [
-      DiskLock.take(directory, "item", "a"),
-      DiskLock.take(directory, "item", "b"),
-      DiskLock.take(directory, "file", "a"),
-      DiskLock.take(join(directory, "other"), "item", "a"),
+      DiskLock.acquire(directory, "item", "a"),
+      DiskLock.acquire(directory, "item", "b"),
+      DiskLock.acquire(directory, "file", "a"),
+      DiskLock.acquire(join(directory, "other"), "item", "a"),
     ];
-    expect(() => DiskLock.take(directory, "file", "a")).toThrow(
+    expect(() => DiskLock.acquire(directory, "file", "a")).toThrow(
       expect.objectContaining({ reason: "busy", file: "a" }),
     );
     for (const lock of locks) lock[Symbol.dispose]();
   });
 
-  test("takes the place of a file that is none", async () => {
-    DiskLock.take(directory, "item", "a");
+  test("replaces a file that is not a lock file", async () => {
+    DiskLock.acquire(directory, "item", "a");
     const [name] = await readdir(directory);
     const elsewhere = join(directory, "elsewhere");
     await mkdir(elsewhere);
     await writeFile(join(elsewhere, name!), "not a database ".repeat(100));
-    const lock = DiskLock.take(elsewhere, "item", "a");
-    expect(() => DiskLock.take(elsewhere, "item", "a")).toThrow(expect.objectContaining({ reason: "busy" }));
+    const lock = DiskLock.acquire(elsewhere, "item", "a");
+    expect(() => DiskLock.acquire(elsewhere, "item", "a")).toThrow(
+      expect.objectContaining({ reason: "busy" }),
+    );
     lock[Symbol.dispose]();
   });
 
-  test("can't be had in a directory that is not there", () => {
-    expect(() => DiskLock.take(join(directory, "none"), "item", "a")).toThrow(
+  test("is unavailable in a directory that does not exist", () => {
+    expect(() => DiskLock.acquire(join(directory, "none"), "item", "a")).toThrow(
       expect.objectContaining({ reason: "disk" }),
     );
   });
@@ -149,7 +153,7 @@ describe("a lock", () => {
 describe("the state of a download", () => {
   const part = { name: "__proto__", size: 3, sha256, etag: '"1"' };
 
-  test("is what was last written, in a file that only its owner reads", async () => {
+  test("is the last one written", async () => {
     const state = await StateFile.open(directory, "item");
     await Promise.all([
       state.setSession({ clientToken: token, sessionId: "s", contentVersion: "v" }),
@@ -165,7 +169,7 @@ describe("the state of a download", () => {
     expect(await readdir(directory)).toHaveLength(1);
   });
 
-  test("is gone with the download, unless something is left of other files", async () => {
+  test("is removed with the download, unless other files are incomplete", async () => {
     const state = await StateFile.open(directory, "item");
     await state.setPart(part);
     await state.setSession({ clientToken: token });
@@ -184,13 +188,13 @@ describe("the state of a download", () => {
     ["half of it", JSON.stringify(good).slice(0, 80)],
     ["another version", JSON.stringify({ ...good, version: 2 })],
     ["another item", JSON.stringify({ ...good, itemId: "other" })],
-    ["a token that is none", JSON.stringify({ ...good, clientToken: "x" })],
-    ["a size that is none", JSON.stringify({ ...good, parts: [{ ...part, size: -1 }] })],
-    ["what it never has", JSON.stringify({ ...good, more: 1 })],
+    ["an invalid token", JSON.stringify({ ...good, clientToken: "x" })],
+    ["an invalid size", JSON.stringify({ ...good, parts: [{ ...part, size: -1 }] })],
+    ["an unknown member", JSON.stringify({ ...good, more: 1 })],
     ["an array", "[]"],
     ["null", "null"],
     ["bytes", "\0\xff\xfe"],
-  ])("is not taken from a file with %s", async (_, text) => {
+  ])("is not read from a file with %s", async (_, text) => {
     const path = await statePath();
     await writeFile(path, text);
     const state = await StateFile.open(directory, "item");
@@ -200,7 +204,7 @@ describe("the state of a download", () => {
     expect((await StateFile.open(directory, "item")).parts).toEqual([part]);
   });
 
-  test("is taken from a file as it is written", async () => {
+  test("is read from a file as it is written", async () => {
     await writeFile(await statePath(), JSON.stringify(good));
     const state = await StateFile.open(directory, "item");
     expect(state.session.clientToken).toBe(token);
@@ -223,7 +227,7 @@ describe("the state of a download", () => {
 describe("a partial file", () => {
   const expected = new Map([["sha256", sha256]] as const);
 
-  test("is renamed when it has what it should", async () => {
+  test("is renamed when it is complete", async () => {
     const path = join(directory, "a.part");
     await using part = await PartFile.open(path, "a", expected);
     await part.write(Buffer.from("ab"));
@@ -235,7 +239,7 @@ describe("a partial file", () => {
     expect(await readFile(join(directory, "a"), "utf8")).toBe("abc");
   });
 
-  test("goes on from what is on the disk, which is read for it", async () => {
+  test("continues with the bytes on disk, which are read", async () => {
     const path = join(directory, "a.part");
     await writeFile(path, "ab");
     await using part = await PartFile.open(path, "a", expected);
@@ -244,7 +248,7 @@ describe("a partial file", () => {
     expect(part.mismatch()).toBeUndefined();
   });
 
-  test("takes over no more than there can be", async () => {
+  test("adopts no more bytes than the file has", async () => {
     const path = join(directory, "a.part");
     await writeFile(path, "abcdef");
     await using part = await PartFile.open(path, "a", expected);
@@ -253,7 +257,7 @@ describe("a partial file", () => {
     expect(await readFile(path, "utf8")).toBe("abc");
   });
 
-  test("knows when its bytes are not the right ones, and can be begun anew", async () => {
+  test("detects wrong bytes, and can be reset", async () => {
     await using part = await PartFile.open(join(directory, "a.part"), "a", expected);
     await part.write(Buffer.from("abd"));
     expect(part.mismatch()).toBe("sha256");
@@ -263,7 +267,7 @@ describe("a partial file", () => {
     expect(part.mismatch()).toBeUndefined();
   });
 
-  test("is not written where a link leads, nor where there is a directory", async () => {
+  test("does not follow a link, nor replace a directory", async () => {
     const victim = join(directory, "victim");
     await writeFile(victim, "precious");
     await symlink(victim, join(directory, "link.part"));

@@ -10,37 +10,37 @@ import {
 const noon = Date.UTC(2030, 0, 1, 12);
 
 describe("the length of a lease", () => {
-  test("is what is left at the answer when the clocks may agree", () => {
+  test("is the time that is left at the answer if the clocks may agree", () => {
     const answer = { sentAt: noon, answeredAt: noon + 40, expiresAt: noon + 300_020, serverSecond: noon };
-    expect(leaseLength(answer)).toEqual({ atLeastMs: 299_980, atMostMs: 300_060 });
+    expect(leaseLength(answer)).toEqual({ minMs: 299_980, maxMs: 300_060 });
   });
 
-  test("is known to a second when the clocks do not agree", () => {
+  test("is accurate to a second if the clocks differ", () => {
     const anHour = 3_600_000;
-    // The server answered at 13:00:00.500 by its clock, and tells 13:00:00.
-    const { atLeastMs, atMostMs } = leaseLength({
+    // The server answered at 13:00:00.500 by its clock, and sends 13:00:00.
+    const { minMs, maxMs } = leaseLength({
       sentAt: noon + 490,
       answeredAt: noon + 510,
       expiresAt: noon + anHour + 500 + 300_000,
       serverSecond: noon + anHour,
     });
-    expect(atLeastMs).toBeGreaterThan(299_000);
-    expect(atLeastMs).toBeLessThanOrEqual(300_000);
-    expect(atMostMs).toBeGreaterThanOrEqual(300_000);
-    expect(atMostMs).toBeLessThan(301_100);
+    expect(minMs).toBeGreaterThan(299_000);
+    expect(minMs).toBeLessThanOrEqual(300_000);
+    expect(maxMs).toBeGreaterThanOrEqual(300_000);
+    expect(maxMs).toBeLessThan(301_100);
   });
 
-  test("is by the local clock when the server does not tell the time", () => {
+  test("uses the local clock if the server does not send the time", () => {
     const answer = { sentAt: noon, answeredAt: noon + 10, expiresAt: noon + 1000, serverSecond: undefined };
-    expect(leaseLength(answer)).toEqual({ atLeastMs: 990, atMostMs: 1000 });
+    expect(leaseLength(answer)).toEqual({ minMs: 990, maxMs: 1000 });
   });
 
-  test("is none, not less, when it is over", () => {
+  test("is zero, not less, once the lease is over", () => {
     const answer = { sentAt: noon, answeredAt: noon, expiresAt: noon - 5000, serverSecond: noon };
-    expect(leaseLength(answer)).toEqual({ atLeastMs: 0, atMostMs: 0 });
+    expect(leaseLength(answer)).toEqual({ minMs: 0, maxMs: 0 });
   });
 
-  test("is never taken for shorter than it is, wherever the clocks stand", () => {
+  test("has bounds that hold for any offset of the clocks", () => {
     const times = fc.record({
       aheadMs: fc.integer({ min: -1e10, max: 1e10 }),
       leaseMs: fc.integer({ min: 1, max: 1e7 }),
@@ -53,48 +53,48 @@ describe("the length of a lease", () => {
         const sentAt = noon + fraction;
         const renewedAt = sentAt + thereMs;
         const serverTime = renewedAt + aheadMs;
-        const { atLeastMs, atMostMs } = leaseLength({
+        const { minMs, maxMs } = leaseLength({
           sentAt,
           answeredAt: renewedAt + backMs,
           expiresAt: serverTime + leaseMs,
           serverSecond: Math.floor(serverTime / 1000) * 1000,
         });
-        expect(atMostMs).toBeGreaterThanOrEqual(leaseMs - backMs);
-        // Clocks that may agree are taken to, so that this can be wrong by a second.
-        expect(atLeastMs).toBeLessThanOrEqual(leaseMs + 1000);
+        expect(maxMs).toBeGreaterThanOrEqual(leaseMs - backMs);
+        // Clocks that may agree are assumed to, so this can be wrong by a second.
+        expect(minMs).toBeLessThanOrEqual(leaseMs + 1000);
       }),
     );
   });
 });
 
 describe("a heartbeat", () => {
-  const lease = { atLeastMs: 300_000, atMostMs: 301_000 };
+  const lease = { minMs: 300_000, maxMs: 301_000 };
 
-  test("comes when a third of the lease has gone by, or up to a fifth earlier", () => {
+  test("is sent after a third of the lease, or up to a fifth earlier", () => {
     expect(heartbeatPauseMs(lease, () => 1)).toBeCloseTo(100_000);
     expect(heartbeatPauseMs(lease, () => 0)).toBeCloseTo(80_000);
   });
 
-  test("does not come all the time, however short the lease", () => {
-    expect(heartbeatPauseMs({ atLeastMs: 0, atMostMs: 0 }, () => 0)).toBe(50);
+  test("is not sent continuously, however short the lease", () => {
+    expect(heartbeatPauseMs({ minMs: 0, maxMs: 0 }, () => 0)).toBe(50);
   });
 
   test.each([300, 3_000, 30_000, 300_000])(
-    "is waited for and repeated several times in a lease of %i ms",
-    (atLeastMs) => {
-      const known = { atLeastMs, atMostMs: atLeastMs };
-      const { firstMs, maxMs } = heartbeatBackOff(known);
+    "has a timeout and retries that fit into a lease of %i ms",
+    (minMs) => {
+      const length = { minMs, maxMs: minMs };
+      const { firstMs, maxMs } = heartbeatBackOff(length);
       expect(firstMs).toBeLessThanOrEqual(maxMs);
-      expect(heartbeatPauseMs(known) + 3 * maxMs).toBeLessThan(atLeastMs);
-      expect(heartbeatTimeoutMs(known)).toBeLessThan(atLeastMs);
+      expect(heartbeatPauseMs(length) + 3 * maxMs).toBeLessThan(minMs);
+      expect(heartbeatTimeoutMs(length)).toBeLessThan(minMs);
     },
   );
 
-  test("has a deadline that can be told", () => {
-    expect(heartbeatTimeoutMs({ atLeastMs: 2_994.5, atMostMs: 3_000 })).toBe(749);
+  test("has a timeout in whole milliseconds", () => {
+    expect(heartbeatTimeoutMs({ minMs: 2_994.5, maxMs: 3_000 })).toBe(749);
   });
 
-  test("is repeated without haste when nothing is known of the lease", () => {
+  test("is repeated slowly before the length of the lease is known", () => {
     expect(heartbeatBackOff(undefined)).toEqual({ firstMs: 100, maxMs: 5_000 });
     expect(heartbeatTimeoutMs(undefined)).toBe(10_000);
   });

@@ -2,7 +2,14 @@ import { create } from "@bufbuild/protobuf";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { describe, expect, test, vi } from "vitest";
 import { RetryInfoSchema } from "../../gen/google/rpc/error_details_pb.ts";
-import { backOffMs, isNetworkError, mayPass, Patience, pause, retryAfterMs } from "../../src/client/retry.ts";
+import {
+  backOffMs,
+  isNetworkError,
+  isRetryable,
+  pause,
+  RetryLimit,
+  retryAfterMs,
+} from "../../src/client/retry.ts";
 
 function withRetryInfo(code: Code, seconds: bigint, nanos = 0): ConnectError {
   const value = create(RetryInfoSchema, { retryDelay: { seconds, nanos } });
@@ -15,7 +22,7 @@ function withCause(code: string): ConnectError {
   return error;
 }
 
-describe("a failure that may pass", () => {
+describe("a retryable failure", () => {
   test.each([
     Code.Unavailable,
     Code.DeadlineExceeded,
@@ -24,18 +31,18 @@ describe("a failure that may pass", () => {
     Code.Internal,
     Code.Canceled,
   ])("has the code %i", (code) => {
-    expect(mayPass(new ConnectError("no", code))).toBe(true);
+    expect(isRetryable(new ConnectError("no", code))).toBe(true);
   });
 
-  test("is one of the network, whatever code it was given", () => {
-    expect(mayPass(withCause("EPIPE"))).toBe(true);
-    expect(mayPass(withCause("EHOSTUNREACH"))).toBe(true);
-    expect(mayPass(withCause("EACCES"))).toBe(false);
+  test("is an error of the network with any code", () => {
+    expect(isRetryable(withCause("EPIPE"))).toBe(true);
+    expect(isRetryable(withCause("EHOSTUNREACH"))).toBe(true);
+    expect(isRetryable(withCause("EACCES"))).toBe(false);
   });
 
-  test("is a refusal that tells when to come again", () => {
-    expect(mayPass(withRetryInfo(Code.ResourceExhausted, 3n))).toBe(true);
-    expect(mayPass(new ConnectError("too large", Code.ResourceExhausted))).toBe(false);
+  test("is a refusal with a delay for the next attempt", () => {
+    expect(isRetryable(withRetryInfo(Code.ResourceExhausted, 3n))).toBe(true);
+    expect(isRetryable(new ConnectError("too large", Code.ResourceExhausted))).toBe(false);
   });
 
   test.each([
@@ -45,12 +52,12 @@ describe("a failure that may pass", () => {
     Code.Unauthenticated,
     Code.PermissionDenied,
     Code.Unimplemented,
-  ])("has not the code %i", (code) => {
-    expect(mayPass(new ConnectError("no", code))).toBe(false);
+  ])("does not have the code %i", (code) => {
+    expect(isRetryable(new ConnectError("no", code))).toBe(false);
   });
 });
 
-test("an error of the network is found below others, and a circle of causes ends", () => {
+test("an error of the network is recognized below others, and a circle of causes ends", () => {
   const inner = Object.assign(new Error("reset"), { code: "ECONNRESET" });
   expect(isNetworkError(new Error("outer", { cause: new Error("middle", { cause: inner }) }))).toBe(true);
   const circle = new Error("circle");
@@ -59,7 +66,7 @@ test("an error of the network is found below others, and a circle of causes ends
   expect(isNetworkError("ECONNRESET")).toBe(false);
 });
 
-test("the pause that a server asks for is read to the millisecond", () => {
+test("the delay that a server asks for is read to the millisecond", () => {
   expect(retryAfterMs(withRetryInfo(Code.Unavailable, 1n, 500_000_000))).toBe(1500);
   expect(retryAfterMs(withRetryInfo(Code.Unavailable, -5n))).toBe(0);
   expect(retryAfterMs(new ConnectError("no"))).toBeUndefined();
@@ -68,48 +75,48 @@ test("the pause that a server asks for is read to the millisecond", () => {
 describe("the pause between attempts", () => {
   const backOff = { firstMs: 100, maxMs: 1000 };
 
-  test("doubles up to its greatest", () => {
-    const longest = [1, 2, 3, 4, 5, 6, 2000].map((failures) => backOffMs(failures, backOff, () => 1));
-    expect(longest).toEqual([100, 200, 400, 800, 1000, 1000, 1000]);
+  test("doubles up to its maximum", () => {
+    const pauses = [1, 2, 3, 4, 5, 6, 2000].map((failures) => backOffMs(failures, backOff, () => 1));
+    expect(pauses).toEqual([100, 200, 400, 800, 1000, 1000, 1000]);
   });
 
-  test("is half chance", () => {
+  test("is half random", () => {
     expect(backOffMs(3, backOff, () => 0)).toBe(200);
     expect(backOffMs(3, backOff, () => 0.5)).toBe(300);
   });
 });
 
-describe("patience", () => {
-  test("is counted from the first failure, not from what got on before", () => {
+describe("the limit of retries", () => {
+  test("counts from the first failure, not from the progress before it", () => {
     let now = 0;
-    const patience = new Patience(1000, () => now);
+    const limit = new RetryLimit(1000, () => now);
     now = 5000;
-    expect(patience.bears()).toBe(true);
+    expect(limit.recordFailure()).toBe(true);
     now = 5999;
-    expect(patience.bears()).toBe(true);
-    expect(patience.bears()).toBe(true);
+    expect(limit.recordFailure()).toBe(true);
+    expect(limit.recordFailure()).toBe(true);
     now = 6000;
-    expect(patience.bears()).toBe(false);
+    expect(limit.recordFailure()).toBe(false);
   });
 
-  test("begins anew when something gets on", () => {
+  test("starts over after progress", () => {
     let now = 0;
-    const patience = new Patience(1000, () => now);
-    for (let failures = 0; failures < 5; failures++) patience.bears();
-    patience.renew();
+    const limit = new RetryLimit(1000, () => now);
+    for (let failures = 0; failures < 5; failures++) limit.recordFailure();
+    limit.reset();
     now = 2000;
-    expect(patience.bears()).toBe(true);
+    expect(limit.recordFailure()).toBe(true);
     now = 2999;
-    for (let failures = 0; failures < 5; failures++) expect(patience.bears()).toBe(true);
+    for (let failures = 0; failures < 5; failures++) expect(limit.recordFailure()).toBe(true);
   });
 
-  test("bears two failures however much time has passed between them: the process may have been stopped", () => {
+  test("allows two failures with any time between them: the process may have been suspended", () => {
     let now = 0;
-    const patience = new Patience(1000, () => now);
-    expect(patience.bears()).toBe(true);
+    const limit = new RetryLimit(1000, () => now);
+    expect(limit.recordFailure()).toBe(true);
     now = 1_000_000;
-    expect(patience.bears()).toBe(true);
-    expect(patience.bears()).toBe(false);
+    expect(limit.recordFailure()).toBe(true);
+    expect(limit.recordFailure()).toBe(false);
   });
 });
 

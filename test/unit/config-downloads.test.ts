@@ -7,7 +7,7 @@ import type { SettingName } from "../../src/config/settings.ts";
 type Flags = Partial<Record<SettingName, string>>;
 
 function load(flags: Flags) {
-  return loadConfig({ flags: { contentRoot: "library", ...flags }, environment: {} }).transfer;
+  return loadConfig({ flags: { contentRoot: "library", ...flags }, environment: {} });
 }
 
 function mistakes(flags: Flags): readonly string[] {
@@ -34,11 +34,11 @@ describe("--link-keys", () => {
   });
 
   test("are not seen, however they are printed", () => {
-    const transfer = load({ linkKeys });
+    const config = load({ linkKeys });
     for (const text of [
-      inspect(transfer, { depth: 9 }),
-      JSON.stringify(transfer),
-      `${transfer.linkKeys[0]?.secret}`,
+      inspect(config, { depth: 9 }),
+      JSON.stringify(config),
+      `${config.linkKeys[0]?.secret}`,
     ]) {
       expect(text).toContain("***");
       expect(text).not.toContain(first.toString("base64").slice(0, 8));

@@ -34,7 +34,7 @@ describe("settings", () => {
       [
         "--s3-region",
         "DOWNLEASE_S3_REGION",
-        "that of AWS_REGION or the shared configuration; us-east-1 with --s3-endpoint",
+        "from AWS_REGION or the shared configuration; us-east-1 with --s3-endpoint",
       ],
       ["--redis-url", "DOWNLEASE_REDIS_URL", "unset, sessions are kept in SQLite"],
       ["--sqlite-path", "DOWNLEASE_SQLITE_PATH", "downlease.db"],
@@ -44,7 +44,7 @@ describe("settings", () => {
       ["--drain-seconds", "DOWNLEASE_DRAIN_SECONDS", "0"],
       ["--tls-cert", "DOWNLEASE_TLS_CERT", "unset"],
       ["--tls-key", "DOWNLEASE_TLS_KEY", "unset"],
-      ["--auth", "DOWNLEASE_AUTH", "required when there is a way to tell, else none"],
+      ["--auth", "DOWNLEASE_AUTH", "required with --users-file, --jwt-jwks or --mtls-ca, else none"],
       ["--insecure-no-auth", "DOWNLEASE_INSECURE_NO_AUTH", "off"],
       ["--users-file", "DOWNLEASE_USERS_FILE", "unset"],
       ["--jwt-jwks", "DOWNLEASE_JWT_JWKS", "unset"],
@@ -61,7 +61,7 @@ describe("settings", () => {
       ["--login-lifetime-seconds", "DOWNLEASE_LOGIN_LIFETIME_SECONDS", "172800"],
       ["--login-failures-per-user", "DOWNLEASE_LOGIN_FAILURES_PER_USER", "20"],
       ["--login-failures-per-address", "DOWNLEASE_LOGIN_FAILURES_PER_ADDRESS", "20"],
-      ["--public-url", "DOWNLEASE_PUBLIC_URL", "as the request tells"],
+      ["--public-url", "DOWNLEASE_PUBLIC_URL", "derived from the request"],
       ["--trusted-proxies", "DOWNLEASE_TRUSTED_PROXIES", "none"],
       ["--link-keys", "DOWNLEASE_LINK_KEYS", "one that the store keeps"],
       ["--transfer-stall-seconds", "DOWNLEASE_TRANSFER_STALL_SECONDS", "60"],
@@ -96,16 +96,19 @@ describe("a right configuration", () => {
       graceMs: 10_000,
       drainMs: 0,
       tls: undefined,
-      authentication: undefined,
+      auth: "none",
+      insecureNoAuth: false,
+      usersFile: undefined,
+      jwt: undefined,
+      mtls: undefined,
       login: { idleMs: 1_800_000, lifetimeMs: 172_800_000, failures: { perUser: 20, perAddress: 20 } },
-      transfer: {
-        publicUrl: undefined,
-        linkKeys: [],
-        trustedProxies: [],
-        stallMs: 60_000,
-        maxTransfers: 1000,
-        offloadPrefix: undefined,
-      },
+      publicUrl: undefined,
+      linkKeys: [],
+      trustedProxies: [],
+      transferStallMs: 60_000,
+      maxTransfers: 1000,
+      offload: "none",
+      offloadPrefix: undefined,
       corsOrigins: [],
       maxBodyBytes: 65_536,
       maxCalls: 1000,
@@ -239,7 +242,7 @@ describe("mistakes", () => {
       "--content-root (or DOWNLEASE_CONTENT_ROOT) must be set, or --s3-bucket",
       "DOWNLEASE_REDIS_URL must start with redis://, rediss://, redis+cluster:// or redis+sentinel://",
       "--lease-seconds must be a number of seconds from 0.001 to 2592000, not '0'",
-      "--drain-seconds must be less than the grace, not '11'",
+      "--drain-seconds must be less than the shutdown timeout, --grace-seconds, not '11'",
       "--tls-key (or DOWNLEASE_TLS_KEY) must be set: certificate and key belong together",
       "DOWNLEASE_LOG_LEVEL must be one of trace, debug, info, warn, error, fatal, silent, not 'loud'",
       "DOWNLEASE_LEASE_SECOND is not a setting; did you mean DOWNLEASE_LEASE_SECONDS?",
@@ -392,7 +395,11 @@ describe("who is calling", () => {
     [
       "certificates",
       { ...tls, mtlsCa: "ca.pem", mtlsAdmins: "ops, root" },
-      { usersFile: undefined, jwt: undefined, mtls: { ca: "ca.pem", admins: ["ops", "root"], storage: [] } },
+      {
+        usersFile: undefined,
+        jwt: undefined,
+        mtls: { ca: "ca.pem", namesByRole: { admin: ["ops", "root"], storage: [] } },
+      },
     ],
     [
       "certificates, some of which may read storage",
@@ -400,14 +407,16 @@ describe("who is calling", () => {
       {
         usersFile: undefined,
         jwt: undefined,
-        mtls: { ca: "ca.pem", admins: [], storage: ["mirror", "ops"] },
+        mtls: { ca: "ca.pem", namesByRole: { admin: [], storage: ["mirror", "ops"] } },
       },
     ],
   ] as const)(
-    "%s make callers tell, with and without --auth required, on every host",
+    "%s require authentication, with and without --auth required, on every host",
     (_, flags, expected) => {
-      expect(load(flags).authentication).toEqual(expected);
-      expect(load({ ...flags, auth: "required", host: "0.0.0.0" }).authentication).toEqual(expected);
+      for (const config of [load(flags), load({ ...flags, auth: "required", host: "0.0.0.0" })]) {
+        const { auth, usersFile, jwt, mtls } = config;
+        expect({ auth, usersFile, jwt, mtls }).toEqual({ auth: "required", ...expected });
+      }
     },
   );
 
@@ -420,26 +429,24 @@ describe("who is calling", () => {
     "localhost",
     "LOCALHOST.",
   ])("%s is loopback, where nobody needs to", (host) => {
-    expect(load({ host }).authentication).toBeUndefined();
-    expect(load({ host, auth: "none" }).authentication).toBeUndefined();
+    expect(load({ host }).auth).toBe("none");
+    expect(load({ host, auth: "none" }).auth).toBe("none");
   });
 
   test.each(["0.0.0.0", "::", "192.168.0.1", "128.0.0.1", "::2", "example.org", "localhost.example.org"])(
-    "%s is not loopback, and refused unless told --insecure-no-auth",
+    "%s is not loopback, and refused without --insecure-no-auth",
     (host) => {
       for (const auth of [{}, { auth: "none" }]) {
         expect(mistakes({ host, ...auth })).toEqual([
-          expect.stringMatching(
-            /^--host must be a loopback address while callers need not tell who they are/,
-          ),
+          expect.stringMatching(/^--host must be a loopback address while every caller is anonymous/),
         ]);
-        expect(load({ host, ...auth, insecureNoAuth: "on" }).authentication).toBeUndefined();
+        expect(load({ host, ...auth, insecureNoAuth: "on" }).auth).toBe("none");
       }
     },
   );
 
   test("--insecure-no-auth turns nothing off", () => {
-    expect(load({ usersFile: "users", insecureNoAuth: "on" }).authentication).toBeDefined();
+    expect(load({ usersFile: "users", insecureNoAuth: "on" }).auth).toBe("required");
   });
 
   test("what contradicts itself is told, all of it", () => {

@@ -19,7 +19,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { DirectoryContentSource } from "../../src/content/directory/directory-content-source.ts";
 import { DirectoryFile } from "../../src/content/directory/directory-file.ts";
 import { ContentChangedError } from "../../src/domain/content-source.ts";
-import { openCurrent, textOf } from "../support/content-files.ts";
+import { filesOf, openCurrent, textOf } from "../support/content-files.ts";
 import { eventually } from "../support/eventually.ts";
 import { tempDir } from "../support/temp-dir.ts";
 
@@ -64,7 +64,7 @@ describe("a link", () => {
     expect((await source.libraries()).map(({ name }) => name)).toEqual(["lib"]);
     expect((await source.items("lib"))?.map(({ name }) => name)).toEqual(["it"]);
     expect(await source.item("s")).toBeUndefined();
-    expect(await source.files("i")).toEqual([{ name: "data", size: 9, version: expect.any(String) }]);
+    expect(await filesOf(source, "i")).toEqual([{ name: "data", size: 9, version: expect.any(String) }]);
     expect(await openCurrent(source, "i", "file")).toBeUndefined();
     expect(warnings.sort()).toEqual([
       '"lib/it/file" is left out: it is a link that leads nowhere inside of the root',
@@ -74,7 +74,7 @@ describe("a link", () => {
     ]);
   });
 
-  it("that takes the place of a known item or file is not followed either", async () => {
+  it("that takes the place of an indexed item or file is not followed either", async () => {
     await putItem(root, "lib", "other", "s");
     const source = await open();
     const { contentVersion } = (await source.item("s"))!;
@@ -84,7 +84,7 @@ describe("a link", () => {
     expect(await source.openFile("s", "data", contentVersion)).toBeUndefined();
     await rm(join(root, "lib", "it", "data"));
     await symlink(join(outside, "lib", "secret", "data"), join(root, "lib", "it", "data"));
-    expect(await source.files("i")).toEqual([]);
+    expect(await filesOf(source, "i")).toEqual([]);
     expect(await openCurrent(source, "i", "data")).toBeUndefined();
   });
 
@@ -112,7 +112,7 @@ describe("a link", () => {
     await symlink("loop", join(root, "lib", "it", "loop"));
     const source = await open();
     expect((await source.items("lib"))?.map(({ name }) => name)).toEqual(["it"]);
-    expect(await source.files("i")).toHaveLength(1);
+    expect(await filesOf(source, "i")).toHaveLength(1);
     expect(await openCurrent(source, "i", "loop")).toBeUndefined();
   });
 
@@ -134,7 +134,7 @@ describe("an entry that can't be content", () => {
     await mkdir(join(root, "lib", "piped"));
     await rename(join(root, "lib", "it", "metadata"), join(root, "lib", "piped", ".item.json"));
     const source = await open();
-    expect(await source.files("i")).toEqual([{ name: "data", size: 9, version: expect.any(String) }]);
+    expect(await filesOf(source, "i")).toEqual([{ name: "data", size: 9, version: expect.any(String) }]);
     expect(await openCurrent(source, "i", "pipe")).toBeUndefined();
     expect(await source.items("lib")).toHaveLength(1);
     expect(warnings).toEqual([expect.stringMatching(/^"lib\/piped" .*not a regular file/)]);
@@ -145,7 +145,7 @@ describe("an entry that can't be content", () => {
     await putItem(root, "lib", "bell\u0007", "b");
     const source = await open();
     for (let round = 0; round < 3; round++) {
-      expect(await source.files("i")).toEqual([{ name: "data", size: 9, version: expect.any(String) }]);
+      expect(await filesOf(source, "i")).toEqual([{ name: "data", size: 9, version: expect.any(String) }]);
       expect(await source.items("lib")).toHaveLength(1);
     }
     const reason = "is left out: its name is not 1 to 256 bytes of UTF-8 without control characters";
@@ -158,14 +158,14 @@ describe("an entry that can't be content", () => {
       const folder = Buffer.from(`${join(root, "lib", "it")}/`);
       await writeFile(Buffer.concat([folder, Buffer.from([0x61, 0xff])]), "x");
       const source = await open();
-      expect(await source.files("i")).toEqual([{ name: "data", size: 9, version: expect.any(String) }]);
+      expect(await filesOf(source, "i")).toEqual([{ name: "data", size: 9, version: expect.any(String) }]);
       expect(await openCurrent(source, "i", "a\ufffd")).toBeUndefined();
       expect(warnings).toHaveLength(1);
     },
   );
 });
 
-describe("what this process may not read", () => {
+describe("files and folders that this process may not read", () => {
   const nobody = 65_534;
 
   /** Root may read everything, so it becomes somebody else for a while. */
@@ -230,11 +230,11 @@ describe("a change that the times of the folders don't show", () => {
     await setFolderTimes();
     const source = await open();
     await writeFile(join(root, "lib", "it", ".item.json"), JSON.stringify({ id: "n" }));
-    const item = await eventually("the new id to be known", () => source.item("n"));
+    const item = await eventually("the new id to be indexed", () => source.item("n"));
     expect(item.name).toBe("it");
   });
 
-  it("is known of a library's id, with all its items, as soon as a new item shows", async () => {
+  it("of a library's id is noticed, with all its items, together with a new item", async () => {
     await setFolderTimes();
     await utimes(join(root, "lib", "it"), then, then);
     const source = await open();
@@ -245,7 +245,7 @@ describe("a change that the times of the folders don't show", () => {
     expect((await source.item("i"))?.libraryId).toBe("n");
   });
 
-  it("is known to the first who asks after a long time", async () => {
+  it("is noticed by the first call after a long time", async () => {
     await setFolderTimes();
     const source = await open();
     await writeFile(join(root, "lib", "it", ".item.json"), JSON.stringify({ id: "n" }));
@@ -312,7 +312,7 @@ describe("the descriptor of a file", () => {
     expect(await openOn(path)).toBe(0);
   });
 
-  it("is closed after a read that is under way", async () => {
+  it("is closed after a running read", async () => {
     const source = await open();
     const file = (await openCurrent(source, "i", "data"))!;
     const into = new Uint8Array(9);
@@ -391,7 +391,7 @@ describe("a file that is open", () => {
     await file.close();
   });
 
-  it("can be opened whatever part of a millisecond its time has", async () => {
+  it("can be opened with any part of a millisecond in its time", async () => {
     execFileSync("touch", ["-d", "2026-01-02 03:04:05.678999999", join(root, "lib", "it", "data")]);
     expect(await textOf(await open(), "i", "data")).toBe("data of i");
   });
@@ -405,7 +405,7 @@ describe("a file that is open", () => {
     });
   });
 
-  it("tells where it is below the root, by the names that lead there", async () => {
+  it("has its path below the root, by the names that lead there", async () => {
     await putItem(root, "b\u00fccher", "\ud83d\udcd6 1", "u");
     await writeFile(join(root, "b\u00fccher", "\ud83d\udcd6 1", "#?%41.iso"), "x");
     await symlink("b\u00fccher", join(root, "z"));
@@ -435,7 +435,7 @@ describe("the work of a lookup", () => {
     return count.requests;
   }
 
-  it("of a known id does not grow with the number of items", async () => {
+  it("of an indexed id does not grow with the number of items", async () => {
     const small = await open();
     const alone = await requestsOf(() => small.item("i"));
     for (let n = 0; n < itemCount; n++) await mkdir(join(root, "lib", `it${n}`));
@@ -444,7 +444,7 @@ describe("the work of a lookup", () => {
     expect(walk).toBeGreaterThan(itemCount);
     expect(alone).toBeGreaterThan(0);
     expect(await requestsOf(() => large.item("i"))).toBe(alone);
-    expect(await requestsOf(async () => expect(await large.files("i")).toHaveLength(1))).toBe(alone);
+    expect(await requestsOf(async () => expect(await filesOf(large, "i")).toHaveLength(1))).toBe(alone);
   });
 
   it("of a flood of unknown ids is not a walk for each", async () => {

@@ -7,7 +7,7 @@ const sha256 = "0123456789abcdef".repeat(4);
 const parse = (text: string) => Object.fromEntries(parseManifest(Buffer.from(text)));
 
 describe("a manifest", () => {
-  test("tells checksums by file, however it is spaced", () => {
+  test("holds checksums by file, with any spacing", () => {
     const text = `SHA256(a.ovf)= ${sha256}\r\nSHA1 (disk (1).vmdk) = ${sha1.toUpperCase()}\n\nsha256(disk (1).vmdk)=${sha256}\n`;
     expect(parse(text)).toEqual({
       "a.ovf": { SHA256: sha256 },
@@ -15,7 +15,7 @@ describe("a manifest", () => {
     });
   });
 
-  test("may name files with what ends a line in Unicode only", () => {
+  test("may name files with line ends of Unicode", () => {
     expect(parse(`SHA1(a\u2028b\u2029c)= ${sha1}\n`)).toEqual({ "a\u2028b\u2029c": { SHA1: sha1 } });
   });
 
@@ -48,7 +48,7 @@ describe("a manifest", () => {
     expect([...parseManifest(Buffer.from(`SHA1(${name})= ${sha1}\n`))]).toEqual([[name, { SHA1: sha1 }]]);
   });
 
-  test("gives back what was written", () => {
+  test("is parsed as it was written", () => {
     const name = fc.string({ unit: "grapheme", minLength: 1 }).filter((text) => !/[\r\n]/.test(text));
     const checksum = fc.string({
       unit: fc.constantFrom(..."0123456789abcdef"),
@@ -57,15 +57,15 @@ describe("a manifest", () => {
     });
     fc.assert(
       fc.property(fc.uniqueArray(fc.tuple(name, checksum), { selector: ([file]) => file }), (entries) => {
-        const text = entries.map(([file, told]) => `SHA256(${file})= ${told}\n`).join("");
+        const text = entries.map(([file, checksum]) => `SHA256(${file})= ${checksum}\n`).join("");
         expect([...parseManifest(Buffer.from(text))]).toEqual(
-          entries.map(([file, told]) => [file, { SHA256: told }]),
+          entries.map(([file, checksum]) => [file, { SHA256: checksum }]),
         );
       }),
     );
   });
 
-  test("whatever is in it, is read or broken", () => {
+  test("any content is either read or broken", () => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 500 }), (bytes) => {
         try {
@@ -78,7 +78,7 @@ describe("a manifest", () => {
   });
 });
 
-test("a manifest is known by its name", () => {
+test("a manifest is recognized by its name", () => {
   expect(["a.mf", "A.MF", "a.mf.txt", "mf"].map((name) => isManifest({ name }))).toEqual([
     true,
     true,

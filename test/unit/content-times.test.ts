@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { timesOf } from "../../src/content/times.ts";
+import { timesOf } from "../../src/content/stored-files.ts";
 
 const last = Date.parse("9999-12-31T23:59:59.999Z");
 

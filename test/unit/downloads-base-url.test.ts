@@ -1,6 +1,7 @@
 import type { IncomingHttpHeaders } from "node:http";
 import { describe, expect, test } from "vitest";
 import { Connection } from "../../src/calls/connection.ts";
+import { addressMatcher } from "../../src/config/addresses.ts";
 import { baseUrlFinder } from "../../src/downloads/base-url.ts";
 
 const fallback = "http://127.0.0.1:8080";
@@ -12,14 +13,14 @@ function baseUrl(
 ): string {
   const find = baseUrlFinder({
     publicUrl,
-    trustedProxies: [proxy, "192.168.0.0/16", "fd00::/8"],
+    isTrustedProxy: addressMatcher([proxy, "192.168.0.0/16", "fd00::/8"]),
     fallback: () => fallback,
   });
   const socket = { encrypted: tls } as never;
   return find({ headers, connection: new Connection(peer, socket) });
 }
 
-test("the public URL counts, whatever a request says", () => {
+test("the public URL counts for any request", () => {
   const headers = { host: "evil.example", forwarded: "host=evil.example;proto=http" };
   expect(baseUrl(headers, { publicUrl: "https://dl.example/vi", peer: proxy })).toBe("https://dl.example/vi");
 });
@@ -81,7 +82,7 @@ describe("without proxies", () => {
   });
 });
 
-describe("who is no proxy that is trusted", () => {
+describe("an address that is no trusted proxy", () => {
   test.each([
     [{ host: "real.example", forwarded: "host=evil.example;proto=https" }],
     [{ host: "real.example", "x-forwarded-host": "evil.example", "x-forwarded-proto": "https" }],
@@ -90,7 +91,7 @@ describe("who is no proxy that is trusted", () => {
   });
 });
 
-describe("a trusted proxy tells by", () => {
+describe("a trusted proxy sends", () => {
   test.each([
     [{ forwarded: "proto=https;host=dl.example" }, "https://dl.example"],
     [{ forwarded: 'for=192.0.2.1;proto=https;host="dl.example:8443"' }, "https://dl.example:8443"],
@@ -122,7 +123,7 @@ describe("a trusted proxy tells by", () => {
   });
 });
 
-describe("what a client makes a trusted proxy pass on", () => {
+describe("headers of a client that a trusted proxy passes on", () => {
   test.each([
     [
       "an element before the proxy's own",

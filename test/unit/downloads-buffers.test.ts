@@ -4,13 +4,13 @@ import { Buffers } from "../../src/downloads/buffers.ts";
 const take = (buffers: Buffers, count: number) => Array.from({ length: count }, () => buffers.take());
 const bytesOf = (list: readonly Buffer[]) => list.reduce((sum, { byteLength }) => sum + byteLength, 0);
 
-test("many transfers have smaller buffers than few", () => {
+test("many downloads have smaller buffers than few", () => {
   expect(bytesOf(take(new Buffers(), 1))).toBe(2 ** 19);
   expect(bytesOf(take(new Buffers(), 64))).toBeLessThanOrEqual(20 * 2 ** 20);
   expect(bytesOf(take(new Buffers(), 1000))).toBeLessThanOrEqual(90 * 2 ** 20);
 });
 
-test("what is given back is used again, by one transfer at a time", () => {
+test("a returned buffer is used again, by one download at a time", () => {
   const buffers = new Buffers();
   const first = buffers.take();
   const second = buffers.take();
@@ -20,7 +20,7 @@ test("what is given back is used again, by one transfer at a time", () => {
   expect(buffers.take()).not.toBe(first);
 });
 
-test("what is abandoned is not used again, and its place is free", () => {
+test("an abandoned buffer is not used again, and its place is free", () => {
   const buffers = new Buffers();
   const taken = new Set(take(buffers, 200));
   for (const _ of taken) buffers.abandon();

@@ -37,7 +37,7 @@ describe("Range", () => {
     expect(select("GET", { range }, etag, size)).toEqual(expected);
   });
 
-  test("selects what a slice of the bytes has", () => {
+  test("selects the same bytes as a slice", () => {
     const whole = Buffer.from("0123456789");
     const number = fc.integer({ min: 0, max: 12 });
     const optional = fc.option(number, { nil: undefined });
@@ -61,7 +61,7 @@ describe("Range", () => {
     );
   });
 
-  test("of an empty file is nothing, or the whole when its last bytes are asked for", () => {
+  test("of an empty file is none, or the whole file when its last bytes are requested", () => {
     expect(select("GET", { range: "bytes=0-" }, etag, 0)).toEqual({ status: 416 });
     expect(select("GET", { range: "bytes=-5" }, etag, 0)).toEqual({ status: 200 });
   });
@@ -107,7 +107,7 @@ describe("conditions", () => {
   });
 });
 
-test("the entity tag is strong and tells file, content version and file version apart", () => {
+test("the entity tag is strong and depends on file, content version and file version", () => {
   const file = { version: "f1", size: 5 } as never;
   const link = { sessionId: "s", fileName: "a", contentVersion: "v1" };
   const tags = [
@@ -123,7 +123,7 @@ test("the entity tag is strong and tells file, content version and file version 
   expect(entityTagOf({ ...link, sessionId: "other" }, file)).toBe(tags[0]);
 });
 
-test("digests are told as RFC 9530 has them", () => {
+test("digests are written as RFC 9530 has them", () => {
   const hex = (algorithm: string) => createHash(algorithm).update('{"hello": "world"}').digest("hex");
   // The example of its section 2.
   expect(digestsField({ SHA256: hex("sha256") })).toBe(
@@ -142,7 +142,7 @@ test.each([
   ["disk.vmdk", 'attachment; filename="disk.vmdk"'],
   ['a"b\\c.iso', 'attachment; filename="a\\"b\\\\c.iso"'],
   ["naïve €.iso", "attachment; filename=\"na?ve ?.iso\"; filename*=UTF-8''na%C3%AFve%20%E2%82%AC.iso"],
-])("the name %s is told as RFC 6266 has it", (name, expected) => {
+])("the name %s is written as RFC 6266 has it", (name, expected) => {
   const headers = fileHeaders(name, undefined);
   const value = headers[headers.indexOf("content-disposition") + 1]!;
   // Quotes around a plain token are optional.

@@ -20,7 +20,7 @@ test("a key can be rotated without a link that fails", async () => {
   for (let step = 1; step < steps.length; step++) {
     const [before, after] = [fixedLinkKeys(steps[step - 1]!), fixedLinkKeys(steps[step]!)];
     expect(await before.find((await after.signing()).id)).toBeDefined();
-    // In the last step what the old key has signed is given up.
+    // In the last step links of the old key are no longer valid.
     if (step < 3) expect(await after.find((await before.signing()).id)).toBeDefined();
   }
 });
@@ -41,7 +41,7 @@ test("the store is not asked for each link", async () => {
     await keys.signing();
     await keys.find(id);
   }
-  expect(store.asked).toBe(1);
+  expect(store.calls).toBe(1);
 });
 
 test("a store that has lost its memory gets the key back", async () => {
@@ -73,16 +73,16 @@ test("a link with a key that another replica has made since is good", async () =
   expect(await keys.find("other")).toEqual(store.key);
 });
 
-test("links with invented keys do not make the store be asked more than now and then", async () => {
+test("links with forged key ids cause few requests to the store", async () => {
   const store = new MemoryLinkKeyStore();
   const keys = new SharedLinkKeys(store, { pauseMs: 20 });
   await keys.signing();
   const invented = Array.from({ length: 1000 }, (_, index) => keys.find(`invented-${index}`));
   expect(new Set(await Promise.all(invented))).toEqual(new Set([undefined]));
-  expect(store.asked).toBe(2);
+  expect(store.calls).toBe(2);
 });
 
-test("a store that is down is told when there is no key yet, and does no harm when there is one", async () => {
+test("a store that is down is reported while there is no key, and does no harm once there is one", async () => {
   const store = new MemoryLinkKeyStore();
   store.isDown = true;
   const keys = new SharedLinkKeys(store, { trustMs: 0, pauseMs: 0 });

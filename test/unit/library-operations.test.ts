@@ -15,9 +15,10 @@ import type {
   LibraryItem,
 } from "../../src/domain/content-source.ts";
 import { libraryOperations } from "../../src/operations/library.ts";
+import { callerNamed } from "../support/callers.ts";
 
 const times = { createdAt: 1_000, modifiedAt: 2_000 };
-const caller = { principal: "anonymous", admin: false };
+const caller = callerNamed("anonymous");
 
 /** A content source that has what a test needs; what the test does not expect to be asked is not there. */
 function sourceOf(parts: Partial<ContentSource>): ContentSource {
@@ -86,7 +87,7 @@ describe("versions", () => {
 describe("a file", () => {
   const fileWith = async (checksums: ItemFile["checksums"]) => {
     const file = { name: "f", size: 2 ** 52, version: "v", ...(checksums && { checksums }) };
-    const content = sourceOf({ files: async () => [file] });
+    const content = sourceOf({ contents: async () => ({ contentVersion: "v", files: [file] }) });
     const request = { libraryItemId: "i", name: "f" };
     return (await run(content, ItemFileService.method.get, request)).file!;
   };

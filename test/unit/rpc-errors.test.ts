@@ -7,7 +7,7 @@ import { connectErrorOf, withGrpcSpelling } from "../../src/protocols/rpc/errors
 
 const messageIds = Object.keys(errorMessages) as ErrorMessageId[];
 
-test.each(messageIds)("%s has a code and legal details", (messageId) => {
+test.each(messageIds)("%s has a code and valid details", (messageId) => {
   const error = connectErrorOf(new ServiceError(messageId, ["1", "second"]));
   expect(Code[error.code]).toBeDefined();
   const [info] = error.findDetails(ErrorInfoSchema);
@@ -18,7 +18,7 @@ test.each(messageIds)("%s has a code and legal details", (messageId) => {
   });
 });
 
-test("codes are those of the table of errors", () => {
+test("codes are those in the table of errors", () => {
   const codeOf = (messageId: ErrorMessageId) => connectErrorOf(new ServiceError(messageId)).code;
   expect(codeOf("downlease.session.not_found")).toBe(Code.NotFound);
   expect(codeOf("downlease.session.not_active")).toBe(Code.FailedPrecondition);
@@ -29,7 +29,7 @@ test("codes are those of the table of errors", () => {
   expect(codeOf("downlease.server.internal")).toBe(Code.Internal);
 });
 
-test("when to try again and what to show are told as metadata", () => {
+test("the time to retry and the challenge are sent as metadata", () => {
   const tooMany = connectErrorOf(new ServiceError("downlease.login.too_many_failures", ["7"]));
   expect(tooMany.code).toBe(Code.ResourceExhausted);
   expect(Object.fromEntries(tooMany.metadata)).toEqual({
@@ -58,7 +58,7 @@ test("an argument with half a surrogate pair can still be sent", () => {
 });
 
 test.each(["plain", "a, b; c/d?e:f@g&h=i+j$k#l", "100 % of ünïcode 🎈", "%2C is text"])(
-  "grpc-message %j is legal and read by clients that decode little",
+  "grpc-message %j is valid and readable for clients that decode little",
   (message) => {
     const trailer = new Headers({ "grpc-message": encodeURIComponent(message) });
     const spelled = withGrpcSpelling({ status: 200, trailer }).trailer?.get("grpc-message") ?? "";

@@ -10,23 +10,24 @@ import { ChecksumInfo_ChecksumAlgorithm as Algorithm } from "../../gen/content/l
 import type { Call } from "../../src/calls/call.ts";
 import type { ContentSource, ItemFile } from "../../src/domain/content-source.ts";
 import { ServiceError } from "../../src/domain/errors.ts";
-import type { Preparation } from "../../src/domain/preparations.ts";
+import type { Preparation } from "../../src/domain/preparation.ts";
 import type { Caller, Refusal, Session } from "../../src/domain/session.ts";
 import type { EndpointType, SessionFile } from "../../src/domain/session-file-store.ts";
 import { sessionFileOperations } from "../../src/operations/download-session-file.ts";
+import { callerNamed } from "../support/callers.ts";
 
 const { list, prepare, get } = FileService.method;
 const leaseMs = 60_000;
 const digests = { SHA256: "aa", SHA1: "bb" };
 const prepared: Preparation = { status: "PREPARED", digests };
-const told: ItemFile = { name: "disk", size: 100, version: "1" };
+const itemFile: ItemFile = { name: "disk", size: 100, version: "1" };
 
 let caller: Caller;
 let session: Session | undefined;
 let files: Map<string, SessionFile>;
 let item: { contentVersion: string } | undefined;
 let itemFiles: ItemFile[];
-/** What is known of preparing each file. */
+/** The preparation of each file. */
 let preparation: Preparation;
 let directUri: ContentSource["directUri"];
 /** What was done, in order. */
@@ -35,7 +36,7 @@ let done: string[];
 let refusal: Refusal | undefined;
 
 beforeEach(() => {
-  caller = { principal: "alice", admin: false };
+  caller = callerNamed("alice");
   session = {
     id: "s",
     owner: "alice",
@@ -47,7 +48,7 @@ beforeEach(() => {
   };
   files = new Map();
   item = { contentVersion: "v1" };
-  itemFiles = [told];
+  itemFiles = [itemFile];
   preparation = prepared;
   directUri = undefined;
   done = [];
@@ -68,18 +69,15 @@ async function run<M extends DescMethodUnary>(
       files: async () => session && { session, files },
       request: (_id, _caller, name, type) => renew(`request ${name} ${type}`),
       recordSent: () => Promise.reject(new Error("nothing was sent")),
-      watchEnds: () => {
-        throw new Error("nobody watches");
-      },
     },
     content: {
       contents: async () => item && { ...item, files: itemFiles },
       ...(directUri !== undefined && { directUri }),
     } as Partial<ContentSource> as ContentSource,
     preparations: {
-      look: async (wanted) => {
-        done.push(`look ${wanted.map(({ fileName }) => fileName).join(" ")}`);
-        return wanted.map(() => preparation);
+      find: async (files) => {
+        done.push(`find ${files.map(({ fileName }) => fileName).join(" ")}`);
+        return files.map(() => preparation);
       },
       start: async ({ itemId, contentVersion, fileName }, toldFile, retry) => {
         expect(toldFile).toBe(itemFiles.find(({ name }) => name === fileName));
@@ -112,8 +110,8 @@ async function refused(work: Promise<unknown>): Promise<string> {
   return `${error.kind} ${error.messageId}`;
 }
 
-describe("how a file is told", () => {
-  test("that nobody has asked for: UNPREPARED, whatever is known of it", async () => {
+describe("how a file is described", () => {
+  test("that was not requested: UNPREPARED, in any preparation", async () => {
     for (const info of [(await listed())[0]!, await getDisk()]) {
       expect(info).toMatchObject({
         name: "disk",
@@ -125,15 +123,15 @@ describe("how a file is told", () => {
       expect(info.checksums).toEqual([]);
     }
     // Nothing was looked for, and what was read was renewed.
-    expect(done).toEqual(["look ", "renew"]);
+    expect(done).toEqual(["find ", "renew"]);
   });
 
   test.each<[Preparation, Status, bigint]>([
     [{ status: "UNPREPARED" }, Status.PREPARE_REQUESTED, 0n],
-    [{ status: "REQUESTED" }, Status.PREPARE_REQUESTED, 0n],
+    [{ status: "PREPARE_REQUESTED" }, Status.PREPARE_REQUESTED, 0n],
     [{ status: "PREPARING", bytesDone: 60 }, Status.PREPARING, 60n],
-  ])("that was asked for and is %o", async (known, status, bytesTransferred) => {
-    preparation = known;
+  ])("that was requested and is %o", async (stored, status, bytesTransferred) => {
+    preparation = stored;
     ask("disk", "HTTPS", 55);
     for (const info of [(await listed())[0]!, await getDisk(), await prepareDisk()]) {
       expect(info).toMatchObject({ name: "disk", size: 100n, bytesTransferred, status });
@@ -166,7 +164,7 @@ describe("how a file is told", () => {
 
   test("that has failed", async () => {
     const args = ["disk", "SHA1", "aa", "bb"];
-    preparation = { status: "FAILED", messageId: "downlease.file.checksum_mismatch", args };
+    preparation = { status: "ERROR", messageId: "downlease.file.checksum_mismatch", args };
     ask();
     for (const info of [(await listed())[0]!, await getDisk(), await prepareDisk()]) {
       expect(info).toMatchObject({ status: Status.ERROR, bytesTransferred: 0n });
@@ -177,12 +175,12 @@ describe("how a file is told", () => {
   });
 
   test("that has failed for a reason of another release", async () => {
-    preparation = { status: "FAILED", messageId: "toString", args: ["x"] };
+    preparation = { status: "ERROR", messageId: "toString", args: ["x"] };
     ask();
     expect((await getDisk()).errorMessage).toMatchObject({
       id: "toString",
       args: ["x"],
-      defaultMessage: "'disk' could not be made ready. Prepare it again to have it tried again.",
+      defaultMessage: "'disk' could not be prepared. Call prepare again to retry.",
     });
   });
 });
@@ -190,33 +188,33 @@ describe("how a file is told", () => {
 describe("an item that has changed since", () => {
   beforeEach(() => {
     item = { contentVersion: "v2" };
-    itemFiles = [told, { name: "new", size: 0, version: "1" }];
+    itemFiles = [itemFile, { name: "new", size: 0, version: "1" }];
     ask("disk");
-    ask("asked, and gone");
-    files.set("never asked for", { bytesSent: 5 });
+    ask("a requested file that is gone");
+    files.set("never requested", { bytesSent: 5 });
   });
   const errorOf = ({ status, errorMessage }: FileInfo) => [status, errorMessage?.id, errorMessage?.args];
   const changed = [Status.ERROR, "downlease.file.changed", ["i"]];
 
-  test("has each file in ERROR, those that were asked for and are gone among them", async () => {
+  test("has each file in ERROR, including requested files that are gone", async () => {
     const all = await listed();
     expect(all.map(({ name, size }) => [name, size])).toEqual([
-      ["asked, and gone", undefined],
+      ["a requested file that is gone", undefined],
       ["disk", 100n],
       ["new", 0n],
     ]);
     expect(all.map(errorOf)).toEqual([changed, changed, changed]);
-    expect(done).toEqual(["look "]);
+    expect(done).toEqual(["find "]);
   });
 
   test("has nothing prepared", async () => {
     expect(errorOf(await prepareDisk())).toEqual(changed);
     expect(errorOf(await getDisk())).toEqual(changed);
-    const gone = await run(get, { downloadSessionId: "s", fileName: "asked, and gone" });
+    const gone = await run(get, { downloadSessionId: "s", fileName: "a requested file that is gone" });
     expect(errorOf(gone.file!)).toEqual(changed);
     // The lease is renewed all the same: the client may want to read what it has.
     expect(done).toEqual(["request disk HTTPS", "renew", "renew"]);
-    expect(await refused(run(get, { downloadSessionId: "s", fileName: "never asked for" }))).toBe(
+    expect(await refused(run(get, { downloadSessionId: "s", fileName: "never requested" }))).toBe(
       "invalid_argument downlease.argument.file_name",
     );
   });
@@ -231,7 +229,7 @@ describe("an item that has changed since", () => {
 
 describe("a session that has ended", () => {
   test.each(["CANCELED", "ERROR"] as const)(
-    "%s tells files without endpoints, and starts nothing",
+    "%s returns files without endpoints, and starts nothing",
     async (state) => {
       session = { ...session!, state };
       ask("disk", "HTTPS", 10);
@@ -240,7 +238,7 @@ describe("a session that has ended", () => {
         expect(info.checksumInfo).toBeDefined();
         expect(info.downloadEndpoint).toBeUndefined();
       }
-      expect(done).toEqual(["look disk", "look disk"]);
+      expect(done).toEqual(["find disk", "find disk"]);
       expect(await refused(prepareDisk())).toBe("not_allowed_in_current_state downlease.session.not_active");
     },
   );
@@ -258,7 +256,7 @@ describe("a session that has ended", () => {
 });
 
 describe("prepare", () => {
-  test("notes the request, renews the lease and begins anew what has failed", async () => {
+  test("records the request, renews the lease and retries a preparation that has failed", async () => {
     for (const type of [undefined, Endpoint.UNSPECIFIED, Endpoint.HTTPS]) {
       done = [];
       await prepareDisk(type);
@@ -266,7 +264,7 @@ describe("prepare", () => {
     }
   });
 
-  test("tells the endpoint that was asked for last", async () => {
+  test("returns the endpoint that was requested last", async () => {
     ask("disk", "DIRECT", 7);
     expect(await prepareDisk()).toMatchObject({
       downloadEndpoint: { uri: "link:s/disk/v1/r" },
@@ -284,7 +282,7 @@ describe("prepare", () => {
     expect(await refused(run(prepare, wrong))).toBe("not_found downlease.session.not_found");
     session = { ...active, state: "CANCELED" };
     expect(await refused(run(prepare, wrong))).toBe(storage);
-    caller = { ...caller, mayReadStorage: true };
+    caller = callerNamed("alice", "storage");
     expect(await refused(run(prepare, wrong))).toBe(
       "not_allowed_in_current_state downlease.session.not_active",
     );
@@ -324,18 +322,18 @@ describe("get", () => {
 });
 
 describe("DIRECT", () => {
-  /** Lifetimes of the URIs that were asked for. */
+  /** Lifetimes of the requested URIs. */
   let lifetimes: number[];
   beforeEach(() => {
     lifetimes = [];
-    caller = { ...caller, mayReadStorage: true };
+    caller = callerNamed("alice", "storage");
     directUri = async (itemId, fileName, contentVersion, lifetimeMs) => {
       lifetimes.push(lifetimeMs);
       return `direct:${itemId}/${fileName}/${contentVersion}`;
     };
   });
 
-  test("is for those who may read storage, and lives no longer than the lease", async () => {
+  test("is for callers who may read storage, and lives no longer than the lease", async () => {
     expect((await prepareDisk(Endpoint.DIRECT)).downloadEndpoint!.uri).toBe("direct:i/disk/v1");
     expect(done[0]).toBe("request disk DIRECT");
     ask("disk", "DIRECT");
@@ -349,9 +347,9 @@ describe("DIRECT", () => {
     for (const old of [probe!, ofList!]) expect(old).toBeLessThanOrEqual(leaseMs);
   });
 
-  test("is not given to a reader without the role, whoever asked for it", async () => {
+  test("is not given to a reader without the role, even if another principal requested it", async () => {
     ask("disk", "DIRECT");
-    caller = { principal: "root", admin: true };
+    caller = callerNamed("alice");
     for (const info of [(await listed())[0]!, await getDisk()]) {
       expect(info).toMatchObject({ status: Status.ERROR, errorMessage: { id: "downlease.storage.role" } });
       expect(info.downloadEndpoint).toBeUndefined();
@@ -359,7 +357,7 @@ describe("DIRECT", () => {
     expect(lifetimes).toEqual([]);
   });
 
-  test("that the source can't give any more is told", async () => {
+  test("that the source can't give any more is reported", async () => {
     ask("disk", "DIRECT");
     directUri = async () => undefined;
     expect((await getDisk()).errorMessage).toMatchObject({ id: "downlease.storage.none", args: ["disk"] });

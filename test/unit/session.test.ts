@@ -1,11 +1,10 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { isClientToken, isIdentifier } from "../../src/domain/identifiers.ts";
 import {
   existsFor,
   type FinalState,
   finish,
-  isClientToken,
-  isIdentifier,
   isProgress,
   isRefusal,
   keepAlive,
@@ -16,6 +15,7 @@ import {
   reopenSession,
   type Session,
 } from "../../src/domain/session.ts";
+import { callerNamed } from "../support/callers.ts";
 
 const terms: LeaseTerms = { leaseMs: 300_000, retentionMs: 120_000 };
 const now = Date.UTC(2026, 0, 1);
@@ -51,10 +51,7 @@ describe("lease length", () => {
 
 describe("expiry", () => {
   it("comes exactly at expiresAt, for the owner and for an admin", () => {
-    for (const caller of [
-      { principal: "alice", admin: false },
-      { principal: "root", admin: true },
-    ]) {
+    for (const caller of [callerNamed("alice"), callerNamed("root", "admin")]) {
       expect(existsFor(opened, caller, opened.expiresAt - 1)).toBe(true);
       expect(existsFor(opened, caller, opened.expiresAt)).toBe(false);
     }
@@ -236,9 +233,10 @@ describe("whose session", () => {
   it("exists for its owner and for an admin, and for nobody else", () => {
     fc.assert(
       fc.property(fc.string({ minLength: 1 }), fc.boolean(), (principal, admin) => {
-        expect(existsFor(opened, { principal, admin }, now)).toBe(admin || principal === "alice");
+        const caller = admin ? callerNamed(principal, "admin") : callerNamed(principal);
+        expect(existsFor(opened, caller, now)).toBe(admin || principal === "alice");
       }),
     );
-    expect(existsFor(opened, { principal: "alice", admin: false }, now)).toBe(true);
+    expect(existsFor(opened, callerNamed("alice"), now)).toBe(true);
   });
 });

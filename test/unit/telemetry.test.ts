@@ -218,6 +218,14 @@ describe("the store monitor", () => {
       },
     };
   }
+  test("is NOT_SERVING for good after a shutdown", () => {
+    const health = new Health(["some.Service"]);
+    health.set("SERVING");
+    health.shutDown();
+    health.set("SERVING");
+    expect([...health.statuses.values()]).toEqual(["NOT_SERVING", "NOT_SERVING"]);
+  });
+
   const statusOf = (health: Health) => health.statuses.get("");
 
   test("reports a store that answers before it has started", async () => {

@@ -106,8 +106,8 @@ describe("values", () => {
     expect(() => bindProgress(form(`progress=${value}`))).toThrow("'progress' must be an integer"),
   );
 
-  test("a repeated form name is told as that", () => {
-    expect(() => bindProgress(form("progress=1&progress=1"))).toThrow("'progress' is given more than once.");
+  test("a repeated form name is reported as repeated", () => {
+    expect(() => bindProgress(form("progress=1&progress=1"))).toThrow("'progress' is set more than once.");
   });
 
   test.each([
@@ -135,9 +135,9 @@ describe("values", () => {
     const plan = planOf(KeepAliveRequestSchema);
     bindInto(message, plan, { download_session_id: "a", progress: "0" }, true, "keep_alive");
     bindInto(message, plan, { download_session_id: "a", progress: "0" }, true, "keep_alive");
-    expect(() => bindInto(message, plan, { progress: "1" }, true, "keep_alive")).toThrow("given twice");
+    expect(() => bindInto(message, plan, { progress: "1" }, true, "keep_alive")).toThrow("set twice");
     expect(() => bindInto(message, plan, { download_session_id: "b" }, true, "keep_alive")).toThrow(
-      "given twice",
+      "set twice",
     );
   });
 
@@ -148,7 +148,7 @@ describe("values", () => {
     bindInto(message, plan, spec("a"), false, "create");
     bindInto(message, plan, spec("a"), true, "create");
     expect(() => bindInto(message, plan, spec("b"), true, "create")).toThrow(
-      "'create_spec' is given twice, with different values.",
+      "'create_spec' is set twice, with different values.",
     );
     expect(message.createSpec?.libraryItemId).toBe("a");
   });

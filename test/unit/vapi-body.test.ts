@@ -11,7 +11,7 @@ function request(headers: Record<string, string> = {}) {
 }
 
 describe("a body", () => {
-  test("comes back whole however it is cut", async () => {
+  test("is returned whole for every split into chunks", async () => {
     const pieces = fc.array(fc.uint8Array({ minLength: 1, maxLength: 20 }), { maxLength: 8 });
     await fc.assert(
       fc.asyncProperty(pieces, async (sent) => {
@@ -25,7 +25,7 @@ describe("a body", () => {
   });
 
   test.each([
-    ["one piece", ["12345"]],
+    ["one chunk", ["12345"]],
     ["several", ["12", "34", "5"]],
   ])("that is too large in %s is refused, one that just fits is not", async (_, pieces) => {
     const send = (maxBytes: number) => {
@@ -39,7 +39,7 @@ describe("a body", () => {
     expect((await send(5)).toString()).toBe("12345");
   });
 
-  test("that is announced as too large is refused before it comes", async () => {
+  test("with a Content-Length above the limit is refused before it arrives", async () => {
     const { request: req } = request({ "content-length": "5" });
     await expect(readBody(req, 4)).rejects.toMatchObject({ kind: "body_too_large" });
   });

@@ -12,7 +12,7 @@ const root = {
 const json = (text: string) => decodeJson(Buffer.from(text));
 const form = (text: string) => decodeForm(Buffer.from(text));
 const xml = (text: string) => decodeXml(Buffer.from(text), root);
-/** An input document with the given children. */
+/** An input document with these children. */
 const input = (children: string) =>
   xml(`<ns0:KeepAlive-Input xmlns:ns0="${root.namespace}">${children}</ns0:KeepAlive-Input>`);
 
@@ -160,7 +160,7 @@ describe("XML", () => {
     ["a value and a list", "<KeepAlive-Input><a>1</a><a-array/></KeepAlive-Input>"],
     ["text between elements", "<KeepAlive-Input>x<progress>1</progress></KeepAlive-Input>"],
     ["only text", "<KeepAlive-Input>x</KeepAlive-Input>"],
-    ["a stranger in a list", "<KeepAlive-Input><a-array><b/></a-array></KeepAlive-Input>"],
+    ["another element in a list", "<KeepAlive-Input><a-array><b/></a-array></KeepAlive-Input>"],
     [
       "a child of another namespace",
       '<KeepAlive-Input><p:a xmlns:p="http://example.test/"/></KeepAlive-Input>',

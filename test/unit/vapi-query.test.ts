@@ -38,7 +38,7 @@ describe("a query string", () => {
   );
 
   test("two actions are refused, equal ones too", () => {
-    expect(() => reader.read("~action=keep-alive&~action=keep-alive")).toThrow("given more than once");
+    expect(() => reader.read("~action=keep-alive&~action=keep-alive")).toThrow("set more than once");
   });
 
   test("broken percent-encoding is refused", () => {

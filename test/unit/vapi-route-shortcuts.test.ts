@@ -24,19 +24,19 @@ const segment = fc
     return { plain, encoded: [...plain].map(encode).join("") };
   });
 
-test("a path leads to the same place whether it is looked up or walked", () => {
+test("a path matches the same whether it is looked up or walked", () => {
   fc.assert(
     fc.property(fc.array(segment, { maxLength: 5 }), (segments) => {
       const plain = table.find(segments.map((each) => `/${each.plain}`).join(""));
       const walked = table.find(segments.map((each) => `/${each.encoded}`).join(""));
-      expect(plain?.targets).toBe(walked?.targets);
+      expect(plain?.endpoints).toBe(walked?.endpoints);
       expect(plain?.values).toEqual(walked?.values);
     }),
     { numRuns: 2000 },
   );
 });
 
-test("the paths that the property is about lead somewhere", () => {
+test("the paths that the property uses have routes", () => {
   for (const path of [...restPaths, ...apiPaths.map((each) => `/api${each}`)]) {
     expect(table.find(path.replace("{download_session_id}", "x"))).toBeDefined();
   }

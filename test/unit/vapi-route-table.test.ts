@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 import type { Binding } from "../../src/protocols/vapi/bindings.ts";
 import { type Dialect, dialects, restDialect } from "../../src/protocols/vapi/dialects.ts";
 import { BindingError } from "../../src/protocols/vapi/operation-options.ts";
-import { pathMembers, RouteTable, targetOf } from "../../src/protocols/vapi/route-table.ts";
+import { endpointOf, pathMembers, RouteTable } from "../../src/protocols/vapi/route-table.ts";
 import { bindingOn, type RouteOption } from "../support/binding.ts";
 
 const get = (path: string, more: RouteOption = {}): RouteOption => ({
@@ -29,9 +29,9 @@ const table = tableOf([
 ]);
 
 function lookUp(path: string, queryText = "") {
-  const place = table.find(path);
-  const target = place && targetOf(place, "GET", place.queries.read(queryText));
-  return target && [target.binding.name, place.prefix, pathMembers(target, place).download_session_id];
+  const match = table.find(path);
+  const endpoint = match && endpointOf(match, "GET", match.queries.read(queryText));
+  return endpoint && [endpoint.binding.name, match.prefix, pathMembers(endpoint, match).download_session_id];
 }
 
 describe("a path", () => {

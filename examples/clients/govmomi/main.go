@@ -83,7 +83,7 @@ func lease(ctx context.Context, manager *library.Manager, item string) error {
 	if err := manager.KeepAliveLibraryItemDownloadSession(ctx, id); err != nil {
 		return err
 	}
-	// govmomi's own keep-alive can't tell the progress.
+	// govmomi's own keep-alive cannot report the progress.
 	if err := keepAlive(ctx, manager, id, 40); err != nil {
 		return err
 	}

@@ -51,7 +51,7 @@ def download(interface, session, name, directory):
                 size += len(chunk)
     if size != file.size or digest.hexdigest() != file.checksum_info.checksum:
         sys.exit(f"{name}: {size} bytes with SHA256 {digest.hexdigest()} are not the file")
-    print(f"{name}: {size} bytes, SHA256 as told")
+    print(f"{name}: {size} bytes, SHA256 verified")
 
 
 if __name__ == "__main__":

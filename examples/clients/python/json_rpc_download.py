@@ -49,7 +49,7 @@ def download(client, session, name, directory):
             size += len(chunk)
     assert size == info["size"]["OPTIONAL"], (size, info)
     assert digest.hexdigest() == checksum["checksum"], (digest.hexdigest(), info)
-    print(f"{name}: {size} bytes, {digest.name.upper()} as told")
+    print(f"{name}: {size} bytes, {digest.name.upper()} verified")
 
 
 def info_of(value):

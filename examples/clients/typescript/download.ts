@@ -1,7 +1,7 @@
 // Downloads an item with the client library: node download.ts URL ITEM DIRECTORY
 //
-// DOWNLEASE_TOKEN, or DOWNLEASE_USER and DOWNLEASE_PASSWORD, tell who is calling. Ctrl-C cancels; the same command goes
-// on from what there is.
+// Credentials are in DOWNLEASE_TOKEN, or in DOWNLEASE_USER and DOWNLEASE_PASSWORD. Ctrl-C cancels; the same command
+// resumes.
 import { relative } from "node:path";
 import { connect, DownloadError, type DownloadProgress, downloadItem } from "downlease/client";
 

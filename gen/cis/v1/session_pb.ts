@@ -74,7 +74,7 @@ export const CreateRequestSchema: GenMessage<CreateRequest> = /*@__PURE__*/
  */
 export type CreateResponse = Message<"cis.v1.CreateResponse"> & {
   /**
-   * Identifier of the login session. Whoever has it acts as the principal.
+   * Identifier of the login session. Anyone who holds it acts as the principal.
    *
    * @generated from field: string session_id = 1;
    */
@@ -110,7 +110,7 @@ export const GetRequestSchema: GenMessage<GetRequest> = /*@__PURE__*/
  */
 export type GetResponse = Message<"cis.v1.GetResponse"> & {
   /**
-   * The login session as it is now.
+   * The login session in its current state.
    *
    * @generated from field: cis.v1.SessionInfo info = 1;
    */
@@ -158,16 +158,16 @@ export const DeleteResponseSchema: GenMessage<DeleteResponse> = /*@__PURE__*/
  * Login sessions (`com.vmware.cis.session`). A login session stands for the
  * principal that opened it: its identifier, sent as the header or cookie
  * `vmware-api-session-id`, authenticates every other call, on every replica,
- * until it is closed, has not been used for the idle time, or has reached its
- * greatest age. It has nothing to do with download sessions, which outlive it.
+ * until it is closed, has been idle for the idle time, or has reached its
+ * maximum age. It is independent of download sessions, which outlive it.
  *
  * Errors of every method, with the vAPI error type as reason of the attached
  * `google.rpc.ErrorInfo`:
  *
- *  - UNAUTHENTICATED (`UNAUTHENTICATED`): the credentials are wrong, or there
- *    is no such login session (any more).
+ *  - UNAUTHENTICATED (`UNAUTHENTICATED`): the credentials are wrong, or the
+ *    login session does not exist or has ended.
  *  - UNAVAILABLE (`SERVICE_UNAVAILABLE`): the store of login sessions does not
- *    answer.
+ *    respond.
  *
  * @generated from service cis.v1.SessionService
  */
@@ -178,11 +178,11 @@ export const SessionService: GenService<{
    * `user_pass`), a bearer token, or the client's certificate
    * (`session.create`).
    *
-   * On `/rest` the answer sets the identifier as a cookie, too, unless the
+   * On `/rest` the response also sets the identifier as a cookie, unless the
    * request has the header `vmware-use-header-authn`.
    *
    * Errors: RESOURCE_EXHAUSTED (`SERVICE_UNAVAILABLE`) after too many wrong
-   * credentials; a `google.rpc.RetryInfo` tells when to try again.
+   * credentials; a `google.rpc.RetryInfo` says when to retry.
    *
    * @generated from rpc cis.v1.SessionService.Create
    */
@@ -192,7 +192,7 @@ export const SessionService: GenService<{
     output: typeof CreateResponseSchema;
   },
   /**
-   * Tells about the login session of the call (`session.get`).
+   * Reads the login session of the call (`session.get`).
    *
    * @generated from rpc cis.v1.SessionService.Get
    */

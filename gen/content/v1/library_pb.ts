@@ -31,14 +31,14 @@ export type LibraryModel = Message<"content.v1.LibraryModel"> & {
   id?: string | undefined;
 
   /**
-   * When the library was made.
+   * When the library was created.
    *
    * @generated from field: optional google.protobuf.Timestamp creation_time = 2;
    */
   creationTime?: Timestamp | undefined;
 
   /**
-   * What the library is for, in the words of its owner.
+   * What the library is for, as its owner describes it.
    *
    * @generated from field: optional string description = 3;
    */
@@ -59,7 +59,7 @@ export type LibraryModel = Message<"content.v1.LibraryModel"> & {
   name?: string | undefined;
 
   /**
-   * Where the library is kept. Not told.
+   * Where the library is stored. Never set by this service.
    *
    * @generated from field: repeated content.v1.StorageBacking storage_backings = 6;
    */
@@ -94,7 +94,7 @@ export const LibraryModelSchema: GenMessage<LibraryModel> = /*@__PURE__*/
  */
 export const LibraryModel_LibraryType = {
   /**
-   * Not told.
+   * Not specified.
    *
    * @generated from enum value: LIBRARY_TYPE_UNSPECIFIED = 0;
    */
@@ -129,7 +129,7 @@ export const LibraryModel_LibraryTypeSchema: GenEnum<LibraryModel_LibraryType> =
   enumDesc(file_content_v1_library, 0, 0);
 
 /**
- * Where a library is kept (`com.vmware.content.library.storage_backing`).
+ * Where a library is stored (`com.vmware.content.library.storage_backing`).
  *
  * @generated from message content.v1.StorageBacking
  */
@@ -150,13 +150,13 @@ export const StorageBackingSchema: GenMessage<StorageBacking> = /*@__PURE__*/
   messageDesc(file_content_v1_library, 1);
 
 /**
- * What to look for among libraries (`com.vmware.content.library.find_spec`).
+ * Search criteria for libraries (`com.vmware.content.library.find_spec`).
  *
  * @generated from message content.v1.LibraryFindSpec
  */
 export type LibraryFindSpec = Message<"content.v1.LibraryFindSpec"> & {
   /**
-   * Name of the library, in any case.
+   * Name of the library, ignoring case.
    *
    * @generated from field: optional string name = 1;
    */
@@ -241,7 +241,7 @@ export const GetRequestSchema: GenMessage<GetRequest> = /*@__PURE__*/
  */
 export type GetResponse = Message<"content.v1.GetResponse"> & {
   /**
-   * The library as it is now.
+   * The library in its current state.
    *
    * @generated from field: content.v1.LibraryModel library = 1;
    */
@@ -262,7 +262,7 @@ export const GetResponseSchema: GenMessage<GetResponse> = /*@__PURE__*/
  */
 export type FindRequest = Message<"content.v1.FindRequest"> & {
   /**
-   * What to look for. Required.
+   * The search criteria. Required.
    *
    * @generated from field: content.v1.LibraryFindSpec spec = 1;
    */
@@ -298,21 +298,21 @@ export const FindResponseSchema: GenMessage<FindResponse> = /*@__PURE__*/
   messageDesc(file_content_v1_library, 8);
 
 /**
- * Looking up libraries (`com.vmware.content.library`).
+ * Reads libraries (`com.vmware.content.library`).
  *
  * Errors of every method, with the vAPI error type as reason of the attached
  * `google.rpc.ErrorInfo`:
  *
- *  - UNAUTHENTICATED (`UNAUTHENTICATED`): the caller is not known.
- *  - INVALID_ARGUMENT (`INVALID_ARGUMENT`): a field breaks a rule of its own.
- *  - UNAVAILABLE (`SERVICE_UNAVAILABLE`): the content source can't be read, or
- *    the server has too many calls.
+ *  - UNAUTHENTICATED (`UNAUTHENTICATED`): the credentials are missing or not valid.
+ *  - INVALID_ARGUMENT (`INVALID_ARGUMENT`): a field is not valid by itself.
+ *  - UNAVAILABLE (`SERVICE_UNAVAILABLE`): the content source is unavailable, or
+ *    the server is overloaded.
  *
  * @generated from service content.v1.LibraryService
  */
 export const LibraryService: GenService<{
   /**
-   * Lists all libraries, by name (`library.list`).
+   * Lists all libraries, ordered by name (`library.list`).
    *
    * @generated from rpc content.v1.LibraryService.List
    */
@@ -334,10 +334,10 @@ export const LibraryService: GenService<{
     output: typeof GetResponseSchema;
   },
   /**
-   * Finds the libraries that match all of what the specification says, by name
-   * (`library.find`).
+   * Finds the libraries that match every field of the specification, ordered by
+   * name (`library.find`).
    *
-   * Errors: INVALID_ARGUMENT when the specification says nothing.
+   * Errors: INVALID_ARGUMENT when the specification is empty.
    *
    * @generated from rpc content.v1.LibraryService.Find
    */

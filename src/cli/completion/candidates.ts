@@ -1,10 +1,11 @@
 import pLimit from "p-limit";
 import { openServer, type ServerFlags } from "../connection.ts";
 import { findItem } from "../find-item.ts";
+import type { Io } from "../io.ts";
 import type { Task } from "../run.ts";
 import { SessionReader } from "../sessions/session-view.ts";
 
-/** What names of a server can be completed. */
+/** The names of a server that can be completed. */
 export type Source = "items" | "files" | "libraries" | "sessions";
 
 export interface Candidate {
@@ -14,51 +15,52 @@ export interface Candidate {
 
 export interface Typed {
   readonly flags: ServerFlags;
-  /** The word that is to be completed. */
+  /** The word to complete. */
   readonly word: string;
-  /** The item that the words name, if they do. */
+  /** The item on the command line, if there is one. */
   readonly item: string | undefined;
 }
 
-/** Whoever has pressed the key waits no longer than this, beside the start of the program. */
-const patienceMs = 1_000;
+/** The user waits for this long at most, not counting the start of the program. */
+const maxWaitMs = 1_000;
 const parallel = 8;
 
 type Server = Pick<Task, "server" | "call">;
 
-/** What a server tells within the patience; nothing when it can't be reached. */
+/** Names that the server sends in time, by source; none if it is unreachable. */
 export async function candidatesFor(
   sources: ReadonlySet<Source>,
   { flags, word, item }: Typed,
+  io: Io,
 ): Promise<Partial<Record<Source, readonly Candidate[]>>> {
-  // Nobody can be asked in the middle of a command line.
+  // There is no password prompt in the middle of a command line.
   if (flags.user !== undefined && !flags.password) return {};
-  const found: Partial<Record<Source, Candidate[]>> = {};
-  const signal = AbortSignal.timeout(patienceMs);
+  const candidates: Partial<Record<Source, Candidate[]>> = {};
+  const signal = AbortSignal.timeout(maxWaitMs);
   const add = (source: Source) => (value: string, description: string) => {
     if (!isHarmless(value)) return;
-    found[source] ??= [];
-    found[source].push({ value, description: description.replace(unusual, "?") });
+    candidates[source] ??= [];
+    candidates[source].push({ value, description: description.replace(unusual, "?") });
   };
   try {
-    await using server = await openServer(flags);
-    const task = { server, call: { signal, timeoutMs: patienceMs } };
-    const asked: Record<Source, () => Promise<void>> = {
+    await using server = await openServer(flags, io);
+    const task = { server, call: { signal, timeoutMs: maxWaitMs } };
+    const requests: Record<Source, () => Promise<void>> = {
       items: () => items(task, word, add("items")),
       files: async () => void (item !== undefined && (await files(task, item, add("files")))),
       libraries: () => libraries(task, add("libraries")),
       sessions: () => sessions(task, add("sessions")),
     };
-    await Promise.allSettled([...sources].map((source) => asked[source]()));
+    await Promise.allSettled([...sources].map((source) => requests[source]()));
   } catch {
     // No server, no candidates.
   }
-  return found;
+  return candidates;
 }
 
 /**
- * Names are put into command lines as they are, unquoted by some shells: one with any character that means something to a shell is not
- * offered, nor one that would be taken for an option.
+ * Whether a name can be offered. Some shells insert it unquoted, so it must have no character that is special to a shell and must not
+ * look like an option.
  */
 function isHarmless(value: string): boolean {
   return /^[A-Za-z0-9_][\w.@%+,/-]*$/.test(value);
@@ -68,11 +70,14 @@ const unusual = /[^\w .,@%+/()-]/g;
 
 type Add = (value: string, description: string) => void;
 
-/** Names of items, with their library where it is needed or has been typed; identifiers once something has been typed. */
+/**
+ * Adds names of items: with the library if the name is ambiguous or the word has a slash. Adds identifiers only once a part of one may
+ * have been typed.
+ */
 async function items({ server, call }: Server, word: string, add: Add): Promise<void> {
   const limit = pLimit(parallel);
   const { libraryIds } = await server.libraries.list({}, call);
-  const known: { id: string; name: string; library: string; type: string }[] = [];
+  const entries: { id: string; name: string; library: string; type: string }[] = [];
   try {
     await limit.map(libraryIds, async (libraryId) => {
       const { library } = await server.libraries.get({ libraryId }, call);
@@ -80,12 +85,12 @@ async function items({ server, call }: Server, word: string, add: Add): Promise<
       for (const id of libraryItemIds) {
         const { libraryItem } = await server.items.get({ libraryItemId: id }, call);
         const { name = "", type = "" } = libraryItem ?? {};
-        known.push({ id, name, library: library?.name ?? "", type });
+        entries.push({ id, name, library: library?.name ?? "", type });
       }
     });
   } finally {
-    const count = Map.groupBy(known, ({ name }) => name);
-    for (const { id, name, library, type } of known) {
+    const count = Map.groupBy(entries, ({ name }) => name);
+    for (const { id, name, library, type } of entries) {
       const description = [library, type].filter(Boolean).join(" ");
       const isUnique = count.get(name)!.length === 1;
       if (word.includes("/") || !isUnique) add(`${library}/${name}`, type);

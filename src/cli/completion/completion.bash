@@ -1,13 +1,13 @@
-# Completion of downlease for bash: put it into ~/.bashrc as  source <(downlease completion bash)
+# Completion of downlease for bash. In ~/.bashrc:  source <(downlease completion bash)
 _downlease_completion() {
   local line=${COMP_LINE:0:COMP_POINT} directive=0 word words current
-  # Not COMP_WORDS: bash also splits at the colons of a URL.
+  # COMP_WORDS is no use: bash also splits words at the colons of a URL.
   read -r -a words <<< "$line"
   [[ $line == *[[:space:]] ]] && words+=("")
   current=${words[${#words[@]} - 1]}
   current=${current##*[=:]}
   COMPREPLY=()
-  # Nothing that comes from a server is ever evaluated or expanded.
+  # Text from a server is never evaluated or expanded.
   while IFS= read -r word; do
     case $word in
       :[0-9]*) directive=${word#:} ;;
@@ -17,7 +17,7 @@ _downlease_completion() {
         ;;
     esac
   done < <(downlease complete -- "${words[@]:1}" 2> /dev/null)
-  # 4: files are not wanted here.
+  # 4: do not complete file names.
   if ((directive & 4)); then compopt +o default 2> /dev/null; fi
 }
 complete -o default -F _downlease_completion downlease

@@ -2,30 +2,33 @@ import { readFileSync } from "node:fs";
 import tab from "@bomb.sh/tab/commander";
 import { Command } from "commander";
 import type { ServerFlags } from "../connection.ts";
-import type { Shell } from "../program.ts";
+import type { Io } from "../io.ts";
+import { loadOptions } from "../lazy-command.ts";
 import { addServerOptions, serverFlags } from "../server-options.ts";
-import type { Candidate, Source } from "./candidates.ts";
+import type { Source } from "./candidates.ts";
+import type { Shell } from "./shells.ts";
 
 /**
- * Writes the script that makes a shell ask this program.
+ * Prints the script that makes a shell ask this program for completions.
  *
- * That for bash is our own: the library's has the shell expand the candidates, which would run commands that a hostile server gives as
- * names, and needs the package bash-completion.
+ * The script for bash is our own: the library's lets the shell expand the candidates, so a hostile server could run commands through
+ * names, and it needs the package bash-completion.
  */
-export function printScript(program: Command, shell: Shell): void {
+export function printScript(program: Command, shell: Shell, { stdout }: Io): void {
   if (shell === "bash") {
-    process.stdout.write(readFileSync(new URL("completion.bash", import.meta.url)));
+    stdout.write(readFileSync(new URL("completion.bash", import.meta.url)));
     return;
   }
-  tab(withCommandsOf(program)).setup(program.name(), program.name(), shell);
+  const name = program.name();
+  printTo(stdout, () => tab(withCommandsOf(program)).setup(name, name, shell));
 }
 
-/** By command, what its arguments and options are names of. */
+/** By command: the sources of the names that its arguments and options take. */
 const sources: Record<string, Record<string, Source>> = {
   get: { item: "items", files: "files" },
   "items show": { item: "items" },
   "items list": { library: "libraries" },
-  // Without a command a library may follow.
+  // The default command of `items` takes a library.
   items: { library: "libraries" },
   "sessions list": { item: "items" },
   ...Object.fromEntries(
@@ -36,18 +39,19 @@ const sources: Record<string, Record<string, Source>> = {
   ),
 };
 
-/** What completion of files is left to the shell with. */
+/** Directive: let the shell complete file names. */
 const letShellComplete = ":0\n";
 
 /**
- * Writes what may stand in the place of the last word: a line each, then what the shell is to do with them. What the server has to tell
- * is left out when it does not tell it soon.
+ * Prints the completions of the last word, one a line, then a directive for the shell. Names from the server are left out if it does
+ * not answer within a second.
  *
  * @param words of the command line, without the program
  */
-export async function printCandidates(program: Command, words: readonly string[]): Promise<void> {
+export async function printCandidates(program: Command, words: readonly string[], io: Io): Promise<void> {
+  await loadOptions(program.commands.find((command) => command.name() === words[0]));
   if (takesPath(program, words.at(-2))) {
-    process.stdout.write(letShellComplete);
+    io.stdout.write(letShellComplete);
     return;
   }
   const root = tab(withCommandsOf(program));
@@ -56,20 +60,24 @@ export async function printCandidates(program: Command, words: readonly string[]
   const name = [operands.slice(0, 2).join(" "), operands[0] ?? ""].find(
     (path) => sources[path] !== undefined,
   );
-  const wanted = sources[name ?? ""];
+  const sourcesByPlace = sources[name ?? ""];
   const command = root.commands.get(name ?? "");
-  if (wanted !== undefined && command !== undefined && !words.at(-1)?.startsWith("-")) {
-    const item = operands[name!.split(" ").length];
-    // Not before it is clear that there is anything to ask for: it takes twice the time.
+  if (sourcesByPlace !== undefined && command !== undefined && !words.at(-1)?.startsWith("-")) {
+    // Loaded only if there is something to ask the server: loading it doubles the time that a completion takes.
     const { candidatesFor } = await import("./candidates.ts");
-    const found = await candidatesFor(new Set(Object.values(wanted)), {
-      flags: flagsIn(words.slice(0, -1)),
-      word: words.at(-1) ?? "",
-      item,
-    });
-    for (const [place, source] of Object.entries(wanted)) {
-      const handler = (complete: (value: string, description: string) => void) =>
-        tell(found[source], complete);
+    const candidates = await candidatesFor(
+      new Set(Object.values(sourcesByPlace)),
+      {
+        flags: flagsIn(words.slice(0, -1), io),
+        word: words.at(-1) ?? "",
+        item: operands[name!.split(" ").length],
+      },
+      io,
+    );
+    for (const [place, source] of Object.entries(sourcesByPlace)) {
+      const handler = (complete: (value: string, description: string) => void) => {
+        for (const { value, description } of candidates[source] ?? []) complete(value, description);
+      };
       const argument = command.arguments.get(place);
       const option = command.options.get(place);
       if (argument !== undefined) argument.handler = handler;
@@ -77,20 +85,27 @@ export async function printCandidates(program: Command, words: readonly string[]
       else command.argument(place, handler);
     }
   }
-  root.parse([...words]);
+  printTo(io.stdout, () => root.parse([...words]));
 }
 
-function tell(
-  candidates: readonly Candidate[] = [],
-  complete: (value: string, description: string) => void,
-): void {
-  for (const { value, description } of candidates) complete(value, description);
+/** Redirects `console.log`, the only way in which the library writes. */
+function printTo(stdout: NodeJS.WriteStream, print: () => void): void {
+  const { log } = console;
+  console.log = (text: string) => void stdout.write(`${text}\n`);
+  try {
+    print();
+  } finally {
+    console.log = log;
+  }
 }
 
-/** The library adds a command of its own, which is called otherwise here. */
+/** The hidden command that scripts of shells call, and the one that every program has. */
+const ownCommands = ["complete", "help"];
+
+/** A copy of the program for the library, which adds a `complete` command of its own. */
 function withCommandsOf(program: Command): Command {
   const copy = new Command(program.name());
-  for (const command of program.commands) if (command.name() !== "complete") copy.addCommand(command);
+  for (const command of program.commands) if (!ownCommands.includes(command.name())) copy.addCommand(command);
   return copy;
 }
 
@@ -103,8 +118,8 @@ function takesPath(program: Command, word: string | undefined): boolean {
   return option !== undefined && /[<[](path|directory)[\]>]/.test(option.flags);
 }
 
-/** What the words say of the server; the variables count as they do otherwise. */
-function flagsIn(words: readonly string[]): ServerFlags {
+/** The server flags among the words; variables count as they do otherwise. */
+function flagsIn(words: readonly string[], { environment }: Io): ServerFlags {
   const command = new Command()
     .allowUnknownOption()
     .allowExcessArguments()
@@ -115,7 +130,7 @@ function flagsIn(words: readonly string[]): ServerFlags {
   try {
     command.parse(words, { from: "user" });
   } catch {
-    // Half a command line.
+    // The command line is incomplete.
   }
-  return serverFlags(command);
+  return serverFlags(command, environment);
 }

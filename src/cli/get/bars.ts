@@ -3,27 +3,27 @@ import stringWidth from "string-width";
 import type { DownloadProgress, DownloadResult, FileProgress, FileState } from "../../client/index.ts";
 import type { Output } from "../output.ts";
 import { bytes, duration, fitted, visible } from "../text.ts";
-import { checksumLines, isDownloading, type Reporter, type Subject, summary } from "./get.ts";
 import { Notices } from "./notices.ts";
 import { Rate } from "./rate.ts";
+import { checksumLines, isDownloading, type Reporter, type Subject, summary } from "./reporter.ts";
 
-/** What a bar shows. */
-interface Shown {
+/** The texts of a bar. */
+interface BarText {
   readonly name: string;
-  /** How much, where there is room for it. */
+  /** Left out on a narrow terminal. */
   readonly amount?: string;
-  /** Called each time that the bar is drawn: a rate falls while nothing comes. */
+  /** Called each time that the bar is drawn, because a rate falls while no bytes arrive. */
   readonly detail: () => string;
 }
 
-/** What is left of a bar that was drawn there goes. */
+/** Erases the rest of a bar that was drawn on this line. */
 const lineEnd = "\u001b[K\n";
 
-const nothing: Shown = { name: "", detail: () => "" };
+const noText: BarText = { name: "", detail: () => "" };
 
 interface Slot {
   readonly bar: SingleBar;
-  /** Name of the file that it shows. */
+  /** Name of the file that the bar shows. */
   file: string | undefined;
   rate: Rate;
 }
@@ -34,14 +34,14 @@ interface View {
   readonly whole: SingleBar;
 }
 
-/** Lines of the terminal that bars of files leave to others. */
+/** Lines of the terminal that are kept free of bars for files. */
 const otherLines = 4;
-const widestBar = 40;
-const narrowestBar = 10;
+const maxBarWidth = 40;
+const minBarWidth = 10;
 
 /**
- * Shows a download on a terminal: a bar for each file that is under way, below them one for the whole, and above them, scrolling away,
- * the files that are done.
+ * Shows a download on a terminal: a bar for each file in progress, below them a bar for the whole download. Files that are done scroll
+ * away above.
  */
 export class GetBars implements Reporter {
   readonly #output: Output;
@@ -63,9 +63,9 @@ export class GetBars implements Reporter {
   }
 
   progress(progress: DownloadProgress): void {
-    // Until the server has told what there is to download, there is nothing to draw.
+    // There is nothing to draw until the server has listed the files.
     if (progress.files.length === 0) {
-      this.#tellNotice(progress, (text) => this.#terminal.write(text));
+      this.#writeNotice(progress, (text) => this.#terminal.write(text));
       return;
     }
     const now = performance.now();
@@ -79,7 +79,7 @@ export class GetBars implements Reporter {
       this.#done.add(name);
       bars.log(`${visible(name)}  ${bytes(size)}  verified${lineEnd}`);
     }
-    this.#tellNotice(progress, (text) => bars.log(text));
+    this.#writeNotice(progress, (text) => bars.log(text));
     this.#drawFiles(this.#view, files, now);
     this.#rate.add(bytesDone, now);
     whole.setTotal(bytesTotal);
@@ -87,31 +87,31 @@ export class GetBars implements Reporter {
       name: `${this.#done.size} of ${files.length} done`,
       amount: `${bytes(bytesDone)} of ${bytes(bytesTotal)}  `,
       detail: () => (isDownloading(progress) ? pace(this.#rate, bytesTotal) : ""),
-    } satisfies Shown);
+    } satisfies BarText);
   }
 
-  #tellNotice(progress: DownloadProgress, tell: (text: string) => void): void {
+  #writeNotice(progress: DownloadProgress, write: (text: string) => void): void {
     const notice = this.#notices.fresh(progress);
-    if (notice !== undefined) tell(`${visible(notice)}${lineEnd}`);
+    if (notice !== undefined) write(`${visible(notice)}${lineEnd}`);
   }
 
   #drawFiles({ bars, slots }: View, files: readonly FileProgress[], now: number): void {
-    const shown = files
+    const visibleFiles = files
       .filter(({ state }) => ranks[state] > 0)
       .sort((a, b) => ranks[b.state] - ranks[a.state])
       .slice(0, slots.length);
-    for (const slot of slots) if (!shown.some(({ name }) => name === slot.file)) slot.file = undefined;
-    for (const file of shown) {
+    for (const slot of slots) if (!visibleFiles.some(({ name }) => name === slot.file)) slot.file = undefined;
+    for (const file of visibleFiles) {
       const slot = slots.find((each) => each.file === file.name) ?? takeSlot(slots, file);
       if (slot !== undefined) updateSlot(slot, file, now);
     }
     for (const slot of slots.filter(({ file }) => file === undefined)) {
-      // Those that are no longer needed go; others wait for the next file.
+      // A bar that no file will need is removed; the others wait for the next file.
       if (files.length - this.#done.size < slots.length) {
         slots.splice(slots.indexOf(slot), 1);
         bars.remove(slot.bar);
       } else {
-        slot.bar.update(0, nothing);
+        slot.bar.update(0, noText);
       }
     }
   }
@@ -119,7 +119,7 @@ export class GetBars implements Reporter {
   done(result: DownloadResult, elapsedMs: number): void {
     this.#close();
     this.#terminal.write(`${summary(result, elapsedMs)}\n`);
-    // A terminal has been told enough.
+    // The terminal has shown the summary; only another reader needs the checksums.
     if (!this.#output.isTerminal) this.#output.lines(checksumLines(result));
   }
 
@@ -131,7 +131,7 @@ export class GetBars implements Reporter {
     const bars = new cliProgress.MultiBar({
       stream: this.#terminal,
       format: line,
-      barsize: widestBar,
+      barsize: maxBarWidth,
       barCompleteChar: "=",
       barIncompleteChar: " ",
       hideCursor: true,
@@ -139,14 +139,14 @@ export class GetBars implements Reporter {
     });
     const room = (this.#terminal.rows || 24) - otherLines;
     const count = Math.max(1, Math.min(this.#parallel, files.length, room));
-    const create = (total: number) => bars.create(total, 0, nothing);
+    const create = (total: number) => bars.create(total, 0, noText);
     const slots = Array.from({ length: count }, () => ({
       bar: create(1),
       file: undefined,
       rate: new Rate(),
     }));
     const whole = create(bytesTotal);
-    // However the process ends, the terminal is left with a cursor.
+    // The terminal gets its cursor back however the process ends.
     process.once("exit", this.#restore);
     return { bars, slots, whole };
   }
@@ -158,13 +158,13 @@ export class GetBars implements Reporter {
     if (bars === undefined) return;
     this.#view = undefined;
     process.off("exit", this.#restore);
-    // What was logged last is written with the bars.
+    // Writes the lines that were logged last.
     bars.update();
     bars.stop();
   }
 }
 
-/** Which files are shown when there is no room for all that are under way; 0: not under way. */
+/** Files with the highest ranks are shown if there is no room for all; 0 means that a file is never shown. */
 const ranks: Record<FileState, number> = { waiting: 0, done: 0, preparing: 1, verifying: 2, downloading: 2 };
 
 function takeSlot(slots: readonly Slot[], { name, size, bytesDone }: FileProgress): Slot | undefined {
@@ -172,7 +172,7 @@ function takeSlot(slots: readonly Slot[], { name, size, bytesDone }: FileProgres
   if (slot === undefined) return undefined;
   slot.file = name;
   slot.rate = new Rate();
-  slot.bar.start(size, bytesDone, { name: visible(name), detail: () => "" } satisfies Shown);
+  slot.bar.start(size, bytesDone, { name: visible(name), detail: () => "" } satisfies BarText);
   return slot;
 }
 
@@ -180,10 +180,10 @@ function updateSlot(slot: Slot, { name, size, bytesDone, state }: FileProgress, 
   slot.rate.add(bytesDone, now);
   const { rate } = slot;
   const detail = () => (state === "downloading" ? pace(rate, size) : state);
-  slot.bar.update(bytesDone, { name: visible(name), detail } satisfies Shown);
+  slot.bar.update(bytesDone, { name: visible(name), detail } satisfies BarText);
 }
 
-/** Rate and time left, as far as they are known. */
+/** Rate and time left, as far as they can be estimated. */
 function pace(rate: Rate, total: number): string {
   const now = performance.now();
   const perSecond = rate.perSecond(now);
@@ -197,20 +197,20 @@ function pace(rate: Rate, total: number): string {
 function line(
   options: Options,
   params: Params & { readonly maxWidth: number },
-  { name, amount = "", detail }: Shown,
+  { name, amount = "", detail }: BarText,
 ): string {
   if (name === "") return "";
   const columns = params.maxWidth - 1;
   const isWide = columns >= wideColumns;
   const percent = `${Math.floor(params.progress * 100)}%`.padStart(4);
   const room = columns - percent.length - paceWidth - (isWide ? amountWidth : 0) - 3;
-  const widestName = room / 2 < narrowestBar ? room : Math.min(32, room / 2);
-  const nameWidth = Math.max(8, Math.floor(widestName));
+  const maxNameWidth = room / 2 < minBarWidth ? room : Math.min(32, room / 2);
+  const nameWidth = Math.max(8, Math.floor(maxNameWidth));
   const shownName = fitted(name, nameWidth);
   const label = shownName + " ".repeat(nameWidth - stringWidth(shownName));
-  const barsize = Math.min(widestBar, room - nameWidth - 3);
+  const barsize = Math.min(maxBarWidth, room - nameWidth - 3);
   const complete = { ...options, barsize };
-  const bar = barsize < narrowestBar ? "" : ` [${cliProgress.Format.BarFormat(params.progress, complete)}]`;
+  const bar = barsize < minBarWidth ? "" : ` [${cliProgress.Format.BarFormat(params.progress, complete)}]`;
   return fitted(`${label}${bar} ${percent}  ${isWide ? amount : ""}${detail()}`, columns);
 }
 

@@ -3,19 +3,19 @@ import type { DownloadProgress, DownloadResult, FileState } from "../../client/i
 import { exitCodes } from "../exit-codes.ts";
 import { explain } from "../failure.ts";
 import type { Output } from "../output.ts";
-import type { Reporter, Subject } from "./get.ts";
 import { Notices } from "./notices.ts";
+import type { Reporter, Subject } from "./reporter.ts";
 
-/** How long at least between two events that tell only how far the download is. */
-const everyMs = 1_000;
+/** Minimum time between two `progress` events. */
+const intervalMs = 1_000;
 
-/** Tells programs how a download goes: an object a line, of which `event` says what it is about (docs/cli.md). */
+/** Reports a download to programs: one JSON object a line; its `event` names the kind (docs/cli.md). */
 export class GetEvents implements Reporter {
   readonly #output: Output;
   readonly #url: string;
   readonly #states = new Map<string, FileState>();
   readonly #notices = new Notices();
-  #toldAt = Number.NEGATIVE_INFINITY;
+  #writtenAt = Number.NEGATIVE_INFINITY;
 
   constructor(output: Output, url: string) {
     this.#output = output;
@@ -23,7 +23,7 @@ export class GetEvents implements Reporter {
   }
 
   begin({ itemId, name, directory }: Subject): void {
-    this.#tell("item", { item_id: itemId, name, directory });
+    this.#write("item", { item_id: itemId, name, directory });
   }
 
   progress(progress: DownloadProgress): void {
@@ -31,18 +31,23 @@ export class GetEvents implements Reporter {
     for (const file of files) {
       if (this.#states.get(file.name) === file.state) continue;
       this.#states.set(file.name, file.state);
-      this.#tell("file", { name: file.name, state: file.state, size: file.size, bytes_done: file.bytesDone });
+      this.#write("file", {
+        name: file.name,
+        state: file.state,
+        size: file.size,
+        bytes_done: file.bytesDone,
+      });
     }
     const notice = this.#notices.fresh(progress);
-    if (notice !== undefined) this.#tell("notice", { message: notice });
+    if (notice !== undefined) this.#write("notice", { message: notice });
     const now = performance.now();
-    if (now - this.#toldAt < everyMs && bytesDone < bytesTotal) return;
-    this.#toldAt = now;
-    this.#tell("progress", { percent: Math.floor(percent), bytes_done: bytesDone, bytes_total: bytesTotal });
+    if (now - this.#writtenAt < intervalMs && bytesDone < bytesTotal) return;
+    this.#writtenAt = now;
+    this.#write("progress", { percent: Math.floor(percent), bytes_done: bytesDone, bytes_total: bytesTotal });
   }
 
   done({ itemId, contentVersion, files, bytesTotal, bytesFetched }: DownloadResult, elapsedMs: number): void {
-    this.#tell("result", {
+    this.#write("result", {
       item_id: itemId,
       content_version: contentVersion,
       bytes_total: bytesTotal,
@@ -53,18 +58,18 @@ export class GetEvents implements Reporter {
   }
 
   failed(error: unknown): void {
-    const told = explain(error, this.#url);
-    if (told === undefined) return;
+    const explained = explain(error, this.#url);
+    if (explained === undefined) return;
     const file = error instanceof DownloadError ? error.file : undefined;
-    this.#tell("error", {
-      reason: told.exit,
-      exit_code: exitCodes[told.exit].code,
-      message: told.message,
+    this.#write("error", {
+      reason: explained.exit,
+      exit_code: exitCodes[explained.exit].code,
+      message: explained.message,
       file,
     });
   }
 
-  #tell(event: string, facts: object): void {
+  #write(event: string, facts: object): void {
     this.#output.json({ event, ...facts });
   }
 }

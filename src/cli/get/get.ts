@@ -1,14 +1,12 @@
-import { relative } from "node:path";
-import { type DownloadProgress, type DownloadResult, downloadItem } from "../../client/index.ts";
-import { outliveBrokenPipe } from "../broken-pipe.ts";
-import { CliError } from "../failure.ts";
+import { downloadItem } from "../../client/index.ts";
+import { CliError, resumeHint } from "../failure.ts";
 import { findItem } from "../find-item.ts";
 import { ItemNames } from "../item-names.ts";
 import type { CommonFlags, Task } from "../run.ts";
-import { bytes, duration, visible } from "../text.ts";
 import { GetBars } from "./bars.ts";
 import { GetEvents } from "./events.ts";
 import { GetLines } from "./lines.ts";
+import { type Reporter, silentReporter } from "./reporter.ts";
 
 export interface GetFlags extends CommonFlags {
   readonly output: string;
@@ -20,27 +18,11 @@ export interface GetFlags extends CommonFlags {
   readonly quiet?: boolean;
 }
 
-/** What is downloaded. */
-export interface Subject {
-  readonly itemId: string;
-  /** `library/item` */
-  readonly name: string;
-  readonly directory: string;
-}
-
-/** Shows how a download goes. */
-export interface Reporter {
-  begin(subject: Subject): void;
-  progress(progress: DownloadProgress): void;
-  done(result: DownloadResult, elapsedMs: number): void;
-  failed(error: unknown): void;
-}
-
 export async function get(task: Task<GetFlags>): Promise<void> {
-  const { server, flags, call } = task;
+  const { server, flags, call, io } = task;
   const [reference, ...files] = task.operands as [string, ...string[]];
-  // Whoever reads what is told may stop reading; the download goes on.
-  outliveBrokenPipe();
+  // The reader of the output may stop reading; the download goes on.
+  io.endsOnBrokenPipe = false;
   const reporter = reporterFor(task);
   const startedAt = performance.now();
   try {
@@ -66,30 +48,11 @@ export async function get(task: Task<GetFlags>): Promise<void> {
 }
 
 function interrupted({ exit }: CliError): CliError {
-  return new CliError(exit, "interrupted. The same command goes on from what is there.");
+  return new CliError(exit, `interrupted. ${resumeHint}`);
 }
 
-function reporterFor({ output, flags, server }: Task<GetFlags>): Reporter {
+function reporterFor({ output, flags, server, io }: Task<GetFlags>): Reporter {
   if (output.isJson) return new GetEvents(output, server.url);
-  if (flags.quiet) return { begin() {}, progress() {}, done() {}, failed() {} };
-  return process.stderr.isTTY ? new GetBars(output, process.stderr, flags.parallel) : new GetLines(output);
-}
-
-/** Whether a file is being downloaded: before, a rate tells nothing of how long the rest will take. */
-export function isDownloading({ files }: DownloadProgress): boolean {
-  return files.some(({ state }) => state === "downloading");
-}
-
-/** The sentence at the end of a download. */
-export function summary({ files, bytesTotal, bytesFetched }: DownloadResult, elapsedMs: number): string {
-  const count = files.length === 1 ? "1 file" : `${files.length} files`;
-  const whole = `${count} of ${bytes(bytesTotal)}, checksums verified`;
-  if (bytesFetched === 0) return `${whole}; nothing had to be fetched`;
-  const rate = bytes((bytesFetched * 1000) / Math.max(1, elapsedMs));
-  return `${whole}; ${bytes(bytesFetched)} fetched in ${duration(elapsedMs)}, ${rate}/s`;
-}
-
-/** A line for each file, as `sha256sum --check` reads them. */
-export function checksumLines({ files }: DownloadResult): string[] {
-  return files.map(({ sha256, path }) => `${sha256}  ${visible(relative("", path))}`);
+  if (flags.quiet) return silentReporter;
+  return io.stderr.isTTY ? new GetBars(output, io.stderr, flags.parallel) : new GetLines(output);
 }

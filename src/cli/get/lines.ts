@@ -1,27 +1,27 @@
 import type { DownloadProgress, DownloadResult, FileState } from "../../client/index.ts";
 import type { Output } from "../output.ts";
 import { bytes, duration, visible } from "../text.ts";
-import { checksumLines, isDownloading, type Reporter, type Subject, summary } from "./get.ts";
 import { Notices } from "./notices.ts";
 import { Rate } from "./rate.ts";
+import { checksumLines, isDownloading, type Reporter, type Subject, summary } from "./reporter.ts";
 
-/** How long at least between two lines that tell only how far the download is. */
-const everyMs = 5_000;
+/** Minimum time between two lines about the whole download. */
+const intervalMs = 5_000;
 
-/** Shows a download as lines, for logs: what each file has come to, and now and then how far the whole is. */
+/** Shows a download as lines for logs: each new state of a file, and every few seconds the progress of the whole download. */
 export class GetLines implements Reporter {
   readonly #output: Output;
   readonly #states = new Map<string, FileState>();
   readonly #rate = new Rate();
   readonly #notices = new Notices();
-  #toldAt = performance.now();
+  #writtenAt = performance.now();
 
   constructor(output: Output) {
     this.#output = output;
   }
 
   begin({ name, directory }: Subject): void {
-    this.#output.tell(`getting ${visible(name)} into ${visible(directory)}`);
+    this.#output.note(`getting ${visible(name)} into ${visible(directory)}`);
   }
 
   progress(progress: DownloadProgress): void {
@@ -32,12 +32,12 @@ export class GetLines implements Reporter {
       if (this.#states.get(name) === state) continue;
       this.#states.set(name, state);
       if (state !== "waiting")
-        this.#output.tell(`${visible(name)}: ${state}${state === "done" ? `, ${bytes(size)}` : ""}`);
+        this.#output.note(`${visible(name)}: ${state}${state === "done" ? `, ${bytes(size)}` : ""}`);
     }
     const notice = this.#notices.fresh(progress);
-    if (notice !== undefined) this.#output.tell(visible(notice));
-    if (now - this.#toldAt < everyMs || bytesDone >= bytesTotal) return;
-    this.#toldAt = now;
+    if (notice !== undefined) this.#output.note(visible(notice));
+    if (now - this.#writtenAt < intervalMs || bytesDone >= bytesTotal) return;
+    this.#writtenAt = now;
     const rate = isDownloading(progress) ? this.#rate : undefined;
     const perSecond = rate?.perSecond(now);
     const remainingMs = rate?.remainingMs(bytesTotal, now);
@@ -46,11 +46,11 @@ export class GetLines implements Reporter {
       ...(perSecond === undefined ? [] : [`${bytes(perSecond)}/s`]),
       ...(remainingMs === undefined ? [] : [`${duration(remainingMs)} left`]),
     ];
-    this.#output.tell(parts.join(", "));
+    this.#output.note(parts.join(", "));
   }
 
   done(result: DownloadResult, elapsedMs: number): void {
-    this.#output.tell(summary(result, elapsedMs));
+    this.#output.note(summary(result, elapsedMs));
     this.#output.lines(checksumLines(result));
   }
 

@@ -1,19 +1,19 @@
 import type { DownloadProgress } from "../../client/index.ts";
 
-/** Which notices are news: one that comes again and again while nothing gets on is told once. */
+/** Filters notices: one that is repeated while the download makes no progress is shown once. */
 export class Notices {
-  readonly #told = new Set<string>();
+  readonly #shown = new Set<string>();
   #last: string | undefined;
   #bytesDone = 0;
 
-  /** The notice to tell now; undefined when there is none, or it has been told. */
+  /** The notice to show now; undefined if there is none, or it has been shown. */
   fresh({ notice, bytesDone }: DownloadProgress): string | undefined {
-    if (bytesDone > this.#bytesDone) this.#told.clear();
+    if (bytesDone > this.#bytesDone) this.#shown.clear();
     this.#bytesDone = bytesDone;
     const isNew = notice !== this.#last;
     this.#last = notice;
-    if (notice === undefined || !isNew || this.#told.has(notice)) return undefined;
-    this.#told.add(notice);
+    if (notice === undefined || !isNew || this.#shown.has(notice)) return undefined;
+    this.#shown.add(notice);
     return notice;
   }
 }

@@ -13,12 +13,12 @@ interface ListFlags extends CommonFlags {
   readonly long?: boolean;
 }
 
-/** Calls under way at once. */
-const parallel = 16;
+/** Calls in flight at the same time. */
+const maxParallelCalls = 16;
 
 export async function list(task: Task<ListFlags>): Promise<void> {
   const { output, flags } = task;
-  const limit = pLimit(parallel);
+  const limit = pLimit(maxParallelCalls);
   const libraries = await librariesOf(task, task.operands[0]);
   const items = (await Promise.all(libraries.map((library) => itemsOf(task, library, limit))))
     .flat()
@@ -83,8 +83,8 @@ export async function show(task: Task): Promise<void> {
 
 async function librariesOf({ server, call }: Task, reference: string | undefined): Promise<FoundLibrary[]> {
   if (reference !== undefined) {
-    const found = await findLibraries({ server, call }, reference);
-    if (found.length > 0) return found;
+    const matches = await findLibraries({ server, call }, reference);
+    if (matches.length > 0) return matches;
     throw new CliError("not_found", `there is no library '${visible(reference)}'. See downlease items.`);
   }
   const { libraryIds } = await server.libraries.list({}, call);
@@ -113,7 +113,7 @@ async function files({ server, call }: Task, libraryItemId: string): Promise<Ite
   return (await server.itemFiles.list({ libraryItemId }, call)).files;
 }
 
-/** As `--json` writes it, under the names that the server has for it. */
+/** The object that `--json` prints, with the member names of the server. */
 function itemJson(id: string, item: ItemModel, libraryName: string) {
   return {
     id,

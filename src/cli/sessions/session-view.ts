@@ -14,11 +14,11 @@ import type { Task } from "../run.ts";
 import { valueName } from "../text.ts";
 import { ServerClock } from "./server-clock.ts";
 
-/** A session as it is shown. */
+/** A session with everything that is shown of it. */
 export interface SessionView {
   readonly id: string;
   readonly itemId: string;
-  /** `library/item`, or the identifier of an item that can't be looked up. */
+  /** `library/item`, or the identifier if the look-up fails. */
   readonly item: string;
   readonly contentVersion: string;
   readonly state: string;
@@ -38,10 +38,10 @@ export interface SessionFileView {
   readonly error: string | undefined;
 }
 
-/** Calls under way at once. */
-const parallel = 16;
+/** Calls in flight at the same time. */
+const maxParallelCalls = 16;
 
-/** Reads sessions for people to look at. */
+/** Reads sessions with the names of their items and the time that is left. */
 export class SessionReader {
   readonly #task: Pick<Task, "server" | "call">;
   readonly #names: ItemNames;
@@ -52,17 +52,17 @@ export class SessionReader {
     this.#names = new ItemNames(task);
   }
 
-  /** Oldest first. Sessions that end meanwhile are left out. */
+  /** Oldest first. Sessions that end in the meantime are left out. */
   async list(itemId: string | undefined): Promise<SessionView[]> {
     const { server, call } = this.#task;
     const request = itemId === undefined ? {} : { libraryItemId: itemId };
     const { downloadSessionIds } = await server.sessions.list(request, call);
-    const limit = pLimit(parallel);
+    const limit = pLimit(maxParallelCalls);
     const views = await limit.map(downloadSessionIds, (id) => this.find(id));
     return views.filter((view) => view !== undefined);
   }
 
-  /** Undefined when there is no such session. */
+  /** Undefined if there is no such session. */
   async find(id: string): Promise<SessionView | undefined> {
     try {
       return await this.get(id);
@@ -74,12 +74,12 @@ export class SessionReader {
 
   async get(id: string): Promise<SessionView> {
     const { server, call } = this.#task;
-    const onHeader = (headers: Headers) => this.#clock.heard(headers.get("date"));
+    const onHeader = (headers: Headers) => this.#clock.set(headers.get("date"));
     const { downloadSession } = await server.sessions.get({ downloadSessionId: id }, { ...call, onHeader });
     return this.#view(id, downloadSession!);
   }
 
-  /** Undefined when the server does not know the files of sessions. */
+  /** Undefined if the server does not implement the file service. */
   async files(id: string): Promise<SessionFileView[] | undefined> {
     const { server, call } = this.#task;
     try {
@@ -118,7 +118,7 @@ function fileView({ name, size, bytesTransferred, status, errorMessage }: FileIn
   };
 }
 
-/** As `--json` writes it, under the names that the server has for it. */
+/** The object that `--json` prints, with the member names of the server. */
 export function sessionJson(view: SessionView, files?: readonly SessionFileView[]) {
   return {
     id: view.id,

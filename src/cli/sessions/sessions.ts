@@ -52,19 +52,19 @@ export async function show(task: Task<WatchFlags>): Promise<void> {
     else output.lines(sessionPage(view, files, output.width));
     return;
   }
-  let isKnown = false;
+  let wasThere = false;
   await watch(task, {
     async read() {
-      // A session that was never there is a mistake; one that goes is what was waited for.
-      const view = isKnown ? await reader.find(id) : await reader.get(id);
-      isKnown = true;
+      // A session that never existed is an error; one that is removed ends the watch.
+      const view = wasThere ? await reader.find(id) : await reader.get(id);
+      wasThere = true;
       return view === undefined ? undefined : { view, files: await reader.files(id) };
     },
-    frame: (seen) =>
-      seen === undefined ? [`${visible(id)} is gone`] : sessionPage(seen.view, seen.files, output.width),
-    entries: (seen) => {
-      if (seen === undefined) return [];
-      const { view, files } = seen;
+    frame: (value) =>
+      value === undefined ? [`${visible(id)} is gone`] : sessionPage(value.view, value.files, output.width),
+    entries: (value) => {
+      if (value === undefined) return [];
+      const { view, files } = value;
       if (output.isJson) return [{ key: id, line: "", json: sessionJson(view, files) }];
       return [
         { key: id, line: [id, view.state, `${view.progress}%`].map(visible).join("  "), json: undefined },
@@ -76,7 +76,7 @@ export async function show(task: Task<WatchFlags>): Promise<void> {
       ];
     },
     gone: (key) => (key === id ? { line: `${visible(id)}  gone`, json: { id, gone: true } } : undefined),
-    isOver: (seen) => seen === undefined || seen.view.state !== "ACTIVE",
+    isOver: (value) => value === undefined || value.view.state !== "ACTIVE",
   });
 }
 
@@ -87,7 +87,7 @@ export async function keepAlive(task: Task<CommonFlags & { readonly progress?: n
   const progress = flags.progress === undefined ? {} : { progress: BigInt(flags.progress) };
   const answer = await server.sessions.keepAlive(
     { downloadSessionId: id, ...progress },
-    { ...call, onHeader: (headers) => clock.heard(headers.get("date")) },
+    { ...call, onHeader: (headers) => clock.set(headers.get("date")) },
   );
   const expiresAt = timestampDate(answer.expirationTime!);
   const stored = Number(answer.clientProgress);

@@ -4,17 +4,17 @@ import type { Output } from "../output.ts";
 import type { Task } from "../run.ts";
 import { fitted } from "../text.ts";
 
-/** Something that is looked at again and again. */
+/** Something that is read again at an interval. */
 export interface Watched<T> {
   read(): Promise<T>;
-  /** As a terminal shows it. */
-  frame(seen: T): readonly string[];
-  /** As it is told elsewhere: each of these when it is new or has changed. */
-  entries(seen: T): readonly Entry[];
-  /** What to tell when an entry is there no more. */
+  /** The lines that a terminal shows. */
+  frame(value: T): readonly string[];
+  /** The parts that other outputs get, each when it is new or has changed. */
+  entries(value: T): readonly Entry[];
+  /** The line for an entry that has disappeared, if it gets one. */
   gone(key: string): Omit<Entry, "key"> | undefined;
   /** Whether nothing can change any more. */
-  isOver?(seen: T): boolean;
+  isOver?(value: T): boolean;
 }
 
 export interface Entry {
@@ -23,7 +23,7 @@ export interface Entry {
   readonly json: unknown;
 }
 
-/** Shows what is watched until it is over or the command is to end. A server that does not answer is waited for. */
+/** Shows a value and its changes until it is final or the command is interrupted. Waits for a server that does not answer. */
 export async function watch<T>(
   { output, call, server, flags }: Task<{ readonly interval: number }>,
   watched: Watched<T>,
@@ -32,11 +32,11 @@ export async function watch<T>(
   let isReached = true;
   while (!call.signal.aborted) {
     try {
-      const seen = await watched.read();
+      const value = await watched.read();
       if (!isReached) view.reached(`${server.url} is reached again`);
       isReached = true;
-      view.show(seen);
-      if (watched.isOver?.(seen)) return;
+      view.show(value);
+      if (watched.isOver?.(value)) return;
     } catch (error) {
       if (call.signal.aborted) return;
       if (!isPassing(error)) throw error;
@@ -48,12 +48,12 @@ export async function watch<T>(
 }
 
 interface View<T> {
-  show(seen: T): void;
+  show(value: T): void;
   lost(message: string): void;
   reached(message: string): void;
 }
 
-/** Draws in the place of what it has drawn before. */
+/** Draws over its last drawing. */
 class Screen<T> implements View<T> {
   readonly #output: Output;
   readonly #watched: Watched<T>;
@@ -65,8 +65,8 @@ class Screen<T> implements View<T> {
     this.#watched = watched;
   }
 
-  show(seen: T): void {
-    this.#lines = this.#watched.frame(seen);
+  show(value: T): void {
+    this.#lines = this.#watched.frame(value);
     this.#draw(this.#lines);
   }
 
@@ -87,39 +87,39 @@ class Screen<T> implements View<T> {
   }
 }
 
-/** Writes what has changed. */
+/** Writes changes, one a line. */
 class Changes<T> implements View<T> {
   readonly #output: Output;
   readonly #watched: Watched<T>;
-  readonly #known = new Map<string, string>();
+  readonly #texts = new Map<string, string>();
 
   constructor(output: Output, watched: Watched<T>) {
     this.#output = output;
     this.#watched = watched;
   }
 
-  show(seen: T): void {
-    const entries = this.#watched.entries(seen);
+  show(value: T): void {
+    const entries = this.#watched.entries(value);
     const keys = new Set(entries.map(({ key }) => key));
     for (const entry of entries) {
       const text = this.#textOf(entry);
-      if (this.#known.get(entry.key) === text) continue;
-      this.#known.set(entry.key, text);
+      if (this.#texts.get(entry.key) === text) continue;
+      this.#texts.set(entry.key, text);
       this.#write(entry);
     }
-    for (const key of [...this.#known.keys()].filter((known) => !keys.has(known))) {
-      this.#known.delete(key);
+    for (const key of [...this.#texts.keys()].filter((key) => !keys.has(key))) {
+      this.#texts.delete(key);
       const entry = this.#watched.gone(key);
       if (entry !== undefined) this.#write(entry);
     }
   }
 
   lost(message: string): void {
-    this.#output.tell(message);
+    this.#output.note(message);
   }
 
   reached(message: string): void {
-    this.#output.tell(message);
+    this.#output.note(message);
   }
 
   #textOf({ line, json }: Entry): string {

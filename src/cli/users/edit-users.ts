@@ -10,18 +10,18 @@ import {
   userNameRule,
 } from "../../auth/users-file.ts";
 
-/** A command that changes users could not do it; the message is for its user. */
+/** A failure to read or change the users file. The message is for the user of the command. */
 export class UsersError extends Error {
   override readonly name = "UsersError";
 }
 
 /** @throws UsersError */
 export async function listUsers(path: string): Promise<User[]> {
-  return parsed(path, await explained(path, readFile(path, "utf8")));
+  return parse(path, await explainFailure(path, readFile(path, "utf8")));
 }
 
 /**
- * Adds a user, or gives the one of this name another password and other roles. Makes the file if need be.
+ * Adds a user, or changes password and roles of the user of this name. Creates the file if it does not exist.
  *
  * @throws UsersError
  */
@@ -36,7 +36,7 @@ export async function putUser(path: string, user: User): Promise<"added" | "chan
   return outcome;
 }
 
-/** @throws UsersError when there is no such user, too */
+/** @throws UsersError also if there is no such user */
 export async function removeUser(path: string, name: string): Promise<void> {
   await edit(path, { mayBeNew: false }, (lines) => {
     const others = lines.filter((line) => parseUserLine(line)?.name !== name);
@@ -45,7 +45,7 @@ export async function removeUser(path: string, name: string): Promise<void> {
   });
 }
 
-/** The name as files have it. @throws UsersError */
+/** The name in the form that the file has (NFC). @throws UsersError */
 export function userName(text: string): string {
   const name = text.normalize("NFC");
   if (!isUserName(name)) throw new UsersError(`the name must be ${userNameRule}`);
@@ -53,23 +53,22 @@ export function userName(text: string): string {
 }
 
 /**
- * Puts a new file in the place of the old one, so that no reader sees half of it. The new one is made under a name that
- * keeps other commands from doing the same at the same time. It has owner and mode of the old one, but others can't
- * read it.
+ * Replaces the file, so that no reader sees half of it. The name of the new file keeps other commands from changing the users at the
+ * same time. The new file has owner and mode of the old one, but no permissions for others.
  */
 async function edit(
   path: string,
   { mayBeNew }: { readonly mayBeNew: boolean },
   change: (lines: readonly string[]) => readonly string[],
 ): Promise<void> {
-  const old = await explained(path, statOf(path, mayBeNew));
-  // A link stays one.
+  const old = await explainFailure(path, statOf(path, mayBeNew));
+  // A symbolic link is kept.
   const target = old === undefined ? path : await realpath(path);
   const draft = `${target}.new`;
-  const file = await explained(draft, open(draft, "wx", 0o600));
+  const file = await explainFailure(draft, open(draft, "wx", 0o600));
   try {
-    const text = old === undefined ? "" : await explained(path, readFile(target, "utf8"));
-    parsed(path, text);
+    const text = old === undefined ? "" : await explainFailure(path, readFile(target, "utf8"));
+    parse(path, text);
     const lines = change(text === "" ? [] : text.replace(/\r?\n$/, "").split(/\r?\n/));
     const changed = lines.map((line) => `${line}\n`).join("");
     if (Buffer.byteLength(changed) > maxUsersFileBytes) {
@@ -99,22 +98,22 @@ async function statOf(path: string, mayBeNew: boolean) {
   }
 }
 
-function parsed(path: string, text: string): User[] {
+function parse(path: string, text: string): User[] {
   try {
     return parseUsers(text);
   } catch (error) {
-    throw new UsersError(`${path} can't be used: ${(error as Error).message}`);
+    throw new UsersError(`${path} is invalid: ${(error as Error).message}`);
   }
 }
 
-async function explained<T>(path: string, work: Promise<T>): Promise<T> {
+async function explainFailure<T>(path: string, work: Promise<T>): Promise<T> {
   try {
     return await work;
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException;
     if (code !== "EEXIST") throw new UsersError(message);
     throw new UsersError(
-      `${path} is there: another command is changing the users; if none is, one was interrupted: remove the file`,
+      `${path} exists: another command is changing the users. If none is, one was interrupted: remove the file`,
     );
   }
 }

@@ -4,24 +4,23 @@ import { setTimeout as delay } from "node:timers/promises";
 import type {
   ContentFile,
   ContentSource,
+  ItemContents,
   ItemEntry,
-  ItemFile,
   Library,
   LibraryItem,
 } from "../../domain/content-source.ts";
-import { once } from "../left-out.ts";
+import { find } from "../catalog.ts";
 import { itemFilesOf, libraryItemOf, summaryOf } from "../stored-files.ts";
-import { available } from "./available.ts";
-import { openWithin } from "./confined.ts";
+import { warnOnce } from "../warnings.ts";
 import { DirectoryFile } from "./directory-file.ts";
-import { ItemIndex, type ItemPlace } from "./item-index.ts";
+import { DirectoryIndex, type ItemPlace } from "./directory-index.ts";
+import { isUnsettled, openWithin, orUnavailable, tickMs } from "./file-system.ts";
 import { type ItemFolder, type LibraryFolder, LibraryTree } from "./library-tree.ts";
-import { isUnsettled, tickMs } from "./ticks.ts";
 
 export interface DirectoryContentOptions {
-  /** The directory of libraries. A link is followed anew for each call. */
+  /** The directory of libraries. If it is a link, the link is followed again for each call. */
   readonly root: string;
-  /** Is told once of each thing below the root that can't be content, and why. */
+  /** Called once for each thing below the root that can't be content, with the reason. */
   readonly warn?: (message: string) => void;
 }
 
@@ -34,7 +33,7 @@ export interface DirectoryContentOptions {
  * is the name-based UUID of `library` or `library/item`. Of several items, or libraries, with one id only the
  * first by name exists.
  *
- * A manifest of an OVF package (`*.mf`) tells the checksums of the files next to it.
+ * A manifest of an OVF package (`*.mf`) holds the checksums of the files next to it.
  *
  * The content version is a digest of the files' names, sizes and modification times in milliseconds. An item was made
  * at the earliest and last changed at the latest modification time among its folder, `.item.json` and its files. A
@@ -43,17 +42,17 @@ export interface DirectoryContentOptions {
  */
 export class DirectoryContentSource implements ContentSource {
   readonly #openTree: () => Promise<LibraryTree>;
-  readonly #index: ItemIndex;
+  readonly #index: DirectoryIndex;
 
   constructor({ root, warn = () => {} }: DirectoryContentOptions) {
-    const warnOnce = once(warn);
-    this.#openTree = () => LibraryTree.at(root, warnOnce);
-    this.#index = new ItemIndex(this.#openTree);
+    const warnOfNew = warnOnce(warn);
+    this.#openTree = () => LibraryTree.at(root, warnOfNew);
+    this.#index = new DirectoryIndex(this.#openTree);
   }
 
   /**
-   * Makes a source that has read its root once, so that what is wrong with it is told at the start. Rejects with
-   * an Error that names the root when it is missing, not a directory, or can't be read.
+   * Makes a source that has read its root once, so that problems show at the start. Rejects with an Error that names
+   * the root when it is missing, not a directory, or can't be read.
    */
   static async open(options: DirectoryContentOptions): Promise<DirectoryContentSource> {
     const source = new DirectoryContentSource(options);
@@ -69,38 +68,37 @@ export class DirectoryContentSource implements ContentSource {
   }
 
   libraries(): Promise<Library[]> {
-    return available(async () => (await (await this.#openTree()).libraries()).map(libraryOf));
+    return orUnavailable(async () => (await (await this.#openTree()).libraries()).map(libraryOf));
   }
 
   library(libraryId: string): Promise<Library | undefined> {
-    return available(async () => {
+    return orUnavailable(async () => {
       const tree = await this.#openTree();
-      const folder = await this.#find(() => libraryAt(tree, this.#index.library(libraryId), libraryId));
+      const folder = await find(
+        () => libraryAt(tree, this.#index.library(libraryId), libraryId),
+        this.#index.refresh,
+      );
       return folder && libraryOf(folder);
     });
   }
 
   items(libraryId?: string): Promise<readonly ItemEntry[] | undefined> {
-    return available(async () => {
+    return orUnavailable(async () => {
       await this.#index.refresh();
-      return this.#index.items(libraryId);
+      return this.#index.entries(libraryId);
     });
   }
 
   item(itemId: string): Promise<LibraryItem | undefined> {
-    return available(async () => {
+    return orUnavailable(async () => {
       const tree = await this.#openTree();
       const folder = await this.#findItem(tree, itemId);
       return folder && itemOf(tree, folder);
     });
   }
 
-  async files(itemId: string): Promise<ItemFile[] | undefined> {
-    return (await this.contents(itemId))?.files;
-  }
-
-  contents(itemId: string) {
-    return available(async () => {
+  contents(itemId: string): Promise<ItemContents | undefined> {
+    return orUnavailable(async () => {
       const tree = await this.#openTree();
       const folder = await this.#findItem(tree, itemId);
       const files = folder && (await tree.files(folder));
@@ -111,7 +109,7 @@ export class DirectoryContentSource implements ContentSource {
   }
 
   openFile(itemId: string, fileName: string, contentVersion: string): Promise<ContentFile | undefined> {
-    return available(async () => {
+    return orUnavailable(async () => {
       const tree = await this.#openTree();
       const folder = await this.#findItem(tree, itemId);
       const files = folder && (await tree.files(folder));
@@ -120,7 +118,7 @@ export class DirectoryContentSource implements ContentSource {
       const file = await openWithin(tree.root, join(folder!.path, fileName));
       if (file === undefined) return undefined;
       if (file.size === listed.size && file.modifiedMs === listed.modifiedMs) {
-        // What is written into it from now on shows in its time.
+        // A change from now on is then sure to show in the modification time.
         if (isUnsettled(file.modifiedMs)) await delay(tickMs);
         return new DirectoryFile(file, listed.version, `${folder!.place}/${fileName}`);
       }
@@ -130,19 +128,11 @@ export class DirectoryContentSource implements ContentSource {
   }
 
   #findItem(tree: LibraryTree, itemId: string): Promise<ItemFolder | undefined> {
-    return this.#find(() => itemAt(tree, this.#index.place(itemId), itemId));
-  }
-
-  /** What is where the index says, or, if that is not there, where the index says when it is current. */
-  async #find<T>(look: () => Promise<T | undefined>): Promise<T | undefined> {
-    const known = await look();
-    if (known !== undefined) return known;
-    await this.#index.refresh();
-    return look();
+    return find(() => itemAt(tree, this.#index.item(itemId), itemId), this.#index.refresh);
   }
 }
 
-/** The library's folder, unless the one of this name is another library now. */
+/** The library's folder; undefined when the folder of this name is another library now. */
 async function libraryAt(
   tree: LibraryTree,
   name: string | undefined,
@@ -152,7 +142,7 @@ async function libraryAt(
   return folder?.id === libraryId ? folder : undefined;
 }
 
-/** The item's folder, unless the place holds it no longer. */
+/** The item's folder; undefined when it is no longer in this place. */
 async function itemAt(
   tree: LibraryTree,
   place: ItemPlace | undefined,

@@ -3,22 +3,20 @@ import {
   ContentChangedError,
   type ContentFile,
   type ContentReader,
+  resolveRange,
 } from "../../domain/content-source.ts";
-import { rangeOf } from "../ranges.ts";
-import { available } from "./available.ts";
-import { type OpenFile, stateOf } from "./confined.ts";
+import { type OpenFile, orUnavailable, stateOf } from "./file-system.ts";
 
 /**
- * A file of a directory, held by its handle: whoever puts another file in its place does not disturb its readers. Of
- * what is written into the file itself they know by its size and its modification time. That is read after the last
- * bytes, so that a change before it shows.
+ * A file of a directory, held by its handle, so another file put in its place does not disturb its readers. A change of
+ * the file itself shows in its size or modification time, which are checked after the last bytes are read.
  */
 export class DirectoryFile implements ContentFile {
   readonly size: number;
   readonly version: string;
   readonly path: string;
   readonly #file: OpenFile;
-  readonly #underWay = new Set<Promise<unknown>>();
+  readonly #reads = new Set<Promise<unknown>>();
   #isClosed = false;
 
   /** @param path below the root */
@@ -30,12 +28,12 @@ export class DirectoryFile implements ContentFile {
   }
 
   reader(range?: ByteRange): ContentReader {
-    const { start, end } = rangeOf(this.size, range);
+    const { start, end } = resolveRange(this.size, range);
     let position = start;
     const read = async (into: Uint8Array): Promise<number> => {
-      const wanted = Math.min(into.byteLength, end + 1 - position);
-      if (wanted === 0) return 0;
-      const { bytesRead } = await this.#file.handle.read(into, 0, wanted, position);
+      const length = Math.min(into.byteLength, end + 1 - position);
+      if (length === 0) return 0;
+      const { bytesRead } = await this.#file.handle.read(into, 0, length, position);
       position += bytesRead;
       const isLast = position > end;
       if (bytesRead === 0 || (isLast && (await this.#hasChanged()))) {
@@ -43,13 +41,13 @@ export class DirectoryFile implements ContentFile {
       }
       return bytesRead;
     };
-    return { read: (into) => this.#whileOpen(() => available(() => read(into))) };
+    return { read: (into) => this.#whileOpen(() => orUnavailable(() => read(into))) };
   }
 
-  /** Waits for reads under way: the next file to be opened may get the same descriptor, and they would read that one. */
+  /** Waits for running reads: the next file to be opened may get the same descriptor, and they would read that one. */
   async close(): Promise<void> {
     this.#isClosed = true;
-    await Promise.allSettled(this.#underWay);
+    await Promise.allSettled(this.#reads);
     await this.#file.handle.close();
   }
 
@@ -59,12 +57,12 @@ export class DirectoryFile implements ContentFile {
 
   async #whileOpen<T>(work: () => Promise<T>): Promise<T> {
     if (this.#isClosed) throw new Error("the file is closed");
-    const working = work();
-    this.#underWay.add(working);
+    const read = work();
+    this.#reads.add(read);
     try {
-      return await working;
+      return await read;
     } finally {
-      this.#underWay.delete(working);
+      this.#reads.delete(read);
     }
   }
 

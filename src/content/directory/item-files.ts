@@ -2,17 +2,17 @@ import type { Dirent } from "node:fs";
 import { lstat, readdir } from "node:fs/promises";
 import { join } from "node:path";
 import type { LibraryItem } from "../../domain/content-source.ts";
-import { mapInBatches } from "../batches.ts";
 import { byName, isContentName, isHidden, unusableName } from "../names.ts";
+import { mapInParallel } from "../parallel.ts";
 import { type StoredFile, storedFile, typeOf, withType } from "../stored-files.ts";
-import { realPathWithin, unlessMissing } from "./confined.ts";
+import { realPathWithin, unlessMissing } from "./file-system.ts";
 
 /**
  * The files of an item, by name; undefined when its folder is gone.
  *
  * @param root real path that no file may lie outside of
  * @param folder real path of the item's folder
- * @param skip is told the name of an entry that can't be content, and why
+ * @param skip called with the name of an entry that can't be content, and why
  */
 export async function listFiles(
   root: string,
@@ -25,8 +25,8 @@ export async function listFiles(
 }
 
 /**
- * The type of an item as far as the names of its files tell, without a look at the other files; undefined when its
- * folder is gone.
+ * The type of an item by the names of its files, without a look at the files that do not decide it; undefined when the
+ * item's folder is gone.
  *
  * @param root as for `listFiles`
  * @param folder as for `listFiles`
@@ -36,8 +36,8 @@ export async function typeOfFiles(
   folder: string,
 ): Promise<Pick<LibraryItem, "type"> | undefined> {
   const entries = await visibleEntries(folder);
-  const telling = entries?.filter((entry) => typeOf([entry]) !== undefined);
-  const files = telling && (await filesOf(root, folder, telling, () => {}));
+  const deciding = entries?.filter((entry) => typeOf([entry]) !== undefined);
+  const files = deciding && (await filesOf(root, folder, deciding, () => {}));
   return files && withType(typeOf(files));
 }
 
@@ -52,7 +52,7 @@ async function filesOf(
   entries: readonly Dirent[],
   skip: (name: string, reason: string) => void,
 ): Promise<StoredFile[]> {
-  const files = await mapInBatches(entries, (entry) => fileOf(root, folder, entry, skip));
+  const files = await mapInParallel(entries, (entry) => fileOf(root, folder, entry, skip));
   return files.filter((file) => file !== undefined);
 }
 

@@ -1,30 +1,30 @@
 import { lstat, readdir, realpath } from "node:fs/promises";
 import { basename, join } from "node:path";
 import type { ItemEntry, Library, LibraryItem } from "../../domain/content-source.ts";
-import { mapInBatches } from "../batches.ts";
-import { idOf } from "../ids.ts";
-import { type LeaveOut, leaveOutWith, quoted, withUniqueIds } from "../left-out.ts";
-import { BrokenManifest, type Checksums, isManifest, mergeChecksums, readManifest } from "../manifest.ts";
-import { BrokenMetadata, type Metadata, readMetadata } from "../metadata.ts";
-import { byName, isContentName, isHidden, unusableName } from "../names.ts";
-import type { StoredFile } from "../stored-files.ts";
-import { timesOf } from "../times.ts";
-import { isSystemError, realPathWithin, unlessMissing } from "./confined.ts";
+import { BrokenManifest, type Checksums, isManifest, mergeChecksums } from "../manifest.ts";
+import { BrokenMetadata, type Metadata } from "../metadata.ts";
+import { byName, derivedId, isContentName, isHidden, unusableName } from "../names.ts";
+import { mapInParallel } from "../parallel.ts";
+import { type StoredFile, timesOf } from "../stored-files.ts";
+import { ignoredManifest, type LeaveOut, leaveOutWith, withUniqueIds } from "../warnings.ts";
+import { isSystemError, realPathWithin, unlessMissing } from "./file-system.ts";
 import { listFiles, typeOfFiles } from "./item-files.ts";
+import { readManifest, readMetadata } from "./small-files.ts";
 
+/** The folder of a library. */
 export interface LibraryFolder extends Library {
-  /** Path below the root by which it was found, for example `demo`. */
+  /** Path below the root, links not followed, for example `demo`. */
   readonly place: string;
   /** Real path. */
   readonly path: string;
 }
 
-/** What is known of an item without looking at its files. */
+/** The folder of an item, without its files. */
 export interface ItemFolder extends Pick<LibraryItem, "id" | "name" | "description" | "type"> {
   readonly library: LibraryFolder;
   /** When the folder itself, and its metadata file if there is one, were modified, in milliseconds. */
   readonly modifiedMs: readonly number[];
-  /** Path below the root by which it was found, for example `demo/photon`. */
+  /** Path below the root, links not followed, for example `demo/photon`. */
   readonly place: string;
   /** Real path. */
   readonly path: string;
@@ -59,7 +59,7 @@ export class LibraryTree {
 
   /** All libraries by name; of several with one id, the first. */
   async libraries(): Promise<LibraryFolder[]> {
-    const folders = await mapInBatches(await this.libraryNames(), (name) => this.library(name));
+    const folders = await mapInParallel(await this.libraryNames(), (name) => this.library(name));
     return this.withUniqueIds(folders.filter((folder) => folder !== undefined));
   }
 
@@ -69,7 +69,7 @@ export class LibraryTree {
     const metadata = folder && (await this.#metadata(name, join(folder.path, ".library.json")));
     if (!metadata) return undefined;
     // Items that come and go change the time of the folder; they are not changes of the library.
-    const { id = idOf(name), description, modifiedMs = folder.modifiedMs } = metadata;
+    const { id = derivedId(name), description, modifiedMs = folder.modifiedMs } = metadata;
     const declared = description !== undefined && { description };
     return { id, name, ...timesOf([modifiedMs]), place: name, path: folder.path, ...declared };
   }
@@ -87,16 +87,16 @@ export class LibraryTree {
     if (!metadata) return undefined;
     const { modifiedMs, ...declared } = metadata;
     const times = modifiedMs === undefined ? [folder.modifiedMs] : [folder.modifiedMs, modifiedMs];
-    const id = idOf(place);
+    const id = derivedId(place);
     return { id, ...declared, library, name, modifiedMs: times, place, path: folder.path };
   }
 
-  /** What a list tells of an item; undefined when it is gone or may not be read. */
+  /** An item as lists show it; undefined when it is gone or may not be read. */
   async entry({ id, library, name, type, place, path }: ItemFolder): Promise<ItemEntry | undefined> {
     const entry = { id, libraryId: library.id, name };
     if (type !== undefined) return { ...entry, type };
-    const told = await this.#unlessUnreadable(place, typeOfFiles(this.root, path));
-    return told && { ...entry, ...told };
+    const derived = await this.#unlessUnreadable(place, typeOfFiles(this.root, path));
+    return derived && { ...entry, ...derived };
   }
 
   /** The files of an item by name; undefined when the item is gone. */
@@ -105,31 +105,31 @@ export class LibraryTree {
   }
 
   /**
-   * What the manifests among the files tell, the first of them by name when they contradict each other. A broken one
-   * tells nothing, with a warning.
+   * The checksums in the manifests among the files; where they contradict each other, those of the first by name. A
+   * broken manifest is ignored with a warning.
    */
   async checksums(item: ItemFolder, files: readonly StoredFile[]): Promise<Checksums> {
-    const told: (Checksums | undefined)[] = [];
+    const manifests: (Checksums | undefined)[] = [];
     for (const { name } of files.filter(isManifest)) {
-      told.push(await this.#manifest(`${item.place}/${name}`, join(item.path, name)));
+      manifests.push(await this.#manifest(`${item.place}/${name}`, join(item.path, name)));
     }
-    return mergeChecksums(told);
+    return mergeChecksums(manifests);
   }
 
-  /** Of several with one id, the first. */
+  /** Leaves out all but the first of several with one id. */
   withUniqueIds<T extends { readonly id: string; readonly place: string }>(folders: readonly T[]): T[] {
     return withUniqueIds(folders, this.#leaveOut);
   }
 
-  /** Real path of a folder, and its time; undefined when there is none, or not inside of the root. */
+  /** Real path and modification time of a folder; undefined when there is none inside of the root. */
   #folder(place: string): Promise<{ path: string; modifiedMs: number } | undefined> {
     return this.#unlessUnreadable(place, this.#resolve(place));
   }
 
   async #resolve(place: string): Promise<{ path: string; modifiedMs: number } | undefined> {
-    const given = join(this.root, place);
-    const path = await realPathWithin(this.root, given);
-    const stats = await lstat(path ?? given);
+    const unresolved = join(this.root, place);
+    const path = await realPathWithin(this.root, unresolved);
+    const stats = await lstat(path ?? unresolved);
     if (path !== undefined) {
       return stats.isDirectory() ? { path, modifiedMs: Math.floor(stats.mtimeMs) } : undefined;
     }
@@ -165,7 +165,7 @@ export class LibraryTree {
       return await this.#unlessUnreadable(place, readManifest(this.root, path));
     } catch (reason) {
       if (!(reason instanceof BrokenManifest)) throw reason;
-      this.#warn(`${quoted(place)} tells no checksums: ${reason.message}`);
+      this.#warn(ignoredManifest(place, reason.message));
       return undefined;
     }
   }

@@ -14,36 +14,38 @@ import { ServiceError } from "../../domain/errors.ts";
 import { checksumDigits } from "../manifest.ts";
 import { limits, type S3Place, s3Client } from "./client.ts";
 
-/** What a listing tells of an object. */
-export interface Listed {
+/** An object as listings show it. */
+export interface ListedObject {
   /** Without the prefix of the source. */
   readonly key: string;
   /** Bytes. */
   readonly size: number;
-  /** With its quotes. It names a content, and is not always an MD5 of it. */
+  /** With its quotes. Identifies the content, and is not always an MD5 of it. */
   readonly etag: string;
   /** Milliseconds since the epoch. */
   readonly modifiedMs: number;
-  /** Whether the storage knows a checksum of all bytes, of a kind that is told to callers. */
+  /** Whether the storage keeps a checksum of all bytes, by an algorithm of `checksumDigits`. */
   readonly hasChecksum: boolean;
 }
 
+/** A page of a listing. */
 export interface Listing {
-  readonly objects: readonly Listed[];
-  /** What comes before the next `/`, with it. */
+  readonly objects: readonly ListedObject[];
+  /** The parts of keys up to the next `/`, with it. */
   readonly folders: readonly string[];
 }
 
-export interface SmallObject extends Pick<Listed, "size" | "etag"> {
-  /** Unset when there are too many. */
+/** An object that is read whole. */
+export interface SmallObject extends Pick<ListedObject, "size" | "etag"> {
+  /** Unset when there are too many to read. */
   readonly bytes?: Uint8Array;
 }
 
-/** Normal refusals to give an object: it is gone or another one now, or may not be read. */
-export type Refusal = "changed" | "denied";
+/** Why an object is not given, in normal operation: it is gone or another one now, or may not be read. */
+export type ObjectRefusal = "changed" | "denied";
 
 /**
- * The requests that a source makes of its bucket; keys are those below the prefix. Rejects with a ServiceError
+ * The requests that a source makes to its bucket; keys are relative to the prefix. Rejects with a ServiceError
  * `downlease.content.unavailable` when the storage does not answer within a few seconds, or refuses.
  */
 export class S3Bucket {
@@ -58,15 +60,11 @@ export class S3Bucket {
   }
 
   /**
-   * The keys that start with `below`, page by page.
-   *
-   * @param delimiter with `/`, what is below folders is not listed
-   * @param skipAfter is told the last key of a page that is not the last one, and gives a prefix of keys of which no
-   *   more are wanted
+   * Lists the keys that start with `below`, page by page.
    */
   async *list(
     below: string,
-    { delimiter, skipAfter, most }: ListOptions = {},
+    { delimiter, skipAfter, maxKeys }: ListOptions = {},
   ): AsyncGenerator<Listing, void, undefined> {
     let from: { ContinuationToken?: string; StartAfter?: string } = {};
     for (;;) {
@@ -78,7 +76,7 @@ export class S3Bucket {
             // XML can't carry every character that a key may have.
             EncodingType: "url",
             ...(delimiter !== undefined && { Delimiter: delimiter }),
-            ...(most !== undefined && { MaxKeys: most }),
+            ...(maxKeys !== undefined && { MaxKeys: maxKeys }),
             ...from,
           }),
           { abortSignal },
@@ -96,15 +94,15 @@ export class S3Bucket {
     }
   }
 
-  /** All that is in an object now; only its size when there are more than so many bytes. */
-  async read(key: string, mostBytes: number): Promise<SmallObject | Refusal> {
+  /** Reads an object as it is now; only its size when it has more than `maxBytes`. */
+  async read(key: string, maxBytes: number): Promise<SmallObject | ObjectRefusal> {
     return this.#unlessRefused(
       this.#send(async (abortSignal) => {
         const input = { Bucket: this.#bucket, Key: this.#prefix + key };
         const answer = await this.#client.send(new GetObjectCommand(input), { abortSignal });
         const { ContentLength: size = 0, ETag: etag = "" } = answer;
         const body = answer.Body!;
-        if (size <= mostBytes) return { size, etag, bytes: await body.transformToByteArray() };
+        if (size <= maxBytes) return { size, etag, bytes: await body.transformToByteArray() };
         (body as Readable).destroy();
         return { size, etag };
       }),
@@ -112,15 +110,15 @@ export class S3Bucket {
   }
 
   /**
-   * Begins to read a range of an object.
+   * Starts reading a range of an object.
    *
-   * @param abort ends the request at any time; what is left of the body is then lost
+   * @param abort ends the request at any time; the rest of the body is then lost
    */
   async open(
-    { key, etag, size }: Pick<Listed, "key" | "etag" | "size">,
+    { key, etag, size }: Pick<ListedObject, "key" | "etag" | "size">,
     { start, end }: ByteRange,
     abort: AbortSignal,
-  ): Promise<Readable | Refusal> {
+  ): Promise<Readable | ObjectRefusal> {
     return this.#unlessRefused(
       this.#send(async (abortSignal) => {
         const range = `bytes=${start}-${end}`;
@@ -137,8 +135,11 @@ export class S3Bucket {
     );
   }
 
-  /** What else the storage tells of an object. */
-  async head({ key, etag }: Pick<Listed, "key" | "etag">): Promise<HeadObjectCommandOutput | Refusal> {
+  /** The storage's metadata of an object, checksums included. */
+  async head({
+    key,
+    etag,
+  }: Pick<ListedObject, "key" | "etag">): Promise<HeadObjectCommandOutput | ObjectRefusal> {
     return this.#unlessRefused(
       this.#send(async (abortSignal) => {
         const input = { Bucket: this.#bucket, Key: this.#prefix + key, IfMatch: etag };
@@ -149,7 +150,7 @@ export class S3Bucket {
     );
   }
 
-  /** A URI by which everybody can read the object for so many seconds. */
+  /** A URI by which anyone can read the object for so many seconds. */
   presign(key: string, disposition: string, versionId: string | undefined, seconds: number): Promise<string> {
     const command = new GetObjectCommand({
       Bucket: this.#bucket,
@@ -164,20 +165,20 @@ export class S3Bucket {
     const decode = EncodingType === "url" ? decoded : (key: string) => key;
     const keyOf = (key: string | undefined) => decode(key ?? "").slice(this.#prefix.length);
     return {
-      objects: Contents.map(({ Key, Size = 0, ETag = "", LastModified, ...told }) => ({
+      objects: Contents.map(({ Key, Size = 0, ETag = "", LastModified, ...summary }) => ({
         key: keyOf(Key),
         size: Size,
         etag: ETag,
         modifiedMs: LastModified?.getTime() ?? 0,
         hasChecksum:
-          told.ChecksumType === "FULL_OBJECT" &&
-          (told.ChecksumAlgorithm ?? []).some((algorithm) => Object.hasOwn(checksumDigits, algorithm)),
+          summary.ChecksumType === "FULL_OBJECT" &&
+          (summary.ChecksumAlgorithm ?? []).some((algorithm) => Object.hasOwn(checksumDigits, algorithm)),
       })),
       folders: CommonPrefixes.map(({ Prefix }) => keyOf(Prefix)),
     };
   }
 
-  /** @param abort besides the time limit, which no longer holds once there is an answer */
+  /** @param abort ends the request at any time; the time limit of `#send` ends with the answer */
   async #send<T>(request: (abortSignal: AbortSignal) => Promise<T>, abort?: AbortSignal): Promise<T> {
     const limit = new AbortController();
     const timer = setTimeout(
@@ -193,7 +194,7 @@ export class S3Bucket {
     }
   }
 
-  async #unlessRefused<T>(answer: Promise<T>): Promise<T | Refusal> {
+  async #unlessRefused<T>(answer: Promise<T>): Promise<T | ObjectRefusal> {
     try {
       return await answer;
     } catch (error) {
@@ -206,24 +207,26 @@ export class S3Bucket {
 }
 
 export interface ListOptions {
+  /** With `/`, keys below folders are not listed. */
   readonly delimiter?: "/";
+  /** Gets the last key of each page but the last one, and may return a prefix: the rest of its keys is skipped. */
   readonly skipAfter?: (lastKey: string) => string | undefined;
   /** Keys on a page. */
-  readonly most?: number;
+  readonly maxKeys?: number;
 }
 
-/** No key that starts with the same characters is later in the order of UTF-8, but for one that nobody uses. */
+/** The last code point: no key that is in use and starts with the same prefix sorts after prefix and this. */
 const lastCharacter = "\u{10ffff}";
 
-/** A denied request and one for a bucket that is gone must not look like an object that is. */
-const refusals: Readonly<Record<string, Refusal | undefined>> = {
+/** Errors that concern one object. A denied listing or a missing bucket must not look like a missing object. */
+const refusals: Readonly<Record<string, ObjectRefusal | undefined>> = {
   NoSuchKey: "changed",
   PreconditionFailed: "changed",
   InvalidRange: "changed",
   AccessDenied: "denied",
 };
 
-/** Answers to HEAD have no body that would tell the error. */
+/** Answers to HEAD have no body, so the name of the error is derived from the status. */
 function nameOf({ name, $metadata }: S3ServiceException): string {
   const hasNone = name === "Unknown" || name === "NotFound";
   return (hasNone && byStatus[$metadata.httpStatusCode ?? 0]) || name;
@@ -235,7 +238,7 @@ const byStatus: Readonly<Record<number, string | undefined>> = {
   412: "PreconditionFailed",
 };
 
-/** As in forms, a blank is a plus sign. What can't be decoded is no content, and stays as it is. */
+/** As in forms, a blank is a plus sign. A key that can't be decoded becomes a name that is not content. */
 function decoded(key: string): string {
   try {
     return decodeURIComponent(key.replaceAll("+", "%20"));

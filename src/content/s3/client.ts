@@ -2,25 +2,23 @@ import { Agent as HttpAgent } from "node:http";
 import { Agent as HttpsAgent } from "node:https";
 import { S3Client } from "@aws-sdk/client-s3";
 
+/** Where libraries are in S3. */
 export interface S3Place {
   readonly bucket: string;
   /** Empty, or ends with `/`. */
   readonly prefix: string;
   /** URL of a compatible store; unset for AWS. */
   readonly endpoint?: string | undefined;
-  /** Unset: as the SDK finds it, for a compatible store `us-east-1`. */
+  /** Unset: the SDK's own choice, or `us-east-1` for a compatible store. */
   readonly region?: string | undefined;
 }
 
-/**
- * Bounds of a request, in milliseconds: a storage that can't be reached is told of within `requestMs`, which holds for
- * all attempts together.
- */
+/** Time limits of a request, in milliseconds. `requestMs` is for all attempts together. */
 export const limits = { connectMs: 1_000, attemptMs: 2_500, requestMs: 5_000, attempts: 3 } as const;
 
-/** Credentials come from where the SDK looks for them: environment, shared files, web identity, the machine's role. */
+/** Credentials come from the SDK's usual sources: environment, shared files, web identity, the machine's role. */
 export function s3Client({ endpoint, region = endpoint && "us-east-1" }: S3Place): S3Client {
-  // Each download that is under way has a connection of its own, and look-ups must not wait for one of theirs.
+  // Each running download has a connection of its own, and look-ups must not wait for one of theirs.
   const connections = { keepAlive: true, maxSockets: Number.POSITIVE_INFINITY };
   return new S3Client({
     ...(region !== undefined && { region }),
@@ -31,7 +29,7 @@ export function s3Client({ endpoint, region = endpoint && "us-east-1" }: S3Place
       connectionTimeout: limits.connectMs,
       requestTimeout: limits.attemptMs,
       throwOnRequestTimeout: true,
-      // Whoever reads a body slowly is bounded elsewhere.
+      // Slow readers of a body are limited elsewhere.
       socketTimeout: 0,
       httpAgent: new HttpAgent(connections),
       httpsAgent: new HttpsAgent(connections),

@@ -1,28 +1,30 @@
-import type { LeaveOut } from "../left-out.ts";
 import { byName, isContentName, isHidden, unusableName } from "../names.ts";
 import { type StoredFile, storedFile } from "../stored-files.ts";
-import type { Listed, S3Bucket } from "./bucket.ts";
+import type { LeaveOut } from "../warnings.ts";
+import type { ListedObject, S3Bucket } from "./bucket.ts";
 
 export const libraryMetadata = ".library.json";
 export const itemMetadata = ".item.json";
 
-/** What the keys below `library/item/` tell of an item. */
+/** An item by the keys below `library/item/`. */
 export interface ListedItem {
-  readonly metadata: Listed | undefined;
+  readonly metadata: ListedObject | undefined;
   /** By name, without those that can't be content. */
   readonly files: readonly ListedFile[];
-  /** When whatever is directly below was modified, metadata included, in milliseconds since the epoch; at least one. */
+  /** Modification times of all objects directly below, metadata included, in milliseconds since the epoch; at least one. */
   readonly modifiedMs: readonly number[];
 }
 
+/** A file and its object. */
 export interface ListedFile extends StoredFile {
-  readonly object: Listed;
+  readonly object: ListedObject;
 }
 
+/** A library by the keys below `library/`. */
 export interface ListedLibrary {
-  readonly metadata: Listed | undefined;
+  readonly metadata: ListedObject | undefined;
   readonly items: ReadonlyMap<string, ListedItem>;
-  /** When whatever is below was modified, as far as it was listed, in milliseconds since the epoch; at least one. */
+  /** Earliest and latest modification time of the listed objects below, in milliseconds since the epoch. */
   readonly modifiedMs: readonly number[];
 }
 
@@ -39,8 +41,8 @@ export async function listLibraries(bucket: S3Bucket, leaveOut: LeaveOut): Promi
 }
 
 /**
- * All items of a library with their files, in as few requests as there can be: a thousand keys each. What is deeper is
- * passed over folder by folder. Undefined when nothing is below the name.
+ * Lists all items of a library with their files, in as few requests as possible: a thousand keys each. Deeper folders
+ * are skipped one by one. Undefined when there is nothing below the name.
  */
 export async function listLibrary(
   bucket: S3Bucket,
@@ -53,8 +55,8 @@ export async function listLibrary(
     return deeper.length === 0 ? undefined : `${place}${item}/${folder}/`;
   };
   const modified = { earliest: Number.POSITIVE_INFINITY, latest: Number.NEGATIVE_INFINITY };
-  let metadata: Listed | undefined;
-  const objectsOf = new Map<string, Listed[]>();
+  let metadata: ListedObject | undefined;
+  const objectsOf = new Map<string, ListedObject[]>();
   for await (const { objects } of bucket.list(place, { skipAfter })) {
     for (const object of objects) {
       modified.earliest = Math.min(modified.earliest, object.modifiedMs);
@@ -63,9 +65,9 @@ export async function listLibrary(
       if (file === undefined) {
         if (name === libraryMetadata) metadata = object;
       } else if (isUsable(name, place + name, leaveOut) && deeper.length === 0) {
-        const found = objectsOf.get(name);
-        if (found === undefined) objectsOf.set(name, [object]);
-        else found.push(object);
+        const ofItem = objectsOf.get(name);
+        if (ofItem === undefined) objectsOf.set(name, [object]);
+        else ofItem.push(object);
       }
     }
   }
@@ -83,25 +85,25 @@ export async function listItem(
   place: string,
   leaveOut: LeaveOut,
 ): Promise<ListedItem | undefined> {
-  const objects: Listed[] = [];
+  const objects: ListedObject[] = [];
   for await (const page of bucket.list(`${place}/`, { delimiter: "/" })) objects.push(...page.objects);
   return objects.length === 0 ? undefined : itemOf(`${place}/`, objects, leaveOut);
 }
 
-/** One object as it is listed; undefined when it is not there. */
-export async function listObject(bucket: S3Bucket, key: string): Promise<Listed | undefined> {
-  for await (const { objects } of bucket.list(key, { most: 1 })) {
-    // It comes before all that only starts like it.
+/** Lists one object; undefined when it does not exist. */
+export async function listObject(bucket: S3Bucket, key: string): Promise<ListedObject | undefined> {
+  for await (const { objects } of bucket.list(key, { maxKeys: 1 })) {
+    // It sorts before all keys that it is only a prefix of.
     return objects.find((object) => object.key === key);
   }
   return undefined;
 }
 
-function itemOf(place: string, objects: readonly Listed[], leaveOut: LeaveOut): ListedItem {
+function itemOf(place: string, objects: readonly ListedObject[], leaveOut: LeaveOut): ListedItem {
   const names = objects.map(({ key }) => key.slice(place.length));
   const files = objects.flatMap((object, index): ListedFile[] => {
     const name = names[index]!;
-    // Some tools make an object of no bytes for a folder.
+    // Some tools make an empty object for a folder.
     if (name === "" || !isUsable(name, place + name, leaveOut)) return [];
     const { size, etag, modifiedMs } = object;
     return [{ ...storedFile({ name, size, modifiedMs, stamp: etag }), object }];
@@ -113,7 +115,7 @@ function itemOf(place: string, objects: readonly Listed[], leaveOut: LeaveOut): 
   };
 }
 
-/** Whether something can have this name; it is told of when that is no wish of those who gave it. */
+/** Whether something can have this name; one that is not hidden on purpose is reported. */
 function isUsable(name: string, place: string, leaveOut: LeaveOut): boolean {
   if (isContentName(name)) return true;
   if (name === "." || name === "..") leaveOut(place, "its name stands for another place");

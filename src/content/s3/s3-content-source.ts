@@ -2,17 +2,18 @@ import { create as contentDisposition } from "content-disposition";
 import type {
   ContentFile,
   ContentSource,
+  ItemContents,
   ItemEntry,
-  ItemFile,
   Library,
   LibraryItem,
 } from "../../domain/content-source.ts";
 import { ServiceError } from "../../domain/errors.ts";
-import { mapInBatches } from "../batches.ts";
-import { idOf } from "../ids.ts";
-import { type LeaveOut, leaveOutWith, once, quoted } from "../left-out.ts";
+import { find } from "../catalog.ts";
 import { type Checksums, isManifest, mergeChecksums } from "../manifest.ts";
+import { derivedId } from "../names.ts";
+import { mapInParallel } from "../parallel.ts";
 import { type DescribedItem, itemFilesOf, libraryItemOf, summaryOf } from "../stored-files.ts";
+import { ignoredManifest, type LeaveOut, leaveOutWith, warnOnce } from "../warnings.ts";
 import { S3Bucket } from "./bucket.ts";
 import type { S3Place } from "./client.ts";
 import {
@@ -24,33 +25,33 @@ import {
   listObject,
 } from "./listings.ts";
 import { S3File } from "./s3-file.ts";
-import { libraryOf, S3Index, type ScannedLibrary, tellBroken } from "./s3-index.ts";
+import { declaredIn, libraryOf, S3Index, type ScannedLibrary } from "./s3-index.ts";
 import { SmallObjects } from "./small-objects.ts";
 import { StoredChecksums } from "./stored-checksums.ts";
 
 export interface S3ContentOptions extends S3Place {
-  /** Is told once of each thing that can't be content, and why. */
+  /** Called once for each thing below the prefix that can't be content, with the reason. */
   readonly warn?: (message: string) => void;
 }
 
 /** An item as it is now. */
-interface FoundItem extends DescribedItem {
+interface CurrentItem extends DescribedItem {
   readonly place: string;
   readonly library: ScannedLibrary;
   readonly listed: ListedItem;
 }
 
 /**
- * Libraries in a bucket of S3, or of what speaks its language: `<prefix><library>/<item>/<files…>`, by the rules of
+ * Libraries in a bucket of S3 or of a compatible store: `<prefix><library>/<item>/<files…>`, by the rules of
  * the directory source: only the objects directly below an item are its files, names that start with a dot are not
- * content, `.library.json` and `.item.json` declare what they declare there, and manifests tell checksums. An item is
- * there when anything is directly below it.
+ * content, `.library.json` and `.item.json` declare what they declare there, and manifests hold checksums. An item
+ * exists when there is anything directly below it.
  *
  * The content version is a digest of the files' names, sizes and ETags. Times are the earliest and the latest at which
  * an object of the item was put; those of a library without `.library.json` span all that is below it.
  *
- * What there is comes from scans (`S3Index`). What is told of one library or item is listed anew for each call, in two
- * requests at the same time.
+ * Which libraries and items there are comes from scans (`S3Index`). A single library or item is listed again for each
+ * call, by two requests at the same time.
  */
 export class S3ContentSource implements ContentSource {
   readonly #bucket: S3Bucket;
@@ -61,7 +62,7 @@ export class S3ContentSource implements ContentSource {
   readonly #leaveOut: LeaveOut;
 
   constructor({ warn = () => {}, ...place }: S3ContentOptions) {
-    this.#warn = once(warn);
+    this.#warn = warnOnce(warn);
     this.#leaveOut = leaveOutWith(this.#warn);
     this.#bucket = new S3Bucket(place);
     this.#small = new SmallObjects(this.#bucket);
@@ -70,8 +71,8 @@ export class S3ContentSource implements ContentSource {
   }
 
   /**
-   * Makes a source that has read the bucket once, so that what is wrong with it is told at the start. Rejects with an
-   * Error that names the bucket when it does not exist, may not be listed or can't be reached.
+   * Makes a source that has read the bucket once, so that problems show at the start. Rejects with an Error that names
+   * the bucket when it does not exist, may not be listed or can't be reached.
    */
   static async open(options: S3ContentOptions): Promise<S3ContentSource> {
     const source = new S3ContentSource(options);
@@ -79,30 +80,30 @@ export class S3ContentSource implements ContentSource {
       await source.#index.rescan();
     } catch (error) {
       const reason = error instanceof ServiceError ? error.cause : error;
-      throw new Error(`bucket ${options.bucket} can't be used: ${explained(reason)}`, { cause: reason });
+      throw new Error(`bucket ${options.bucket} can't be used: ${explain(reason)}`, { cause: reason });
     }
     return source;
   }
 
   async libraries(): Promise<Library[]> {
     await this.#index.refresh();
-    return this.#index.libraries().map(told);
+    return this.#index.libraries().map(libraryModel);
   }
 
   async library(libraryId: string): Promise<Library | undefined> {
-    const library = await this.#find(async () => {
+    const library = await find(async () => {
       const scanned = this.#index.library(libraryId);
-      return scanned && this.#libraryNow(scanned, true);
-    });
-    return library && told(library);
+      return scanned && this.#currentLibrary(scanned, true);
+    }, this.#index.settle);
+    return library && libraryModel(library);
   }
 
   async items(libraryId?: string): Promise<readonly ItemEntry[] | undefined> {
     await this.#index.refresh();
-    const items = this.#index.items(libraryId);
+    const items = this.#index.entries(libraryId);
     if (items !== undefined) return items;
     await this.#index.settle();
-    return this.#index.items(libraryId);
+    return this.#index.entries(libraryId);
   }
 
   async item(itemId: string): Promise<LibraryItem | undefined> {
@@ -110,11 +111,7 @@ export class S3ContentSource implements ContentSource {
     return item && libraryItemOf(item, item.listed.files, item.listed.modifiedMs);
   }
 
-  async files(itemId: string): Promise<ItemFile[] | undefined> {
-    return (await this.contents(itemId))?.files;
-  }
-
-  async contents(itemId: string) {
+  async contents(itemId: string): Promise<ItemContents | undefined> {
     const item = await this.#findItem(itemId);
     if (item === undefined) return undefined;
     const { files } = item.listed;
@@ -129,8 +126,8 @@ export class S3ContentSource implements ContentSource {
   }
 
   /**
-   * A URI that is signed with the credentials of the service. It pins the version only in a bucket that keeps versions;
-   * in another one it gives whatever has the name at the time.
+   * A URI that is signed with the credentials of the service. It is bound to the version only in a bucket that keeps
+   * versions; in others it leads to the object that has the name at the time of reading.
    */
   async directUri(
     itemId: string,
@@ -138,7 +135,7 @@ export class S3ContentSource implements ContentSource {
     contentVersion: string,
     lifetimeMs: number,
   ): Promise<string | undefined> {
-    const seconds = Math.min(Math.floor(lifetimeMs / 1_000), longestSeconds);
+    const seconds = Math.min(Math.floor(lifetimeMs / 1_000), maxSignatureSeconds);
     if (!(seconds >= 1)) return undefined;
     const file = await this.#findFile(itemId, fileName, contentVersion);
     const head = file && (await this.#bucket.head(file.object));
@@ -158,75 +155,68 @@ export class S3ContentSource implements ContentSource {
     return file !== undefined && summaryOf(files).contentVersion === contentVersion ? file : undefined;
   }
 
-  #findItem(itemId: string): Promise<FoundItem | undefined> {
-    return this.#find(async () => {
+  #findItem(itemId: string): Promise<CurrentItem | undefined> {
+    return find(async () => {
       const scanned = this.#index.item(itemId);
-      const known = scanned && this.#index.library(scanned.entry.libraryId);
-      if (known === undefined) return undefined;
+      const scannedLibrary = scanned && this.#index.library(scanned.entry.libraryId);
+      if (scannedLibrary === undefined) return undefined;
       const { place, entry } = scanned!;
       const [library, listed] = await Promise.all([
-        this.#libraryNow(known, false),
+        this.#currentLibrary(scannedLibrary, false),
         listItem(this.#bucket, place, this.#leaveOut),
       ]);
       if (library === undefined || listed === undefined) return undefined;
-      const declared = await this.#small.metadata(listed.metadata);
-      if ("broken" in declared) return tellBroken(this.#leaveOut, place, itemMetadata, declared.broken);
-      const { id = idOf(place), ...more } = declared;
+      const declared = await declaredIn(this.#parts, place, itemMetadata, listed.metadata);
+      if (declared === undefined) return undefined;
+      const { id = derivedId(place), ...more } = declared;
       return id === itemId ? { ...more, id, name: entry.name, place, library, listed } : undefined;
-    });
+    }, this.#index.settle);
   }
 
   /**
    * The library as it is now; undefined when it has another id or its metadata is broken.
    *
-   * @param mustExist whether to look if there is still anything in it
+   * @param mustExist whether to check that there is still anything in it
    */
-  async #libraryNow(scanned: ScannedLibrary, mustExist: boolean): Promise<ScannedLibrary | undefined> {
+  async #currentLibrary(scanned: ScannedLibrary, mustExist: boolean): Promise<ScannedLibrary | undefined> {
     const { name, createdAt, modifiedAt } = scanned;
-    const [metadata, something] = await Promise.all([
+    const [metadata, exists] = await Promise.all([
       listObject(this.#bucket, `${name}/${libraryMetadata}`),
       mustExist ? this.#hasAnything(name) : true,
     ]);
-    if (!something) return undefined;
+    if (!exists) return undefined;
     const library = await libraryOf(this.#parts, name, { metadata, modifiedMs: [createdAt, modifiedAt] });
     return library?.id === scanned.id ? library : undefined;
   }
 
   async #hasAnything(library: string): Promise<boolean> {
-    for await (const { objects } of this.#bucket.list(`${library}/`, { most: 1 })) return objects.length > 0;
+    for await (const { objects } of this.#bucket.list(`${library}/`, { maxKeys: 1 }))
+      return objects.length > 0;
     return false;
   }
 
-  /** What is where the index says, or, if that is not there, where the index says when it is current. */
-  async #find<T>(look: () => Promise<T | undefined>): Promise<T | undefined> {
-    const known = await look();
-    if (known !== undefined) return known;
-    await this.#index.settle();
-    return look();
-  }
-
-  async #manifests({ place, listed }: FoundItem): Promise<Checksums[]> {
-    const read = await mapInBatches(listed.files.filter(isManifest), async ({ name, object }) => {
+  async #manifests({ place, listed }: CurrentItem): Promise<Checksums[]> {
+    const read = await mapInParallel(listed.files.filter(isManifest), async ({ name, object }) => {
       const checksums = await this.#small.checksums(object);
       if (!("broken" in checksums)) return checksums;
-      this.#warn(`${quoted(`${place}/${name}`)} tells no checksums: ${checksums.broken}`);
+      this.#warn(ignoredManifest(`${place}/${name}`, checksums.broken));
       return undefined;
     });
     return read.filter((checksums) => checksums !== undefined);
   }
 }
 
-/** As long as a signature of S3's may live. */
-const longestSeconds = 604_800;
+/** As long as a signature may be valid in S3. */
+const maxSignatureSeconds = 604_800;
 
-function told({ place, ...library }: ScannedLibrary): Library {
+function libraryModel({ place, ...library }: ScannedLibrary): Library {
   return library;
 }
 
-/** What an operator can act upon: the storage's own words. */
-function explained(reason: unknown): string {
+/** A message that an operator can act upon: the storage's own words. */
+function explain(reason: unknown): string {
   if (!(reason instanceof Error)) return String(reason);
-  // Several addresses that all refused.
+  // An AggregateError of several addresses that all refused has no message.
   const message = reason.message || (reason as { readonly code?: string }).code || "";
   return reason.name === "Error" || reason.name === "AggregateError" ? message : `${reason.name}: ${message}`;
 }

@@ -5,24 +5,24 @@ import {
   ContentChangedError,
   type ContentFile,
   type ContentReader,
+  resolveRange,
 } from "../../domain/content-source.ts";
 import { ServiceError } from "../../domain/errors.ts";
-import { rangeOf } from "../ranges.ts";
-import type { Listed, S3Bucket } from "./bucket.ts";
+import type { ListedObject, ObjectRefusal, S3Bucket } from "./bucket.ts";
 import type { ListedFile } from "./listings.ts";
 
 /** Breaks in a row, without a byte between them, after which a reader gives up. */
-const mostBreaks = 4;
+const maxBreaks = 4;
 const firstPauseMs = 100;
-/** How long a body may give nothing before it counts as broken. */
+/** How long no byte may come before a body counts as broken. */
 const silenceMs = 5_000;
 
-/** An object in the version that its ETag names. Each of its readers has a request of its own, from its first read on. */
+/** An object in the version of its ETag. Each reader has a request of its own, from its first read on. */
 export class S3File implements ContentFile {
   readonly size: number;
   readonly version: string;
   readonly #bucket: S3Bucket;
-  readonly #object: Listed;
+  readonly #object: ListedObject;
   readonly #closing = new AbortController();
 
   constructor(bucket: S3Bucket, { size, version, object }: ListedFile) {
@@ -33,7 +33,7 @@ export class S3File implements ContentFile {
   }
 
   reader(range?: ByteRange): ContentReader {
-    const whole = rangeOf(this.size, range);
+    const whole = resolveRange(this.size, range);
     return new S3Reader(
       (rest, signal) => this.#bucket.open(this.#object, rest, signal),
       whole,
@@ -50,7 +50,7 @@ export class S3File implements ContentFile {
   }
 }
 
-type OpenRange = (range: ByteRange, abort: AbortSignal) => Promise<Readable | "changed" | "denied">;
+type OpenRange = (range: ByteRange, abort: AbortSignal) => Promise<Readable | ObjectRefusal>;
 
 class S3Reader implements ContentReader {
   readonly #open: OpenRange;
@@ -59,7 +59,7 @@ class S3Reader implements ContentReader {
   #position: number;
   #body: AsyncIterator<Buffer> | undefined;
   #stream: Readable | undefined;
-  /** What the body gave and nobody has read yet. */
+  /** Bytes that the body gave and that have not been read yet. */
   #rest: Uint8Array = new Uint8Array();
   #breaks = 0;
 
@@ -71,19 +71,19 @@ class S3Reader implements ContentReader {
   }
 
   async read(into: Uint8Array): Promise<number> {
-    const wanted = Math.min(into.byteLength, this.#end + 1 - this.#position);
+    const length = Math.min(into.byteLength, this.#end + 1 - this.#position);
     this.#throwIfClosed();
-    if (wanted === 0) return 0;
+    if (length === 0) return 0;
     if (this.#rest.byteLength === 0) this.#rest = await this.#next();
-    const given = this.#rest.subarray(0, wanted);
-    into.set(given);
-    this.#rest = this.#rest.subarray(given.byteLength);
-    this.#position += given.byteLength;
+    const bytes = this.#rest.subarray(0, length);
+    into.set(bytes);
+    this.#rest = this.#rest.subarray(bytes.byteLength);
+    this.#position += bytes.byteLength;
     if (this.#position > this.#end) this.#finish();
-    return given.byteLength;
+    return bytes.byteLength;
   }
 
-  /** Takes the end of the body, so that its connection can be used again. */
+  /** Reads to the end of the body, so that its connection can be used again. */
   #finish(): void {
     const stream = this.#stream;
     this.#body?.next().then(
@@ -93,13 +93,13 @@ class S3Reader implements ContentReader {
     this.#body = undefined;
   }
 
-  /** The next bytes, at least one, however often the request has to be made anew for them. */
+  /** The next bytes, at least one; repeats the request for the rest of the range when the body breaks. */
   async #next(): Promise<Uint8Array> {
     for (;;) {
       let reason: unknown;
       try {
         const { value, done } = await this.#piece();
-        // More than was asked for is not read, and less is a body that broke.
+        // Bytes beyond the range are not read; a body that ends early is broken.
         if (!done && value.byteLength > 0) {
           this.#breaks = 0;
           return value;
@@ -114,7 +114,7 @@ class S3Reader implements ContentReader {
       this.#stream?.destroy();
       this.#body = undefined;
       this.#breaks += 1;
-      if (this.#breaks >= mostBreaks) throw new ServiceError("downlease.content.unavailable", [], reason);
+      if (this.#breaks >= maxBreaks) throw new ServiceError("downlease.content.unavailable", [], reason);
       await delay(firstPauseMs * 2 ** (this.#breaks - 1), undefined, { signal: this.#closed }).catch(
         () => {},
       );

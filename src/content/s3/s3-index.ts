@@ -1,12 +1,12 @@
 import type { ItemEntry, Library } from "../../domain/content-source.ts";
-import { mapInBatches } from "../batches.ts";
-import { idOf } from "../ids.ts";
-import { type LeaveOut, withUniqueIds } from "../left-out.ts";
-import { type ScanTimes, scanTimesSince } from "../scan-times.ts";
-import { sharedRuns } from "../shared-runs.ts";
-import { typeOf, withType } from "../stored-files.ts";
-import { timesOf } from "../times.ts";
-import type { S3Bucket } from "./bucket.ts";
+import { Catalog } from "../catalog.ts";
+import type { Metadata } from "../metadata.ts";
+import { derivedId } from "../names.ts";
+import { mapInParallel } from "../parallel.ts";
+import { Scanner } from "../scanner.ts";
+import { timesOf, typeOf, withType } from "../stored-files.ts";
+import { type LeaveOut, withUniqueIds } from "../warnings.ts";
+import type { ListedObject, S3Bucket } from "./bucket.ts";
 import { itemMetadata, type ListedLibrary, libraryMetadata, listLibraries, listLibrary } from "./listings.ts";
 import type { SmallObjects } from "./small-objects.ts";
 
@@ -16,7 +16,7 @@ export interface ScannedLibrary extends Library {
   readonly place: string;
 }
 
-/** Of an item, as it was scanned. */
+/** An item as it was scanned. */
 interface ScannedItem {
   readonly id: string;
   /** For example `demo/photon`. */
@@ -24,14 +24,7 @@ interface ScannedItem {
   readonly entry: ItemEntry;
 }
 
-interface Scan extends ScanTimes {
-  /** By id, in the order of names. */
-  readonly libraries: ReadonlyMap<string, ScannedLibrary>;
-  /** By id, in the order of (library, item) names. */
-  readonly items: ReadonlyMap<string, ScannedItem>;
-  /** The items of each library, by library id. */
-  readonly itemsOf: ReadonlyMap<string, readonly ItemEntry[]>;
-}
+type Scan = Catalog<ScannedLibrary, ScannedItem>;
 
 export interface S3IndexOptions {
   readonly bucket: S3Bucket;
@@ -41,86 +34,63 @@ export interface S3IndexOptions {
 
 /**
  * Knows which libraries and items there are, from scans at a bounded rate. A scan lists all keys, a thousand with each
- * request, and reads the metadata that has changed. Nothing in S3 tells cheaply that something has come or gone, so what
- * is new is known a second after the last scan, or ten times as long as that one took.
+ * request, and reads the metadata that has changed. S3 has no cheap way to notice new and removed objects, so changes
+ * are known a second after the last scan, or ten times as long as that one took.
  */
 export class S3Index {
-  readonly #parts: S3IndexOptions;
-  #latest: Scan | undefined;
+  readonly #scanner: Scanner<Scan>;
 
   constructor(parts: S3IndexOptions) {
-    this.#parts = parts;
+    this.#scanner = new Scanner(() => scan(parts));
   }
 
-  /** Scans now. Rejects when the storage can't be read; what was known before stays. */
-  readonly rescan = sharedRuns(async () => {
-    this.#latest = await scan(this.#parts);
-  });
+  /** Scans now. Rejects when the storage can't be read. */
+  rescan(): Promise<void> {
+    return this.#scanner.rescan();
+  }
 
   /** Makes the index current enough to list what is in it. */
   async refresh(): Promise<void> {
-    const now = performance.now();
-    const { dueAt = 0, staleAt = 0 } = this.#latest ?? {};
-    if (now >= staleAt) return this.#catchUp();
-    // If it fails again once the scan is stale, those who wait for the next are told.
-    if (now >= dueAt) this.#catchUp().catch(() => {});
+    if (this.#scanner.isStale) return this.#scanner.catchUp();
+    // If it fails again once the scan is stale, the callers who wait for the next one get the error.
+    if (this.#scanner.isDue) this.#scanner.catchUp().catch(() => {});
   }
 
   /** Makes the index current enough to say that an id is unknown. */
-  async settle(): Promise<void> {
-    if (performance.now() >= (this.#latest?.dueAt ?? 0)) await this.#catchUp();
-  }
-
-  #catchingUp: Promise<void> | undefined;
-
-  /** Those who come while a scan is under way for others share it: what they lack is not worth another one. */
-  #catchUp(): Promise<void> {
-    this.#catchingUp ??= this.rescan().finally(() => {
-      this.#catchingUp = undefined;
-    });
-    return this.#catchingUp;
-  }
+  readonly settle = async (): Promise<void> => {
+    if (this.#scanner.isDue) await this.#scanner.catchUp();
+  };
 
   libraries(): ScannedLibrary[] {
-    return [...(this.#latest?.libraries.values() ?? [])];
+    return this.#scanner.latest?.libraries() ?? [];
   }
 
   library(libraryId: string): ScannedLibrary | undefined {
-    return this.#latest?.libraries.get(libraryId);
+    return this.#scanner.latest?.library(libraryId);
   }
 
   item(itemId: string): ScannedItem | undefined {
-    return this.#latest?.items.get(itemId);
+    return this.#scanner.latest?.item(itemId);
   }
 
-  /** The items of a library, or all of them. */
-  items(libraryId?: string): readonly ItemEntry[] | undefined {
-    if (libraryId !== undefined) return this.#latest?.itemsOf.get(libraryId);
-    return this.#latest && [...this.#latest.items.values()].map(({ entry }) => entry);
+  /** The items of a library, by name, or all items. */
+  entries(libraryId?: string): readonly ItemEntry[] | undefined {
+    return this.#scanner.latest?.entries(libraryId);
   }
 }
 
 async function scan(parts: S3IndexOptions): Promise<Scan> {
   const { bucket, leaveOut } = parts;
-  const startedAt = performance.now();
   const names = await listLibraries(bucket, leaveOut);
-  const listed = await mapInBatches(names, (name) => scanLibrary(parts, name));
-  const found = listed.filter((one) => one !== undefined);
+  const scans = await mapInParallel(names, (name) => scanLibrary(parts, name));
+  const found = scans.filter((library) => library !== undefined);
   const libraries = withUniqueIds(
     found.map(({ library }) => library),
     leaveOut,
   );
-  const itemsOf = new Map(libraries.map(({ id }): [string, ItemEntry[]] => [id, []]));
   const kept = new Set(libraries);
-  const all = found.flatMap(({ library, items }) => (kept.has(library) ? items : []));
-  const items = withUniqueIds(all, leaveOut);
-  for (const { entry } of items) itemsOf.get(entry.libraryId)?.push(entry);
-  return {
-    libraries: new Map(libraries.map((library) => [library.id, library])),
-    items: new Map(items.map((item) => [item.id, item])),
-    itemsOf,
-    ...scanTimesSince(startedAt),
-  };
+  const items = found.flatMap(({ library, items }) => (kept.has(library) ? items : []));
+  return new Catalog(libraries, withUniqueIds(items, leaveOut));
 }
 
 interface LibraryScan {
@@ -133,32 +103,44 @@ async function scanLibrary(parts: S3IndexOptions, name: string): Promise<Library
   const library = listed && (await libraryOf(parts, name, listed));
   if (library === undefined) return undefined;
   const names = [...listed!.items.keys()].sort();
-  const items = await mapInBatches(names, async (item): Promise<ScannedItem | undefined> => {
+  const items = await mapInParallel(names, async (item): Promise<ScannedItem | undefined> => {
     const { metadata, files } = listed!.items.get(item)!;
     const place = `${name}/${item}`;
-    const declared = await parts.small.metadata(metadata);
-    if ("broken" in declared) return tellBroken(parts.leaveOut, place, itemMetadata, declared.broken);
-    const { id = idOf(place), type = typeOf(files) } = declared;
+    const declared = await declaredIn(parts, place, itemMetadata, metadata);
+    if (declared === undefined) return undefined;
+    const { id = derivedId(place), type = typeOf(files) } = declared;
     return { id, place, entry: { id, libraryId: library.id, name: item, ...withType(type) } };
   });
   return { library, items: items.filter((item) => item !== undefined) };
 }
 
-/** The library of this name, unless its metadata is broken. */
+/** The library of this name; undefined when its metadata is broken. */
 export async function libraryOf(
-  { small, leaveOut }: S3IndexOptions,
+  parts: S3IndexOptions,
   name: string,
   { metadata, modifiedMs }: Pick<ListedLibrary, "metadata" | "modifiedMs">,
 ): Promise<ScannedLibrary | undefined> {
-  const declared = await small.metadata(metadata);
-  if ("broken" in declared) return tellBroken(leaveOut, name, libraryMetadata, declared.broken);
-  const { id = idOf(name), description, modifiedMs: declaredMs } = declared;
+  const declared = await declaredIn(parts, name, libraryMetadata, metadata);
+  if (declared === undefined) return undefined;
+  const { id = derivedId(name), description, modifiedMs: declaredMs } = declared;
   // Items that come and go are not changes of a library that declares something.
   const times = timesOf(declaredMs === undefined ? modifiedMs : [declaredMs]);
   return { id, name, place: name, ...times, ...(description !== undefined && { description }) };
 }
 
-export function tellBroken(leaveOut: LeaveOut, place: string, metadata: string, reason: string): undefined {
-  leaveOut(place, `${metadata} is broken (${reason})`);
+/**
+ * What the metadata of a place declares; undefined, with a warning, when it is broken.
+ *
+ * @param fileName of the metadata
+ */
+export async function declaredIn(
+  { small, leaveOut }: Pick<S3IndexOptions, "small" | "leaveOut">,
+  place: string,
+  fileName: string,
+  object: ListedObject | undefined,
+): Promise<Metadata | undefined> {
+  const declared = await small.metadata(object);
+  if (!("broken" in declared)) return declared;
+  leaveOut(place, `${fileName} is broken (${declared.broken})`);
   return undefined;
 }

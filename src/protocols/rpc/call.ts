@@ -5,17 +5,17 @@ import { Connection } from "../../calls/connection.ts";
 import { type Credentials, HeaderCredentials } from "../../calls/credentials.ts";
 import { type ErrorMessageId, ServiceError } from "../../domain/errors.ts";
 
-/** Where a call comes from: what Connect's own context does not tell. */
-export interface Origin {
+/** What Connect's own context lacks about the request of a call. */
+export interface RequestInfo {
   readonly requestId: string;
   readonly connection: Connection;
   readonly credentials: Credentials;
   readonly headers: IncomingHttpHeaders;
-  /** Whether the request could be read and became a call. */
+  /** Whether the request was readable and has become a call. */
   isCall: boolean;
 }
 
-export const originKey = createContextKey<Origin>({
+export const requestInfoKey = createContextKey<RequestInfo>({
   requestId: "",
   connection: new Connection(""),
   credentials: new HeaderCredentials({}),
@@ -23,23 +23,23 @@ export const originKey = createContextKey<Origin>({
   isCall: false,
 });
 
-/** The protocol by the name that Connect's runtime, or a content type, has for it. */
-export function protocolNamed(name: string | undefined): "grpc" | "grpc_web" | "connect" {
+/** The protocol of a name that Connect's runtime or a content type uses. */
+export function protocolByName(name: string | undefined): "grpc" | "grpc_web" | "connect" {
   if (name === "grpc-web") return "grpc_web";
   return name === "grpc" ? "grpc" : "connect";
 }
 
-/** A call as the pipeline sees it, read from Connect's context when it is asked for. */
+/** A call as the pipeline sees it; reads Connect's context lazily. */
 export class RpcCall implements Call {
   abortedWith: ErrorMessageId | undefined = undefined;
   onAbort: ((reason: ErrorMessageId) => void) | undefined = undefined;
   readonly #context: HandlerContext;
-  readonly #origin: Origin;
+  readonly #info: RequestInfo;
 
   constructor(context: HandlerContext) {
     this.#context = context;
-    this.#origin = context.values.get(originKey);
-    this.#origin.isCall = true;
+    this.#info = context.values.get(requestInfoKey);
+    this.#info.isCall = true;
     const { signal } = context;
     const onAbort = () => abort(this, reasonOf(signal.reason));
     if (signal.aborted) onAbort();
@@ -47,27 +47,27 @@ export class RpcCall implements Call {
   }
 
   get protocol(): Protocol {
-    return protocolNamed(this.#context.protocolName);
+    return protocolByName(this.#context.protocolName);
   }
 
   get requestId(): string {
-    return this.#origin.requestId;
+    return this.#info.requestId;
   }
 
   get connection(): Connection {
-    return this.#origin.connection;
+    return this.#info.connection;
   }
 
   get credentials(): Credentials {
-    return this.#origin.credentials;
+    return this.#info.credentials;
   }
 
   get headers(): IncomingHttpHeaders {
-    return this.#origin.headers;
+    return this.#info.headers;
   }
 }
 
-/** Connect aborts with the reason of the signal that ends all calls, with an error of its own, or without any. */
+/** Connect aborts with the reason of the shutdown signal, with an error of its own, or without a reason. */
 function reasonOf(reason: unknown): ErrorMessageId {
   if (reason instanceof ServiceError) return reason.messageId;
   const isDeadline = reason instanceof ConnectError && reason.code === Code.DeadlineExceeded;

@@ -1,5 +1,5 @@
-/** The longest that a timer of Node can wait, in milliseconds: 24.8 days. A longer one fires at once. */
-const longestTimerMs = 2 ** 31 - 1;
+/** Longest delay of a Node.js timer, in milliseconds (24.8 days); a longer one fires at once. */
+const maxTimerMs = 2 ** 31 - 1;
 
 const msPerUnit: Readonly<Record<string, number>> = {
   H: 3_600_000,
@@ -10,25 +10,25 @@ const msPerUnit: Readonly<Record<string, number>> = {
   n: 1e-6,
 };
 
-/** The milliseconds of a `grpc-timeout`; NaN when it can't be read. */
+/** Milliseconds of a `grpc-timeout` header; NaN when it is malformed. */
 export function grpcTimeoutMs(text: string): number {
   const [, amount, unit = ""] = /^(\d{1,8})([HMSmun])$/.exec(text) ?? [];
   return Number(amount) * (msPerUnit[unit] ?? Number.NaN);
 }
 
-/** The milliseconds of a `connect-timeout-ms`; NaN when it can't be read. */
+/** Milliseconds of a `connect-timeout-ms` header; NaN when it is malformed. */
 export function connectTimeoutMs(text: string): number {
   return /^\d{1,10}$/.test(text) ? Number(text) : Number.NaN;
 }
 
-/** Whether a timer can't wait so long: a deadline that is as good as none. */
+/** Whether the deadline is beyond what a timer can wait for, which is as good as none. */
 export function isEndless(timeoutMs: number): boolean {
-  return timeoutMs > longestTimerMs;
+  return timeoutMs > maxTimerMs;
 }
 
 /**
- * Takes away a deadline that no timer can keep, such as the `99999999H` by which some gRPC clients say "never":
- * Connect would let the call time out at once. What it can't read it refuses by itself.
+ * Removes a deadline that no timer can wait for, such as the `99999999H` that some gRPC clients send for "never":
+ * Connect would time the call out at once. Connect itself refuses malformed deadlines.
  */
 export function dropEndlessDeadline(headers: Headers): void {
   if (isEndless(grpcTimeoutMs(headers.get("grpc-timeout") ?? ""))) headers.delete("grpc-timeout");

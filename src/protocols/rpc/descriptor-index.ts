@@ -2,16 +2,16 @@ import { type DescFile, toBinary } from "@bufbuild/protobuf";
 import { nestedTypes } from "@bufbuild/protobuf/reflect";
 import { FileDescriptorProtoSchema } from "@bufbuild/protobuf/wkt";
 
-/** A proto file as reflection hands it out. */
+/** A proto file as reflection sends it. */
 export interface ServedFile {
-  /** Path by which other files import it. */
+  /** The path in import statements. */
   readonly path: string;
   /** Serialised `google.protobuf.FileDescriptorProto`, custom options included. */
   readonly bytes: Uint8Array;
   readonly imports: readonly ServedFile[];
 }
 
-/** Some files, transitive imports included, and what is declared in them. */
+/** Proto files with their transitive imports, indexed by path, symbol and extension. */
 export class DescriptorIndex {
   readonly #byPath = new Map<string, ServedFile>();
   readonly #bySymbol = new Map<string, ServedFile>();
@@ -26,7 +26,7 @@ export class DescriptorIndex {
     return this.#byPath.get(path);
   }
 
-  /** @param symbol full name of a type, or of what a type declares: fields, enum values, methods */
+  /** @param symbol full name of a type, field, enum value or method */
   fileBySymbol(symbol: string): ServedFile | undefined {
     return this.#bySymbol.get(symbol);
   }
@@ -42,8 +42,8 @@ export class DescriptorIndex {
 
   #add(desc: DescFile): ServedFile {
     const path = desc.proto.name;
-    const known = this.#byPath.get(path);
-    if (known !== undefined) return known;
+    const added = this.#byPath.get(path);
+    if (added !== undefined) return added;
     const imports = desc.dependencies.map((dependency) => this.#add(dependency));
     const file = { path, bytes: toBinary(FileDescriptorProtoSchema, desc.proto), imports };
     this.#byPath.set(path, file);
@@ -56,7 +56,7 @@ export class DescriptorIndex {
           for (const { name } of type.members) this.#bySymbol.set(`${type.typeName}.${name}`, file);
           break;
         case "enum":
-          // Enum values live beside their enum, not in it.
+          // Enum values are scoped as siblings of their enum.
           for (const { name } of type.values) this.#bySymbol.set(`${scope}${name}`, file);
           break;
         case "service":
@@ -73,8 +73,8 @@ export class DescriptorIndex {
 }
 
 /**
- * The file first, then what it imports, each import after all files that need it, without those in `sent`, to
- * which it adds them.
+ * The file, then its transitive imports, each after all files that need it. Skips files in `sent` and adds the rest
+ * to it.
  */
 export function withImports(file: ServedFile, sent: Set<string>): ServedFile[] {
   const importsFirst: ServedFile[] = [];

@@ -5,10 +5,10 @@ import { ErrorInfoSchema, RetryInfoSchema } from "../../../gen/google/rpc/error_
 import { detailsOf, grpcCodeOf, metadataOf } from "../../calls/status.ts";
 import type { ServiceError } from "../../domain/errors.ts";
 
-/** For messages in JSON, which can't write the details of an error in a message without knowing their types. */
+/** JSON needs the types of error details in order to write them. */
 export const jsonOptions = { registry: createRegistry(ErrorInfoSchema, RetryInfoSchema) };
 
-/** The error as Connect's runtime takes it; its codes are the numbers of gRPC. */
+/** The error for Connect's runtime, whose codes are gRPC's numbers. */
 export function connectErrorOf(error: ServiceError): ConnectError {
   const { message } = error;
   return new ConnectError(message.toWellFormed(), grpcCodeOf(error), metadataOf(error), [
@@ -17,8 +17,8 @@ export function connectErrorOf(error: ServiceError): ConnectError {
 }
 
 /**
- * The response with `grpc-message` spelled as gRPC asks. Connect percent-encodes more of it, and clients such as
- * grpc-js don't decode that: they would show `CANCELED%2C not ACTIVE`.
+ * The response with `grpc-message` encoded as the gRPC specification says. Connect percent-encodes more characters,
+ * which clients such as grpc-js do not decode: they would show `CANCELED%2C not ACTIVE`.
  *
  * @see https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md#responses
  */
@@ -27,7 +27,7 @@ export function withGrpcSpelling(response: UniversalServerResponse): UniversalSe
   if (trailer === undefined) return response;
   return {
     ...response,
-    // Complete only after the body, and not asked for earlier.
+    // Complete only after the body; nobody reads it before.
     get trailer() {
       const message = trailer.get("grpc-message");
       if (message !== null) trailer.set("grpc-message", grpcSpelling(decodeURIComponent(message)));
@@ -36,7 +36,7 @@ export function withGrpcSpelling(response: UniversalServerResponse): UniversalSe
   };
 }
 
-/** A text as `grpc-message` carries it. */
+/** Encodes a text for `grpc-message`. */
 export function grpcSpelling(message: string): string {
   return encodeURI(message);
 }

@@ -2,6 +2,7 @@ import { type DescMethod, type Message, toBinary } from "@bufbuild/protobuf";
 import {
   type ConnectRouter,
   type ConnectRouterOptions,
+  cors as connectCors,
   createConnectRouter,
   createContextValues,
 } from "@connectrpc/connect";
@@ -12,35 +13,24 @@ import {
   universalRequestFromNodeRequest,
   universalResponseToNodeResponse,
 } from "@connectrpc/connect-node";
-import {
-  DownloadSessionService,
-  type KeepAliveResponse,
-} from "../../../gen/content/library/item/v1/download_session_pb.ts";
 import { Health as HealthService } from "../../../gen/grpc/health/v1/health_pb.ts";
 import { type CallObserver, type CallOrigin, type Protocol, requestIdFrom } from "../../calls/call.ts";
 import { HeaderCredentials } from "../../calls/credentials.ts";
-import {
-  connectionOf,
-  type Http2StreamHandler,
-  type HttpHandler,
-  type HttpRequest,
-  type HttpResponse,
-  pathOf,
-} from "../../calls/http.ts";
+import { connectionOf, discardBody, type HttpRequest, type HttpResponse, pathOf } from "../../calls/http.ts";
 import { notSniffed } from "../../calls/page-headers.ts";
-import { asServiceError, type CallPipeline, operationNameOf } from "../../calls/pipeline.ts";
+import { asServiceError, type CallPipeline, type Operation, operationNameOf } from "../../calls/pipeline.ts";
+import { callHeaders, type ProtocolHandler } from "../../calls/protocol-handler.ts";
 import type { ErrorKind } from "../../domain/errors.ts";
 import type { Health } from "../../telemetry/health.ts";
-import { type Origin, originKey, protocolNamed, RpcCall } from "./call.ts";
+import { protocolByName, type RequestInfo, RpcCall, requestInfoKey } from "./call.ts";
 import { dropEndlessDeadline } from "./deadline.ts";
 import { connectErrorOf, jsonOptions, withGrpcSpelling } from "./errors.ts";
-import { envelope as envelopeOf } from "./fast-lane/envelope.ts";
+import { encodedEnvelope, envelope as envelopeOf } from "./fast-lane/envelope.ts";
 import { openFastLane } from "./fast-lane/fast-lane.ts";
-import { keepAliveEnvelope } from "./fast-lane/keep-alive-envelope.ts";
-import type { LaneMethod, ServeStock } from "./fast-lane/lane.ts";
+import type { LaneMethod, ServeByRuntime } from "./fast-lane/lane.ts";
 import { healthService } from "./health.ts";
 import { addReflection } from "./reflection.ts";
-import { conversationOf } from "./stock-stream.ts";
+import { serveStream } from "./runtime-stream.ts";
 import { unimplementedHandlers } from "./unimplemented.ts";
 
 export interface RpcOptions {
@@ -48,105 +38,101 @@ export interface RpcOptions {
   readonly health: Health;
   /** Largest request message, in bytes, before and after decompression; a larger one is RESOURCE_EXHAUSTED. */
   readonly maxBodyBytes: number;
-  /** Whether plain calls take the short way, see `fast-lane/`; without it Connect's runtime serves all. */
+  /** Whether plain calls take the fast lane, see `fast-lane/`; otherwise Connect's runtime serves every call. */
   readonly fastLane: boolean;
-  /** How long a caller may take to send a unary request on the fast lane, in milliseconds. */
+  /** Time limit for receiving a unary request on the fast lane, in milliseconds. */
   readonly readMs?: number | undefined;
-  /** Aborted when calls under way can't be waited for any longer: they end with UNAVAILABLE. */
-  readonly shutdownSignal: AbortSignal;
-  /** Aborted as soon as streams that would not end by themselves are to end. */
-  readonly streamsSignal: AbortSignal;
-  /** Told of requests that never become a call of an operation; the pipeline tells of the others. */
+  /** Aborts when the time for calls in flight is over: they end with UNAVAILABLE. */
+  readonly callsMustEnd: AbortSignal;
+  /** Aborts when streams, which would not end by themselves, must end. */
+  readonly streamsMustEnd: AbortSignal;
+  /** Called for requests that never become a call of an operation; the pipeline calls it for the others. */
   readonly observe: CallObserver;
-  /** Answers what is no RPC. */
-  readonly fallback: HttpHandler;
 }
 
-/** What serves RPCs, and gives everything else to the fallback. */
-export interface RpcHandlers {
-  readonly handler: HttpHandler;
-  /** For HTTP/2 streams before they become requests for the handler. */
-  readonly takeStream: Http2StreamHandler;
-}
-
-/**
- * Protocol 1: every operation of the pipeline, `grpc.health.v1` and server reflection over gRPC, gRPC-Web and
- * Connect.
- */
-export function openRpc(options: RpcOptions): RpcHandlers {
+/** Every operation of the pipeline, `grpc.health.v1` and server reflection over gRPC, gRPC-Web and Connect. */
+export function rpcHandler(options: RpcOptions): ProtocolHandler {
   const { pipeline, observe } = options;
   const routerOptions: ConnectRouterOptions = {
     acceptCompression: [compressionGzip, compressionBrotli],
     jsonOptions,
     readMaxBytes: options.maxBodyBytes,
-    shutdownSignal: options.shutdownSignal,
+    shutdownSignal: options.callsMustEnd,
   };
   const router = createConnectRouter(routerOptions);
   addRoutes(router, options);
-  const served = new Map<string, ServeStock>();
+  const served = new Map<string, ServeByRuntime>();
   for (const handler of router.handlers) {
     const { unary, streams } = pipeline.operations;
     const isOurs = [...unary, ...streams].some(({ method }) => method === handler.method);
-    const tellRefusal = isOurs ? refusalTeller(operationNameOf(handler.method), observe) : undefined;
-    served.set(handler.requestPath, (req, res, body) => void serve(handler, req, res, tellRefusal, body));
+    const recordRefusal = isOurs ? refusalRecorder(operationNameOf(handler.method), observe) : undefined;
+    served.set(handler.requestPath, (req, res, body) => void serve(handler, req, res, recordRefusal, body));
   }
   const fastLane = options.fastLane ? fastLaneFor(options, served) : undefined;
   const services = new Set(router.handlers.map(({ service }) => service.typeName));
   const unimplemented = unimplementedHandlers(routerOptions, services);
-  const tellUnimplemented = refusalTeller("unknown", observe, "operation_not_found");
-  const handler: HttpHandler = (req, res) => {
-    const path = pathOf(req);
-    const serveStock = served.get(path);
-    if (serveStock !== undefined) {
-      if (fastLane?.takeRequest(path, req, res) !== true) serveStock(req, res);
-      return;
-    }
-    const stranger = unimplemented(req, path);
-    if (stranger === undefined) options.fallback(req, res);
-    else void serve(stranger, req, res, tellUnimplemented);
+  const recordUnimplemented = refusalRecorder("unknown", observe, "operation_not_found");
+  return {
+    name: "rpc",
+    headers: {
+      request: [...connectCors.allowedHeaders, ...callHeaders.request],
+      response: [...connectCors.exposedHeaders, ...callHeaders.response, "Grpc-Retry-Pushback-Ms"],
+    },
+    takes(request) {
+      const path = pathOf(request);
+      return served.has(path) || unimplemented(request, path) !== undefined;
+    },
+    serve(req, res) {
+      const path = pathOf(req);
+      const serveByRuntime = served.get(path);
+      if (serveByRuntime === undefined) {
+        void serve(unimplemented(req, path)!, req, res, recordUnimplemented);
+      } else if (fastLane?.takeRequest(path, req, res) !== true) {
+        serveByRuntime(req, res);
+      }
+    },
+    takeStream: fastLane?.takeStream,
   };
-  return { handler, takeStream: fastLane?.takeStream ?? (() => false) };
 }
 
-function fastLaneFor(options: RpcOptions, served: ReadonlyMap<string, ServeStock>) {
-  const { pipeline, observe, maxBodyBytes, readMs, shutdownSignal, streamsSignal } = options;
+function fastLaneFor(options: RpcOptions, served: ReadonlyMap<string, ServeByRuntime>) {
+  const { pipeline, observe, maxBodyBytes, readMs, callsMustEnd, streamsMustEnd } = options;
   const { unary, streams } = pipeline.operations;
   const rowOf = <Run>(
-    method: DescMethod,
+    { method, isRoutine = false, encode }: Pick<Operation, "isRoutine" | "encode"> & { method: DescMethod },
     run: Run,
-    isRoutine = false,
   ): [path: string, row: LaneMethod<Run>] => {
     const path = createMethodUrl("/", method);
-    const tellRefusal = refusalTeller(operationNameOf(method), observe);
+    const recordRefusal = refusalRecorder(operationNameOf(method), observe);
     const envelope =
-      method === DownloadSessionService.method.keepAlive
-        ? (m: Message) => keepAliveEnvelope(m as KeepAliveResponse)
-        : (m: Message) => envelopeOf(toBinary(method.output, m));
-    return [path, { method, isRoutine, run, envelope, serveStock: served.get(path)!, tellRefusal }];
+      encode === undefined
+        ? (message: Message) => envelopeOf(toBinary(method.output, message))
+        : (message: Message) => encodedEnvelope(message, encode);
+    return [path, { method, isRoutine, run, envelope, serveByRuntime: served.get(path)!, recordRefusal }];
   };
   return openFastLane({
-    unary: new Map(unary.map((row) => rowOf(row.method, pipeline.entry(row), row.isRoutine))),
-    streams: new Map(streams.map((row) => rowOf(row.method, pipeline.streamEntry(row)))),
+    unary: new Map(unary.map((row) => rowOf(row, pipeline.entry(row)))),
+    streams: new Map(streams.map((row) => rowOf(row, pipeline.streamEntry(row)))),
     maxMessageBytes: maxBodyBytes,
     readMs,
-    shutdownSignal,
-    streamsSignal,
+    callsMustEnd,
+    streamsMustEnd,
   });
 }
 
-/** Tells of a request that ended without having become a call. */
-type TellRefusal = (origin: CallOrigin, durationMs: number, outcome?: ErrorKind) => void;
+/** Records a request that ended before it became a call. */
+type RecordRefusal = (call: CallOrigin, durationMs: number, outcome?: ErrorKind) => void;
 
-function refusalTeller(
+function refusalRecorder(
   operation: string,
   observe: CallObserver,
-  usual: ErrorKind = "invalid_request",
-): TellRefusal {
-  return (call, durationMs, outcome = usual) => observe({ call, operation, outcome, durationMs });
+  defaultOutcome: ErrorKind = "invalid_request",
+): RecordRefusal {
+  return (call, durationMs, outcome = defaultOutcome) => observe({ call, operation, outcome, durationMs });
 }
 
 function addRoutes(router: ConnectRouter, options: RpcOptions): void {
-  const { pipeline, health, streamsSignal } = options;
+  const { pipeline, health, streamsMustEnd } = options;
   for (const row of pipeline.operations.unary) {
     const run = pipeline.entry(row);
     router.rpc(row.method, async (request, context) => {
@@ -160,53 +146,52 @@ function addRoutes(router: ConnectRouter, options: RpcOptions): void {
   }
   for (const row of pipeline.operations.streams) {
     const converse = pipeline.streamEntry(row);
-    router.rpc(row.method, (requests, context) => conversationOf(converse, requests, context, streamsSignal));
+    router.rpc(row.method, (requests, context) => serveStream(converse, requests, context, streamsMustEnd));
   }
-  router.service(HealthService, healthService(health, streamsSignal));
-  addReflection(router, streamsSignal);
+  router.service(HealthService, healthService(health, streamsMustEnd));
+  addReflection(router, streamsMustEnd);
 }
 
 /**
- * What `connectNodeAdapter` does, except that a `Host` which makes no URL is not thrown at the server, a caller
- * that goes away is not an error on the console, and a body that is refused does not take the connection, and
- * with it the answer, down.
+ * Serves a request with Connect's runtime as `connectNodeAdapter` does, with three differences: a `Host` that does not
+ * form a URL is answered with 400 instead of thrown, a caller that goes away is not logged to the console, and a refused
+ * body does not close the connection before the answer is sent.
  *
- * @param given takes the place of the request's own body, of which something has been read already
+ * @param bodyFromStart replaces the request's own body, part of which has been read
  */
 async function serve(
   handler: UniversalHandler,
   req: HttpRequest,
   res: HttpResponse,
-  tellRefusal: TellRefusal | undefined,
-  given?: AsyncIterable<Uint8Array>,
+  recordRefusal: RecordRefusal | undefined,
+  bodyFromStart?: AsyncIterable<Uint8Array>,
 ): Promise<void> {
   const startedAt = performance.now();
   const requestId = requestIdFrom(req.headers["x-request-id"]);
   const credentials = new HeaderCredentials(req.headers);
-  const origin: Origin = {
+  const info: RequestInfo = {
     requestId,
     connection: connectionOf(req),
     credentials,
     headers: req.headers,
     isCall: false,
   };
-  if (tellRefusal !== undefined) {
+  if (recordRefusal !== undefined) {
     res.once("close", () => {
-      const { connection, isCall } = origin;
+      const { connection, isCall } = info;
       if (!isCall)
-        tellRefusal({ protocol: protocolOf(req), requestId, connection }, performance.now() - startedAt);
+        recordRefusal({ protocol: protocolOf(req), requestId, connection }, performance.now() - startedAt);
     });
   }
   try {
     res.setHeader("x-request-id", requestId);
     if (protocolOf(req) !== "grpc") res.setHeader(...notSniffed);
-    const values = createContextValues().set(originKey, origin);
+    const values = createContextValues().set(requestInfoKey, info);
     const request = universalRequestFromNodeRequest(req, res, undefined, values);
     dropEndlessDeadline(request.header);
-    const body = given ?? req.iterator({ destroyOnReturn: false });
-    // What is left of a refused body: unread, it would block the connection.
-    res.once("finish", () => req.resume());
-    // A stream of requests may be silent for as long as its caller likes.
+    const body = bodyFromStart ?? req.iterator({ destroyOnReturn: false });
+    res.once("finish", () => discardBody(req));
+    // A stream of requests may be silent for any time.
     if ("stream" in req && handler.method.methodKind === "bidi_streaming") req.stream.setTimeout(0);
     const response = await handler({ ...request, body });
     await universalResponseToNodeResponse(withGrpcSpelling(response), res);
@@ -222,5 +207,5 @@ async function serve(
 
 function protocolOf({ headers }: HttpRequest): Protocol {
   const [, name] = /^application\/(grpc-web|grpc)/i.exec(headers["content-type"] ?? "") ?? [];
-  return protocolNamed(name?.toLowerCase());
+  return protocolByName(name?.toLowerCase());
 }

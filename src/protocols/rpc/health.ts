@@ -8,9 +8,12 @@ import type { Health } from "../../telemetry/health.ts";
 /**
  * `grpc.health.v1` over the health state.
  *
- * @param streamsSignal ends watches, after they have told NOT_SERVING
+ * @param streamsMustEnd ends watches, after they have sent NOT_SERVING
  */
-export function healthService(health: Health, streamsSignal: AbortSignal): ServiceImpl<typeof HealthService> {
+export function healthService(
+  health: Health,
+  streamsMustEnd: AbortSignal,
+): ServiceImpl<typeof HealthService> {
   const statusOf = (service: string) => {
     const status = health.statuses.get(service);
     return status && WireStatus[status];
@@ -30,21 +33,21 @@ export function healthService(health: Health, streamsSignal: AbortSignal): Servi
       return { statuses: Object.fromEntries(statuses) };
     },
 
-    /** A watcher that is slow to read is told the last state, not each one in between. */
+    /** A watcher that reads slowly gets the latest state, not each one in between. */
     async *watch({ service }, { signal }) {
       let change = Promise.withResolvers<void>();
       const onChange = () => change.resolve();
       const unwatch = health.watch(service, onChange);
       signal.addEventListener("abort", onChange);
-      streamsSignal.addEventListener("abort", onChange);
+      streamsMustEnd.addEventListener("abort", onChange);
       try {
-        let told: number | undefined;
+        let lastSent: number | undefined;
         for (;;) {
-          const isStopping = streamsSignal.aborted;
+          const isStopping = streamsMustEnd.aborted;
           let status = statusOf(service) ?? WireStatus.SERVICE_UNKNOWN;
           if (isStopping && status === WireStatus.SERVING) status = WireStatus.NOT_SERVING;
-          if (status !== told) {
-            told = status;
+          if (status !== lastSent) {
+            lastSent = status;
             yield { status };
           }
           if (isStopping) return;
@@ -54,7 +57,7 @@ export function healthService(health: Health, streamsSignal: AbortSignal): Servi
         }
       } finally {
         unwatch();
-        streamsSignal.removeEventListener("abort", onChange);
+        streamsMustEnd.removeEventListener("abort", onChange);
       }
     },
   };

@@ -9,15 +9,15 @@ import { ServerReflection as ServerReflectionAlpha } from "../../../gen/grpc/ref
 import { DescriptorIndex, type ServedFile, withImports } from "./descriptor-index.ts";
 import { untilAborted } from "./until-aborted.ts";
 
-/** What both versions ask; they differ in nothing but the names of their packages. */
-interface Request {
+/** A request of either version; they differ only in the names of their packages. */
+interface ReflectionRequest {
   readonly host: string;
   readonly messageRequest:
     | Exclude<ServerReflectionRequest["messageRequest"], { case: "fileContainingExtension" }>
     | { case: "fileContainingExtension"; value: { containingType: string; extensionNumber: number } };
 }
 
-type Answer =
+type ReflectionAnswer =
   | { case: "fileDescriptorResponse"; value: { fileDescriptorProto: Uint8Array[] } }
   | {
       case: "allExtensionNumbersResponse";
@@ -29,39 +29,39 @@ type Answer =
 /**
  * Adds server reflection, v1 and v1alpha, for the services registered so far and for itself.
  *
- * @param streamsSignal ends conversations
+ * @param streamsMustEnd ends the streams
  */
-export function addReflection(router: ConnectRouter, streamsSignal: AbortSignal): void {
+export function addReflection(router: ConnectRouter, streamsMustEnd: AbortSignal): void {
   const services = new Set(router.handlers.map(({ service }) => service));
   services.add(ServerReflection).add(ServerReflectionAlpha);
   const files = new Set([...services].map(({ file }) => file));
-  // No file imports what is only found in the details of errors, and clients ask for it to show them.
+  // No served file imports the types of error details, but clients ask for them in order to print details.
   const index = new DescriptorIndex(files.add(file_google_rpc_error_details));
-  const converse = <R extends Request>(requests: AsyncIterable<R>, { signal }: HandlerContext) =>
-    conversation(requests, (request, sent) => answer(request, services, index, sent), signal, streamsSignal);
+  const converse = <R extends ReflectionRequest>(requests: AsyncIterable<R>, { signal }: HandlerContext) =>
+    conversation(requests, (request, sent) => answer(request, services, index, sent), signal, streamsMustEnd);
   router.service(ServerReflection, { serverReflectionInfo: converse });
   router.service(ServerReflectionAlpha, { serverReflectionInfo: converse });
 }
 
-async function* conversation<R extends Request>(
+async function* conversation<R extends ReflectionRequest>(
   requests: AsyncIterable<R>,
-  answerTo: (request: R, sent: Set<string>) => Answer,
+  answerTo: (request: R, sent: Set<string>) => ReflectionAnswer,
   signal: AbortSignal,
-  streamsSignal: AbortSignal,
+  streamsMustEnd: AbortSignal,
 ) {
   const sent = new Set<string>();
-  for await (const request of untilAborted(requests, AbortSignal.any([signal, streamsSignal]))) {
+  for await (const request of untilAborted(requests, AbortSignal.any([signal, streamsMustEnd]))) {
     yield { validHost: request.host, originalRequest: request, messageResponse: answerTo(request, sent) };
   }
-  if (signal.aborted && !streamsSignal.aborted) throw signal.reason;
+  if (signal.aborted && !streamsMustEnd.aborted) throw signal.reason;
 }
 
 function answer(
-  { messageRequest: question }: Request,
+  { messageRequest: question }: ReflectionRequest,
   services: Iterable<DescService>,
   index: DescriptorIndex,
   sent: Set<string>,
-): Answer {
+): ReflectionAnswer {
   switch (question.case) {
     case "listServices":
       return {
@@ -85,17 +85,17 @@ function answer(
       };
     }
     case undefined:
-      return errorAnswer(Code.InvalidArgument, "The request asks nothing that this server knows of.");
+      return errorAnswer(Code.InvalidArgument, "The request is of a kind that this server does not know.");
   }
 }
 
-function fileAnswer(file: ServedFile | undefined, sent: Set<string>): Answer {
+function fileAnswer(file: ServedFile | undefined, sent: Set<string>): ReflectionAnswer {
   if (file === undefined) return errorAnswer(Code.NotFound, "No file of this server declares it.");
   const fileDescriptorProto = withImports(file, sent).map(({ bytes }) => bytes);
   return { case: "fileDescriptorResponse", value: { fileDescriptorProto } };
 }
 
-/** Reflection speaks gRPC status codes, which are Connect's numbers. */
-function errorAnswer(errorCode: Code, errorMessage: string): Answer {
+/** Reflection answers with gRPC status codes, which have the numbers of Connect's codes. */
+function errorAnswer(errorCode: Code, errorMessage: string): ReflectionAnswer {
   return { case: "errorResponse", value: { errorCode, errorMessage } };
 }

@@ -7,29 +7,29 @@ import { connectErrorOf } from "./errors.ts";
 
 /** Content types of RPC clients only. Connect's `application/json` is not among them: REST clients use it too. */
 const rpcContentType = /^application\/(?:grpc|proto$|connect\+)/i;
-const longestPath = 200;
+const maxPathLength = 200;
 
 /**
- * Finds the handler for requests that are RPCs beyond doubt, but of no method that is served: it answers
- * UNIMPLEMENTED in the protocol of the request, whatever the body. Undefined for other requests.
+ * Finds the handler for requests that are certainly RPCs but name no method of this server: it answers UNIMPLEMENTED
+ * in the protocol of the request, without reading the body. Undefined for other requests.
  */
 export function unimplementedHandlers(
   options: ConnectRouterOptions,
   services: ReadonlySet<string>,
 ): (request: HttpRequest, path: string) => UniversalHandler | undefined {
-  // Any service with a unary and a streaming method would do: its gate lets nothing through.
+  // Any service with a unary and a streaming method would do: the gate refuses every request.
   const { handlers } = createConnectRouter({ ...options, requestGate: refuse }).service(Health, {});
   const unary = handlers.find(({ method }) => method === Health.method.check);
   const streaming = handlers.find(({ method }) => method === Health.method.watch);
   return ({ method, headers }, path) => {
     const contentType = headers["content-type"] ?? "";
-    const isOfKnownService = method === "POST" && services.has(path.slice(1, path.lastIndexOf("/")));
-    if (!isOfKnownService && !rpcContentType.test(contentType)) return undefined;
+    const isOfServedService = method === "POST" && services.has(path.slice(1, path.lastIndexOf("/")));
+    if (!isOfServedService && !rpcContentType.test(contentType)) return undefined;
     return /^application\/connect\+/i.test(contentType) ? streaming : unary;
   };
 }
 
 function refuse({ requestMethod, url }: { requestMethod: string; url: string }): never {
-  const path = new URL(url).pathname.slice(0, longestPath);
+  const path = new URL(url).pathname.slice(0, maxPathLength);
   throw connectErrorOf(new ServiceError("downlease.operation.not_found", [requestMethod, path]));
 }

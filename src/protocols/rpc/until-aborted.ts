@@ -1,4 +1,4 @@
-/** What the source gives until it ends or the signal is aborted; it may be waiting then. */
+/** Yields from the source until it ends or the signal aborts, even while the source is waiting. */
 export async function* untilAborted<T>(source: AsyncIterable<T>, signal: AbortSignal): AsyncGenerator<T> {
   const iterator = source[Symbol.asyncIterator]();
   while (!signal.aborted) {
@@ -8,7 +8,7 @@ export async function* untilAborted<T>(source: AsyncIterable<T>, signal: AbortSi
   }
 }
 
-/** What the promise gives, or undefined as soon as the signal is aborted. */
+/** Resolves as the promise does, or with undefined as soon as the signal aborts. */
 function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T | undefined> {
   return new Promise((resolve, reject) => {
     const onAbort = () => resolve(undefined);

@@ -15,12 +15,12 @@ import { isOptional, isSecret, type Notation, restNotation, structureIdOf } from
 import { isTreeObject, NumberLiteral, type Tree, type TreeObject } from "./tree.ts";
 
 /**
- * Turns one tree into one field value, undefined when it is unset. `textual`: leaves are texts (XML, form), so "10" is
- * a good long.
+ * Turns a tree into a field value; undefined when unset. `textual`: leaves are texts (XML, form), so "10" is a valid
+ * long.
  */
 type Bind = (tree: Tree, path: string, textual: boolean) => unknown;
 
-/** Says that a tree is not of the expected type. */
+/** Creates the error for a tree that is not of the expected type. */
 type WrongType = (tree: Tree, path: string, expected: string, textual?: boolean) => ServiceError;
 
 interface FieldPlan {
@@ -28,7 +28,7 @@ interface FieldPlan {
   readonly bind: Bind;
 }
 
-/** How a message is read from trees of a notation; made once at start-up. */
+/** How a message is read from trees in a notation; created once, at start-up. */
 export interface MessagePlan {
   readonly desc: DescMessage;
   readonly notation: Notation;
@@ -37,7 +37,7 @@ export interface MessagePlan {
   readonly required: readonly string[];
 }
 
-/** A field that the vAPI representations can't carry; the service refuses to start. */
+/** A field without a vAPI representation; the service does not start. */
 export class UnsupportedFieldError extends Error {
   override readonly name = "UnsupportedFieldError";
 }
@@ -48,14 +48,14 @@ const plans = new WeakMap<Notation, WeakMap<DescMessage, MessagePlan>>();
  * @throws UnsupportedFieldError when a field, at any depth, has no vAPI representation
  */
 export function planOf(desc: DescMessage, notation: Notation = restNotation): MessagePlan {
-  const ofNotation = plans.get(notation) ?? new WeakMap<DescMessage, MessagePlan>();
-  plans.set(notation, ofNotation);
-  const known = ofNotation.get(desc);
-  if (known !== undefined) return known;
+  const notationPlans = plans.get(notation) ?? new WeakMap<DescMessage, MessagePlan>();
+  plans.set(notation, notationPlans);
+  const cached = notationPlans.get(desc);
+  if (cached !== undefined) return cached;
   const fields = new Map<string, FieldPlan>();
   const required = notation.isStrict ? desc.fields.filter((field) => !isOptional(field)) : [];
   const plan = { desc, notation, fields, required: required.map(({ name }) => name) };
-  ofNotation.set(desc, plan);
+  notationPlans.set(desc, plan);
   for (const field of desc.fields) {
     if (field.oneof !== undefined) throw unsupported(field);
     fields.set(field.name, { field, bind: bindMember(field, notation) });
@@ -64,10 +64,10 @@ export function planOf(desc: DescMessage, notation: Notation = restNotation): Me
 }
 
 /**
- * Reads the members of a tree into a message. A member that the message has from elsewhere already must be the same
- * again.
+ * Reads the members of a tree into a message. A member that the message already has, for example from the path, must
+ * have the same value.
  *
- * @param owner named in the error about an unknown member
+ * @param owner name of the structure, for the error about an unknown member
  * @param prefix comes before the names of the members in errors
  * @throws ServiceError `invalid_argument`
  */
@@ -99,13 +99,13 @@ export function bindInto(
   }
 }
 
-/** Lists and maps are never the same: whoever sends one twice does not mean it. */
+/** Lists and maps never count as the same: sending one twice is a mistake. */
 function isSame(field: DescField, present: unknown, bound: unknown): boolean {
   if (field.fieldKind === "message") return equals(field.message, present as Message, bound as Message);
   return present === bound;
 }
 
-/** A member of a structure, which may be unset. */
+/** Binds a member of a structure, which may be unset. */
 function bindMember(field: DescField, notation: Notation): Bind {
   const bind = bindField(field, notation);
   const wrongType = wrongTypeIn(notation);
@@ -263,7 +263,7 @@ function bindList(bindItem: Bind, notation: Notation): Bind {
   };
 }
 
-/** A form writes `list.1=a&list.2=b`, `list=a&list=b`, or `list=a` for a single item. */
+/** A list in a form: `list.1=a&list.2=b`, `list=a&list=b`, or `list=a` for a single item. */
 function textualItems(tree: Tree): Tree {
   if (typeof tree === "string") return [tree];
   if (!isTreeObject(tree)) return tree;
@@ -291,7 +291,7 @@ function bindMap(bindValue: Bind, notation: Notation): Bind {
 
 function wrongTypeIn({ messages }: Notation): WrongType {
   return (tree, path, expected, textual = false) => {
-    // A form makes a list of a name that is repeated.
+    // In a form, a repeated name becomes a list.
     if (textual && Array.isArray(tree)) return new ServiceError("downlease.argument.repeated", [path]);
     return new ServiceError(messages.type, [path, expected]);
   };

@@ -7,29 +7,29 @@ import type { Notation } from "./notation.ts";
 import { type OperationOptions, optionsOf } from "./operation-options.ts";
 import type { Tree } from "./tree.ts";
 
-/** An operation as the vAPI protocols see it; everything comes from the descriptors' options. */
+/** An operation as the vAPI protocols serve it, built from the descriptors' options. */
 export interface Binding extends Omit<OperationOptions, "result"> {
   /** For example `DownloadSession.KeepAlive`. */
   readonly name: string;
   readonly run: Entry;
-  /** As of the operation: what goes on all day. */
+  /** From the operation: high volume, successes are not worth a line in the log. */
   readonly isRoutine: boolean;
-  /** As of the operation: its result is the identifier of a login session. */
+  /** From the operation: its result is the identifier of a login session. */
   readonly isLogin: boolean;
-  /** As of the operation: the login session of the call is closed. */
+  /** From the operation: it closes the login session of the call. */
   readonly isLogout: boolean;
-  formIn(notation: Notation): Form;
+  mappingFor(notation: Notation): MessageMapping;
 }
 
-/** How an operation's request and result are written in a notation. */
-export interface Form {
+/** How an operation's request and result map to trees in a notation. */
+export interface MessageMapping {
   readonly request: MessagePlan;
-  /** Undefined: void. */
+  /** Undefined when the operation returns nothing. */
   readonly result: ((response: object) => Tree) | undefined;
 }
 
 /**
- * The bindings of every operation that has the `vapi.v1.operation` option.
+ * The bindings of all operations that have the `vapi.v1.operation` option.
  *
  * @throws BindingError, UnsupportedFieldError
  */
@@ -49,14 +49,14 @@ function bindingOf(row: Operation, run: Entry): Binding {
     isRoutine,
     isLogin,
     isLogout,
-    formIn: (notation) => ({
+    mappingFor: (notation) => ({
       request: planOf(method.input, notation),
       result: resultOf(options, notation),
     }),
   };
 }
 
-function resultOf({ result: field }: OperationOptions, notation: Notation): Form["result"] {
+function resultOf({ result: field }: OperationOptions, notation: Notation): MessageMapping["result"] {
   if (field === undefined) return undefined;
   const encode = encoderOf(field, notation);
   return (response) => encode((response as Record<string, unknown>)[field.localName]);

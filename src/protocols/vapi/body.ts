@@ -6,14 +6,14 @@ const nothing = Buffer.alloc(0);
 /**
  * Reads a whole request body.
  *
- * @throws ServiceError `body_too_large` as soon as that is known; `canceled` when the client goes away
+ * @throws ServiceError `body_too_large` as soon as the limit is exceeded; `canceled` when the client goes away
  */
 export function readBody(request: HttpRequest, maxBytes: number): Promise<Buffer> {
   const length = request.headers["content-length"];
   if (length === "0") return Promise.resolve(nothing);
   if (length !== undefined && Number(length) > maxBytes) return Promise.reject(tooLarge(maxBytes));
   return new Promise((resolve, reject) => {
-    // Nearly every body comes in one piece.
+    // Nearly every body is a single chunk.
     let whole: Buffer = nothing;
     let pieces: Buffer[] | undefined;
     let size = 0;
@@ -34,7 +34,7 @@ export function readBody(request: HttpRequest, maxBytes: number): Promise<Buffer
       isDone = true;
       resolve(pieces === undefined ? whole : Buffer.concat(pieces, size));
     });
-    // Also comes after the end, and making an error costs as much as all the rest.
+    // `close` also follows `end`; creating an error then would cost as much as the rest of this function.
     const onGone = () => {
       if (!isDone) reject(new ServiceError("downlease.call.canceled"));
     };

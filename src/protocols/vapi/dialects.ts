@@ -1,27 +1,28 @@
+import { vapiErrorBody, vapiErrorName } from "../../calls/vapi-error.ts";
 import type { ServiceError } from "../../domain/errors.ts";
 import type { RequestFormat, ResponseType } from "./media-types.ts";
 import { apiNotation, type Notation, restNotation } from "./notation.ts";
 import type { RouteSet } from "./operation-options.ts";
 import type { Tree, TreeObject } from "./tree.ts";
 
-/** What sets one REST flavour of vAPI apart from another; the engine is the same. */
+/** What distinguishes one REST dialect of vAPI from another. */
 export interface Dialect {
-  /** Which routes of a binding are its own. */
+  /** The set of routes in a binding that belongs to this dialect. */
   readonly routes: RouteSet;
-  /** What comes before the paths of the routes. */
+  /** Path prefixes of the routes. */
   readonly prefixes: readonly string[];
   /** Query parameter that selects among the routes of a path. */
   readonly actionParameter: string;
-  /** Query parameter that leads nowhere, because it would mean something else in another dialect. */
+  /** Query parameter that matches no operation, because another dialect would understand it differently. */
   readonly foreignActionParameter?: string;
-  /** What bodies may be written in. */
+  /** Accepted formats of request bodies. */
   readonly requestFormats: readonly RequestFormat[];
-  /** What answers may be written in, the usual one first. */
+  /** Formats of responses, the default first. */
   readonly responseTypes: readonly ResponseType[];
   readonly notation: Notation;
-  /** Whether logging in sets a cookie. */
+  /** Whether a login sets a cookie. */
   readonly hasLoginCookie?: boolean;
-  /** XML has room for a structure only. */
+  /** XML can only carry a structure. */
   wrapResult(result: Tree): Tree;
   wrapError(error: ServiceError): TreeObject;
 }
@@ -37,8 +38,8 @@ export const restDialect: Dialect = {
   hasLoginCookie: true,
   wrapResult: (value) => ({ value }),
   wrapError: (error) => ({
-    type: `com.vmware.vapi.std.errors.${error.vapiType.toLowerCase()}`,
-    value: errorStructure(error),
+    type: vapiErrorName(error),
+    value: vapiErrorBody(error),
   }),
 };
 
@@ -53,17 +54,13 @@ export const apiDialect: Dialect = {
   responseTypes: ["application/json"],
   notation: apiNotation,
   wrapResult: (value) => value,
-  wrapError: errorStructure,
+  wrapError: vapiErrorBody,
 };
 
 export const dialects: readonly Dialect[] = [restDialect, apiDialect];
 
-/** The dialect to tell an error in when the path leads nowhere. */
+/** The dialect of the error response when the path matches no route. */
 export function dialectOf(path: string): Dialect {
   const isBelow = (prefix: string) => prefix !== "" && (path === prefix || path.startsWith(`${prefix}/`));
   return dialects.find(({ prefixes }) => prefixes.some(isBelow)) ?? restDialect;
-}
-
-function errorStructure({ vapiType, messageId, message, args }: ServiceError): TreeObject {
-  return { error_type: vapiType, messages: [{ id: messageId, default_message: message, args }] };
 }

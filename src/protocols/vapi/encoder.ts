@@ -12,22 +12,22 @@ import { formatDateTime } from "./date-time.ts";
 import { isOptional, isSecret, type Notation, restNotation, structureIdOf } from "./notation.ts";
 import { NumberLiteral, type Tree } from "./tree.ts";
 
-/** Turns one field value into a tree. */
+/** Encodes one field value as a tree. */
 type Encode = (value: never) => Tree;
 
 interface EncodePlan {
   readonly name: string;
   readonly localName: string;
   readonly encode: Encode;
-  /** Undefined: always. */
+  /** Undefined when the member is always written. */
   readonly isSet: ((message: Message) => boolean) | undefined;
 }
 
 const plans = new WeakMap<Notation, WeakMap<DescMessage, EncodePlan[]>>();
 
 /**
- * How a value of this field is written in a notation; made once at start-up. Members without presence and lists are
- * always written, longs are numbers, enums their names without prefix.
+ * The encoder of a field in a notation; created once, at start-up. Lists and members without presence are always
+ * written; longs are numbers, enums their names without prefix.
  *
  * @throws UnsupportedFieldError when a field, at any depth, has no vAPI representation
  */
@@ -35,18 +35,18 @@ export function encoderOf(field: DescField, notation: Notation = restNotation): 
   return encodeField(field, notation) as (value: unknown) => Tree;
 }
 
-/** As `encoderOf`, for a whole message. */
+/** Like `encoderOf`, for a whole message. */
 export function messageEncoderOf(desc: DescMessage, notation: Notation): (message: Message) => Tree {
   return encodeMessage(desc, notation) as (message: Message) => Tree;
 }
 
 function planOf(desc: DescMessage, notation: Notation): EncodePlan[] {
-  const ofNotation = plans.get(notation) ?? new WeakMap<DescMessage, EncodePlan[]>();
-  plans.set(notation, ofNotation);
-  const known = ofNotation.get(desc);
-  if (known !== undefined) return known;
+  const notationPlans = plans.get(notation) ?? new WeakMap<DescMessage, EncodePlan[]>();
+  plans.set(notation, notationPlans);
+  const cached = notationPlans.get(desc);
+  if (cached !== undefined) return cached;
   const plan: EncodePlan[] = [];
-  ofNotation.set(desc, plan);
+  notationPlans.set(desc, plan);
   for (const field of desc.fields) {
     plan.push({
       name: field.name,
@@ -58,7 +58,7 @@ function planOf(desc: DescMessage, notation: Notation): EncodePlan[] {
   return plan;
 }
 
-/** Proto3 fields without `optional` are required in vAPI and written also when they are zero. */
+/** Proto3 fields without `optional` are required in vAPI, and written even when they are zero. */
 function hasPresence(field: DescField, notation: Notation): boolean {
   if (notation.isStrict) return isOptional(field);
   return field.fieldKind === "message" || field.fieldKind === "map" || field.proto.proto3Optional;

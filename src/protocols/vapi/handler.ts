@@ -1,14 +1,9 @@
 import { create, type Message } from "@bufbuild/protobuf";
-import { type CallObserver, ProtocolCall } from "../../calls/call.ts";
+import { type CallObserver, HttpCall } from "../../calls/call.ts";
 import type { Connection } from "../../calls/connection.ts";
-import {
-  connectionOf,
-  type HttpHandler,
-  type HttpRequest,
-  type HttpResponse,
-  pathOf,
-} from "../../calls/http.ts";
+import { connectionOf, discardBody, type HttpRequest, type HttpResponse, pathOf } from "../../calls/http.ts";
 import { asServiceError, type CallPipeline } from "../../calls/pipeline.ts";
+import { callHeaders, type ProtocolHandler } from "../../calls/protocol-handler.ts";
 import { headersOf } from "../../calls/status.ts";
 import { errorKinds, ServiceError } from "../../domain/errors.ts";
 import { bindInto } from "./binder.ts";
@@ -20,22 +15,19 @@ import { decodeXml, encodeXml, type XmlRoot } from "./codecs/xml.ts";
 import { type Dialect, dialectOf, dialects } from "./dialects.ts";
 import { loginCookieHeaders } from "./login-cookie.ts";
 import { type RequestFormat, requestFormat, responseType } from "./media-types.ts";
-import { type Place, pathMembers, RouteTable, type Target, targetOf } from "./route-table.ts";
+import { type Endpoint, endpointOf, pathMembers, type RouteMatch, RouteTable } from "./route-table.ts";
 import type { Tree, TreeObject } from "./tree.ts";
 
 export interface RestOptions {
   readonly pipeline: CallPipeline;
   /** Largest request body, in bytes. */
   readonly maxBodyBytes: number;
-  /** Names and values in turn, for every answer with a body; see `pageHeaders`. */
+  /** Alternating names and values, for every response with a body; see `pageHeaders`. */
   readonly pageHeaders?: readonly string[] | undefined;
-  /** Told of requests that never reach an operation; the pipeline tells of the others. */
+  /** Called for requests that never reach an operation; the pipeline calls it for the others. */
   readonly observe: CallObserver;
-  /** Answers `POST /api` itself, below which the routes of `/api` are. */
-  readonly jsonRpc?: HttpHandler;
 }
 
-const jsonRpcPath = "/api";
 const errorRoot: XmlRoot = { name: "Error", namespace: "http://vmware.com/vapi/std/errors" };
 
 const decoders: Record<RequestFormat, (body: Buffer, root: XmlRoot) => TreeObject> = {
@@ -45,29 +37,26 @@ const decoders: Record<RequestFormat, (body: Buffer, root: XmlRoot) => TreeObjec
 };
 
 /**
- * The REST shim: every operation with a `vapi.v1.operation` option on the paths that the option names, in every
- * dialect. Answers every request; what it does not know is a vAPI `not_found`.
+ * Every operation with a `vapi.v1.operation` option on the REST paths of the option, in every dialect. Answers every
+ * request; an unknown path gets a vAPI `not_found`.
  *
  * @throws BindingError, UnsupportedFieldError when the options of the descriptors contradict themselves
  */
-export function restHandler(options: RestOptions): HttpHandler {
+export function restHandler(options: RestOptions): ProtocolHandler {
   const routes = new RouteTable();
   for (const binding of bindingsOf(options.pipeline)) {
     for (const dialect of dialects) routes.add(binding, dialect);
   }
-  const { jsonRpc } = options;
-  return (req, res) => {
-    if (jsonRpc !== undefined && req.method === "POST" && isJsonRpc(req.url)) return jsonRpc(req, res);
-    void new Exchange(req, res, options).serve(routes);
+  return {
+    name: "rest",
+    headers: { request: [...callHeaders.request, "Client-Token"], response: callHeaders.response },
+    takes: () => true,
+    serve: (req, res) => void new RestCall(req, res, options).serve(routes),
   };
 }
 
-function isJsonRpc(url = ""): boolean {
-  return url === jsonRpcPath || url.startsWith(`${jsonRpcPath}?`);
-}
-
-/** One request and its answer; also the call that the pipeline sees. */
-class Exchange extends ProtocolCall {
+/** One request and its response; also the call that the pipeline sees. */
+class RestCall extends HttpCall {
   readonly protocol = "rest";
   readonly connection: Connection;
   readonly #req: HttpRequest;
@@ -76,10 +65,10 @@ class Exchange extends ProtocolCall {
   readonly #pageHeaders: readonly string[];
   readonly #observe: CallObserver;
   readonly #startedAt = performance.now();
-  /** How to tell an error; not known until the path is looked up, or when it leads nowhere. */
+  /** For error responses; undefined until the path has matched. */
   #dialect: Dialect | undefined = undefined;
   #operation = "unknown";
-  #isInCorridor = false;
+  #isInPipeline = false;
 
   constructor(req: HttpRequest, res: HttpResponse, options: RestOptions) {
     super(req.headers);
@@ -94,25 +83,25 @@ class Exchange extends ProtocolCall {
   async serve(routes: RouteTable): Promise<void> {
     try {
       const [path, queryText] = splitUrl(this.#req.url ?? "/");
-      const place = routes.find(path);
-      this.#dialect = place?.dialect;
-      const query = place?.queries.read(queryText);
-      const target = query && targetOf(place!, this.#req.method ?? "", query);
-      if (place === undefined || target === undefined) {
+      const match = routes.find(path);
+      this.#dialect = match?.dialect;
+      const query = match?.queries.read(queryText);
+      const endpoint = query && endpointOf(match!, this.#req.method ?? "", query);
+      if (match === undefined || endpoint === undefined) {
         throw new ServiceError("downlease.operation.not_found", [this.#req.method ?? "", shorten(path)]);
       }
-      this.#operation = target.binding.name;
-      // A GET has no body that counts, even if some clients send `{}`.
+      this.#operation = endpoint.binding.name;
+      // The body of a GET is ignored; some clients send `{}`.
       const body = this.#req.method === "GET" ? undefined : await this.#body();
-      this.#isInCorridor = true;
-      const response = await target.binding.run(() => this.#bind(target, place, query!.members, body), this);
-      this.#answer(target, place, response);
+      this.#isInPipeline = true;
+      const bind = () => this.#bind(endpoint, match, query!.members, body);
+      this.#answer(endpoint, match, await endpoint.binding.run(bind, this));
     } catch (reason) {
       this.#refuse(asServiceError(reason, this));
     }
   }
 
-  /** The body, or why it can't be had: that is told only to callers who are known. */
+  /** The body, or the error of reading it, which only authenticated callers get to see. */
   async #body(): Promise<Buffer | ServiceError> {
     try {
       return await readBody(this.#req, this.#maxBodyBytes);
@@ -121,24 +110,24 @@ class Exchange extends ProtocolCall {
     }
   }
 
-  /** Parameters may come from the path, the query string, headers and the body, and must agree where they meet. */
+  /** Parameters may come from the path, query string, headers and body; a parameter in several of them must agree. */
   #bind(
-    target: Target,
-    place: Place,
+    endpoint: Endpoint,
+    match: RouteMatch,
     query: readonly Pair[],
     body: Buffer | ServiceError | undefined,
   ): Message {
     if (body instanceof ServiceError) throw body;
-    const { binding, form, route } = target;
+    const { binding, mapping, route } = endpoint;
     const { operationId } = binding;
-    const plan = form.request;
+    const plan = mapping.request;
     const { headers } = this.#req;
     const request = create(plan.desc);
     if (body !== undefined && body.length > 0) {
       const format = requestFormat(
         headers["content-type"],
         headers["content-encoding"],
-        place.dialect.requestFormats,
+        match.dialect.requestFormats,
       );
       const tree = decoders[format](body, binding.inputRoot);
       const members = route.body === undefined ? tree : { [route.body]: tree };
@@ -150,27 +139,26 @@ class Exchange extends ProtocolCall {
         if (value !== undefined) bindInto(request, plan, { [field]: String(value) }, true, operationId);
       }
     }
-    // Other query parameters are not ours: callers may add their own for tracing.
-    const ours =
+    // Unknown query parameters are ignored: callers may add their own for tracing.
+    const fields =
       query.length === 0 ? query : query.filter(([name]) => plan.fields.has(name.split(".", 1)[0]!));
-    if (ours.length > 0) bindInto(request, plan, nest(ours), true, operationId);
-    if (place.values.length > 0) bindInto(request, plan, pathMembers(target, place), true, operationId);
+    if (fields.length > 0) bindInto(request, plan, nest(fields), true, operationId);
+    if (match.values.length > 0) bindInto(request, plan, pathMembers(endpoint, match), true, operationId);
     return request;
   }
 
-  #answer({ binding, form, route }: Target, place: Place, response: object): void {
-    const { dialect } = place;
-    const result = form.result && dialect.wrapResult(form.result(response));
+  #answer({ binding, mapping, route }: Endpoint, { dialect, prefix }: RouteMatch, response: object): void {
+    const result = mapping.result && dialect.wrapResult(mapping.result(response));
     const headers = ["cache-control", "no-store"];
-    if (this.tellsRequestId(binding.isRoutine)) headers.push("x-request-id", this.requestId);
+    if (this.returnsRequestId(binding.isRoutine)) headers.push("x-request-id", this.requestId);
     if ((binding.isLogin || binding.isLogout) && dialect.hasLoginCookie) {
-      headers.push(...loginCookieHeaders(this.#req, place.prefix, form.result?.(response)));
+      headers.push(...loginCookieHeaders(this.#req, prefix, mapping.result?.(response)));
     }
     this.#write(route.status, headers, dialect, result, binding.resultRoot);
   }
 
   #refuse(error: ServiceError): void {
-    if (!this.#isInCorridor) {
+    if (!this.#isInPipeline) {
       const { kind: outcome } = error;
       const durationMs = performance.now() - this.#startedAt;
       this.#observe({ call: this, operation: this.#operation, outcome, durationMs, error });
@@ -179,14 +167,13 @@ class Exchange extends ProtocolCall {
     headers.push(...Object.entries(headersOf(error)).flat());
     const dialect = this.#dialect ?? dialectOf(pathOf(this.#req));
     this.#write(errorKinds[error.kind].http, headers, dialect, dialect.wrapError(error), errorRoot);
-    // What is left of a body that was refused: unread, it would block the connection.
-    this.#req.resume();
+    discardBody(this.#req);
   }
 
   /**
-   * Writes the tree in a representation of the dialect, or no body at all.
+   * Sends the tree in a format of the dialect, or no body when it is undefined.
    *
-   * @param headers names and values in turn: Node writes these out without looking for names that are repeated
+   * @param headers alternating names and values, which Node.js writes without looking for repeated names
    */
   #write(
     status: number,
@@ -199,11 +186,11 @@ class Exchange extends ProtocolCall {
     let body = "";
     if (tree !== undefined) {
       const type = responseType(this.#req.headers.accept, responseTypes);
-      // Dialects that have XML wrap everything into a structure.
+      // Dialects with XML wrap every result into a structure.
       body = type === "application/json" ? encodeJson(tree) : encodeXml(tree as TreeObject, root);
       headers.push("content-type", type, ...this.#pageHeaders);
     }
-    // RFC 9110, section 8.6: not with 204.
+    // RFC 9110, section 8.6: no Content-Length with 204.
     if (status !== 204) headers.push("content-length", String(Buffer.byteLength(body)));
     this.#res.writeHead(status, headers);
     this.#res.end(body);
@@ -215,7 +202,7 @@ function splitUrl(url: string): [path: string, query: string] {
   return mark < 0 ? [url, ""] : [url.slice(0, mark), url.slice(mark + 1)];
 }
 
-/** Enough of a path to recognise it in an error message. Its query stays out of that: there may be secrets in it. */
+/** Shortens a path for an error message. Its query, which may hold secrets, is never part of one. */
 function shorten(path: string): string {
   return path.length > 200 ? `${path.slice(0, 200)}…` : path;
 }

@@ -3,14 +3,14 @@ import { loginHeader } from "../../calls/credentials.ts";
 import { type HttpRequest, isEncrypted } from "../../calls/http.ts";
 import type { Tree } from "./tree.ts";
 
-/** Its presence says that the caller will send the identifier as a header, and wants no cookie. */
+/** A request with this header gets no cookie: the caller sends the identifier as a header. */
 const withoutCookie = "vmware-use-header-authn";
 
 /**
- * The header, as name and value, that gives a browser the identifier of its login session, or takes it away. The cookie
- * is for the paths of the prefix by which the caller came.
+ * The `Set-Cookie` header, as name and value, that stores or removes the identifier of a browser's login session. The
+ * cookie is sent for paths below the prefix of the request.
  *
- * @param prefix "" for none
+ * @param prefix "" when there is none
  * @param loginId undefined when the login session is closed
  */
 export function loginCookieHeaders(

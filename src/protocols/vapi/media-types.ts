@@ -4,7 +4,7 @@ import { ServiceError } from "../../domain/errors.ts";
 
 export type RequestFormat = "json" | "xml" | "form";
 
-/** What an answer is written in; also its Content-Type. */
+/** Format of a response, which is also its Content-Type. */
 export type ResponseType = "application/json" | "application/xml" | "text/xml";
 
 const formats = new Map<string, RequestFormat>([
@@ -45,10 +45,11 @@ function unsupported(problem: string, accepted: readonly RequestFormat[]): Servi
   return new ServiceError("downlease.request.media_type", [problem, types.join(" or ")]);
 }
 
-/** What the caller would like best of what there is; the first when it does not say, or wants something else. */
+/** Negotiates the response type; the first one when `Accept` is missing or matches none. */
 export function responseType(accept: string | undefined, available: readonly ResponseType[]): ResponseType {
-  const [usual] = available as readonly [ResponseType];
-  if (available.length === 1 || accept === undefined || accept === "*/*" || accept === usual) return usual;
-  const wanted = new Negotiator({ headers: { accept } }).mediaType([...available]);
-  return (wanted as ResponseType | undefined) ?? usual;
+  const [preferred] = available as readonly [ResponseType];
+  if (available.length === 1 || accept === undefined || accept === "*/*" || accept === preferred)
+    return preferred;
+  const accepted = new Negotiator({ headers: { accept } }).mediaType([...available]);
+  return (accepted as ResponseType | undefined) ?? preferred;
 }

@@ -4,12 +4,12 @@ import type { ErrorMessageId } from "../../domain/errors.ts";
 import { ServiceError } from "../../domain/errors.ts";
 import { isTreeObject, type Tree, type TreeObject } from "./tree.ts";
 
-/** How what a message is made of is written down; the engine that reads and writes messages is the same for all. */
+/** How one dialect encodes structures, optionals, maps and secrets. The binder and the encoder serve every notation. */
 export interface Notation {
   readonly name: string;
-  /** Whether a field that is not optional has to be given. Else the operation tells what it misses. */
+  /** Whether a missing required field is an error here. If not, the operation reports what it misses. */
   readonly isStrict: boolean;
-  /** What is said of a value of a wrong type, and of a member that there is not. */
+  /** Message ids of the errors for a value of the wrong type and for an unknown member. */
   readonly messages: { readonly type: ErrorMessageId; readonly unknown: ErrorMessageId };
 
   /** @param id canonical name of the structure */
@@ -19,13 +19,13 @@ export interface Notation {
   secret(text: string): Tree;
   map(entries: readonly (readonly [string, Tree])[]): Tree;
 
-  /** The members of a structure; undefined when the tree is none. */
+  /** The members of a structure; undefined when the tree is not a structure. */
   readStructure(tree: Tree, id: string): TreeObject | undefined;
-  /** The value, or null for unset; undefined when the tree is no optional value. */
+  /** The value, or null when unset; undefined when the tree is not an optional. */
   readOptional(tree: Tree): Tree | undefined;
-  /** What stands for the text; undefined when the tree is no secret. */
+  /** The text as a tree; undefined when the tree is not a secret. */
   readSecret(tree: Tree): Tree | undefined;
-  /** The entries, each of which may lack its value; undefined when the tree is no map. */
+  /** The entries, any of which may lack its key or value; undefined when the tree is not a map. */
   readMap(tree: Tree): readonly (readonly [key: Tree | undefined, value: Tree | undefined])[] | undefined;
 }
 
@@ -56,7 +56,7 @@ export const apiNotation: Notation = {
   readMap: (tree) => (isTreeObject(tree) ? Object.entries(tree) : undefined),
 };
 
-/** The data values of vAPI's JSON-RPC, which tell their types. */
+/** The data values of vAPI's JSON-RPC, which carry their types. */
 export const dataValueNotation: Notation = {
   name: "json-rpc",
   isStrict: true,
@@ -74,18 +74,18 @@ export const dataValueNotation: Notation = {
     const members = named[name]!;
     return isTreeObject(members) ? members : undefined;
   },
-  // A bare null is lenient: no value is written like this.
+  // A bare null is accepted, too: it cannot be mistaken for a value.
   readOptional: (tree) => (tree === null ? null : unwrap(tree, "OPTIONAL")),
   readSecret: (tree) => unwrap(tree, "SECRET"),
   readMap: (tree) => entriesOf(tree, (item) => dataValueNotation.readStructure(item, "map-entry") ?? null),
 };
 
-/** The canonical name of the structure that a message is; undefined when it has none. */
+/** Canonical name of the message's vAPI structure; undefined when it has none. */
 export function structureIdOf(desc: DescMessage): string | undefined {
   return hasOption(desc, structureOption) ? getOption(desc, structureOption).id : undefined;
 }
 
-/** Whether vAPI knows the field as optional. */
+/** Whether the field is optional in vAPI. */
 export function isOptional(field: DescField): boolean {
   return field.proto.proto3Optional || getOption(field, fieldOption).optional;
 }
@@ -94,7 +94,7 @@ export function isSecret(field: DescField): boolean {
   return getOption(field, fieldOption).secret;
 }
 
-/** The only member of an object, if it is called so. */
+/** The value of an object whose only member has this name. */
 function unwrap(tree: Tree, name: string): Tree | undefined {
   if (!isTreeObject(tree) || !Object.hasOwn(tree, name)) return undefined;
   return Object.keys(tree).length === 1 ? tree[name] : undefined;

@@ -8,16 +8,16 @@ import {
 import { type ErrorKind, errorKinds } from "../../domain/errors.ts";
 import type { XmlRoot } from "./codecs/xml.ts";
 
-/** What the options of a method say of it as a vAPI operation, checked. */
+/** A method's `vapi.v1.operation` option, validated. */
 export interface OperationOptions {
   /** For example `com.vmware.content.library.item.download_session`. */
   readonly serviceId: string;
   /** For example `keep_alive`. */
   readonly operationId: string;
-  /** Field of the response. Undefined: void. */
+  /** The response field that is the result; undefined when the operation returns nothing. */
   readonly result: DescField | undefined;
   readonly routes: Readonly<Record<RouteSet, readonly Route[]>>;
-  /** The standard errors that it declares, besides those that any operation may answer with. */
+  /** The standard errors that it declares, besides those that any operation may raise. */
   readonly errors: readonly ErrorKind[];
   readonly inputRoot: XmlRoot;
   readonly resultRoot: XmlRoot;
@@ -32,28 +32,28 @@ export interface Route {
   /** "" for the route without an action. */
   readonly action: string;
   readonly status: number;
-  /** Request field that the body as a whole is. Undefined: the body is an object of the request's fields. */
+  /** The request field that is the whole body; undefined when the body is an object of the request's fields. */
   readonly body: string | undefined;
   /** Query parameter whose presence selects the route. */
   readonly dispatch: string | undefined;
   readonly headers: readonly HeaderField[];
 }
 
-/** A segment of a path: a text, and behind it the request field that the rest of the segment is. */
+/** A path segment: a literal prefix, then optionally a request field that takes the rest. */
 export interface Segment {
   readonly literal: string;
   readonly variable: string | undefined;
 }
 
-/** A request field that comes as a header. */
+/** A request field that is sent as a header. */
 export interface HeaderField {
   readonly name: string;
   readonly field: string;
-  /** What a request may call it, in lower case. */
+  /** Accepted header names, in lower case. */
   readonly spellings: readonly string[];
 }
 
-/** An option that contradicts itself or its messages; the service refuses to start. */
+/** An option that contradicts itself or its messages; the service does not start. */
 export class BindingError extends Error {
   override readonly name = "BindingError";
 }
@@ -85,22 +85,22 @@ export function optionsOf(method: DescMethod): OperationOptions {
 }
 
 /**
- * Exported for its test: there are no contradictions in the options that we have.
+ * Exported for its test, because our own options contain no contradictions.
  *
  * @throws BindingError
  */
 export function routeOf(route: RestRoute, owner: DescMethod, defaultStatus: number): Route {
   const { case: method, value: path } = route.pattern;
   if (method === undefined) throw new BindingError(`${owner} has a route without a path`);
-  const place = `${method.toUpperCase()} ${path} of ${owner}`;
+  const location = `${method.toUpperCase()} ${path} of ${owner}`;
   const status = route.status || defaultStatus;
   const isVoid = getOption(owner, operationOption).result === "";
-  if (status < 200 || status > 299) throw new BindingError(`${place}: ${status} is no success`);
-  if (status === 204 && !isVoid) throw new BindingError(`${place}: 204 has no room for a result`);
-  const segments = segmentsOf(path, place);
-  for (const { variable } of segments) if (variable !== undefined) stringField(owner, variable, place);
-  if (route.body !== "") checkBody(owner, route.body, method, place);
-  if (route.dispatch !== "") stringField(owner, route.dispatch, place);
+  if (status < 200 || status > 299) throw new BindingError(`${location}: ${status} is not a success status`);
+  if (status === 204 && !isVoid) throw new BindingError(`${location}: 204 cannot carry a result`);
+  const segments = segmentsOf(path, location);
+  for (const { variable } of segments) if (variable !== undefined) stringField(owner, variable, location);
+  if (route.body !== "") checkBody(owner, route.body, method, location);
+  if (route.dispatch !== "") stringField(owner, route.dispatch, location);
   return {
     method: method.toUpperCase(),
     segments,
@@ -109,8 +109,8 @@ export function routeOf(route: RestRoute, owner: DescMethod, defaultStatus: numb
     body: route.body || undefined,
     dispatch: route.dispatch || undefined,
     headers: route.headers.map(({ name, field }) => {
-      if (name === "") throw new BindingError(`${place}: a header without a name`);
-      stringField(owner, field, place);
+      if (name === "") throw new BindingError(`${location}: a header without a name`);
+      stringField(owner, field, location);
       const lowerCase = name.toLowerCase();
       // Older documentation has `client_token` for `Client-Token`.
       return { name, field, spellings: [...new Set([lowerCase, lowerCase.replaceAll("-", "_")])] };
@@ -118,44 +118,44 @@ export function routeOf(route: RestRoute, owner: DescMethod, defaultStatus: numb
   };
 }
 
-/** A path as its option tells it. */
+/** The path template as written in the option. */
 export function templateOf({ segments }: Route): string {
   return segments
     .map(({ literal, variable }) => `/${literal}${variable === undefined ? "" : `{${variable}}`}`)
     .join("");
 }
 
-function segmentsOf(path: string, place: string): Segment[] {
-  if (!path.startsWith("/")) throw new BindingError(`${place}: the path does not begin with '/'`);
+function segmentsOf(path: string, location: string): Segment[] {
+  if (!path.startsWith("/")) throw new BindingError(`${location}: the path does not begin with '/'`);
   return path
     .slice(1)
     .split("/")
     .map((segment) => {
       const [, literal, variable] = /^([^{}]*)(?:\{(\w+)\})?$/.exec(segment) ?? [];
       if (literal === undefined)
-        throw new BindingError(`${place}: '${segment}' is not a text and a variable`);
+        throw new BindingError(`${location}: '${segment}' is not a literal with an optional variable`);
       return { literal, variable };
     });
 }
 
-function checkBody(owner: DescMethod, name: string, method: string, place: string): void {
-  if (method === "get") throw new BindingError(`${place}: a GET has no body`);
-  const field = fieldOf(owner.input, name, place);
+function checkBody(owner: DescMethod, name: string, method: string, location: string): void {
+  if (method === "get") throw new BindingError(`${location}: a GET cannot have a body`);
+  const field = fieldOf(owner.input, name, location);
   if (field.fieldKind !== "message" || field.message.typeName === TimestampSchema.typeName) {
-    throw new BindingError(`${place}: ${field} is no structure, so that it can't be the body`);
+    throw new BindingError(`${location}: ${field} is not a structure and cannot be the body`);
   }
 }
 
-function stringField(owner: DescMethod, name: string, place: string): void {
-  const field = fieldOf(owner.input, name, place);
+function stringField(owner: DescMethod, name: string, location: string): void {
+  const field = fieldOf(owner.input, name, location);
   if (field.fieldKind !== "scalar" || field.scalar !== ScalarType.STRING) {
-    throw new BindingError(`${place}: ${field} is no string`);
+    throw new BindingError(`${location}: ${field} is not a string`);
   }
 }
 
-function fieldOf(message: DescMethod["input"], name: string, place: string): DescField {
+function fieldOf(message: DescMethod["input"], name: string, location: string): DescField {
   const field = message.fields.find((candidate) => candidate.name === name);
-  if (field === undefined) throw new BindingError(`${place}: ${message} has no field '${name}'`);
+  if (field === undefined) throw new BindingError(`${location}: ${message} has no field '${name}'`);
   return field;
 }
 

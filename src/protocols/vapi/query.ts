@@ -2,17 +2,16 @@ import { ServiceError } from "../../domain/errors.ts";
 import { decodePairs, type Pair } from "./codecs/form.ts";
 import type { Dialect } from "./dialects.ts";
 
-/** A query string, read. */
+/** A parsed query string. */
 export interface Query {
-  /** "" without one; undefined when it is told in the way of another dialect. */
+  /** "" when there is none; undefined when it is in another dialect's parameter. */
   readonly action: string | undefined;
   /** The pairs that are not the action. */
   readonly members: readonly Pair[];
 }
 
 /**
- * Reads query strings of a dialect. Those that are expected to come again and again can be prepared, and cost one
- * lookup from then on.
+ * Parses the query strings of a dialect. Frequent ones can be prepared and then cost one look-up.
  */
 export class QueryReader {
   readonly #actionParameter: string;
@@ -30,7 +29,7 @@ export class QueryReader {
   }
 
   /**
-   * @throws ServiceError `invalid_argument` when the action is given more than once; `invalid_request` when the
+   * @throws ServiceError `invalid_argument` when the action is repeated; `invalid_request` when the
    *   percent-encoding is broken
    */
   read(text: string): Query {

@@ -1,44 +1,47 @@
-import type { Binding, Form } from "./bindings.ts";
-import { malformed } from "./codecs/utf8.ts";
+import type { Binding, MessageMapping } from "./bindings.ts";
+import { decodePercent } from "./codecs/utf8.ts";
 import type { Dialect } from "./dialects.ts";
 import { BindingError, type Route, templateOf } from "./operation-options.ts";
 import { type Query, QueryReader } from "./query.ts";
 import type { TreeObject } from "./tree.ts";
 
-/** One operation at one place. */
-export interface Target {
+/** One operation at one route of one dialect. */
+export interface Endpoint {
   readonly binding: Binding;
   /** In the notation of the dialect. */
-  readonly form: Form;
+  readonly mapping: MessageMapping;
   readonly route: Route;
   /** Request fields named by the path, outermost first. */
   readonly variables: readonly string[];
 }
 
-/** What a path leads to: by HTTP method, then by action, those that a query parameter selects first. */
-export interface Place {
+/** What a path matches. */
+export interface RouteMatch {
   readonly dialect: Dialect;
-  /** That of the dialect's prefixes by which the place is reached. */
+  /** The dialect's prefix that the path begins with. */
   readonly prefix: string;
   /** Finds the action in the query string. */
   readonly queries: QueryReader;
-  readonly targets: ReadonlyMap<string, ReadonlyMap<string | undefined, readonly Target[]>>;
-  /** Values of the path variables, decoded, in the order of `Target.variables`. */
+  /** By HTTP method, then by action; endpoints that a query parameter selects come first. */
+  readonly endpoints: ReadonlyMap<string, ReadonlyMap<string | undefined, readonly Endpoint[]>>;
+  /** Values of the path variables, decoded, in the order of `Endpoint.variables`. */
   readonly values: readonly string[];
 }
 
 interface Node {
   readonly literals: Map<string, Node>;
-  /** Segments such as `id:{field}`, by what comes before the variable. */
+  /** Segments such as `id:{field}`, by the literal before the variable. */
   readonly variables: Map<string, Node>;
-  /** Without values. */
-  place: (Omit<Place, "targets"> & { readonly targets: Map<string, Map<string, Target[]>> }) | undefined;
+  /** Without path values. */
+  match:
+    | (Omit<RouteMatch, "endpoints"> & { readonly endpoints: Map<string, Map<string, Endpoint[]>> })
+    | undefined;
 }
 
-/** Finds the operation of a path. Built once from the bindings; a clash of two routes refuses to start. */
+/** Matches REST paths to operations. Built once from the bindings; two routes that clash fail the start. */
 export class RouteTable {
   readonly #root = newNode();
-  /** The nodes that literal segments alone lead to, by their paths: shortcuts, as a walk goes by them anyway. */
+  /** The nodes that only literal segments lead to, by path: a shortcut, because a walk prefers literals anyway. */
   readonly #byPath = new Map([["", this.#root]]);
   readonly #queries = new Map<Dialect, QueryReader>();
 
@@ -49,13 +52,13 @@ export class RouteTable {
   }
 
   /**
-   * Looks up a raw path: it is split first and decoded afterwards, so that an id may contain `%2F`.
+   * Looks up a raw path. It is split first and decoded afterwards, so an id may contain `%2F`.
    *
    * @throws ServiceError `invalid_request` when the percent-encoding is broken
    */
-  find(path: string): Place | undefined {
+  find(path: string): RouteMatch | undefined {
     const literal = this.#byPath.get(path);
-    if (literal !== undefined) return literal.place;
+    if (literal !== undefined) return literal.match;
     // Most variables come last.
     const lastSlash = path.lastIndexOf("/");
     const parent = this.#byPath.get(path.slice(0, lastSlash));
@@ -67,14 +70,17 @@ export class RouteTable {
       node = step(node, path.slice(start, end), values);
       if (node === undefined) return undefined;
     }
-    if (node.place === undefined || values.length === 0) return node.place;
-    const { dialect, prefix, queries, targets } = node.place;
-    return { dialect, prefix, queries, targets, values };
+    if (node.match === undefined || values.length === 0) return node.match;
+    const { dialect, prefix, queries, endpoints } = node.match;
+    return { dialect, prefix, queries, endpoints, values };
   }
 
   #add(prefix: string, route: Route, binding: Binding, dialect: Dialect): void {
-    const before = prefix.split("/").slice(1);
-    const segments = [...before.map((literal) => ({ literal, variable: undefined })), ...route.segments];
+    const prefixSegments = prefix.split("/").slice(1);
+    const segments = [
+      ...prefixSegments.map((literal) => ({ literal, variable: undefined })),
+      ...route.segments,
+    ];
     let node = this.#root;
     let literalPath: string | undefined = "";
     for (const { literal, variable } of segments) {
@@ -89,42 +95,42 @@ export class RouteTable {
     const queries = this.#queries.get(dialect) ?? new QueryReader(dialect);
     this.#queries.set(dialect, queries);
     queries.prepareAction(route.action);
-    node.place ??= { dialect, prefix, queries, targets: new Map(), values: [] };
+    node.match ??= { dialect, prefix, queries, endpoints: new Map(), values: [] };
     const clash = (other: string) =>
       new BindingError(
         `${route.method} ${prefix}${templateOf(route)} with action '${route.action}' leads to ${binding.name} and to ${other}`,
       );
-    if (node.place.dialect !== dialect) throw clash("another dialect");
-    if (node.place.prefix !== prefix) throw clash(`what is below '${node.place.prefix}'`);
-    const actions = node.place.targets.get(route.method) ?? new Map<string, Target[]>();
-    node.place.targets.set(route.method, actions);
-    const targets = actions.get(route.action) ?? [];
-    actions.set(route.action, targets);
-    const other = targets.find((target) => target.route.dispatch === route.dispatch);
+    if (node.match.dialect !== dialect) throw clash("another dialect");
+    if (node.match.prefix !== prefix) throw clash(`a route below '${node.match.prefix}'`);
+    const actions = node.match.endpoints.get(route.method) ?? new Map<string, Endpoint[]>();
+    node.match.endpoints.set(route.method, actions);
+    const endpoints = actions.get(route.action) ?? [];
+    actions.set(route.action, endpoints);
+    const other = endpoints.find((endpoint) => endpoint.route.dispatch === route.dispatch);
     if (other !== undefined) throw clash(other.binding.name);
     const variables = route.segments.flatMap(({ variable }) => variable ?? []);
-    const target = { binding, form: binding.formIn(dialect.notation), route, variables };
-    if (route.dispatch === undefined) targets.push(target);
-    else targets.unshift(target);
+    const endpoint = { binding, mapping: binding.mappingFor(dialect.notation), route, variables };
+    if (route.dispatch === undefined) endpoints.push(endpoint);
+    else endpoints.unshift(endpoint);
   }
 }
 
-/** The operation of a request that came to a place. */
-export function targetOf(place: Place, method: string, query: Query): Target | undefined {
-  const targets = place.targets.get(method)?.get(query.action);
-  if (targets === undefined) return undefined;
-  for (const target of targets) {
-    const { dispatch } = target.route;
-    if (dispatch === undefined || query.members.some(([name]) => name === dispatch)) return target;
+/** The endpoint that serves a request whose path has matched. */
+export function endpointOf(match: RouteMatch, method: string, query: Query): Endpoint | undefined {
+  const endpoints = match.endpoints.get(method)?.get(query.action);
+  if (endpoints === undefined) return undefined;
+  for (const endpoint of endpoints) {
+    const { dispatch } = endpoint.route;
+    if (dispatch === undefined || query.members.some(([name]) => name === dispatch)) return endpoint;
   }
   return undefined;
 }
 
-/** The path variables of a target as a tree. */
-export function pathMembers(target: Target, place: Place): TreeObject {
+/** The values of the path variables as a tree. */
+export function pathMembers({ variables }: Endpoint, { values }: RouteMatch): TreeObject {
   const members: { [name: string]: string } = {};
-  for (let index = 0; index < place.values.length; index++) {
-    members[target.variables[index]!] = place.values[index]!;
+  for (let index = 0; index < values.length; index++) {
+    members[variables[index]!] = values[index]!;
   }
   return members;
 }
@@ -132,9 +138,9 @@ export function pathMembers(target: Target, place: Place): TreeObject {
 function step(node: Node, raw: string, values: string[]): Node | undefined {
   const literal = node.literals.get(raw);
   if (literal !== undefined) return literal;
-  // An id is never empty, and a path that ends in a slash is another path.
+  // An id is never empty: a path with a trailing slash is a different path.
   if (raw === "") return undefined;
-  const segment = raw.includes("%") ? decodeSegment(raw) : raw;
+  const segment = raw.includes("%") ? decodePercent(raw, " in the path") : raw;
   const decoded = node.literals.get(segment);
   if (decoded !== undefined) return decoded;
   for (const [prefix, child] of node.variables) {
@@ -145,14 +151,6 @@ function step(node: Node, raw: string, values: string[]): Node | undefined {
   return undefined;
 }
 
-function decodeSegment(raw: string): string {
-  try {
-    return decodeURIComponent(raw);
-  } catch {
-    throw malformed("a percent-encoding in the path is broken or is not UTF-8");
-  }
-}
-
 function newNode(): Node {
-  return { literals: new Map(), variables: new Map(), place: undefined };
+  return { literals: new Map(), variables: new Map(), match: undefined };
 }

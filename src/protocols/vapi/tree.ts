@@ -1,6 +1,6 @@
 /**
- * What a codec makes of a request body, and what it is given of a response: neither knows a schema. Objects have
- * no prototype in requests, so that no name is special.
+ * The schema-free value that codecs decode request bodies into and encode responses from. Objects in requests have no
+ * prototype, so no member name is special.
  */
 export type Tree = null | boolean | number | string | NumberLiteral | readonly Tree[] | TreeObject;
 
@@ -8,7 +8,7 @@ export interface TreeObject {
   readonly [name: string]: Tree;
 }
 
-/** A number as it was written, to be judged and not rounded. */
+/** A number as it was written, not rounded. */
 export class NumberLiteral {
   readonly text: string;
 
@@ -17,7 +17,7 @@ export class NumberLiteral {
   }
 }
 
-/** Deeper nesting than any message has; what is nested deeper is refused before it costs anything. */
+/** Maximum nesting, more than any message needs; deeper input is refused before it is parsed. */
 export const maxDepth = 32;
 
 export function isTreeObject(tree: Tree): tree is TreeObject {
@@ -26,7 +26,7 @@ export function isTreeObject(tree: Tree): tree is TreeObject {
   );
 }
 
-/** An object being built. */
+/** A new object without a prototype. */
 export function emptyObject(): { [name: string]: Tree } {
   return Object.create(null);
 }

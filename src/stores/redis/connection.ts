@@ -1,23 +1,24 @@
 import type { Logger } from "pino";
-import { commandTimeout, connectRedis, parseRedisUrl } from "./client.ts";
+import { connectRedis } from "./client.ts";
+import { commandTimeoutMs } from "./reconnect-policy.ts";
 import { reasonOf, unavailable } from "./redis-errors.ts";
 import { type RedisClient, runScript, runScriptForEach } from "./run-script.ts";
 import type { Script } from "./scripts.ts";
 import { Subscriber } from "./subscriber.ts";
 import { TimeLimit } from "./time-limit.ts";
+import { parseRedisUrl } from "./url.ts";
 
 export interface RedisConnectionOptions {
-  readonly url: string;
   readonly log: Logger;
-  /** Told of every answered script: its name and the time from call to answer. */
+  /** Called for each answered round trip: its name, and the time from call to answer. */
   readonly observeRoundTrip?: (script: string, seconds: number) => void;
 }
 
-/** The way to Redis that the stores of a process share. Whatever fails on it is `downlease.store.unavailable`. */
+/** The connection that the stores of a backend share. Failures become ServiceErrors `downlease.store.unavailable`. */
 export class RedisConnection {
   readonly client: RedisClient;
   readonly subscriber: Subscriber;
-  readonly #limit = new TimeLimit(commandTimeout);
+  readonly #limit = new TimeLimit(commandTimeoutMs);
   readonly #log: Logger;
   readonly #observe: ((script: string, seconds: number) => void) | undefined;
   #unreachableSince: number | undefined;
@@ -25,10 +26,10 @@ export class RedisConnection {
   /**
    * Connects in the background and never gives up.
    *
-   * @throws Error when the URL can't be understood
+   * @throws Error when the URL is invalid
    */
-  static open(options: RedisConnectionOptions): RedisConnection {
-    return new RedisConnection(connectRedis(parseRedisUrl(options.url)), options);
+  static open(url: string, options: RedisConnectionOptions): RedisConnection {
+    return new RedisConnection(connectRedis(parseRedisUrl(url)), options);
   }
 
   private constructor(client: RedisClient, { log, observeRoundTrip }: RedisConnectionOptions) {
@@ -36,8 +37,8 @@ export class RedisConnection {
     this.subscriber = new Subscriber(client, log);
     this.#log = log;
     this.#observe = observeRoundTrip;
-    client.on("error", (error: Error) => this.#lost(error));
-    client.on("ready", () => this.#found());
+    client.on("error", (error: Error) => this.#disconnected(error));
+    client.on("ready", () => this.#connected());
   }
 
   run<Input, Output>(script: Script<Input, Output>, input: Input): Promise<Output> {
@@ -53,7 +54,7 @@ export class RedisConnection {
     );
   }
 
-  /** @param name what the round trip is called */
+  /** @param name of the round trip in the metrics */
   async runForEach<Input, Output>(
     name: string,
     script: Script<Input, Output>,
@@ -65,7 +66,7 @@ export class RedisConnection {
     return outputs;
   }
 
-  /** For commands of the client. */
+  /** Wraps work that uses `client` itself. */
   async guard<T>(work: Promise<T>): Promise<T> {
     try {
       return await work;
@@ -74,9 +75,9 @@ export class RedisConnection {
     }
   }
 
-  /** Upkeep that nobody waits for; what fails is done by a later turn. */
-  inBackground(what: string, work: Promise<unknown>): void {
-    work.catch((error: unknown) => this.#log.debug({ reason: reasonOf(error) }, `${what} failed`));
+  /** Does not wait for the work; a failure is only logged. */
+  inBackground(name: string, work: Promise<unknown>): void {
+    work.catch((error: unknown) => this.#log.debug({ reason: reasonOf(error) }, `${name} failed`));
   }
 
   async ping(): Promise<void> {
@@ -88,7 +89,7 @@ export class RedisConnection {
     this.client.disconnect();
   }
 
-  #lost(error: Error): void {
+  #disconnected(error: Error): void {
     if (this.#unreachableSince !== undefined) return;
     this.#unreachableSince = Date.now();
     this.#log.error(
@@ -97,15 +98,15 @@ export class RedisConnection {
     );
   }
 
-  #found(): void {
+  #connected(): void {
     if (this.#unreachableSince !== undefined) {
       this.#log.info({ downMs: Date.now() - this.#unreachableSince }, "Redis is back");
       this.#unreachableSince = undefined;
     }
-    this.inBackground("the look at the eviction policy", this.#warnOfEviction());
+    this.inBackground("reading the eviction policy", this.#warnOfEviction());
   }
 
-  /** Under any policy but noeviction a full Redis drops leases that are still held. */
+  /** With any policy but noeviction, a full Redis drops leases that are still held. */
   async #warnOfEviction(): Promise<void> {
     const policy = /maxmemory_policy:(\S+)/.exec(await this.client.info("memory"))?.[1];
     if (policy !== undefined && policy !== "noeviction") {

@@ -1,26 +1,26 @@
 import { createHash } from "node:crypto";
-import type { VersionedFile } from "../../domain/preparation-store.ts";
+import type { VersionedFile } from "../../domain/preparation.ts";
 
 /**
- * Keys and fields. Every script touches one key, so one slot of a cluster; the braces keep a session's later
- * keys in its slot.
+ * Keys and fields. Every script touches one key, so one slot of a cluster; the braces would keep further keys of a
+ * session in its slot.
  *
  * A session is a hash: `s` state, `p` progress, `o` owner, `i` library item id, `v` content version, `c` creation
- * time in µs, `e` error message. Of the files of its item it has `r:<file>` the endpoint type that was asked for and
+ * time in µs, `e` error message. For each file of its item it has `r:<file>` the requested endpoint type and
  * `b:<file>` bytes sent. Its TTL is the lease.
  */
 export function sessionKey(id: string): string {
   return `dl:{${id}}`;
 }
 
-/** A sorted set: session ids of one owner, by the time in µs of the last attempt to create them. */
+/** A sorted set of one owner's session ids, scored by the time in µs of the last attempt to create them. */
 export function ownerIndexKey(owner: string): string {
   return `dl:owner:{${owner}}`;
 }
 
 /**
- * A hash: `p` principal, `a` whether an admin, `r` whether it may read storage, `f` proof, `c` creation time in ms. Its
- * TTL is what the login session has left.
+ * A hash: `p` principal, `g` granted roles as one text, `f` proof, `c` creation time in ms. For former releases also `a`
+ * "1" for an admin and `r` "1" for one that may read storage. Its TTL is what the login session has left.
  */
 export function loginKey(digest: string): string {
   return `dl:login:{${digest}}`;
@@ -45,8 +45,8 @@ export function preparationKey({ itemId, contentVersion, fileName }: VersionedFi
 /** The key that links are signed with: its id and its secret in base64, with a colon between them. */
 export const linkKeyKey = "dl:link-key";
 
-/** Channel on which the ids of sessions are told that are canceled, fail or are deleted. */
+/** Channel that announces the ids of canceled, failed and deleted sessions. */
 export const endsChannel = "dl:ended";
 
-/** Channel on which the digests of closed login sessions are told. */
+/** Channel that announces the digests of closed login sessions. */
 export const revocationChannel = "dl:revoked";

@@ -1,4 +1,5 @@
 import type { Failures, Login, LoginTerms, NewLogin } from "../../domain/login-store.ts";
+import { formatRoles, isAdmin, mayReadStorage, parseRoles } from "../../domain/roles.ts";
 import { failureKey, loginKey, revocationChannel } from "./keys.ts";
 import { type Reply, script, unexpected } from "./scripts.ts";
 
@@ -14,13 +15,14 @@ export const openLoginScript = script<
   void
 >("openLogin-1", {
   key: keyOfLogin,
-  args: ({ login: { principal, admin, mayReadStorage, proof }, terms: { idleMs, lifetimeMs } }) => [
-    principal,
-    admin ? 1 : 0,
-    mayReadStorage ? 1 : 0,
-    proof,
+  args: ({ login, terms: { idleMs, lifetimeMs } }) => [
+    login.principal,
+    formatRoles(login.roles),
+    login.proof,
     idleMs,
     lifetimeMs,
+    isAdmin(login) ? 1 : 0,
+    mayReadStorage(login) ? 1 : 0,
   ],
   output: done,
 });
@@ -31,13 +33,12 @@ export const findLoginScript = script<
 >("findLogin-1", {
   key: keyOfLogin,
   args: ({ terms: { idleMs, lifetimeMs } }) => [idleMs, lifetimeMs],
-  output: ([tag, principal, admin, storage, proof, createdAt, now, leftMs]) => {
+  output: ([tag, principal, roles, proof, createdAt, now, leftMs]) => {
     if (tag === "NOT_FOUND") return undefined;
     if (tag !== "OK") throw unexpected(tag);
     const login = {
       principal: String(principal),
-      admin: admin === "1",
-      mayReadStorage: storage === "1",
+      roles: parseRoles(String(roles)),
       proof: String(proof),
       createdAt: Number(createdAt),
       lastUsedAt: Number(now),
@@ -46,7 +47,7 @@ export const findLoginScript = script<
   },
 });
 
-/** Gives whether there was one. */
+/** Returns whether there was one. */
 export const closeLoginScript = script<Digested, boolean>("closeLogin-1", {
   key: keyOfLogin,
   args: ({ digest }) => [revocationChannel, digest],

@@ -1,5 +1,12 @@
-import { failureKeptMs, resultKeptMs, resultRenewedMs } from "../../domain/preparation.ts";
-import type { PreparationRecord, PreparationResult, VersionedFile } from "../../domain/preparation-store.ts";
+import {
+  failureKeptMs,
+  type PreparationResult,
+  resultKeptMs,
+  resultRenewedMs,
+  type StoredPreparation,
+  type VersionedFile,
+} from "../../domain/preparation.ts";
+import { decodeResult, encodeResult, storedStatuses } from "../../domain/preparation-store.ts";
 import { preparationKey } from "./keys.ts";
 import { type Reply, script, unexpected } from "./scripts.ts";
 
@@ -13,29 +20,29 @@ interface OfWorker extends OfFile {
 
 const keyOf = ({ file }: OfFile) => preparationKey(file);
 
-export const findPreparationScript = script<OfFile, PreparationRecord | undefined>("findPreparation-1", {
+export const findPreparationScript = script<OfFile, StoredPreparation | undefined>("findPreparation-1", {
   key: keyOf,
   args: () => [resultKeptMs, resultRenewedMs],
-  output: (reply) => (reply[0] === "UNKNOWN" ? undefined : record(reply)),
+  output: (reply) => (reply[0] === "UNPREPARED" ? undefined : preparationOf(reply)),
 });
 
 export const claimPreparationScript = script<
   OfWorker & { readonly claimMs: number },
-  PreparationRecord | undefined
+  StoredPreparation | undefined
 >("claimPreparation-1", {
   key: keyOf,
   args: ({ worker, claimMs }) => [worker, claimMs],
-  output: (reply) => (reply[0] === "CLAIMED" ? undefined : record(reply)),
+  output: (reply) => (reply[0] === "CLAIMED" ? undefined : preparationOf(reply)),
 });
 
-/** Gives whether the worker has its claim still; so do those that follow. */
+/** Whether the worker still has its claim; so for those that follow. */
 export const reportPreparationScript = script<
   OfWorker & { readonly bytesDone: number; readonly claimMs: number },
   boolean
 >("reportPreparation-1", {
   key: keyOf,
   args: ({ worker, claimMs, bytesDone }) => [worker, claimMs, bytesDone],
-  output: isKept,
+  output: hasClaim,
 });
 
 export const finishPreparationScript = script<OfWorker & { readonly result: PreparationResult }, boolean>(
@@ -44,32 +51,32 @@ export const finishPreparationScript = script<OfWorker & { readonly result: Prep
     key: keyOf,
     args: ({ worker, result }) => [
       worker,
-      result.state,
-      JSON.stringify(result),
-      result.state === "done" ? resultKeptMs : failureKeptMs,
+      storedStatuses[result.status],
+      encodeResult(result),
+      result.status === "PREPARED" ? resultKeptMs : failureKeptMs,
     ],
-    output: isKept,
+    output: hasClaim,
   },
 );
 
 export const releasePreparationScript = script<OfWorker, boolean>("releasePreparation-1", {
   key: keyOf,
   args: ({ worker }) => [worker],
-  output: isKept,
+  output: hasClaim,
 });
 
-function record([tag, value]: Reply): PreparationRecord {
+function preparationOf([tag, value]: Reply): StoredPreparation {
   switch (tag) {
-    case "RUNNING":
-      return { state: "running", bytesDone: Number(value) };
+    case "PREPARING":
+      return { status: "PREPARING", bytesDone: Number(value) };
     case "RESULT":
-      return JSON.parse(String(value)) as PreparationResult;
+      return decodeResult(String(value));
     default:
       throw unexpected(tag);
   }
 }
 
-function isKept([tag]: Reply): boolean {
+function hasClaim([tag]: Reply): boolean {
   if (tag !== "OK" && tag !== "LOST") throw unexpected(tag);
   return tag === "OK";
 }

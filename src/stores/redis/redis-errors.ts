@@ -1,18 +1,18 @@
 import { ServiceError } from "../../domain/errors.ts";
 
-/** A driver's error stops here: it becomes the cause of one of ours. */
+/** Turns a driver's error into the cause of a ServiceError. */
 export function unavailable(error: unknown): ServiceError {
   if (error instanceof Error) error.message = withoutArguments(error.message);
   return new ServiceError("downlease.store.unavailable", [], error);
 }
 
-/** Errors of ioredis carry the arguments of the command, and those carry ids: only the message is shown. */
+/** The message alone, for the log: errors of ioredis also have the arguments of the command, and those contain ids. */
 export function reasonOf(error: unknown): string {
   if (error instanceof ServiceError && error.cause !== undefined) return reasonOf(error.cause);
   return error instanceof Error ? withoutArguments(error.message) || error.name : String(error);
 }
 
-/** Redis itself repeats them when it does not know the command, for example because that was renamed. */
+/** Redis repeats the arguments in its message when it does not know the command, for example a renamed one. */
 function withoutArguments(message: string): string {
   return message.replace(/, with args beginning with:.*/s, "");
 }

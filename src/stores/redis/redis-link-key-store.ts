@@ -2,7 +2,7 @@ import type { LinkKey, LinkKeyStore } from "../../domain/link-key-store.ts";
 import type { RedisConnection } from "./connection.ts";
 import { linkKeyKey } from "./keys.ts";
 
-/** A key without a TTL: links are signed with it for as long as Redis keeps its data. */
+/** One Redis key without a TTL: links are signed with it for as long as Redis keeps its data. */
 export class RedisLinkKeyStore implements LinkKeyStore {
   readonly #redis: RedisConnection;
 
@@ -12,7 +12,7 @@ export class RedisLinkKeyStore implements LinkKeyStore {
 
   async linkKey(candidate: LinkKey): Promise<LinkKey> {
     const text = `${candidate.id}:${Buffer.from(candidate.secret).toString("base64")}`;
-    // One step: it gives what was there, and sets the candidate only where nothing was.
+    // One step: gets the kept key, and sets the candidate only if there is none.
     const kept = await this.#redis.guard(this.#redis.client.set(linkKeyKey, text, "NX", "GET"));
     if (kept === null) return candidate;
     const [id = "", secret = ""] = kept.split(":");

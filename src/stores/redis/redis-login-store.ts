@@ -12,20 +12,20 @@ import {
 } from "./login-scripts.ts";
 import type { Subscription } from "./subscriber.ts";
 
-/** Login sessions at hand; about 400 bytes each. */
-const atHand = 10_000;
+/** Cached login sessions; about 400 bytes each. */
+const maxCached = 10_000;
 
 /**
- * Login sessions in Redis. One hash each, whose TTL is what it has left.
+ * Login sessions in Redis: one hash each, whose TTL is the time that it has left.
  *
- * What was looked up is at hand for `trustMs`, so that most calls wait for nothing, and dropped when it is revoked by
- * any process. Nothing at hand is used while revocations can't be heard.
+ * Look-ups are cached for `trustMs`, so that most calls need not wait, and dropped when any process revokes the login
+ * session. The cache is not used while revocations can't be received.
  */
 export class RedisLoginStore implements LoginStore {
   readonly #redis: RedisConnection;
   readonly #terms: LoginTerms;
   readonly #trustMs: number;
-  readonly #lookUps = new LRUCache<string, LookUp>({ max: atHand });
+  readonly #lookUps = new LRUCache<string, LookUp>({ max: maxCached });
   readonly #revocations: Subscription;
 
   constructor(redis: RedisConnection, terms: LoginTerms) {
@@ -38,8 +38,8 @@ export class RedisLoginStore implements LoginStore {
     });
   }
 
-  /** Whether what was looked up a moment ago is answered at once. */
-  get isAtHand(): boolean {
+  /** Whether the cache may be used. */
+  get isCacheUsable(): boolean {
     return this.#revocations.isEstablished;
   }
 
@@ -53,8 +53,9 @@ export class RedisLoginStore implements LoginStore {
     if (!isLoginId(id)) return undefined;
     const digest = digestOf(id);
     const lookUp = this.#lookUps.get(digest);
-    if (lookUp?.underWay !== undefined) return lookUp.underWay;
-    if (lookUp !== undefined && this.isAtHand && performance.now() < lookUp.trustedUntil) return lookUp.login;
+    if (lookUp?.pending !== undefined) return lookUp.pending;
+    if (lookUp !== undefined && this.isCacheUsable && performance.now() < lookUp.trustedUntil)
+      return lookUp.login;
     return this.#lookUp(digest);
   }
 
@@ -64,7 +65,7 @@ export class RedisLoginStore implements LoginStore {
     try {
       return await this.#redis.run(closeLoginScript, { digest });
     } finally {
-      // The message comes later, and when the outcome is not known perhaps not at all.
+      // The message arrives later, and perhaps not at all when the outcome is unknown.
       this.#lookUps.delete(digest);
     }
   }
@@ -79,18 +80,18 @@ export class RedisLoginStore implements LoginStore {
 
   #lookUp(digest: string): Promise<Login | undefined> {
     const lookUp = new LookUp();
-    // From now on, not from the answer: what Redis says may be outdated when it arrives.
+    // Counted from now, not from the reply: the reply may be outdated when it arrives.
     const startedAt = performance.now();
-    lookUp.underWay = this.#redis.run(findLoginScript, { digest, terms: this.#terms }).then(
-      (found) => {
-        lookUp.underWay = undefined;
-        if (found === undefined) {
+    lookUp.pending = this.#redis.run(findLoginScript, { digest, terms: this.#terms }).then(
+      (result) => {
+        lookUp.pending = undefined;
+        if (result === undefined) {
           this.#forget(digest, lookUp);
           return undefined;
         }
-        lookUp.login = found.login;
-        lookUp.trustedUntil = startedAt + Math.min(this.#trustMs, found.leftMs);
-        return found.login;
+        lookUp.login = result.login;
+        lookUp.trustedUntil = startedAt + Math.min(this.#trustMs, result.leftMs);
+        return result.login;
       },
       (error: unknown) => {
         this.#forget(digest, lookUp);
@@ -98,7 +99,7 @@ export class RedisLoginStore implements LoginStore {
       },
     );
     this.#lookUps.set(digest, lookUp);
-    return lookUp.underWay;
+    return lookUp.pending;
   }
 
   #forget(digest: string, lookUp: LookUp): void {
@@ -107,11 +108,11 @@ export class RedisLoginStore implements LoginStore {
 }
 
 /**
- * A look-up under way, which is shared, or its result. A revocation drops it in either state: a result that comes in
- * afterwards is told to those who waited for it, and to nobody else.
+ * A look-up in flight, which concurrent calls share, or its result. A revocation drops it in either state: a result
+ * that arrives afterwards goes only to the calls that waited for it.
  */
 class LookUp {
-  underWay: Promise<Login | undefined> | undefined = undefined;
+  pending: Promise<Login | undefined> | undefined = undefined;
   login: Login | undefined = undefined;
   /** By `performance.now()`. */
   trustedUntil = 0;

@@ -1,9 +1,5 @@
-import type {
-  PreparationRecord,
-  PreparationResult,
-  PreparationStore,
-  VersionedFile,
-} from "../../domain/preparation-store.ts";
+import type { PreparationResult, StoredPreparation, VersionedFile } from "../../domain/preparation.ts";
+import type { PreparationStore } from "../../domain/preparation-store.ts";
 import type { RedisConnection } from "./connection.ts";
 import {
   claimPreparationScript,
@@ -13,10 +9,10 @@ import {
   reportPreparationScript,
 } from "./preparation-scripts.ts";
 
-/** Files looked up at a time, so that an item of very many neither holds up others nor waits too long for itself. */
+/** Files looked up at a time, so that a large item neither delays other calls nor runs into its own time limit. */
 const findChunk = 500;
 
-/** One hash for each file in a content version, whose TTL is what the claim of a worker, or the result, has left. */
+/** One hash for each file in a content version. Its TTL is the rest of the worker's claim, or of the result's time. */
 export class RedisPreparationStore implements PreparationStore {
   readonly #redis: RedisConnection;
 
@@ -24,16 +20,16 @@ export class RedisPreparationStore implements PreparationStore {
     this.#redis = redis;
   }
 
-  async find(files: readonly VersionedFile[]): Promise<(PreparationRecord | undefined)[]> {
-    const found: (PreparationRecord | undefined)[] = [];
+  async find(files: readonly VersionedFile[]): Promise<(StoredPreparation | undefined)[]> {
+    const preparations: (StoredPreparation | undefined)[] = [];
     for (let start = 0; start < files.length; start += findChunk) {
       const inputs = files.slice(start, start + findChunk).map((file) => ({ file }));
-      found.push(...(await this.#redis.runForEach("findPreparations", findPreparationScript, inputs)));
+      preparations.push(...(await this.#redis.runForEach("findPreparations", findPreparationScript, inputs)));
     }
-    return found;
+    return preparations;
   }
 
-  claim(file: VersionedFile, worker: string, claimMs: number): Promise<PreparationRecord | undefined> {
+  claim(file: VersionedFile, worker: string, claimMs: number): Promise<StoredPreparation | undefined> {
     return this.#redis.run(claimPreparationScript, { file, worker, claimMs });
   }
 

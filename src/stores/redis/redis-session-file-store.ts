@@ -1,23 +1,12 @@
-import { EventEmitter } from "node:events";
 import type { Caller, LeaseTerms, Refusal, Renewal } from "../../domain/session.ts";
-import type {
-  EndpointType,
-  SessionEnds,
-  SessionFileStore,
-  SessionFiles,
-} from "../../domain/session-file-store.ts";
+import type { EndpointType, SessionFileStore, SessionFiles } from "../../domain/session-file-store.ts";
 import type { RedisConnection } from "./connection.ts";
-import { endsChannel } from "./keys.ts";
 import { readFilesScript, recordSentScript, requestFileScript } from "./session-file-scripts.ts";
-import type { Subscription } from "./subscriber.ts";
 
-/** What is known of a session's files is in the session's own hash, so that it lives and ends with it. */
+/** The files of a session are fields of the session's own hash, so that they live and end with it. */
 export class RedisSessionFileStore implements SessionFileStore {
   readonly #redis: RedisConnection;
   readonly #terms: LeaseTerms;
-  readonly #watchers = new EventEmitter<{ ended: [sessionId: string]; established: [] }>().setMaxListeners(0);
-  /** Listens as soon as somebody watches, from then on; a channel has one listener. */
-  #ends: Subscription | undefined;
 
   constructor(redis: RedisConnection, terms: LeaseTerms) {
     this.#redis = redis;
@@ -25,8 +14,8 @@ export class RedisSessionFileStore implements SessionFileStore {
   }
 
   async files(id: string, caller: Caller): Promise<SessionFiles | undefined> {
-    const found = await this.#redis.run(readFilesScript, { id, caller });
-    return found && { session: { id, ...found.session }, files: found.files };
+    const result = await this.#redis.run(readFilesScript, { id, caller });
+    return result && { session: { id, ...result.session }, files: result.files };
   }
 
   request(
@@ -41,22 +30,5 @@ export class RedisSessionFileStore implements SessionFileStore {
 
   recordSent(id: string, sent: ReadonlyMap<string, number>): Promise<Renewal | Refusal> {
     return this.#redis.run(recordSentScript, { id, leaseMs: this.#terms.leaseMs, sent });
-  }
-
-  watchEnds(ended: (sessionId: string) => void, established: () => void = () => {}): SessionEnds {
-    this.#watchers.on("ended", ended).on("established", established);
-    this.#ends ??= this.#redis.subscriber.listen(endsChannel, {
-      heard: (sessionId) => this.#watchers.emit("ended", sessionId),
-      established: () => this.#watchers.emit("established"),
-    });
-    const subscription = this.#ends;
-    return {
-      get isReliable() {
-        return subscription.isEstablished;
-      },
-      stop: () => {
-        this.#watchers.off("ended", ended).off("established", established);
-      },
-    };
   }
 }

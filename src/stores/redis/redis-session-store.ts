@@ -9,7 +9,7 @@ import type {
   Session,
 } from "../../domain/session.ts";
 import type { Heartbeat, SessionStore } from "../../domain/session-store.ts";
-import { RedisConnection, type RedisConnectionOptions } from "./connection.ts";
+import type { RedisConnection } from "./connection.ts";
 import { ownerIndexKey, sessionKey } from "./keys.ts";
 import {
   createSessionScript,
@@ -19,42 +19,28 @@ import {
   keepAliveScript,
   pruneIndexScript,
   readSessionScript,
-} from "./scripts.ts";
+} from "./session-scripts.ts";
 
 /**
- * An index entry without a session is left alone for this long: the session may be about to be created. Far
- * longer than any command may take.
+ * A younger index entry without a session is kept: its session may be about to be created. Far longer than any command
+ * takes.
  */
-const leastIndexAgeSeconds = 60;
-/** Sessions looked up at a time by `list`. */
+const minIndexAgeSeconds = 60;
+/** How many sessions `list` reads at a time. */
 const listChunk = 500;
-/** Every so many creations a sample of the owner's index is swept; see `#sweep`. */
+/** After this many creations a sample of the owner's index is swept; see `#sweep`. */
 const createsPerSweep = 16;
 const sweepSample = 64;
 
-export interface RedisSessionStoreOptions extends RedisConnectionOptions {
-  readonly terms: LeaseTerms;
-}
-
 /**
- * Sessions in Redis 7 or newer: single, Sentinel or Cluster. One hash a session, whose TTL is the lease, so that
- * nothing sweeps and no clock of ours counts. A keep-alive is one command, one round trip, one key.
+ * One hash for each session, whose TTL is the lease: nothing has to be swept, and the only clock is that of Redis. A
+ * keep-alive is one command, one round trip, one key.
  */
 export class RedisSessionStore implements SessionStore {
   readonly #redis: RedisConnection;
   readonly #terms: LeaseTerms;
   #creates = 0;
 
-  /**
-   * A store with a connection of its own.
-   *
-   * @throws Error when the URL can't be understood
-   */
-  static connect(options: RedisSessionStoreOptions): RedisSessionStore {
-    return new RedisSessionStore(RedisConnection.open(options), options.terms);
-  }
-
-  /** The connection is closed with the store. */
   constructor(redis: RedisConnection, terms: LeaseTerms) {
     this.#redis = redis;
     this.#terms = terms;
@@ -75,23 +61,23 @@ export class RedisSessionStore implements SessionStore {
 
   async list(owner: string, libraryItemId?: string): Promise<string[]> {
     const indexed = await this.#redis.guard(this.#redis.client.zrange(ownerIndexKey(owner), "0", "-1"));
-    const found: { id: string; createdAt: number }[] = [];
+    const sessions: { id: string; createdAt: number }[] = [];
     for (let start = 0; start < indexed.length; start += listChunk) {
       const ids = indexed.slice(start, start + listChunk);
-      const facts = await this.#redis.guard(
+      const fieldsOf = await this.#redis.guard(
         Promise.all(ids.map((id) => this.#redis.client.hmget(sessionKey(id), "o", "c", "i"))),
       );
       const gone: string[] = [];
-      for (const [index, [sessionOwner, createdAt, itemId]] of facts.entries()) {
+      for (const [index, [sessionOwner, createdAt, itemId]] of fieldsOf.entries()) {
         const id = ids[index]!;
         if (sessionOwner !== owner) gone.push(id);
         else if (libraryItemId === undefined || itemId === libraryItemId) {
-          found.push({ id, createdAt: Number(createdAt) });
+          sessions.push({ id, createdAt: Number(createdAt) });
         }
       }
       if (gone.length > 0) this.#inBackground(this.#prune(owner, gone));
     }
-    return found.sort((a, b) => a.createdAt - b.createdAt).map(({ id }) => id);
+    return sessions.sort((a, b) => a.createdAt - b.createdAt).map(({ id }) => id);
   }
 
   keepAlive(id: string, caller: Caller, progress?: number): Promise<Renewal | Refusal> {
@@ -121,21 +107,13 @@ export class RedisSessionStore implements SessionStore {
     return true;
   }
 
-  async ping(): Promise<void> {
-    await this.#redis.ping();
-  }
-
-  async close(): Promise<void> {
-    this.#redis.close();
-  }
-
   #prune(owner: string, ids: readonly string[]): Promise<number> {
-    return this.#redis.run(pruneIndexScript, { owner, ids, leastAgeSeconds: leastIndexAgeSeconds });
+    return this.#redis.run(pruneIndexScript, { owner, ids, minAgeSeconds: minIndexAgeSeconds });
   }
 
   /**
-   * Looks at a random sample of an owner's index and takes out what is gone, so that an index never grows much
-   * beyond the living sessions, even when nobody lists: four entries are looked at for each one added.
+   * Removes entries without a session from a random sample of an owner's index, so that an index never grows much
+   * beyond the owner's sessions even if nothing lists them: four entries are checked for each one added.
    */
   async #sweep(owner: string): Promise<void> {
     const sample = [...new Set(await this.#redis.client.zrandmember(ownerIndexKey(owner), sweepSample))];
@@ -144,7 +122,7 @@ export class RedisSessionStore implements SessionStore {
     if (gone.length > 0) await this.#prune(owner, gone);
   }
 
-  /** Upkeep that nobody waits for; what fails is done by a later turn. */
+  /** A later run does what this one fails to do. */
   #inBackground(work: Promise<unknown>): void {
     this.#redis.inBackground("index upkeep", work);
   }

@@ -1,12 +1,13 @@
-import { type Cluster, Command, type Redis } from "ioredis";
+import type { Cluster, Redis } from "ioredis";
+import { RawCommand, type RawReply } from "./ioredis-internals.ts";
 import type { Reply, Script } from "./scripts.ts";
 import type { Limited, TimeLimit } from "./time-limit.ts";
 
 export type RedisClient = Redis | Cluster;
 
 /**
- * Runs a script in one round trip; a server that does not know it yet is sent the text. FCALL would save neither this
- * nor much time in Redis, and needs a library that every release installs for all others.
+ * Runs a script in one round trip, or two if the server does not have it yet and needs its text. FCALL would save
+ * neither that nor much time in Redis, and needs a library that every release installs for all others.
  */
 export function runScript<Input, Output>(
   client: RedisClient,
@@ -20,8 +21,8 @@ export function runScript<Input, Output>(
 }
 
 /**
- * Runs a script for each input; outputs are in the order of the inputs. All commands leave together, and those about
- * one key run in order. A server that has lost the script is sent the text once.
+ * Runs a script for each input; outputs are in the order of the inputs. All commands are sent together, and those for
+ * one key run in order. A server that has lost the script gets the text once.
  */
 export function runScriptForEach<Input, Output>(
   client: RedisClient,
@@ -44,7 +45,7 @@ class Run<Input, Output> implements Limited {
   readonly #reject: (error: unknown) => void;
   readonly #outputs: Output[] = [];
   #unanswered = 0;
-  /** Inputs that a server did not run because it has lost the script. */
+  /** Indexes of inputs that a server refused because it has lost the script. */
   #undone: Set<number> | undefined;
   isOver = false;
 
@@ -73,7 +74,7 @@ class Run<Input, Output> implements Limited {
     this.#fail(new Error("Redis did not answer in time"));
   }
 
-  replied(index: number, reply: RawReply): void {
+  #replied(index: number, reply: RawReply): void {
     try {
       this.#outputs[index] = this.#script.output(partsOf(reply));
     } catch (error) {
@@ -82,7 +83,7 @@ class Run<Input, Output> implements Limited {
     this.#answered();
   }
 
-  failed(index: number, error: Error): void {
+  #failed(index: number, error: Error): void {
     if (!error.message.startsWith("NOSCRIPT")) this.#fail(error);
     else this.#undone = (this.#undone ?? new Set()).add(index);
     this.#answered();
@@ -92,13 +93,29 @@ class Run<Input, Output> implements Limited {
     this.#unanswered = count;
     let command = firstCommand;
     for (const index of indexes) {
-      this.#client.sendCommand(new ScriptCall(this, index, command, this.#script, this.#inputs[index]!));
+      this.#client.sendCommand(this.#call(index, command));
       command = "evalsha";
     }
   }
 
+  #call(index: number, command: "evalsha" | "eval"): RawCommand {
+    const script = this.#script;
+    const input = this.#inputs[index]!;
+    const key = script.key(input);
+    const args = script.args(input);
+    let encoded = `*${args.length + 4}\r\n${headOf(script)[command]}${bulk(key)}`;
+    for (const arg of args) encoded += bulk(String(arg));
+    return new RawCommand(
+      command,
+      key,
+      encoded,
+      (reply) => this.#replied(index, reply),
+      (error) => this.#failed(index, error),
+    );
+  }
+
   #answered(): void {
-    // When the run is over, what comes in is late, and nothing more must be sent.
+    // After a failure late replies are ignored, and nothing more is sent.
     if (--this.#unanswered > 0 || this.isOver) return;
     if (this.#undone !== undefined) {
       this.#repeat(this.#undone);
@@ -108,7 +125,7 @@ class Run<Input, Output> implements Limited {
     this.#resolve(this.#outputs);
   }
 
-  /** What is undone, and what came after it on the same key: nothing may be overtaken. */
+  /** Sends the undone inputs again, and those that came after them for the same key, so that the order is kept. */
   #repeat(undone: ReadonlySet<number>): void {
     const keys = new Set<string>();
     const indexes = [...this.#inputs.keys()].filter((index) => {
@@ -117,7 +134,7 @@ class Run<Input, Output> implements Limited {
       return keys.has(key);
     });
     this.#undone = undefined;
-    // Each server of a cluster gets the text in a turn of its own; every turn does one input at least.
+    // Of several servers of a cluster without the script each gets the text in another round: a round sends it once.
     this.#send(indexes, indexes.length, "eval");
   }
 
@@ -127,45 +144,7 @@ class Run<Input, Output> implements Limited {
   }
 }
 
-/**
- * A command that tells its run what became of it, and needs no promise, timer or conversion of its own: with those
- * of ioredis a heartbeat of a batch costs this process a quarter more CPU time (`bench/redis.ts`).
- */
-class ScriptCall<Input, Output> extends Command {
-  readonly #key: string;
-  readonly #wire: string;
-
-  constructor(
-    run: Run<Input, Output>,
-    index: number,
-    command: "evalsha" | "eval",
-    script: Script<Input, Output>,
-    input: Input,
-  ) {
-    super(command);
-    this.#key = script.key(input);
-    const args = script.args(input);
-    let wire = `*${args.length + 4}\r\n${headOf(script)[command]}${bulk(this.#key)}`;
-    for (const arg of args) wire += bulk(String(arg));
-    this.#wire = wire;
-    // ioredis reports a command's end to its diagnostics channel by the promise, which this one does not settle.
-    this.isTraced = true;
-    this.resolve = (reply: RawReply) => run.replied(index, reply);
-    this.reject = (error: Error) => run.failed(index, error);
-  }
-
-  override toWritable(): string {
-    return this.#wire;
-  }
-
-  override getKeys(): string[] {
-    return [this.#key];
-  }
-
-  override setTimeout(): void {}
-}
-
-/** The arguments that stay the same for a script. */
+/** The encoded arguments that are the same for each call of a script. */
 const heads = new WeakMap<Script<never, unknown>, { readonly evalsha: string; readonly eval: string }>();
 
 function headOf(script: Script<never, unknown>) {
@@ -184,9 +163,7 @@ function bulk(text: string): string {
   return `$${Buffer.byteLength(text)}\r\n${text}\r\n`;
 }
 
-/** A tag and what belongs to it: a table, or one text with blanks between the parts. */
-type RawReply = Buffer | (Buffer | number)[];
-
+/** A reply is a table, or one text with its parts separated by blanks. */
 function partsOf(reply: RawReply): Reply {
   const parts = Array.isArray(reply)
     ? reply.map((part) => (typeof part === "number" ? part : part.toString()))

@@ -1,20 +1,11 @@
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
-import type {
-  Caller,
-  FinalState,
-  Finish,
-  NewSession,
-  Refusal,
-  Renewal,
-  Session,
-} from "../../domain/session.ts";
-import { isProgress } from "../../domain/session.ts";
-import { endsChannel, ownerIndexKey, sessionKey } from "./keys.ts";
 
-/** A script with everything that knows its wire form. The SHA-1 of the text is its identity. */
+/** A script with everything that depends on its wire form. The SHA-1 of its text is its identity in Redis. */
 export interface Script<Input, Output> {
+  /** Of the file, and of its round trips in the metrics. */
   readonly name: string;
+  /** With what it includes. */
   readonly text: string;
   readonly sha1: string;
   key(input: Input): string;
@@ -25,141 +16,34 @@ export interface Script<Input, Output> {
 /** A tag and what belongs to it; strings and small integers only. */
 export type Reply = readonly [tag: string, ...rest: (string | number)[]];
 
-/** What a reply tells of a session; its id is in the key. */
-export type StoredSession = Omit<Session, "id">;
-
-export interface SessionInput {
-  readonly id: string;
-  readonly caller: Caller;
-}
-
-export const keyOfSession = (input: { readonly id: string }) => sessionKey(input.id);
-/** Scripts take "" for a caller who sees every session; principals are never empty. */
-export const principalOf = ({ caller }: SessionInput) => (caller.admin ? "" : caller.principal);
-
-export const keepAliveScript = script<
-  SessionInput & { readonly leaseMs: number; readonly progress: number | undefined },
-  Renewal | Refusal
->("keepAlive-1", {
-  key: keyOfSession,
-  args: (input) => [principalOf(input), input.leaseMs, progressArgument(input.progress)],
-  output: (reply) => (reply[0] === "INVALID_PROGRESS" ? { outcome: "invalid_progress" } : renewal(reply)),
-});
-
-export const createSessionScript = script<NewSession & { readonly leaseMs: number }, StoredSession>(
-  "createSession-1",
-  {
-    key: keyOfSession,
-    args: (input) => [input.owner, input.libraryItemId, input.contentVersion, input.leaseMs],
-    output: (reply) => {
-      if (reply[0] !== "CREATED" && reply[0] !== "EXISTS") throw unexpected(reply[0]);
-      return session(reply);
-    },
-  },
-);
-
-export const readSessionScript = script<SessionInput, StoredSession | undefined>("readSession-1", {
-  key: keyOfSession,
-  args: (input) => [principalOf(input)],
-  output: (reply) => {
-    if (reply[0] === "NOT_FOUND") return undefined;
-    if (reply[0] !== "OK") throw unexpected(reply[0]);
-    return session(reply);
-  },
-});
-
-export const finishSessionScript = script<
-  SessionInput & {
-    readonly state: FinalState;
-    readonly retentionMs: number;
-    readonly errorMessage: string | undefined;
-  },
-  Finish | Refusal
->("finishSession-1", {
-  key: keyOfSession,
-  args: (input) => {
-    const args = [principalOf(input), input.state, input.retentionMs, endsChannel, input.id];
-    return input.errorMessage === undefined ? args : [...args, input.errorMessage];
-  },
-  output: ([tag, first]) =>
-    tag === "OK" ? { outcome: "finished", expiresAt: Number(first) } : refusal(tag, first),
-});
-
-/** Gives the owner of the session that was removed. */
-export const deleteSessionScript = script<SessionInput, string | undefined>("deleteSession-1", {
-  key: keyOfSession,
-  args: (input) => [principalOf(input), endsChannel, input.id],
-  output: ([tag, owner]) => {
-    if (tag === "NOT_FOUND") return undefined;
-    if (tag !== "OK") throw unexpected(tag);
-    return String(owner);
-  },
-});
-
-export const indexSessionScript = script<{ readonly owner: string; readonly id: string }, void>(
-  "indexSession-1",
-  {
-    key: ({ owner }) => ownerIndexKey(owner),
-    args: ({ id }) => [id],
-    output: ([tag]) => {
-      if (tag !== "OK") throw unexpected(tag);
-    },
-  },
-);
-
-/** Gives the number of entries removed. */
-export const pruneIndexScript = script<
-  { readonly owner: string; readonly ids: readonly string[]; readonly leastAgeSeconds: number },
-  number
->("pruneIndex-1", {
-  key: ({ owner }) => ownerIndexKey(owner),
-  args: ({ leastAgeSeconds, ids }) => [leastAgeSeconds, ...ids],
-  output: ([tag, removed]) => {
-    if (tag !== "OK") throw unexpected(tag);
-    return Number(removed);
-  },
-});
-
-/** @param name of the file, and of its round trips in the metrics */
+/** @param name of its file in `lua/`, without the extension */
 export function script<Input, Output>(
   name: string,
   wire: Pick<Script<Input, Output>, "key" | "args" | "output">,
 ): Script<Input, Output> {
-  const text = readFileSync(new URL(`lua/${name}.lua`, import.meta.url), "utf8");
-  return { name, text, sha1: createHash("sha1").update(text).digest("hex"), ...wire };
+  return { name, ...readScript(name), ...wire };
 }
 
-function progressArgument(progress: number | undefined): string | number {
-  if (progress === undefined) return "";
-  return isProgress(progress) ? progress : "invalid";
+const luaFolder = new URL("lua/", import.meta.url);
+const include = /^-- @include (\S+)$/gm;
+
+/**
+ * Reads a script. A line `-- @include name` stands for the file `include/name.lua`, whose first lines say which
+ * variables it needs.
+ *
+ * @throws Error when a file does not exist
+ */
+export function readScript(
+  name: string,
+  folder = luaFolder,
+): { readonly text: string; readonly sha1: string } {
+  const text = readLua(name, folder);
+  return { text, sha1: createHash("sha1").update(text).digest("hex") };
 }
 
-export function renewal([tag, first, second]: Reply): Renewal | Refusal {
-  if (tag !== "OK") return refusal(tag, first);
-  return { outcome: "renewed", expiresAt: Number(first), progress: Number(second) };
-}
-
-function refusal(tag: string, state: string | number | undefined): Refusal {
-  switch (tag) {
-    case "NOT_FOUND":
-      return { outcome: "not_found" };
-    case "NOT_ACTIVE":
-      return { outcome: "not_active", state: state as FinalState };
-    default:
-      throw unexpected(tag);
-  }
-}
-
-function session([, state, progress, expiresAt, owner, item, version, message]: Reply): StoredSession {
-  return {
-    owner: String(owner),
-    libraryItemId: String(item),
-    contentVersion: String(version),
-    state: state as Session["state"],
-    progress: Number(progress),
-    expiresAt: Number(expiresAt),
-    ...(message !== undefined && { errorMessage: String(message) }),
-  };
+function readLua(name: string, folder: URL): string {
+  const text = readFileSync(new URL(`${name}.lua`, folder), "utf8");
+  return text.replace(include, (_, included: string) => readLua(`include/${included}`, folder).trimEnd());
 }
 
 export function unexpected(tag: string): Error {

@@ -1,15 +1,13 @@
 import type { Refusal, Renewal, Session } from "../../domain/session.ts";
 import type { EndpointType, SessionFile } from "../../domain/session-file-store.ts";
+import { type Reply, script, unexpected } from "./scripts.ts";
 import {
   keyOfSession,
   principalOf,
-  type Reply,
   renewal,
   type SessionInput,
   type StoredSession,
-  script,
-  unexpected,
-} from "./scripts.ts";
+} from "./session-scripts.ts";
 
 export const requestFileScript = script<
   SessionInput & {

@@ -1,22 +1,20 @@
 import { Cluster, type Redis, type RedisOptions } from "ioredis";
 import type { Logger } from "pino";
-import { reconnectDelay } from "./client.ts";
+import { probeMs, reconnectDelayMs } from "./reconnect-policy.ts";
 import type { RedisClient } from "./run-script.ts";
 
-/** Who is told what is published on a channel. */
+/** Receives what is published on a channel. */
 export interface Listener {
   heard(message: string): void;
-  /** Everything that is published from now on will be heard; what was published before may not have been. */
+  /** Every message from now on will arrive; earlier ones may have been missed. */
   established(): void;
 }
 
-/** A channel that is listened to. */
+/** A listener on a channel. */
 export class Subscription {
   readonly channel: string;
   readonly listener: Listener;
-  /**
-   * Whether messages are heard, as far as can be known: of a connection that died without a word that is learnt late.
-   */
+  /** Whether messages arrive. A connection that dies silently is noticed late. */
   isEstablished = false;
 
   constructor(channel: string, listener: Listener) {
@@ -25,13 +23,10 @@ export class Subscription {
   }
 }
 
-/** A connection that is dead for this long is noticed, or the network may have forgotten it. */
-const probeMs = 15_000;
-
 /**
- * Hears what is published, on a connection of its own that exists as soon as somebody listens. A lost one is replaced
- * by a new one, never revived, so that one place knows whether it is established. On a cluster any node will do,
- * because messages are told to all of them; ioredis' own subscriptions of a cluster do not tell when they are lost.
+ * Subscribes to channels, on a connection of its own that is opened with the first listener. A lost connection is
+ * replaced, never revived, so that this class alone knows whether it is established. On a cluster any node will do,
+ * because messages reach all of them; ioredis' own cluster subscriptions do not report when they are lost.
  */
 export class Subscriber {
   readonly #client: RedisClient;
@@ -49,7 +44,7 @@ export class Subscriber {
     this.#log = log;
   }
 
-  /** Listens on a channel, for as long as the subscriber is open; one listener for each channel. */
+  /** Listens until the subscriber closes; a channel has one listener. */
   listen(channel: string, listener: Listener): Subscription {
     const subscription = new Subscription(channel, listener);
     this.#subscriptions.set(channel, subscription);
@@ -72,12 +67,12 @@ export class Subscriber {
       return;
     }
     this.#connection = connection;
-    // Why Redis can't be reached is told by the connection for commands.
+    // The connection for commands logs why Redis is unreachable.
     connection.on("error", () => {});
     connection.on("message", (channel: string, message: string) =>
       this.#subscriptions.get(channel)?.listener.heard(message),
     );
-    // The socket closes first; ioredis tells of the end in a later turn.
+    // The socket closes first; ioredis emits "end" in a later turn.
     connection.once("close", this.#lost);
     connection.once("end", () => {
       this.#lost();
@@ -88,7 +83,7 @@ export class Subscriber {
   };
 
   #connectLater(): void {
-    if (!this.#isClosed) this.#timer = setTimeout(this.#connect, reconnectDelay(++this.#failures)).unref();
+    if (!this.#isClosed) this.#timer = setTimeout(this.#connect, reconnectDelayMs(++this.#failures)).unref();
   }
 
   readonly #lost = (): void => {
@@ -117,19 +112,19 @@ export class Subscriber {
     this.#isRefused = true;
     this.#log.warn(
       { channel, reason: message },
-      "Redis refuses a subscription; without it Redis is asked more often",
+      "Redis refuses a subscription; without it sessions and logins are read from Redis more often",
     );
   }
 }
 
-/** Undefined: no node of the cluster is known yet. */
+/** Undefined while no node of the cluster is known. */
 function openConnection(client: RedisClient): Redis | undefined {
   const options: RedisOptions = {
     connectionName: "downlease-subscriber",
     enableOfflineQueue: true,
     keepAlive: probeMs,
     lazyConnect: false,
-    // One attempt: whether there will be another is decided here.
+    // One attempt: this class decides about the next.
     retryStrategy: () => null,
     sentinelRetryStrategy: () => null,
   };

@@ -1,17 +1,18 @@
-/** What has a limited time. */
+/** Something that has to end in time. */
 export interface Limited {
   readonly isOver: boolean;
-  /** Told when its time is over and it is not. */
+  /** Called when the time is up and it is not over. */
   timedOut(): void;
 }
 
-/** Pause between two looks for what has been under way for too long. */
-const lookMs = 50;
+/** Pause between two checks for what has run too long. */
+const checkMs = 50;
 
 /**
- * A limit that many share. One timer does for all: a timer each is a tenth of what a command costs. They are kept in
- * a queue, because they end in the order in which they began, but for rare exceptions; a map of what comes and goes so
- * fast would keep V8's garbage collector from freeing what it has held (an old table refers to its successor).
+ * A time limit for many at once, with one timer for all: a timer for each would be a tenth of what a command costs.
+ * They are kept in a queue, because with rare exceptions they end in the order in which they began. In a map whose
+ * entries come and go this fast, V8's garbage collector could not free what it has held (an old table refers to its
+ * successor).
  */
 export class TimeLimit {
   readonly #ms: number;
@@ -28,10 +29,10 @@ export class TimeLimit {
     this.#dropOver();
     this.#queue.push(limited);
     this.#begun.push(performance.now());
-    this.#timer ??= setTimeout(this.#look, lookMs);
+    this.#timer ??= setTimeout(this.#check, checkMs);
   }
 
-  readonly #look = (): void => {
+  readonly #check = (): void => {
     this.#timer = undefined;
     const latest = performance.now() - this.#ms;
     for (let index = this.#head; index < this.#queue.length && this.#begun[index]! <= latest; index++) {
@@ -39,7 +40,7 @@ export class TimeLimit {
       if (!limited.isOver) limited.timedOut();
     }
     this.#dropOver();
-    if (this.#head < this.#queue.length) this.#timer = setTimeout(this.#look, lookMs);
+    if (this.#head < this.#queue.length) this.#timer = setTimeout(this.#check, checkMs);
   };
 
   #dropOver(): void {

@@ -3,11 +3,19 @@ import { readFileSync } from "node:fs";
 import { DatabaseSync, type StatementSync } from "node:sqlite";
 import { ServiceError } from "../../domain/errors.ts";
 
+/** SQLite has no clock of its own; tests replace this one. */
+export interface Clock {
+  /** Milliseconds since the Unix epoch. */
+  now(): number;
+}
+
+export const systemClock: Clock = { now: () => Date.now() };
+
 /** Marks a file as ours: "dlse" in ASCII, see https://sqlite.org/pragma.html#pragma_application_id */
 const applicationId = 0x646c7365;
 
-/** What each version of the schema added. A file's version is the number of those that it has. */
-const schema = ["1-sessions", "2-logins", "3-downloads"].map((name) =>
+/** The additions of each schema version, in order. The version of a file is the number of additions that it has. */
+const schema = ["1-sessions", "2-logins", "3-downloads", "4-roles"].map((name) =>
   readFileSync(new URL(`schema/${name}.sql`, import.meta.url), "utf8"),
 );
 
@@ -18,17 +26,17 @@ const schema = ["1-sessions", "2-logins", "3-downloads"].map((name) =>
 const busyTimeoutMs = 500;
 const openAttempts = 5;
 
-/** An SQLite file that the stores of a process share. What fails on it is `downlease.store.unavailable`. */
+/** The SQLite file that the stores of a backend share. Failures become ServiceErrors `downlease.store.unavailable`. */
 export class SqliteDatabase {
   readonly connection: DatabaseSync;
-  /** Whether no other process can use it. */
+  /** Whether no other process can use the database. */
   readonly isPrivate: boolean;
-  /** Told of each session that this process has ended, when it is written down. */
+  /** Announces each session that this process ends, once that is committed. */
   readonly ends = new EventEmitter<{ session: [id: string] }>().setMaxListeners(0);
   readonly #ping: StatementSync;
 
   /**
-   * Opens the file, creates it when it does not exist, and leaves it untouched when it is not ours.
+   * Opens the file, or creates it. A file that is not ours is left untouched.
    *
    * @param path a file, or `:memory:`; several processes of one machine may share a file
    * @throws Error that names the file and says what is wrong with it, or that a newer release has written it
@@ -39,7 +47,7 @@ export class SqliteDatabase {
     this.#ping = this.connection.prepare("SELECT 1 FROM session LIMIT 1");
   }
 
-  /** A driver's error stops here. */
+  /** Turns errors of the driver into ServiceErrors. */
   guard<T>(work: () => T): T {
     try {
       return work();
@@ -49,12 +57,12 @@ export class SqliteDatabase {
     }
   }
 
-  /** Work that must see and change the database as one step, also for other processes. */
+  /** Runs work that reads and changes the database in one atomic step, also for other processes. */
   transaction<T>(work: () => T): T {
     return this.#asOne("BEGIN IMMEDIATE", work);
   }
 
-  /** Work that must see one state of the database and changes nothing; waits for no writer. */
+  /** Runs work that reads one state of the database and changes nothing; waits for no writer. */
   snapshot<T>(work: () => T): T {
     return this.#asOne("BEGIN", work);
   }
@@ -89,8 +97,8 @@ function openDatabase(path: string): DatabaseSync {
     try {
       return open(path);
     } catch (error) {
-      // Where waiting could end in a deadlock SQLite does not wait, so processes that create, open and close a file
-      // at the same moment get in each other's way: seen in 3 of 1,200 openings.
+      // SQLite does not wait where that could end in a deadlock, so processes that create, open and close a file at the
+      // same moment can fail: seen in 3 of 1,200 openings.
       if (isBusy(error) && attempt < openAttempts) continue;
       const reason = error instanceof Error ? error.message : String(error);
       throw new Error(`SQLite file '${path}' can't be used: ${reason}`, { cause: error });
@@ -102,10 +110,10 @@ function open(path: string): DatabaseSync {
   const db = new DatabaseSync(path, { timeout: busyTimeoutMs });
   try {
     refuseForeign(db);
-    // With WAL and NORMAL a commit does not wait for the disk: it survives the end of the process, however
-    // abrupt, but a power cut may undo the last moments before it. The file stays consistent in any case.
+    // With WAL and NORMAL a commit does not wait for the disk: it survives any end of the process, but a power cut may
+    // undo the last moments. The file stays consistent in any case.
     db.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL");
-    // Also shows now, not at the first call, that the file can't be written.
+    // Fails now, not at the first call, if the file is not writable.
     db.exec("BEGIN IMMEDIATE");
     const missing = schema.slice(pragma(db, "user_version"));
     if (missing.length > 0) {
@@ -120,13 +128,13 @@ function open(path: string): DatabaseSync {
   }
 }
 
-/** SQLite failed (locked, full, damaged, input or output), or the database is closed. */
+/** Whether SQLite failed (locked, full, damaged, input or output), or the database is closed. */
 function isDriverError(error: unknown): boolean {
   const code = error instanceof Error && "code" in error ? error.code : undefined;
   return code === "ERR_SQLITE_ERROR" || code === "ERR_INVALID_STATE";
 }
 
-/** https://sqlite.org/rescode.html#busy; the upper bits of a code tell details. */
+/** https://sqlite.org/rescode.html#busy; the upper bits of a code are details. */
 function isBusy(error: unknown): boolean {
   return (
     error instanceof Error &&
@@ -139,7 +147,7 @@ function isBusy(error: unknown): boolean {
 function refuseForeign(db: DatabaseSync): void {
   if (isEmpty(db)) return;
   if (pragma(db, "application_id") !== applicationId) {
-    throw new Error("it is a database of some other program");
+    throw new Error("it is the database of another program");
   }
   const version = pragma(db, "user_version");
   if (version < 1 || version > schema.length) {
@@ -147,7 +155,7 @@ function refuseForeign(db: DatabaseSync): void {
   }
 }
 
-/** No program has put anything into the database yet. */
+/** Whether no program has written anything into the database. */
 function isEmpty(db: DatabaseSync): boolean {
   const content = db.prepare("SELECT count(*) AS objects FROM sqlite_schema").get();
   return content?.objects === 0 && pragma(db, "application_id") === 0 && pragma(db, "user_version") === 0;

@@ -1,25 +1,22 @@
 import type { DatabaseSync, StatementSync } from "node:sqlite";
 import type { Login } from "../../domain/login-store.ts";
 
-/** A login session as a row: SQLite has no booleans. */
-export type LoginRow = Omit<Login, "admin" | "mayReadStorage"> & {
-  readonly admin: 0 | 1;
-  readonly storage: 0 | 1;
-};
+/** A login session as a row, its roles as one text. */
+export type LoginRow = Omit<Login, "roles"> & { readonly roles: string };
 
-/** Rows that each creation removes at most: garbage goes faster than it comes. */
+/** Expired rows that each insertion removes at most: more than it adds. */
 const purgeLength = 16;
 
 /** Every statement of the login store, compiled once. Times are in milliseconds. */
 export function prepareLoginStatements(db: DatabaseSync) {
   return {
     insert: db.prepare(`
-      INSERT INTO login (digest, principal, admin, storage, proof, created_at, last_used_at, expires_at)
-      VALUES (:digest, :principal, :admin, :storage, :proof, :now, :now, :expiresAt)`),
+      INSERT INTO login (digest, principal, roles, proof, created_at, last_used_at, expires_at)
+      VALUES (:digest, :principal, :roles, :proof, :now, :now, :expiresAt)`),
 
-    /** :digest and :now; gives a LoginRow. */
+    /** :digest and :now; returns a LoginRow. */
     find: db.prepare(`
-      SELECT principal, admin, storage, proof, created_at AS createdAt, last_used_at AS lastUsedAt
+      SELECT principal, roles, proof, created_at AS createdAt, last_used_at AS lastUsedAt
       FROM login WHERE digest = :digest AND expires_at > :now`),
 
     use: db.prepare("UPDATE login SET last_used_at = :now, expires_at = :expiresAt WHERE digest = :digest"),

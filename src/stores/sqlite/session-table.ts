@@ -4,7 +4,7 @@ import { type Caller, existsFor, type Session } from "../../domain/session.ts";
 /** A session as a row: what is unset is null. */
 type SessionRow = Omit<Session, "errorMessage"> & { readonly errorMessage: string | null };
 
-/** Sessions one by one, as the stores of sessions and of their files both need them. */
+/** Reads and updates single sessions, for the stores of sessions and of their files. */
 export class SessionTable {
   readonly #find: StatementSync;
   readonly #update: StatementSync;
@@ -18,7 +18,7 @@ export class SessionTable {
       UPDATE session SET state = :state, expires_at = :expiresAt, error_message = :errorMessage WHERE id = :id`);
   }
 
-  /** An expired one, too. */
+  /** Expired sessions, too. */
   find(id: string): Session | undefined {
     const row = this.#find.get({ id }) as SessionRow | undefined;
     if (row === undefined) return undefined;
@@ -31,7 +31,7 @@ export class SessionTable {
     return session !== undefined && existsFor(session, caller, now) ? session : undefined;
   }
 
-  /** Writes down the members that change, but for the progress. */
+  /** Writes the members that change, except the progress. */
   update({ id, state, expiresAt, errorMessage }: Session): void {
     this.#update.run({ id, state, expiresAt, errorMessage: errorMessage ?? null });
   }

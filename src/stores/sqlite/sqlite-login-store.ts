@@ -1,7 +1,7 @@
-import { type Clock, systemClock } from "../../domain/clock.ts";
 import { digestOf, isLoginId, leftMs, newLoginId, trustMs } from "../../domain/login.ts";
 import type { Failures, Login, LoginStore, LoginTerms, NewLogin } from "../../domain/login-store.ts";
-import type { SqliteDatabase } from "./database.ts";
+import { formatRoles, parseRoles } from "../../domain/roles.ts";
+import { type Clock, type SqliteDatabase, systemClock } from "./database.ts";
 import { type LoginRow, type LoginStatements, prepareLoginStatements } from "./login-statements.ts";
 
 export interface SqliteLoginStoreOptions {
@@ -11,8 +11,8 @@ export interface SqliteLoginStoreOptions {
 }
 
 /**
- * Login sessions in an SQLite file. A look-up reads the file, so that a closed one is gone at once for every process
- * that shares it; a use is written down when the last one that was is `trustMs` ago.
+ * Login sessions in an SQLite file. Every look-up reads the file, so that a closed login session is gone at once for
+ * all processes that share it; a use is written when the last written one is `trustMs` ago.
  */
 export class SqliteLoginStore implements LoginStore {
   readonly #db: SqliteDatabase;
@@ -29,20 +29,19 @@ export class SqliteLoginStore implements LoginStore {
     this.#clock = clock;
   }
 
-  async open({ principal, proof, ...rights }: NewLogin): Promise<string> {
+  async open({ principal, roles, proof }: NewLogin): Promise<string> {
     const id = newLoginId();
     const digest = digestOf(id);
     this.#db.transaction(() => {
       const now = this.#clock.now();
       const expiresAt = now + leftMs({ createdAt: now }, now, this.#terms);
       this.#statements.purge.run({ now });
-      const [admin, storage] = [rights.admin ? 1 : 0, rights.mayReadStorage ? 1 : 0];
-      this.#statements.insert.run({ digest, principal, admin, storage, proof, now, expiresAt });
+      this.#statements.insert.run({ digest, principal, roles: formatRoles(roles), proof, now, expiresAt });
     });
     return id;
   }
 
-  /** Never gives a promise. */
+  /** Never returns a promise. */
   find(id: string): Login | undefined {
     if (!isLoginId(id)) return undefined;
     const digest = digestOf(id);
@@ -57,8 +56,7 @@ export class SqliteLoginStore implements LoginStore {
       if (isDue) this.#statements.use.run({ digest, now, expiresAt: now + left });
       return {
         principal,
-        admin: row.admin === 1,
-        mayReadStorage: row.storage === 1,
+        roles: parseRoles(row.roles),
         proof,
         createdAt,
         lastUsedAt: isDue ? now : lastUsedAt,

@@ -1,19 +1,28 @@
 import type { StatementSync } from "node:sqlite";
-import { type Clock, systemClock } from "../../domain/clock.ts";
-import { failureKeptMs, resultKeptMs, resultRenewedMs } from "../../domain/preparation.ts";
-import type {
-  PreparationRecord,
-  PreparationResult,
-  PreparationStore,
-  VersionedFile,
+import {
+  failureKeptMs,
+  type PreparationResult,
+  resultKeptMs,
+  resultRenewedMs,
+  type StoredPreparation,
+  type VersionedFile,
+} from "../../domain/preparation.ts";
+import {
+  decodeResult,
+  encodeResult,
+  type PreparationStore,
+  storedStatuses,
 } from "../../domain/preparation-store.ts";
-import type { SqliteDatabase } from "./database.ts";
+import { type Clock, type SqliteDatabase, systemClock } from "./database.ts";
 
-/** Rows that each claim removes at most: garbage goes faster than it comes. */
+/** Rows that each claim removes at most; more than one, so that garbage shrinks. */
 const purgeLength = 16;
 
+const { PREPARING, PREPARED } = storedStatuses;
+
 interface PreparationRow {
-  readonly state: PreparationRecord["state"];
+  /** One of `storedStatuses`. */
+  readonly state: (typeof storedStatuses)[StoredPreparation["status"]];
   readonly worker: string | null;
   readonly bytesDone: number;
   readonly result: string | null;
@@ -37,26 +46,27 @@ export class SqlitePreparationStore implements PreparationStore {
     this.#clock = clock;
   }
 
-  async find(files: readonly VersionedFile[]): Promise<(PreparationRecord | undefined)[]> {
+  async find(files: readonly VersionedFile[]): Promise<(StoredPreparation | undefined)[]> {
     return this.#db.guard(() => {
       const now = this.#clock.now();
       return files.map((file) => {
         const row = this.#find(file, now);
-        if (row?.state === "done" && row.expiresAt <= now + resultKeptMs - resultRenewedMs) {
+        if (row?.state === PREPARED && row.expiresAt <= now + resultKeptMs - resultRenewedMs) {
           this.#statements.renew.run({ ...nameOf(file), now, expiresAt: now + resultKeptMs });
         }
-        return row && recordOf(row);
+        return row && preparationOf(row);
       });
     });
   }
 
-  async claim(file: VersionedFile, worker: string, claimMs: number): Promise<PreparationRecord | undefined> {
+  async claim(file: VersionedFile, worker: string, claimMs: number): Promise<StoredPreparation | undefined> {
     return this.#db.transaction(() => {
       const now = this.#clock.now();
       this.#statements.purge.run({ now });
       const row = this.#find(file, now);
-      if (row?.state === "done" || (row?.state === "running" && row.worker !== worker)) return recordOf(row);
-      const bytesDone = row?.state === "running" ? row.bytesDone : 0;
+      const isInTheWay = row?.state === PREPARED || (row?.state === PREPARING && row.worker !== worker);
+      if (isInTheWay) return preparationOf(row!);
+      const bytesDone = row?.state === PREPARING ? row.bytesDone : 0;
       this.#statements.claim.run({ ...nameOf(file), worker, bytesDone, expiresAt: now + claimMs });
       return undefined;
     });
@@ -75,9 +85,10 @@ export class SqlitePreparationStore implements PreparationStore {
   async finish(file: VersionedFile, worker: string, result: PreparationResult): Promise<boolean> {
     return this.#db.guard(() => {
       const now = this.#clock.now();
-      const { state } = result;
-      const expiresAt = now + (state === "done" ? resultKeptMs : failureKeptMs);
-      const change = { ...nameOf(file), worker, now, state, result: JSON.stringify(result), expiresAt };
+      const { status } = result;
+      const state = storedStatuses[status];
+      const expiresAt = now + (status === "PREPARED" ? resultKeptMs : failureKeptMs);
+      const change = { ...nameOf(file), worker, now, state, result: encodeResult(result), expiresAt };
       return this.#statements.finish.run(change).changes === 1;
     });
   }
@@ -96,20 +107,20 @@ const isFile = "item_id = :itemId AND content_version = :contentVersion AND file
 /** Every statement is about one file, :itemId, :contentVersion and :fileName, but for the purge. */
 function prepareStatements({ connection: db }: SqliteDatabase) {
   return {
-    /** :now; gives a PreparationRow. */
+    /** :now; returns a PreparationRow. */
     find: db.prepare(`
       SELECT state, worker, bytes_done AS bytesDone, result, expires_at AS expiresAt
       FROM preparation WHERE ${isFile} AND expires_at > :now`),
 
     /** :now and :expiresAt. */
     renew: db.prepare(`
-      UPDATE preparation SET expires_at = :expiresAt WHERE ${isFile} AND expires_at > :now AND state = 'done'`),
+      UPDATE preparation SET expires_at = :expiresAt WHERE ${isFile} AND expires_at > :now AND state = '${PREPARED}'`),
 
     /** :worker, :bytesDone and :expiresAt. */
     claim: db.prepare(`
       INSERT OR REPLACE INTO preparation
         (item_id, content_version, file_name, state, worker, bytes_done, expires_at)
-      VALUES (:itemId, :contentVersion, :fileName, 'running', :worker, :bytesDone, :expiresAt)`),
+      VALUES (:itemId, :contentVersion, :fileName, '${PREPARING}', :worker, :bytesDone, :expiresAt)`),
 
     /** :worker, :now, :bytesDone and :expiresAt. */
     report: db.prepare(`
@@ -132,12 +143,11 @@ function prepareStatements({ connection: db }: SqliteDatabase) {
   } satisfies Record<string, StatementSync>;
 }
 
-/** Nothing else that may be known of the file: SQLite refuses parameters that a statement does not have. */
+/** The parameters that name a file, and no others: SQLite refuses parameters that a statement does not have. */
 function nameOf({ itemId, contentVersion, fileName }: VersionedFile) {
   return { itemId, contentVersion, fileName };
 }
 
-function recordOf({ state, bytesDone, result }: PreparationRow): PreparationRecord {
-  if (state === "running") return { state, bytesDone };
-  return JSON.parse(result ?? "") as PreparationResult;
+function preparationOf({ state, bytesDone, result }: PreparationRow): StoredPreparation {
+  return state === PREPARING ? { status: "PREPARING", bytesDone } : decodeResult(result ?? "");
 }

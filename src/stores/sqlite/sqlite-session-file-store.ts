@@ -1,5 +1,5 @@
 import type { StatementSync } from "node:sqlite";
-import { type Clock, systemClock } from "../../domain/clock.ts";
+import { rolesFrom } from "../../domain/roles.ts";
 import {
   type Caller,
   isRefusal,
@@ -10,19 +10,18 @@ import {
 } from "../../domain/session.ts";
 import type {
   EndpointType,
-  SessionEnds,
   SessionFile,
   SessionFileStore,
   SessionFiles,
 } from "../../domain/session-file-store.ts";
-import type { SqliteDatabase } from "./database.ts";
+import { type Clock, type SqliteDatabase, systemClock } from "./database.ts";
 import { SessionTable } from "./session-table.ts";
 
 /** Sees every session. */
-const anybody: Caller = { principal: "", admin: true };
+const anybody: Caller = { principal: "", roles: rolesFrom(["admin"]) };
 
-/** The greatest sum that JavaScript can tell from its neighbours. */
-const mostBytes = Number.MAX_SAFE_INTEGER;
+/** The greatest sum that JavaScript represents exactly. */
+const maxBytes = Number.MAX_SAFE_INTEGER;
 
 interface FileRow {
   readonly name: string;
@@ -36,10 +35,7 @@ export interface SqliteSessionFileStoreOptions {
   readonly clock?: Clock;
 }
 
-/**
- * What sessions know of their files, in rows that go with the session's. Ends are told within the process; of a file
- * that several processes share, the others hear nothing.
- */
+/** One row for each file that was requested or sent; it is deleted with the row of its session. */
 export class SqliteSessionFileStore implements SessionFileStore {
   readonly #db: SqliteDatabase;
   readonly #sessions: SessionTable;
@@ -79,26 +75,15 @@ export class SqliteSessionFileStore implements SessionFileStore {
     });
   }
 
-  watchEnds(ended: (sessionId: string) => void): SessionEnds {
-    this.#db.ends.on("session", ended);
-    return {
-      // From the beginning, and for ever: it is never established anew.
-      isReliable: this.#db.isPrivate,
-      stop: () => {
-        this.#db.ends.off("session", ended);
-      },
-    };
-  }
-
-  /** Like a keep-alive without progress, and what `note` writes down as one step with it. */
-  #renewWith(id: string, caller: Caller, note: () => void): Renewal | Refusal {
+  /** A keep-alive without progress, in one step with what `write` writes. */
+  #renewWith(id: string, caller: Caller, write: () => void): Renewal | Refusal {
     return this.#db.transaction(() => {
       const now = this.#clock.now();
       const session = this.#sessions.findFor(id, caller, now);
       if (session === undefined) return { outcome: "not_found" };
       const renewed = keepAlive(session, undefined, now, this.#terms);
       if (isRefusal(renewed)) return renewed;
-      note();
+      write();
       this.#sessions.update(renewed);
       return { outcome: "renewed", expiresAt: renewed.expiresAt, progress: renewed.progress };
     });
@@ -118,8 +103,8 @@ function prepareStatements({ connection: db }: SqliteDatabase) {
 
     /** :id, :name and :bytes. */
     addSent: db.prepare(`
-      INSERT INTO session_file (session_id, name, bytes_sent) VALUES (:id, :name, min(:bytes, ${mostBytes}))
-      ON CONFLICT DO UPDATE SET bytes_sent = min(bytes_sent + excluded.bytes_sent, ${mostBytes})`),
+      INSERT INTO session_file (session_id, name, bytes_sent) VALUES (:id, :name, min(:bytes, ${maxBytes}))
+      ON CONFLICT DO UPDATE SET bytes_sent = min(bytes_sent + excluded.bytes_sent, ${maxBytes})`),
   } satisfies Record<string, StatementSync>;
 }
 

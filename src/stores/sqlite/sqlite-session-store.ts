@@ -1,4 +1,4 @@
-import { type Clock, systemClock } from "../../domain/clock.ts";
+import { isAdmin } from "../../domain/roles.ts";
 import {
   type Caller,
   type FinalState,
@@ -16,24 +16,20 @@ import {
   type Session,
 } from "../../domain/session.ts";
 import type { Heartbeat, SessionStore } from "../../domain/session-store.ts";
-import type { SqliteDatabase } from "./database.ts";
+import { type Clock, type SqliteDatabase, systemClock } from "./database.ts";
+import { prepareStatements, type Statements } from "./session-statements.ts";
 import { SessionTable } from "./session-table.ts";
-import { prepareStatements, type Statements } from "./statements.ts";
 
-/** Rows that each creation looks at for expired ones: the garbage stays below a tenth of the living. */
+/** How many rows each creation checks for expired ones: they stay below a tenth of the living. */
 const sweepLength = 16;
 
 export interface SqliteSessionStoreOptions {
-  /** Closed with the store. */
   readonly database: SqliteDatabase;
   readonly terms: LeaseTerms;
   readonly clock?: Clock;
 }
 
-/**
- * Sessions in an SQLite file: one machine, no other process needed, nothing lost when the process ends, however
- * abruptly. Calls do their work before they return, so that a call is never overtaken within the process.
- */
+/** One row for each session. Calls do their work before they return, so that a process's calls take effect in order. */
 export class SqliteSessionStore implements SessionStore {
   readonly #db: SqliteDatabase;
   readonly #table: SessionTable;
@@ -113,14 +109,6 @@ export class SqliteSessionStore implements SessionStore {
     return isDeleted;
   }
 
-  async ping(): Promise<void> {
-    this.#db.ping();
-  }
-
-  async close(): Promise<void> {
-    this.#db.close();
-  }
-
   #keepAlive(id: string, caller: Caller, progress: number | undefined, now: number): Renewal | Refusal {
     if (progress === undefined || isProgress(progress)) {
       const { leaseMs } = this.#terms;
@@ -140,11 +128,11 @@ export class SqliteSessionStore implements SessionStore {
     const session = this.#table.findFor(id, caller, now);
     if (session === undefined) return { outcome: "not_found" };
     const refusal = keepAlive(session, progress, now, this.#terms);
-    // Else another process has created the session anew since the update, which it did not exist for.
+    // Else another process has created the session since the update, which did not find it.
     return isRefusal(refusal) ? refusal : { outcome: "not_found" };
   }
 
-  /** Goes round the table, one short stretch each time, and removes what has expired. */
+  /** Removes expired rows: each call checks the next few rows of the table, and starts over at its end. */
   #sweep(now: number): void {
     const start = this.#sweptTo;
     const stretch = this.#statements.stretch.get({ start, length: sweepLength });
@@ -159,5 +147,5 @@ export class SqliteSessionStore implements SessionStore {
 }
 
 function visibleTo(id: string, caller: Caller, now: number) {
-  return { id, now, principal: caller.admin ? null : caller.principal };
+  return { id, now, principal: isAdmin(caller) ? null : caller.principal };
 }

@@ -45,14 +45,14 @@ export type ItemModel = Message<"content.library.v1.ItemModel"> & {
   contentVersion?: string | undefined;
 
   /**
-   * When the item was made.
+   * When the item was created.
    *
    * @generated from field: optional google.protobuf.Timestamp creation_time = 4;
    */
   creationTime?: Timestamp | undefined;
 
   /**
-   * What the item is, in the words of its owner.
+   * What the item is, as its owner describes it.
    *
    * @generated from field: optional string description = 5;
    */
@@ -73,7 +73,7 @@ export type ItemModel = Message<"content.library.v1.ItemModel"> & {
   name?: string | undefined;
 
   /**
-   * Whether the files of the item are at hand. They always are.
+   * Whether the files of the item are in local storage. Always true.
    *
    * @generated from field: optional bool cached = 8;
    */
@@ -109,7 +109,7 @@ export const ItemModelSchema: GenMessage<ItemModel> = /*@__PURE__*/
   messageDesc(file_content_library_v1_item, 0);
 
 /**
- * What to look for among items (`com.vmware.content.library.item.find_spec`).
+ * Search criteria for items (`com.vmware.content.library.item.find_spec`).
  *
  * @generated from message content.library.v1.ItemFindSpec
  */
@@ -122,14 +122,14 @@ export type ItemFindSpec = Message<"content.library.v1.ItemFindSpec"> & {
   libraryId?: string | undefined;
 
   /**
-   * Name of the item, in any case.
+   * Name of the item, ignoring case.
    *
    * @generated from field: optional string name = 2;
    */
   name?: string | undefined;
 
   /**
-   * Type of the item, in any case.
+   * Type of the item, ignoring case.
    *
    * @generated from field: optional string type = 3;
    */
@@ -143,7 +143,7 @@ export type ItemFindSpec = Message<"content.library.v1.ItemFindSpec"> & {
   sourceId?: string | undefined;
 
   /**
-   * Whether the files of the item are at hand. They always are.
+   * Whether the files of the item are in local storage. Always true.
    *
    * @generated from field: optional bool cached = 5;
    */
@@ -227,7 +227,7 @@ export const GetRequestSchema: GenMessage<GetRequest> = /*@__PURE__*/
  */
 export type GetResponse = Message<"content.library.v1.GetResponse"> & {
   /**
-   * The item as it is now.
+   * The item in its current state.
    *
    * @generated from field: content.library.v1.ItemModel library_item = 1;
    */
@@ -248,7 +248,7 @@ export const GetResponseSchema: GenMessage<GetResponse> = /*@__PURE__*/
  */
 export type FindRequest = Message<"content.library.v1.FindRequest"> & {
   /**
-   * What to look for. Required.
+   * The search criteria. Required.
    *
    * @generated from field: content.library.v1.ItemFindSpec spec = 1;
    */
@@ -284,21 +284,21 @@ export const FindResponseSchema: GenMessage<FindResponse> = /*@__PURE__*/
   messageDesc(file_content_library_v1_item, 7);
 
 /**
- * Looking up library items (`com.vmware.content.library.item`).
+ * Reads library items (`com.vmware.content.library.item`).
  *
  * Errors of every method, with the vAPI error type as reason of the attached
  * `google.rpc.ErrorInfo`:
  *
- *  - UNAUTHENTICATED (`UNAUTHENTICATED`): the caller is not known.
- *  - INVALID_ARGUMENT (`INVALID_ARGUMENT`): a field breaks a rule of its own.
- *  - UNAVAILABLE (`SERVICE_UNAVAILABLE`): the content source can't be read, or
- *    the server has too many calls.
+ *  - UNAUTHENTICATED (`UNAUTHENTICATED`): the credentials are missing or not valid.
+ *  - INVALID_ARGUMENT (`INVALID_ARGUMENT`): a field is not valid by itself.
+ *  - UNAVAILABLE (`SERVICE_UNAVAILABLE`): the content source is unavailable, or
+ *    the server is overloaded.
  *
  * @generated from service content.library.v1.ItemService
  */
 export const ItemService: GenService<{
   /**
-   * Lists the items of a library, by name (`library.item.list`).
+   * Lists the items of a library, ordered by name (`library.item.list`).
    *
    * Errors: NOT_FOUND when there is no such library.
    *
@@ -322,10 +322,10 @@ export const ItemService: GenService<{
     output: typeof GetResponseSchema;
   },
   /**
-   * Finds the items that match all of what the specification says, by library
-   * and name (`library.item.find`).
+   * Finds the items that match every field of the specification, ordered by
+   * library and name (`library.item.find`).
    *
-   * Errors: INVALID_ARGUMENT when the specification says nothing.
+   * Errors: INVALID_ARGUMENT when the specification is empty.
    *
    * @generated from rpc content.library.v1.ItemService.Find
    */

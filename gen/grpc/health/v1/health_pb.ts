@@ -63,7 +63,7 @@ export const HealthCheckResponseSchema: GenMessage<HealthCheckResponse> = /*@__P
  */
 export const HealthCheckResponse_ServingStatus = {
   /**
-   * Not known.
+   * The state is unknown.
    *
    * @generated from enum value: UNKNOWN = 0;
    */
@@ -141,14 +141,14 @@ export const HealthListResponseSchema: GenMessage<HealthListResponse> = /*@__PUR
   messageDesc(file_grpc_health_v1_health, 3);
 
 /**
- * Tells whether this server serves a service. The empty name asks for the
- * server as a whole.
+ * Whether this server serves a service. The empty name stands for the server as
+ * a whole.
  *
  * @generated from service grpc.health.v1.Health
  */
 export const Health: GenService<{
   /**
-   * Answers with the state now, or NOT_FOUND for an unknown service.
+   * Returns the current state, or NOT_FOUND for an unknown service.
    *
    * @generated from rpc grpc.health.v1.Health.Check
    */
@@ -158,7 +158,7 @@ export const Health: GenService<{
     output: typeof HealthCheckResponseSchema;
   },
   /**
-   * Answers with the state of every service.
+   * Returns the state of every service.
    *
    * @generated from rpc grpc.health.v1.Health.List
    */
@@ -168,7 +168,7 @@ export const Health: GenService<{
     output: typeof HealthListResponseSchema;
   },
   /**
-   * Answers with the state now and again after each change. An unknown service
+   * Returns the current state, and again after each change. An unknown service
    * is reported as SERVICE_UNKNOWN, and the stream stays open.
    *
    * @generated from rpc grpc.health.v1.Health.Watch

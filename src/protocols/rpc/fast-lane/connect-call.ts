@@ -5,11 +5,11 @@ import { notSniffed } from "../../../calls/page-headers.ts";
 import { metadataOf } from "../../../calls/status.ts";
 import type { ServiceError } from "../../../domain/errors.ts";
 import { connectErrorOf } from "../errors.ts";
-import type { Exchange } from "./exchange.ts";
+import type { HttpExchange } from "./http-exchange.ts";
 import type { Lane, LaneMethod } from "./lane.ts";
 import { UnaryCall } from "./unary-call.ts";
 
-/** A representation of messages in Connect's unary protocol. */
+/** JSON or protobuf messages in Connect's unary protocol. */
 export interface Representation {
   readonly contentType: "application/json" | "application/proto";
   readonly request: Serialization<Message>;
@@ -19,16 +19,16 @@ export interface Representation {
 /** A unary Connect call, over either HTTP version. */
 export class ConnectCall extends UnaryCall {
   readonly protocol = "connect";
-  protected readonly largestBody: number;
-  readonly #exchange: Exchange;
+  protected readonly maxBodyBytes: number;
+  readonly #exchange: HttpExchange;
   readonly #representation: Representation;
 
-  constructor(lane: Lane, method: LaneMethod, exchange: Exchange, representation: Representation) {
+  constructor(lane: Lane, method: LaneMethod, exchange: HttpExchange, representation: Representation) {
     super(lane, method, exchange);
-    this.largestBody = lane.maxMessageBytes;
+    this.maxBodyBytes = lane.maxMessageBytes;
     this.#exchange = exchange;
     this.#representation = representation;
-    exchange.onClose(() => this.end("downlease.call.canceled"));
+    exchange.onClose(() => this.abort("downlease.call.canceled"));
   }
 
   cut(): void {
@@ -41,7 +41,7 @@ export class ConnectCall extends UnaryCall {
 
   protected answer(response: Message): void {
     const { contentType, response: serialization } = this.#representation;
-    const headers = this.tellsRequestId(this.method.isRoutine) ? ["x-request-id", this.requestId] : [];
+    const headers = this.returnsRequestId(this.method.isRoutine) ? ["x-request-id", this.requestId] : [];
     this.#respond(200, contentType, serialization.serialize(response), headers);
   }
 

@@ -1,19 +1,29 @@
+import type { Message } from "@bufbuild/protobuf";
+import type { Encoder } from "../../../calls/encoder.ts";
+
 /** A flag byte and the length of the message, in big-endian order. */
 export const headBytes = 5;
 
-/** The length that an envelope at `offset` tells; its head must be there. */
+/** Length of the message in the envelope at `offset`, whose head must be complete. */
 export function messageLength(bytes: Buffer, offset: number): number {
   return bytes.readUInt32BE(offset + 1);
 }
 
-/** A message in an envelope of its own. */
+/** One message in an envelope. */
 export function envelope(message: Uint8Array): Buffer {
   const bytes = Buffer.allocUnsafe(headBytes + message.length);
   writeEnvelope(message, bytes, 0);
   return bytes;
 }
 
-/** Messages in envelopes, one after the other. */
+/** One message in an envelope, by the encoder of its operation. */
+export function encodedEnvelope(message: Message, encode: Encoder): Buffer {
+  const bytes = encode(message, headBytes);
+  writeHead(bytes, 0, bytes.length - headBytes);
+  return bytes;
+}
+
+/** Several messages, each in an envelope, in one buffer. */
 export function envelopes(messages: readonly Uint8Array[]): Buffer {
   const total = messages.reduce((sum, { length }) => sum + headBytes + length, 0);
   const bytes = Buffer.allocUnsafe(total);
@@ -22,9 +32,13 @@ export function envelopes(messages: readonly Uint8Array[]): Buffer {
   return bytes;
 }
 
-function writeEnvelope(message: Uint8Array, bytes: Buffer, offset: number): number {
+function writeHead(bytes: Buffer, offset: number, length: number): void {
   bytes[offset] = 0;
-  bytes.writeUInt32BE(message.length, offset + 1);
+  bytes.writeUInt32BE(length, offset + 1);
+}
+
+function writeEnvelope(message: Uint8Array, bytes: Buffer, offset: number): number {
+  writeHead(bytes, offset, message.length);
   bytes.set(message, offset + headBytes);
   return offset + headBytes + message.length;
 }

@@ -6,8 +6,8 @@ import type { Http2StreamHandler, HttpRequest, HttpResponse } from "../../../cal
 import { connectTimeoutMs, grpcTimeoutMs, isEndless } from "../deadline.ts";
 import { jsonOptions } from "../errors.ts";
 import { ConnectCall, type Representation } from "./connect-call.ts";
-import { Http1Exchange, Http2Exchange } from "./exchange.ts";
 import { GrpcCall } from "./grpc-call.ts";
+import { Http1Exchange, Http2Exchange } from "./http-exchange.ts";
 import { type Lane, LaneCalls, type LaneMethod, type LaneStreamMethod } from "./lane.ts";
 import { StreamCall } from "./stream-call.ts";
 
@@ -17,58 +17,58 @@ export interface FastLaneOptions {
   readonly streams: ReadonlyMap<string, LaneStreamMethod>;
   /** Largest request message, in bytes. */
   readonly maxMessageBytes: number;
-  /** How long a caller may take to send a unary request, in milliseconds; half a minute by default. */
+  /** Time limit for receiving a unary request, in milliseconds; 30,000 by default. */
   readonly readMs?: number | undefined;
-  /** Aborted when calls under way can't be waited for any longer: they end with UNAVAILABLE. */
-  readonly shutdownSignal: AbortSignal;
-  /** Aborted as soon as streams are to end: what they have been sent is still answered. */
-  readonly streamsSignal: AbortSignal;
+  /** Aborts when the time for calls in flight is over: they end with UNAVAILABLE. */
+  readonly callsMustEnd: AbortSignal;
+  /** Aborts as soon as streams must end; requests that have been read are still answered. */
+  readonly streamsMustEnd: AbortSignal;
 }
 
 /**
- * The shortest way from a heartbeat to its operation: gRPC on bare HTTP/2 streams and Connect's unary protocol on
- * either HTTP version, without Connect's runtime. It takes what is beyond doubt, and leaves everything else
- * (compression, other content types, odd headers, malformed bodies) to that runtime.
+ * The shortest way from a keep-alive to its operation: gRPC on bare HTTP/2 streams and Connect's unary protocol on
+ * either HTTP version, without Connect's runtime. It serves plain requests and leaves everything else (compression,
+ * other content types, unusual headers, malformed bodies) to that runtime.
  */
 export interface FastLane {
-  /** Serves an HTTP/2 stream, or says no. */
+  /** Serves an HTTP/2 stream; false when it does not. */
   readonly takeStream: Http2StreamHandler;
-  /** Serves an HTTP/1 request for the path, or says no. */
+  /** Serves an HTTP/1 request for the path; false when it does not. */
   takeRequest(path: string, request: HttpRequest, response: HttpResponse): boolean;
 }
 
-/** How often callers who are slow to send their requests are looked for. */
+/** How often calls are checked against the time limit for receiving a request. */
 const sweepMs = 1000;
 
 export function openFastLane(options: FastLaneOptions): FastLane {
-  const { unary, streams, maxMessageBytes, readMs = 30_000, shutdownSignal, streamsSignal } = options;
+  const { unary, streams, maxMessageBytes, readMs = 30_000, callsMustEnd, streamsMustEnd } = options;
   const calls = new LaneCalls();
   const lane: Lane = { calls, maxMessageBytes };
   const representations = new Map<LaneMethod, (json: boolean) => Representation>();
   for (const method of unary.values())
     representations.set(method, representationsOf(method, maxMessageBytes));
 
-  shutdownSignal.addEventListener("abort", () => {
-    for (const call of calls) call.end("downlease.server.stopping");
+  callsMustEnd.addEventListener("abort", () => {
+    for (const call of calls) call.abort("downlease.server.stopping");
   });
-  streamsSignal.addEventListener("abort", () => {
-    for (const call of calls) if (call instanceof StreamCall) call.stop("downlease.server.stopping");
+  streamsMustEnd.addEventListener("abort", () => {
+    for (const call of calls) if (call instanceof StreamCall) call.end("downlease.server.stopping");
   });
   setInterval(() => {
-    const latest = performance.now() - readMs;
-    for (const call of calls) if (call.isReading && call.startedAt <= latest) call.cut();
+    const newestOverdue = performance.now() - readMs;
+    for (const call of calls) if (call.isReading && call.startedAt <= newestOverdue) call.cut();
   }, sweepMs).unref();
 
   return {
     takeStream(stream, headers, rawHeaders) {
-      if (shutdownSignal.aborted) return false;
+      if (callsMustEnd.aborted) return false;
       const path = headers[":path"] ?? "";
       const method = unary.get(path);
       if (method === undefined) {
         const streamMethod = streams.get(path);
         if (streamMethod === undefined || !isPlainGrpc(headers)) return false;
         const deadline = deadlineOf(headers["grpc-timeout"], grpcTimeoutMs);
-        if (deadline === "odd" || streamsSignal.aborted) return false;
+        if (deadline === "odd" || streamsMustEnd.aborted) return false;
         new StreamCall(lane, streamMethod, stream, headers, deadline);
         return true;
       }
@@ -88,7 +88,7 @@ export function openFastLane(options: FastLaneOptions): FastLane {
     },
 
     takeRequest(path, request, response) {
-      if (shutdownSignal.aborted) return false;
+      if (callsMustEnd.aborted) return false;
       const method = unary.get(path);
       if (method === undefined || "stream" in request || "stream" in response) return false;
       const { headers } = request;
@@ -124,7 +124,7 @@ function isPlainConnect(headers: IncomingHttpHeaders): boolean {
   );
 }
 
-/** Milliseconds until the deadline, or undefined; `odd` when the header is not for the fast lane to understand. */
+/** Milliseconds until the deadline; undefined when there is none, `odd` when Connect's runtime has to read the header. */
 function deadlineOf(
   text: string | string[] | undefined,
   read: (text: string) => number,

@@ -3,17 +3,16 @@ import { constants } from "node:http2";
 import { fromBinary, type Message } from "@bufbuild/protobuf";
 import { connectionOfStream } from "../../../calls/connection.ts";
 import type { ServiceError } from "../../../domain/errors.ts";
-import { discardRest } from "./discard-rest.ts";
 import { headBytes, messageLength } from "./envelope.ts";
 import { errorTrailers, grpcHeaders, sendOk } from "./grpc-response.ts";
+import { discardRest, handOverStream } from "./http2-stream.ts";
 import type { Lane, LaneMethod } from "./lane.ts";
-import { handOverStream } from "./stock.ts";
 import { onGone, UnaryCall } from "./unary-call.ts";
 
 /** A unary gRPC call on a bare HTTP/2 stream. */
 export class GrpcCall extends UnaryCall {
   readonly protocol = "grpc";
-  protected readonly largestBody: number;
+  protected readonly maxBodyBytes: number;
   readonly #stream: ServerHttp2Stream;
   readonly #headers: IncomingHttpHeaders;
   readonly #rawHeaders: readonly string[];
@@ -26,11 +25,11 @@ export class GrpcCall extends UnaryCall {
     rawHeaders: readonly string[],
   ) {
     super(lane, method, { body: stream, headers, connection: connectionOfStream(stream) });
-    this.largestBody = headBytes + lane.maxMessageBytes;
+    this.maxBodyBytes = headBytes + lane.maxMessageBytes;
     this.#stream = stream;
     this.#headers = headers;
     this.#rawHeaders = rawHeaders;
-    // The end of the stream tells all that there is to know of an error.
+    // `close` follows every error.
     stream.on("error", ignore).on("close", onGone);
   }
 
@@ -40,9 +39,9 @@ export class GrpcCall extends UnaryCall {
 
   protected parse(body: Buffer): Message | undefined {
     // Exactly one message, not compressed.
-    const isInOrder =
+    const isOneMessage =
       body.length >= headBytes && body[0] === 0 && messageLength(body, 0) === body.length - headBytes;
-    return isInOrder ? fromBinary(this.method.method.input, body.subarray(headBytes)) : undefined;
+    return isOneMessage ? fromBinary(this.method.method.input, body.subarray(headBytes)) : undefined;
   }
 
   protected answer(response: Message): void {
@@ -50,7 +49,7 @@ export class GrpcCall extends UnaryCall {
     if (stream.closed) return;
     const message = this.method.envelope(response);
     stream.respond(
-      grpcHeaders(this.tellsRequestId(this.method.isRoutine) ? this.requestId : undefined),
+      grpcHeaders(this.returnsRequestId(this.method.isRoutine) ? this.requestId : undefined),
       waitForTrailers,
     );
     stream.on("wantTrailers", sendOk);

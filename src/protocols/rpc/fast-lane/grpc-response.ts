@@ -6,7 +6,7 @@ import { metadataOf, statusOf } from "../../../calls/status.ts";
 import type { ServiceError } from "../../../domain/errors.ts";
 import { grpcSpelling } from "../errors.ts";
 
-/** Headers of a response, as names and values in turn, which Node takes as they are. */
+/** Response headers as alternating names and values, a form that Node.js sends as it is. */
 export function grpcHeaders(requestId: string | undefined): string[] {
   const headers = [":status", "200", "content-type", "application/grpc+proto"];
   if (requestId !== undefined) headers.push("x-request-id", requestId);
@@ -15,17 +15,17 @@ export function grpcHeaders(requestId: string | undefined): string[] {
 
 const okTrailers = { "grpc-status": "0" };
 
-/** For the `wantTrailers` event of a stream that ends well. */
+/** Listener for `wantTrailers` of a stream that succeeds. */
 export function sendOk(this: ServerHttp2Stream): void {
   this.sendTrailers(okTrailers);
 }
 
-/** Some errors are made once and told often. */
-const known = new WeakMap<ServiceError, Readonly<Record<string, string>>>();
+/** Some errors are created once and sent often. */
+const trailersByError = new WeakMap<ServiceError, Readonly<Record<string, string>>>();
 
-/** The trailers that tell an error. */
+/** The trailers of a failed call. */
 export function errorTrailers(error: ServiceError): Readonly<Record<string, string>> {
-  let trailers = known.get(error);
+  let trailers = trailersByError.get(error);
   if (trailers === undefined) {
     const status = statusOf(error);
     trailers = {
@@ -34,7 +34,7 @@ export function errorTrailers(error: ServiceError): Readonly<Record<string, stri
       "grpc-status-details-bin": base64Encode(toBinary(StatusSchema, status), "std_raw"),
       ...metadataOf(error),
     };
-    known.set(error, trailers);
+    trailersByError.set(error, trailers);
   }
   return trailers;
 }

@@ -4,8 +4,8 @@ import type { HttpRequest, HttpResponse } from "../../../calls/http.ts";
 import type { Entry, StreamEntry } from "../../../calls/pipeline.ts";
 import type { ErrorKind, ErrorMessageId } from "../../../domain/errors.ts";
 
-/** Serves a request by Connect's runtime; `body` replaces what has been read of the request's own. */
-export type ServeStock = (
+/** Serves a request with Connect's runtime; `body`, when given, replaces the request's own. */
+export type ServeByRuntime = (
   request: HttpRequest,
   response: HttpResponse,
   body?: AsyncIterable<Uint8Array>,
@@ -14,27 +14,31 @@ export type ServeStock = (
 /** A method as the fast lane sees it. */
 export interface LaneMethod<Run = Entry> {
   readonly method: DescMethod;
-  /** As of the operation: what goes on all day. */
+  /** High volume: successes are not worth a line in the log. */
   readonly isRoutine: boolean;
   readonly run: Run;
-  /** A gRPC answer in its envelope. */
+  /** Encodes a gRPC response with its envelope. */
   readonly envelope: (response: Message) => Buffer;
-  readonly serveStock: ServeStock;
-  /** Tells of a request that ended without having become a call. */
-  readonly tellRefusal: (origin: CallOrigin, durationMs: number, outcome: ErrorKind) => void;
+  readonly serveByRuntime: ServeByRuntime;
+  /** Records a request that ended before it became a call. */
+  readonly recordRefusal: (call: CallOrigin, durationMs: number, outcome: ErrorKind) => void;
 }
 
 export type LaneStreamMethod = LaneMethod<StreamEntry>;
 
-/** A call under way on the fast lane. */
+/**
+ * A call in flight on the fast lane. A call ends in one of three ways: `abort` answers with an error without waiting
+ * for the operation, `cut` resets the connection or stream without an answer, and a stream's `end` first answers every
+ * request that has been read.
+ */
 export interface LaneCall {
-  /** Its place in `LaneCalls`. */
+  /** Index in `LaneCalls`. */
   slot: number;
   /** Milliseconds, as of `performance.now()`. */
   readonly startedAt: number;
-  /** Whether the caller still owes a part of the request. */
+  /** Whether the request is still being read. */
   readonly isReading: boolean;
-  end(reason: ErrorMessageId): void;
+  abort(reason: ErrorMessageId): void;
   cut(): void;
 }
 
@@ -46,9 +50,9 @@ export interface Lane {
 }
 
 /**
- * The calls under way. A `Set` would do the same, but of one whose members come and go so fast V8 makes a new table
- * again and again; an old one that has lived long enough to get into the old heap refers to its successor, and keeps
- * all the calls since then from being freed cheaply. That was measured to cost a fifth of a call.
+ * The calls in flight. A `Set` would do, but V8 keeps rebuilding the table of one that changes this fast, and a table
+ * that has reached the old heap refers to its successor: all later calls then survive until a full collection.
+ * Measured, that costs a fifth of a call.
  */
 export class LaneCalls implements Iterable<LaneCall> {
   readonly #slots: (LaneCall | undefined)[] = [];

@@ -5,18 +5,17 @@ import { type Connection, connectionOfStream } from "../../../calls/connection.t
 import { type Credentials, HeaderCredentials } from "../../../calls/credentials.ts";
 import { asServiceError, type Conversation } from "../../../calls/pipeline.ts";
 import { type ErrorMessageId, ServiceError } from "../../../domain/errors.ts";
-import { discardRest } from "./discard-rest.ts";
 import { envelopes, headBytes, messageLength } from "./envelope.ts";
 import { errorTrailers, grpcHeaders, sendOk } from "./grpc-response.ts";
+import { discardRest } from "./http2-stream.ts";
 import type { Lane, LaneCall, LaneStreamMethod } from "./lane.ts";
 
-/** Requests that may wait for the answers to those before them; a caller who sends more is not read from. */
+/** Requests that may wait for earlier answers; beyond it the stream is not read. */
 const maxWaiting = 1000;
 
 /**
- * A bidirectional gRPC stream on a bare HTTP/2 stream, each request of which gets one answer, in order. The requests
- * that arrive while others are being answered are answered together, so that what a request costs falls as the load
- * rises.
+ * A bidirectional gRPC stream on a bare HTTP/2 stream: one answer for each request, in order. Requests that arrive
+ * while others are being answered are answered together, so the cost of a request falls as the load rises.
  */
 export class StreamCall implements Call, LaneCall {
   readonly protocol = "grpc";
@@ -26,7 +25,7 @@ export class StreamCall implements Call, LaneCall {
   readonly headers: IncomingHttpHeaders;
   slot = -1;
   readonly startedAt = performance.now();
-  /** A stream may be silent for as long as its caller likes. */
+  /** A stream may be silent for any time. */
   readonly isReading = false;
   abortedWith: ErrorMessageId | undefined = undefined;
   onAbort: ((reason: ErrorMessageId) => void) | undefined = undefined;
@@ -36,11 +35,11 @@ export class StreamCall implements Call, LaneCall {
   readonly #stream: ServerHttp2Stream;
   readonly #conversation: Conversation;
   readonly #deadline: NodeJS.Timeout | undefined;
-  /** Bytes of a request that is not complete yet. */
+  /** Bytes of a request that is still incomplete. */
   #rest: Buffer = Buffer.alloc(0);
   #waiting: Message[] = [];
   #isAnswering = false;
-  /** Why no more is read: the caller has sent all, or an error that is told when all that was read is answered. */
+  /** Why reading has stopped: the caller has sent everything, or an error to send after the remaining answers. */
   #end: "complete" | ServiceError | undefined;
   #isOver = false;
 
@@ -60,25 +59,25 @@ export class StreamCall implements Call, LaneCall {
     this.#stream = stream;
     this.#conversation = method.run(this);
     if (timeoutMs !== undefined) {
-      this.#deadline = setTimeout(() => this.end("downlease.call.timed_out"), timeoutMs);
+      this.#deadline = setTimeout(() => this.abort("downlease.call.timed_out"), timeoutMs);
     }
     lane.calls.add(this);
     stream.respond(grpcHeaders(this.requestId), { waitForTrailers: true });
     stream.on("wantTrailers", () => this.#sendTrailers());
     stream.on("data", (chunk: Buffer) => this.#read(chunk));
     stream.on("end", () => {
-      // A reset ends what can be read, too.
-      if (stream.closed) this.end("downlease.call.canceled");
+      // A reset also raises `end`.
+      if (stream.closed) this.abort("downlease.call.canceled");
       else this.#stopReading(this.#rest.length === 0 ? "complete" : incomplete());
     });
     stream.on("drain", () => void this.#answerAll());
-    // The end of the stream tells all that there is to know of an error.
+    // `close` follows every error.
     stream.on("error", () => {});
-    stream.on("close", () => this.end("downlease.call.canceled"));
+    stream.on("close", () => this.abort("downlease.call.canceled"));
   }
 
-  /** Ends the stream now, without the answers that are still owed. */
-  end(reason: ErrorMessageId): void {
+  /** Ends the stream now, with an error in place of the outstanding answers. */
+  abort(reason: ErrorMessageId): void {
     if (this.#isOver) return;
     this.#waiting = [];
     this.#end = new ServiceError(reason);
@@ -86,8 +85,8 @@ export class StreamCall implements Call, LaneCall {
     if (!this.#isAnswering) this.#finish();
   }
 
-  /** Ends the stream when what has been read is answered. */
-  stop(reason: ErrorMessageId): void {
+  /** Ends the stream with an error once every request that has been read is answered. */
+  end(reason: ErrorMessageId): void {
     this.#stopReading(new ServiceError(reason));
   }
 
@@ -129,7 +128,7 @@ export class StreamCall implements Call, LaneCall {
     void this.#answerAll();
   }
 
-  /** Answers what waits, one group after the other, for as long as the caller takes the answers. */
+  /** Answers the waiting requests, one group after the other, while the caller reads the answers. */
   async #answerAll(): Promise<void> {
     if (this.#isAnswering || this.#isOver) return;
     this.#isAnswering = true;

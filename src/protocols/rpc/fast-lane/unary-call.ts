@@ -1,42 +1,42 @@
 import type { IncomingHttpHeaders } from "node:http";
 import type { Readable } from "node:stream";
 import type { Message } from "@bufbuild/protobuf";
-import { abort, ProtocolCall } from "../../../calls/call.ts";
+import { abort, HttpCall } from "../../../calls/call.ts";
 import type { Connection } from "../../../calls/connection.ts";
 import { asServiceError } from "../../../calls/pipeline.ts";
 import { type ErrorMessageId, ServiceError } from "../../../domain/errors.ts";
 import type { Lane, LaneCall, LaneMethod } from "./lane.ts";
 
-/** Where a request comes from. */
-export interface Source {
+/** The request of a unary call. */
+export interface UnaryRequest {
   readonly body: Readable;
   readonly headers: IncomingHttpHeaders;
   readonly connection: Connection;
 }
 
 const callOf = Symbol("call");
-type Body = Readable & { [callOf]?: UnaryCall | undefined };
+type CallBody = Readable & { [callOf]?: UnaryCall | undefined };
 
 /**
- * A unary call on the fast lane, whatever its protocol: reads the request, runs the operation, answers. It knows the
- * way of a request that is in order; any other is handed over to Connect's runtime, with what has been read of it.
+ * A unary call on the fast lane, of any protocol: reads the request, runs the operation, answers. A request that it
+ * cannot parse is handed over to Connect's runtime, together with the bytes already read.
  */
-export abstract class UnaryCall extends ProtocolCall implements LaneCall {
+export abstract class UnaryCall extends HttpCall implements LaneCall {
   readonly connection: Connection;
   slot = -1;
   readonly startedAt = performance.now();
 
   protected readonly method: LaneMethod;
   readonly #lane: Lane;
-  readonly #body: Body;
-  /** What has been read, nearly always in one piece. */
+  readonly #body: CallBody;
+  /** The body so far, nearly always a single chunk. */
   #first: Buffer | undefined = undefined;
   #more: Buffer[] | undefined = undefined;
   #size = 0;
   #state: "reading" | "running" | "over" = "reading";
   #deadline: NodeJS.Timeout | undefined = undefined;
 
-  constructor(lane: Lane, method: LaneMethod, { body, headers, connection }: Source) {
+  constructor(lane: Lane, method: LaneMethod, { body, headers, connection }: UnaryRequest) {
     super(headers);
     this.#lane = lane;
     this.method = method;
@@ -53,37 +53,37 @@ export abstract class UnaryCall extends ProtocolCall implements LaneCall {
 
   setDeadline(timeoutMs: number | undefined): void {
     if (timeoutMs === undefined) return;
-    this.#deadline = setTimeout(() => this.end("downlease.call.timed_out"), timeoutMs);
+    this.#deadline = setTimeout(() => this.abort("downlease.call.timed_out"), timeoutMs);
   }
 
-  /** Ends the call before its answer. */
-  end(reason: ErrorMessageId): void {
+  /** Ends the call with an error, before its answer. */
+  abort(reason: ErrorMessageId): void {
     if (this.#state === "running") abort(this, reason);
     else if (this.#state === "reading") {
       const error = new ServiceError(reason);
-      this.method.tellRefusal(this, performance.now() - this.startedAt, error.kind);
+      this.method.recordRefusal(this, performance.now() - this.startedAt, error.kind);
       this.#stopReading();
       this.#leave();
       this.refuse(error);
     }
   }
 
-  /** Cuts off a caller who has sent half a request. */
+  /** Disconnects a caller that has sent only part of a request in time. */
   abstract cut(): void;
 
-  /** Largest body that `parse` may be able to read. */
-  protected abstract readonly largestBody: number;
+  /** Largest body that `parse` accepts; a longer one goes to Connect's runtime. */
+  protected abstract readonly maxBodyBytes: number;
 
-  /** The request message; undefined or an error when the body is not in order. */
+  /** The request message; undefined or an error when the body is malformed. */
   protected abstract parse(body: Buffer): Message | undefined;
 
-  /** Sends the answer, unless the caller is gone. */
+  /** Sends the answer, unless the caller has gone away. */
   protected abstract answer(response: Message): void;
 
-  /** Sends an error, unless the caller is gone. */
+  /** Sends an error, unless the caller has gone away. */
   protected abstract refuse(error: ServiceError): void;
 
-  /** Lets Connect's runtime serve the request, whose body is given anew. */
+  /** Lets Connect's runtime serve the request. @param body the whole body, from its first byte */
   protected abstract handOver(body: AsyncIterable<Uint8Array>): void;
 
   /** For the listeners below. */
@@ -92,9 +92,9 @@ export abstract class UnaryCall extends ProtocolCall implements LaneCall {
     if (this.#first === undefined) this.#first = chunk;
     else if (this.#more === undefined) this.#more = [chunk];
     else this.#more.push(chunk);
-    if (this.#size > this.largestBody) {
+    if (this.#size > this.maxBodyBytes) {
       this.#stopReading();
-      this.#giveUp(this.#body.iterator({ destroyOnReturn: false }));
+      this.#passToRuntime(this.#body.iterator({ destroyOnReturn: false }));
     }
   }
 
@@ -102,12 +102,14 @@ export abstract class UnaryCall extends ProtocolCall implements LaneCall {
   complete(): void {
     let request: Message | undefined;
     try {
-      request = this.parse(this.#more === undefined ? (this.#first ?? nothing) : Buffer.concat(this.#read()));
+      request = this.parse(
+        this.#more === undefined ? (this.#first ?? nothing) : Buffer.concat(this.#chunks()),
+      );
     } catch {
-      // Why it can't be read is told by the runtime that gets it now.
+      // The runtime that takes over reports what is wrong.
     }
     if (request === undefined) {
-      this.#giveUp();
+      this.#passToRuntime();
       return;
     }
     this.#state = "running";
@@ -127,12 +129,12 @@ export abstract class UnaryCall extends ProtocolCall implements LaneCall {
     );
   }
 
-  #giveUp(rest?: AsyncIterable<Uint8Array>): void {
+  #passToRuntime(rest?: AsyncIterable<Uint8Array>): void {
     this.#leave();
-    this.handOver(joined(this.#read(), rest));
+    this.handOver(concatenated(this.#chunks(), rest));
   }
 
-  #read(): Buffer[] {
+  #chunks(): Buffer[] {
     return this.#first === undefined ? [] : [this.#first, ...(this.#more ?? [])];
   }
 
@@ -142,7 +144,7 @@ export abstract class UnaryCall extends ProtocolCall implements LaneCall {
 
   #leave(): void {
     this.#state = "over";
-    // Node keeps a stream until the next collection of the old heap: it must not keep the call as well.
+    // Node.js keeps a stream until the next collection of the old heap; it must not keep the call with it.
     this.#body[callOf] = undefined;
     this.#lane.calls.remove(this);
     if (this.#deadline !== undefined) clearTimeout(this.#deadline);
@@ -151,22 +153,22 @@ export abstract class UnaryCall extends ProtocolCall implements LaneCall {
 
 const nothing = Buffer.alloc(0);
 
-/** Listeners without an object of their own for each call. */
-function onData(this: Body, chunk: Buffer): void {
+/** Shared listeners: no closure for each call. */
+function onData(this: CallBody, chunk: Buffer): void {
   this[callOf]?.take(chunk);
 }
-function onEnd(this: Body): void {
-  // Also the body of a stream that was closed in the middle ends, as if it were whole.
-  if (this.closed) this[callOf]?.end("downlease.call.canceled");
+function onEnd(this: CallBody): void {
+  // The body of a stream that was reset half-way also raises `end`.
+  if (this.closed) this[callOf]?.abort("downlease.call.canceled");
   else this[callOf]?.complete();
 }
 
-/** For the `close` event of the body, where that tells that the caller is gone. */
-export function onGone(this: Body): void {
-  this[callOf]?.end("downlease.call.canceled");
+/** Listener for the `close` event of a body that closes early only when the caller goes away. */
+export function onGone(this: CallBody): void {
+  this[callOf]?.abort("downlease.call.canceled");
 }
 
-async function* joined(chunks: readonly Uint8Array[], rest?: AsyncIterable<Uint8Array>) {
+async function* concatenated(chunks: readonly Uint8Array[], rest?: AsyncIterable<Uint8Array>) {
   yield* chunks;
   if (rest !== undefined) yield* rest;
 }

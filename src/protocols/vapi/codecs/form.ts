@@ -1,12 +1,12 @@
 import { emptyObject, isTreeObject, maxDepth, type Tree, type TreeObject } from "../tree.ts";
-import { decodeUtf8, malformed } from "./utf8.ts";
+import { decodePercent, decodeUtf8, malformed } from "./utf8.ts";
 
-/** Name and value as they came, decoded. */
+/** Decoded name and value. */
 export type Pair = readonly [name: string, value: string];
 
 /**
- * Reads `name=value&…`, as a body or a query string. Empty pairs are skipped (the documented samples begin with
- * `&`), and so are raw line breaks (they print one pair a line). `+` is a space.
+ * Reads `name=value&…`, a form body or a query string. Empty pairs are skipped (the documented samples begin with
+ * `&`), and so are raw line breaks (the samples print one pair a line). `+` is a space.
  */
 export function decodePairs(text: string): Pair[] {
   const pairs: Pair[] = [];
@@ -52,10 +52,5 @@ export function nest(pairs: readonly Pair[]): TreeObject {
 }
 
 function decodePart(text: string): string {
-  if (!encoded.test(text)) return text;
-  try {
-    return decodeURIComponent(text.replaceAll("+", " "));
-  } catch {
-    throw malformed("a percent-encoding is broken or is not UTF-8");
-  }
+  return encoded.test(text) ? decodePercent(text.replaceAll("+", " ")) : text;
 }

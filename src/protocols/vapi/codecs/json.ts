@@ -5,10 +5,10 @@ type Reviver = (this: unknown, key: string, value: unknown, context: { readonly 
 const parse = JSON.parse as (text: string, reviver: Reviver) => Tree;
 const rawJson = (JSON as unknown as { rawJSON(text: string): unknown }).rawJSON;
 
-/** A text without any of this has only integers that JSON.parse keeps as they are, at half the cost. */
+/** JSON.parse keeps all numbers of a text that does not match exact, at half the cost of a reviver. */
 const otherNumber = /\d[.eE]|\d{16}|-0/;
 
-/** Keeps numbers as they were written; JSON.parse would round 2^63 and take 1e1 for an integer. */
+/** Keeps numbers as written; JSON.parse would round 2^63 and turn 1e1 into an integer. */
 const keepNumbers: Reviver = (_key, value, context) =>
   typeof value === "number" ? new NumberLiteral(context.source ?? String(value)) : value;
 
@@ -21,7 +21,7 @@ export function decodeJson(bytes: Buffer): TreeObject {
 
 /** Reads a JSON value. */
 export function parseJson(text: string): Tree {
-  // So many brackets need as many characters.
+  // A shorter text cannot be nested that deeply.
   if (text.length > maxDepth && nestingOf(text) > maxDepth) throw malformed("the JSON is nested too deeply");
   try {
     return otherNumber.test(text) ? parse(text, keepNumbers) : JSON.parse(text);
@@ -31,7 +31,7 @@ export function parseJson(text: string): Tree {
 }
 
 /**
- * The text of a member of the outermost object, as it was written; undefined when it is no string or number.
+ * Source text of a member of the outermost object; undefined when it is not a string or number.
  *
  * @param text well-formed JSON
  */
@@ -44,7 +44,7 @@ export function sourceOf(text: string, member: string): string | undefined {
   return sources.get(parse(text, noteSource));
 }
 
-/** What V8 says, without the piece of the body that it quotes: there may be a password in it. */
+/** V8's message without its quote of the body, which may contain a password. */
 function reasonOf({ message }: Error): string {
   const [reason = ""] = message.split(/(?:^|, )(?:\.\.\.)?"/, 1);
   return reason === "" ? "" : ` (${reason.replace(/\s+/g, " ")})`;
@@ -65,10 +65,10 @@ const closeBracket = 0x5d;
 const openBrace = 0x7b;
 const closeBrace = 0x7d;
 
-/** How deep the brackets outside of strings are nested; recursion must not begin before this is known. */
+/** Nesting depth of the brackets outside strings. Computed before parsing, because the parser recurses. */
 function nestingOf(text: string): number {
   let depth = 0;
-  let deepest = 0;
+  let maxSeen = 0;
   let inString = false;
   for (let index = 0; index < text.length; index++) {
     const char = text.charCodeAt(index);
@@ -76,8 +76,8 @@ function nestingOf(text: string): number {
       if (char === backslash) index++;
       else if (char === quote) inString = false;
     } else if (char === quote) inString = true;
-    else if (char === openBrace || char === openBracket) deepest = Math.max(deepest, ++depth);
+    else if (char === openBrace || char === openBracket) maxSeen = Math.max(maxSeen, ++depth);
     else if (char === closeBrace || char === closeBracket) depth--;
   }
-  return deepest;
+  return maxSeen;
 }

@@ -13,8 +13,8 @@ const schemaInstance = "http://www.w3.org/2001/XMLSchema-instance";
 const xmlns = "http://www.w3.org/2000/xmlns/";
 const blank = /^[ \t\r\n]*$/;
 
-/** An element while it is open. */
-interface Open {
+/** An element whose end tag has not been read yet. */
+interface OpenElement {
   readonly name: string;
   readonly isNil: boolean;
   readonly isArray: boolean;
@@ -28,11 +28,11 @@ interface Open {
  * `f-array` with `array-item` children for a list `f`. Qualified children, any prefix and a root without a
  * namespace are accepted; `xsi:nil="true"` is an unset member. Leaves are texts.
  *
- * A document type is refused, and with it every entity but the five predefined ones.
+ * A document type declaration is refused, and with it every entity except the five predefined ones.
  */
 export function decodeXml(bytes: Buffer, root: XmlRoot): TreeObject {
   const parser = new SaxesParser({ xmlns: true });
-  const stack: Open[] = [];
+  const stack: OpenElement[] = [];
   let result: Tree = emptyObject();
 
   parser.on("error", (error) => {
@@ -109,10 +109,10 @@ function readNil(tag: SaxesTagNS): boolean {
   return isNil;
 }
 
-function close(open: Open): Tree {
+function close(open: OpenElement): Tree {
   const hasContent = open.children !== undefined || open.items.length > 0 || !blank.test(open.text);
   if (open.isNil) {
-    if (hasContent) throw malformed(`'${open.name}' is nil and yet has content`);
+    if (hasContent) throw malformed(`'${open.name}' is nil but has content`);
     return null;
   }
   if ((open.isArray || open.children !== undefined) && !blank.test(open.text)) {
@@ -139,7 +139,7 @@ function writeMember(name: string, tree: Tree): string {
 }
 
 const escapes: Record<string, string> = { "&": "&amp;", "<": "&lt;", ">": "&gt;", "\r": "&#13;" };
-// biome-ignore lint/suspicious/noControlCharactersInRegex: these are what XML 1.0 can't carry
+// biome-ignore lint/suspicious/noControlCharactersInRegex: characters that XML 1.0 cannot carry
 const unrepresentable = /[\u0000-\u0008\u000b\u000c\u000e-\u001f\ufffe\uffff]/g;
 
 function escapeXml(text: string): string {

@@ -1,20 +1,16 @@
 import { create, type Message } from "@bufbuild/protobuf";
 import { LocalizableMessageSchema } from "../../../../gen/vapi/v1/localizable_message_pb.ts";
-import {
-  abort,
-  type CallObserver,
-  type CallOrigin,
-  ProtocolCall,
-  requestIdFrom,
-} from "../../../calls/call.ts";
+import { abort, type CallObserver, type CallOrigin, HttpCall, requestIdFrom } from "../../../calls/call.ts";
 import type { Connection } from "../../../calls/connection.ts";
 import type { Credentials } from "../../../calls/credentials.ts";
-import { connectionOf, type HttpHandler, type HttpRequest, type HttpResponse } from "../../../calls/http.ts";
+import { connectionOf, discardBody, type HttpRequest, type HttpResponse } from "../../../calls/http.ts";
 import { asServiceError, type CallPipeline } from "../../../calls/pipeline.ts";
+import { callHeaders, type ProtocolHandler } from "../../../calls/protocol-handler.ts";
 import { headersOf } from "../../../calls/status.ts";
+import { vapiErrorName } from "../../../calls/vapi-error.ts";
 import { ServiceError } from "../../../domain/errors.ts";
 import { bindInto } from "../binder.ts";
-import { type Binding, bindingsOf, type Form } from "../bindings.ts";
+import { type Binding, bindingsOf, type MessageMapping } from "../bindings.ts";
 import { readBody } from "../body.ts";
 import { encodeJson } from "../codecs/json.ts";
 import { messageEncoderOf } from "../encoder.ts";
@@ -27,37 +23,49 @@ export interface JsonRpcOptions {
   readonly pipeline: CallPipeline;
   /** Largest request body, in bytes. */
   readonly maxBodyBytes: number;
-  /** Names and values in turn, for every answer; see `pageHeaders`. */
+  /** Alternating names and values, for every response; see `pageHeaders`. */
   readonly pageHeaders?: readonly string[] | undefined;
-  /** Told of requests that never reach an operation; the pipeline tells of the others. */
+  /** Called for requests that never reach an operation; the pipeline calls it for the others. */
   readonly observe: CallObserver;
 }
 
-interface Target {
+interface JsonRpcOperation {
   readonly binding: Binding;
-  readonly form: Form;
+  readonly mapping: MessageMapping;
 }
 
 /** By service id, then by operation id. */
-type Services = ReadonlyMap<string, ReadonlyMap<string, Target>>;
+type Services = ReadonlyMap<string, ReadonlyMap<string, JsonRpcOperation>>;
 
 const { optional } = dataValueNotation;
 const encodeMessage = messageEncoderOf(LocalizableMessageSchema, dataValueNotation);
 
+/** JSON-RPC is served on this path itself, the REST dialect `/api` below it. */
+const endpoint = "/api";
+
 /**
- * vAPI's JSON-RPC 2.0, which VMware's own SDKs speak: every operation with a `vapi.v1.operation` option. Answers every
- * request with HTTP status 200; errors of an operation are results, and what is no call of one is an error of JSON-RPC.
+ * vAPI's JSON-RPC 2.0, which VMware's own SDKs speak: every operation with a `vapi.v1.operation` option. Every response
+ * has HTTP status 200. Errors of an operation are results; a request that does not invoke one is a JSON-RPC error.
  *
  * @throws BindingError, UnsupportedFieldError when the options of the descriptors contradict themselves
  */
-export function jsonRpcHandler(options: JsonRpcOptions): HttpHandler {
-  const services = new Map<string, Map<string, Target>>();
+export function jsonRpcHandler(options: JsonRpcOptions): ProtocolHandler {
+  const services = new Map<string, Map<string, JsonRpcOperation>>();
   for (const binding of bindingsOf(options.pipeline)) {
-    const operations = services.get(binding.serviceId) ?? new Map<string, Target>();
+    const operations = services.get(binding.serviceId) ?? new Map<string, JsonRpcOperation>();
     services.set(binding.serviceId, operations);
-    operations.set(binding.operationId, { binding, form: binding.formIn(dataValueNotation) });
+    operations.set(binding.operationId, { binding, mapping: binding.mappingFor(dataValueNotation) });
   }
-  return (request, response) => void serve(request, response, services, options);
+  return {
+    name: "json-rpc",
+    headers: {
+      request: [...callHeaders.request, "Vapi-Service", "Vapi-Operation", "Vapi-Ctx-OpId"],
+      response: [...callHeaders.response, "Vapi-Error"],
+    },
+    takes: ({ method, url = "" }) =>
+      method === "POST" && (url === endpoint || url.startsWith(`${endpoint}?`)),
+    serve: (request, response) => void serve(request, response, services, options),
+  };
 }
 
 async function serve(
@@ -68,7 +76,7 @@ async function serve(
 ): Promise<void> {
   const write = writerOf(response, pageHeaders);
   const startedAt = performance.now();
-  const tell = (call: CallOrigin, error: ServiceError) =>
+  const recordFailure = (call: CallOrigin, error: ServiceError) =>
     observe({
       call,
       operation: "unknown",
@@ -83,36 +91,35 @@ async function serve(
     const requestId = requestIdFrom(request.headers["x-request-id"]);
     const call: CallOrigin = { protocol: "json_rpc", requestId, connection: connectionOf(request) };
     const { id, code, message } = protocolErrorOf(reason, call);
-    tell(
+    recordFailure(
       call,
       reason instanceof ProtocolError
         ? new ServiceError("downlease.request.malformed", [message])
         : asServiceError(reason, call),
     );
     write(requestId, { jsonrpc: "2.0", id, error: { code, message } });
-    // What is left of a body that was refused: unread, it would block the connection.
-    request.resume();
+    discardBody(request);
     return;
   }
   const { id, serviceId, operationId } = invocation;
   const call = new JsonRpcCall(request, invocation);
-  const target = services.get(serviceId)?.get(operationId);
-  if (target === undefined) {
+  const operation = services.get(serviceId)?.get(operationId);
+  if (operation === undefined) {
     const error = services.has(serviceId)
       ? new ServiceError("vapi.method.input.invalid.method", [serviceId, operationId])
       : new ServiceError("vapi.method.input.invalid.interface", [serviceId]);
-    tell(call, error);
+    recordFailure(call, error);
     refuse(write, call, id, error);
     return;
   }
-  const { binding, form } = target;
+  const { binding, mapping } = operation;
   response.once("close", () => {
     if (!response.writableEnded) abort(call, "downlease.call.canceled");
   });
   try {
-    const answer = await binding.run(() => bind(form, invocation.input), call);
-    const output = form.result?.(answer) ?? null;
-    const requestId = call.tellsRequestId(binding.isRoutine) ? call.requestId : undefined;
+    const answer = await binding.run(() => bind(mapping, invocation.input), call);
+    const output = mapping.result?.(answer) ?? null;
+    const requestId = call.returnsRequestId(binding.isRoutine) ? call.requestId : undefined;
     write(requestId, { jsonrpc: "2.0", id, result: { output } });
   } catch (reason) {
     refuse(write, call, id, asServiceError(reason, call));
@@ -121,7 +128,7 @@ async function serve(
 
 const inputId = "operation-input";
 
-function bind({ request: plan }: Form, input: Tree): Message {
+function bind({ request: plan }: MessageMapping, input: Tree): Message {
   const members = dataValueNotation.readStructure(input, inputId);
   if (members === undefined)
     throw new ServiceError("vapi.method.input.invalid", ["input", `a structure '${inputId}'`]);
@@ -133,13 +140,13 @@ function bind({ request: plan }: Form, input: Tree): Message {
 function protocolErrorOf(reason: unknown, call: CallOrigin): ProtocolError {
   if (reason instanceof ProtocolError) return reason;
   const error = asServiceError(reason, call);
-  const isOurs = error.kind === "internal_server_error";
-  return new ProtocolError(isOurs ? "internalError" : "invalidRequest", error.message);
+  const isInternal = error.kind === "internal_server_error";
+  return new ProtocolError(isInternal ? "internalError" : "invalidRequest", error.message);
 }
 
-/** An error of an operation: a result like any other. */
+/** Answers with an error of an operation, which is a result in JSON-RPC. */
 function refuse(write: Write, { requestId }: JsonRpcCall, id: RequestId, error: ServiceError): void {
-  const name = `com.vmware.vapi.std.errors.${error.vapiType.toLowerCase()}`;
+  const name = vapiErrorName(error);
   const { messageId, message, args } = error;
   const messages = [
     encodeMessage(
@@ -156,7 +163,7 @@ function refuse(write: Write, { requestId }: JsonRpcCall, id: RequestId, error: 
   write(requestId, { jsonrpc: "2.0", id, result: { error: { ERROR: { [name]: value } } } }, headers);
 }
 
-/** Writes the answer to a request, with further headers: names and values in turn. */
+/** Sends the response, with further headers as alternating names and values. */
 type Write = (requestId: string | undefined, answer: Tree, headers?: readonly string[]) => void;
 
 function writerOf(response: HttpResponse, pageHeaders: readonly string[]): Write {
@@ -175,7 +182,7 @@ function writerOf(response: HttpResponse, pageHeaders: readonly string[]): Write
 }
 
 /** An invocation as the pipeline sees it. */
-class JsonRpcCall extends ProtocolCall {
+class JsonRpcCall extends HttpCall {
   readonly protocol = "json_rpc";
   readonly connection: Connection;
   readonly #security: TreeObject;
@@ -191,7 +198,7 @@ class JsonRpcCall extends ProtocolCall {
     this.#security = security;
   }
 
-  /** @throws ServiceError `unauthenticated`: only who has to be known is asked for more than that */
+  /** @throws ServiceError `unauthenticated`, and only when the operation needs credentials */
   override get credentials(): Credentials {
     return credentialsOf(this.#security, this.headers);
   }

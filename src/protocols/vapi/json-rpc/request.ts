@@ -5,7 +5,7 @@ import { decodeUtf8 } from "../codecs/utf8.ts";
 import { requestFormat } from "../media-types.ts";
 import { isTreeObject, NumberLiteral, type Tree, type TreeObject } from "../tree.ts";
 
-/** https://www.jsonrpc.org/specification#error_object, and vAPI's own for headers that contradict the body. */
+/** JSON-RPC's error codes (https://www.jsonrpc.org/specification#error_object), and vAPI's for headers that contradict the body. */
 export const errorCodes = {
   parseError: -32700,
   invalidRequest: -32600,
@@ -15,7 +15,7 @@ export const errorCodes = {
   headerMismatch: -31001,
 } as const;
 
-/** A request that is no call of an operation: told as JSON-RPC's own kind of error. */
+/** A request that does not invoke an operation; answered with a JSON-RPC error object. */
 export class ProtocolError extends Error {
   override readonly name = "ProtocolError";
   readonly code: number;
@@ -28,10 +28,10 @@ export class ProtocolError extends Error {
   }
 }
 
-/** Repeated in the answer as it was written. */
+/** Repeated in the response exactly as it was written. */
 export type RequestId = string | number | NumberLiteral | null;
 
-/** An invocation, not yet known to make sense. */
+/** An invocation whose service, operation and input are not yet checked. */
 export interface Invocation {
   readonly id: RequestId;
   readonly serviceId: string;
@@ -45,12 +45,12 @@ export interface Invocation {
 const nothing: TreeObject = {};
 
 /**
- * Reads the body of a request: one invocation, no batch and no notification, which vAPI has no use for.
+ * Reads a request body: one invocation. Batches and notifications are refused, because vAPI does not use them.
  *
  * @throws ProtocolError
  */
 export function readInvocation(body: Buffer, headers: IncomingHttpHeaders): Invocation {
-  const { text, tree } = parsed(body, headers);
+  const { text, tree } = parseBody(body, headers);
   if (!isTreeObject(tree)) throw new ProtocolError("invalidRequest", "The request is not an object.");
   const id = idOf(tree, text);
   const { jsonrpc, method, params } = tree;
@@ -82,7 +82,7 @@ export function readInvocation(body: Buffer, headers: IncomingHttpHeaders): Invo
   };
 }
 
-function parsed(body: Buffer, headers: IncomingHttpHeaders): { text: string; tree: Tree } {
+function parseBody(body: Buffer, headers: IncomingHttpHeaders): { text: string; tree: Tree } {
   try {
     requestFormat(headers["content-type"], headers["content-encoding"], ["json"]);
   } catch (error) {
@@ -101,10 +101,10 @@ function messageOf(error: unknown): string {
   throw error;
 }
 
-/** @throws ProtocolError when there is none, or it is no id */
+/** @throws ProtocolError when the id is missing or of a wrong type */
 function idOf({ id }: TreeObject, text: string): RequestId {
   if (typeof id === "string") {
-    // Escapes are the one thing that is not the same when it is written again.
+    // A string with escapes might be written differently, so its source text is kept.
     return text.includes("\\") ? new NumberLiteral(sourceOf(text, "id") ?? JSON.stringify(id)) : id;
   }
   if (id === null || typeof id === "number" || id instanceof NumberLiteral) return id;

@@ -9,20 +9,20 @@ const acceptedSchemes = ["session_id", "user_pass", "oauth", "no_authentication"
 );
 
 /**
- * The credentials of `ctx.securityCtx`. A header with the identifier of a login session counts before them; without a
- * scheme all headers count.
+ * The credentials of `ctx.securityCtx`. The login session header takes precedence over them; without a scheme, the
+ * headers are the credentials.
  *
- * @throws ServiceError `unauthenticated` when nobody is known by the scheme, SAML among them
+ * @throws ServiceError `unauthenticated` when the scheme is not supported, for example SAML
  */
 export function credentialsOf(security: TreeObject, headers: IncomingHttpHeaders): Credentials {
   const fromHeaders = new HeaderCredentials(headers);
   const { schemeId } = security;
   const isUnset = schemeId === undefined || schemeId === null || schemeId === `${schemes}no_authentication`;
   if (isUnset || headers[loginHeader] !== undefined) return fromHeaders;
-  return inScheme(schemeId, security);
+  return credentialsInScheme(schemeId, security);
 }
 
-function inScheme(schemeId: Tree, security: TreeObject): Credentials {
+function credentialsInScheme(schemeId: Tree, security: TreeObject): Credentials {
   const text = (name: string): string => {
     const value = security[name];
     return typeof value === "string" ? value : "";
@@ -32,7 +32,7 @@ function inScheme(schemeId: Tree, security: TreeObject): Credentials {
       return { loginId: text("sessionId"), authorization: undefined };
     case `${schemes}user_pass`: {
       const name = text("userName");
-      // A colon ends the name: alice, or nobody, would be read out of "alice:x".
+      // A colon ends the name in Basic credentials: "alice:x" would be read as alice.
       const pair = name.includes(":") ? "" : Buffer.from(`${name}:${text("password")}`).toString("base64");
       return { loginId: undefined, authorization: `Basic ${pair}` };
     }

@@ -1,8 +1,8 @@
 --[[
-  Claims a job for a worker if nothing is known of it, if it failed, or if the worker has it already, as it has when
-  the answer to its first claim was lost.
+  Claims a preparation for a worker if there is none, if it is in ERROR, or if the worker has it already, as when the
+  answer to its first claim was lost. For the stored texts of statuses see `storedStatuses`.
 
-  The look and the claim must not be separated: a job belongs to one worker at a time.
+  The check and the claim must not be separated: a preparation belongs to one worker at a time.
 
   KEYS[1]  the preparation
   ARGV[1]  worker
@@ -10,17 +10,17 @@
 
   Output
     { "CLAIMED" }
-    { "RUNNING", bytes done }
+    { "PREPARING", bytes done }
     { "RESULT", result as JSON }
 ]]
-local known = redis.call("HMGET", KEYS[1], "s", "w", "b", "r")
-if known[1] == "done" then
-  return { "RESULT", known[4] }
+local preparation = redis.call("HMGET", KEYS[1], "s", "w", "b", "r")
+if preparation[1] == "done" then
+  return { "RESULT", preparation[4] }
 end
-if known[1] == "running" and known[2] ~= ARGV[1] then
-  return { "RUNNING", known[3] }
+if preparation[1] == "running" and preparation[2] ~= ARGV[1] then
+  return { "PREPARING", preparation[3] }
 end
-if known[1] ~= "running" then
+if preparation[1] ~= "running" then
   redis.call("DEL", KEYS[1])
   redis.call("HSET", KEYS[1], "s", "running", "w", ARGV[1], "b", 0)
 end

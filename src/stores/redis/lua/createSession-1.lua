@@ -1,8 +1,7 @@
 --[[
-  Creates a session, or renews the one that is there already.
+  Creates a session, or renews the one that exists.
 
-  The check and the creation must not be separated: two callers with the same client token must end up with one
-  session.
+  Checking and creating must not be separated: two callers with the same client token must end up with one session.
 
   KEYS[1]  the session
   ARGV[1]  owner
@@ -24,6 +23,7 @@ if not state then
     "c", now[1] .. string.format("%06d", now[2]))
   redis.call("PEXPIRE", KEYS[1], ARGV[4])
 elseif state == "ACTIVE" then
+  -- GT: never ends earlier than an answer has promised before.
   redis.call("PEXPIRE", KEYS[1], ARGV[4], "GT")
 end
 local session = redis.call("HMGET", KEYS[1], "p", "o", "i", "v", "e")

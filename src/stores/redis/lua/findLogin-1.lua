@@ -1,19 +1,18 @@
 --[[
-  Reads a login session, which is a use of it.
+  Reads a login session, which counts as a use of it.
 
-  The look and the renewal must not be separated: a login session that was closed in between must not come back.
-  Both lengths are judged as they are configured now, by the clock that its TTL goes by.
+  The look-up and the renewal must not be separated: a login session that is closed in between must not come back.
+  The lengths are those configured now, measured by the clock of its TTL.
 
   KEYS[1]  the login session
   ARGV[1]  idle time in ms
   ARGV[2]  lifetime in ms
 
   Output
-    { "OK", principal, "1" for an admin else "0", "1" for one who may read storage else "0", proof, createdAt in ms,
-      now in ms, ms it has left }
+    { "OK", principal, roles as one text, proof, createdAt in ms, now in ms, ms it has left }
     { "NOT_FOUND" }
 ]]
-local login = redis.call("HMGET", KEYS[1], "p", "a", "f", "c", "r")
+local login = redis.call("HMGET", KEYS[1], "p", "g", "f", "c", "a", "r")
 if not login[1] then
   return { "NOT_FOUND" }
 end
@@ -25,5 +24,9 @@ if left <= 0 then
   return { "NOT_FOUND" }
 end
 redis.call("PEXPIRE", KEYS[1], ("%d"):format(left))
--- Earlier releases told nothing of storage.
-return { "OK", login[1], login[2], login[5] or "0", login[3], login[4], ("%d"):format(now), ("%d"):format(left) }
+local roles = login[2]
+if not roles then
+  -- Opened by a former release, which wrote two flags in place of the roles.
+  roles = (login[5] == "1" and "admin" or "") .. "," .. (login[6] == "1" and "storage" or "")
+end
+return { "OK", login[1], roles, login[3], login[4], ("%d"):format(now), ("%d"):format(left) }

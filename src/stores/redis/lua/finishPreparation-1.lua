@@ -1,11 +1,11 @@
 --[[
-  Ends a worker's job with its result.
+  Replaces a worker's claim by its result.
 
-  The check and the change must not be separated: a worker whose claim has lapsed must not end the job of the next.
+  The check and the change must not be separated: a worker whose claim has lapsed must not end the claim of the next.
 
   KEYS[1]  the preparation
   ARGV[1]  worker
-  ARGV[2]  state, done or failed
+  ARGV[2]  status as it is stored, done or failed
   ARGV[3]  result as JSON
   ARGV[4]  ms that it is kept
 
@@ -13,9 +13,7 @@
     { "OK" }
     { "LOST" }
 ]]
-if redis.call("HGET", KEYS[1], "w") ~= ARGV[1] then
-  return { "LOST" }
-end
+-- @include requireClaim
 redis.call("DEL", KEYS[1])
 redis.call("HSET", KEYS[1], "s", ARGV[2], "r", ARGV[3])
 redis.call("PEXPIRE", KEYS[1], ARGV[4])

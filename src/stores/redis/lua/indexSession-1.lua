@@ -1,7 +1,9 @@
 --[[
-  Puts a session into the index of its owner, before it is created: the index may name sessions that do not
-  exist, but never misses one that does. The score is the time of this call in µs by the clock of the index's
-  node, which pruneIndex compares with.
+  Puts a session into the index of its owner, before it is created: the index may name sessions that do not exist, but
+  never misses one that does.
+
+  The score is the time of this call in µs. It is read here, not sent along, so that it goes by the clock that
+  pruneIndex compares it with: that of the node that has the index.
 
   KEYS[1]  the index
   ARGV[1]  session id

@@ -10,8 +10,6 @@
     { "OK" }
     { "LOST" }
 ]]
-if redis.call("HGET", KEYS[1], "w") ~= ARGV[1] then
-  return { "LOST" }
-end
+-- @include requireClaim
 redis.call("DEL", KEYS[1])
 return { "OK" }

@@ -1,8 +1,8 @@
 --[[
   Takes one failure back, and keeps the window of the others.
 
-  The look and the step must not be separated: a count that is forgotten in between would begin anew below zero, and
-  without a TTL.
+  The look-up and the decrement must not be separated: a count that expired in between would start below zero, without a
+  TTL.
 
   KEYS[1]  the count
 

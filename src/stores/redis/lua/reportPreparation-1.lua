@@ -1,7 +1,7 @@
 --[[
-  Notes how far a worker is, and keeps its claim.
+  Records the progress of a worker and extends its claim.
 
-  The check and the note must not be separated: a worker whose claim has lapsed must not touch the job of the next.
+  The check and the change must not be separated: a worker whose claim has lapsed must not change the preparation of the next.
 
   KEYS[1]  the preparation
   ARGV[1]  worker
@@ -12,9 +12,7 @@
     { "OK" }
     { "LOST" }
 ]]
-if redis.call("HGET", KEYS[1], "w") ~= ARGV[1] then
-  return { "LOST" }
-end
+-- @include requireClaim
 redis.call("HSET", KEYS[1], "b", ARGV[3])
 redis.call("PEXPIRE", KEYS[1], ARGV[2])
 return { "OK" }

@@ -1,8 +1,8 @@
 --[[
-  Notes that a file of an ACTIVE session is asked for, and renews the lease.
+  Records that a file of an ACTIVE session is requested, and renews the lease.
 
-  The check of the state, the note and the lease must not be separated: a request that was let through before a cancel
-  must not prolong, after it, what the cancel has ended.
+  Checking the state, recording the request and renewing the lease must not be separated: a request that was let
+  through before a cancel must not prolong, after it, what the cancel has ended.
 
   KEYS[1]  the session
   ARGV[1]  principal, or "" for one that sees every session
@@ -15,13 +15,10 @@
     { "NOT_FOUND" }
     { "NOT_ACTIVE", state }
 ]]
-local session = redis.call("HMGET", KEYS[1], "s", "o", "p")
-if not session[1] or (ARGV[1] ~= "" and session[2] ~= ARGV[1]) then
-  return { "NOT_FOUND" }
-end
-if session[1] ~= "ACTIVE" then
-  return { "NOT_ACTIVE", session[1] }
-end
-redis.call("HSET", KEYS[1], "r:" .. ARGV[3], ARGV[4])
-redis.call("PEXPIRE", KEYS[1], ARGV[2], "GT")
-return ("OK %d %s"):format(redis.call("PEXPIRETIME", KEYS[1]), session[3])
+local call, key, leaseMs = redis.call, KEYS[1], ARGV[2]
+local session = call("HMGET", key, "s", "o", "p")
+local state, owner, progress = session[1], session[2], session[3]
+-- @include requireOwner
+-- @include requireActive
+call("HSET", key, "r:" .. ARGV[3], ARGV[4])
+-- @include renewLease

@@ -22,7 +22,7 @@ export const file_content_library_item_v1_item_file: GenFile = /*@__PURE__*/
  */
 export type ItemFileInfo = Message<"content.library.item.v1.ItemFileInfo"> & {
   /**
-   * The file's checksum, when it is known.
+   * The file's checksum, when the service knows one.
    *
    * @generated from field: optional content.library.item.v1.ChecksumInfo checksum_info = 1;
    */
@@ -43,7 +43,7 @@ export type ItemFileInfo = Message<"content.library.item.v1.ItemFileInfo"> & {
   size: bigint;
 
   /**
-   * Whether the file is at hand. It always is.
+   * Whether the file is in local storage. Always true.
    *
    * @generated from field: bool cached = 4;
    */
@@ -71,7 +71,7 @@ export const ItemFileInfoSchema: GenMessage<ItemFileInfo> = /*@__PURE__*/
  */
 export type ChecksumInfo = Message<"content.library.item.v1.ChecksumInfo"> & {
   /**
-   * How the checksum was made; SHA1 when unset.
+   * Algorithm of the checksum; SHA1 when unset.
    *
    * @generated from field: optional content.library.item.v1.ChecksumInfo.ChecksumAlgorithm algorithm = 1;
    */
@@ -93,14 +93,14 @@ export const ChecksumInfoSchema: GenMessage<ChecksumInfo> = /*@__PURE__*/
   messageDesc(file_content_library_item_v1_item_file, 1);
 
 /**
- * How a checksum is made
+ * Algorithm of a checksum
  * (`com.vmware.content.library.item.file.checksum_algorithm`).
  *
  * @generated from enum content.library.item.v1.ChecksumInfo.ChecksumAlgorithm
  */
 export const ChecksumInfo_ChecksumAlgorithm = {
   /**
-   * Not told.
+   * Not specified.
    *
    * @generated from enum value: CHECKSUM_ALGORITHM_UNSPECIFIED = 0;
    */
@@ -136,7 +136,7 @@ export const ChecksumInfo_ChecksumAlgorithm = {
 } as const;
 
 /**
- * How a checksum is made
+ * Algorithm of a checksum
  * (`com.vmware.content.library.item.file.checksum_algorithm`).
  *
  * @generated from enum content.library.item.v1.ChecksumInfo.ChecksumAlgorithm
@@ -226,7 +226,7 @@ export const ItemFileServiceGetRequestSchema: GenMessage<ItemFileServiceGetReque
  */
 export type ItemFileServiceGetResponse = Message<"content.library.item.v1.ItemFileServiceGetResponse"> & {
   /**
-   * The file as it is now.
+   * The file in its current state.
    *
    * @generated from field: content.library.item.v1.ItemFileInfo file = 1;
    */
@@ -241,22 +241,22 @@ export const ItemFileServiceGetResponseSchema: GenMessage<ItemFileServiceGetResp
   messageDesc(file_content_library_item_v1_item_file, 5);
 
 /**
- * Looking up the files of an item (`com.vmware.content.library.item.file`).
+ * Reads the files of an item (`com.vmware.content.library.item.file`).
  *
  * Errors of every method, with the vAPI error type as reason of the attached
  * `google.rpc.ErrorInfo`:
  *
- *  - UNAUTHENTICATED (`UNAUTHENTICATED`): the caller is not known.
- *  - INVALID_ARGUMENT (`INVALID_ARGUMENT`): a field breaks a rule of its own.
- *  - NOT_FOUND (`NOT_FOUND`): there is no such item, or it has no such file.
- *  - UNAVAILABLE (`SERVICE_UNAVAILABLE`): the content source can't be read, or
- *    the server has too many calls.
+ *  - UNAUTHENTICATED (`UNAUTHENTICATED`): the credentials are missing or not valid.
+ *  - INVALID_ARGUMENT (`INVALID_ARGUMENT`): a field is not valid by itself.
+ *  - NOT_FOUND (`NOT_FOUND`): the item does not exist or has no such file.
+ *  - UNAVAILABLE (`SERVICE_UNAVAILABLE`): the content source is unavailable, or
+ *    the server is overloaded.
  *
  * @generated from service content.library.item.v1.ItemFileService
  */
 export const ItemFileService: GenService<{
   /**
-   * Lists the files of an item, by name (`library.item.file.list`).
+   * Lists the files of an item, ordered by name (`library.item.file.list`).
    *
    * @generated from rpc content.library.item.v1.ItemFileService.List
    */

@@ -1,0 +1,61 @@
+import { X509Certificate } from "node:crypto";
+import { readFile } from "node:fs/promises";
+import { createSecureContext } from "node:tls";
+import type { Logger } from "pino";
+import { noAuthentication } from "../auth/anonymous.ts";
+import { type Authentication, Authenticator } from "../auth/authenticator.ts";
+import { isLoopback } from "../config/addresses.ts";
+import type { Config } from "../config/settings.ts";
+import { openContentSource } from "../content/open.ts";
+import type { Backend } from "../domain/backend.ts";
+import type { ContentSource } from "../domain/content-source.ts";
+import type { LoginStore } from "../domain/login-store.ts";
+import type { ServerTls } from "../server/server.ts";
+import { openBackend, sqliteUrl } from "../stores/open.ts";
+import type { Metrics } from "../telemetry/metrics.ts";
+import { orStartError } from "./start-error.ts";
+
+/** Reads the PEM files; undefined for clear text. @throws StartError when certificate and key do not belong together */
+export async function openTls({ tls, mtls }: Config): Promise<ServerTls | undefined> {
+  if (tls === undefined) return undefined;
+  return orStartError(async () => {
+    const [cert, key, clientCa] = await Promise.all([
+      readFile(tls.cert),
+      readFile(tls.key),
+      mtls === undefined ? undefined : readFile(mtls.ca),
+    ]);
+    createSecureContext({ cert, key });
+    // TLS itself would silently trust nobody.
+    if (clientCa !== undefined) new X509Certificate(clientCa);
+    return { cert, key, clientCa };
+  }, "TLS can't be used: ");
+}
+
+/** @throws StartError */
+export async function openContent({ content }: Config, log: Logger): Promise<ContentSource> {
+  return orStartError(() => openContentSource({ ...content, warn: (message) => log.warn(message) }));
+}
+
+/** A server that does not answer yet is no error. @throws StartError */
+export async function openStores(config: Config, metrics: Metrics, log: Logger): Promise<Backend> {
+  const { redisUrl, sqlitePath, leaseMs, retentionMs, login } = config;
+  const url = redisUrl?.reveal() ?? sqliteUrl(sqlitePath);
+  const { observeRoundTrip } = metrics;
+  return orStartError(() =>
+    openBackend(url, { leaseTerms: { leaseMs, retentionMs }, loginTerms: login, log, observeRoundTrip }),
+  );
+}
+
+/** How callers are authenticated, until it is closed. @throws StartError */
+export async function openAuthentication(
+  { auth, usersFile, jwt, mtls, login, host }: Config,
+  logins: LoginStore,
+  log: Logger,
+): Promise<Authentication & { close(): void }> {
+  if (auth === "none") {
+    if (!isLoopback(host)) log.warn({ host }, "every caller that reaches this address is anonymous");
+    return { ...noAuthentication, close() {} };
+  }
+  const methods = { usersFile, jwt, mtls };
+  return orStartError(() => Authenticator.open({ methods, failureLimits: login.failures, logins, log }));
+}

@@ -1,0 +1,37 @@
+import type { CallObserver } from "../calls/call.ts";
+import type { CallPipeline } from "../calls/pipeline.ts";
+import { firstOf, type ProtocolHandler, type ServerHandlers } from "../calls/protocol-handler.ts";
+import type { Config } from "../config/settings.ts";
+import { rpcHandler } from "../protocols/rpc/handler.ts";
+import { restHandler } from "../protocols/vapi/handler.ts";
+import { jsonRpcHandler } from "../protocols/vapi/json-rpc/handler.ts";
+import { adminHandler } from "../server/admin.ts";
+import { withCors } from "../server/cors.ts";
+import type { Health } from "../telemetry/health.ts";
+import type { Exposition } from "../telemetry/metrics.ts";
+
+export interface ProtocolParts {
+  readonly pipeline: CallPipeline;
+  readonly downloads: ProtocolHandler;
+  readonly health: Health;
+  readonly metrics: () => Promise<Exposition>;
+  readonly pageHeaders: readonly string[];
+  readonly observe: CallObserver;
+  readonly callsMustEnd: AbortSignal;
+  readonly streamsMustEnd: AbortSignal;
+}
+
+/** Every protocol, in the order in which they are asked. A new one is a row here. */
+export function openProtocols(config: Config, parts: ProtocolParts): ServerHandlers {
+  const { maxBodyBytes, fastLane, corsOrigins } = config;
+  const { pipeline, downloads, health, metrics, pageHeaders, observe, callsMustEnd, streamsMustEnd } = parts;
+  return firstOf([
+    adminHandler({ health, metrics, pageHeaders }),
+    ...withCors(corsOrigins, [
+      downloads,
+      rpcHandler({ pipeline, health, maxBodyBytes, fastLane, callsMustEnd, streamsMustEnd, observe }),
+      jsonRpcHandler({ pipeline, maxBodyBytes, pageHeaders, observe }),
+      restHandler({ pipeline, maxBodyBytes, pageHeaders, observe }),
+    ]),
+  ]);
+}

@@ -1,0 +1,60 @@
+import type { Http2StreamHandler, HttpHandler, HttpRequest, HttpResponse } from "./http.ts";
+
+/** Names of HTTP headers. */
+export interface HeaderNames {
+  readonly request: readonly string[];
+  readonly response: readonly string[];
+}
+
+/** How one protocol is served: a row in a list that is asked from the front. */
+export interface ProtocolHandler {
+  readonly name: string;
+  /** The headers that its clients send and read. CORS allows them to pages of other origins. */
+  readonly headers: HeaderNames;
+  /** Whether this handler answers the request. */
+  takes(request: HttpRequest): boolean;
+  /** Answers a request that it takes. Never throws. */
+  serve(request: HttpRequest, response: HttpResponse): void;
+  /** Serves HTTP/2 streams directly; a stream that it leaves becomes a request. */
+  readonly takeStream?: Http2StreamHandler | undefined;
+}
+
+/** The headers of every protocol that serves calls: credentials, the request id, what a refusal says. */
+export const callHeaders: HeaderNames = {
+  request: [
+    "Authorization",
+    "Content-Type",
+    "Vmware-Api-Session-Id",
+    "Vmware-Use-Header-Authn",
+    "X-Request-ID",
+  ],
+  response: ["Retry-After", "WWW-Authenticate", "X-Request-ID"],
+};
+
+/** What a server calls. */
+export interface ServerHandlers {
+  readonly handler: HttpHandler;
+  readonly takeStream: Http2StreamHandler;
+}
+
+/**
+ * Gives each request to the first protocol that takes it.
+ *
+ * @param protocols the last one takes every request
+ */
+export function firstOf(protocols: readonly ProtocolHandler[]): ServerHandlers {
+  const takers = protocols.flatMap(({ takeStream }) => takeStream ?? []);
+  const [onlyTaker] = takers;
+  return {
+    handler(request, response) {
+      for (const protocol of protocols) {
+        if (protocol.takes(request)) return protocol.serve(request, response);
+      }
+    },
+    // The one that there is needs no loop: keep-alives come by it.
+    takeStream:
+      takers.length === 1 && onlyTaker !== undefined
+        ? onlyTaker
+        : (stream, headers, rawHeaders) => takers.some((take) => take(stream, headers, rawHeaders)),
+  };
+}

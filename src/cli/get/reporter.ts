@@ -1,0 +1,41 @@
+import { relative } from "node:path";
+import type { DownloadProgress, DownloadResult } from "../../client/index.ts";
+import { bytes, duration, visible } from "../text.ts";
+
+/** A download as it is presented to the user. */
+export interface Subject {
+  readonly itemId: string;
+  /** `library/item` */
+  readonly name: string;
+  readonly directory: string;
+}
+
+/** Shows how a download goes. */
+export interface Reporter {
+  begin(subject: Subject): void;
+  progress(progress: DownloadProgress): void;
+  done(result: DownloadResult, elapsedMs: number): void;
+  failed(error: unknown): void;
+}
+
+/** Shows nothing. */
+export const silentReporter: Reporter = { begin() {}, progress() {}, done() {}, failed() {} };
+
+/** Whether any file is being downloaded. If none is, the rate says nothing about the time that is left. */
+export function isDownloading({ files }: DownloadProgress): boolean {
+  return files.some(({ state }) => state === "downloading");
+}
+
+/** The sentence at the end of a download. */
+export function summary({ files, bytesTotal, bytesFetched }: DownloadResult, elapsedMs: number): string {
+  const count = files.length === 1 ? "1 file" : `${files.length} files`;
+  const whole = `${count} of ${bytes(bytesTotal)}, checksums verified`;
+  if (bytesFetched === 0) return `${whole}; nothing had to be fetched`;
+  const rate = bytes((bytesFetched * 1000) / Math.max(1, elapsedMs));
+  return `${whole}; ${bytes(bytesFetched)} fetched in ${duration(elapsedMs)}, ${rate}/s`;
+}
+
+/** One line per file, in the format of `sha256sum --check`. */
+export function checksumLines({ files }: DownloadResult): string[] {
+  return files.map(({ sha256, path }) => `${sha256}  ${visible(relative("", path))}`);
+}

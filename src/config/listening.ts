@@ -1,0 +1,74 @@
+import { isIP } from "node:net";
+import { z } from "zod";
+import { integer, manual, optionalListOf, pathOf, type Rule } from "./fields.ts";
+
+/** The address of the service. */
+export const addressFields = {
+  host: z
+    .string()
+    .refine(isHost, "must be an IP address or a host name")
+    .prefault("127.0.0.1")
+    .register(manual, { argument: "address", help: "address to listen on" }),
+  port: integer(0, 65_535)
+    .prefault("8080")
+    .register(manual, { argument: "number", help: "port to listen on; 0 picks a free one" }),
+  workers: integer(1, 128)
+    .prefault("1")
+    .register(manual, { argument: "number", help: "number of processes that serve, all on the same port" }),
+};
+
+/** TLS, by paths of PEM files. */
+export const tlsFields = {
+  tls: z.object({
+    cert: pathOf().optional().register(manual, {
+      argument: "path",
+      help: "serve TLS with this PEM certificate chain",
+      default: "unset",
+    }),
+    key: pathOf()
+      .optional()
+      .register(manual, { argument: "path", help: "PEM private key of the certificate", default: "unset" }),
+  }),
+};
+
+export const corsFields = {
+  corsOrigins: optionalListOf(
+    isOrigin,
+    "must be origins such as https://portal.example, with commas between them and without paths or wildcards",
+  ).register(manual, {
+    argument: "list",
+    help: "allow pages of these origins to call the service, for example https://portal.example,http://localhost:5173",
+    default: "none",
+  }),
+};
+
+const bothOrNone = "must be set: certificate and key belong together";
+
+export const tlsRules: readonly Rule<typeof tlsFields>[] = [
+  {
+    about: ["tlsKey"],
+    path: "tlsCert",
+    message: bothOrNone,
+    holds: ({ tls }) => tls.cert !== undefined || tls.key === undefined,
+  },
+  {
+    about: ["tlsCert"],
+    path: "tlsKey",
+    message: bothOrNone,
+    holds: ({ tls }) => tls.key !== undefined || tls.cert === undefined,
+  },
+];
+
+/** Undefined: clear text. */
+export function tlsOf({ cert, key }: z.output<typeof tlsFields.tls>) {
+  return cert === undefined || key === undefined ? undefined : { cert, key };
+}
+
+/** In the spelling of browsers, because it is compared as it is. */
+function isOrigin(text: string): boolean {
+  return /^https?:[^*]*$/.test(text) && URL.parse(text)?.origin === text;
+}
+
+function isHost(text: string): boolean {
+  return isIP(text) !== 0 || /^(?=.{1,253}$)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*\.?$/i.test(text);
+}

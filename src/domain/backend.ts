@@ -1,0 +1,42 @@
+import type { LinkKeyStore } from "./link-key-store.ts";
+import type { LoginStore } from "./login-store.ts";
+import type { PreparationStore } from "./preparation-store.ts";
+import type { SessionFileStore } from "./session-file-store.ts";
+import type { SessionStore } from "./session-store.ts";
+
+/**
+ * Everything that outlasts a call, for all processes that use the same backend. Its stores share one connection, which
+ * the backend owns: disposing of the backend ends all work, and calls in flight may be rejected.
+ *
+ * A backend that can't be reached rejects with a ServiceError `downlease.store.unavailable` within a second; the
+ * outcome of the call is then unknown.
+ */
+export interface Backend extends AsyncDisposable {
+  readonly sessions: SessionStore;
+  readonly sessionFiles: SessionFileStore;
+  readonly logins: LoginStore;
+  readonly preparations: PreparationStore;
+  readonly linkKeys: LinkKeyStore;
+
+  /**
+   * Announces every session that is canceled, fails or is deleted from now on, by any process; expiry is not
+   * announced. A session may be announced more than once.
+   *
+   * @param established called whenever `isReliable` becomes true: earlier ends may not have been announced, so the
+   *   subscriber has to look at its sessions once more
+   */
+  watchEnds(ended: (sessionId: string) => void, established?: () => void): EndsSubscription;
+
+  /** Resolves when the backend answers. */
+  ping(): Promise<void>;
+}
+
+export interface EndsSubscription {
+  /**
+   * Whether every end is announced within moments, whichever process causes it. While it is not, the subscriber has to
+   * look at its sessions from time to time.
+   */
+  readonly isReliable: boolean;
+  /** No end is announced afterwards. */
+  stop(): void;
+}

@@ -1,0 +1,47 @@
+import type { Message } from "@bufbuild/protobuf";
+import { Code, ConnectError, type HandlerContext } from "@connectrpc/connect";
+import { asServiceError, type StreamEntry } from "../../calls/pipeline.ts";
+import { ServiceError } from "../../domain/errors.ts";
+import { RpcCall } from "./call.ts";
+import { connectErrorOf } from "./errors.ts";
+import { untilAborted } from "./until-aborted.ts";
+
+/**
+ * Serves a stream operation for Connect's runtime, one request after the other.
+ *
+ * @param streamsMustEnd ends the stream with UNAVAILABLE
+ */
+export async function* serveStream(
+  converse: StreamEntry,
+  requests: AsyncIterable<Message>,
+  context: HandlerContext,
+  streamsMustEnd: AbortSignal,
+): AsyncGenerator<Message> {
+  const call = new RpcCall(context);
+  const conversation = converse(call);
+  let error: ServiceError | undefined = new ServiceError("downlease.call.canceled");
+  try {
+    for await (const request of untilAborted(requests, AbortSignal.any([context.signal, streamsMustEnd]))) {
+      yield* await conversation.answer([request]);
+    }
+    if (call.abortedWith !== undefined) throw new ServiceError(call.abortedWith);
+    if (streamsMustEnd.aborted) throw new ServiceError("downlease.server.stopping");
+    error = undefined;
+  } catch (reason) {
+    if (reason instanceof ConnectError) {
+      error = requestError(reason);
+      throw reason;
+    }
+    error = asServiceError(reason, call);
+    throw connectErrorOf(error);
+  } finally {
+    conversation.end(error);
+  }
+}
+
+/** The error that the log gets for a request that Connect cannot read. */
+function requestError({ code, rawMessage }: ConnectError): ServiceError {
+  if (code === Code.Canceled) return new ServiceError("downlease.call.canceled");
+  if (code === Code.DeadlineExceeded) return new ServiceError("downlease.call.timed_out");
+  return new ServiceError("downlease.request.malformed", [rawMessage]);
+}

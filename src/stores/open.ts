@@ -1,0 +1,76 @@
+import type { Logger } from "pino";
+import type { Backend } from "../domain/backend.ts";
+import type { LoginTerms } from "../domain/login-store.ts";
+import type { LeaseTerms } from "../domain/session.ts";
+import { parseRedisUrl } from "./redis/url.ts";
+
+export interface BackendOptions {
+  readonly leaseTerms: LeaseTerms;
+  readonly loginTerms: LoginTerms;
+  readonly log: Logger;
+  /** Called for each answered round trip to a server: its name and how long it took. */
+  readonly observeRoundTrip?: (name: string, seconds: number) => void;
+}
+
+interface BackendKind {
+  /** Schemes of its URLs, without the colon. */
+  readonly schemes: readonly string[];
+  /** @throws Error that says what is wrong with a URL, without repeating a secret */
+  check(url: string): void;
+  /** Loads the driver, which only users of this kind pay for. Rejects with an Error when the backend is unusable. */
+  open(url: string, options: BackendOptions): Promise<Backend>;
+}
+
+/** A new kind of backend is a folder and a row here. */
+const kinds: readonly BackendKind[] = [
+  {
+    schemes: ["redis", "rediss", "redis+cluster", "rediss+cluster", "redis+sentinel", "rediss+sentinel"],
+    check: parseRedisUrl,
+    async open(url, options) {
+      const { RedisBackend } = await import("./redis/backend.ts");
+      return new RedisBackend(url, options);
+    },
+  },
+  {
+    // What follows the colon is a path, or `:memory:`, as it is.
+    schemes: ["sqlite"],
+    check: sqlitePathOf,
+    async open(url, options) {
+      const { SqliteDatabase } = await import("./sqlite/database.ts");
+      const { SqliteBackend } = await import("./sqlite/backend.ts");
+      return new SqliteBackend(new SqliteDatabase(sqlitePathOf(url)), options);
+    },
+  },
+];
+
+/**
+ * Opens the backend that a URL names: `redis://…` and its variants, or `sqlite:<path>`.
+ *
+ * @throws Error when the URL is invalid or the backend is unusable; a server that does not answer yet is no error
+ */
+export async function openBackend(url: string, options: BackendOptions): Promise<Backend> {
+  return kindOf(url).open(url, options);
+}
+
+/** @throws Error that says what is wrong with the URL, without repeating a secret */
+export function checkBackendUrl(url: string): void {
+  kindOf(url).check(url);
+}
+
+export function sqliteUrl(path: string): string {
+  return `sqlite:${path}`;
+}
+
+function sqlitePathOf(url: string): string {
+  const path = url.slice(sqliteUrl("").length);
+  if (path === "") throw new Error("must name a file, as in sqlite:downlease.db");
+  return path;
+}
+
+function kindOf(url: string): BackendKind {
+  const scheme = url.slice(0, url.indexOf(":"));
+  const kind = kinds.find(({ schemes }) => schemes.includes(scheme));
+  if (kind !== undefined) return kind;
+  const schemes = kinds.flatMap((each) => each.schemes);
+  throw new Error(`must start with one of ${schemes.map((each) => `${each}:`).join(", ")}`);
+}

@@ -1,0 +1,69 @@
+import { EventEmitter } from "node:events";
+import type { Backend, EndsSubscription } from "../../domain/backend.ts";
+import type { LoginTerms } from "../../domain/login-store.ts";
+import type { LeaseTerms } from "../../domain/session.ts";
+import { RedisConnection, type RedisConnectionOptions } from "./connection.ts";
+import { endsChannel } from "./keys.ts";
+import { RedisLinkKeyStore } from "./redis-link-key-store.ts";
+import { RedisLoginStore } from "./redis-login-store.ts";
+import { RedisPreparationStore } from "./redis-preparation-store.ts";
+import { RedisSessionFileStore } from "./redis-session-file-store.ts";
+import { RedisSessionStore } from "./redis-session-store.ts";
+import type { Subscription } from "./subscriber.ts";
+
+export interface RedisBackendOptions extends RedisConnectionOptions {
+  readonly leaseTerms: LeaseTerms;
+  readonly loginTerms: LoginTerms;
+}
+
+/** Everything in Redis 7 or newer: a single server, Sentinel or Cluster. */
+export class RedisBackend implements Backend {
+  readonly connection: RedisConnection;
+  readonly sessions: RedisSessionStore;
+  readonly sessionFiles: RedisSessionFileStore;
+  readonly logins: RedisLoginStore;
+  readonly preparations: RedisPreparationStore;
+  readonly linkKeys: RedisLinkKeyStore;
+  readonly #watchers = new EventEmitter<{ ended: [sessionId: string]; established: [] }>().setMaxListeners(0);
+  /** Starts with the first watcher, and stays. */
+  #ends: Subscription | undefined;
+
+  /**
+   * Connects in the background and never gives up.
+   *
+   * @throws Error when the URL is invalid
+   */
+  constructor(url: string, { leaseTerms, loginTerms, ...options }: RedisBackendOptions) {
+    this.connection = RedisConnection.open(url, options);
+    this.sessions = new RedisSessionStore(this.connection, leaseTerms);
+    this.sessionFiles = new RedisSessionFileStore(this.connection, leaseTerms);
+    this.logins = new RedisLoginStore(this.connection, loginTerms);
+    this.preparations = new RedisPreparationStore(this.connection);
+    this.linkKeys = new RedisLinkKeyStore(this.connection);
+  }
+
+  watchEnds(ended: (sessionId: string) => void, established: () => void = () => {}): EndsSubscription {
+    this.#watchers.on("ended", ended).on("established", established);
+    this.#ends ??= this.connection.subscriber.listen(endsChannel, {
+      heard: (sessionId) => this.#watchers.emit("ended", sessionId),
+      established: () => this.#watchers.emit("established"),
+    });
+    const subscription = this.#ends;
+    return {
+      get isReliable() {
+        return subscription.isEstablished;
+      },
+      stop: () => {
+        this.#watchers.off("ended", ended).off("established", established);
+      },
+    };
+  }
+
+  ping(): Promise<void> {
+    return this.connection.ping();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.connection.close();
+  }
+}

@@ -1,0 +1,59 @@
+import type { Backend, EndsSubscription } from "../../domain/backend.ts";
+import type { LoginTerms } from "../../domain/login-store.ts";
+import type { LeaseTerms } from "../../domain/session.ts";
+import type { Clock, SqliteDatabase } from "./database.ts";
+import { SqliteLinkKeyStore } from "./sqlite-link-key-store.ts";
+import { SqliteLoginStore } from "./sqlite-login-store.ts";
+import { SqlitePreparationStore } from "./sqlite-preparation-store.ts";
+import { SqliteSessionFileStore } from "./sqlite-session-file-store.ts";
+import { SqliteSessionStore } from "./sqlite-session-store.ts";
+
+export interface SqliteBackendOptions {
+  readonly leaseTerms: LeaseTerms;
+  readonly loginTerms: LoginTerms;
+  readonly clock?: Clock;
+}
+
+/**
+ * Everything in an SQLite file: one machine, no other process needed, nothing lost when the process ends, however
+ * abruptly. Ends of sessions are announced within the process only; other processes that share the file hear nothing.
+ */
+export class SqliteBackend implements Backend {
+  readonly sessions: SqliteSessionStore;
+  readonly sessionFiles: SqliteSessionFileStore;
+  readonly logins: SqliteLoginStore;
+  readonly preparations: SqlitePreparationStore;
+  readonly linkKeys: SqliteLinkKeyStore;
+  readonly #database: SqliteDatabase;
+
+  /** @param database closed with the backend */
+  constructor(database: SqliteDatabase, { leaseTerms, loginTerms, clock }: SqliteBackendOptions) {
+    const options = { database, ...(clock && { clock }) };
+    this.#database = database;
+    this.sessions = new SqliteSessionStore({ ...options, terms: leaseTerms });
+    this.sessionFiles = new SqliteSessionFileStore({ ...options, terms: leaseTerms });
+    this.logins = new SqliteLoginStore({ ...options, terms: loginTerms });
+    this.preparations = new SqlitePreparationStore(options);
+    this.linkKeys = new SqliteLinkKeyStore(database);
+  }
+
+  watchEnds(ended: (sessionId: string) => void): EndsSubscription {
+    const { ends, isPrivate } = this.#database;
+    ends.on("session", ended);
+    return {
+      // From the start and forever, so that `established` is never called.
+      isReliable: isPrivate,
+      stop: () => {
+        ends.off("session", ended);
+      },
+    };
+  }
+
+  async ping(): Promise<void> {
+    this.#database.ping();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#database.close();
+  }
+}

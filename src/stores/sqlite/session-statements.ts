@@ -1,0 +1,43 @@
+import type { DatabaseSync, StatementSync } from "node:sqlite";
+
+/** A null principal sees all sessions. */
+const existsForPrincipal = "id = :id AND expires_at > :now AND (:principal IS NULL OR owner = :principal)";
+
+/** The statements that only the session store needs, compiled once. Times are in milliseconds. */
+export function prepareStatements(db: DatabaseSync) {
+  return {
+    /** :owner, :now, and :libraryItemId or null for any; oldest first. */
+    list: db.prepare(`
+      SELECT id FROM session
+      WHERE owner = :owner AND expires_at > :now AND (:libraryItemId IS NULL OR library_item_id = :libraryItemId)
+      ORDER BY sequence`),
+
+    /** The members of a session, null where unset. Replaces an expired one of this id, and is the last in order. */
+    insert: db.prepare(`
+      INSERT OR REPLACE INTO session
+        (id, owner, library_item_id, content_version, state, progress, expires_at, error_message)
+      VALUES (:id, :owner, :libraryItemId, :contentVersion, :state, :progress, :expiresAt, :errorMessage)`),
+
+    /** :id, :principal, :now, :progress (0 for none) and :leaseMs; returns no row when the keep-alive is refused. */
+    keepAlive: db.prepare(`
+      UPDATE session
+      SET progress = max(progress, :progress), expires_at = max(expires_at, :now + :leaseMs)
+      WHERE ${existsForPrincipal} AND state = 'ACTIVE'
+      RETURNING expires_at AS expiresAt, progress`),
+
+    /** :id, :principal and :now. */
+    delete: db.prepare(`DELETE FROM session WHERE ${existsForPrincipal}`),
+
+    /** The end of a stretch of at most :length rows after :start, and the number of its rows. */
+    stretch: db.prepare(`
+      SELECT coalesce(max(sequence), :start) AS end, count(*) AS rows
+      FROM (SELECT sequence FROM session WHERE sequence > :start ORDER BY sequence LIMIT :length)`),
+
+    /** :start (excluded), :end (included) and :now. */
+    purge: db.prepare(
+      "DELETE FROM session WHERE sequence > :start AND sequence <= :end AND expires_at <= :now",
+    ),
+  } satisfies Record<string, StatementSync>;
+}
+
+export type Statements = ReturnType<typeof prepareStatements>;
