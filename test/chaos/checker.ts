@@ -2,17 +2,8 @@ import type { Operation } from "./history.ts";
 import { isLinearizable } from "./linearizability.ts";
 import { listViolations } from "./list-checker.ts";
 import { promiseViolations } from "./promise-checker.ts";
-import { groupSessions, type SessionHistory } from "./session-history.ts";
+import { groupSessions, type SessionHistory, type Terms } from "./session-history.ts";
 import type { Violation } from "./violation.ts";
-
-export interface Terms {
-  /** How long a session lives without a renewal, in milliseconds. */
-  readonly leaseMs: number;
-  /** How long a session that has ended can still be read, in milliseconds. */
-  readonly retentionMs: number;
-  /** How far the clocks of clients, service and store may be apart, in milliseconds. */
-  readonly allowanceMs: number;
-}
 
 export interface Findings {
   readonly violations: readonly Violation[];

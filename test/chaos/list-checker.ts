@@ -1,6 +1,5 @@
-import type { Terms } from "./checker.ts";
 import type { Operation } from "./history.ts";
-import { promisedUntil as promiseOf, type SessionHistory } from "./session-history.ts";
+import { promisedUntil as promiseOf, type SessionHistory, type Terms } from "./session-history.ts";
 import type { Violation } from "./violation.ts";
 
 /** When a session must be in lists, and when it must not. */

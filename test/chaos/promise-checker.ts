@@ -1,6 +1,5 @@
-import type { Terms } from "./checker.ts";
 import type { Operation } from "./history.ts";
-import { promisedUntil, type SessionHistory } from "./session-history.ts";
+import { promisedUntil, type SessionHistory, type Terms } from "./session-history.ts";
 import type { Violation, ViolationKind } from "./violation.ts";
 
 /**

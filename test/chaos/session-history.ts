@@ -1,6 +1,15 @@
 import type { Operation } from "./history.ts";
 import type { Violation } from "./violation.ts";
 
+export interface Terms {
+  /** How long a session lives without a renewal, in milliseconds. */
+  readonly leaseMs: number;
+  /** How long a session that has ended can still be read, in milliseconds. */
+  readonly retentionMs: number;
+  /** How far the clocks of clients, service and store may be apart, in milliseconds. */
+  readonly allowanceMs: number;
+}
+
 /** All that happened to one session. */
 export interface SessionHistory {
   readonly id: string;
@@ -66,7 +75,7 @@ function tokenOf({ kind, token, principal }: Operation): string | undefined {
  */
 export function promisedUntil(
   { kind, outcome, shown, invokedAt }: Operation,
-  { leaseMs, retentionMs }: { readonly leaseMs: number; readonly retentionMs: number },
+  { leaseMs, retentionMs }: Terms,
 ): number | undefined {
   if (outcome !== "ok") return undefined;
   switch (kind) {
