@@ -5,7 +5,7 @@ import { summaryLines, writePage } from "./report.ts";
 import { type Result, runScenario } from "./run-scenario.ts";
 import type { Scenario } from "./scenario.ts";
 import { scenarios } from "./scenarios/scenarios.ts";
-import { describeViolation } from "./violation.ts";
+import { describeViolation, type Violation } from "./violation.ts";
 
 const help = `npm run chaos -- SCENARIO... [options]
 
@@ -68,10 +68,27 @@ async function main(): Promise<number> {
 }
 
 function report({ violations, documented, findings, origin, scenario }: Result, show: number): void {
-  for (const violation of violations.slice(0, show)) print(describeViolation(violation, origin));
+  for (const violation of mixed(violations).slice(0, show)) print(describeViolation(violation, origin));
   if (violations.length > show) print(`… and ${violations.length - show} more`);
-  if (documented.length > 0) print(`${documented.length} documented: ${scenario.documented!.why}`);
-  print(`${findings.operations} operations, ${violations.length} violations`);
+  if (documented.length > 0) print(`documented, ${byKind(documented)}: ${scenario.documented!.why}`);
+  const counts = violations.length > 0 ? `: ${byKind(violations)}` : "";
+  print(`${findings.operations} operations, ${violations.length} violations${counts}`);
+}
+
+/** One of each kind first, so that none hides behind another one that is frequent. */
+function mixed(violations: readonly Violation[]): Violation[] {
+  const firsts = [...Map.groupBy(violations, ({ kind }) => kind).values()].map(([first]) => first!);
+  return [...new Set([...firsts, ...violations])];
+}
+
+/** For example `lost lease 3 (2 sessions), wrong bytes 1 (1 sessions)`. */
+function byKind(violations: readonly Violation[]): string {
+  return [...Map.groupBy(violations, ({ kind }) => kind)]
+    .map(([kind, list]) => {
+      const sessions = new Set(list.flatMap(({ session = [] }) => session)).size;
+      return `${kind} ${list.length}${sessions > 0 ? ` (${sessions} sessions)` : ""}`;
+    })
+    .join(", ");
 }
 
 function parsed() {
