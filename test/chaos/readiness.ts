@@ -9,6 +9,7 @@ import type { Violation } from "./violation.ts";
 export interface Sample {
   readonly replica: string;
   readonly at: number;
+  readonly answeredAt: number;
   /** Whether `/readyz` answered 200. */
   readonly isReady: boolean;
   /** Which of several sessions, spread over a cluster's slots, was written to. */
@@ -37,7 +38,7 @@ export async function sampleReadiness(
       const at = now();
       const probe = turn % probes;
       const [isReady, { outcome }] = await Promise.all([isReadyAt(url), client.create(item, tokens[probe])]);
-      samples.push({ replica: url, at, isReady, probe, isWritten: outcome === "ok" });
+      samples.push({ replica: url, at, answeredAt: now(), isReady, probe, isWritten: outcome === "ok" });
       await delay(Math.max(0, everyMs - (now() - at)), undefined, { signal: until }).catch(() => {});
     }
   };
@@ -80,7 +81,9 @@ export interface Recovery {
 /** Replicas whose writes still failed when the time for a recovery was over. Pure. */
 export function recoveryViolations(samples: readonly Sample[], recoveries: readonly Recovery[]): Violation[] {
   return recoveries.flatMap(({ what, from, withinMs, to }) => {
-    const late = samples.filter(({ at, isWritten }) => !isWritten && at > from + withinMs && at < to);
+    const late = samples.filter(
+      ({ at, answeredAt, isWritten }) => !isWritten && at > from + withinMs && answeredAt < to,
+    );
     return [...Map.groupBy(late, ({ replica }) => replica)].map(([replica, failed]) => {
       const last = Math.max(...failed.map(({ at }) => at));
       const seconds = (ms: number) => (ms / 1000).toFixed(1);

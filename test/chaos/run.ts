@@ -17,7 +17,7 @@ const help = `npm run chaos -- SCENARIO... [options]
   --write              write the table of docs/reliability.md, with all scenarios
   --help               print this
 
-Exit code: 0 when every promise was kept, 1 when one was broken, 2 when the command is wrong.
+Exit code: 0 when every promise was kept, 1 when one was broken or a scenario broke off, 2 when the command is wrong.
 
 ${list()}`;
 
@@ -47,6 +47,7 @@ async function main(): Promise<number> {
     });
   }
   const results: Result[] = [];
+  const broken: string[] = [];
   for (const scenario of chosen) {
     print(`\n== ${scenario.name}: ${scenario.what} (seed ${seed})`);
     try {
@@ -55,14 +56,15 @@ async function main(): Promise<number> {
       results.push(result);
       report(result, show);
     } catch (error) {
-      if (!interrupted.signal.aborted) throw error;
-      print("interrupted");
-      break;
+      if (interrupted.signal.aborted) break;
+      broken.push(scenario.name);
+      print(`the scenario broke off: ${error instanceof Error ? error.stack : error}`);
     }
   }
-  const lines = summaryLines(results);
-  print(`\n${lines.join("\n")}`);
-  if (interrupted.signal.aborted) return 1;
+  if (interrupted.signal.aborted) print("interrupted");
+  if (broken.length > 0) print(`broke off: ${broken.join(", ")}`);
+  print(`\n${summaryLines(results).join("\n")}`);
+  if (interrupted.signal.aborted || broken.length > 0) return 1;
   if (values.write) writePage(results, seed);
   return results.some(({ violations }) => violations.length > 0) ? 1 : 0;
 }

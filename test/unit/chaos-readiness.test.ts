@@ -3,16 +3,10 @@ import { type Recovery, readinessViolations, recoveryViolations, type Sample } f
 
 /** Samples four times a second, six probes in turn, from what `at` says about each time in seconds. */
 function samples(seconds: number, at: (time: number, probe: number) => Partial<Sample>): Sample[] {
-  return Array.from({ length: seconds * 4 }, (_, index) => {
+  return Array.from({ length: seconds * 4 }, (_, index): Sample => {
     const [time, probe] = [index / 4, index % 6];
-    return {
-      replica: "http://replica",
-      at: time * 1000,
-      isReady: true,
-      probe,
-      isWritten: true,
-      ...at(time, probe),
-    };
+    const good = { replica: "http://replica", isReady: true, probe, isWritten: true };
+    return { ...good, at: time * 1000, answeredAt: time * 1000 + 5, ...at(time, probe) };
   });
 }
 
@@ -58,6 +52,11 @@ describe("a replica serves again in time", () => {
   test("not when one fails later", () => {
     const list = samples(20, (time) => ({ isWritten: time > 12.5 && time !== 17 }));
     expect(violations(list)).toEqual([expect.stringContaining("7.0 s after the fault")]);
+  });
+
+  test("whatever happens to a write that runs when the next fault comes", () => {
+    const list = samples(20, (time) => ({ answeredAt: time * 1000 + 600, isWritten: time < 17.5 }));
+    expect(violations(list)).toEqual([]);
   });
 
   test("whatever happens after the next fault", () => {
