@@ -21,9 +21,14 @@ export function summaryLines(results: readonly Result[]): string[] {
   const undecided = sum(({ findings }) => findings.undecided);
   return [
     ...lines,
-    ...(undecided > 0 ? [`${undecided} sessions were too long to search for an order`] : []),
-    `${results.length} scenarios, ${sessions} sessions, ${operations} operations checked: ${violations} violations`,
+    ...(undecided > 0 ? [`${counted(undecided, "session")} had too many calls to search for an order`] : []),
+    `${counted(results.length, "scenario")}, ${counted(sessions, "session")}, ${counted(operations, "operation")} checked: ${counted(violations, "violation")}`,
   ];
+}
+
+/** For example `1 session`, `2 sessions`. */
+export function counted(count: number, noun: string): string {
+  return `${count} ${noun}${count === 1 ? "" : "s"}`;
 }
 
 /** Writes the table of the last run into the page. */

@@ -1,7 +1,8 @@
 /** `npm run chaos`: holds the service to its promises while servers, connections and processes fail. */
+import { writeFileSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { neededExecutables, provide } from "../support/executables.ts";
-import { summaryLines, writePage } from "./report.ts";
+import { counted, summaryLines, writePage } from "./report.ts";
 import { type Result, runScenario } from "./run-scenario.ts";
 import type { Scenario } from "./scenario.ts";
 import { scenarios } from "./scenarios/scenarios.ts";
@@ -14,6 +15,7 @@ const help = `npm run chaos -- SCENARIO... [options]
   --seconds <number>   how long clients work at least, instead of the scenario's own time
   --seed <number>      seed of the random calls; printed, and random by default
   --show <number>      violations to print of each scenario (5)
+  --history <file>     write the calls of the last scenario to this file, a JSON object a line
   --write              write the table of docs/reliability.md, with all scenarios
   --help               print this
 
@@ -55,6 +57,7 @@ async function main(): Promise<number> {
       const result = await runScenario(scenario, options);
       results.push(result);
       report(result, show);
+      if (values.history !== undefined) writeFileSync(values.history, linesOf(result));
     } catch (error) {
       if (interrupted.signal.aborted) break;
       broken.push(scenario.name);
@@ -74,7 +77,17 @@ function report({ violations, documented, findings, origin, scenario }: Result, 
   if (violations.length > show) print(`… and ${violations.length - show} more`);
   if (documented.length > 0) print(`documented, ${byKind(documented)}: ${scenario.documented!.why}`);
   const counts = violations.length > 0 ? `: ${byKind(violations)}` : "";
-  print(`${findings.operations} operations, ${violations.length} violations${counts}`);
+  print(`${counted(findings.operations, "operation")}, ${counted(violations.length, "violation")}${counts}`);
+}
+
+/** Times are milliseconds since the clients began. */
+function linesOf({ history, origin }: Result): string {
+  const lines = history.map(({ shown, invokedAt, answeredAt, ...rest }) => {
+    const ids = shown?.ids && { ids: [...shown.ids] };
+    const times = { invokedAt: invokedAt - origin, answeredAt: answeredAt - origin };
+    return JSON.stringify({ ...times, ...rest, ...(shown && { shown: { ...shown, ...ids } }) });
+  });
+  return `${lines.join("\n")}\n`;
 }
 
 /** One of each kind first, so that none hides behind another one that is frequent. */
@@ -83,12 +96,12 @@ function mixed(violations: readonly Violation[]): Violation[] {
   return [...new Set([...firsts, ...violations])];
 }
 
-/** For example `lost lease 3 (2 sessions), wrong bytes 1 (1 sessions)`. */
+/** For example `lost lease 3 (2 sessions), wrong bytes 1 (1 session)`. */
 function byKind(violations: readonly Violation[]): string {
   return [...Map.groupBy(violations, ({ kind }) => kind)]
     .map(([kind, list]) => {
       const sessions = new Set(list.flatMap(({ session = [] }) => session)).size;
-      return `${kind} ${list.length}${sessions > 0 ? ` (${sessions} sessions)` : ""}`;
+      return `${kind} ${list.length}${sessions > 0 ? ` (${counted(sessions, "session")})` : ""}`;
     })
     .join(", ");
 }
@@ -101,6 +114,7 @@ function parsed() {
         seconds: { type: "string" },
         seed: { type: "string" },
         show: { type: "string" },
+        history: { type: "string" },
         write: { type: "boolean", default: false },
         help: { type: "boolean", default: false },
       },
