@@ -9,9 +9,8 @@ export const root = fileURLToPath(new URL("../..", import.meta.url));
 const moduleName = /((?:from |import\(|new URL\()"\.{1,2}\/[^"]+)\.ts"/g;
 
 /**
- * Makes `dist/`, or the same elsewhere, for those who install the package: Node.js strips no types inside of
- * `node_modules`. It has what `src/` and `gen/` have, as JavaScript with declarations, and everything else that lies
- * there as it is.
+ * Makes the package in `dist/`, or elsewhere: Node.js strips no types inside of `node_modules`. It has what `src/` and
+ * `gen/` have, as JavaScript with declarations, everything else that lies there as it is, and a manifest of its own.
  */
 export function build(dist = join(root, "dist")): void {
   rmSync(dist, { recursive: true, force: true });
@@ -23,12 +22,27 @@ export function build(dist = join(root, "dist")): void {
     recursive: true,
     filter: (source) => !source.endsWith(".ts"),
   });
-  // The program reads its version one level up.
-  const { version, type } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
-  writeFileSync(join(dist, "package.json"), `${JSON.stringify({ version, type })}\n`);
+  for (const name of ["README.md", "LICENSE", "CHANGELOG.md"]) cpSync(join(root, name), join(dist, name));
+  writeFileSync(join(dist, "package.json"), `${JSON.stringify(manifest(), undefined, 2)}\n`);
   for (const name of readdirSync(dist, { recursive: true, encoding: "utf8" })) {
     if (/\.(js|d\.ts)$/.test(name)) pointToJavaScript(join(dist, name));
   }
+}
+
+/** That of the checkout without what is of no use to those who install the package. */
+function manifest(): object {
+  const ours = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
+  return {
+    ...ours,
+    exports: {
+      "./client": { types: "./src/client/index.d.ts", default: "./src/client/index.js" },
+      "./package.json": "./package.json",
+    },
+    bin: { downlease: "src/main.js" },
+    scripts: undefined,
+    devDependencies: undefined,
+    allowScripts: undefined,
+  };
 }
 
 /** `tsc` rewrites imports in code only. */
@@ -39,3 +53,5 @@ function pointToJavaScript(path: string): void {
   if (left !== null) throw new Error(`${path} still names ${left[0]}`);
   if (rewritten !== text) writeFileSync(path, rewritten);
 }
+
+if (import.meta.main) build();

@@ -25,7 +25,7 @@ export async function openTls({ tls, mtls }: Config): Promise<ServerTls | undefi
       mtls === undefined ? undefined : readFile(mtls.ca),
     ]);
     createSecureContext({ cert, key });
-    // TLS itself would silently trust nobody.
+    // TLS accepts a file without certificates and would then trust no client.
     if (clientCa !== undefined) new X509Certificate(clientCa);
     return { cert, key, clientCa };
   }, "TLS can't be used: ");

@@ -21,7 +21,7 @@ export interface ProtocolParts {
   readonly streamsMustEnd: AbortSignal;
 }
 
-/** Every protocol, in the order in which they are asked. A new one is a row here. */
+/** Every protocol, in order: the first one that takes a request serves it. A new protocol is a row here. */
 export function openProtocols(config: Config, parts: ProtocolParts): ServerHandlers {
   const { maxBodyBytes, fastLane, corsOrigins } = config;
   const { pipeline, downloads, health, metrics, pageHeaders, observe, callsMustEnd, streamsMustEnd } = parts;

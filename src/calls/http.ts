@@ -7,6 +7,9 @@ import type {
 } from "node:http2";
 import { type Connection, connectionOfSocket, connectionOfStream } from "./connection.ts";
 
+/** The HTTP version of a connection. */
+export type HttpVersion = "http1" | "h2";
+
 /** A request of either HTTP version. */
 export type HttpRequest = IncomingMessage | Http2ServerRequest;
 

@@ -9,11 +9,11 @@ import { startWorkerApp, superviseApps, WorkerFailure } from "../app/workers.ts"
 import { ConfigError, type ConfigSources } from "../config/load.ts";
 import { type Config, settings } from "../config/settings.ts";
 
-// Else a first burst of calls can teach V8 that what a call makes lives long; for the rest of its life the process then
-// makes it in the old heap, and a call costs up to half as much again (docs/performance.md).
+// Otherwise a first burst of calls can make V8 allocate the objects of calls in the old heap for the rest of the process,
+// and a call costs up to half as much again (docs/performance.md).
 setFlagsFromString("--no-allocation-site-pretenuring");
 
-/** Every setting is a flag. */
+/** Adds every setting as a flag. */
 export function addSettings(command: Command): void {
   for (const { usage, alone, help, default: value } of settings) {
     const option = new Option(usage, `${help} (default: ${value})`);
@@ -21,12 +21,12 @@ export function addSettings(command: Command): void {
   }
 }
 
-/** What a signal can end. */
+/** The program, as signals end it. */
 interface Service {
   start(): Promise<void>;
   /** Resolves with the exit code. */
   stop(): Promise<number>;
-  /** Ends at once what would outlive this process. */
+  /** Kills processes that would outlive this one. */
   kill(): void;
 }
 
@@ -87,7 +87,7 @@ function severalProcesses(config: Config): Service {
   };
 }
 
-/** Tells the user what went wrong, and gives the exit code. */
+/** Prints what went wrong; returns the exit code. Throws what is a bug. */
 function report(error: unknown): number {
   const failure = explain(error);
   if (failure === undefined) throw error;
@@ -95,8 +95,10 @@ function report(error: unknown): number {
   return failure.exitCode;
 }
 
-/** What to tell the user of what is no bug, and the exit code: 2 for their mistakes, 1 for the surroundings. */
+/** The message and exit code for a failure that is not a bug: 2 for mistakes of the user, 1 for the environment. */
 function explain(error: unknown): { message: string; exitCode: number } | undefined {
+  // A start that failed, and then failed to close what it had opened.
+  if (error instanceof SuppressedError) return explain(error.suppressed);
   if (error instanceof ConfigError) {
     return { message: `${error.message}\nSee downlease serve --help.\n`, exitCode: 2 };
   }

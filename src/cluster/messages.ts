@@ -6,7 +6,7 @@ export interface Serving {
   readonly port: number;
 }
 
-/** Why a program can't start: what to tell the user, and the exit code. */
+/** Why a program can't start: the message for the user, and the exit code. */
 export interface Failure {
   readonly message: string;
   readonly exitCode: number;
@@ -16,18 +16,18 @@ export interface Failure {
 export type WorkerMessage =
   | { readonly type: "serving"; readonly at: Serving }
   | { readonly type: "failed"; readonly failure: Failure }
-  /** Its own metrics: the answer to "snapshot", and its last word. */
+  /** Its own metrics: the answer to "snapshot", and its last message. */
   | { readonly type: "snapshot"; readonly metrics: MetricsSnapshot }
-  /** It has closed its port and finished; see "left". */
+  /** It has closed its port and finished its calls; see "left". */
   | { readonly type: "leaving" }
-  /** It was asked for the metrics of the whole program. */
+  /** Requests the metrics of the whole program. */
   | { readonly type: "metrics" };
 
 /** From the supervisor to a worker. */
 export type SupervisorMessage =
   | { readonly type: "stop" }
   | { readonly type: "snapshot" }
-  /** The answer to "leaving": no connection is on its way to this worker any more. */
+  /** The answer to "leaving": no more connections are handed to this worker. */
   | { readonly type: "left" }
   /** The answer to "metrics". */
   | { readonly type: "exposition"; readonly exposition: Exposition };

@@ -1,10 +1,10 @@
-/** A worker that has served as long as this has not crashed because of how it started. */
+/** A worker that crashes after serving this long did not crash because of its start. */
 export const steadyMs = 60_000;
 
-const firstMs = 100;
-const longestMs = 10_000;
+const minMs = 100;
+const maxMs = 10_000;
 
-/** How long to wait before a worker is replaced that is the `crashes`-th in a row to end too early. */
+/** The delay before a worker is replaced, after this many early crashes in a row. */
 export function restartDelayMs(crashes: number): number {
-  return crashes <= 1 ? 0 : Math.min(longestMs, firstMs * 2 ** (crashes - 2));
+  return crashes <= 1 ? 0 : Math.min(maxMs, minMs * 2 ** (crashes - 2));
 }

@@ -15,17 +15,17 @@ export interface SupervisorOptions extends SupervisorEvents {
   readonly workers: number;
   /** 0: any free one, the same for all. */
   readonly port: number;
-  /** How long a stop may take. */
+  /** Shutdown timeout. */
   readonly graceMs: number;
   readonly log: Logger;
-  /** Told in the line that says that the program serves. */
+  /** Further members of the log line "serving". */
   readonly served: object;
 }
 
-/** What a worker at its deadline needs to cut what is left and to end. */
+/** The time that a worker at its deadline needs to cut its connections and to end. */
 const killMarginMs = 500;
 
-/** How long workers may take to tell their numbers; one that is busy or dying must not hold up the others. */
+/** How long workers may take to send their metrics; one that is busy or dying must not delay the others. */
 const snapshotMs = 1000;
 
 /** Runs the workers of a program and serves nothing itself. */
@@ -33,16 +33,16 @@ export class Supervisor {
   readonly #options: SupervisorOptions;
   readonly #log: Logger;
   readonly #metrics: ProgramMetrics;
-  /** Those that have not ended. */
+  /** The workers that have not ended. */
   readonly #workers = new Set<WorkerProcess>();
-  /** Workers whose numbers are awaited. */
-  readonly #asked = new Map<WorkerProcess, () => void>();
+  /** Workers whose metrics are awaited, with what their answer resolves. */
+  readonly #awaited = new Map<WorkerProcess, () => void>();
   readonly #stopping = new AbortController();
   #exposing: Promise<Exposition> | undefined;
   #isRestarting = false;
-  /** The one whose successor is awaited; its end needs no other. */
+  /** The worker whose successor is starting; it needs no other replacement. */
   #outgoing: WorkerProcess | undefined;
-  /** The one that all workers share, once it is known. */
+  /** The port that all workers share; 0 until the first one serves. */
   #port = 0;
 
   constructor(options: SupervisorOptions) {
@@ -54,7 +54,7 @@ export class Supervisor {
   /**
    * Resolves when every worker serves.
    *
-   * @throws WorkerFailure that of the first worker that can't; none is left then
+   * @throws WorkerFailure the failure of the first worker that can't; no worker is left then
    */
   async start(): Promise<void> {
     const { workers: number, served } = this.#options;
@@ -70,7 +70,7 @@ export class Supervisor {
     }
   }
 
-  /** Puts a new worker in the place of each, one after the other; one that serves leaves when its successor does. */
+  /** Replaces the workers one by one; a worker stops when its successor serves. */
   async restart(): Promise<void> {
     if (this.#isRestarting || this.#isStopping) return;
     this.#isRestarting = true;
@@ -81,13 +81,13 @@ export class Supervisor {
       }
       this.#log.info("restarted the workers");
     } catch (error) {
-      if (!this.#isStopping) this.#log.error({ reason: reasonOf(error) }, "the restart was given up");
+      if (!this.#isStopping) this.#log.error({ reason: reasonOf(error) }, "the restart was abandoned");
     } finally {
       this.#isRestarting = false;
     }
   }
 
-  /** Every worker stops at once. Resolves when all have ended, with whether they did so in time and well. */
+  /** Stops all workers in order. Resolves when all have ended, with whether each did so in time and without an error. */
   async stop(): Promise<boolean> {
     this.#log.info("stopping");
     this.#stopping.abort();
@@ -96,7 +96,7 @@ export class Supervisor {
     return isWell;
   }
 
-  /** Ends everything at once. */
+  /** Kills all workers. */
   kill(): void {
     this.#stopping.abort();
     for (const worker of this.#workers) worker.kill();
@@ -107,20 +107,20 @@ export class Supervisor {
   }
 
   #fork(crashes: number): WorkerProcess {
-    // A worker shares the port of one that serves by asking for the same, be it 0.
+    // A worker shares the port of a serving worker when it requests the same port, even if that is 0.
     const other = [...this.#workers].find(({ port }) => port !== undefined && port === this.#port);
-    const port = other?.askedPort ?? (this.#port || this.#options.port);
+    const port = other?.requestedPort ?? (this.#port || this.#options.port);
     const worker = new WorkerProcess(port, crashes, (from, message) => this.#receive(from, message));
     this.#workers.add(worker);
     void worker.ended.then(() => {
       this.#workers.delete(worker);
-      this.#asked.get(worker)?.();
+      this.#awaited.get(worker)?.();
       this.#metrics.retire(worker.number);
     });
     return worker;
   }
 
-  /** A worker that serves is replaced when it ends without having been told to. */
+  /** Replaces a serving worker when it ends unexpectedly. */
   #watch(worker: WorkerProcess): void {
     this.#log.info({ worker: worker.number, pid: worker.pid }, "a worker serves");
     void worker.ended.then(({ code, signal }) => {
@@ -159,7 +159,7 @@ export class Supervisor {
     try {
       await this.#serves(this.#fork(0));
     } catch (error) {
-      // It may have ended while its successor was awaited.
+      // It may have ended while its successor was starting.
       if (!this.#workers.has(old)) void this.#replace(old);
       throw error;
     } finally {
@@ -168,11 +168,11 @@ export class Supervisor {
     await this.#stopAll([old]);
   }
 
-  /** Resolves when a worker that was added later serves, where all do. */
+  /** Resolves when a worker that was added later serves, on the port of all others. */
   async #serves(worker: WorkerProcess): Promise<void> {
     const { port } = await worker.serving;
     if (port !== this.#port) {
-      // All others ended while it was starting, and what it asked for was given anew.
+      // All others ended while it was starting, so the system gave it a free port of its own.
       worker.kill();
       await worker.ended;
       throw new Error(`it serves port ${port} instead of ${this.#port}`);
@@ -210,7 +210,7 @@ export class Supervisor {
   #receive(from: WorkerProcess, message: WorkerMessage): void {
     if (message.type === "snapshot") {
       this.#metrics.keep(from.number, message.metrics);
-      this.#asked.get(from)?.();
+      this.#awaited.get(from)?.();
     } else if (message.type === "leaving") {
       from.send({ type: "left" });
     } else if (message.type === "metrics") {
@@ -221,21 +221,21 @@ export class Supervisor {
     }
   }
 
-  /** Asks every worker for its numbers; those of one that does not answer in time are its last known ones. */
+  /** Requests the metrics of every worker; of a worker that does not answer in time the last snapshot counts. */
   async #expose(): Promise<Exposition> {
     const workers = [...this.#workers].filter(({ serves }) => serves);
     const inTime = delay(snapshotMs, undefined, { ref: false });
     let answered = 0;
     const answers = workers.map(async (worker) => {
       const answer = Promise.withResolvers<void>();
-      this.#asked.set(worker, answer.resolve);
+      this.#awaited.set(worker, answer.resolve);
       worker.send({ type: "snapshot" });
       await answer.promise;
-      this.#asked.delete(worker);
+      this.#awaited.delete(worker);
       if (this.#workers.has(worker)) answered++;
     });
     await Promise.race([Promise.all(answers), inTime]);
-    for (const worker of workers) this.#asked.delete(worker);
+    for (const worker of workers) this.#awaited.delete(worker);
     return this.#metrics.expose({ answered });
   }
 }

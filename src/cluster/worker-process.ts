@@ -6,7 +6,7 @@ import type { Failure, Serving, SupervisorMessage, WorkerMessage } from "./messa
 export class WorkerFailure extends Error {
   override readonly name = "WorkerFailure";
   readonly exitCode: number;
-  /** Whether the worker said itself why, so that trying again is of little use. */
+  /** Whether the worker itself reported why, so that another attempt is of little use. */
   readonly isExplained: boolean;
 
   constructor({ message, exitCode }: Failure, isExplained: boolean) {
@@ -24,35 +24,36 @@ export interface Ending {
 /** A worker as the supervisor sees it. */
 export class WorkerProcess {
   readonly number: number;
-  readonly askedPort: number;
+  /** The port it was started with; 0: any free one. */
+  readonly requestedPort: number;
   /** Where it serves; undefined until it does. */
   port: number | undefined;
-  /** How many workers in whose place it stands have ended too early, one after the other. */
+  /** How many of its predecessors in a row ended too early. */
   readonly crashes: number;
   /** Rejects with a `WorkerFailure` when it ends before it serves. */
   readonly serving: Promise<Serving>;
-  /** Resolves when it has ended and all it sent has been read. */
+  /** Resolves when it has ended and all its messages have been read. */
   readonly ended: Promise<Ending>;
   /** When it began to serve, by the monotonic clock. */
   servesSince: number | undefined;
-  /** Its end is wanted. */
+  /** Whether it was ended on purpose. */
   isLeaving = false;
   readonly #worker: Worker;
 
   constructor(
-    askedPort: number,
+    requestedPort: number,
     crashes: number,
     onMessage: (from: WorkerProcess, message: WorkerMessage) => void,
   ) {
-    // Why in turn is in docs/architecture.md.
+    // The reason for round robin is in docs/architecture.md.
     cluster.schedulingPolicy = cluster.SCHED_RR;
     // The last flag wins.
-    const args = [...process.argv.slice(2), "--port", String(askedPort)];
-    // A metric may be NaN, for which JSON has no word.
+    const args = [...process.argv.slice(2), "--port", String(requestedPort)];
+    // A metric may be NaN, which JSON can't express.
     cluster.setupPrimary({ args, serialization: "advanced" });
     this.#worker = cluster.fork();
     this.number = this.#worker.id;
-    this.askedPort = askedPort;
+    this.requestedPort = requestedPort;
     this.crashes = crashes;
     this.ended = ending(this.#worker);
     const serving = Promise.withResolvers<Serving>();
@@ -69,7 +70,9 @@ export class WorkerProcess {
         onMessage(this, message);
       }
     });
-    void this.ended.then((end) => serving.reject(new WorkerFailure(untold(this.number, end), false)));
+    void this.ended.then((end) =>
+      serving.reject(new WorkerFailure(unexplainedFailure(this.number, end), false)),
+    );
   }
 
   get pid(): number | undefined {
@@ -85,7 +88,7 @@ export class WorkerProcess {
     if (this.#worker.isConnected()) this.#worker.process.send(message, undefined, undefined, () => {});
   }
 
-  /** Tells it to stop. One that does not serve yet has nothing to finish. */
+  /** Stops it in order. One that does not serve yet has nothing to finish. */
   stop(): void {
     this.isLeaving = true;
     if (this.serves) this.send({ type: "stop" });
@@ -99,18 +102,18 @@ export class WorkerProcess {
 }
 
 async function ending(worker: Worker): Promise<Ending> {
-  // A process that can't be made has an error and no end.
+  // A process that can't be started emits an error and no exit.
   const failed = once(worker.process, "error").then(() => ({ code: 1, signal: null }));
   const exited = new Promise<Ending>((resolve) => {
     worker.process.once("exit", (code, signal) => resolve({ code, signal }));
   });
   const end = await Promise.race([exited, failed]);
-  // What a process sent may be read after its exit has been seen.
+  // Messages may still arrive after the exit.
   if (worker.isConnected()) await once(worker, "disconnect");
   return end;
 }
 
-function untold(worker: number, { code, signal }: Ending): Failure {
+function unexplainedFailure(worker: number, { code, signal }: Ending): Failure {
   const how = signal === null ? `exit code ${code}` : signal;
   const message = `downlease can't start: worker ${worker} ended with ${how} before it served\n`;
   return { message, exitCode: code || 1 };

@@ -2,11 +2,11 @@ import cluster from "node:cluster";
 import type { Exposition, MetricsSnapshot } from "../telemetry/metrics.ts";
 import type { Failure, Serving, SupervisorMessage, WorkerMessage } from "./messages.ts";
 
-/** The whole, as one of its workers sees it. */
+/** The program, as one of its workers sees it. */
 export interface Program {
-  /** This worker's number; a worker that takes the place of another has a new one. */
+  /** This worker's number; a replacement has a number of its own. */
   readonly worker: number;
-  /** Those of all workers. Rejects when the supervisor does not answer in time. */
+  /** The metrics of all workers. Rejects when the supervisor does not answer in time. */
   readonly metrics: () => Promise<Exposition>;
 }
 
@@ -15,14 +15,14 @@ export interface WorkerApp extends Serving {
   stop(): Promise<void>;
 }
 
-/** Longer than the supervisor waits for the workers. */
+/** Timeout of a request for metrics; longer than the supervisor waits for the workers. */
 const metricsMs = 2000;
 
 /**
- * A worker's life: it starts, serves, and stops when the supervisor says so or is gone. Signals are the
- * supervisor's: a terminal's Ctrl-C and some service managers send them to every process of a program.
+ * Runs a worker: it starts, serves, and stops when the supervisor asks for it or is gone. Signals are left to the
+ * supervisor: Ctrl-C in a terminal and some service managers send them to every process of a program.
  *
- * @param explain a failure to start that is no bug
+ * @param explain describes a failure to start that is not a bug
  */
 export async function runWorker(
   start: (program: Program) => Promise<WorkerApp>,
@@ -47,15 +47,15 @@ export async function runWorker(
       exposed = undefined;
     }
   };
-  const tellMetrics = async () => {
+  const sendMetrics = async () => {
     if (app !== undefined) await send({ type: "snapshot", metrics: await app.metricsSnapshot() });
   };
   const stop = async () => {
     await app?.stop();
-    // A connection that was handed over meanwhile goes back, and must not be forgotten on the way.
+    // A connection that was handed over meanwhile goes back to the supervisor; it must not get lost.
     await send({ type: "leaving" });
     if (process.connected) await left.promise;
-    await tellMetrics();
+    await sendMetrics();
     process.exit(0);
   };
 
@@ -64,7 +64,7 @@ export async function runWorker(
       case "stop":
         return void stop();
       case "snapshot":
-        return void tellMetrics();
+        return void sendMetrics();
       case "left":
         return left.resolve();
       case "exposition":
@@ -72,7 +72,7 @@ export async function runWorker(
     }
   });
   self.once("disconnect", () => {
-    // Else Node ends a worker at once when its supervisor is gone; there is nothing to finish before it serves.
+    // Otherwise Node ends a worker at once when its supervisor is gone; before it serves, that is right.
     self.exitedAfterDisconnect = app !== undefined;
     left.resolve();
     void stop();
@@ -89,7 +89,7 @@ export async function runWorker(
   await send({ type: "serving", at: { url: app.url, port: app.port } });
 }
 
-/** Resolves when the message is on its way, or there is nobody any more to get it. */
+/** Resolves when the message is sent, or the supervisor is gone. */
 function send(message: WorkerMessage): Promise<void> {
   return new Promise((resolve) => {
     if (process.connected) process.send!(message, undefined, undefined, () => resolve());

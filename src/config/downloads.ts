@@ -65,6 +65,7 @@ function isBaseUrl(text: string): boolean {
   return isHttpUrl(text) && !/[?#]/.test(text);
 }
 
+/** A key that signs links. */
 export interface LinkKey {
   readonly id: string;
   readonly secret: SecretBytes;

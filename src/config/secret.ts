@@ -1,6 +1,6 @@
 import { inspect } from "node:util";
 
-/** Something that must not be seen. However it is printed, it shows as `toString` gives it; only `reveal` tells it. */
+/** A value that must not be printed. Every way of printing it gives `toString`; only `reveal` gives the value. */
 abstract class Secret<T> {
   readonly #value: T;
 

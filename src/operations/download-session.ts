@@ -18,7 +18,7 @@ import {
   KeepAliveStreamResponseSchema,
   ListResponseSchema,
 } from "../../gen/content/library/item/v1/download_session_pb.ts";
-import { type Operations, operation, streamOperation } from "../calls/pipeline.ts";
+import { type Operation, type Operations, operation, streamOperation } from "../calls/pipeline.ts";
 import { statusOf } from "../calls/status.ts";
 import type { ContentSource } from "../domain/content-source.ts";
 import { type ErrorKind, ServiceError, textOf } from "../domain/errors.ts";
@@ -52,9 +52,13 @@ export interface DownloadSessionParts {
  * The operations of `com.vmware.content.library.item.download_session`, and those for callers with many sessions.
  */
 export function downloadSessionOperations(parts: DownloadSessionParts): Operations {
-  const { store, content } = parts;
-  const keepAliveAll = batchKeepAlives(parts);
-  const unary = [
+  const { unary, streams } = keepAliveOperations(parts);
+  return { unary: [...lifeCycleOperations(parts), ...unary], streams };
+}
+
+/** Everything from creation to deletion but the keep-alives. */
+function lifeCycleOperations({ store, content }: DownloadSessionParts): Operation[] {
+  return [
     operation({
       method: rpc.create,
       async run(request, caller) {
@@ -94,34 +98,6 @@ export function downloadSessionOperations(parts: DownloadSessionParts): Operatio
       },
     }),
     operation({
-      method: rpc.keepAlive,
-      isRoutine: true,
-      encode: encodeKeepAlive,
-      sessionId,
-      run(request, caller) {
-        const { id, progress } = readHeartbeat(request);
-        return store.keepAlive(id, caller, progress).then((result) => {
-          if (result.outcome !== "renewed") throw refusalError(id, result);
-          return create(KeepAliveResponseSchema, {
-            expirationTime: timestampFromMs(result.expiresAt),
-            clientProgress: BigInt(result.progress),
-          });
-        });
-      },
-    }),
-    operation({
-      method: rpc.batchKeepAlive,
-      isRoutine: true,
-      weight: ({ keepAlives }) => Math.max(1, keepAlives.length / batchDiscount),
-      async run({ keepAlives }, caller) {
-        const { length } = keepAlives;
-        if (length > maxBatch) {
-          throw new ServiceError("downlease.argument.too_many", ["keep_alives", `${length}`, `${maxBatch}`]);
-        }
-        return create(BatchKeepAliveResponseSchema, { results: await keepAliveAll(keepAlives, caller) });
-      },
-    }),
-    operation({
       method: rpc.cancel,
       sessionId,
       async run(request, caller) {
@@ -148,6 +124,42 @@ export function downloadSessionOperations(parts: DownloadSessionParts): Operatio
         const id = identifier(request.downloadSessionId, "download_session_id");
         if (!(await store.delete(id, caller))) throw new ServiceError("downlease.session.not_found", [id]);
         return create(DeleteResponseSchema);
+      },
+    }),
+  ];
+}
+
+/** Keep-alives one by one, in batches and in streams. */
+function keepAliveOperations(parts: DownloadSessionParts): Operations {
+  const { store } = parts;
+  const keepAliveAll = batchKeepAlives(parts);
+  const unary = [
+    operation({
+      method: rpc.keepAlive,
+      isRoutine: true,
+      encode: encodeKeepAlive,
+      sessionId,
+      run(request, caller) {
+        const { id, progress } = readHeartbeat(request);
+        return store.keepAlive(id, caller, progress).then((result) => {
+          if (result.outcome !== "renewed") throw refusalError(id, result);
+          return create(KeepAliveResponseSchema, {
+            expirationTime: timestampFromMs(result.expiresAt),
+            clientProgress: BigInt(result.progress),
+          });
+        });
+      },
+    }),
+    operation({
+      method: rpc.batchKeepAlive,
+      isRoutine: true,
+      weight: ({ keepAlives }) => Math.max(1, keepAlives.length / batchDiscount),
+      async run({ keepAlives }, caller) {
+        const { length } = keepAlives;
+        if (length > maxBatch) {
+          throw new ServiceError("downlease.argument.too_many", ["keep_alives", `${length}`, `${maxBatch}`]);
+        }
+        return create(BatchKeepAliveResponseSchema, { results: await keepAliveAll(keepAlives, caller) });
       },
     }),
   ];

@@ -1,21 +1,20 @@
 import type { Socket } from "node:net";
+import type { HttpVersion } from "../calls/http.ts";
 
-export type HttpVersion = "http1" | "h2";
-
-/** How HTTP/2 without ALPN starts (RFC 9113, section 3.4); no method of HTTP/1 does. */
+/** The first bytes of HTTP/2 without ALPN (RFC 9113, section 3.4); no method of HTTP/1 begins with them. */
 const preface = Buffer.from("PRI");
 
 /**
- * Calls back, at most once, when it is clear which protocol the client speaks: by ALPN, else by its first bytes,
- * which stay in the socket. A client that sends too few of them for `timeoutMs` is cut off.
+ * Detects the HTTP version of a client: by ALPN, else by its first bytes, which stay in the socket. Calls back at most
+ * once. A client that sends too few bytes for `timeoutMs` is cut.
  */
 export function detectHttpVersion(
   socket: Socket & { readonly alpnProtocol?: string | false | null },
   timeoutMs: number,
-  found: (protocol: HttpVersion) => void,
+  onDetected: (version: HttpVersion) => void,
 ): void {
   if (socket.alpnProtocol === "h2") {
-    found("h2");
+    onDetected("h2");
     return;
   }
   let seen: Buffer = Buffer.alloc(0);
@@ -27,7 +26,7 @@ export function detectHttpVersion(
     if (isPreface && seen.length < preface.length) return;
     socket.off("readable", look).off("timeout", giveUp).setTimeout(0);
     socket.unshift(seen);
-    found(isPreface ? "h2" : "http1");
+    onDetected(isPreface ? "h2" : "http1");
   };
   const giveUp = () => socket.destroy();
   socket.on("readable", look).on("timeout", giveUp).setTimeout(timeoutMs);

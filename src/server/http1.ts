@@ -5,7 +5,7 @@ import type { HttpHandler } from "../calls/http.ts";
 import type { Limits } from "./limits.ts";
 import { lingerThenDestroy } from "./linger.ts";
 
-/** Statuses of requests that can't be read, by the code of Node's error; 400 for all others. */
+/** Statuses of unreadable requests, by the code of Node's error; 400 for all others. */
 const statusOf: Readonly<Record<string, number>> = {
   HPE_HEADER_OVERFLOW: 431,
   HPE_CHUNK_EXTENSIONS_OVERFLOW: 413,
@@ -35,7 +35,7 @@ export class Http1Connections {
       (request, response) => this.#serve(request, response),
     );
     this.#server.on("clientError", (error: NodeJS.ErrnoException, socket) => this.#refuse(error, socket));
-    // It never listens itself, but its checks for slow clients start with this event.
+    // It never listens, but its checks for slow clients start with this event.
     this.#server.emit("listening");
   }
 
@@ -45,7 +45,7 @@ export class Http1Connections {
     this.#server.emit("connection", socket);
   }
 
-  /** From now on every answer is the last one on its connection. */
+  /** Makes every further answer the last one on its connection. */
   drain(): void {
     this.#draining = true;
     for (const response of this.#latest.values()) {

@@ -14,14 +14,14 @@ import { lingerThenDestroy } from "./linger.ts";
 /** The connections that speak HTTP/2. */
 export class Http2Connections {
   readonly #server;
-  /** Never gets a connection: makes requests and responses of the streams that it is given. */
+  /** Has no connections of its own: makes requests and responses of streams. */
   readonly #requests;
   readonly #handler: HttpHandler;
   readonly #limits: Limits;
   /** Sessions with their connections. */
   readonly #sessions = new Map<ServerHttp2Session, Socket>();
 
-  /** @param takeStream is asked first, for each stream */
+  /** @param takeStream called first for every stream; a stream that it does not take becomes a request */
   constructor(handler: HttpHandler, takeStream: Http2StreamHandler, limits: Limits) {
     this.#handler = handler;
     this.#limits = limits;
@@ -45,15 +45,15 @@ export class Http2Connections {
   }
 
   /**
-   * Tells every client to send further requests elsewhere, and which of its requests are not served. There is no
-   * earlier notice with the greatest stream id, as RFC 9113 (6.8) has it: after `goaway()` Node 24 drops new
-   * streams without a word, so that the notice would lose what it is meant to save.
+   * Sends every client a GOAWAY: further requests belong elsewhere, and later streams are not served. The earlier
+   * notice with the greatest stream id (RFC 9113, section 6.8) is left out: after `goaway()` Node 24 silently drops
+   * new streams, so the notice would lose the requests that it is meant to save.
    */
   goAway(): void {
     for (const session of this.#sessions.keys()) session.close();
   }
 
-  /** Sees to connections whose session is over, in case their clients do not. */
+  /** Closes connections whose session is over, in case their clients do not. */
   closeIdle(): void {
     for (const [session, socket] of this.#sessions) this.#release(session, socket);
   }
@@ -64,7 +64,7 @@ export class Http2Connections {
     socket.once("close", () => this.#sessions.delete(session));
     session.on("timeout", () => {
       session.close();
-      // Only when the GOAWAY has been written, and only without a request under way, this is the end.
+      // The session is destroyed once the GOAWAY is written and no request is in flight.
       setTimeout(() => this.#release(session, socket), lingerMs).unref();
     });
     session.once("remoteSettings", () => session.setTimeout(sessionIdleMs));
@@ -83,7 +83,7 @@ export class Http2Connections {
   }
 }
 
-/** A quiet response may be meant so (a stream of events); half a request is not, nor a whole response that is not taken. */
+/** Cancels a stream with half a request, or with a whole response that the client does not read. A response may pause. */
 function cancelIfStalled(this: Http2Stream): void {
   const isTaken = !this.writableEnded || this.writableFinished;
   if (!this.readableEnded || !isTaken) this.close(constants.NGHTTP2_CANCEL);

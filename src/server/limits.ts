@@ -1,26 +1,26 @@
 /**
- * What one client may take of the process. Times are in milliseconds, sizes in bytes unless said otherwise.
+ * Limits of one client. Times are in milliseconds, sizes in bytes unless stated otherwise.
  */
 export interface Limits {
   /** For a TLS handshake, for the first bytes of a connection, and for the settings of an HTTP/2 session. */
   readonly helloMs: number;
   /** HTTP/1: for the headers of a request. */
   readonly headersMs: number;
-  /** HTTP/1: for a whole request; HTTP/2: for a pause in the middle of one, or of taking its answer. */
+  /** HTTP/1: for a whole request; HTTP/2: for a pause while a request is sent or its answer is read. */
   readonly requestMs: number;
-  /** HTTP/1: how often open connections are held to the two limits above. */
+  /** HTTP/1: how often the two limits above are checked. */
   readonly checkMs: number;
   /** HTTP/1: between two requests. */
   readonly keepAliveMs: number;
-  /** HTTP/2: for a session on which nothing happens. */
+  /** HTTP/2: for an idle session. */
   readonly sessionIdleMs: number;
-  /** For the peer of a connection that we have closed to close it, too. */
+  /** For the peer to close its end of a connection that we have closed. */
   readonly lingerMs: number;
   /** For the headers of a request. */
   readonly maxHeaderBytes: number;
-  /** HTTP/2: for the requests at a time on one connection. */
+  /** HTTP/2: requests at a time on one connection. */
   readonly maxConcurrentStreams: number;
-  /** HTTP/2: for what one session may hold, in megabytes. */
+  /** HTTP/2: memory of one session, in megabytes. */
   readonly maxSessionMegabytes: number;
 }
 
@@ -30,7 +30,7 @@ export const defaultLimits: Limits = {
   // Bodies are small: even a mobile network sends the largest in a second.
   requestMs: 30_000,
   checkMs: 1_000,
-  // Longer than the 60 s after which common load balancers drop an idle connection: who closes first loses no request.
+  // Longer than the 60 s after which common load balancers drop an idle connection: the side that closes first loses no request.
   keepAliveMs: 75_000,
   // Twice the default lease: no client that keeps a lease alive is ever this quiet.
   sessionIdleMs: 600_000,

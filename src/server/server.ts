@@ -1,8 +1,8 @@
 import { once } from "node:events";
 import { type AddressInfo, createServer, isIPv6, type Server as NetServer, type Socket } from "node:net";
 import { createServer as createTlsServer } from "node:tls";
-import type { Http2StreamHandler, HttpHandler } from "../calls/http.ts";
-import { detectHttpVersion, type HttpVersion } from "./http-version.ts";
+import type { Http2StreamHandler, HttpHandler, HttpVersion } from "../calls/http.ts";
+import { detectHttpVersion } from "./http-version.ts";
 import { Http1Connections } from "./http1.ts";
 import { Http2Connections } from "./http2.ts";
 import { defaultLimits, type Limits } from "./limits.ts";
@@ -11,33 +11,37 @@ import { defaultLimits, type Limits } from "./limits.ts";
 export interface ServerTls {
   readonly cert: string | Buffer;
   readonly key: string | Buffer;
-  /** Authorities of clients, who are then asked for a certificate. They need not have one: calls tell what they need. */
+  /** Authorities of client certificates. Clients are asked for one but need not have it: the pipeline decides by call. */
   readonly clientCa?: string | Buffer | undefined;
 }
 
 export interface ServerOptions {
   readonly handler: HttpHandler;
-  /** Asked for each HTTP/2 stream before the handler; by default it takes none. */
+  /** Called for every HTTP/2 stream before the handler; takes none by default. */
   readonly takeStream?: Http2StreamHandler | undefined;
   readonly host: string;
   /** 0 takes a free one. */
   readonly port: number;
   /** Without it, connections are in clear text. */
   readonly tls?: ServerTls | undefined;
-  /** Is told when a connection starts to speak a protocol and when it is gone. */
+  /** Counts open connections. */
   readonly connections?:
-    | { opened(protocol: HttpVersion): void; closed(protocol: HttpVersion): void }
+    | { opened(version: HttpVersion): void; closed(version: HttpVersion): void }
     | undefined;
   readonly limits?: Partial<Limits> | undefined;
 }
 
-/** Pause between two looks for connections that have become idle, of which Node does not tell. */
+/** How often idle connections are looked for during a close; Node has no event for them. */
 const sweepMs = 50;
 
-/** How long a connection that came just before the port closed may take to say what it wants. */
+/** How long a connection that was accepted just before the port closed may take to send its first bytes. */
 const newcomerMs = 100;
 
-/** One port for HTTP/1.1 and HTTP/2, with prior knowledge in clear text and with ALPN over TLS. */
+/**
+ * One port for HTTP/1.1 and HTTP/2, with prior knowledge in clear text and with ALPN over TLS.
+ *
+ * What ends has ended in order, with an answer; what is cut loses its connection.
+ */
 export class Server {
   readonly #options: ServerOptions;
   readonly #limits: Limits;
@@ -46,7 +50,7 @@ export class Server {
   readonly #http2: Http2Connections;
   /** Every TCP connection. */
   readonly #sockets = new Set<Socket>();
-  /** Connections that have not said yet which protocol they speak. */
+  /** Connections whose HTTP version is not known yet. */
   readonly #undecided = new Set<Socket>();
   #isClosing = false;
 
@@ -57,7 +61,7 @@ export class Server {
     this.#limits = { ...defaultLimits, ...options.limits };
     this.#http1 = new Http1Connections(handler, this.#limits);
     this.#http2 = new Http2Connections(handler, takeStream, this.#limits);
-    // TCP's own keep-alive finds out about peers that are gone without a word.
+    // TCP's own keep-alive detects peers that have vanished.
     const tcp = { noDelay: true, keepAlive: true, keepAliveInitialDelay: 60_000 };
     if (tls === undefined) {
       this.#listener = createServer(tcp, (socket) => this.#accept(socket));
@@ -93,7 +97,7 @@ export class Server {
     const { host, port } = this.#options;
     this.#listener.listen({ host, port });
     await once(this.#listener, "listening");
-    // A connection that could not be accepted, because there are too many open files, must not end the others.
+    // A connection that can't be accepted, for example with too many open files, must not end the process.
     this.#listener.on("error", (error) => process.emitWarning(error));
     return { port: this.port };
   }
@@ -135,7 +139,7 @@ export class Server {
   }
 
   #accept(socket: Socket): void {
-    // Between two owners nobody else would listen, and an error without a listener ends the process.
+    // Until HTTP takes the socket it has no other listener, and an error without one ends the process.
     socket.on("error", () => {});
     if (this.#isClosing) {
       socket.destroy();
@@ -143,16 +147,16 @@ export class Server {
     }
     this.#undecided.add(socket);
     socket.once("close", () => this.#undecided.delete(socket));
-    detectHttpVersion(socket, this.#limits.helloMs, (protocol) => {
+    detectHttpVersion(socket, this.#limits.helloMs, (version) => {
       this.#undecided.delete(socket);
-      if (this.#isClosing && protocol === "h2") {
-        // It would have to be told to go away before it has said anything.
+      if (this.#isClosing && version === "h2") {
+        // A GOAWAY would have to be sent before its first request.
         socket.destroy();
         return;
       }
-      this.#options.connections?.opened(protocol);
-      socket.once("close", () => this.#options.connections?.closed(protocol));
-      (protocol === "h2" ? this.#http2 : this.#http1).accept(socket);
+      this.#options.connections?.opened(version);
+      socket.once("close", () => this.#options.connections?.closed(version));
+      (version === "h2" ? this.#http2 : this.#http1).accept(socket);
     });
   }
 }

@@ -6,12 +6,12 @@ import type { Metrics } from "./metrics.ts";
 
 /** Counts, measures and logs every finished call. */
 export function callObserver(metrics: Metrics, log: Logger): CallObserver {
-  // Members that repeat are written once, into a child; that takes a third off the cost of a line.
+  // Members that repeat are serialized once, in a child logger; a line then costs a third less.
   const children = new Map<string, Logger>();
-  const tellOverload = overloadTeller(log);
+  const countOverload = overloadCounter(log);
   return (record) => {
     metrics.observeCall(record);
-    if (isOverload(record)) tellOverload();
+    if (isOverload(record)) countOverload();
     const level = levelOf(record);
     if (!log.isLevelEnabled(level)) return;
     const { operation, outcome } = record;
@@ -26,18 +26,18 @@ export function callObserver(metrics: Metrics, log: Logger): CallObserver {
   };
 }
 
-/** How long calls that are refused for overload are counted before a line tells of them. */
+/** How long refused calls are counted before one line reports them. */
 const overloadLineMs = 1000;
 
-/** To be called for each call that is refused for overload; they are told of together, because they come in masses. */
-export function overloadTeller(log: Logger, what = "calls"): () => void {
+/** Makes a function to call for each refusal for overload. One line reports many, because they come in masses. */
+export function overloadCounter(log: Logger, what = "calls"): () => void {
   let refused = 0;
-  const tell = () => {
+  const report = () => {
     log.warn({ refused }, `overloaded: ${what} were refused`);
     refused = 0;
   };
   return () => {
-    if (refused++ === 0) setTimeout(tell, overloadLineMs).unref();
+    if (refused++ === 0) setTimeout(report, overloadLineMs).unref();
   };
 }
 
@@ -46,8 +46,8 @@ function isOverload({ error }: CallRecord): boolean {
 }
 
 /**
- * What a caller can cause is information; what an operator has to see to is more, and what goes on all day is less.
- * So is a call that was refused for overload, of which another line tells.
+ * `info` for what a caller can cause, more for what needs an operator, less for routine calls and for calls that were
+ * refused for overload, which another line reports.
  */
 function levelOf(record: CallRecord): "debug" | "info" | "warn" | "error" {
   if (isOverload(record)) return "debug";
@@ -87,7 +87,7 @@ function logged({
   };
 }
 
-/** Enough to find an id again by, and never the whole of it. */
+/** Enough of an id to recognize it, and never the whole id. */
 export function beginningOf(id: string): string {
   return `${id.slice(0, Math.min(8, id.length / 2))}…`;
 }

@@ -2,13 +2,13 @@ export interface LoggedCause {
   readonly name: string;
   readonly code?: string | undefined;
   readonly message: string;
-  /** Where it came from: the innermost frames. */
+  /** The innermost stack frames. */
   readonly at?: readonly string[];
 }
 
 /**
- * What can be told of a failure below. Never the whole object: drivers hang the arguments of their commands on
- * their errors, and those carry ids.
+ * Describes the cause of a failure for the log. Never the whole object: drivers attach the arguments of their commands
+ * to their errors, and those contain ids.
  */
 export function causeOf(cause: unknown): LoggedCause | undefined {
   if (cause === undefined) return undefined;

@@ -1,6 +1,6 @@
 import type { Logger } from "pino";
 import type { DownloadObserver, DownloadOutcome, DownloadRecord } from "../calls/download-record.ts";
-import { beginningOf, overloadTeller } from "./call-observer.ts";
+import { beginningOf, overloadCounter } from "./call-observer.ts";
 import { causeOf } from "./cause.ts";
 import type { Metrics } from "./metrics.ts";
 
@@ -21,13 +21,13 @@ const levels: Record<DownloadOutcome, "debug" | "info" | "warn" | "error"> = {
 
 /** Counts and logs downloads: one line each, without the link, because anyone who has the link can read the file. */
 export function downloadObserver({ downloads }: Metrics, log: Logger): DownloadObserver {
-  const tellOverload = overloadTeller(log, "downloads");
+  const countOverload = overloadCounter(log, "downloads");
   return {
     ...downloads,
     finished(record) {
       downloads.finished(record.outcome);
       const isOverload = record.error?.messageId === "downlease.server.overloaded";
-      if (isOverload) tellOverload();
+      if (isOverload) countOverload();
       const level = isOverload ? "debug" : levelOf(record);
       if (log.isLevelEnabled(level)) log[level](logged(record), "download");
     },

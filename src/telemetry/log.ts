@@ -2,7 +2,7 @@ import { type DestinationStream, type Logger, pino } from "pino";
 import { isColorSupported, prettyFactory } from "pino-pretty";
 
 export interface LogOptions {
-  /** Least level to log, or `silent`. */
+  /** Minimum level to log, or `silent`. */
   readonly level: string;
   /** `auto`: `pretty` on a terminal, else `json`. */
   readonly format: "auto" | "pretty" | "json";
@@ -10,7 +10,7 @@ export interface LogOptions {
 
 /** Makes the log of the process, on its standard output. */
 export function createLogger({ level, format }: LogOptions): Logger {
-  // Whoever read the log may go away; the service goes on without it.
+  // The reader of the log may close its end; the service goes on without it.
   process.stdout.on("error", () => {});
   const isPretty = format === "pretty" || (format === "auto" && process.stdout.isTTY);
   return pino(
@@ -114,6 +114,6 @@ function describe({
 }: LoggedCall): string {
   const about = session === undefined ? "" : ` session ${session}`;
   const text = `${operation} ${outcome} ${durationMs.toFixed(1)} ms, ${protocol} from ${peer}${about}, request ${requestId}`;
-  // The session is whatever a caller wrote: it must not steer the terminal.
+  // A caller may have sent any text as the session: it must not control the terminal.
   return text.replace(/\p{C}/gu, "?");
 }

@@ -9,9 +9,8 @@ import {
 } from "@prometheus-io/client";
 import type { CallRecord } from "../calls/call.ts";
 import type { DownloadOutcome } from "../calls/download-record.ts";
+import type { HttpVersion } from "../calls/http.ts";
 import { Tallies, Tally } from "./tallies.ts";
-
-type HttpVersion = "http1" | "h2";
 
 /** Every metric with its values, as plain data. */
 export type MetricsSnapshot = readonly MetricObjectWithValues<MetricValue<string>>[];
@@ -57,7 +56,7 @@ export class Metrics {
 
   readonly #keepAlives = new Counter({
     name: "downlease_shared_keep_alives_total",
-    help: "Keep-alives that came in batches and on streams by outcome.",
+    help: "Keep-alives in batches and on streams by outcome.",
     labelNames: ["code"],
     registers: this.#registers,
   });
@@ -84,7 +83,7 @@ export class Metrics {
 
   readonly #preparations = new Counter({
     name: "downlease_preparations_total",
-    help: "Files that were being made ready by how that ended.",
+    help: "Finished preparations of files by outcome.",
     labelNames: ["outcome"],
     registers: this.#registers,
   });
@@ -98,13 +97,13 @@ export class Metrics {
 
   readonly #preparing = new Gauge({
     name: "downlease_preparations_running",
-    help: "Files that are being made ready.",
+    help: "Files that are being prepared.",
     registers: this.#registers,
   });
 
   readonly #preparedBytes = new Counter({
     name: "downlease_prepared_bytes_total",
-    help: "Bytes that were read to make files ready.",
+    help: "Bytes that were read to prepare files.",
     registers: this.#registers,
   });
 
@@ -116,7 +115,7 @@ export class Metrics {
 
   readonly #sentBytes = new Counter({
     name: "downlease_downloads_sent_bytes_total",
-    help: "Bytes of files that were sent.",
+    help: "Bytes of files sent.",
     registers: this.#registers,
   });
 
@@ -127,8 +126,8 @@ export class Metrics {
 
   /** For the server. */
   readonly connections = {
-    opened: (protocol: HttpVersion): void => this.#connectionsOf[protocol].inc(),
-    closed: (protocol: HttpVersion): void => this.#connectionsOf[protocol].dec(),
+    opened: (version: HttpVersion): void => this.#connectionsOf[version].inc(),
+    closed: (version: HttpVersion): void => this.#connectionsOf[version].dec(),
   };
 
   /** For downloads. */
@@ -165,7 +164,7 @@ export class Metrics {
     return { contentType: this.#registry.contentType, body: await this.#registry.metrics() };
   }
 
-  /** For another process to add up. */
+  /** Every metric, for another process to add up. */
   snapshot(): Promise<MetricsSnapshot> {
     return this.#registry.getMetricsAsJSON();
   }

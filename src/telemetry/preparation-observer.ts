@@ -4,7 +4,7 @@ import type { PreparationObserver } from "../preparation/observer.ts";
 import { causeOf } from "./cause.ts";
 import type { Metrics } from "./metrics.ts";
 
-/** Counts the jobs of this process, and logs those that an operator may have to see to. */
+/** Counts the jobs of this process, and logs those that may need an operator. */
 export function preparationObserver({ preparations: metrics }: Metrics, log: Logger): PreparationObserver {
   return {
     began: () => metrics.began(),
@@ -13,9 +13,9 @@ export function preparationObserver({ preparations: metrics }: Metrics, log: Log
       metrics.ended(outcome);
       const isOurs = cause instanceof ServiceError;
       const reason = isOurs ? cause.messageId : messageId;
-      const isTroubling = outcome === "failed" || outcome === "interrupted";
-      const level = isTroubling && reason !== "downlease.server.stopping" ? "warn" : "debug";
-      const told = {
+      const needsOperator = outcome === "failed" || outcome === "interrupted";
+      const level = needsOperator && reason !== "downlease.server.stopping" ? "warn" : "debug";
+      const details = {
         item: file.itemId,
         file: file.fileName,
         outcome,
@@ -23,7 +23,7 @@ export function preparationObserver({ preparations: metrics }: Metrics, log: Log
         reason,
         cause: causeOf(isOurs ? cause.cause : cause),
       };
-      log[level](told, "preparation");
+      log[level](details, "preparation");
     },
   };
 }

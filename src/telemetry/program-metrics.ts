@@ -1,7 +1,7 @@
 import { Counter, collectDefaultMetrics, Gauge, Registry } from "@prometheus-io/client";
 import type { Exposition, MetricsSnapshot } from "./metrics.ts";
 
-/** What a worker that is gone has counted stays; its gauges go with it. */
+/** Types of metrics that stay after a worker has ended; its gauges go with it. */
 const lasting: readonly string[] = ["counter", "histogram", "summary"];
 
 /**
@@ -18,13 +18,13 @@ export class ProgramMetrics {
 
   readonly #answered = new Gauge({
     name: "downlease_workers_answered",
-    help: "Workers whose numbers are current; of the others the last known ones are counted.",
+    help: "Workers whose metrics are current; of the others the last snapshot is counted.",
     registers: this.#registers,
   });
 
   readonly #crashes = new Counter({
     name: "downlease_worker_crashes_total",
-    help: "Workers that ended without having been told to.",
+    help: "Workers that ended unexpectedly.",
     registers: this.#registers,
   });
 
@@ -32,17 +32,17 @@ export class ProgramMetrics {
     collectDefaultMetrics({ register: this.#registry });
     new Gauge({
       name: "downlease_workers",
-      help: "Workers that are to serve.",
+      help: "Configured number of workers.",
       registers: this.#registers,
     }).set(workers);
   }
 
-  /** A worker told its numbers. */
+  /** Keeps the snapshot that a worker sent. */
   keep(worker: number, snapshot: MetricsSnapshot): void {
     this.#last.set(worker, snapshot);
   }
 
-  /** A worker has ended. What it counted after its last snapshot is lost, and has never been told. */
+  /** Adds up what an ended worker counted. What it counted after its last snapshot is lost, and was never exposed. */
   retire(worker: number): void {
     const counted = (this.#last.get(worker) ?? []).filter(({ type }) => lasting.includes(type));
     this.#last.delete(worker);
@@ -60,7 +60,7 @@ export class ProgramMetrics {
     return { contentType: this.#registry.contentType, body: await Registry.aggregate(all).metrics() };
   }
 
-  /** Of the supervisor's runtime nothing is told: an event loop without work would flatter the average. */
+  /** Without the supervisor's runtime metrics: an event loop without work would flatter the average. */
   async #ofSupervisor(): Promise<MetricsSnapshot> {
     const metrics = await this.#registry.getMetricsAsJSON();
     return metrics

@@ -6,14 +6,14 @@ export interface StoreMonitorOptions {
   readonly store: { ping(): Promise<void> };
   readonly health: Health;
   readonly log: Logger;
-  /** Pause between two looks at a store that answers; a second by default. */
+  /** Interval between checks of a store that answers; a second by default. */
   readonly intervalMs?: number;
 }
 
-/** Pause between two looks at a store that does not answer. */
+/** Interval between checks of a store that does not answer. */
 const retryMs = 100;
 
-/** Looks again and again whether the store answers: the service is as ready as its store. */
+/** Checks periodically whether the store answers: the service is as ready as its store. */
 export class StoreMonitor {
   readonly #store: StoreMonitorOptions["store"];
   readonly #health: Health;
@@ -30,24 +30,24 @@ export class StoreMonitor {
     this.#intervalMs = intervalMs;
   }
 
-  /** Resolves when the store has answered, or has had one interval to do so. */
+  /** Resolves when the store answers, or after one interval without an answer. */
   async start(): Promise<void> {
-    const patience = performance.now() + this.#intervalMs;
-    let answers = await this.#ask();
-    while (!answers && !this.#stopped && performance.now() < patience) {
+    const deadline = performance.now() + this.#intervalMs;
+    let answers = await this.#isAnswering();
+    while (!answers && !this.#stopped && performance.now() < deadline) {
       await delay(retryMs);
-      answers = await this.#ask();
+      answers = await this.#isAnswering();
     }
-    this.#found(answers);
+    this.#record(answers);
   }
 
-  /** From now on the health is left alone. */
+  /** Ends the checks; the health stays as it is. */
   stop(): void {
     this.#stopped = true;
     clearTimeout(this.#timer);
   }
 
-  async #ask(): Promise<boolean> {
+  async #isAnswering(): Promise<boolean> {
     try {
       await this.#store.ping();
       return true;
@@ -56,15 +56,15 @@ export class StoreMonitor {
     }
   }
 
-  #found(answers: boolean): void {
+  #record(answers: boolean): void {
     if (this.#stopped) return;
-    if (answers !== this.#answers) this.#changed(answers);
+    if (answers !== this.#answers) this.#report(answers);
     this.#answers = answers;
-    const lookAgain = async () => this.#found(await this.#ask());
-    this.#timer = setTimeout(lookAgain, answers ? this.#intervalMs : retryMs).unref();
+    const checkAgain = async () => this.#record(await this.#isAnswering());
+    this.#timer = setTimeout(checkAgain, answers ? this.#intervalMs : retryMs).unref();
   }
 
-  #changed(answers: boolean): void {
+  #report(answers: boolean): void {
     this.#health.set(answers ? "SERVING" : "NOT_SERVING");
     if (!answers) this.#log.warn("not ready: the session store does not answer");
     else if (this.#answers === false) this.#log.info("ready again: the session store answers");

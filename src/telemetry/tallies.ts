@@ -1,26 +1,26 @@
-/** Durations that are kept before they are told. */
-const mostKept = 1000;
+/** A tally is flushed when it holds this many durations. */
+const maxKept = 1000;
 
 /**
  * Durations of calls of one kind until the next collection. To find a metric by its labels costs more than to count,
- * so that it is done for many calls at a time.
+ * so it is done for many calls at a time.
  */
 export class Tally {
-  readonly #tell: (durationsMs: readonly number[]) => void;
+  readonly #record: (durationsMs: readonly number[]) => void;
   readonly #durationsMs: number[] = [];
 
-  constructor(tell: (durationsMs: readonly number[]) => void) {
-    this.#tell = tell;
+  constructor(record: (durationsMs: readonly number[]) => void) {
+    this.#record = record;
   }
 
   add(durationMs: number): void {
     this.#durationsMs.push(durationMs);
-    if (this.#durationsMs.length === mostKept) this.flush();
+    if (this.#durationsMs.length === maxKept) this.flush();
   }
 
   flush(): void {
     if (this.#durationsMs.length === 0) return;
-    this.#tell(this.#durationsMs);
+    this.#record(this.#durationsMs);
     this.#durationsMs.length = 0;
   }
 }

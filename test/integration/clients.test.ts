@@ -83,10 +83,10 @@ describe("grpcio", () => {
   });
 });
 
-/** Lasts 5 s at the rate of the slow network, and is much more than what is under way in the buffers of it. */
+/** Lasts 6.7 s at the rate of the slow network, and is much more than what is under way in the buffers of it. */
 const diskBytes = 40 * 2 ** 20;
-const slowBytesPerSecond = 8 * 2 ** 20;
-const shortLeaseSeconds = 1.5;
+const slowBytesPerSecond = 6 * 2 ** 20;
+const shortLeaseSeconds = 2;
 
 /** How each client is told to download the item `appliance`. */
 const downloads: Readonly<

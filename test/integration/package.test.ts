@@ -1,9 +1,11 @@
 import { execFile } from "node:child_process";
-import { cp, mkdir, readdir, readFile, stat, symlink, writeFile } from "node:fs/promises";
+import { mkdir, readdir, readFile, stat, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { apiReport, apiReportPath } from "../../deploy/package/api-report.ts";
+import { build } from "../../deploy/package/build.ts";
 import { searchPath } from "../support/executables.ts";
 import { startService } from "../support/service.ts";
 import { sharedRedisUrl } from "../support/shared-redis.ts";
@@ -17,31 +19,14 @@ let scratch: TempDir;
 /** A project that has installed the package. */
 let project: string;
 let installed: string;
+let dist: string;
 beforeAll(async () => {
   scratch = await tempDir();
-  // A checkout of its own: packing changes package.json for as long as it takes.
-  const checkout = join(scratch.path, "checkout");
   project = join(scratch.path, "project");
   installed = join(project, "node_modules/downlease");
-  await mkdir(checkout);
-  const parts = [
-    "src",
-    "gen",
-    "deploy",
-    "package.json",
-    "tsconfig.json",
-    "README.md",
-    "LICENSE",
-    "CHANGELOG.md",
-  ];
-  await Promise.all([
-    ...parts.map((name) => cp(join(root, name), join(checkout, name), { recursive: true })),
-    symlink(join(root, "node_modules"), join(checkout, "node_modules")),
-  ]);
-  const before = await readFile(join(checkout, "package.json"), "utf8");
-  await run("npm", ["pack", "--pack-destination", scratch.path], { cwd: checkout, env });
-  expect(await readFile(join(checkout, "package.json"), "utf8")).toBe(before);
-  expect(await readdir(checkout)).not.toContain("package.json.checkout");
+  dist = join(scratch.path, "dist");
+  build(dist);
+  await run("npm", ["pack", dist, "--pack-destination", scratch.path], { cwd: scratch.path, env });
 
   await mkdir(installed, { recursive: true });
   const [tarball] = (await readdir(scratch.path)).filter((name) => name.endsWith(".tgz"));
@@ -65,13 +50,17 @@ test("the package has no TypeScript but declarations, and everything that is rea
     if ((await stat(join(root, "src", name))).isFile() && !name.endsWith(".ts")) others.push(name);
   }
   expect(others.length).toBeGreaterThan(10);
-  expect(others.filter((name) => !packed.includes(join("dist/src", name)))).toEqual([]);
+  expect(others.filter((name) => !packed.includes(join("src", name)))).toEqual([]);
+});
+
+test("its interface is as docs/client-api.txt reports it; npm run api writes it", async () => {
+  expect(apiReport(dist)).toBe(await readFile(apiReportPath, "utf8"));
 });
 
 test("its program serves from node_modules, and its client downloads what it serves", {
   timeout: 120_000,
 }, async () => {
-  const main = join(installed, "dist/src/main.js");
+  const main = join(installed, "src/main.js");
   const { version } = JSON.parse(await readFile(join(root, "package.json"), "utf8"));
   const { bin } = JSON.parse(await readFile(join(installed, "package.json"), "utf8"));
   expect(join(installed, bin.downlease)).toBe(main);

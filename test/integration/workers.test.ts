@@ -4,7 +4,7 @@ import { Agent, request } from "node:http";
 import { type AddressInfo, createServer } from "node:net";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { type StoreKind, storeKinds } from "../support/app.ts";
 import { eventually } from "../support/eventually.ts";
 import { type GrpcJsClient, grpcJsCall, grpcJsClient, loadInterface } from "../support/grpc-js.ts";
@@ -17,6 +17,9 @@ import { type TempDir, tempDir } from "../support/temp-dir.ts";
 const itemId = "an-item";
 const resource = "/com/vmware/content/library/item/download-session";
 const interfaceOfGrpc = loadInterface();
+
+// Each test starts three processes or more.
+vi.setConfig({ testTimeout: 60_000 });
 
 let directory: TempDir;
 let library: string;
@@ -410,7 +413,7 @@ test("a restart that can't be done leaves the old workers", async () => {
   process.kill(service.pid, "SIGHUP");
   await eventually(
     "the end of the restart",
-    () => service.logs.some(({ msg }) => msg === "the restart was given up"),
+    () => service.logs.some(({ msg }) => msg === "the restart was abandoned"),
     patience,
   );
   for (const { number } of workers(service)) await connectionTo(service, number);

@@ -100,9 +100,13 @@ export function environmentReaders(files: readonly SourceFile[]): string[] {
     .map(({ path }) => path);
 }
 
-/** Where words occur that a reader has to translate, a line each: file, line, word. */
+/** Where words occur, in names as well (`told`, `toldAt`, `isTold`); a line each: file, line, word. */
 export function occurrences(files: readonly SourceFile[], words: readonly string[]): string[] {
-  const pattern = new RegExp(`(?<![\\p{L}])(?:${words.join("|")})(?![\\p{L}])`, "giu");
+  const inNames = words.map((word) => `${word[0]!.toUpperCase()}${word.slice(1)}`);
+  const pattern = new RegExp(
+    `(?:(?<!\\p{L})(?:${words.join("|")})|(?:${inNames.join("|")}))(?!\\p{Ll})`,
+    "gu",
+  );
   return files.flatMap(({ path, text }) =>
     text
       .split("\n")

@@ -37,7 +37,7 @@ function newProcess(terms: Partial<PreparationTerms> = {}, hasher = new Hasher()
     store,
     content: content.source,
     hasher,
-    terms: { startWaitMs: 10_000, reportMs: 20, claimMs: 300, ...terms },
+    terms: { startWaitMs: 10_000, reportMs: 20, claimMs: 15_000, ...terms },
     observer: {
       began: () => void running++,
       read: (bytes) => {

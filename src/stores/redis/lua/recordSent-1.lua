@@ -1,5 +1,5 @@
 --[[
-  Adds to the bytes that were sent of an ACTIVE session's files, and renews the lease, whoever owns the session.
+  Adds to the bytes that were sent of an ACTIVE session's files, and renews the lease, for any owner.
 
   Checking the state, adding the bytes and renewing the lease must not be separated: bytes that are recorded after a
   cancel must not prolong what the cancel has ended.

@@ -1,3 +1,0 @@
-import { useCheckoutManifest } from "./manifest.ts";
-
-useCheckoutManifest();
