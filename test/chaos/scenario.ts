@@ -22,6 +22,8 @@ export interface Scenario {
 export interface Documented {
   readonly kinds: readonly ViolationKind[];
   readonly why: string;
+  /** What is kept all the same, for a table. */
+  readonly except: string;
 }
 
 /** A failover loses what the new master had not received yet; whatever contradicts that is one of these. */
@@ -38,9 +40,11 @@ export const lostWrites: Documented = {
     "not linearizable",
   ],
   why: "Redis replicates asynchronously: a failover may lose the last writes that the old master acknowledged.",
+  except: "every promise but those that rest on the last writes of the old master",
 };
 
 export const emptyStore: Documented = {
   kinds: ["lost lease", "list misses a session"],
   why: "Without persistence a restart of Redis loses every session.",
+  except: "every promise but that the sessions of before are there",
 };

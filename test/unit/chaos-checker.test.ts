@@ -3,7 +3,7 @@ import { check } from "../chaos/checker.ts";
 import type { Operation } from "../chaos/history.ts";
 import { modelHistory, modelTerms } from "../chaos/model.ts";
 import { seededRandom } from "../chaos/random.ts";
-import { describeViolation, type ViolationKind } from "../chaos/violation.ts";
+import { describeViolation, type ViolationKind, violationKinds } from "../chaos/violation.ts";
 
 const terms = { leaseMs: 1000, retentionMs: 1000, allowanceMs: 50 };
 
@@ -163,6 +163,12 @@ describe("a planted lie is found", () => {
     ["wrong bytes", "not what the item has", [call("download", [20, 30], { shown: { damage: "wrong" } })]],
     ["unexpected answer", "an internal error", [call("get", [20, 30], { outcome: "unexpected" })]],
   ];
+  test("of every kind", () => {
+    // The two that are about time have tests of their own, chaos-readiness.test.ts.
+    const others: ViolationKind[] = ["ready while writes fail", "served too late"];
+    expect(new Set([...lies.map(([kind]) => kind), ...others])).toEqual(new Set(Object.keys(violationKinds)));
+  });
+
   test.each(lies)("%s: %s", (kind, _, operations) => {
     const { violations } = check([created, ...operations], terms);
     expect(violations.map((violation) => violation.kind)).toEqual([kind]);
