@@ -21,7 +21,11 @@ export interface Findings {
 export function check(history: readonly Operation[], terms: Terms): Findings {
   const operations = history.filter(({ outcome }) => outcome !== "not_sent");
   const { sessions, violations: ofTokens } = groupSessions(operations);
-  const violations: Violation[] = [...ofTokens, ...unexpectedAnswers(operations)];
+  const violations: Violation[] = [
+    ...ofTokens,
+    ...unexpectedAnswers(operations),
+    ...lateAnswers(operations, terms),
+  ];
   let undecided = 0;
   for (const session of sessions) {
     const broken = [...strangers(session), ...promiseViolations(session, terms)];
@@ -50,6 +54,17 @@ function unexpectedAnswers(operations: readonly Operation[]): Violation[] {
       kind: "unexpected answer",
       session: operation.session,
       text: `${operation.kind} was answered with ${operation.detail}.`,
+      operations: [operation],
+    }));
+}
+
+function lateAnswers(operations: readonly Operation[], { answerMs }: Terms): Violation[] {
+  return operations
+    .filter(({ kind, invokedAt, answeredAt }) => kind !== "download" && answeredAt - invokedAt > answerMs)
+    .map((operation) => ({
+      kind: "answered too late",
+      session: operation.session,
+      text: `It took ${Math.round(operation.answeredAt - operation.invokedAt)} ms; ${answerMs} are allowed.`,
       operations: [operation],
     }));
 }

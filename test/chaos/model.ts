@@ -2,7 +2,7 @@ import type { Operation, OperationKind, SessionState, Shown } from "./history.ts
 import type { Random } from "./random.ts";
 
 /** Lengths that histories of the model use, in milliseconds. */
-export const modelTerms = { leaseMs: 400, retentionMs: 300, allowanceMs: 0 } as const;
+export const modelTerms = { leaseMs: 400, retentionMs: 300, allowanceMs: 0, answerMs: 1000 } as const;
 
 export interface ModelOptions {
   readonly random: Random;

@@ -8,6 +8,8 @@ export interface Terms {
   readonly retentionMs: number;
   /** How far the clocks of clients, service and store may be apart, in milliseconds. */
   readonly allowanceMs: number;
+  /** How long a call may go without an answer, in milliseconds. */
+  readonly answerMs: number;
 }
 
 /** All that happened to one session. */

@@ -18,6 +18,7 @@ export const violationKinds = {
   "seen by a stranger": "A principal was shown a session of another one, or could change it.",
   "wrong bytes": "A download looked complete and was not what the item has.",
   "unexpected answer": "An answer that no client should see, such as an internal error.",
+  "answered too late": "A call had no answer, not even UNAVAILABLE, for several seconds.",
   "ready while writes fail": "A replica said that it was ready for more than 5 s while its writes failed.",
   "served too late": "A replica did not serve again within the time that the scenario allows.",
 } as const;

@@ -5,7 +5,7 @@ import { modelHistory, modelTerms } from "../chaos/model.ts";
 import { seededRandom } from "../chaos/random.ts";
 import { describeViolation, type ViolationKind, violationKinds } from "../chaos/violation.ts";
 
-const terms = { leaseMs: 1000, retentionMs: 1000, allowanceMs: 50 };
+const terms = { leaseMs: 1000, retentionMs: 1000, allowanceMs: 50, answerMs: 3000 };
 
 /** A call of alice's on session `s` that takes from one time to the other. */
 function call(
@@ -161,6 +161,7 @@ describe("a planted lie is found", () => {
       [call("list", [20, 30], { principal: "bob", shown: ids("s") })],
     ],
     ["wrong bytes", "not what the item has", [call("download", [20, 30], { shown: { damage: "wrong" } })]],
+    ["answered too late", "after seconds", [call("keepAlive", [20, 3021], unknown)]],
     ["unexpected answer", "an internal error", [call("get", [20, 30], { outcome: "unexpected" })]],
   ];
   test("of every kind", () => {
