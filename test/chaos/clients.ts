@@ -4,7 +4,7 @@ import { fileURLToPath } from "node:url";
 import { loadPackageDefinition } from "@grpc/grpc-js";
 import { loadSync } from "@grpc/proto-loader";
 import { grpcJsCall, grpcJsClient } from "../support/grpc-js.ts";
-import type { Outcome, SessionState, Shown } from "./history.ts";
+import { now, type Outcome, type SessionState, type Shown } from "./history.ts";
 
 /** How a call ended, as one protocol shows it. */
 export interface Answer {
@@ -17,6 +17,8 @@ export interface Answer {
   readonly link?: string | undefined;
   /** Of `download`: when the first byte came. */
   readonly firstByteAt?: number | undefined;
+  /** Of `download`: when the last one came, or when it was cut. */
+  readonly endedAt?: number | undefined;
 }
 
 /** The operations of a download session for one principal by one protocol. No call rejects. */
@@ -271,10 +273,22 @@ function parsed(text: string): any {
   }
 }
 
-/** Reads a link to its end. What was cut is unknown only as far as its bytes go: its link was open. */
-export function download(link: string, sha256: string, now: () => number, agent: Agent): Promise<Answer> {
+export interface DownloadOptions {
+  readonly link: string;
+  /** In hexadecimal. */
+  readonly sha256: string;
+  readonly agent: Agent;
+  /** Reads no faster than this. */
+  readonly bytesPerSecond?: number;
+  /** Gives it up. */
+  readonly signal?: AbortSignal;
+}
+
+/** Reads a link to its end. What was cut is `ok` as well: its link was open. */
+export function download(options: DownloadOptions): Promise<Answer> {
+  const { link, sha256, agent, bytesPerSecond, signal } = options;
   return new Promise((resolve) => {
-    const call = get(link, { agent, timeout: 8000 }, (response) => {
+    const call = get(link, { agent, timeout: 8000, ...(signal && { signal }) }, (response) => {
       const firstByteAt = now();
       if (response.statusCode !== 200) {
         response.resume();
@@ -283,24 +297,28 @@ export function download(link: string, sha256: string, now: () => number, agent:
       }
       const hash = createHash("sha256");
       let bytes = 0;
-      const cut = (reason: NodeJS.ErrnoException) =>
-        resolve({
-          outcome: "ok",
-          detail: `cut after ${bytes} bytes: ${reason.code ?? reason.message}`,
-          firstByteAt,
-        });
-      response.on("error", cut);
+      response.on("error", (reason: NodeJS.ErrnoException) => {
+        const detail = `cut after ${bytes} bytes: ${reason.code ?? reason.message}`;
+        // Where the client gave up nothing was cut.
+        resolve({ outcome: "ok", detail, firstByteAt, ...(!signal?.aborted && { endedAt: now() }) });
+      });
       response.on("data", (chunk: Buffer) => {
         bytes += chunk.length;
         hash.update(chunk);
+        if (bytesPerSecond === undefined) return;
+        response.pause();
+        const wait = firstByteAt + (bytes / bytesPerSecond) * 1000 - now();
+        setTimeout(() => response.resume(), Math.max(1, wait));
       });
       response.on("end", () => {
         const digest = hash.digest("hex");
-        if (digest === sha256) resolve({ outcome: "ok", firstByteAt });
-        else {
-          const damage = `It ended without an error after ${bytes} bytes with SHA-256 ${digest} instead of ${sha256}.`;
-          resolve({ outcome: "ok", shown: { damage }, firstByteAt });
-        }
+        const damage = `It ended without an error after ${bytes} bytes with SHA-256 ${digest} instead of ${sha256}.`;
+        resolve({
+          outcome: "ok",
+          firstByteAt,
+          endedAt: now(),
+          ...(digest !== sha256 && { shown: { damage } }),
+        });
       });
     });
     call.on("timeout", () => call.destroy(new Error("no bytes in time")));

@@ -62,6 +62,8 @@ export interface Operation {
   readonly invokedAt: number;
   /** When the answer was there. Of a download: when its first byte was, which is when the link was open. */
   readonly answeredAt: number;
+  /** Of `download`: when its last byte came, or when it was cut. */
+  readonly endedAt?: number | undefined;
   readonly outcome: Outcome;
   /** Status or error code, for people. */
   readonly detail?: string | undefined;
@@ -86,6 +88,7 @@ export function describeOperation(operation: Operation, origin: number): string 
     shown?.mark !== undefined && `message ${shown.mark}`,
     shown?.expiresAt !== undefined && `until ${seconds(shown.expiresAt).trim()}`,
     shown?.damage,
+    operation.endedAt !== undefined && `read until ${seconds(operation.endedAt).trim()}`,
   ].filter(Boolean);
   return `${seconds(invokedAt)} to ${seconds(answeredAt)}  ${principal} (worker ${worker}, ${protocol}) ${kind}(${argument}): ${answer.join(", ")}`;
 }

@@ -19,6 +19,7 @@ export function promiseViolations(session: SessionHistory, terms: Terms): Violat
       ...contradictions(operation, evidence),
       ...ownFaults(operation, session, terms),
       ...lostLease(operation, evidence, session, terms),
+      ...uncut(operation, session, terms),
     ]) {
       const { kind, text, before } = found;
       const operations = before === undefined ? [operation] : [before, operation];
@@ -143,6 +144,18 @@ function lostLease(
   if (isClosed) return [];
   const text = `The lease had been promised for ${Math.floor(promised - answeredAt)} ms more.`;
   return [{ kind: "lost lease", text, before: promisedBy }];
+}
+
+/** A download that went on after the session had ended. */
+function uncut({ kind, endedAt }: Operation, { own }: SessionHistory, { cutMs }: Terms): Found[] {
+  if (kind !== "download" || endedAt === undefined || cutMs === undefined) return [];
+  const ends = own.filter(
+    (each) => each.outcome === "ok" && ["cancel", "fail", "delete"].includes(each.kind),
+  );
+  const before = ends.find(({ answeredAt }) => answeredAt + cutMs < endedAt);
+  if (before === undefined) return [];
+  const text = `It went on for ${Math.round(endedAt - before.answeredAt)} ms; ${cutMs} are allowed.`;
+  return [{ kind: "download after the end", text, before }];
 }
 
 /** A creation that is repeated with its token may make a session once more that was gone meanwhile. */

@@ -15,6 +15,8 @@ interface Pair {
   readonly client: Socket;
   readonly server: Socket;
   mode: ProxyMode;
+  /** Whether it carries messages of channels. */
+  isSubscriber: boolean;
 }
 
 /** A TCP proxy on a loopback port in front of one server, whose connections can be made to fail in silence. */
@@ -52,6 +54,11 @@ export class RedisProxy implements AsyncDisposable {
     this.#modeOfNew = mode;
   }
 
+  /** Only for connections that there are and that have subscribed to something. */
+  setSubscribers(mode: ProxyMode): void {
+    for (const pair of this.#pairs) if (pair.isSubscriber) pair.mode = mode;
+  }
+
   /** Resets every connection. */
   reset(): void {
     for (const { client, server } of this.#pairs) {
@@ -72,7 +79,7 @@ export class RedisProxy implements AsyncDisposable {
 
   #open(client: Socket): void {
     const server = connect(this.#target, "127.0.0.1");
-    const pair: Pair = { client, server, mode: this.#modeOfNew };
+    const pair: Pair = { client, server, mode: this.#modeOfNew, isSubscriber: false };
     this.#pairs.add(pair);
     for (const [from, to] of [
       [client, server],
@@ -101,6 +108,7 @@ export class RedisProxy implements AsyncDisposable {
       if (late.length > 0) setTimeout(flush, Math.max(1, late[0]!.at - performance.now()));
     };
     return (bytes) => {
+      if (from === pair.client && /\bs?subscribe\b/i.test(bytes.toString("latin1"))) pair.isSubscriber = true;
       if (pair.mode === "swallow" || (pair.mode === "deaf" && from === pair.server)) return;
       const wait = pair.mode === "slow" ? this.#slowMs : 0;
       if (wait === 0 && late.length === 0) {

@@ -40,6 +40,8 @@ const prober = "prober";
 const allowanceMs = 100;
 /** The service answers within a second or two, with UNAVAILABLE if need be; a busy machine takes longer. */
 const answerMs = 4000;
+/** A download is cut within a second or two, and bytes that are on their way are read first. */
+const cutMs = 4000;
 
 /** Starts the servers of a scenario, lets clients work while it does things to them, and checks what they saw. */
 export async function runScenario(scenario: Scenario, options: RunOptions): Promise<Result> {
@@ -81,6 +83,7 @@ export async function runScenario(scenario: Scenario, options: RunOptions): Prom
     retentionMs: leaseMs,
     allowanceMs,
     answerMs,
+    cutMs: scenario.mayBeWithoutStore ? undefined : cutMs,
   });
   const isDocumented = (violation: Violation) => isLost(violation, scenario, lab.losable, history);
   return {

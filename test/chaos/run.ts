@@ -82,9 +82,13 @@ function report({ violations, documented, findings, origin, scenario }: Result, 
 
 /** Times are milliseconds since the clients began. */
 function linesOf({ history, origin }: Result): string {
-  const lines = history.map(({ shown, invokedAt, answeredAt, ...rest }) => {
+  const lines = history.map(({ shown, invokedAt, answeredAt, endedAt, ...rest }) => {
     const ids = shown?.ids && { ids: [...shown.ids] };
-    const times = { invokedAt: invokedAt - origin, answeredAt: answeredAt - origin };
+    const times = {
+      invokedAt: invokedAt - origin,
+      answeredAt: answeredAt - origin,
+      ...(endedAt !== undefined && { endedAt: endedAt - origin }),
+    };
     return JSON.stringify({ ...times, ...rest, ...(shown && { shown: { ...shown, ...ids } }) });
   });
   return `${lines.join("\n")}\n`;

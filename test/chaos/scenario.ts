@@ -10,6 +10,8 @@ export interface Scenario {
   readonly leaseSeconds: number;
   /** How long the clients work at least. */
   readonly seconds: number;
+  /** Whether a replica is without its store for seconds, and can't learn meanwhile that a session has ended. */
+  readonly mayBeWithoutStore?: boolean;
   /**
    * Promises that the store itself does not keep here, and why. They are counted apart, and only for what was
    * acknowledged in the times that the lab was given with `mayLose`. All others must be kept.

@@ -10,6 +10,8 @@ export interface Terms {
   readonly allowanceMs: number;
   /** How long a call may go without an answer, in milliseconds. */
   readonly answerMs: number;
+  /** How long a download may go on when its session has ended, in milliseconds; undefined for any time. */
+  readonly cutMs?: number | undefined;
 }
 
 /** All that happened to one session. */

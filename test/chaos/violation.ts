@@ -17,6 +17,7 @@ export const violationKinds = {
   "list has a dead session": "A list had a session that had been deleted or not found.",
   "seen by a stranger": "A principal was shown a session of another one, or could change it.",
   "wrong bytes": "A download looked complete and was not what the item has.",
+  "download after the end": "A download went on for seconds after its session had ended.",
   "unexpected answer": "An answer that no client should see, such as an internal error.",
   "answered too late": "A call had no answer, not even UNAVAILABLE, for several seconds.",
   "ready while writes fail": "A replica said that it was ready for more than 5 s while its writes failed.",

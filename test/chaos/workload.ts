@@ -41,6 +41,9 @@ interface KnownSession {
 /** Sessions that each principal works on at a time, and those that it only looks at afterwards. */
 const liveSessions = 10;
 const leftSessions = 60;
+/** Workers that read a large file, slowly, in a session that they cancel meanwhile. */
+const slowReaders = 2;
+const slowBytesPerSecond = 8 * 1024 * 1024;
 
 /** Calls on a session that is alive, by their share. */
 const mix = {
@@ -60,7 +63,9 @@ const mix = {
 export async function runWorkload(options: WorkloadOptions): Promise<Operation[]> {
   const { workers = 12 } = options;
   const workload = new Workload(options);
-  await Promise.all(Array.from({ length: workers }, (_, number) => workload.work(number)));
+  const working = Array.from({ length: workers }, (_, number) => workload.work(number));
+  const reading = Array.from({ length: slowReaders }, (_, number) => workload.readSlowly(workers + number));
+  await Promise.all([...working, ...reading]);
   return workload.history;
 }
 
@@ -77,16 +82,33 @@ class Workload {
   }
 
   async work(number: number): Promise<void> {
-    const { url, principals, seed, until, thinkMs = 15 } = this.#options;
+    const { until, thinkMs = 15 } = this.#options;
+    using worker = this.#worker(number);
+    while (!until.aborted) {
+      await worker.step();
+      await pause(worker.random.fraction() * 2 * thinkMs, until);
+    }
+  }
+
+  async readSlowly(number: number): Promise<void> {
+    const { until } = this.#options;
+    using worker = this.#worker(number);
+    while (!until.aborted) {
+      await worker.readAndCancel(until);
+      await pause(500, until);
+    }
+  }
+
+  #worker(number: number): Worker {
+    const { url, principals, seed, content } = this.#options;
     const names = Object.keys(principals);
     const principal = names[number % names.length]!;
     const clientOptions: ClientOptions = { url, authorization: principals[principal]! };
     const isGrpc = Math.floor(number / names.length) % 2 === 0;
-    using client = isGrpc ? grpcClient(clientOptions) : restClient(clientOptions);
-    const worker = new Worker(this.#options.content, {
+    return new Worker(content, {
       number,
       principal,
-      client,
+      client: isGrpc ? grpcClient(clientOptions) : restClient(clientOptions),
       random: seededRandom(seed * 1000 + number),
       record: (operation) => this.history.push(operation),
       nextMark: () => `mark ${++this.#marks} of worker ${number}`,
@@ -94,13 +116,12 @@ class Workload {
       ofOthers: () => names.filter((name) => name !== principal).flatMap((name) => this.#live.get(name)!),
       left: this.#left,
     });
-    while (!until.aborted) {
-      await worker.step();
-      // An aborted pause is the end.
-      await delay(worker.random.fraction() * 2 * thinkMs, undefined, { signal: until }).catch(() => {});
-    }
-    worker.close();
   }
+}
+
+/** Ends early with the signal. */
+async function pause(ms: number, signal: AbortSignal): Promise<void> {
+  await delay(ms, undefined, { signal }).catch(() => {});
 }
 
 interface WorkerParts {
@@ -120,7 +141,7 @@ interface WorkerParts {
 
 type Call = Pick<Operation, "kind" | "session" | "item" | "token" | "progress" | "mark">;
 
-class Worker {
+class Worker implements Disposable {
   readonly random: Random;
   readonly #content: Content;
   readonly #parts: WorkerParts;
@@ -132,8 +153,9 @@ class Worker {
     this.random = parts.random;
   }
 
-  close(): void {
+  [Symbol.dispose](): void {
     this.#agent.destroy();
+    this.#parts.client[Symbol.dispose]();
   }
 
   async step(): Promise<void> {
@@ -142,6 +164,27 @@ class Worker {
     if (live.length < liveSessions && (live.length === 0 || this.random.chance(0.5))) return this.#create();
     if (left.length > 0 && this.random.chance(0.08)) return this.#lookAtLeft(this.random.pick(left));
     await this.#callOn(this.random.pick(live));
+  }
+
+  /** Begins a long download and cancels its session after a second; the download is to be cut then. */
+  async readAndCancel(until: AbortSignal): Promise<void> {
+    const { client } = this.#parts;
+    const { items, hugeFile: file } = this.#content;
+    const item = this.random.pick(items);
+    const { session } = await this.#record({ kind: "create", item }, () => client.create(item, undefined));
+    if (session === undefined) return;
+    let { link } = await this.#record({ kind: "prepare", session }, () => client.prepare(session, file));
+    for (let turn = 0; link === undefined && turn < 20 && !until.aborted; turn++) {
+      await pause(200, until);
+      ({ link } = await this.#record({ kind: "fileGet", session }, () => client.fileGet(session, file)));
+    }
+    if (link === undefined) return;
+    const source = { link, sha256: this.#content.sha256(item, file), agent: this.#agent };
+    const limits = { bytesPerSecond: slowBytesPerSecond, signal: until };
+    const reading = this.#record({ kind: "download", session }, () => download({ ...source, ...limits }));
+    await pause(1000, until);
+    await this.#record({ kind: "cancel", session }, () => client.cancel(session));
+    await reading;
   }
 
   /** Sessions are given up after a while, whatever state they are in; their lease runs out by itself. */
@@ -227,8 +270,8 @@ class Worker {
   }
 
   async #download({ id, item }: KnownSession, file: string, link: string): Promise<void> {
-    const sum = this.#content.sha256(item, file);
-    await this.#record({ kind: "download", session: id }, () => download(link, sum, now, this.#agent));
+    const source = { link, sha256: this.#content.sha256(item, file), agent: this.#agent };
+    await this.#record({ kind: "download", session: id }, () => download(source));
   }
 
   /** One more than any before, none, or one that is late. */
@@ -251,7 +294,7 @@ class Worker {
     const { number: worker, principal, client } = this.#parts;
     const invokedAt = now();
     const answer = await send();
-    const { outcome, detail, shown, firstByteAt } = answer;
+    const { outcome, detail, shown, firstByteAt, endedAt } = answer;
     this.#parts.record({
       ...call,
       session: call.session ?? answer.session,
@@ -260,6 +303,7 @@ class Worker {
       principal,
       invokedAt,
       answeredAt: firstByteAt ?? now(),
+      endedAt,
       outcome,
       detail,
       shown,

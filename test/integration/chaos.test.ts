@@ -6,7 +6,7 @@ import { describeViolation } from "../chaos/violation.ts";
 import { startProcess } from "../support/process.ts";
 
 /** Depend on how busy the machine is: `npm run chaos` looks at them. */
-const ofTime = ["answered too late", "ready while writes fail", "served too late"];
+const ofTime = ["answered too late", "download after the end", "ready while writes fail", "served too late"];
 
 test.concurrent.each(["replica-kill", "sqlite-crash"])(
   "clients see no promise broken in %s",

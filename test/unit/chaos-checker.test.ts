@@ -5,7 +5,7 @@ import { modelHistory, modelTerms } from "../chaos/model.ts";
 import { seededRandom } from "../chaos/random.ts";
 import { describeViolation, type ViolationKind, violationKinds } from "../chaos/violation.ts";
 
-const terms = { leaseMs: 1000, retentionMs: 1000, allowanceMs: 50, answerMs: 3000 };
+const terms = { leaseMs: 1000, retentionMs: 1000, allowanceMs: 50, answerMs: 3000, cutMs: 2000 };
 
 /** A call of alice's on session `s` that takes from one time to the other. */
 function call(
@@ -161,6 +161,11 @@ describe("a planted lie is found", () => {
       [call("list", [20, 30], { principal: "bob", shown: ids("s") })],
     ],
     ["wrong bytes", "not what the item has", [call("download", [20, 30], { shown: { damage: "wrong" } })]],
+    [
+      "download after the end",
+      "for seconds",
+      [call("download", [20, 30], { endedAt: 2200 }), call("cancel", [40, 50])],
+    ],
     ["answered too late", "after seconds", [call("keepAlive", [20, 3021], unknown)]],
     ["unexpected answer", "an internal error", [call("get", [20, 30], { outcome: "unexpected" })]],
   ];
@@ -215,6 +220,10 @@ describe("an answer that is right is accepted", () => {
       ],
     ],
     ["a stranger does not find it", [call("get", [20, 30], { principal: "bob", ...notFound })]],
+    [
+      "a download that is cut soon after the end",
+      [call("download", [20, 30], { endedAt: 1900 }), call("cancel", [40, 50])],
+    ],
     ["a list during the creation", [call("list", [5, 30], { shown: ids() })]],
     [
       "a list with a session of which only the creation is unknown",

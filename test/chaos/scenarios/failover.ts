@@ -37,6 +37,7 @@ export const failoverScenarios: readonly Scenario[] = [
     store: "Sentinel",
     leaseSeconds: 30,
     seconds: 25,
+    mayBeWithoutStore: true,
     documented: lostWrites,
     async build(lab) {
       const group = await startSentinels(lab.stack);
@@ -62,6 +63,7 @@ export const failoverScenarios: readonly Scenario[] = [
     store: "Sentinel",
     leaseSeconds: 30,
     seconds: 25,
+    mayBeWithoutStore: true,
     documented: lostWrites,
     async build(lab) {
       const group = await startSentinels(lab.stack);
@@ -88,6 +90,7 @@ export const failoverScenarios: readonly Scenario[] = [
     store: "Sentinel",
     leaseSeconds: 60,
     seconds: 35,
+    mayBeWithoutStore: true,
     documented: lostWrites,
     async build(lab) {
       const group = await startSentinels(lab.stack);
@@ -158,6 +161,7 @@ export const failoverScenarios: readonly Scenario[] = [
     store: "Cluster",
     leaseSeconds: 30,
     seconds: 25,
+    mayBeWithoutStore: true,
     documented: lostWrites,
     async build(lab) {
       const { url, masters } = await startClusterWithReplicas(lab.stack);
@@ -182,6 +186,7 @@ export const failoverScenarios: readonly Scenario[] = [
     store: "Cluster",
     leaseSeconds: 60,
     seconds: 35,
+    mayBeWithoutStore: true,
     documented: lostWrites,
     async build(lab) {
       const { url, masters } = await startClusterWithReplicas(lab.stack);
@@ -206,6 +211,7 @@ export const failoverScenarios: readonly Scenario[] = [
     store: "Redis",
     leaseSeconds: 30,
     seconds: 35,
+    mayBeWithoutStore: true,
     documented: lostWrites,
     async build(lab) {
       const first = lab.stack.use(await startRedis());

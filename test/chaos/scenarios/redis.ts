@@ -20,6 +20,7 @@ function freezes(name: string, seconds: number, leaseSeconds: number, note: stri
     store: "Redis",
     leaseSeconds,
     seconds: 25,
+    mayBeWithoutStore: true,
     async build(lab) {
       const redis = await threeOnRedis(lab);
       return async () => {
@@ -66,19 +67,27 @@ function commands(
   };
 }
 
+interface ConnectionFaultOptions {
+  readonly leaseSeconds?: number;
+  /** How soon the replica must serve when new connections work. */
+  readonly withinSeconds: number;
+  readonly mayBeWithoutStore?: boolean;
+}
+
 /** Something happens to the connections of the first of three replicas. */
 function connectionFault(
   name: string,
   what: string,
-  withinSeconds: number,
+  { leaseSeconds = 20, withinSeconds, mayBeWithoutStore = false }: ConnectionFaultOptions,
   disturb: (proxy: RedisProxy, lab: Lab) => Promise<void>,
 ): Scenario {
   return {
     name,
     what,
     store: "Redis",
-    leaseSeconds: 20,
+    leaseSeconds,
     seconds: 30,
+    mayBeWithoutStore,
     async build(lab) {
       const redis = lab.stack.use(await startRedis());
       const proxy = lab.stack.use(await RedisProxy.start(redis.port));
@@ -128,6 +137,7 @@ export const redisScenarios: readonly Scenario[] = [
     store: "Redis",
     leaseSeconds: 20,
     seconds: 25,
+    mayBeWithoutStore: true,
     documented: emptyStore,
     async build(lab) {
       const redis = await threeOnRedis(lab);
@@ -147,7 +157,7 @@ export const redisScenarios: readonly Scenario[] = [
   connectionFault(
     "connection-swallow",
     "The connections of one replica to Redis swallow everything for 8 s; then only new ones work.",
-    5,
+    { withinSeconds: 5, mayBeWithoutStore: true },
     async (proxy, lab) => {
       lab.fault("the connections of replica 1 to Redis swallow everything");
       proxy.setAll("swallow");
@@ -158,7 +168,7 @@ export const redisScenarios: readonly Scenario[] = [
   connectionFault(
     "connection-one-way",
     "One replica's commands reach Redis for 8 s, and no answer comes back; then only new connections work.",
-    5,
+    { withinSeconds: 5, mayBeWithoutStore: true },
     async (proxy, lab) => {
       lab.fault("replica 1 gets no answers of Redis");
       proxy.setAll("deaf");
@@ -167,9 +177,18 @@ export const redisScenarios: readonly Scenario[] = [
     },
   ),
   connectionFault(
+    "subscription-deaf",
+    "The connections on which one replica hears that sessions end swallow everything; its other ones work.",
+    { leaseSeconds: 80, withinSeconds: 3 },
+    async (proxy, lab) => {
+      lab.fault("replica 1 hears nothing of the ends of sessions");
+      proxy.setSubscribers("swallow");
+    },
+  ),
+  connectionFault(
     "connection-reset",
     "The connections of one replica to Redis are reset again and again.",
-    3,
+    { withinSeconds: 3 },
     async (proxy, lab) => {
       for (let turn = 0; turn < 10; turn++) {
         lab.fault("the connections of replica 1 to Redis are reset");
@@ -181,7 +200,7 @@ export const redisScenarios: readonly Scenario[] = [
   connectionFault(
     "connection-slow",
     "One replica's way to Redis takes 700 ms a round trip for 8 s.",
-    3,
+    { withinSeconds: 3 },
     async (proxy, lab) => {
       lab.fault("the connections of replica 1 to Redis are slow");
       proxy.setAll("slow");
