@@ -27,13 +27,19 @@ export function listViolations(
   if (lists.length === 0) return [];
   const listings = new Map(sessions.map((session) => [session.id, listingOf(session, terms)]));
   const byOwner = Map.groupBy(listings.values(), ({ session }) => session.owner);
+  // Of what was created without an answer nobody knows the id; each is one session at most.
+  const unanswered = operations.filter(({ kind, outcome }) => kind === "create" && outcome === "unknown");
   return lists.flatMap((list) => [
     ...(byOwner.get(list.principal) ?? []).flatMap((listing) => missing(list, listing, terms)),
     ...[...list.shown!.ids!].flatMap((id) => {
-      // The session of a creation without an answer is nobody's yet.
       const listing = listings.get(id);
       return listing === undefined ? [] : wrongly(list, listing);
     }),
+    ...ofNobody(
+      list,
+      [...list.shown!.ids!].filter((id) => !listings.has(id)),
+      unanswered,
+    ),
   ]);
 }
 
@@ -69,6 +75,16 @@ function missing(list: Operation, listing: Listing, { allowanceMs }: Terms): Vio
   if (promise === undefined) return [];
   const text = `The session had been promised for ${Math.floor(promise.until - list.answeredAt)} ms more.`;
   return [{ kind: "list misses a session", session: session.id, text, operations: [promise.by, list] }];
+}
+
+/** Sessions in a list that no creation gave, and that are too many for those without an answer. */
+function ofNobody(list: Operation, ids: readonly string[], unanswered: readonly Operation[]): Violation[] {
+  const possible = unanswered.filter(
+    ({ principal, invokedAt }) => principal === list.principal && invokedAt < list.answeredAt,
+  );
+  if (ids.length <= possible.length) return [];
+  const text = `${ids.join(", ")}: no creation gave these, and ${possible.length} may have been made without an answer.`;
+  return [{ kind: "list has a session of nobody", text, operations: [list] }];
 }
 
 /** A session that is in a list. */

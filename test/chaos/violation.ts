@@ -15,6 +15,7 @@ export const violationKinds = {
   "not linearizable": "The answers about a session fit no order of the calls.",
   "list misses a session": "A list did not have a session that must be there.",
   "list has a dead session": "A list had a session that had been deleted or not found.",
+  "list has a session of nobody": "A list had a session that nobody can have created.",
   "seen by a stranger": "A principal was shown a session of another one, or could change it.",
   "wrong bytes": "A download looked complete and was not what the item has.",
   "download after the end": "A download went on for seconds after its session had ended.",

@@ -160,6 +160,14 @@ describe("a planted lie is found", () => {
       "in the list of another principal",
       [call("list", [20, 30], { principal: "bob", shown: ids("s") })],
     ],
+    [
+      "list has a session of nobody",
+      "one more than creations without an answer",
+      [
+        call("create", [12, 20], { session: undefined, ...unknown }),
+        call("list", [20, 30], { shown: ids("s", "t", "u") }),
+      ],
+    ],
     ["wrong bytes", "not what the item has", [call("download", [20, 30], { shown: { damage: "wrong" } })]],
     [
       "download after the end",
