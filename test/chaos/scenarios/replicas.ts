@@ -95,7 +95,7 @@ export const replicaScenarios: readonly Scenario[] = [
     what: "Two replicas of two workers each, whose workers are killed.",
     store: "Redis",
     leaseSeconds: 10,
-    seconds: 20,
+    seconds: 25,
     async build(lab) {
       const { url } = lab.stack.use(await startRedis());
       const args = ["--redis-url", url, "--workers", "2"];
@@ -103,7 +103,7 @@ export const replicaScenarios: readonly Scenario[] = [
       return async () => {
         for (let turn = 0; lab.goesOn; turn++) {
           const number = turn % replicas.length;
-          await lab.pause(2);
+          await lab.pause(3);
           const [pid] = replicas[number]!.workers.filter((worker) => !isGone(worker));
           lab.fault(`SIGKILL of a worker of replica ${number + 1}`);
           if (pid !== undefined) process.kill(pid, "SIGKILL");
