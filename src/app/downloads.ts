@@ -4,7 +4,7 @@ import {
   type DownloadService,
   type DownloadServiceOptions,
   openDownloads as open,
-} from "../downloads/open-downloads.ts";
+} from "../downloads/open.ts";
 
 type Parts = Pick<
   DownloadServiceOptions,
