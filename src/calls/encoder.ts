@@ -1,6 +1,6 @@
 import type { DescMessage, MessageShape } from "@bufbuild/protobuf";
 
-/** Encodes a message as `toBinary` does, after `headBytes` bytes that the caller fills with the head of an envelope. */
+/** Encodes a message as `toBinary` does, after `headBytes` bytes that are reserved for the head of an envelope. */
 export type Encoder<T extends DescMessage = DescMessage> = (
   message: MessageShape<T>,
   headBytes: number,

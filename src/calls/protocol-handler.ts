@@ -6,7 +6,7 @@ export interface HeaderNames {
   readonly response: readonly string[];
 }
 
-/** Serves one protocol. The handlers are a list; the first one that takes a request serves it. */
+/** How one protocol is served: a row in a list; the first row that takes a request serves it. */
 export interface ProtocolHandler {
   readonly name: string;
   /** The headers that its clients send and read. CORS allows them to pages of other origins. */

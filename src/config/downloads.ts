@@ -66,16 +66,16 @@ function isBaseUrl(text: string): boolean {
 }
 
 /** A key that signs links. */
-export interface LinkKey {
+export interface ConfiguredLinkKey {
   readonly id: string;
   readonly secret: SecretBytes;
 }
 
 const minSecretBytes = 32;
 
-const invalidKey: LinkKey = { id: "", secret: new SecretBytes(new Uint8Array()) };
+const invalidKey: ConfiguredLinkKey = { id: "", secret: new SecretBytes(new Uint8Array()) };
 
-function linkKey(entry: string): LinkKey | undefined {
+function linkKey(entry: string): ConfiguredLinkKey | undefined {
   const [, id, text] = /^([\w.-]{1,64})=([\w+/-]+={0,2})$/.exec(entry) ?? [];
   if (id === undefined || text === undefined) return undefined;
   const bytes = Buffer.from(text, "base64");

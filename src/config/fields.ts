@@ -55,7 +55,7 @@ export function onOff() {
   return oneOf(["on", "off"]).transform((value) => value === "on");
 }
 
-export const pathOf = () => z.string("must be set").min(1, "must not be empty");
+export const filePath = () => z.string("must be set").min(1, "must not be empty");
 
 export function integer(min: number, max: number) {
   return numberField((text) => wholeNumber(text, min, max), wholeNumberRule(min, max));

@@ -27,8 +27,11 @@ export interface Backend extends AsyncDisposable {
    */
   watchEnds(ended: (sessionId: string) => void, established?: () => void): EndsSubscription;
 
-  /** Resolves when the backend answers. */
-  ping(): Promise<void>;
+  /**
+   * Resolves when a session could be created now; it may write a little to find out. Rejects with a ServiceError
+   * `downlease.store.unavailable` whose cause says why, within a second. The readiness of the service follows it.
+   */
+  probe(): Promise<void>;
 }
 
 export interface EndsSubscription {

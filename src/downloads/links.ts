@@ -37,7 +37,7 @@ export class Links {
   }
 
   /**
-   * The link that a client has sent; undefined when it is no link, or none that one of our keys has signed. Rejects with
+   * The link that a client has sent; undefined when it is not a link, or not signed with one of our keys. Rejects with
    * ServiceError when the key is unavailable.
    *
    * @param target path and query, without `linkRoot`

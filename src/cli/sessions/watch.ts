@@ -10,14 +10,14 @@ export interface Watched<T> {
   /** The lines that a terminal shows. */
   frame(value: T): readonly string[];
   /** The parts that other outputs get, each when it is new or has changed. */
-  entries(value: T): readonly Entry[];
+  entries(value: T): readonly WatchEntry[];
   /** The line for an entry that has disappeared, if it gets one. */
-  gone(key: string): Omit<Entry, "key"> | undefined;
+  gone(key: string): Omit<WatchEntry, "key"> | undefined;
   /** Whether nothing can change any more. */
   isOver?(value: T): boolean;
 }
 
-export interface Entry {
+export interface WatchEntry {
   readonly key: string;
   readonly line: string;
   readonly json: unknown;
@@ -122,11 +122,11 @@ class Changes<T> implements View<T> {
     this.#output.note(message);
   }
 
-  #textOf({ line, json }: Entry): string {
+  #textOf({ line, json }: WatchEntry): string {
     return this.#output.isJson ? JSON.stringify(json) : line;
   }
 
-  #write({ line, json }: Omit<Entry, "key">): void {
+  #write({ line, json }: Omit<WatchEntry, "key">): void {
     if (this.#output.isJson) this.#output.json(json);
     else this.#output.lines([`${new Date().toISOString()}  ${line}`]);
   }

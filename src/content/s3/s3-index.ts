@@ -83,13 +83,13 @@ async function scan(parts: S3IndexOptions): Promise<Scan> {
   const { bucket, leaveOut } = parts;
   const names = await listLibraries(bucket, leaveOut);
   const scans = await mapInParallel(names, (name) => scanLibrary(parts, name));
-  const found = scans.filter((library) => library !== undefined);
+  const listed = scans.filter((library) => library !== undefined);
   const libraries = withUniqueIds(
-    found.map(({ library }) => library),
+    listed.map(({ library }) => library),
     leaveOut,
   );
   const kept = new Set(libraries);
-  const items = found.flatMap(({ library, items }) => (kept.has(library) ? items : []));
+  const items = listed.flatMap(({ library, items }) => (kept.has(library) ? items : []));
   return new Catalog(libraries, withUniqueIds(items, leaveOut));
 }
 
