@@ -11,6 +11,7 @@ import { processIo } from "../src/cli/io.ts";
 import { clientSettings } from "../src/config/client-settings.ts";
 import { settings } from "../src/config/settings.ts";
 import { errorKinds, errorMessages, failureMessages } from "../src/domain/errors.ts";
+import { scenarios } from "../test/chaos/scenarios/scenarios.ts";
 import { operationCells, operationHeader, operationRows } from "./operations.ts";
 
 /** Table name, as in `<!-- table: name -->`, to the page that has it and its rows. */
@@ -73,6 +74,16 @@ export const tables: Record<string, { page: string; header: readonly string[]; r
     page: "rest.md",
     header: operationHeader,
     rows: () => operationRows().map(operationCells),
+  },
+  scenarios: {
+    page: "reliability.md",
+    header: ["scenario", "what is done", "what is kept"],
+    rows: () =>
+      scenarios.map(({ name, what, documented }) => [
+        code(name),
+        what,
+        documented?.except ?? "every promise",
+      ]),
   },
 };
 

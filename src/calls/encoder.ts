@@ -7,7 +7,7 @@ export type Encoder<T extends DescMessage = DescMessage> = (
 ) => Buffer;
 
 /**
- * An encoder that is written by hand, for an answer that is given so often that `toBinary` costs too much.
+ * Makes an encoder of a hand-written function, for an answer so frequent that `toBinary` costs too much.
  *
  * @param fields names of the message's fields that the encoder writes
  * @throws Error when the message has other fields: the encoder would leave them out of every answer

@@ -47,7 +47,7 @@ export class WorkerProcess {
     crashes: number,
     onMessage: (from: WorkerProcess, message: WorkerMessage) => void,
   ) {
-    // The reason for round robin is in docs/architecture.md.
+    // The reason for round robin is in docs/decisions/0017-workers-get-connections-from-the-supervisor.md.
     cluster.schedulingPolicy = cluster.SCHED_RR;
     // The last flag wins.
     const args = [...process.argv.slice(2), "--port", String(requestedPort)];

@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { isAddressRange } from "./addresses.ts";
-import { integer, isHttpUrl, listed, manual, oneOf, optionalListOf, seconds } from "./fields.ts";
+import { commaSeparated, integer, isHttpUrl, manual, oneOf, optionalListOf, seconds } from "./fields.ts";
 import { SecretBytes } from "./secret.ts";
 
 const offloads = ["none", "x-accel-redirect"] as const;
@@ -27,7 +27,7 @@ export const downloadFields = {
     default: "none",
   }),
   /** The first key signs, every key verifies; empty: one key that the store keeps. */
-  linkKeys: listed()
+  linkKeys: commaSeparated()
     .transform((entries) => entries.map((entry) => linkKey(entry) ?? invalidKey))
     .refine(
       (keys) => !keys.includes(invalidKey) && new Set(keys.map(({ id }) => id)).size === keys.length,

@@ -21,7 +21,7 @@ export function callObserver(metrics: Metrics, log: Logger): CallObserver {
   const countOverload = overloadCounter(log);
   const refusals = new Repetitions<CallRecord>({
     repeated: (last, count) =>
-      childFor(last)[levelOf(last)]({ ...logged(last, false), count }, "more calls with this outcome"),
+      childFor(last)[levelOf(last)]({ ...logMembersOf(last, false), count }, "more calls with this outcome"),
     over: (last, count) =>
       childFor(last)[levelOf(last)](
         { reason: last.error?.messageId, count },
@@ -34,7 +34,7 @@ export function callObserver(metrics: Metrics, log: Logger): CallObserver {
     let level = levelOf(record);
     if (comesInMasses(record) && log.isLevelEnabled(level) && !refusals.isFirst(kindOf(record), record))
       level = "debug";
-    if (log.isLevelEnabled(level)) childFor(record)[level](logged(record), "call");
+    if (log.isLevelEnabled(level)) childFor(record)[level](logMembersOf(record), "call");
   };
 }
 
@@ -94,7 +94,7 @@ interface LoggedFailure {
 }
 
 /** @param withCause false where a line before has it */
-function logged(
+function logMembersOf(
   { call, durationMs, sessionId, error }: CallRecord,
   withCause = true,
 ): Omit<LoggedCall, "operation" | "protocol" | "outcome"> & LoggedFailure {

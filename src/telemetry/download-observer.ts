@@ -31,7 +31,10 @@ export function downloadObserver({ downloads }: Metrics, log: Logger): DownloadO
   const countOverload = overloadCounter(log, "downloads");
   const refusals = new Repetitions<DownloadRecord>({
     repeated: (last, count) =>
-      log[levelOf(last)]({ ...logged(last), cause: undefined, count }, "more downloads with this outcome"),
+      log[levelOf(last)](
+        { ...logMembersOf(last), cause: undefined, count },
+        "more downloads with this outcome",
+      ),
     over: (last, count) =>
       log[levelOf(last)](
         { outcome: last.outcome, reason: last.error?.messageId, count },
@@ -46,7 +49,7 @@ export function downloadObserver({ downloads }: Metrics, log: Logger): DownloadO
       let level = levelOf(record);
       if (comesInMasses(record) && log.isLevelEnabled(level) && !refusals.isFirst(kindOf(record), record))
         level = "debug";
-      if (log.isLevelEnabled(level)) log[level](logged(record), "download");
+      if (log.isLevelEnabled(level)) log[level](logMembersOf(record), "download");
     },
   };
 }
@@ -68,7 +71,7 @@ function levelOf({ outcome, error }: DownloadRecord): "debug" | "info" | "warn" 
   return error?.kind === "internal_server_error" ? "error" : levels[outcome];
 }
 
-function logged({ sessionId, fileName, error, cause, durationMs, ...rest }: DownloadRecord) {
+function logMembersOf({ sessionId, fileName, error, cause, durationMs, ...rest }: DownloadRecord) {
   return {
     ...rest,
     durationMs: Math.round(durationMs * 1000) / 1000,

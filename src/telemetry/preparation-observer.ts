@@ -12,7 +12,7 @@ import { Repetitions } from "./repetitions.ts";
 export function preparationObserver({ preparations: metrics }: Metrics, log: Logger): PreparationObserver {
   const troubles = new Repetitions<PreparationEnd>({
     repeated: (last, count) =>
-      log.warn({ ...logged(last), cause: undefined, count }, "more preparations with this outcome"),
+      log.warn({ ...logMembersOf(last), cause: undefined, count }, "more preparations with this outcome"),
     over: (last, count) =>
       log.warn(
         { outcome: last.outcome, reason: reasonOf(last), count },
@@ -25,7 +25,7 @@ export function preparationObserver({ preparations: metrics }: Metrics, log: Log
     ended(end) {
       metrics.ended(end.outcome);
       const hasLine = isTrouble(end) && troubles.isFirst(`${end.outcome} ${reasonOf(end)}`, end);
-      log[hasLine ? "warn" : "debug"](logged(end), "preparation");
+      log[hasLine ? "warn" : "debug"](logMembersOf(end), "preparation");
     },
   };
 }
@@ -39,7 +39,7 @@ function reasonOf({ cause, messageId }: PreparationEnd): string | undefined {
   return cause instanceof ServiceError ? cause.messageId : messageId;
 }
 
-function logged(end: PreparationEnd) {
+function logMembersOf(end: PreparationEnd) {
   const { file, outcome, durationMs, cause } = end;
   return {
     item: file.itemId,

@@ -1,8 +1,9 @@
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { afterEach, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
 import { noAuthentication } from "../../src/auth/anonymous.ts";
 import { Authenticator, type Methods } from "../../src/auth/authenticator.ts";
+import { BearerTokens } from "../../src/auth/bearer-tokens.ts";
 import type { FailureLimits } from "../../src/auth/password-login.ts";
 import { loginOpener } from "../../src/auth/proven-caller.ts";
 import type { Authenticate } from "../../src/calls/pipeline.ts";
@@ -466,3 +467,10 @@ test.each([
     await expect(open(typeof methods === "function" ? await methods() : methods)).rejects.toThrow(message);
   },
 );
+
+test("a file that can't be used ends the watch of those that were opened before it", async () => {
+  const close = vi.spyOn(BearerTokens.prototype, "close");
+  await expect(open({ ...(await jwt()), usersFile: "/nowhere/users" })).rejects.toThrow("/nowhere/users");
+  expect(close).toHaveBeenCalledOnce();
+  close.mockRestore();
+});

@@ -33,7 +33,7 @@ export interface S3IndexOptions {
 }
 
 /**
- * Knows which libraries and items there are, from scans at a bounded rate. A scan lists all keys, a thousand with each
+ * The index of a bucket's libraries and items, made by scans at a bounded rate. A scan lists all keys, a thousand with each
  * request, and reads the metadata that has changed. S3 has no cheap way to notice new and removed objects, so changes
  * are known a second after the last scan, or ten times as long as that one took.
  */

@@ -12,7 +12,7 @@ export interface Binding extends Omit<OperationOptions, "result"> {
   /** For example `DownloadSession.KeepAlive`. */
   readonly name: string;
   readonly run: Entry;
-  /** From the operation: high volume, successes are not worth a line in the log. */
+  /** From the operation: high volume, successes are logged at debug. */
   readonly isRoutine: boolean;
   /** From the operation: its result is the identifier of a login session. */
   readonly isLogin: boolean;
