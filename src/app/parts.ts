@@ -11,7 +11,7 @@ import type { Backend } from "../domain/backend.ts";
 import type { ContentSource } from "../domain/content-source.ts";
 import type { LoginStore } from "../domain/login-store.ts";
 import type { ServerTls } from "../server/server.ts";
-import { openBackend, sqliteUrl } from "../stores/open.ts";
+import { openBackend, type RedisCredentials, sqliteUrl } from "../stores/open.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
 import { orStartError } from "./start-error.ts";
 
@@ -41,15 +41,30 @@ export async function openStores(config: Config, metrics: Metrics, log: Logger):
   const { redisUrl, sqlitePath, leaseMs, retentionMs, maxDowntimeMs, login } = config;
   const url = redisUrl?.reveal() ?? sqliteUrl(sqlitePath);
   const { observeRoundTrip } = metrics;
+  const redisCredentials = await readRedisCredentials(config);
+  const leaseTerms = { leaseMs, retentionMs };
   return orStartError(() =>
     openBackend(url, {
-      leaseTerms: { leaseMs, retentionMs },
+      leaseTerms,
       loginTerms: login,
       maxDowntimeMs,
+      redisCredentials,
       log,
       observeRoundTrip,
     }),
   );
+}
+
+/** @throws StartError when certificate and key do not belong together */
+async function readRedisCredentials({ redis }: Config): Promise<RedisCredentials> {
+  const { sentinelUser: username, sentinelPassword } = redis;
+  const read = (path: string | undefined) => (path === undefined ? undefined : readFile(path));
+  return orStartError(async () => {
+    const [ca, cert, key] = await Promise.all([read(redis.ca), read(redis.cert), read(redis.key)]);
+    createSecureContext({ ca, cert, key });
+    if (ca !== undefined) new X509Certificate(ca);
+    return { tls: { ca, cert, key }, sentinel: { username, password: sentinelPassword?.reveal() } };
+  }, "TLS to Redis can't be used: ");
 }
 
 /** How callers are authenticated, until it is closed. @throws StartError */

@@ -26,8 +26,15 @@ abstract class Secret<T> {
 /** A URL that may carry credentials, which show as `***`. */
 export class SecretUrl extends Secret<string> {
   override toString(): string {
-    // Greedy up to the last `@` before the path: a password that was not percent-encoded is hidden whole.
-    return this.reveal().replace(/^([^:/]*:\/\/)[^/?#]*@/, "$1***@");
+    // Greedy up to the last `@`: a password that was not percent-encoded is hidden whole.
+    return this.reveal().replace(/^([^:/]*:\/\/).*@/s, "$1***@");
+  }
+}
+
+/** A text, which shows as `***`. */
+export class SecretText extends Secret<string> {
+  override toString(): string {
+    return "***";
   }
 }
 

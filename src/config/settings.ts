@@ -15,6 +15,7 @@ import {
   settingNameOf,
 } from "./fields.ts";
 import { addressFields, corsFields, tlsFields, tlsOf, tlsRules } from "./listening.ts";
+import { redisFields, redisRules } from "./redis.ts";
 import { SecretUrl } from "./secret.ts";
 
 const logLevels = ["trace", "debug", "info", "warn", "error", "fatal", "silent"] as const;
@@ -40,6 +41,7 @@ const sessionFields = {
       default: "unset, sessions are kept in SQLite",
       secret: true,
     }),
+  redis: redisFields,
   sqlitePath: filePath()
     .prefault("downlease.db")
     .register(manual, {
@@ -132,6 +134,7 @@ const rules: readonly Rule<typeof fields.shape>[] = [
     holds: ({ workers, redisUrl, sqlitePath }) =>
       workers === 1 || redisUrl !== undefined || sqlitePath !== inMemory,
   },
+  ...redisRules,
   ...contentRules,
   ...authenticationRules,
 ];

@@ -10,6 +10,7 @@ import type { Digests } from "../domain/preparation.ts";
 import type { PreparationStore } from "../domain/preparation-store.ts";
 import type { SessionFileStore } from "../domain/session-file-store.ts";
 import type { SessionStore } from "../domain/session-store.ts";
+import { StoreTime } from "../domain/store-time.ts";
 import type { Buffers } from "./buffers.ts";
 import { entityTagOf, select } from "./conditions.ts";
 import type { Downloads } from "./downloads.ts";
@@ -132,10 +133,11 @@ export class Download {
   /** Opens the file of a link; undefined when the link is closed or the file has changed. */
   async #open({ sessionId, fileName, contentVersion }: Link): Promise<SessionFileContent | undefined> {
     const { sessions, content, preparations } = this.#parts;
-    const session = await sessions.get(sessionId, linkBearer);
+    const time = new StoreTime();
+    const session = await time.wait(sessions.get(sessionId, linkBearer));
     if (session?.state !== "ACTIVE" || session.contentVersion !== contentVersion) return undefined;
     const itemId = session.libraryItemId;
-    const [preparation] = await preparations.find([{ itemId, contentVersion, fileName }]);
+    const [preparation] = await time.wait(preparations.find([{ itemId, contentVersion, fileName }]));
     const file = await content.openFile(itemId, fileName, contentVersion);
     return file && { file, digests: preparation?.status === "PREPARED" ? preparation.digests : undefined };
   }

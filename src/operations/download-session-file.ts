@@ -16,6 +16,7 @@ import { mayReadStorage } from "../domain/roles.ts";
 import type { Caller, Session } from "../domain/session.ts";
 import type { EndpointType, SessionFileStore, SessionFiles } from "../domain/session-file-store.ts";
 import type { SessionStore } from "../domain/session-store.ts";
+import { StoreTime } from "../domain/store-time.ts";
 import { identifier } from "./arguments.ts";
 import { refusalError } from "./download-session.ts";
 import { type FileFailure, failedInfo, preparedInfo, unpreparedInfo, waitingInfo } from "./file-info.ts";
@@ -47,13 +48,16 @@ export function sessionFileOperations(parts: SessionFileParts): Operation[] {
       method: rpc.list,
       sessionId,
       async run(request, caller, call) {
-        const sessionFiles = await requireSessionFiles(files, request.downloadSessionId, caller);
+        const time = new StoreTime();
+        const id = identifier(request.downloadSessionId, "download_session_id");
+        const sessionFiles = requireSession(id, await time.wait(files.files(id, caller)));
         const { session } = sessionFiles;
         const all = [...(await itemOf(sessionFiles, content)).files.values()];
         const requested = all.filter((file) => file.source !== undefined && file.request !== undefined);
-        const results = await preparations.find(requested.map((file) => versionedFile(session, file)));
+        const versions = requested.map((file) => versionedFile(session, file));
+        const results = await time.wait(preparations.find(versions));
         const preparationOf = new Map(requested.map((file, index) => [file, results[index]]));
-        const viewer = { session, caller, call };
+        const viewer = { session, caller, call, time };
         const infos = all.map((file) => describe(file, preparationOf.get(file), viewer));
         return create(ListResponseSchema, { files: await Promise.all(infos) });
       },
@@ -62,11 +66,13 @@ export function sessionFileOperations(parts: SessionFileParts): Operation[] {
       method: rpc.prepare,
       sessionId,
       async run(request, caller, call) {
-        const sessionFiles = await requireSessionFiles(files, request.downloadSessionId, caller);
+        const time = new StoreTime();
+        const id = identifier(request.downloadSessionId, "download_session_id");
+        const sessionFiles = requireSession(id, await time.wait(files.files(id, caller)));
         const { session } = sessionFiles;
         const isDirect = request.endpointType === EndpointTypeNumber.DIRECT;
         if (isDirect && !mayReadStorage(caller)) throw new ServiceError("downlease.storage.role");
-        const { id, state } = session;
+        const { state } = session;
         if (state !== "ACTIVE") throw refusalError(id, { outcome: "not_active", state });
         const file = fileOf(await itemOf(sessionFiles, content), request.fileName);
         const endpointType = endpointTypeOf(request.endpointType);
@@ -74,12 +80,13 @@ export function sessionFileOperations(parts: SessionFileParts): Operation[] {
         if (isDirect && file.source !== undefined && !(await directUri(content, session, file))) {
           throw new ServiceError("downlease.storage.none", [file.name]);
         }
-        const renewal = await files.request(id, caller, file.name, endpointType);
+        const renewal = await time.wait(files.request(id, caller, file.name, endpointType));
         if (renewal.outcome !== "renewed") throw refusalError(id, renewal);
         const preparation =
-          file.source && (await preparations.start(versionedFile(session, file), file.source, true));
+          file.source &&
+          (await time.wait(preparations.start(versionedFile(session, file), file.source, true)));
         const requested = { ...file, request: { endpointType, bytesSent: file.request?.bytesSent ?? 0 } };
-        const viewer = { session: { ...session, expiresAt: renewal.expiresAt }, caller, call };
+        const viewer = { session: { ...session, expiresAt: renewal.expiresAt }, caller, call, time };
         return create(PrepareResponseSchema, { file: await describe(requested, preparation, viewer) });
       },
     }),
@@ -87,34 +94,31 @@ export function sessionFileOperations(parts: SessionFileParts): Operation[] {
       method: rpc.get,
       sessionId,
       async run(request, caller, call) {
-        const sessionFiles = await requireSessionFiles(files, request.downloadSessionId, caller);
+        const time = new StoreTime();
+        const id = identifier(request.downloadSessionId, "download_session_id");
+        const sessionFiles = requireSession(id, await time.wait(files.files(id, caller)));
         const file = fileOf(await itemOf(sessionFiles, content), request.fileName);
-        const session = await renewIfActive(sessions, sessionFiles.session, caller);
+        const session = await time.wait(renewIfActive(sessions, sessionFiles.session, caller));
         let preparation: Preparation | undefined;
         if (file.source !== undefined && file.request !== undefined) {
           const version = versionedFile(session, file);
           // Resumes a preparation whose process has died.
-          if (session.state === "ACTIVE") preparation = await preparations.start(version, file.source, false);
-          else [preparation] = await preparations.find([version]);
+          if (session.state === "ACTIVE") {
+            preparation = await time.wait(preparations.start(version, file.source, false));
+          } else [preparation] = await time.wait(preparations.find([version]));
         }
         return create(GetResponseSchema, {
-          file: await describe(file, preparation, { session, caller, call }),
+          file: await describe(file, preparation, { session, caller, call, time }),
         });
       },
     }),
   ];
 }
 
-/** @throws ServiceError `invalid_argument`, `not_found` */
-async function requireSessionFiles(
-  store: SessionFileStore,
-  sessionId: string,
-  caller: Caller,
-): Promise<SessionFiles> {
-  const id = identifier(sessionId, "download_session_id");
-  const sessionFiles = await store.files(id, caller);
-  if (sessionFiles === undefined) throw new ServiceError("downlease.session.not_found", [id]);
-  return sessionFiles;
+/** @throws ServiceError `not_found` */
+function requireSession(id: string, files: SessionFiles | undefined): SessionFiles {
+  if (files === undefined) throw new ServiceError("downlease.session.not_found", [id]);
+  return files;
 }
 
 /**
@@ -152,6 +156,7 @@ function endpointTypeOf(type: EndpointTypeNumber | undefined): EndpointType {
 interface Viewer {
   readonly caller: Caller;
   readonly call: Call;
+  readonly time: StoreTime;
   /** The session after the call. */
   readonly session: Session;
 }
@@ -170,10 +175,10 @@ function fileDescriber({ content, linkFor }: SessionFileParts): DescribeFile {
     endpointType: EndpointType,
     viewer: Viewer,
   ): Promise<string | FileFailure> => {
-    const { session, caller, call } = viewer;
+    const { session, caller, call, time } = viewer;
     if (endpointType === "HTTPS") {
       const { id: sessionId, contentVersion } = session;
-      return linkFor({ sessionId, fileName: file.name, contentVersion }, call);
+      return time.wait(linkFor({ sessionId, fileName: file.name, contentVersion }, call));
     }
     // Another caller may have requested the file, and roles may have been taken away since.
     if (!mayReadStorage(caller)) return { id: "downlease.storage.role", args: [] };

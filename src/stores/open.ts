@@ -2,7 +2,10 @@ import type { Logger } from "pino";
 import type { Backend } from "../domain/backend.ts";
 import type { LoginTerms } from "../domain/login-store.ts";
 import type { LeaseTerms } from "../domain/session.ts";
+import type { RedisCredentials } from "./redis/client.ts";
 import { parseRedisUrl } from "./redis/url.ts";
+
+export type { RedisCredentials };
 
 export interface BackendOptions {
   readonly leaseTerms: LeaseTerms;
@@ -13,6 +16,8 @@ export interface BackendOptions {
    */
   readonly maxDowntimeMs: number;
   readonly log: Logger;
+  /** What a Redis needs besides its URL. */
+  readonly redisCredentials?: RedisCredentials;
   /** Called for each answered round trip to a server: its name and how long it took. */
   readonly observeRoundTrip?: (name: string, seconds: number) => void;
 }
@@ -31,9 +36,9 @@ const kinds: readonly BackendKind[] = [
   {
     schemes: ["redis", "rediss", "redis+cluster", "rediss+cluster", "redis+sentinel", "rediss+sentinel"],
     check: parseRedisUrl,
-    async open(url, options) {
+    async open(url, { redisCredentials: credentials = {}, ...options }) {
       const { RedisBackend } = await import("./redis/backend.ts");
-      return new RedisBackend(url, options);
+      return new RedisBackend(url, { ...options, credentials });
     },
   },
   {

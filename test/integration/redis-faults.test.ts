@@ -116,7 +116,7 @@ describe("a Redis of its own", () => {
     await client.config("RESETSTAT");
     // Redis is stopped until all have been sent. It then takes 16 kB from one connection before it looks at another,
     // and begins with the one that it heard from last: the store's.
-    await backend.probe();
+    await backend.connection.client.ping();
     redis.pause();
     const heartbeats = [1, 2].flatMap((progress) => sessions.map(({ id }) => ({ id, progress })));
     const beating = store.keepAliveMany(heartbeats, alice);
@@ -151,8 +151,8 @@ describe("a Redis of its own", () => {
       redis.resume();
     }
     // Answers come in the order of the questions.
-    await backend.probe();
-    await backend.probe();
+    await backend.connection.client.ping();
+    await backend.connection.client.ping();
     const stats = await client.info("commandstats");
     expect(stats).toContain("cmdstat_evalsha:calls=2,");
     expect(stats).not.toContain("cmdstat_eval:");

@@ -27,7 +27,12 @@ const rooms: Rooms = {
     packages: ["jose", "lru-cache", "p-limit"],
     node: ["fs", "fs/promises", "net"],
   },
-  "stores/redis": { rooms: ["domain"], packages: ["ioredis", "lru-cache", "pino"], node: ["fs"] },
+  "stores/redis": {
+    rooms: ["domain"],
+    packages: ["ioredis", "lru-cache", "pino"],
+    // Sockets that can be reset.
+    node: ["fs", "net", "tls"],
+  },
   "stores/sqlite": { rooms: ["domain"], packages: ["pino"], node: ["fs", "fs/promises", "sqlite"] },
   // `open.ts` of a room with several kinds has a row for each and loads the one in use.
   stores: { rooms: ["domain", "stores/redis", "stores/sqlite"], packages: ["pino"] },

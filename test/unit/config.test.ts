@@ -37,6 +37,11 @@ describe("settings", () => {
         "from AWS_REGION or the shared configuration; us-east-1 with --s3-endpoint",
       ],
       ["--redis-url", "DOWNLEASE_REDIS_URL", "unset, sessions are kept in SQLite"],
+      ["--redis-ca", "DOWNLEASE_REDIS_CA", "those of Node.js"],
+      ["--redis-cert", "DOWNLEASE_REDIS_CERT", "unset"],
+      ["--redis-key", "DOWNLEASE_REDIS_KEY", "unset"],
+      ["--redis-sentinel-user", "DOWNLEASE_REDIS_SENTINEL_USER", "unset"],
+      ["--redis-sentinel-password", "DOWNLEASE_REDIS_SENTINEL_PASSWORD", "unset"],
       ["--sqlite-path", "DOWNLEASE_SQLITE_PATH", "downlease.db"],
       ["--lease-seconds", "DOWNLEASE_LEASE_SECONDS", "300"],
       ["--retention-seconds", "DOWNLEASE_RETENTION_SECONDS", "the lease length"],
@@ -91,6 +96,7 @@ describe("a right configuration", () => {
       workers: 1,
       content: { kind: "directory", root: "library" },
       redisUrl: undefined,
+      redis: {},
       sqlitePath: "downlease.db",
       leaseMs: 300_000,
       retentionMs: 300_000,
@@ -470,5 +476,39 @@ describe("authentication", () => {
     ]);
     expect(mistakes({ mtlsCa: "ca.pem" })).toEqual([expect.stringMatching(/^--tls-cert .* must be set/)]);
     expect(mistakes({ mtlsAdmins: "ops" })).toEqual([expect.stringMatching(/^--mtls-ca .* must be set/)]);
+  });
+});
+
+describe("what Redis needs besides its URL", () => {
+  const redisUrl = "rediss+sentinel://:secret@host/master";
+
+  test("is kept, the password not shown", () => {
+    const { redis } = load({
+      redisUrl,
+      redisCa: "ca.pem",
+      redisCert: "cert.pem",
+      redisKey: "key.pem",
+      redisSentinelUser: "us",
+      redisSentinelPassword: "hidden",
+    });
+    expect(redis).toMatchObject({ ca: "ca.pem", cert: "cert.pem", key: "key.pem", sentinelUser: "us" });
+    expect(redis.sentinelPassword?.reveal()).toBe("hidden");
+    expect(inspect(redis) + JSON.stringify(redis)).not.toContain("hidden");
+  });
+
+  test.each([
+    [{ redisUrl, redisCert: "cert.pem" }, "--redis-key (or DOWNLEASE_REDIS_KEY) must be set: certificate"],
+    [{ redisUrl, redisKey: "key.pem" }, "--redis-cert (or DOWNLEASE_REDIS_CERT) must be set: certificate"],
+    [{ redisUrl: "redis://host", redisCa: "ca.pem" }, "--redis-url must start with rediss"],
+    [{ redisCa: "ca.pem" }, "--redis-url (or DOWNLEASE_REDIS_URL) must start with rediss"],
+    [{ redisUrl: "redis://host", redisSentinelPassword: "hidden" }, "--redis-url must name sentinels"],
+    [
+      { redisUrl, redisSentinelUser: "us" },
+      "--redis-sentinel-password (or DOWNLEASE_REDIS_SENTINEL_PASSWORD)",
+    ],
+  ])("%j is refused", (flags, message) => {
+    const mistakes = mistakesOf({ flags: { contentRoot: "library", ...flags } });
+    expect(mistakes).toEqual([expect.stringContaining(message)]);
+    expect(mistakes.join()).not.toMatch(/hidden|:secret/);
   });
 });

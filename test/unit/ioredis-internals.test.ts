@@ -16,6 +16,8 @@ test("ioredis has the version that ioredis-internals.ts was read and measured wi
    before it traces (RawCommand, coalesceWrites); the tests below look for the places;
  - it now writes the commands of one turn together by itself (then coalesceWrites can go);
  - a command still settles by calling its own resolve and reject, and its time limit is set by setTimeout (RawCommand);
+ - a connection still gets its socket from options.Connector, as redis.stream (connector.ts), and closes and connects
+   again when that is reset (heartbeat.ts);
  - the cluster still finds the node of a command by getKeys, and still drops the promise of asking() (handleAsking).
 Then run \`node bench/redis.ts\` with both versions, and the tests redis-faults and redis-cluster.`,
   ).toBe("6.0.0");
@@ -26,6 +28,9 @@ describe("the places in ioredis that are relied on", () => {
     ["Redis.js", "this.stream.write(command.toWritable(this.stream))"],
     ["Redis.js", "command.setTimeout(this.options.commandTimeout)"],
     ["Redis.js", "if (!writable || command.isTraced)"],
+    ["Redis.js", "new this.options.Connector(this.options)"],
+    ["Redis.js", "_this.stream = stream"],
+    ["cluster/index.js", "this.slots[slot] = keys;"],
     ["cluster/index.js", "redis.asking();"],
     ["Command.js", "this.isTraced = false"],
     ["DataHandler.js", "item.command.resolve("],

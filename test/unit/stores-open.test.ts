@@ -1,5 +1,6 @@
 import { pino } from "pino";
 import { describe, expect, test } from "vitest";
+import { SecretUrl } from "../../src/config/secret.ts";
 import { checkBackendUrl, openBackend, sqliteUrl } from "../../src/stores/open.ts";
 import { parseRedisUrl } from "../../src/stores/redis/url.ts";
 import { longLeaseTerms as leaseTerms, longLoginTerms as loginTerms } from "../support/terms.ts";
@@ -24,7 +25,9 @@ describe("the URL of a backend", () => {
     ["sqlite:", "must name a file, as in sqlite:downlease.db"],
     ["redis:host", "must look like redis://host:port"],
     ["redis://user:secret@a:1,b:2", "names several hosts; use redis+cluster:// for a cluster"],
-    ["redis://user:secret@host:0", "has a bad host 'host:0'; write host:port"],
+    ["redis://user:secret@host:0", "has a bad host; write host:port"],
+    ["redis://:secret", "has a bad host; write host:port"],
+    ["redis://user:secret:", "has a bad host; write host:port"],
     ["redis://user:secret@host/one", "must end in the number of a database"],
     ["redis+cluster://user:secret@host/1", "must not name a database"],
     ["redis+sentinel://user:secret@host", "must end in the name of the master"],
@@ -33,6 +36,37 @@ describe("the URL of a backend", () => {
     expect(() => checkBackendUrl(url)).toThrow(message);
     expect(() => checkBackendUrl(url)).not.toThrow("secret");
     await expect(openBackend(url, options)).rejects.toThrow(message);
+  });
+
+  // Each would be taken for a host, a path or a database in part, and shown in a message or in the log.
+  test.each([
+    "redis://:secret@more@host",
+    "redis://:secret/more@host",
+    "redis://:secret?more@host",
+    "redis://:secret#more@host",
+    "redis://user:secret@@host",
+    "redis://user:/secret@host/1",
+    "redis://us@er:secret@host",
+    "redis://secret/1@host",
+    "redis://secret:1/1@host",
+    "redis://:1234/secret@host:6379/0",
+    "rediss+cluster://user:secret/more@a:1,b:2",
+    "redis+sentinel://user:1/secret@host/master",
+    "redis+sentinel://user:1/secret@host/0",
+    "redis+sentinel://:secret@host/more@host/master/1",
+    "redis+sentinel://:secret#more/x@host/master",
+    "rediss://:secret?@host",
+  ])("%s is refused with a hint at percent-encoding", (url) => {
+    expect(() => checkBackendUrl(url)).toThrow("write %40 %2F %3F %23 instead");
+    expect(() => checkBackendUrl(url)).not.toThrow(/secret|more|1234/);
+    expect(String(new SecretUrl(url))).not.toMatch(/1234|secret|more/);
+  });
+
+  test("may have any password that is percent-encoded", () => {
+    const password = "a@b/c?d#e:f%g h";
+    const url = `redis+sentinel://u%40:${encodeURIComponent(password)}@host/master`;
+    expect(parseRedisUrl(url)).toMatchObject({ username: "u@", password, master: "master" });
+    expect(String(new SecretUrl(url))).toBe("redis+sentinel://***@host/master");
   });
 
   test("names the servers of Redis", () => {

@@ -4,6 +4,7 @@ import type { LoginTerms } from "../../domain/login-store.ts";
 import type { LeaseTerms } from "../../domain/session.ts";
 import { RedisConnection, type RedisConnectionOptions } from "./connection.ts";
 import { endsChannel } from "./keys.ts";
+import { Probe } from "./probe.ts";
 import { RedisLinkKeyStore } from "./redis-link-key-store.ts";
 import { RedisLoginStore } from "./redis-login-store.ts";
 import { RedisPreparationStore } from "./redis-preparation-store.ts";
@@ -25,6 +26,7 @@ export class RedisBackend implements Backend {
   readonly preparations: RedisPreparationStore;
   readonly linkKeys: RedisLinkKeyStore;
   readonly #watchers = new EventEmitter<{ ended: [sessionId: string]; established: [] }>().setMaxListeners(0);
+  readonly #probe: Probe;
   /** Starts with the first watcher, and stays. */
   #ends: Subscription | undefined;
 
@@ -39,6 +41,7 @@ export class RedisBackend implements Backend {
     this.sessionFiles = new RedisSessionFileStore(this.connection, leaseTerms);
     this.logins = new RedisLoginStore(this.connection, loginTerms);
     this.preparations = new RedisPreparationStore(this.connection);
+    this.#probe = new Probe(this.connection);
     this.linkKeys = new RedisLinkKeyStore(this.connection);
   }
 
@@ -60,7 +63,7 @@ export class RedisBackend implements Backend {
   }
 
   probe(): Promise<void> {
-    return this.connection.ping();
+    return this.#probe.run();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

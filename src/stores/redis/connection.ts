@@ -1,7 +1,8 @@
+import { Cluster } from "ioredis";
 import type { Logger } from "pino";
-import { connectRedis } from "./client.ts";
+import { connectRedis, type RedisCredentials } from "./client.ts";
 import { commandTimeoutMs } from "./reconnect-policy.ts";
-import { reasonOf, unavailable } from "./redis-errors.ts";
+import { type FailedScript, reasonOf, unavailable } from "./redis-errors.ts";
 import { type RedisClient, runScript, runScriptForEach } from "./run-script.ts";
 import type { Script } from "./scripts.ts";
 import { Subscriber } from "./subscriber.ts";
@@ -10,6 +11,7 @@ import { parseRedisUrl } from "./url.ts";
 
 export interface RedisConnectionOptions {
   readonly log: Logger;
+  readonly credentials?: RedisCredentials;
   /** Called for each answered round trip: its name, and the time from call to answer. */
   readonly observeRoundTrip?: (script: string, seconds: number) => void;
 }
@@ -29,7 +31,7 @@ export class RedisConnection {
    * @throws Error when the URL is invalid
    */
   static open(url: string, options: RedisConnectionOptions): RedisConnection {
-    return new RedisConnection(connectRedis(parseRedisUrl(url)), options);
+    return new RedisConnection(connectRedis(parseRedisUrl(url), options.credentials), options);
   }
 
   private constructor(client: RedisClient, { log, observeRoundTrip }: RedisConnectionOptions) {
@@ -38,7 +40,12 @@ export class RedisConnection {
     this.#log = log;
     this.#observe = observeRoundTrip;
     client.on("error", (error: Error) => this.#disconnected(error));
+    client.once("ready", () => {
+      // What replaced one connection is to replace the other: it may lead to another server.
+      client.on("ready", () => this.subscriber.reconnect());
+    });
     client.on("ready", () => this.#connected());
+    if (client instanceof Cluster) client.on("-node", (node) => this.subscriber.leave(node));
   }
 
   run<Input, Output>(script: Script<Input, Output>, input: Input): Promise<Output> {
@@ -49,9 +56,14 @@ export class RedisConnection {
         return output;
       },
       (error: unknown) => {
-        throw unavailable(error);
+        throw unavailable(error, script);
       },
     );
+  }
+
+  /** As `run`, but not observed. */
+  try<Input, Output>(script: Script<Input, Output>, input: Input): Promise<Output> {
+    return this.guard(runScript(this.client, script, input, this.#limit), script);
   }
 
   /** @param name of the round trip in the metrics */
@@ -61,27 +73,23 @@ export class RedisConnection {
     inputs: readonly Input[],
   ): Promise<Output[]> {
     const startedAt = performance.now();
-    const outputs = await this.guard(runScriptForEach(this.client, script, inputs, this.#limit));
+    const outputs = await this.guard(runScriptForEach(this.client, script, inputs, this.#limit), script);
     this.#observe?.(name, (performance.now() - startedAt) / 1000);
     return outputs;
   }
 
   /** Wraps work that uses `client` itself. */
-  async guard<T>(work: Promise<T>): Promise<T> {
+  async guard<T>(work: Promise<T>, script?: FailedScript): Promise<T> {
     try {
       return await work;
     } catch (error) {
-      throw unavailable(error);
+      throw unavailable(error, script);
     }
   }
 
   /** Does not wait for the work; a failure is only logged. */
   inBackground(name: string, work: Promise<unknown>): void {
     work.catch((error: unknown) => this.#log.debug({ reason: reasonOf(error) }, `${name} failed`));
-  }
-
-  async ping(): Promise<void> {
-    await this.guard(this.client.ping());
   }
 
   close(): void {

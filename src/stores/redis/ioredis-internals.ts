@@ -48,6 +48,12 @@ export class RawCommand extends Command {
   override setTimeout(): void {}
 }
 
+/** The slot of a cluster that has a key. */
+export function slotOf(key: string): number {
+  const ignore = () => {};
+  return new RawCommand("", key, "", ignore, ignore).getSlot();
+}
+
 const maxCommandsPerWrite = 128;
 
 /**

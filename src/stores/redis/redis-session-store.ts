@@ -9,6 +9,7 @@ import type {
   Session,
 } from "../../domain/session.ts";
 import type { Heartbeat, SessionStore } from "../../domain/session-store.ts";
+import { StoreTime } from "../../domain/store-time.ts";
 import type { RedisConnection } from "./connection.ts";
 import { ownerIndexKey, sessionKey } from "./keys.ts";
 import {
@@ -48,8 +49,10 @@ export class RedisSessionStore implements SessionStore {
 
   async create(session: NewSession): Promise<Session> {
     // First the index, then the session: a crash between the two leaves an entry too many, never one too few.
-    await this.#redis.run(indexSessionScript, session);
-    const created = await this.#redis.run(createSessionScript, { ...session, leaseMs: this.#terms.leaseMs });
+    const time = new StoreTime();
+    await time.wait(this.#redis.run(indexSessionScript, session));
+    const { leaseMs } = this.#terms;
+    const created = await time.wait(this.#redis.run(createSessionScript, { ...session, leaseMs }));
     if (++this.#creates % createsPerSweep === 0) this.#inBackground(this.#sweep(session.owner));
     return { id: session.id, ...created };
   }
@@ -60,13 +63,16 @@ export class RedisSessionStore implements SessionStore {
   }
 
   async list(owner: string, libraryItemId?: string): Promise<string[]> {
-    const indexed = await this.#redis.guard(this.#redis.client.zrange(ownerIndexKey(owner), "0", "-1"));
+    const time = new StoreTime();
+    const { client } = this.#redis;
+    const indexed = await time.wait(this.#redis.guard(client.zrange(ownerIndexKey(owner), "0", "-1")));
     const sessions: { id: string; createdAt: number }[] = [];
     for (let start = 0; start < indexed.length; start += listChunk) {
       const ids = indexed.slice(start, start + listChunk);
-      const fieldsOf = await this.#redis.guard(
-        Promise.all(ids.map((id) => this.#redis.client.hmget(sessionKey(id), "o", "c", "i"))),
-      );
+      const reads = ids.map((id) => client.hmget(sessionKey(id), "o", "c", "i"));
+      const read = this.#redis.guard(Promise.all(reads));
+      // Owners with many sessions wait longer: for the later ones each read has its own time limit.
+      const fieldsOf = await (start === 0 ? time.wait(read) : read);
       const gone: string[] = [];
       for (const [index, [sessionOwner, createdAt, itemId]] of fieldsOf.entries()) {
         const id = ids[index]!;

@@ -1,6 +1,7 @@
 import { Cluster, type Redis, type RedisOptions } from "ioredis";
 import type { Logger } from "pino";
-import { probeMs, reconnectDelayMs } from "./reconnect-policy.ts";
+import { replaceWhenSilent } from "./heartbeat.ts";
+import { missedSubscriberHeartbeats, reconnectDelayMs } from "./reconnect-policy.ts";
 import type { RedisClient } from "./run-script.ts";
 
 /** Receives what is published on a channel. */
@@ -14,7 +15,7 @@ export interface Listener {
 export class Subscription {
   readonly channel: string;
   readonly listener: Listener;
-  /** Whether messages arrive. A connection that dies silently is noticed late. */
+  /** Whether messages arrive. A connection that dies silently is noticed within a second. */
   isEstablished = false;
 
   constructor(channel: string, listener: Listener) {
@@ -53,6 +54,17 @@ export class Subscriber {
     return subscription;
   }
 
+  /** Moves to where a new connection leads. */
+  reconnect(): void {
+    this.#connection?.disconnect();
+  }
+
+  /** Leaves a node of the cluster, which may have been removed from it and would then hear nothing. */
+  leave(node: Redis): void {
+    const { host, port } = this.#connection?.options ?? {};
+    if (host === node.options.host && port === node.options.port) this.reconnect();
+  }
+
   close(): void {
     this.#isClosed = true;
     clearTimeout(this.#timer);
@@ -66,7 +78,7 @@ export class Subscriber {
       this.#connectLater();
       return;
     }
-    this.#connection = connection;
+    this.#connection = replaceWhenSilent(connection, missedSubscriberHeartbeats);
     // The connection for commands logs why Redis is unreachable.
     connection.on("error", () => {});
     connection.on("message", (channel: string, message: string) =>
@@ -122,11 +134,9 @@ function openConnection(client: RedisClient): Redis | undefined {
   const options: RedisOptions = {
     connectionName: "downlease-subscriber",
     enableOfflineQueue: true,
-    keepAlive: probeMs,
     lazyConnect: false,
     // One attempt: this class decides about the next.
     retryStrategy: () => null,
-    sentinelRetryStrategy: () => null,
   };
   if (!(client instanceof Cluster)) return client.duplicate(options);
   const nodes = client.nodes("master");

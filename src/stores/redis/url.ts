@@ -11,7 +11,10 @@ export interface RedisTarget {
   readonly master?: string;
 }
 
-const pattern = /^(rediss?)(?:\+(cluster|sentinel))?:\/\/(?:([^@/]*)@)?([^/?#]+)(?:\/([^?#]*))?$/;
+const pattern = /^(rediss?)(?:\+(cluster|sentinel))?:\/\/(?:(.*)@)?([^/?#@]+)(?:\/([^?#@]*))?$/s;
+
+/** Characters that would end the credentials, or the host, at the wrong place. */
+const reserved = /[@/?#]/;
 
 /**
  * Reads `redis://`, `rediss://` (TLS), and either with `+cluster` or `+sentinel`:
@@ -21,9 +24,13 @@ const pattern = /^(rediss?)(?:\+(cluster|sentinel))?:\/\/(?:([^@/]*)@)?([^/?#]+)
  * - `redis+sentinel://[user:password@]host:port,…/master[/db]`, ports of the sentinels, credentials of the
  *   master
  *
- * @throws Error that says what is wrong, without the credentials
+ * @throws Error that says what is wrong; it quotes nothing, because any part may be one of a password
  */
 export function parseRedisUrl(url: string): RedisTarget {
+  // Up to the last @, which no host has: then nothing of a password is taken for a host, and shown.
+  if (reserved.test(url.slice(url.indexOf("://") + 3, Math.max(0, url.lastIndexOf("@"))))) {
+    throw new Error("has one of @ / ? # in its user or password; write %40 %2F %3F %23 instead");
+  }
   const match = pattern.exec(url);
   if (match === null) {
     throw new Error(
@@ -62,7 +69,7 @@ function parseHost(text: string, defaultPort: number): { host: string; port: num
   const match = /^(\[[0-9a-fA-F:.]+\]|[^:[\]\s]+)(?::(\d{1,5}))?$/.exec(text);
   const port = Number(match?.[2] ?? defaultPort);
   if (match?.[1] === undefined || port < 1 || port > 65535)
-    throw new Error(`has a bad host '${text}'; write host:port`);
+    throw new Error("has a bad host; write host:port");
   return { host: match[1].replace(/^\[|\]$/g, ""), port };
 }
 

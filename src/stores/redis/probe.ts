@@ -1,0 +1,74 @@
+import { randomUUID } from "node:crypto";
+import { Cluster } from "ioredis";
+import { noRoles } from "../../domain/roles.ts";
+import type { RedisConnection } from "./connection.ts";
+import { slotOf } from "./ioredis-internals.ts";
+import { sessionKey } from "./keys.ts";
+import {
+  createSessionScript,
+  deleteSessionScript,
+  finishSessionScript,
+  indexSessionScript,
+  keepAliveScript,
+  pruneIndexScript,
+} from "./session-scripts.ts";
+
+/** No principal is called this, so that no caller sees a session of a probe. */
+const owner = "\u0000";
+const caller = { principal: owner, roles: noRoles };
+/** What a process leaves behind that dies while it probes. */
+const leaseMs = 10_000;
+/** Sessions that are tried before a master counts as one without slots of its own. */
+const maxTries = 4_096;
+
+/**
+ * Lives the life of a session with the scripts that all sessions use, because a PING says nothing about memory, disks,
+ * access rights or the role of the server. On a cluster it does so on every master. Costs some six commands a master.
+ */
+export class Probe {
+  readonly #redis: RedisConnection;
+  readonly #id = randomUUID();
+
+  constructor(redis: RedisConnection) {
+    this.#redis = redis;
+  }
+
+  async run(): Promise<void> {
+    await Promise.all([this.#index(), ...this.#ids().map((id) => this.#live(id))]);
+  }
+
+  /** Commands for one key run in order, so that none has to wait. */
+  async #live(id: string): Promise<void> {
+    const redis = this.#redis;
+    const session = { id, owner, libraryItemId: "probe", contentVersion: "probe" };
+    const end = { id, caller, state: "CANCELED", retentionMs: leaseMs, errorMessage: undefined } as const;
+    await Promise.all([
+      redis.try(createSessionScript, { ...session, leaseMs }),
+      redis.try(keepAliveScript, { id, caller, leaseMs, progress: 1 }),
+      redis.try(finishSessionScript, end),
+      redis.try(deleteSessionScript, { id, caller }),
+    ]);
+  }
+
+  async #index(): Promise<void> {
+    const [id, redis] = [this.#id, this.#redis];
+    await Promise.all([
+      redis.try(indexSessionScript, { owner, id }),
+      redis.try(pruneIndexScript, { owner, ids: [id], minAgeSeconds: -1 }),
+    ]);
+  }
+
+  /** One session for each master. */
+  #ids(): string[] {
+    const { client } = this.#redis;
+    if (!(client instanceof Cluster)) return [this.#id];
+    const masters = new Set(client.slots.map(([master]) => master));
+    const ids = new Map<string | undefined, string>();
+    for (let n = 0; n < maxTries && (n === 0 || ids.size < masters.size); n++) {
+      const id = `${this.#id} ${n}`;
+      const master = client.slots[slotOf(sessionKey(id))]?.[0];
+      if (!ids.has(master)) ids.set(master, id);
+    }
+    return [...ids.values()];
+  }
+}
