@@ -34,44 +34,44 @@ const unary = side(drivers.grpc, contenders.downlease);
 const rest = side(drivers.rest, contenders.downlease);
 
 const goals: readonly Goal[] = [
-  compared("gRPC: rate against grpc-js", "rate", unary, side(drivers.grpc, contenders.grpcJs), "≥ 1.6"),
-  compared(
+  compareSides("gRPC: rate against grpc-js", "rate", unary, side(drivers.grpc, contenders.grpcJs), "≥ 1.6"),
+  compareSides(
     "gRPC: rate against connect-node",
     "rate",
     unary,
     side(drivers.grpc, contenders.connectHttp2),
     "≥ 6",
   ),
-  compared(
+  compareSides(
     "gRPC: rate against bare node:http2",
     "rate",
     unary,
     side(drivers.grpc, contenders.nodeHttp2),
     "≥ 0.85",
   ),
-  compared(
+  compareSides(
     "REST: rate against bare node:http",
     "rate",
     rest,
     side(drivers.rest, contenders.nodeHttp),
     "≥ 0.9",
   ),
-  compared("REST: rate against Fastify", "rate", rest, side(drivers.rest, contenders.fastify), "> 1"),
-  compared(
+  compareSides("REST: rate against Fastify", "rate", rest, side(drivers.rest, contenders.fastify), "> 1"),
+  compareSides(
     "server CPU of a streamed heartbeat against unary",
     "cpuMicros",
     side(drivers.grpcStream, { name: "downlease, streamed" }),
     unary,
     "≤ 0.333",
   ),
-  compared(
+  compareSides(
     "server CPU of a heartbeat in a batch of 100 against unary",
     "cpuMicros",
     side(drivers.grpcBatch, { name: "downlease, batches of 100" }),
     unary,
     "≤ 0.25",
   ),
-  compared(
+  compareSides(
     "server CPU of two workers against one, as many callers for each",
     "cpuMicros",
     side(drivers.grpc, contenders.downleaseWithTwoWorkers),
@@ -79,7 +79,7 @@ const goals: readonly Goal[] = [
     "≤ 1.1",
   ),
   ...[drivers.rest, drivers.grpc].map((driver) =>
-    compared(
+    compareSides(
       `${nameOf(driver.name)}: rate with a login session against without`,
       "rate",
       side(driver, contenders.downleaseWithLogin),
@@ -121,7 +121,13 @@ export function goalsOf(results: Results): Table {
 }
 
 /** A ratio of medians; for a rate, the ratio of the CPU times is printed, too. */
-function compared(what: string, key: "rate" | "cpuMicros", ours: Side, theirs: Side, target: string): Goal {
+function compareSides(
+  what: string,
+  key: "rate" | "cpuMicros",
+  ours: Side,
+  theirs: Side,
+  target: string,
+): Goal {
   return {
     what,
     target,

@@ -69,7 +69,7 @@ export function barChart({ title, subtitle, groups }: Plot): string {
     text(x(tick), y + 20, numberText(tick), "small", "middle"),
   ]);
   const height = y + axisHeight;
-  return `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${height}" viewBox="0 0 ${width} ${height}" role="img" aria-label="${escaped(title)}">
+  return `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${height}" viewBox="0 0 ${width} ${height}" role="img" aria-label="${escapeXml(title)}">
   <style>${style}
   </style>
   <rect class="page" width="${width}" height="${height}" rx="6"/>
@@ -92,7 +92,7 @@ function ticksUpTo(max: number, step: number): number[] {
 
 function text(x: number, y: number, content: string, className = "", anchor = "start"): string {
   const attributes = `${className && ` class="${className}"`}${anchor === "start" ? "" : ` text-anchor="${anchor}"`}`;
-  return `<text x="${round(x)}" y="${round(y)}"${attributes}>${escaped(content)}</text>`;
+  return `<text x="${round(x)}" y="${round(y)}"${attributes}>${escapeXml(content)}</text>`;
 }
 
 function numberText(value: number): string {
@@ -103,6 +103,6 @@ function round(value: number): number {
   return Math.round(value * 10) / 10;
 }
 
-function escaped(content: string): string {
+function escapeXml(content: string): string {
   return content.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll('"', "&quot;");
 }

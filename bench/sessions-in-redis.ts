@@ -12,7 +12,7 @@ export async function openRedis(redisUrl: string): Promise<RedisBackend> {
     loginTerms: { idleMs: leaseMs, lifetimeMs: leaseMs },
     log: pino({ level: "silent" }),
   });
-  await eventually("Redis", () => backend.ping().then(() => true));
+  await eventually("Redis", () => backend.probe().then(() => true));
   return backend;
 }
 

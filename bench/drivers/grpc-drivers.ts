@@ -20,7 +20,7 @@ export const grpc: Driver = {
   heartbeats: 1,
   async open({ port, sessionIds, callers, headers }) {
     const messages = sessionIds.map((id) =>
-      framed(toBinary(KeepAliveRequestSchema, create(KeepAliveRequestSchema, keepAlive(id)))),
+      frame(toBinary(KeepAliveRequestSchema, create(KeepAliveRequestSchema, keepAlive(id)))),
     );
     const connections = await openConnections(port, "KeepAlive", callers, headers);
     return {
@@ -39,7 +39,7 @@ export const grpcBatch: Driver = {
   async open({ port, sessionIds, callers, headers }) {
     const messages = Array.from({ length: preparedBatches }, () => {
       const keepAlives = Array.from({ length: batchSize }, () => keepAlive(randomOf(sessionIds)));
-      return framed(
+      return frame(
         toBinary(BatchKeepAliveRequestSchema, create(BatchKeepAliveRequestSchema, { keepAlives })),
       );
     });
@@ -60,7 +60,7 @@ export const grpcStream: Driver = {
   heartbeats: 1,
   async open({ port, sessionIds, callers, headers }) {
     const messages = sessionIds.map((id) =>
-      framed(toBinary(KeepAliveStreamRequestSchema, create(KeepAliveStreamRequestSchema, keepAlive(id)))),
+      frame(toBinary(KeepAliveStreamRequestSchema, create(KeepAliveStreamRequestSchema, keepAlive(id)))),
     );
     const connections = await openConnections(port, "KeepAliveStream", callers, headers);
     const streams = Array.from({ length: Math.ceil(callers / callersPerStream) }, (_, index) =>
@@ -161,7 +161,7 @@ function keepAlive(downloadSessionId: string) {
   return { downloadSessionId, progress: BigInt(progress) };
 }
 
-function framed(message: Uint8Array): Buffer {
+function frame(message: Uint8Array): Buffer {
   const bytes = Buffer.alloc(5 + message.length);
   bytes.writeUInt32BE(message.length, 1);
   bytes.set(message, 5);

@@ -3,7 +3,7 @@ import { BinaryReader } from "@bufbuild/protobuf/wire";
 import { KeepAliveResponseSchema } from "../../gen/content/library/item/v1/download_session_pb.ts";
 
 /** A gRPC response message, encoded once. */
-export const framedAnswer = framed(
+export const framedAnswer = frame(
   toBinary(
     KeepAliveResponseSchema,
     create(KeepAliveResponseSchema, {
@@ -27,7 +27,7 @@ export function readRequest(message: Uint8Array): { id: string; progress: number
   return { id, progress };
 }
 
-function framed(message: Uint8Array): Buffer {
+function frame(message: Uint8Array): Buffer {
   const bytes = Buffer.alloc(5 + message.length);
   bytes.writeUInt32BE(message.length, 1);
   bytes.set(message, 5);

@@ -1,10 +1,10 @@
 import { addressMatcher } from "../config/addresses.ts";
 import type { Config } from "../config/settings.ts";
 import {
+  createDownloadService,
   type DownloadService,
   type DownloadServiceOptions,
-  openDownloads as open,
-} from "../downloads/open-downloads.ts";
+} from "../downloads/download-service.ts";
 
 type Parts = Pick<
   DownloadServiceOptions,
@@ -13,7 +13,7 @@ type Parts = Pick<
 
 /** Download links and the files that they lead to, as configured. */
 export function openDownloads(config: Config, parts: Parts): DownloadService {
-  return open({
+  return createDownloadService({
     publicUrl: config.publicUrl,
     isTrustedProxy: addressMatcher(config.trustedProxies),
     linkKeys: config.linkKeys.map(({ id, secret }) => ({ id, secret: secret.reveal() })),

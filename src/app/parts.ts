@@ -38,11 +38,17 @@ export async function openContent({ content }: Config, log: Logger): Promise<Con
 
 /** A server that does not answer yet is no error. @throws StartError */
 export async function openStores(config: Config, metrics: Metrics, log: Logger): Promise<Backend> {
-  const { redisUrl, sqlitePath, leaseMs, retentionMs, login } = config;
+  const { redisUrl, sqlitePath, leaseMs, retentionMs, maxDowntimeMs, login } = config;
   const url = redisUrl?.reveal() ?? sqliteUrl(sqlitePath);
   const { observeRoundTrip } = metrics;
   return orStartError(() =>
-    openBackend(url, { leaseTerms: { leaseMs, retentionMs }, loginTerms: login, log, observeRoundTrip }),
+    openBackend(url, {
+      leaseTerms: { leaseMs, retentionMs },
+      loginTerms: login,
+      maxDowntimeMs,
+      log,
+      observeRoundTrip,
+    }),
   );
 }
 

@@ -55,6 +55,8 @@ interface Parts {
   readonly tokens: BearerTokens | undefined;
   /** The roles of a certificate's holder, by its name; undefined when certificates are not accepted. */
   readonly rolesByCertificate: ((name: string) => Roles) | undefined;
+  /** The files that are watched. */
+  readonly opened: Disposable;
 }
 
 /** Prefix of a certificate's proof; the end of its validity follows, in milliseconds since the epoch. */
@@ -80,15 +82,14 @@ export class Authenticator implements Authentication {
   static async open(options: AuthenticatorOptions): Promise<Authenticator> {
     const { methods, failureLimits: limits, logins, log, pollMs = 1000 } = options;
     const { usersFile, jwt, mtls } = methods;
-    const tokens =
-      jwt && (await describeFailure(`the keys in ${jwt.jwks}`, BearerTokens.open({ ...jwt, log, pollMs })));
+    using opened = new DisposableStack();
+    const open = async <T extends { close(): void }>(what: string, file: Promise<T>): Promise<T> =>
+      opened.adopt(await describeFailure(what, file), (each) => each.close());
+    const tokens = jwt && (await open(`the keys in ${jwt.jwks}`, BearerTokens.open({ ...jwt, log, pollMs })));
     const users =
       usersFile === undefined
         ? undefined
-        : await describeFailure(
-            `the users file ${usersFile}`,
-            openUsersFile({ path: usersFile, log, pollMs }),
-          );
+        : await open(`the users file ${usersFile}`, openUsersFile({ path: usersFile, log, pollMs }));
     const passwords = users && new PasswordLogin({ users, logins, limits });
     return new Authenticator({
       logins,
@@ -96,6 +97,7 @@ export class Authenticator implements Authentication {
       passwords,
       tokens,
       rolesByCertificate: mtls && rolesByName(mtls.namesByRole),
+      opened: opened.move(),
     });
   }
 
@@ -122,8 +124,7 @@ export class Authenticator implements Authentication {
 
   /** Stops watching files. */
   close(): void {
-    this.#parts.users?.close();
-    this.#parts.tokens?.close();
+    this.#parts.opened[Symbol.dispose]();
   }
 
   #requireValid(login: Login | undefined): Caller {

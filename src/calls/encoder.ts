@@ -1,13 +1,13 @@
 import type { DescMessage, MessageShape } from "@bufbuild/protobuf";
 
-/** Writes what `toBinary` gives for a message, behind `headBytes` bytes that are left to the head of an envelope. */
+/** Encodes a message as `toBinary` does, after `headBytes` bytes that are reserved for the head of an envelope. */
 export type Encoder<T extends DescMessage = DescMessage> = (
   message: MessageShape<T>,
   headBytes: number,
 ) => Buffer;
 
 /**
- * An encoder that is written by hand, for an answer that is given so often that `toBinary` costs too much.
+ * Makes an encoder of a hand-written function, for an answer so frequent that `toBinary` costs too much.
  *
  * @param fields names of the message's fields that the encoder writes
  * @throws Error when the message has other fields: the encoder would leave them out of every answer

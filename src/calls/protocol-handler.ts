@@ -6,7 +6,7 @@ export interface HeaderNames {
   readonly response: readonly string[];
 }
 
-/** How one protocol is served: a row in a list that is asked from the front. */
+/** How one protocol is served: a row in a list; the first row that takes a request serves it. */
 export interface ProtocolHandler {
   readonly name: string;
   /** The headers that its clients send and read. CORS allows them to pages of other origins. */
@@ -19,7 +19,7 @@ export interface ProtocolHandler {
   readonly takeStream?: Http2StreamHandler | undefined;
 }
 
-/** The headers of every protocol that serves calls: credentials, the request id, what a refusal says. */
+/** The headers of every protocol that serves calls: credentials, the request id, what a client does about a refusal. */
 export const callHeaders: HeaderNames = {
   request: [
     "Authorization",
@@ -31,7 +31,7 @@ export const callHeaders: HeaderNames = {
   response: ["Retry-After", "WWW-Authenticate", "X-Request-ID"],
 };
 
-/** What a server calls. */
+/** The handlers that a server calls. */
 export interface ServerHandlers {
   readonly handler: HttpHandler;
   readonly takeStream: Http2StreamHandler;
@@ -51,7 +51,7 @@ export function firstOf(protocols: readonly ProtocolHandler[]): ServerHandlers {
         if (protocol.takes(request)) return protocol.serve(request, response);
       }
     },
-    // The one that there is needs no loop: keep-alives come by it.
+    // A single taker is called without a loop, because keep-alives pass here.
     takeStream:
       takers.length === 1 && onlyTaker !== undefined
         ? onlyTaker

@@ -92,7 +92,7 @@ function withWatch(command: Command): Command {
   return command
     .option("-w, --watch", "keep showing changes")
     .addOption(
-      new Option("--interval <seconds>", "time between two looks").argParser(secondsArgument).default(2),
+      new Option("--interval <seconds>", "time between updates").argParser(secondsArgument).default(2),
     );
 }
 

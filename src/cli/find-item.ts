@@ -6,7 +6,7 @@ import { ItemNames } from "./item-names.ts";
 import type { Task } from "./run.ts";
 import { visible } from "./text.ts";
 
-type Server = Pick<Task, "server" | "call">;
+type ServerCalls = Pick<Task, "server" | "call">;
 
 export interface FoundItem {
   readonly id: string;
@@ -19,7 +19,7 @@ export interface FoundItem {
  *
  * @throws CliError `not_found`, or `usage` if the reference is ambiguous
  */
-export async function findItem(task: Server, reference: string): Promise<FoundItem> {
+export async function findItem(task: ServerCalls, reference: string): Promise<FoundItem> {
   const { server, call } = task;
   const byId = await unlessNotFound(server.items.get({ libraryItemId: reference }, call));
   if (byId?.libraryItem) return { id: reference, item: byId.libraryItem };
@@ -32,7 +32,7 @@ export async function findItem(task: Server, reference: string): Promise<FoundIt
   return await selectItem(task, candidates, name, reference);
 }
 
-async function findInLibrary(task: Server, library: string, name: string): Promise<FoundItem[]> {
+async function findInLibrary(task: ServerCalls, library: string, name: string): Promise<FoundItem[]> {
   const libraries = await findLibraries(task, library);
   const items = await Promise.all(
     libraries.map(({ id: libraryId }) => findByName(task, { libraryId, name })),
@@ -41,7 +41,7 @@ async function findInLibrary(task: Server, library: string, name: string): Promi
 }
 
 async function findByName(
-  { server, call }: Server,
+  { server, call }: ServerCalls,
   spec: { libraryId?: string; name: string },
 ): Promise<FoundItem[]> {
   if (spec.name === "") return [];
@@ -56,7 +56,7 @@ async function findByName(
 }
 
 async function selectItem(
-  task: Server,
+  task: ServerCalls,
   candidates: readonly FoundItem[],
   name: string,
   reference: string,
@@ -86,7 +86,10 @@ export interface FoundLibrary {
 }
 
 /** Finds libraries by identifier or name. Names that differ in case count only if there is no exact match. */
-export async function findLibraries({ server, call }: Server, reference: string): Promise<FoundLibrary[]> {
+export async function findLibraries(
+  { server, call }: ServerCalls,
+  reference: string,
+): Promise<FoundLibrary[]> {
   const byId = await unlessNotFound(server.libraries.get({ libraryId: reference }, call));
   if (byId?.library) return [{ id: reference, library: byId.library }];
   if (reference === "") return [];

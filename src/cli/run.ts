@@ -60,10 +60,10 @@ export async function runTask<Flags extends CommonFlags>(
   } catch (error) {
     // An aborted call may fail in any way; the signal is the reason.
     const failure = aborted.signal.aborted && !(error instanceof CliError) ? aborted.signal.reason : error;
-    const explained = explain(failure, flags.server ?? "");
-    if (explained === undefined) throw failure;
-    if (explained.message !== "") output.note(explained.message);
-    return exitCodes[explained.exit].code;
+    const explanation = explain(failure, flags.server ?? "");
+    if (explanation === undefined) throw failure;
+    if (explanation.message !== "") output.note(explanation.message);
+    return exitCodes[explanation.exit].code;
   } finally {
     io.signals.off("SIGINT", onInterrupt);
     io.signals.off("SIGTERM", onTerminate);

@@ -22,8 +22,8 @@ export function jsonLine(value: unknown): string {
   );
 }
 
-/** Text that is cut to fit into a number of columns of a terminal. */
-export function fitted(text: string, columns: number): string {
+/** Cuts a text so that it fits into a number of columns of a terminal. */
+export function cutToWidth(text: string, columns: number): string {
   if (stringWidth(text) <= columns) return text;
   let cut = "";
   let width = 0;
@@ -72,7 +72,7 @@ export function table(
   return lines.map((cells) =>
     cells
       .map((cell, index) => {
-        const text = fitted(cell, widths[index]!);
+        const text = cutToWidth(cell, widths[index]!);
         const padding = " ".repeat(widths[index]! - stringWidth(text));
         return columns[index]!.right ? padding + text : text + padding;
       })

@@ -7,12 +7,12 @@ import {
 } from "../../gen/content/library/item/v1/item_file_pb.ts";
 
 /** Algorithms by their names in `node:crypto`. */
-export type ChecksumAlgorithm = "md5" | "sha1" | "sha256" | "sha512";
+export type HashAlgorithm = "md5" | "sha1" | "sha256" | "sha512";
 
 /** Checksums in lower-case hexadecimal. */
-export type Checksums = ReadonlyMap<ChecksumAlgorithm, string>;
+export type Checksums = ReadonlyMap<HashAlgorithm, string>;
 
-const algorithms: Readonly<Partial<Record<Algorithm, ChecksumAlgorithm>>> = {
+const algorithms: Readonly<Partial<Record<Algorithm, HashAlgorithm>>> = {
   // vSphere documents SHA-1 as the default.
   [Algorithm.UNSPECIFIED]: "sha1",
   [Algorithm.SHA1]: "sha1",
@@ -32,11 +32,11 @@ export function checksumsOf({ checksums, checksumInfo }: FileInfo): Checksums {
   );
 }
 
-/** Several digests of the same bytes. Algorithms that Node.js does not offer (FIPS) are left out. */
-export class Digests {
-  readonly #hashes: readonly (readonly [ChecksumAlgorithm, Hash])[];
+/** Hashes bytes with several algorithms and compares the results. Algorithms that Node.js does not offer (FIPS) are left out. */
+export class ChecksumVerifier {
+  readonly #hashes: readonly (readonly [HashAlgorithm, Hash])[];
 
-  constructor(algorithms: Iterable<ChecksumAlgorithm>) {
+  constructor(algorithms: Iterable<HashAlgorithm>) {
     const available = getHashes();
     this.#hashes = [...algorithms]
       .filter((name) => available.includes(name))
@@ -48,7 +48,7 @@ export class Digests {
   }
 
   /** The first algorithm whose checksum differs; undefined if all match. Call it once, after the last update. */
-  mismatch(expected: Checksums): ChecksumAlgorithm | undefined {
+  mismatch(expected: Checksums): HashAlgorithm | undefined {
     const wrong = this.#hashes.find(([name, hash]) => hash.digest("hex") !== expected.get(name));
     return wrong?.[0];
   }
@@ -56,13 +56,13 @@ export class Digests {
 
 /** Whether a file on disk has these checksums. */
 export async function fileHas(path: string, expected: Checksums, signal: AbortSignal): Promise<boolean> {
-  const digests = new Digests(expected.keys());
+  const verifier = new ChecksumVerifier(expected.keys());
   const bytes = createReadStream(path, { highWaterMark: 1024 * 1024, signal });
   try {
-    for await (const chunk of bytes) digests.update(chunk);
+    for await (const chunk of bytes) verifier.update(chunk);
   } catch (error) {
     signal.throwIfAborted();
     throw error;
   }
-  return digests.mismatch(expected) === undefined;
+  return verifier.mismatch(expected) === undefined;
 }

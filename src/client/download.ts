@@ -87,13 +87,18 @@ export async function downloadItem(server: Downlease, options: DownloadOptions):
     idleMs,
     onlyTls: server.url.startsWith("https:"),
   });
-  return await new Download(server, { ...options, directory, parallel, patienceMs }, state, fetcher).run();
+  return await new ItemDownload(
+    server,
+    { ...options, directory, parallel, patienceMs },
+    state,
+    fetcher,
+  ).run();
 }
 
 /** Options with their defaults. */
 type Job = DownloadOptions & Required<Pick<DownloadOptions, "parallel" | "patienceMs">>;
 
-class Download {
+class ItemDownload {
   readonly #server: Downlease;
   readonly #job: Job;
   readonly #state: StateFile;

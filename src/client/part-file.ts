@@ -1,7 +1,7 @@
 import { constants } from "node:fs";
 import { type FileHandle, open, rename, rm } from "node:fs/promises";
 import { dirname } from "node:path";
-import { type ChecksumAlgorithm, type Checksums, Digests } from "./checksums.ts";
+import { type Checksums, ChecksumVerifier, type HashAlgorithm } from "./checksums.ts";
 import { diskError, onDisk, syncDirectory } from "./disk.ts";
 import { DownloadError } from "./download-error.ts";
 
@@ -10,7 +10,7 @@ const readBytes = 1024 * 1024;
 const maxWaitingBytes = 1024 * 1024;
 
 /**
- * A partial file and the digests of its bytes. The caller holds the lock of the file. Errors of the file system are
+ * A partial file and the hashes of its bytes. The caller holds the lock of the file. Errors of the file system are
  * `DownloadError`s with reason `disk`.
  */
 export class PartFile implements AsyncDisposable {
@@ -18,8 +18,8 @@ export class PartFile implements AsyncDisposable {
   readonly #name: string;
   readonly #handle: FileHandle;
   readonly #expected: Checksums;
-  #digests: Digests;
-  /** Bytes that were added, all of which are in the digests. */
+  #verifier: ChecksumVerifier;
+  /** Bytes that were added, all of which are hashed. */
   #length = 0;
   /** Of those, the bytes that the operating system has accepted. */
   #written = 0;
@@ -34,7 +34,7 @@ export class PartFile implements AsyncDisposable {
     this.#name = name;
     this.#handle = handle;
     this.#expected = expected;
-    this.#digests = new Digests(expected.keys());
+    this.#verifier = new ChecksumVerifier(expected.keys());
   }
 
   /** Opens or creates the file. Its content does not count until `adopt` has read it. */
@@ -54,7 +54,7 @@ export class PartFile implements AsyncDisposable {
     return this.#length;
   }
 
-  /** Reads the content on disk, up to `maxBytes`, into the digests, and cuts off the rest. Returns the length. */
+  /** Reads the content on disk, up to `maxBytes`, into the hashes, and cuts off the rest. Returns the length. */
   async adopt(maxBytes: number, signal: AbortSignal, onRead: () => void): Promise<number> {
     return this.#onDisk(async () => {
       const buffer = Buffer.allocUnsafe(readBytes);
@@ -102,13 +102,13 @@ export class PartFile implements AsyncDisposable {
     await this.flush();
     this.#length = 0;
     this.#written = 0;
-    this.#digests = new Digests(this.#expected.keys());
+    this.#verifier = new ChecksumVerifier(this.#expected.keys());
     await this.#onDisk(() => this.#handle.truncate(0));
   }
 
   /** The first algorithm whose checksum differs; undefined if all match. After a mismatch, call `reset`. */
-  mismatch(): ChecksumAlgorithm | undefined {
-    return this.#digests.mismatch(this.#expected);
+  mismatch(): HashAlgorithm | undefined {
+    return this.#verifier.mismatch(this.#expected);
   }
 
   /** Syncs the file and gives it its final name. */
@@ -132,7 +132,7 @@ export class PartFile implements AsyncDisposable {
   }
 
   #count(bytes: Uint8Array): void {
-    this.#digests.update(bytes);
+    this.#verifier.update(bytes);
     this.#length += bytes.length;
   }
 

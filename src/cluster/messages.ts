@@ -7,7 +7,7 @@ export interface Serving {
 }
 
 /** Why a program can't start: the message for the user, and the exit code. */
-export interface Failure {
+export interface StartFailure {
   readonly message: string;
   readonly exitCode: number;
 }
@@ -15,7 +15,7 @@ export interface Failure {
 /** From a worker to its supervisor. */
 export type WorkerMessage =
   | { readonly type: "serving"; readonly at: Serving }
-  | { readonly type: "failed"; readonly failure: Failure }
+  | { readonly type: "failed"; readonly failure: StartFailure }
   /** Its own metrics: the answer to "snapshot", and its last message. */
   | { readonly type: "snapshot"; readonly metrics: MetricsSnapshot }
   /** It has closed its port and finished its calls; see "left". */

@@ -77,7 +77,7 @@ export class Supervisor {
     this.#log.info("restarting the workers");
     try {
       for (const old of [...this.#workers].filter(({ serves }) => serves)) {
-        if (this.#workers.has(old)) await this.#succeed(old);
+        if (this.#workers.has(old)) await this.#startSuccessor(old);
       }
       this.#log.info("restarted the workers");
     } catch (error) {
@@ -154,7 +154,7 @@ export class Supervisor {
     }
   }
 
-  async #succeed(old: WorkerProcess): Promise<void> {
+  async #startSuccessor(old: WorkerProcess): Promise<void> {
     this.#outgoing = old;
     try {
       await this.#serves(this.#fork(0));

@@ -1,6 +1,6 @@
 import cluster, { type Worker } from "node:cluster";
 import { once } from "node:events";
-import type { Failure, Serving, SupervisorMessage, WorkerMessage } from "./messages.ts";
+import type { Serving, StartFailure, SupervisorMessage, WorkerMessage } from "./messages.ts";
 
 /** A worker ended before it served. */
 export class WorkerFailure extends Error {
@@ -9,7 +9,7 @@ export class WorkerFailure extends Error {
   /** Whether the worker itself reported why, so that another attempt is of little use. */
   readonly isExplained: boolean;
 
-  constructor({ message, exitCode }: Failure, isExplained: boolean) {
+  constructor({ message, exitCode }: StartFailure, isExplained: boolean) {
     super(message);
     this.exitCode = exitCode;
     this.isExplained = isExplained;
@@ -45,7 +45,7 @@ export class WorkerProcess {
     crashes: number,
     onMessage: (from: WorkerProcess, message: WorkerMessage) => void,
   ) {
-    // The reason for round robin is in docs/architecture.md.
+    // The reason for round robin is in docs/decisions/0017-workers-get-connections-from-the-supervisor.md.
     cluster.schedulingPolicy = cluster.SCHED_RR;
     // The last flag wins.
     const args = [...process.argv.slice(2), "--port", String(requestedPort)];
@@ -113,7 +113,7 @@ async function ending(worker: Worker): Promise<Ending> {
   return end;
 }
 
-function unexplainedFailure(worker: number, { code, signal }: Ending): Failure {
+function unexplainedFailure(worker: number, { code, signal }: Ending): StartFailure {
   const how = signal === null ? `exit code ${code}` : signal;
   const message = `downlease can't start: worker ${worker} ended with ${how} before it served\n`;
   return { message, exitCode: code || 1 };

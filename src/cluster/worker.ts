@@ -1,6 +1,6 @@
 import cluster from "node:cluster";
 import type { Exposition, MetricsSnapshot } from "../telemetry/metrics.ts";
-import type { Failure, Serving, SupervisorMessage, WorkerMessage } from "./messages.ts";
+import type { Serving, StartFailure, SupervisorMessage, WorkerMessage } from "./messages.ts";
 
 /** The program, as one of its workers sees it. */
 export interface Program {
@@ -26,7 +26,7 @@ const metricsMs = 2000;
  */
 export async function runWorker(
   start: (program: Program) => Promise<WorkerApp>,
-  explain: (error: unknown) => Failure | undefined,
+  explain: (error: unknown) => StartFailure | undefined,
 ): Promise<void> {
   const self = cluster.worker!;
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, () => {});

@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { isLoopback } from "./addresses.ts";
 import {
+  filePath,
   integer,
   isHttpUrl,
   listOf,
@@ -8,7 +9,6 @@ import {
   oneOf,
   onOff,
   optionalListOf,
-  pathOf,
   type Rule,
   seconds,
 } from "./fields.ts";
@@ -78,7 +78,7 @@ export const authenticationFields = {
     }),
   }),
   mtls: z.object({
-    ca: pathOf().optional().register(manual, {
+    ca: filePath().optional().register(manual, {
       argument: "path",
       help: "accept client certificates issued by the authorities in this PEM file",
       default: "unset",

@@ -1,10 +1,10 @@
 import { z } from "zod";
-import { isHttpUrl, manual, pathOf, type Rule } from "./fields.ts";
+import { filePath, isHttpUrl, manual, type Rule } from "./fields.ts";
 
 /** Where library items come from. */
 export const contentFields = {
   content: z.object({
-    root: pathOf().optional().register(manual, {
+    root: filePath().optional().register(manual, {
       argument: "directory",
       help: "directory of library items",
       default: "examples/library in a checkout, else required without --s3-bucket",

@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { isAddressRange } from "./addresses.ts";
-import { integer, isHttpUrl, listed, manual, oneOf, optionalListOf, seconds } from "./fields.ts";
+import { commaSeparated, integer, isHttpUrl, manual, oneOf, optionalListOf, seconds } from "./fields.ts";
 import { SecretBytes } from "./secret.ts";
 
 const offloads = ["none", "x-accel-redirect"] as const;
@@ -27,7 +27,7 @@ export const downloadFields = {
     default: "none",
   }),
   /** The first key signs, every key verifies; empty: one key that the store keeps. */
-  linkKeys: listed()
+  linkKeys: commaSeparated()
     .transform((entries) => entries.map((entry) => linkKey(entry) ?? invalidKey))
     .refine(
       (keys) => !keys.includes(invalidKey) && new Set(keys.map(({ id }) => id)).size === keys.length,
@@ -66,16 +66,16 @@ function isBaseUrl(text: string): boolean {
 }
 
 /** A key that signs links. */
-export interface LinkKey {
+export interface ConfiguredLinkKey {
   readonly id: string;
   readonly secret: SecretBytes;
 }
 
 const minSecretBytes = 32;
 
-const invalidKey: LinkKey = { id: "", secret: new SecretBytes(new Uint8Array()) };
+const invalidKey: ConfiguredLinkKey = { id: "", secret: new SecretBytes(new Uint8Array()) };
 
-function linkKey(entry: string): LinkKey | undefined {
+function linkKey(entry: string): ConfiguredLinkKey | undefined {
   const [, id, text] = /^([\w.-]{1,64})=([\w+/-]+={0,2})$/.exec(entry) ?? [];
   if (id === undefined || text === undefined) return undefined;
   const bytes = Buffer.from(text, "base64");

@@ -55,7 +55,7 @@ export function onOff() {
   return oneOf(["on", "off"]).transform((value) => value === "on");
 }
 
-export const pathOf = () => z.string("must be set").min(1, "must not be empty");
+export const filePath = () => z.string("must be set").min(1, "must not be empty");
 
 export function integer(min: number, max: number) {
   return numberField((text) => wholeNumber(text, min, max), wholeNumberRule(min, max));
@@ -78,13 +78,13 @@ export function oneOf<const Values extends readonly [string, ...string[]]>(value
 }
 
 /** Entries separated by commas. */
-export function listed() {
+export function commaSeparated() {
   return z.string().transform((text) => text.split(",").map((entry) => entry.trim()));
 }
 
 /** @param message what each entry must be */
 export function listOf(isEntry: (entry: string) => boolean, message: string) {
-  return listed().refine((entries) => entries.every(isEntry), message);
+  return commaSeparated().refine((entries) => entries.every(isEntry), message);
 }
 
 /** As `listOf`; empty when the setting is left out. */

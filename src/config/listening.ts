@@ -1,6 +1,6 @@
 import { isIP } from "node:net";
 import { z } from "zod";
-import { integer, manual, optionalListOf, pathOf, type Rule } from "./fields.ts";
+import { filePath, integer, manual, optionalListOf, type Rule } from "./fields.ts";
 
 /** The address of the service. */
 export const addressFields = {
@@ -20,12 +20,12 @@ export const addressFields = {
 /** TLS, by paths of PEM files. */
 export const tlsFields = {
   tls: z.object({
-    cert: pathOf().optional().register(manual, {
+    cert: filePath().optional().register(manual, {
       argument: "path",
       help: "serve TLS with this PEM certificate chain",
       default: "unset",
     }),
-    key: pathOf()
+    key: filePath()
       .optional()
       .register(manual, { argument: "path", help: "PEM private key of the certificate", default: "unset" }),
   }),

@@ -48,7 +48,7 @@ export function loadConfig(sources: ConfigSources): Config {
   }
   const mistakes = settings
     .filter(({ name }) => wrong.has(name))
-    .map((setting) => `${nameUsed(setting, sources)} ${wrong.get(setting.name)}${quoted(setting, texts)}`)
+    .map((setting) => `${nameUsed(setting, sources)} ${wrong.get(setting.name)}${quote(setting, texts)}`)
     .concat(unknownVariables(sources.environment));
   if (result.data === undefined || mistakes.length > 0) throw new ConfigError(mistakes);
   return deepFreeze(result.data);
@@ -94,7 +94,7 @@ function nameUsed({ name, flag, variable }: Setting, { flags, environment }: Con
   return environment[variable] ? variable : `${flag} (or ${variable})`;
 }
 
-function quoted({ name, secret }: Setting, texts: Texts): string {
+function quote({ name, secret }: Setting, texts: Texts): string {
   const text = texts[name];
   return secret || text === undefined ? "" : `, not '${text}'`;
 }

@@ -3,12 +3,12 @@ import { authenticationFields, authenticationOf, authenticationRules } from "./a
 import { contentFields, contentOf, contentRules } from "./content.ts";
 import { downloadFields } from "./downloads.ts";
 import {
+  filePath,
   integer,
   type Manual,
   manual,
   oneOf,
   onOff,
-  pathOf,
   type Rule,
   type SettingNames,
   seconds,
@@ -40,7 +40,7 @@ const sessionFields = {
       default: "unset, sessions are kept in SQLite",
       secret: true,
     }),
-  sqlitePath: pathOf()
+  sqlitePath: filePath()
     .prefault("downlease.db")
     .register(manual, {
       argument: "path",
@@ -55,6 +55,12 @@ const sessionFields = {
       argument: "seconds",
       help: "how long a canceled or failed session stays readable",
       default: "the lease length",
+    }),
+  maxDowntimeMs: seconds(0, 30 * day)
+    .prefault("3600")
+    .register(manual, {
+      argument: "seconds",
+      help: "sessions in SQLite live on for as long as the service was down, at most this long; 0 for never",
     }),
 };
 

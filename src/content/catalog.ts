@@ -48,7 +48,7 @@ export class Catalog<L extends CatalogLibrary, I extends CatalogItem> {
 }
 
 /**
- * Finds a thing that an index knows the place of. Looks where the index points; if nothing is there, refreshes the index
+ * Finds something whose place an index holds. Looks where the index points; if nothing is there, refreshes the index
  * and looks once more.
  */
 export async function find<T>(

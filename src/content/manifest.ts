@@ -1,7 +1,7 @@
 import type { ChecksumAlgorithm, ItemFile } from "../domain/content-source.ts";
 
 /** By the name of the file. */
-export type Checksums = ReadonlyMap<string, NonNullable<ItemFile["checksums"]>>;
+export type ChecksumsByName = ReadonlyMap<string, NonNullable<ItemFile["checksums"]>>;
 
 const maxManifestBytes = 4 * 1024 * 1024;
 
@@ -29,7 +29,7 @@ export function checkManifestSize(bytes: number): void {
 }
 
 /** The checksums of several manifests; where they contradict each other, those of the first. */
-export function mergeChecksums(manifests: Iterable<Checksums | undefined>): Checksums {
+export function mergeChecksums(manifests: Iterable<ChecksumsByName | undefined>): ChecksumsByName {
   const all = new Map<string, NonNullable<ItemFile["checksums"]>>();
   for (const manifest of manifests) {
     for (const [file, checksums] of manifest ?? []) all.set(file, { ...checksums, ...all.get(file) });
@@ -43,7 +43,7 @@ export function mergeChecksums(manifests: Iterable<Checksums | undefined>): Chec
  *
  * @throws BrokenManifest
  */
-export function parseManifest(bytes: Uint8Array): Checksums {
+export function parseManifest(bytes: Uint8Array): ChecksumsByName {
   let text: string;
   try {
     text = new TextDecoder("utf-8", { fatal: true }).decode(bytes);

@@ -12,7 +12,7 @@ const metadataSchema = z.object({
 /** What `.library.json` and `.item.json` may declare; a library has no type. */
 export type Declaration = z.infer<typeof metadataSchema>;
 
-/** What is declared of a library or an item; nothing when it has no metadata file. */
+/** The declarations of a library or an item; empty when it has no metadata file. */
 export interface Metadata extends Declaration {
   /** When the file was last modified, in milliseconds since the epoch; unset when there is no file. */
   readonly modifiedMs?: number;

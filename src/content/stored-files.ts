@@ -1,13 +1,13 @@
 import { hash } from "node:crypto";
 import { extname } from "node:path";
 import type { ItemFile, LibraryItem, Times } from "../domain/content-source.ts";
-import type { Checksums } from "./manifest.ts";
+import type { ChecksumsByName } from "./manifest.ts";
 
 /** A file of an item, as a source lists it. */
 export interface StoredFile extends ItemFile {
   /** Milliseconds since the epoch, whole ones: not every storage keeps more. */
   readonly modifiedMs: number;
-  /** What changes with the content, besides the size: a modification time, or what the storage calls a version. */
+  /** Changes with the content, besides the size: a modification time, or a version of the storage. */
   readonly stamp: number | string;
 }
 
@@ -20,7 +20,7 @@ export function storedFile(file: Omit<StoredFile, "version">): StoredFile {
  *
  * @param files by name
  */
-export function summaryOf(
+export function itemSummaryOf(
   files: readonly StoredFile[],
 ): Pick<LibraryItem, "contentVersion" | "size" | "type"> {
   const identity = files.map(({ name, size, stamp }) => [name, size, stamp]);
@@ -47,7 +47,7 @@ export function libraryItemOf(
   modifiedMs: readonly number[],
 ): LibraryItem {
   return {
-    ...summaryOf(files),
+    ...itemSummaryOf(files),
     ...timesOf(modifiedMs),
     id,
     libraryId: library.id,
@@ -58,7 +58,7 @@ export function libraryItemOf(
 }
 
 /** The files of an item with their checksums. */
-export function itemFilesOf(files: readonly StoredFile[], checksumsByName: Checksums): ItemFile[] {
+export function itemFilesOf(files: readonly StoredFile[], checksumsByName: ChecksumsByName): ItemFile[] {
   return files.map(({ name, size, version }) => {
     const checksums = checksumsByName.get(name);
     return { name, size, version, ...(checksums !== undefined && { checksums }) };

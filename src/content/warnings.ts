@@ -2,17 +2,17 @@
 export type LeaveOut = (place: string, reason: string) => void;
 
 export function leaveOutWith(warn: (message: string) => void): LeaveOut {
-  return (place, reason) => warn(`${quoted(place)} is left out: ${reason}`);
+  return (place, reason) => warn(`${quote(place)} is left out: ${reason}`);
 }
 
 /** Names may hold control characters. */
-function quoted(place: string): string {
+function quote(place: string): string {
   return JSON.stringify(place);
 }
 
 /** The warning about a manifest that is broken. */
 export function ignoredManifest(place: string, reason: string): string {
-  return `${quoted(place)} is ignored as a manifest: ${reason}`;
+  return `${quote(place)} is ignored as a manifest: ${reason}`;
 }
 
 /** Leaves out all but the first of several libraries, or items, with one id. */
@@ -24,7 +24,7 @@ export function withUniqueIds<T extends { readonly id: string; readonly place: s
   for (const one of places) {
     const first = unique.get(one.id);
     if (first === undefined) unique.set(one.id, one);
-    else leaveOut(one.place, `its id ${one.id} belongs to ${quoted(first.place)}`);
+    else leaveOut(one.place, `its id ${one.id} belongs to ${quote(first.place)}`);
   }
   return [...unique.values()];
 }

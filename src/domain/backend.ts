@@ -5,8 +5,8 @@ import type { SessionFileStore } from "./session-file-store.ts";
 import type { SessionStore } from "./session-store.ts";
 
 /**
- * Everything that outlasts a call, for all processes that use the same backend. Its stores share one connection, which
- * the backend owns: disposing of the backend ends all work, and calls in flight may be rejected.
+ * All state that outlives a call, shared by the processes that use the same backend. Its stores share one connection,
+ * which the backend owns: disposing of the backend ends all work, and calls in flight may be rejected.
  *
  * A backend that can't be reached rejects with a ServiceError `downlease.store.unavailable` within a second; the
  * outcome of the call is then unknown.
@@ -27,8 +27,11 @@ export interface Backend extends AsyncDisposable {
    */
   watchEnds(ended: (sessionId: string) => void, established?: () => void): EndsSubscription;
 
-  /** Resolves when the backend answers. */
-  ping(): Promise<void>;
+  /**
+   * Resolves when a session could be created now; it may write a little to find out. Rejects with a ServiceError
+   * `downlease.store.unavailable` whose cause says why, within a second. The readiness of the service follows it.
+   */
+  probe(): Promise<void>;
 }
 
 export interface EndsSubscription {

@@ -102,9 +102,10 @@ export class SharedLinkKeys implements LinkKeys {
 
   /** Asks when the pause since the last request is over. */
   #askLater(): Promise<LinkKey> {
+    if (this.#laterAnswer !== undefined) return this.#laterAnswer;
     const waitMs = this.#askedAt + this.#pauseMs - performance.now();
     if (waitMs <= 0) return this.#ask();
-    this.#laterAnswer ??= new Promise<void>((resolve) => setTimeout(resolve, waitMs).unref())
+    this.#laterAnswer = new Promise<void>((resolve) => setTimeout(resolve, waitMs).unref())
       .then(() => this.#ask())
       .finally(() => {
         this.#laterAnswer = undefined;

@@ -37,7 +37,7 @@ export class Links {
   }
 
   /**
-   * The link that a client has sent; undefined when it is no link, or none that one of our keys has signed. Rejects with
+   * The link that a client has sent; undefined when it is not a link, or not signed with one of our keys. Rejects with
    * ServiceError when the key is unavailable.
    *
    * @param target path and query, without `linkRoot`
@@ -64,7 +64,7 @@ export function signedPath(link: Link, key: LinkKey): string {
  */
 export function parseLink(target: string): UnverifiedLink | undefined {
   const mark = target.indexOf("?");
-  const segments = mark < 0 ? [] : target.slice(0, mark).split("/").map(decoded);
+  const segments = mark < 0 ? [] : target.slice(0, mark).split("/").map(decode);
   const [sessionId, fileName] = segments;
   if (segments.length !== 2 || !sessionId || !fileName) return undefined;
   const query = new URLSearchParams(target.slice(mark + 1));
@@ -97,7 +97,7 @@ function signatureOf({ sessionId, fileName, contentVersion }: Link, { id, secret
   return hmac.digest("base64url");
 }
 
-function decoded(segment: string): string | undefined {
+function decode(segment: string): string | undefined {
   try {
     return decodeURIComponent(segment);
   } catch {

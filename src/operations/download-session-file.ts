@@ -18,7 +18,7 @@ import type { EndpointType, SessionFileStore, SessionFiles } from "../domain/ses
 import type { SessionStore } from "../domain/session-store.ts";
 import { identifier } from "./arguments.ts";
 import { refusalError } from "./download-session.ts";
-import { type Failure, failedInfo, preparedInfo, unpreparedInfo, waitingInfo } from "./file-info.ts";
+import { type FileFailure, failedInfo, preparedInfo, unpreparedInfo, waitingInfo } from "./file-info.ts";
 import { type FileView, fileOf, itemOf } from "./session-item.ts";
 
 const rpc = FileService.method;
@@ -169,13 +169,13 @@ function fileDescriber({ content, linkFor }: SessionFileParts): DescribeFile {
     file: FileView,
     endpointType: EndpointType,
     viewer: Viewer,
-  ): Promise<string | Failure> => {
+  ): Promise<string | FileFailure> => {
     const { session, caller, call } = viewer;
     if (endpointType === "HTTPS") {
       const { id: sessionId, contentVersion } = session;
       return linkFor({ sessionId, fileName: file.name, contentVersion }, call);
     }
-    // The viewer need not be who requested the file, and roles may have been taken away since.
+    // Another caller may have requested the file, and roles may have been taken away since.
     if (!mayReadStorage(caller)) return { id: "downlease.storage.role", args: [] };
     return (await directUri(content, session, file)) ?? { id: "downlease.storage.none", args: [file.name] };
   };

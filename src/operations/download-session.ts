@@ -175,7 +175,7 @@ function keepAliveOperations(parts: DownloadSessionParts): Operations {
   return { unary, streams };
 }
 
-type KeepAliveAll = (requests: readonly Heartbeat[], caller: Caller) => Promise<KeepAliveResult[]>;
+type KeepAliveAll = (requests: readonly KeepAliveFields[], caller: Caller) => Promise<KeepAliveResult[]>;
 
 /** Runs keep-alives that share a call. Each has a result of its own: a renewal or an error. */
 function batchKeepAlives({ store, countKeepAlive }: DownloadSessionParts): KeepAliveAll {
@@ -216,10 +216,10 @@ function batchKeepAlives({ store, countKeepAlive }: DownloadSessionParts): KeepA
   };
 }
 
-type Heartbeat = Pick<KeepAliveRequest, "downloadSessionId" | "progress">;
+type KeepAliveFields = Pick<KeepAliveRequest, "downloadSessionId" | "progress">;
 
 /** @throws ServiceError when the id is not an identifier */
-function readHeartbeat({ downloadSessionId, progress }: Heartbeat) {
+function readHeartbeat({ downloadSessionId, progress }: KeepAliveFields) {
   return {
     id: identifier(downloadSessionId, "download_session_id"),
     // An int64 beyond 2^53 loses digits here, but stays out of range.

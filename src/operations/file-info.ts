@@ -11,7 +11,7 @@ import { checksumInfoOf } from "./checksum-info.ts";
 import type { FileView } from "./session-item.ts";
 
 /** Why a file can't be downloaded. */
-export interface Failure {
+export interface FileFailure {
   readonly id: string;
   readonly args: readonly string[];
 }
@@ -52,7 +52,7 @@ export function preparedInfo(view: FileView, digests: Digests, uri: string | und
 }
 
 /** A file that can't be downloaded. */
-export function failedInfo(view: FileView, { id, args }: Failure): FileInfo {
+export function failedInfo(view: FileView, { id, args }: FileFailure): FileInfo {
   return create(FileInfoSchema, {
     ...common(view, FileInfo_PrepareStatus.ERROR),
     errorMessage: { id, defaultMessage: failureText(id, args, view.name), args: [...args] },

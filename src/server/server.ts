@@ -15,7 +15,7 @@ export interface ServerTls {
   readonly clientCa?: string | Buffer | undefined;
 }
 
-export interface ServerOptions {
+export interface HttpServerOptions {
   readonly handler: HttpHandler;
   /** Called for every HTTP/2 stream before the handler; takes none by default. */
   readonly takeStream?: Http2StreamHandler | undefined;
@@ -43,7 +43,7 @@ const newcomerMs = 100;
  * What ends has ended in order, with an answer; what is cut loses its connection.
  */
 export class Server {
-  readonly #options: ServerOptions;
+  readonly #options: HttpServerOptions;
   readonly #limits: Limits;
   readonly #listener: NetServer;
   readonly #http1: Http1Connections;
@@ -55,7 +55,7 @@ export class Server {
   #isClosing = false;
 
   /** @throws Error when key and certificate can't be used */
-  constructor(options: ServerOptions) {
+  constructor(options: HttpServerOptions) {
     const { handler, takeStream = () => false, tls } = options;
     this.#options = options;
     this.#limits = { ...defaultLimits, ...options.limits };

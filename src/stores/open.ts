@@ -7,6 +7,11 @@ import { parseRedisUrl } from "./redis/url.ts";
 export interface BackendOptions {
   readonly leaseTerms: LeaseTerms;
   readonly loginTerms: LoginTerms;
+  /**
+   * Leases get back at most so much of the time that the service was down, where the backend's leases go on without it:
+   * in SQLite.
+   */
+  readonly maxDowntimeMs: number;
   readonly log: Logger;
   /** Called for each answered round trip to a server: its name and how long it took. */
   readonly observeRoundTrip?: (name: string, seconds: number) => void;
@@ -38,7 +43,7 @@ const kinds: readonly BackendKind[] = [
     async open(url, options) {
       const { SqliteDatabase } = await import("./sqlite/database.ts");
       const { SqliteBackend } = await import("./sqlite/backend.ts");
-      return new SqliteBackend(new SqliteDatabase(sqlitePathOf(url)), options);
+      return new SqliteBackend(new SqliteDatabase(sqlitePathOf(url), options), options);
     },
   },
 ];

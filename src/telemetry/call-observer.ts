@@ -22,7 +22,7 @@ export function callObserver(metrics: Metrics, log: Logger): CallObserver {
       child = log.child({ operation, protocol, outcome });
       children.set(key, child);
     }
-    child[level](logged(record), "call");
+    child[level](logMembersOf(record), "call");
   };
 }
 
@@ -71,7 +71,7 @@ interface LoggedFailure {
   readonly cause: LoggedCause | undefined;
 }
 
-function logged({
+function logMembersOf({
   call,
   durationMs,
   sessionId,

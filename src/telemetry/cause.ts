@@ -12,12 +12,12 @@ export interface LoggedCause {
  */
 export function causeOf(cause: unknown): LoggedCause | undefined {
   if (cause === undefined) return undefined;
-  if (!(cause instanceof Error)) return { name: typeof cause, message: truncated(String(cause), 500) };
+  if (!(cause instanceof Error)) return { name: typeof cause, message: truncate(String(cause), 500) };
   const { code } = cause as NodeJS.ErrnoException;
   return {
     name: cause.name,
     code: typeof code === "string" ? code : undefined,
-    message: truncated(cause.message, 500),
+    message: truncate(cause.message, 500),
     at: framesOf(cause),
   };
 }
@@ -30,6 +30,6 @@ function framesOf({ stack = "" }: Error): string[] {
     .map((line) => line.slice("    at ".length));
 }
 
-function truncated(text: string, length: number): string {
+function truncate(text: string, length: number): string {
   return text.length > length ? `${text.slice(0, length)}…` : text;
 }

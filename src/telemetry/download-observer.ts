@@ -29,7 +29,7 @@ export function downloadObserver({ downloads }: Metrics, log: Logger): DownloadO
       const isOverload = record.error?.messageId === "downlease.server.overloaded";
       if (isOverload) countOverload();
       const level = isOverload ? "debug" : levelOf(record);
-      if (log.isLevelEnabled(level)) log[level](logged(record), "download");
+      if (log.isLevelEnabled(level)) log[level](logMembersOf(record), "download");
     },
   };
 }
@@ -38,7 +38,7 @@ function levelOf({ outcome, error }: DownloadRecord): "debug" | "info" | "warn" 
   return error?.kind === "internal_server_error" ? "error" : levels[outcome];
 }
 
-function logged({ sessionId, fileName, error, cause, durationMs, ...rest }: DownloadRecord) {
+function logMembersOf({ sessionId, fileName, error, cause, durationMs, ...rest }: DownloadRecord) {
   return {
     ...rest,
     durationMs: Math.round(durationMs * 1000) / 1000,

@@ -20,7 +20,7 @@ export function createLogger({ level, format }: LogOptions): Logger {
       timestamp: isoTime(),
       formatters: { level: (label) => ({ level: label }) },
     },
-    isPretty ? terminal() : buffered(),
+    isPretty ? terminal() : bufferedOutput(),
   );
 }
 
@@ -45,7 +45,7 @@ const unmixedBytes = 4096;
  * Writes the lines of one turn of the event loop together. Measured on a pipe with 20 lines a turn: about 5 µs a
  * line all in, where `pino.destination` takes 8 to 13 µs with a buffer of its own and up to 70 µs without.
  */
-function buffered(): DestinationStream {
+function bufferedOutput(): DestinationStream {
   let pending = "";
   let pendingBytes = 0;
   const flush = () => {

@@ -1,25 +1,28 @@
 import { setTimeout as delay } from "node:timers/promises";
 import type { Logger } from "pino";
+import { causeOf } from "./cause.ts";
 import type { Health } from "./health.ts";
 
 export interface StoreMonitorOptions {
-  readonly store: { ping(): Promise<void> };
+  /** Resolves when a session could be created now; else rejects with an error whose cause says why. */
+  readonly store: { probe(): Promise<void> };
   readonly health: Health;
   readonly log: Logger;
-  /** Interval between checks of a store that answers; a second by default. */
+  /** Interval between probes of a store that works; a second by default. */
   readonly intervalMs?: number;
 }
 
-/** Interval between checks of a store that does not answer. */
+/** Interval between probes of a store that does not work. */
 const retryMs = 100;
 
-/** Checks periodically whether the store answers: the service is as ready as its store. */
+/** Probes the store periodically: the service is as ready as its store. */
 export class StoreMonitor {
   readonly #store: StoreMonitorOptions["store"];
   readonly #health: Health;
   readonly #log: Logger;
   readonly #intervalMs: number;
-  #answers: boolean | undefined;
+  /** When the first of the latest failures was recorded, by `performance.now()`; undefined while the store works. */
+  #failingSince: number | undefined;
   #timer: NodeJS.Timeout | undefined;
   #stopped = false;
 
@@ -30,43 +33,55 @@ export class StoreMonitor {
     this.#intervalMs = intervalMs;
   }
 
-  /** Resolves when the store answers, or after one interval without an answer. */
+  /** Resolves when the store works, or after one interval in which it does not. */
   async start(): Promise<void> {
     const deadline = performance.now() + this.#intervalMs;
-    let answers = await this.#isAnswering();
-    while (!answers && !this.#stopped && performance.now() < deadline) {
+    let failure = await this.#probe();
+    while (failure !== undefined && !this.#stopped && performance.now() < deadline) {
       await delay(retryMs);
-      answers = await this.#isAnswering();
+      failure = await this.#probe();
     }
-    this.#record(answers);
+    this.#record(failure);
   }
 
-  /** Ends the checks; the health stays as it is. */
+  /** Ends the probes; the health stays as it is. */
   stop(): void {
     this.#stopped = true;
     clearTimeout(this.#timer);
   }
 
-  async #isAnswering(): Promise<boolean> {
+  /** Resolves with the failure; undefined when the store works. */
+  async #probe(): Promise<Error | undefined> {
     try {
-      await this.#store.ping();
-      return true;
-    } catch {
-      return false;
+      await this.#store.probe();
+      return undefined;
+    } catch (error) {
+      return error instanceof Error ? error : new Error(String(error));
     }
   }
 
-  #record(answers: boolean): void {
+  #record(failure: Error | undefined): void {
     if (this.#stopped) return;
-    if (answers !== this.#answers) this.#report(answers);
-    this.#answers = answers;
-    const checkAgain = async () => this.#record(await this.#isAnswering());
-    this.#timer = setTimeout(checkAgain, answers ? this.#intervalMs : retryMs).unref();
+    if (failure === undefined) this.#recordSuccess();
+    else this.#recordFailure(failure);
+    const probeAgain = async () => this.#record(await this.#probe());
+    this.#timer = setTimeout(probeAgain, failure === undefined ? this.#intervalMs : retryMs).unref();
   }
 
-  #report(answers: boolean): void {
-    this.#health.set(answers ? "SERVING" : "NOT_SERVING");
-    if (!answers) this.#log.warn("not ready: the session store does not answer");
-    else if (this.#answers === false) this.#log.info("ready again: the session store answers");
+  #recordSuccess(): void {
+    this.#health.set("SERVING");
+    if (this.#failingSince === undefined) return;
+    const downMs = Math.round(performance.now() - this.#failingSince);
+    this.#failingSince = undefined;
+    this.#log.info({ downMs }, "ready again: sessions can be stored");
+  }
+
+  /** Of several failures in a row the first one is logged, with its cause. */
+  #recordFailure(failure: Error): void {
+    this.#health.set("NOT_SERVING");
+    if (this.#failingSince !== undefined) return;
+    this.#failingSince = performance.now();
+    const cause = causeOf(failure.cause ?? failure)!;
+    this.#log.warn({ cause }, `not ready: no session can be stored: ${cause.message}`);
   }
 }

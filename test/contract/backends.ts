@@ -5,10 +5,12 @@ import type { LoginTerms } from "../../src/domain/login-store.ts";
 import type { LeaseTerms } from "../../src/domain/session.ts";
 import { sessionKey } from "../../src/stores/redis/keys.ts";
 import { SqliteBackend } from "../../src/stores/sqlite/backend.ts";
+import type { Clocks } from "../../src/stores/sqlite/clock.ts";
 import { SqliteDatabase } from "../../src/stores/sqlite/database.ts";
 import { connectRedis, redisTime } from "../support/redis-backend.ts";
 import { startRedis } from "../support/redis-server.ts";
 import { sharedRedisUrl } from "../support/shared-redis.ts";
+import { clocksAt } from "../support/sqlite-backend.ts";
 import { tempDir } from "../support/temp-dir.ts";
 
 /** A kind of backend as the contract suites use it. */
@@ -51,17 +53,17 @@ export interface StoppedTime {
 export const backends: readonly TestBackend[] = [
   sqliteBackend({
     name: "SQLite file",
-    async place() {
+    async place(clocks) {
       const dir = await tempDir();
-      const path = join(dir.path, "downlease.db");
-      return { databases: [new SqliteDatabase(path), new SqliteDatabase(path)], remove: () => dir.remove() };
+      const open = () => new SqliteDatabase(join(dir.path, "downlease.db"), { clocks });
+      return { databases: [open(), open()], remove: () => dir.remove() };
     },
     noSharedEnds: "processes that share a file announce nothing to each other, and `isReliable` says so",
   }),
   sqliteBackend({
     name: "SQLite in memory",
-    async place() {
-      const database = new SqliteDatabase(":memory:");
+    async place(clocks) {
+      const database = new SqliteDatabase(":memory:", { clocks });
       return { databases: [database, database], remove: async () => {} };
     },
   }),
@@ -83,14 +85,14 @@ interface SqlitePlace {
 function sqliteBackend({
   place,
   ...backend
-}: Omit<TestBackend, "open"> & { place(): Promise<SqlitePlace> }): TestBackend {
+}: Omit<TestBackend, "open"> & { place(clocks: Clocks): Promise<SqlitePlace> }): TestBackend {
   return {
     ...backend,
     async open(terms, otherTerms) {
-      const { databases, remove } = await place();
       const clock = stoppableClock();
-      const one = new SqliteBackend(databases[0], { ...terms, clock });
-      const other = new SqliteBackend(databases[1], { ...otherTerms, clock });
+      const { databases, remove } = await place(clocksAt(clock.now));
+      const one = new SqliteBackend(databases[0], terms);
+      const other = new SqliteBackend(databases[1], otherTerms);
       return {
         one,
         other,

@@ -25,7 +25,7 @@ describe("the link key in Redis", () => {
       redis.pause();
       await expect(store.linkKey(newLinkKey())).rejects.toMatchObject(unavailable);
       redis.resume();
-      await eventually("Redis to answer", () => backend.ping().then(() => true));
+      await eventually("Redis to answer", () => backend.probe().then(() => true));
       expect(plain(await store.linkKey(newLinkKey()))).toEqual(plain(key));
     } finally {
       redis.resume();

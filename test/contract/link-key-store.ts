@@ -41,7 +41,7 @@ export function linkKeyStoreContract(backend: TestBackend): void {
     it.each([
       ["every byte", newLinkKey({ secret: Uint8Array.from({ length: 256 }, (_, byte) => byte) })],
       ["nothing but zeros", newLinkKey({ secret: new Uint8Array(32) })],
-      ["an id of signs", newLinkKey({ id: "!\"#$%&'()*+-./;<=>?@[\\]^_`{|}~" })],
+      ["an id of punctuation", newLinkKey({ id: "!\"#$%&'()*+-./;<=>?@[\\]^_`{|}~" })],
     ])("keeps a key with %s", async (_, key) => {
       await using stage = await setLinkKeyStage(backend);
       const { store, second: other } = stage;

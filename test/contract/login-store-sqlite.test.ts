@@ -8,6 +8,7 @@ import { SqliteDatabase } from "../../src/stores/sqlite/database.ts";
 import { SqliteLoginStore } from "../../src/stores/sqlite/sqlite-login-store.ts";
 import { SqliteSessionStore } from "../../src/stores/sqlite/sqlite-session-store.ts";
 import { callerNamed } from "../support/callers.ts";
+import { clocksAt } from "../support/sqlite-backend.ts";
 import { type TempDir, tempDir } from "../support/temp-dir.ts";
 import { newLogin } from "./logins.ts";
 
@@ -17,7 +18,7 @@ const terms = { idleMs: 60_000, lifetimeMs: 120_000 };
 let dir: TempDir;
 let path: string;
 let time: number;
-const clock = { now: () => time };
+const clocks = clocksAt(() => time);
 beforeEach(async () => {
   dir = await tempDir();
   path = join(dir.path, "downlease.db");
@@ -37,8 +38,8 @@ function rows(sql: string): Record<string, unknown>[] {
 
 describe("login sessions in an SQLite file", () => {
   it("are found without a promise", async () => {
-    const database = new SqliteDatabase(path);
-    const store = new SqliteLoginStore({ database, terms, clock });
+    const database = new SqliteDatabase(path, { clocks });
+    const store = new SqliteLoginStore({ database, terms });
     const login = newLogin();
     const id = await store.open(login);
     expect(store.find(id)).toEqual({ ...login, createdAt: time, lastUsedAt: time });
@@ -46,8 +47,8 @@ describe("login sessions in an SQLite file", () => {
   });
 
   it("are written when they are used, once a second at most", async () => {
-    const database = new SqliteDatabase(path);
-    const store = new SqliteLoginStore({ database, terms, clock });
+    const database = new SqliteDatabase(path, { clocks });
+    const store = new SqliteLoginStore({ database, terms });
     const openedAt = time;
     const id = await store.open(newLogin());
     const uses = "SELECT last_used_at AS usedAt, expires_at AS expiresAt FROM login";
@@ -68,8 +69,8 @@ describe("login sessions in an SQLite file", () => {
   });
 
   it("do not pile up when they are over, nor do failures that are forgotten", async () => {
-    const database = new SqliteDatabase(path);
-    const store = new SqliteLoginStore({ database, terms: { idleMs: 100, lifetimeMs: 200 }, clock });
+    const database = new SqliteDatabase(path, { clocks });
+    const store = new SqliteLoginStore({ database, terms: { idleMs: 100, lifetimeMs: 200 } });
     for (let turn = 0; turn < 1_000; turn++) {
       time += 1;
       await store.open(newLogin());
@@ -81,18 +82,18 @@ describe("login sessions in an SQLite file", () => {
   });
 
   it("survive that the file is closed and opened again", async () => {
-    const before = new SqliteDatabase(path);
+    const before = new SqliteDatabase(path, { clocks });
     const login = newLogin();
-    const id = await new SqliteLoginStore({ database: before, terms, clock }).open(login);
+    const id = await new SqliteLoginStore({ database: before, terms }).open(login);
     before.close();
-    const after = new SqliteDatabase(path);
-    expect(new SqliteLoginStore({ database: after, terms, clock }).find(id)).toMatchObject(login);
+    const after = new SqliteDatabase(path, { clocks });
+    expect(new SqliteLoginStore({ database: after, terms }).find(id)).toMatchObject(login);
     after.close();
   });
 
   it("are not kept by their identifiers", async () => {
-    const database = new SqliteDatabase(path);
-    const store = new SqliteLoginStore({ database, terms, clock });
+    const database = new SqliteDatabase(path, { clocks });
+    const store = new SqliteLoginStore({ database, terms });
     const id = await store.open(newLogin());
     await store.addFailure("mallory", 1_000);
     database.close();
@@ -102,20 +103,21 @@ describe("login sessions in an SQLite file", () => {
     expect(content).not.toContain("mallory");
   });
 
-  it("are unavailable, never unknown, when a use can't be written or the file is closed", async () => {
-    const database = new SqliteDatabase(path);
-    const store = new SqliteLoginStore({ database, terms, clock });
+  it("are found while a use can't be written, and unavailable, never unknown, when the file is closed", async () => {
+    const database = new SqliteDatabase(path, { clocks });
+    const store = new SqliteLoginStore({ database, terms });
     const id = await store.open(newLogin());
     const other = new DatabaseSync(path);
     other.exec("BEGIN IMMEDIATE");
     expect(store.find(id), "nothing is to be written yet").toBeDefined();
+    const openedAt = time;
     time += 1_000;
-    expect(() => store.find(id)).toThrow(expect.objectContaining(unavailable));
+    expect(store.find(id)).toMatchObject({ lastUsedAt: openedAt });
     await expect(store.open(newLogin())).rejects.toMatchObject(unavailable);
     await expect(store.addFailure("alice", 1_000)).rejects.toMatchObject(unavailable);
     other.exec("ROLLBACK");
     other.close();
-    expect(store.find(id)).toBeDefined();
+    expect(store.find(id)).toMatchObject({ lastUsedAt: time });
     database.close();
     expect(() => store.find(id)).toThrow(expect.objectContaining(unavailable));
     await expect(store.close(id)).rejects.toMatchObject(unavailable);
@@ -148,8 +150,8 @@ describe("an SQLite file of a former release", () => {
         VALUES (?, 'alice', ?, 'a proof', ?, ?, ?)`,
     ).run(digestOf(id), admin, time, time, time + 1_000);
     db.close();
-    const database = new SqliteDatabase(path);
-    const store = new SqliteLoginStore({ database, terms, clock });
+    const database = new SqliteDatabase(path, { clocks });
+    const store = new SqliteLoginStore({ database, terms });
     expect(store.find(id)).toMatchObject({ principal: "alice", roles, proof: "a proof" });
     database.close();
   });
@@ -168,8 +170,8 @@ describe("an SQLite file of a former release", () => {
         VALUES (?, 'alice', ?, ?, 'a proof', ?, ?, ?)`,
       ).run(digestOf(id), admin, storage, time, time, time + 1_000);
       db.close();
-      const database = new SqliteDatabase(path);
-      const store = new SqliteLoginStore({ database, terms, clock });
+      const database = new SqliteDatabase(path, { clocks });
+      const store = new SqliteLoginStore({ database, terms });
       const login = { principal: "alice", roles, proof: "a proof", createdAt: time, lastUsedAt: time };
       expect(store.find(id)).toEqual(login);
       const other = newLogin({ roles });
@@ -194,24 +196,23 @@ describe("an SQLite file of release 0.1.0", () => {
 
   it("opens, keeps its sessions, and takes login sessions", async () => {
     fileOfThen();
-    const database = new SqliteDatabase(path);
+    const database = new SqliteDatabase(path, { clocks });
     const sessions = new SqliteSessionStore({
       database,
       terms: { leaseMs: 1_000, retentionMs: 1_000 },
-      clock,
     });
     expect(await sessions.get("s-1", callerNamed("alice"))).toMatchObject({ progress: 40 });
-    const store = new SqliteLoginStore({ database, terms, clock });
+    const store = new SqliteLoginStore({ database, terms });
     expect(store.find(await store.open(newLogin()))).toBeDefined();
     database.close();
-    expect(rows("PRAGMA user_version")).toEqual([{ user_version: 4 }]);
-    new SqliteDatabase(path).close();
+    expect(rows("PRAGMA user_version")).toEqual([{ user_version: 5 }]);
+    new SqliteDatabase(path, { clocks }).close();
   });
 
   it("can be opened by several at once", async () => {
     fileOfThen();
-    const databases = Array.from({ length: 4 }, () => new SqliteDatabase(path));
-    for (const database of databases) database.ping();
+    const databases = Array.from({ length: 4 }, () => new SqliteDatabase(path, { clocks }));
+    for (const database of databases) await database.probe();
     for (const database of databases) database.close();
   });
 });

@@ -25,12 +25,12 @@ function operationsContract(backend: TestBackend): void {
     const from = await now();
     const id = await store.open(login);
     const opened = await now();
-    const found = await store.find(id);
-    expect(found).toMatchObject(login);
-    expect(found!.createdAt).toBeGreaterThanOrEqual(from);
-    expect(found!.createdAt).toBeLessThanOrEqual(opened);
-    expect(found!.lastUsedAt).toBeGreaterThanOrEqual(found!.createdAt);
-    expect(found!.lastUsedAt).toBeLessThanOrEqual(await now());
+    const result = await store.find(id);
+    expect(result).toMatchObject(login);
+    expect(result!.createdAt).toBeGreaterThanOrEqual(from);
+    expect(result!.createdAt).toBeLessThanOrEqual(opened);
+    expect(result!.lastUsedAt).toBeGreaterThanOrEqual(result!.createdAt);
+    expect(result!.lastUsedAt).toBeLessThanOrEqual(await now());
   });
 
   it.each([
@@ -116,8 +116,8 @@ function lifeContract(backend: TestBackend): void {
       expect(await store.find(id)).toBeDefined();
       return (await now()) > openedAt + 1_500;
     });
-    const found = await store.find(id);
-    expect(found!.lastUsedAt, "the last use is visible").toBeGreaterThan(found!.createdAt);
+    const result = await store.find(id);
+    expect(result!.lastUsedAt, "the last use is visible").toBeGreaterThan(result!.createdAt);
   });
 
   it("closes a login session at the end of its lifetime, however often it is used", async () => {
@@ -127,10 +127,10 @@ function lifeContract(backend: TestBackend): void {
     const id = await store.open(newLogin());
     const latestEnd = (await now()) + terms.lifetimeMs;
     await eventually("the end of the lifetime", async () => {
-      const askedAt = await now();
-      const found = await store.find(id);
-      if (found !== undefined) expect(askedAt).toBeLessThan(latestEnd);
-      return found === undefined;
+      const calledAt = await now();
+      const result = await store.find(id);
+      if (result !== undefined) expect(calledAt).toBeLessThan(latestEnd);
+      return result === undefined;
     });
     expect(await now()).toBeGreaterThanOrEqual(latestEnd - terms.lifetimeMs);
   });
@@ -167,9 +167,9 @@ function replicasContract(backend: TestBackend): void {
     const { store, second } = stage;
     const login = newLogin();
     const id = await store.open(login);
-    const found = await second.find(id);
-    expect(found).toMatchObject(login);
-    expect((await store.find(id))!.createdAt).toBe(found!.createdAt);
+    const result = await second.find(id);
+    expect(result).toMatchObject(login);
+    expect((await store.find(id))!.createdAt).toBe(result!.createdAt);
   });
 
   it("closes a login session for every instance, those that use it all the time among them", async () => {
@@ -195,14 +195,14 @@ function replicasContract(backend: TestBackend): void {
     await Promise.all(
       ids.map(async (id) => {
         let isClosed = false;
-        const look = async (instance: typeof store, isTold: boolean) => {
+        const look = async (instance: typeof store, seesClose: boolean) => {
           let isGone = false;
           for (let looks = 0, gone = 0; gone < 5; looks++) {
-            const mustBeGone = isGone || (isTold && isClosed);
-            const found = await instance.find(id);
-            if (mustBeGone) expect(found, `look ${looks}`).toBeUndefined();
-            if (found === undefined) gone++;
-            isGone ||= found === undefined;
+            const mustBeGone = isGone || (seesClose && isClosed);
+            const result = await instance.find(id);
+            if (mustBeGone) expect(result, `look ${looks}`).toBeUndefined();
+            if (result === undefined) gone++;
+            isGone ||= result === undefined;
             await new Promise(setImmediate);
           }
         };
@@ -220,8 +220,8 @@ function replicasContract(backend: TestBackend): void {
     const login = newLogin();
     const id = await store.open(login);
     const unknown = "0".repeat(32);
-    const found = await Promise.all(Array.from({ length: 200 }, () => store.find(id)));
-    expect(new Set(found.map((each) => each?.principal))).toEqual(new Set([login.principal]));
+    const result = await Promise.all(Array.from({ length: 200 }, () => store.find(id)));
+    expect(new Set(result.map((each) => each?.principal))).toEqual(new Set([login.principal]));
     const missing = await Promise.all(Array.from({ length: 200 }, () => store.find(unknown)));
     expect(new Set(missing)).toEqual(new Set([undefined]));
   });

@@ -7,7 +7,7 @@ export function newLogin(members: Partial<NewLogin> = {}): NewLogin {
   return { ...callerNamed(`alice ${randomUUID()}`), proof: "a proof", ...members };
 }
 
-/** Texts that are no identifiers, some of them made from one that is. */
+/** Texts that are not identifiers, some of them derived from a real one. */
 export function hostileIds(id: string): Record<string, string> {
   return {
     empty: "",

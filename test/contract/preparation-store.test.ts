@@ -8,6 +8,7 @@ import { SqliteDatabase } from "../../src/stores/sqlite/database.ts";
 import { SqlitePreparationStore } from "../../src/stores/sqlite/sqlite-preparation-store.ts";
 import { connectRedis } from "../support/redis-backend.ts";
 import { sharedRedisUrl } from "../support/shared-redis.ts";
+import { clocksAt } from "../support/sqlite-backend.ts";
 import { tempDir } from "../support/temp-dir.ts";
 import { backends } from "./backends.ts";
 import { failed, newFile, preparationStoreContract, prepared } from "./preparation-store.ts";
@@ -17,8 +18,8 @@ for (const backend of backends) preparationStoreContract(backend);
 describe("results in SQLite", () => {
   it("are kept for a month after they were last read, failures for a minute", async () => {
     let time = 1_000_000;
-    const database = new SqliteDatabase(":memory:");
-    const store = new SqlitePreparationStore({ database, clock: { now: () => time } });
+    const database = new SqliteDatabase(":memory:", { clocks: clocksAt(() => time) });
+    const store = new SqlitePreparationStore(database);
     const [file, read, broken] = [newFile(), newFile(), newFile()];
     for (const [each, result] of [
       [file, prepared],
@@ -45,8 +46,8 @@ describe("results in SQLite", () => {
     await using dir = await tempDir();
     const path = join(dir.path, "preparations.db");
     let time = 1_000_000;
-    const database = new SqliteDatabase(path);
-    const store = new SqlitePreparationStore({ database, clock: { now: () => time } });
+    const database = new SqliteDatabase(path, { clocks: clocksAt(() => time) });
+    const store = new SqlitePreparationStore(database);
     const file = newFile();
     await store.claim(file, "one", 1_000);
     await store.finish(file, "one", prepared);
@@ -55,17 +56,20 @@ describe("results in SQLite", () => {
     time += resultRenewedMs - 1;
     expect(await store.find([file]), "nothing is to be written yet").toEqual([prepared]);
     time += 1;
-    await expect(store.find([file])).rejects.toMatchObject({ messageId: "downlease.store.unavailable" });
+    expect(await store.find([file]), "the renewal can't be written").toEqual([prepared]);
+    const expiry = other.prepare("SELECT expires_at AS expiresAt FROM preparation");
+    expect(expiry.get()).toEqual({ expiresAt: 1_000_000 + resultKeptMs });
     other.exec("ROLLBACK");
-    other.close();
     expect(await store.find([file])).toEqual([prepared]);
+    expect(expiry.get()).toEqual({ expiresAt: time + resultKeptMs });
+    other.close();
     database.close();
   });
 
   it("do not accumulate, nor do claims that have lapsed", async () => {
     let time = 1_000_000;
-    const database = new SqliteDatabase(":memory:");
-    const store = new SqlitePreparationStore({ database, clock: { now: () => time } });
+    const database = new SqliteDatabase(":memory:", { clocks: clocksAt(() => time) });
+    const store = new SqlitePreparationStore(database);
     for (let turn = 0; turn < 1_000; turn++) {
       time += 1;
       await store.claim(newFile(), "one", 100);
@@ -129,7 +133,7 @@ const earlierResults = [
 describe("results are stored as earlier releases store them", () => {
   it.each(earlierResults)("in SQLite: $state", async ({ result, state, text }) => {
     const database = new SqliteDatabase(":memory:");
-    const store = new SqlitePreparationStore({ database });
+    const store = new SqlitePreparationStore(database);
     const file = newFile();
     await store.claim(file, "one", 60_000);
     const row = database.connection.prepare("SELECT state, result FROM preparation");

@@ -5,7 +5,7 @@ import type { SessionFileStore } from "../../src/domain/session-file-store.ts";
 import type { SessionStore } from "../../src/domain/session-store.ts";
 import type { SqliteBackend } from "../../src/stores/sqlite/backend.ts";
 import { callerNamed } from "../support/callers.ts";
-import { openSqlite } from "../support/sqlite-backend.ts";
+import { clocksAt, openSqlite } from "../support/sqlite-backend.ts";
 import { type TempDir, tempDir } from "../support/temp-dir.ts";
 import { watch } from "./session-file-store-ends.ts";
 
@@ -21,7 +21,7 @@ let files: SessionFileStore;
 let time: number;
 
 function open(): void {
-  backend = openSqlite(path, { leaseTerms: terms, clock: { now: () => time } });
+  backend = openSqlite(path, { leaseTerms: terms, clocks: clocksAt(() => time) });
   sessions = backend.sessions;
   files = backend.sessionFiles;
 }
@@ -87,7 +87,7 @@ describe("the rows of a session's files", () => {
     time += terms.leaseMs - 1;
     for (const id of living) await sessions.keepAlive(id, alice);
     time += 1;
-    await using later = openSqlite(path, { leaseTerms: terms, clock: { now: () => time } });
+    await using later = openSqlite(path, { leaseTerms: terms, clocks: clocksAt(() => time) });
     await later.sessions.create({ id: "s-1", owner: "alice", libraryItemId: "item-1", contentVersion: "v1" });
     expect((await files.files("s-1", alice))!.files).toEqual(new Map());
     expect(fileRows()).toHaveLength(2 * living.length);

@@ -210,7 +210,7 @@ function visibilityContract(backend: TestBackend): void {
     expect((await files.files(otherId, alice))!.files.get("a.vmdk")).toEqual({ bytesSent: 9 });
   });
 
-  it("has nothing of sessions that never were", async () => {
+  it("has no files of sessions that never existed", async () => {
     await using stage = await setStage("sessionFiles", backend);
     const { store: files, alice, admin } = stage;
     const { id } = stage.newSession();
@@ -219,7 +219,7 @@ function visibilityContract(backend: TestBackend): void {
       expect(await files.files(id, caller)).toBeUndefined();
     }
     expect(await files.recordSent(id, new Map([["a.vmdk", 1]]))).toEqual(notFound);
-    expect(await stage.sessions.get(id, admin), "nothing was made of it").toBeUndefined();
+    expect(await stage.sessions.get(id, admin), "no session was created").toBeUndefined();
   });
 
   it.each(finalStates)("leaves a session in state %s as it is, and still shows its files", async (state) => {
@@ -243,11 +243,11 @@ function visibilityContract(backend: TestBackend): void {
     });
   });
 
-  it("lets nothing be noted once a cancel was acknowledged, however many are at it", async () => {
+  it("records no bytes once a cancel was acknowledged, under any load", async () => {
     await using stage = await setStage("sessionFiles", backend);
     const { sessions, store: files, alice } = stage;
     const id = await stage.newSessionId();
-    let noted = 0;
+    let recorded = 0;
     let isCanceled = false;
     const sending = Array.from({ length: 16 }, async (_, sender) => {
       const instance = sender % 2 === 0 ? stage.one : stage.other;
@@ -256,15 +256,15 @@ function visibilityContract(backend: TestBackend): void {
         const result = await instance.sessionFiles.recordSent(id, new Map([["a.vmdk", 1]]));
         if (isLate) expect(result).toEqual({ outcome: "not_active", state: "CANCELED" });
         if (result.outcome !== "renewed") return;
-        noted++;
+        recorded++;
         await new Promise(setImmediate);
       }
     });
-    await eventually("bytes to be noted", () => noted > 200);
+    await eventually("bytes to be recorded", () => recorded > 200);
     await stage.other.sessions.finish(id, alice, "CANCELED");
     isCanceled = true;
     await Promise.all(sending);
-    expect((await files.files(id, alice))!.files.get("a.vmdk")).toEqual({ bytesSent: noted });
+    expect((await files.files(id, alice))!.files.get("a.vmdk")).toEqual({ bytesSent: recorded });
     expect(await sessions.get(id, alice)).toMatchObject({ state: "CANCELED" });
   });
 }

@@ -1,4 +1,4 @@
-import { readdir, readFile, writeFile } from "node:fs/promises";
+import { chmod, mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { fileURLToPath } from "node:url";
@@ -6,7 +6,7 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { callerNamed } from "../support/callers.ts";
 import { eventually } from "../support/eventually.ts";
 import { startProcess } from "../support/process.ts";
-import { openSqlite } from "../support/sqlite-backend.ts";
+import { clocksAt, openSqlite } from "../support/sqlite-backend.ts";
 import { type TempDir, tempDir } from "../support/temp-dir.ts";
 import { expectInOrder, type Observation } from "./session-store-concurrency.ts";
 
@@ -65,10 +65,28 @@ describe("an SQLite file", () => {
     expect(() => openSqlite(path)).toThrow(/schema has version 1000/);
   });
 
-  it("that can't be created is named in the error", () => {
-    const missing = join(dir.path, "no", "such.db");
-    expect(() => openSqlite(missing)).toThrow(/no\/such\.db'.*unable to open/);
+  it.each([
+    ["a folder that does not exist", "no/such.db", "no such directory: DIR/no"],
+    ["a folder that is a file", "letter/such.db", "not a directory: DIR/letter"],
+    ["a folder in its place", "folder", "it is a directory"],
+  ])("that can't be created is named in the error, and %s is the cause", async (_, name, cause) => {
+    await writeFile(join(dir.path, "letter"), "");
+    await mkdir(join(dir.path, "folder"));
+    const file = join(dir.path, name);
+    expect(() => openSqlite(file)).toThrow(
+      `SQLite file '${file}' can't be used: ${cause.replace("DIR", dir.path)}`,
+    );
   });
+
+  it.skipIf(process.getuid?.() === 0)(
+    "in a folder that can't be written is refused, and the folder is named in the error",
+    async () => {
+      await chmod(dir.path, 0o555);
+      expect(() => openSqlite(path)).toThrow(
+        `SQLite file '${path}' can't be used: access is denied: ${dir.path}`,
+      );
+    },
+  );
 
   it("answers unavailable while another process has locked it, and works again afterwards", async () => {
     await using backend = openSqlite(path);
@@ -101,13 +119,14 @@ describe("an SQLite file", () => {
   });
 
   it("does not grow with sessions that have expired", async () => {
-    const clock = { time: 1_000_000, now: () => clock.time };
-    await using backend = openSqlite(path, { leaseTerms: { leaseMs: 100, retentionMs: 100 }, clock });
+    let time = 1_000_000;
+    const leaseTerms = { leaseMs: 100, retentionMs: 100 };
+    await using backend = openSqlite(path, { leaseTerms, clocks: clocksAt(() => time) });
     const store = backend.sessions;
     const reader = new DatabaseSync(path);
     const count = reader.prepare("SELECT count(*) AS rows FROM session");
     for (let created = 0; created < 2_000; created++) {
-      clock.time += 1;
+      time += 1;
       await store.create(spec(`s-${created}`));
     }
     // At any time 100 are alive.
@@ -144,7 +163,7 @@ describe("an SQLite file", () => {
 
   it("can be created by several processes at once", async () => {
     const script = `
-      import { openSqlite } from ${JSON.stringify(new URL("../support/sqlite-backend.ts", import.meta.url).href)};
+      import { clocksAt, openSqlite } from ${JSON.stringify(new URL("../support/sqlite-backend.ts", import.meta.url).href)};
       await using backend = openSqlite(${JSON.stringify(path)});
       await backend.sessions.create({ id: String(process.pid), owner: "alice", libraryItemId: "i", contentVersion: "v" });`;
     const openers = await Promise.all(

@@ -116,7 +116,7 @@ function operationsContract(backend: TestBackend): void {
     }
   });
 
-  it("answers not_found for a session that never was", async () => {
+  it("answers not_found for a session that never existed", async () => {
     await using stage = await setStage("sessions", backend);
     const { store, alice, admin } = stage;
     for (const caller of [alice, admin]) {
@@ -181,11 +181,11 @@ function operationsContract(backend: TestBackend): void {
     expect(await store.get(created.id, alice)).toBeUndefined();
   });
 
-  it("answers a ping until it is closed, and after that rejects every call as unavailable", async () => {
+  it("can be written until it is closed, and after that rejects every call as unavailable", async () => {
     const { one, store, alice, newSession, close } = await setStage("sessions", backend);
     const spec = newSession();
     await store.create(spec);
-    await one.ping();
+    await one.probe();
     await close();
     for (const call of [
       () => store.create(spec),
@@ -196,7 +196,7 @@ function operationsContract(backend: TestBackend): void {
       () => store.keepAliveMany([{ id: spec.id }], alice),
       () => store.finish(spec.id, alice, "CANCELED"),
       () => store.delete(spec.id, alice),
-      () => one.ping(),
+      () => one.probe(),
     ]) {
       await expect(call()).rejects.toMatchObject({ messageId: "downlease.store.unavailable" });
     }

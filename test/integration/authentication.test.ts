@@ -55,7 +55,7 @@ const jwtFlags = () => [
 const bearer = async (claims: Readonly<Record<string, unknown>> = {}) =>
   `Bearer ${await issuer.token(claims)}`;
 
-describe("where callers must tell who they are", () => {
+describe("where authentication is required", () => {
   const challenge = 'Bearer realm="downlease", vmware-api-session-id realm="downlease"';
   const badToken = 'Bearer realm="downlease", error="invalid_token", vmware-api-session-id realm="downlease"';
   const passwordOnly = basic("alice", "correct horse");
@@ -65,8 +65,8 @@ describe("where callers must tell who they are", () => {
     ["an empty header", { authorization: "" }, "invalid", badToken],
     ["another scheme", { authorization: "Digest x=y" }, "invalid", badToken],
     ["a password", { authorization: passwordOnly }, "password", challenge],
-    ["a login session that is none", { "vmware-api-session-id": "x" }, "expired", challenge],
-    ["a cookie that is none", { cookie: "vmware-api-session-id=x" }, "expired", challenge],
+    ["a login session that does not exist", { "vmware-api-session-id": "x" }, "expired", challenge],
+    ["a cookie of no login session", { cookie: "vmware-api-session-id=x" }, "expired", challenge],
   ] as const;
 
   let service: Service;
@@ -90,7 +90,7 @@ describe("where callers must tell who they are", () => {
     });
   });
 
-  test("REST tells nobody who is unknown what is wrong with a request", async () => {
+  test("REST does not validate a request before its caller is authenticated", async () => {
     const create = (headers: Record<string, string>) =>
       fetch(service.url + sessions, {
         method: "POST",
@@ -130,7 +130,7 @@ describe("where callers must tell who they are", () => {
         },
       );
 
-      test("a session is its creator's, and every admin's", async () => {
+      test("a session exists for its creator and for admins", async () => {
         const [alice, bob, admin] = await Promise.all(
           [{}, { sub: "bob" }, { sub: "root", roles: ["admin"] }].map(async (claims) => ({
             headers: { authorization: await bearer(claims) },
@@ -148,7 +148,7 @@ describe("where callers must tell who they are", () => {
       });
     });
 
-    test("a stream of keep-alives tells who is calling, too", async () => {
+    test("a stream of keep-alives is authenticated, too", async () => {
       const client = createClient(
         DownloadSessionService,
         createGrpcTransport({ baseUrl: lanes[lane]().url }),
@@ -185,7 +185,7 @@ describe("where callers must tell who they are", () => {
     }
   });
 
-  test("keys are exchanged without a restart", async () => {
+  test("signing keys are replaced without a restart", async () => {
     const jwks = inDirectory("own.json");
     await writeFile(jwks, JSON.stringify(issuer.jwks));
     const { url } = await start([...jwtFlags(), "--jwt-jwks", jwks]);
@@ -298,7 +298,7 @@ describe("does not start", () => {
     return { code, stderr: program.stderr };
   }
 
-  test("for everybody without authentication, unless told to", async () => {
+  test("on a public address without authentication, unless a flag allows it", async () => {
     expect(await failure("--host", "0.0.0.0")).toMatchObject({
       code: 2,
       stderr: expect.stringMatching(/--host must be a loopback address .*--insecure-no-auth/),

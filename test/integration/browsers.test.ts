@@ -27,7 +27,7 @@ interface Answer {
 
 type Send = (url: string, sent: Sent) => Promise<Answer>;
 
-/** `fetch` would not let us be the browser that sends `Origin`. */
+/** `fetch` does not let its caller set `Origin`, as a browser does. */
 function overHttp1(
   url: string,
   { method = "POST", path, headers, body = "" }: Sent,
@@ -59,7 +59,7 @@ async function overHttp2(url: string, { method = "POST", path, headers, body = "
 
 const versions: Record<string, Send> = { "HTTP/1.1": overHttp1, "HTTP/2": overHttp2 };
 
-/** One request for each way through the house that ends with a body. */
+/** One request for each way through the service that ends with a body. */
 const pages: Record<string, Sent> = {
   "REST, a result": { method: "GET", path: restPath },
   "REST, an error in XML": {
@@ -147,7 +147,7 @@ describe("without any origin configured", () => {
     );
   });
 
-  test("gRPC is for no browser", async () => {
+  test("gRPC answers have no headers for browsers", async () => {
     const answer = await overHttp2(app.url, {
       path: `${rpcPath}/List`,
       headers: { "content-type": "application/grpc", te: "trailers" },
@@ -167,8 +167,8 @@ describe.each([true, false])("with origins configured, fast lane: %s,", (fastLan
 
   describe.each(Object.keys(versions))("over %s", (version) => {
     const send = versions[version]!;
-    const protocols = { ...pages, ...rpcs };
-    const behindCors = Object.keys(protocols).filter((name) => !name.startsWith("/"));
+    const all = { ...pages, ...rpcs };
+    const behindCors = Object.keys(all).filter((name) => !name.startsWith("/"));
 
     test.each([restPath, `${rpcPath}/KeepAlive`, "/api/session", "/anything"])(
       "a preflight for %s is answered",
@@ -199,7 +199,7 @@ describe.each([true, false])("with origins configured, fast lane: %s,", (fastLan
     );
 
     test.each(behindCors)("%s may be read by a page of such an origin", async (name) => {
-      const sent = protocols[name]!;
+      const sent = all[name]!;
       const plain = await send(app.url, sent);
       const answer = await send(app.url, { ...sent, headers: { ...sent.headers, origin: portal } });
       expect(answer.status).toBe(plain.status);
@@ -214,33 +214,36 @@ describe.each([true, false])("with origins configured, fast lane: %s,", (fastLan
       expect(isProtective(answer)).toEqual(isProtective(plain));
     });
 
-    test.each(behindCors)("%s is served to others, whose browsers keep it from them", async (name) => {
-      const sent = protocols[name]!;
-      const { status } = await send(app.url, sent);
-      for (const origin of [
-        "https://evil.example",
-        "null",
-        `${portal}.evil.example`,
-        "HTTPS://PORTAL.EXAMPLE",
-        "",
-      ]) {
-        const answer = await send(app.url, { ...sent, headers: { ...sent.headers, origin } });
-        expect([answer.status, ...ofCors(answer)]).toEqual([status]);
-      }
+    test.each(behindCors)(
+      "%s is served to pages of other origins without the headers that let them read it",
+      async (name) => {
+        const sent = all[name]!;
+        const { status } = await send(app.url, sent);
+        for (const origin of [
+          "https://evil.example",
+          "null",
+          `${portal}.evil.example`,
+          "HTTPS://PORTAL.EXAMPLE",
+          "",
+        ]) {
+          const answer = await send(app.url, { ...sent, headers: { ...sent.headers, origin } });
+          expect([answer.status, ...ofCors(answer)]).toEqual([status]);
+        }
+      },
+    );
+
+    test("an answer to a request without Origin has no CORS headers", async () => {
+      for (const sent of Object.values(all)) expect(ofCors(await send(app.url, sent))).toEqual([]);
     });
 
-    test("who does not say where it comes from is told nothing of origins", async () => {
-      for (const sent of Object.values(protocols)) expect(ofCors(await send(app.url, sent))).toEqual([]);
-    });
-
-    test("the admin paths are for no page", async () => {
+    test("no page may read the admin paths", async () => {
       for (const method of ["GET", "OPTIONS"]) {
         const sent = { method, path: "/metrics", headers: { origin: portal } };
         expect(ofCors(await send(app.url, sent))).toEqual([]);
       }
     });
 
-    test("a preflight of another origin is refused as ever", async () => {
+    test("a preflight of another origin is refused", async () => {
       const headers = { origin: "https://evil.example", "access-control-request-method": "POST" };
       const answer = await send(app.url, { method: "OPTIONS", path: restPath, headers });
       expect([answer.status, ...ofCors(answer)]).toEqual([404]);

@@ -66,7 +66,7 @@ async function run(client: string, ...args: string[]) {
 }
 
 describe("grpcio", () => {
-  testWith("grpcio")("is told what is wrong", async () => {
+  testWith("grpcio")("gets an error that says what is wrong", async () => {
     expect(await run("grpcio", `127.0.0.1:${service.port}`, "no-such-item")).toMatchObject({
       code: 1,
       stderr: "NOT_FOUND: Library item 'no-such-item' does not exist.\n",
@@ -83,12 +83,12 @@ describe("grpcio", () => {
   });
 });
 
-/** Lasts 6.7 s at the rate of the slow network, and is much more than what is under way in the buffers of it. */
+/** Lasts 6.7 s at the rate of the slow network, and is much more than its buffers hold. */
 const diskBytes = 40 * 2 ** 20;
 const slowBytesPerSecond = 6 * 2 ** 20;
 const shortLeaseSeconds = 2;
 
-/** How each client is told to download the item `appliance`. */
+/** The command with which each client downloads the item `appliance`. */
 const downloads: Readonly<
   Record<string, (port: number, directory: string) => readonly [string, ...string[]]>
 > = {
@@ -166,13 +166,13 @@ describe("a whole item", () => {
       const startedAt = performance.now();
       const program = await start(slow.port, directory.path);
       expect(await program.exited, program.stderr).toMatchObject({ code: 0 });
-      // The network saw to that; otherwise the test would show nothing.
+      // The slow network makes it so; otherwise the test would show nothing.
       expect(performance.now() - startedAt).toBeGreaterThan(3 * shortLeaseSeconds * 1000);
       expect(await digestsOf(directory.path)).toEqual(digests);
     });
   }
 
-  testWith("govc")("is no whole item for govc when the session is canceled in the middle", async () => {
+  testWith("govc")("is an error of govc when the session is canceled in the middle", async () => {
     await using directory = await tempDir();
     await using slow = await startSlowProxy(shortLeased.port, slowBytesPerSecond);
     const [command, ...args] = downloads.govc!(slow.port, directory.path);
@@ -186,9 +186,9 @@ describe("a whole item", () => {
     expect(program.stderr).toMatch(/unexpected EOF|connection reset/);
   });
 
-  testWith("curl")("is gone on with by curl after the connection was cut, from the same link", async () => {
+  testWith("curl")("is resumed by curl from the same link after the connection was cut", async () => {
     await using directory = await tempDir();
-    // Not one of short leases: curl has to be started anew, which may take longer.
+    // Not with a short lease: curl has to be started again, which may take longer than the lease.
     await using service = await startService(["--content-root", content.path]);
     await using slow = await startSlowProxy(service.port, slowBytesPerSecond);
     const [command, ...args] = downloads.curl!(slow.port, directory.path);
@@ -255,12 +255,12 @@ describe("where callers must log in", () => {
     );
   });
 
-  testWith("govmomi")("govmomi is told that its password is wrong", async () => {
+  testWith("govmomi")("govmomi gets an error for a wrong password", async () => {
     const outcome = await run("govmomi", address("bob:correct-horse@"), "lease", "photon");
     expect(outcome).toMatchObject({ code: 1, stderr: expect.stringContaining("401 Unauthorized") });
   });
 
-  testWith("VMware's SDKs")("the SDKs' requests are answered for who has logged in", async () => {
+  testWith("VMware's SDKs")("the SDKs' requests are answered after a login", async () => {
     const outcome = await run(
       "VMware's SDKs",
       `127.0.0.1:${guarded.port}`,

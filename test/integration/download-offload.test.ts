@@ -34,7 +34,7 @@ describe.each(storeKinds)("behind nginx, %s", (store) => {
 
   const open = () => openSession(nginx.url, itemId);
 
-  test("links are nginx's, and it sends the files", async () => {
+  test("links lead to nginx, which sends the files", async () => {
     const uri = await linkTo(nginx.url, await open(), "disk.bin");
     expect(uri.startsWith(`${nginx.url}/download/`)).toBe(true);
     const { status, headers, body } = await download("HTTP/1.1", uri);
@@ -52,7 +52,7 @@ describe.each(storeKinds)("behind nginx, %s", (store) => {
     expect(headers["x-accel-redirect"]).toBeUndefined();
   });
 
-  test("ranges, conditions and HEAD are nginx's as well", async () => {
+  test("nginx answers ranges, conditions and HEAD as well", async () => {
     const uri = await linkTo(nginx.url, await open(), "disk.bin");
     const head = await download("HTTP/1.1", uri, { method: "HEAD" });
     const etag = head.headers.etag!;
@@ -115,7 +115,7 @@ describe.each(storeKinds)("behind nginx, %s", (store) => {
   });
 });
 
-test("content that nginx can't see is sent as ever", async () => {
+test("content that nginx can't see is sent by the service", async () => {
   await using rig = await downloadRig({
     offloadPrefix: "/_content/",
     content: (source) => ({

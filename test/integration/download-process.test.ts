@@ -33,7 +33,7 @@ async function start(script: string, ...args: readonly string[]): Promise<Proces
 
 const startClient = () => start("download-client.ts", server.url, directory.path);
 
-/** Starts a client of which `firstPart` bytes have come, and no more will. */
+/** Starts a client that has received `firstPart` bytes and gets no more. */
 async function startStuckClient(): Promise<Process> {
   server.faults.push({ stallAfter: firstPart });
   const client = await startClient();
@@ -55,7 +55,7 @@ async function expectWholeFile(): Promise<void> {
 }
 
 describe("a process that is killed in the middle of a download", () => {
-  test("is gone on with by the next, at once, in the same session", async () => {
+  test("is resumed by the next one, at once, in the same session", async () => {
     const first = await startStuckClient();
     await first.kill();
     expect(await readdir(directory.path)).toContain("disk.bin.part");
@@ -68,7 +68,7 @@ describe("a process that is killed in the middle of a download", () => {
     await expectWholeFile();
   });
 
-  test("is gone on with when its session is over, too", async () => {
+  test("is resumed when its session is over, too", async () => {
     const first = await startStuckClient();
     await first.kill();
     server.expireSessions();

@@ -32,7 +32,7 @@ beforeAll(async () => {
     },
   });
   await rig.addFile("disk.bin", bytes);
-  // More than is ever on its way.
+  // More than is ever in flight.
   await rig.addFile("large.bin", Buffer.alloc(2 ** 25, "large"));
   await rig.addFile("empty.bin", "");
   await rig.addFile(strangeName, "strange");
@@ -84,7 +84,7 @@ describe.each(versions)("over %s", (version) => {
     expect([ranged.status, ranged.headers["content-length"]]).toEqual([200, String(bytes.length)]);
   });
 
-  test("any range is what a slice of the bytes has", async () => {
+  test("any range has the bytes of a slice", async () => {
     const position = fc.integer({ min: 0, max: bytes.length + 10 });
     const optional = fc.option(position, { nil: undefined });
     await fc.assert(

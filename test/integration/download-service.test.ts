@@ -30,7 +30,7 @@ const disk = randomBytes(size);
 // Services are started and killed, and large files are hashed on both sides.
 vi.setConfig({ testTimeout: 60_000 });
 
-/** Of the item whose size is not the point. */
+/** The small item. */
 const smallDisk = disk.subarray(0, 1024 * 1024);
 
 let library: TempDir;
@@ -89,11 +89,11 @@ function callNow({ url }: Service, method: "Cancel" | "Delete", request: object)
 
 /** Of the session that the download has written down. */
 function sessionId(): string {
-  const name = readdirSync(directory).find((found) => /^\.downlease-.*\.json$/.test(found));
+  const name = readdirSync(directory).find((entry) => /^\.downlease-.*\.json$/.test(entry));
   return JSON.parse(readFileSync(join(directory, name!), "utf8")).sessionId;
 }
 
-/** Does something when a part of the large file has come, while the rest can't have been sent. */
+/** Runs an action when a part of the large file has arrived, and the rest can't have been sent. */
 function inTheMiddle(action: () => void): NonNullable<DownloadOptions["onProgress"]> {
   let done = false;
   return ({ files }) => {
@@ -118,7 +118,7 @@ describe.each(storeKinds)("the service, with sessions in %s", (store) => {
     expect(downloadSessionIds).toEqual([]);
   });
 
-  test("may be killed in the middle, and is waited for", async () => {
+  test("may be killed in the middle: the client waits for it", async () => {
     const port = String(await freePort());
     const service = await serve("--port", port, ...storeArgs());
     await using server = connect({ url: service.url });
@@ -232,7 +232,7 @@ describe("a caller", () => {
       const { info } = await server.logins.get({});
       return info!.createdTime!.seconds > before.info!.createdTime!.seconds;
     };
-    // Looking is using it: it is over when nobody has looked for a second.
+    // Each look uses the login session, which ends after a second without use.
     await eventually("another login session", other, { everyMs: 1_500, withinMs: 15_000 });
     await server[Symbol.asyncDispose]();
   });

@@ -22,7 +22,7 @@ const ends: Readonly<Record<string, (url: string, id: string) => Promise<void>>>
   delete: deleteSession,
 };
 
-/** Ended by another replica while nothing of it is read, the download is cut within a second. */
+/** Expects that a download of which nothing is read is cut within a second of the end of its session. */
 async function expectCutWithinASecond(begun: Begun, end: () => Promise<void>, isCut: () => unknown) {
   await end();
   await eventually("the download to be cut", isCut, { withinMs: 1_000, everyMs: 10 });
@@ -219,8 +219,8 @@ describe("two processes with one SQLite file", () => {
     await download("HTTP/1.1", uri, { headers: { "x-request-id": "whole" } });
     await download("HTTP/1.1", uri.replace("disk.bin", "none"), { headers: { "x-request-id": "wrong" } });
     const lines = await eventually("both lines", () => {
-      const found = first.logs.filter(({ msg }) => msg === "download");
-      return found.length >= 2 ? found : undefined;
+      const logged = first.logs.filter(({ msg }) => msg === "download");
+      return logged.length >= 2 ? logged : undefined;
     });
     expect(lines.at(-2)).toMatchObject({
       requestId: "whole",
@@ -277,7 +277,7 @@ test("with a public URL, links are below it, for any request", async () => {
   const id = await openSession(app.url, await addItem(app.contentRoot, { "disk.bin": "content" }));
   const uri = await linkTo(app.url, id, "disk.bin", { "x-forwarded-host": "evil.example" });
   expect(uri).toMatch(/^https:\/\/dl\.example\/vi\/download\//);
-  // The proxy may leave the path as it is, or take its own part away.
+  // The proxy may pass the path unchanged, or strip its own prefix.
   const { pathname, search } = new URL(uri);
   expect((await download("HTTP/1.1", app.url + pathname + search)).status).toBe(200);
   expect((await download("HTTP/1.1", app.url + pathname.slice(3) + search)).status).toBe(200);

@@ -52,14 +52,14 @@ async function library(): Promise<TempDir> {
   return directory;
 }
 
-/** The three operations the tests need, over either protocol. `requestId` is what the serving replica logs. */
+/** The three operations that the tests need, over one protocol. `requestId` is what the serving replica logs. */
 interface Sessions extends Disposable {
   create(requestId: string): Promise<string>;
   keepAlive(id: string, progress: number, requestId: string): Promise<void>;
   progress(id: string): Promise<number>;
 }
 
-const protocols: Record<string, (url: string) => Sessions> = { gRPC: overGrpc, REST: overRest };
+const openers: Record<string, (url: string) => Sessions> = { gRPC: overGrpc, REST: overRest };
 
 const grpcInterface = loadInterface();
 
@@ -128,9 +128,7 @@ test("answers are sent at once to an HTTP/1.1 client that keeps its connection o
 const logged = (replica: Service, requestId: string) =>
   replica.logs.some((line) => JSON.stringify(line).includes(requestId));
 
-describe.each(Object.keys(protocols))("two replicas behind HAProxy, over %s", (protocol) => {
-  const open = protocols[protocol]!;
-
+describe.each(Object.entries(openers))("two replicas behind HAProxy, over %s", (_, open) => {
   test("a session of one replica is kept alive through the other", async () => {
     using one = open(first.url);
     using other = open(second.url);
@@ -156,9 +154,7 @@ describe.each(Object.keys(protocols))("two replicas behind HAProxy, over %s", (p
 });
 
 test("a replica that is stopped under load loses no call", async () => {
-  const loops = Object.values(protocols).flatMap((open) =>
-    Array.from({ length: 8 }, () => open(haproxy.url)),
-  );
+  const loops = Object.values(openers).flatMap((open) => Array.from({ length: 8 }, () => open(haproxy.url)));
   const failures: string[] = [];
   let calls = 0;
   let loaded = true;
@@ -203,7 +199,7 @@ test.each([
   client.socket.write(make(`${header(body + hidden)}Transfer-Encoding: chunked\r\n`, body + hidden));
   client.socket.end();
   const answers = [...(await client.closed).matchAll(/HTTP\/1\.1 (\d{3}) /g)].map(([, status]) => status);
-  // Whatever HAProxy takes for a request is one to the replica, and nothing else is.
+  // The replica sees the requests that HAProxy sees, and no others.
   expect(answers.length).toBeGreaterThan(0);
   expect((await count()) - before).toBe(answers.filter((status) => status === "200").length);
 });

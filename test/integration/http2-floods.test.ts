@@ -24,7 +24,7 @@ let port: number;
 
 const large = "x".repeat(100_000);
 
-/** Answers to `/large` are larger than any window that is not opened. */
+/** Answers to `/large` are larger than a window that is never opened. */
 const handler: HttpHandler = async (request, response) => {
   requests++;
   try {
@@ -70,7 +70,7 @@ function* repeated(times: number, make: (index: number) => string): Generator<st
     yield Array.from({ length: group }, (_, offset) => make(index + offset)).join("");
 }
 
-/** Writes as long as the other side takes it. */
+/** Writes for as long as the other side reads. */
 async function writeAll({ socket, closed }: RawConnection, parts: Iterable<string>): Promise<void> {
   for (const part of parts) {
     if (socket.destroyed) return;
@@ -79,7 +79,7 @@ async function writeAll({ socket, closed }: RawConnection, parts: Iterable<strin
   }
 }
 
-describe("who floods is cut off", () => {
+describe("a client that floods is cut off", () => {
   test.each<[string, () => Iterable<string>]>([
     [
       "requests that are reset at once",
@@ -156,7 +156,7 @@ test("headers that HPACK makes large out of little are refused, each request by 
   await eventually("the next one to be served", () => requests === 2);
 });
 
-test("who does not take its answers loses them, and keeps its connection", async () => {
+test("a client that does not read its answers loses them, and keeps its connection", async () => {
   using client = await rawConnection(port);
   // SETTINGS_INITIAL_WINDOW_SIZE 0.
   client.socket.write(http2HelloWith("\0\x04\0\0\0\0"));

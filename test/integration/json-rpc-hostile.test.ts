@@ -28,7 +28,7 @@ afterAll(async () => {
   await app.stop();
 });
 
-/** Good requests; ID and ITEM stand for what exists. */
+/** Valid requests; ID and ITEM stand for an existing session and item. */
 const good = [
   invocation("create", {
     client_token: { OPTIONAL: "b7d7c2f4-0c0e-4a0e-8d2b-5f0d4b7f3a11" },
@@ -71,7 +71,7 @@ const good = [
   invocation("fail", { download_session_id: "NOBODY", client_error_message: "x" }),
 ].map((whole) => JSON.stringify(whole));
 
-/** Names that mean something, somewhere, and values that a member does not expect. */
+/** Names with a meaning in some context, and values that a member does not expect. */
 const names = fc.constantFrom(
   ...[
     "__proto__",
@@ -156,7 +156,7 @@ test("every request gets a valid answer, and the process keeps serving", {
   );
   const { text } = await post(JSON.stringify(invocation("list", {})));
   expect(JSON.parse(text).result.output).toContain(id);
-  // A generator that is too wild, or too tame, proves nothing.
+  // A generator whose requests all fail, or all succeed, proves nothing.
   for (const outcome of [
     "output",
     "invalid_argument",

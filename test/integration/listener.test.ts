@@ -9,7 +9,7 @@ import { promisify } from "node:util";
 import { afterEach, beforeAll, describe, expect, test } from "vitest";
 import type { HttpHandler } from "../../src/calls/http.ts";
 import type { Limits } from "../../src/server/limits.ts";
-import { Server, type ServerOptions } from "../../src/server/server.ts";
+import { type HttpServerOptions, Server } from "../../src/server/server.ts";
 import { eventually } from "../support/eventually.ts";
 import { frameTypes, http2Get, http2Hello, rawConnection } from "../support/raw-connection.ts";
 import { tempDir } from "../support/temp-dir.ts";
@@ -45,7 +45,7 @@ afterEach(async () => {
   for (const server of servers.splice(0)) await server.close(AbortSignal.abort());
 });
 
-async function listen(options: Partial<ServerOptions> = {}): Promise<number> {
+async function listen(options: Partial<HttpServerOptions> = {}): Promise<number> {
   const server = new Server({ handler, host: "127.0.0.1", port: 0, ...options });
   const { port } = await server.listen();
   servers.push(server);
@@ -123,16 +123,16 @@ describe("one port in clear text", () => {
     await client.receives("HTTP 2.0, 0 bytes");
   });
 
-  test("tells of connections by protocol", async () => {
+  test("reports when connections of each protocol open and close", async () => {
     const open = { http1: 0, h2: 0 };
     const seen: string[] = [];
     const port = await listen({
       connections: {
-        opened(protocol) {
-          open[protocol]++;
-          seen.push(protocol);
+        opened(version) {
+          open[version]++;
+          seen.push(version);
         },
-        closed: (protocol) => void open[protocol]--,
+        closed: (version) => void open[version]--,
       },
     });
     const session = connectHttp2(`http://127.0.0.1:${port}`);
@@ -156,7 +156,7 @@ describe("one port in clear text", () => {
 });
 
 describe("TLS", () => {
-  test("speaks HTTP/2 to who asks for it by ALPN", async () => {
+  test("speaks HTTP/2 to a client that asks for it by ALPN", async () => {
     const port = await listen({ tls });
     const session = connectHttp2(`https://localhost:${port}`, { ca: tls.cert, host: "127.0.0.1" });
     expect(await http2(session)).toBe("HTTP 2.0, 0 bytes");
@@ -164,7 +164,7 @@ describe("TLS", () => {
     session.destroy();
   });
 
-  test("speaks HTTP/1.1 to who asks for it by ALPN", async () => {
+  test("speaks HTTP/1.1 to a client that asks for it by ALPN", async () => {
     const port = await listen({ tls });
     const request = httpsGet({
       port,
@@ -177,7 +177,7 @@ describe("TLS", () => {
     expect(await textOf(response)).toBe("HTTP 1.1, 0 bytes");
   });
 
-  test("speaks HTTP/1.1 to who knows no ALPN", async () => {
+  test("speaks HTTP/1.1 to a client without ALPN", async () => {
     using client = await rawConnection(await listen({ tls }), { ca: tls.cert });
     client.socket.write(getRequest);
     await client.receives("HTTP 1.1, 0 bytes");
@@ -193,7 +193,7 @@ describe("TLS", () => {
     await expect(once(socket, "secureConnect")).rejects.toThrow(/protocol version/i);
   });
 
-  test("cuts off who does not speak TLS, or does not speak at all", async () => {
+  test("cuts off clients that do not speak TLS, or do not speak at all", async () => {
     const port = await listen({ tls, limits: { helloMs: 100 } });
     using plain = await rawConnection(port);
     plain.socket.write(getRequest);
@@ -209,7 +209,7 @@ describe("TLS", () => {
 });
 
 describe("closing with TLS", () => {
-  async function oneOfEach(options: Partial<ServerOptions>) {
+  async function oneOfEach(options: Partial<HttpServerOptions>) {
     const server = new Server({ handler, host: "127.0.0.1", port: 0, tls, ...options });
     const { port } = await server.listen();
     const http1 = await rawConnection(port, { ca: tls.cert, ALPNProtocols: ["http/1.1"] });
@@ -243,7 +243,7 @@ describe("slow clients are cut off", () => {
   test.each([
     ["nothing", ""],
     ["half of the HTTP/2 preface", "PR"],
-  ])("who sends %s", async (_, text) => {
+  ])("that send %s", async (_, text) => {
     const port = await listenWith({ helloMs: 100 });
     using client = await rawConnection(port);
     client.socket.write(text);
@@ -254,7 +254,7 @@ describe("slow clients are cut off", () => {
   test.each([
     ["headers that never end", "GET / HTTP/1.1\r\nHost: a\r\n"],
     ["a body that never ends", "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nabc"],
-  ])("who sends %s, with 408", async (_, text) => {
+  ])("that send %s, with 408", async (_, text) => {
     const port = await listenWith({ headersMs: 100, requestMs: 100, checkMs: 50 });
     using client = await rawConnection(port);
     client.socket.write(text);
@@ -262,7 +262,7 @@ describe("slow clients are cut off", () => {
     await expectServing(port);
   });
 
-  test("who trickles headers", async () => {
+  test("that send headers byte by byte", async () => {
     const port = await listenWith({ headersMs: 200, requestMs: 200, checkMs: 50 });
     using client = await rawConnection(port);
     client.socket.write("GET / HTTP/1.1\r\n");
@@ -271,7 +271,7 @@ describe("slow clients are cut off", () => {
     clearInterval(trickle);
   });
 
-  test("who says nothing after the preface of HTTP/2", async () => {
+  test("that send nothing after the preface of HTTP/2", async () => {
     const port = await listenWith({ helloMs: 100 });
     using client = await rawConnection(port);
     client.socket.write("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
@@ -279,7 +279,7 @@ describe("slow clients are cut off", () => {
     await expectServing(port);
   });
 
-  test("who sends half a request over HTTP/2: the request alone", async () => {
+  test("that send half a request over HTTP/2; only the request is reset", async () => {
     const port = await listenWith({ headersMs: 100, requestMs: 100 });
     const session = connectHttp2(`http://127.0.0.1:${port}`);
     const request = session.request({ ":method": "POST", ":path": "/" }, { endStream: false });
@@ -291,7 +291,7 @@ describe("slow clients are cut off", () => {
     session.destroy();
   });
 
-  test("who leaves a connection idle", async () => {
+  test("that leave a connection idle", async () => {
     const port = await listenWith({ sessionIdleMs: 100, keepAliveMs: 1 });
     const session = connectHttp2(`http://127.0.0.1:${port}`);
     expect(await http2(session)).toBe("HTTP 2.0, 0 bytes");
@@ -317,7 +317,7 @@ describe("slow clients are cut off", () => {
     });
     const session = connectHttp2(`http://127.0.0.1:${port}`);
     const text = http2(session);
-    // The client is sent away, to come back on another connection.
+    // The client gets GOAWAY, and opens another connection.
     await once(session, "goaway");
     // When a client that comes now, and does nothing at all, is disconnected, every limit has had its turn.
     using idle = await rawConnection(port);
@@ -357,7 +357,7 @@ describe("hostile clients are refused and leave the others alone", () => {
     await expectServing(port);
   });
 
-  test("who goes on sending after a refusal", async () => {
+  test("a client that goes on sending after a refusal", async () => {
     const port = await listenWith({ lingerMs: 100 });
     using client = await rawConnection(port);
     const flood = setInterval(() => client.socket.write("garbage"), 10);
@@ -387,7 +387,7 @@ describe("hostile clients are refused and leave the others alone", () => {
     await expectServing(port);
   });
 
-  test("HTTP/2 headers that are too large: the request alone", async () => {
+  test("HTTP/2 headers that are too large: only the request is refused", async () => {
     const port = await listen();
     const session = connectHttp2(`http://127.0.0.1:${port}`, { maxSendHeaderBlockLength: 1_000_000 });
     await http2(session);
@@ -452,7 +452,7 @@ describe("connections that end early", () => {
   });
 });
 
-test("who is sent away for idleness, and stays, is disconnected", async () => {
+test("an idle client that stays after GOAWAY is disconnected", async () => {
   let open = 0;
   const port = await listen({
     limits: { sessionIdleMs: 50, lingerMs: 50 },

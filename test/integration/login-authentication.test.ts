@@ -19,7 +19,7 @@ const sessions = "/rest/com/vmware/content/library/item/download-session";
 describe.each(["SQLite", "Redis"])("logging in, %s", (store) => {
   let directory: TempDir;
   let issuer: Issuer;
-  /** Two programs that share what they keep. */
+  /** Two replicas with one store. */
   let replicas: readonly [Service, Service];
   /** One for each test, because failures are counted by name. */
   const names = Array.from({ length: 6 }, () => `user-${crypto.randomUUID()}`);
@@ -83,7 +83,7 @@ describe.each(["SQLite", "Redis"])("logging in, %s", (store) => {
     expect((await listWith(replicas[1].url, sessionId)).status).toBe(200);
   });
 
-  test("does not tell a wrong password from a user who is not there", async () => {
+  test("answers a wrong password and an unknown user alike", async () => {
     const answers = await Promise.all(
       [logIn(replicas[0].url, "wrong"), logIn(replicas[0].url, "wrong", `${name}x`)].map(async (answer) => {
         const response = await answer;
@@ -99,7 +99,7 @@ describe.each(["SQLite", "Redis"])("logging in, %s", (store) => {
     });
   });
 
-  test("who fails too often is told to wait, by all replicas and on every protocol", async () => {
+  test("a user with too many failures has to wait, at all replicas and on every protocol", async () => {
     const [one, two] = replicas;
     for (const { url } of [one, two, one]) expect((await logIn(url, "wrong")).status).toBe(401);
     for (const { url } of replicas) {

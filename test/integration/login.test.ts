@@ -39,7 +39,7 @@ describe.each(storeKinds)("logging in, with %s", (store) => {
   afterAll(() => app.stop());
 
   describe.each(Object.entries(loginClients))("%s", (_, open) => {
-    test("opens a login session, tells of it and closes it", async () => {
+    test("opens a login session, shows it and closes it", async () => {
       const client = open(app.url);
       const from = Date.now();
       const id = await client.create();
@@ -54,13 +54,13 @@ describe.each(storeKinds)("logging in, with %s", (store) => {
       await expect(client.delete(id)).rejects.toMatchObject(over);
     });
 
-    test("tells those who show no login session to log in", async () => {
+    test("answers a call without a login session with an error that says to log in", async () => {
       const client = open(app.url);
       await expect(client.get(undefined)).rejects.toMatchObject(required);
       await expect(client.delete(undefined)).rejects.toMatchObject(required);
     });
 
-    test("refuses what is no identifier of a login session, whatever it looks like", async () => {
+    test("refuses texts of any form that are not the identifier of a login session", async () => {
       const client = open(app.url);
       const id = await client.create();
       for (const other of [unknown, "", id.toUpperCase(), `${id},${id}`, "x".repeat(4_000), "a b\tc", "é"]) {
@@ -71,7 +71,7 @@ describe.each(storeKinds)("logging in, with %s", (store) => {
     });
   });
 
-  test("opens on one protocol what every other protocol knows", async () => {
+  test("opens a login session that is valid on every other protocol", async () => {
     const clients = Object.values(loginClients).map((open) => open(app.url));
     const id = await clients[0]!.create();
     for (const client of clients) expect(await client.get(id)).toMatchObject({ user: "anonymous" });
@@ -169,7 +169,7 @@ describe("the cookie", () => {
     expect((await call(`${path}?~action=get`, "POST", both)).status).toBe(401);
   });
 
-  test("is taken away when the login session is closed", async () => {
+  test("is removed when the login session is closed", async () => {
     const { value } = cookieOf(await call(path, "POST"))!;
     const cookie = `${loginHeader}=${value}`;
     const closed = await call(path, "DELETE", { cookie });
@@ -231,8 +231,8 @@ test("no identifier of a login session gets into a log, a metric or an error", a
   await eventually("the log of the calls", () =>
     service.logs.some(({ operation, outcome }) => operation === "Session.Delete" && outcome === "ok"),
   );
-  const told = [metrics, JSON.stringify(service.logs), ...answers].join("\n");
-  for (const id of ids) expect(told).not.toContain(id);
+  const output = [metrics, JSON.stringify(service.logs), ...answers].join("\n");
+  for (const id of ids) expect(output).not.toContain(id);
 });
 
 test("health and reflection know the service", async () => {

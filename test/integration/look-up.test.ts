@@ -270,7 +270,7 @@ describe("REST", () => {
 test("gRPC: an unspecified type is no criterion, an unknown number matches nothing", async () => {
   const client = grpcJsClient(loadInterface(), "content.v1.LibraryService", app.url);
   const find = (spec: object) => grpcJsCall(client, "Find", { spec });
-  expect((await find({ type: 0 })).details).toContain("'spec' must say");
+  expect((await find({ type: 0 })).details).toContain("'spec' must set");
   expect((await find({ type: 0, name: "discs" })).reply).toEqual({ library_ids: ["discs"] });
   expect((await find({ type: 99 })).reply).toEqual({});
   client.close();

@@ -147,7 +147,7 @@ function fixtureOf({ options }: OperationRow): Promise<Fixture> {
   return make();
 }
 
-/** One request for each place that the row names. */
+/** A request for each place that the row names. */
 async function answers(row: OperationRow, prepare: (fixture: Fixture) => unknown) {
   const answered: Awaited<ReturnType<typeof send>>[] = [];
   const places = callsOf(row, {}).length;

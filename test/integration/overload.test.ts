@@ -41,8 +41,8 @@ class HeldStore extends SqliteSessionStore {
   }
 }
 
-/** What a caller is told. */
-type Told =
+/** The outcome of a keep-alive as its caller sees it. */
+type Outcome =
   | "renewed"
   | {
       readonly status: string;
@@ -55,16 +55,16 @@ interface OverloadedClient {
   /** HTTP/2 puts the calls of a client on one connection, HTTP/1 takes one for each. */
   readonly connect: (url: string) => RawClient;
   request(id: string): RawRequest;
-  read(answer: RawAnswer): Told;
+  read(answer: RawAnswer): Outcome;
 }
 
 const message = (id: string) =>
   toBinary(KeepAliveRequestSchema, create(KeepAliveRequestSchema, { downloadSessionId: id }));
 
-function readGrpc(answer: RawAnswer): Told {
-  const { code, status: told } = grpcEnd(answer);
+function readGrpc(answer: RawAnswer): Outcome {
+  const { code, status: details } = grpcEnd(answer);
   if (code === status.OK) return "renewed";
-  const [info, retry] = told!.details;
+  const [info, retry] = details!.details;
   return {
     status: String(code),
     messageId: anyUnpack(info!, ErrorInfoSchema)!.metadata.message_id!,
@@ -74,7 +74,7 @@ function readGrpc(answer: RawAnswer): Told {
 }
 
 /** The trailers of gRPC-Web are the last part of the body. */
-function readGrpcWeb(answer: RawAnswer): Told {
+function readGrpcWeb(answer: RawAnswer): Outcome {
   const trailers = Object.fromEntries(
     [...answer.body.toString("latin1").matchAll(/([\w-]+): (.*)\r\n/g)].map(([, name, value]) => [
       name,
@@ -91,7 +91,7 @@ interface ConnectJsonError {
   ];
 }
 
-function readConnect({ httpStatus, headers, body }: RawAnswer): Told {
+function readConnect({ httpStatus, headers, body }: RawAnswer): Outcome {
   if (httpStatus === 200) return "renewed";
   const { details } = JSON.parse(body.toString()) as ConnectJsonError;
   const [info, retry] = details;
@@ -103,14 +103,14 @@ function readConnect({ httpStatus, headers, body }: RawAnswer): Told {
   };
 }
 
-function readRest({ httpStatus, headers, body }: RawAnswer): Told {
+function readRest({ httpStatus, headers, body }: RawAnswer): Outcome {
   if (httpStatus === 200) return "renewed";
   const { value } = JSON.parse(body.toString());
   return {
     status: String(httpStatus),
     messageId: value.messages[0].id,
     retryAfter: headers["retry-after"],
-    // Only RPC has one.
+    // REST has no RetryInfo; every RPC protocol does.
     retryInfo: 1,
   };
 }
@@ -126,7 +126,7 @@ const rpcRequest = (headers: Record<string, string>, body: (id: string) => Uint8
   body: [body(id)],
 });
 
-const protocols: Readonly<Record<string, OverloadedClient>> = {
+const overloadedClients: Readonly<Record<string, OverloadedClient>> = {
   gRPC: {
     connect: http2Client,
     request: rpcRequest({ "content-type": "application/grpc", te: "trailers" }, (id) =>
@@ -156,7 +156,7 @@ const protocols: Readonly<Record<string, OverloadedClient>> = {
 };
 
 const limit = 20;
-/** What connections that have calls under way may hold together. */
+/** Maximum number of calls in flight on connections that have some already; the rest is for newcomers. */
 const limitForBusy = 16;
 
 describe.each(lanes)("$lane", ({ fastLane }) => {
@@ -205,12 +205,12 @@ describe.each(lanes)("$lane", ({ fastLane }) => {
 
   /** A keep-alive for each session, all at once. */
   function flood(kind: OverloadedClient, over: readonly RawClient[], ids: readonly string[]) {
-    const told = new Map<string, Told>();
+    const outcomes = new Map<string, Outcome>();
     const calls = ids.map(async (id, index) => {
       const answer = await over[index % over.length]!.send(kind.request(id));
-      told.set(id, kind.read(answer));
+      outcomes.set(id, kind.read(answer));
     });
-    return { told, all: Promise.all(calls) };
+    return { outcomes, all: Promise.all(calls) };
   }
 
   const restCodes = { status: "503", retryAfter: "1" };
@@ -221,46 +221,46 @@ describe.each(lanes)("$lane", ({ fastLane }) => {
     retryInfo: 1,
   });
 
-  test.each(Object.keys(protocols))(
-    "five times as many calls as may be under way: some wait, the others are refused at once, none is lost: %s",
+  test.each(Object.keys(overloadedClients))(
+    "of five times as many calls as the limit some wait, the others are refused at once, and none is lost: %s",
     async (name) => {
-      const kind = protocols[name]!;
+      const kind = overloadedClients[name]!;
       const ids = await newSessions(5 * limit);
       const over = Array.from({ length: 10 }, () => connect(kind));
-      const { told, all } = flood(kind, over, ids);
+      const { outcomes, all } = flood(kind, over, ids);
       await eventually(
-        "every call to be refused or under way",
-        () => told.size + store.begun.length === ids.length,
+        "every call to be refused or in flight",
+        () => outcomes.size + store.begun.length === ids.length,
       );
 
       expect(store.begun.length).toBeLessThanOrEqual(limit);
       expect(store.begun.length).toBeGreaterThanOrEqual(limitForBusy);
       expect(service.admission.load).toBe(store.begun.length);
-      for (const answer of told.values()) expect(answer).toEqual(refusal(kind));
+      for (const answer of outcomes.values()) expect(answer).toEqual(refusal(kind));
 
       store.released.resolve();
       await all;
-      const renewed = ids.filter((id) => told.get(id) === "renewed");
+      const renewed = ids.filter((id) => outcomes.get(id) === "renewed");
       expect(renewed.toSorted()).toEqual(store.begun.toSorted());
       expect(service.admission.load).toBe(0);
       expect(service.records).toHaveLength(ids.length);
 
       const again = flood(kind, over, ids.slice(0, over.length));
       await again.all;
-      expect(new Set(again.told.values())).toEqual(new Set(["renewed"]));
+      expect(new Set(again.outcomes.values())).toEqual(new Set(["renewed"]));
       expect(service.admission.load).toBe(0);
     },
   );
 
-  test("a connection that floods does not keep the calls of others out", async () => {
-    const kind = protocols.gRPC!;
+  test("a connection that floods does not block the calls of others", async () => {
+    const kind = overloadedClients.gRPC!;
     const [flooding, ...others] = Array.from({ length: 5 }, () => connect(kind)) as [
       RawClient,
       ...RawClient[],
     ];
     const ids = await newSessions(10 * limit);
     const flooded = flood(kind, [flooding], ids);
-    await eventually("the flood", () => flooded.told.size + store.begun.length === ids.length);
+    await eventually("the flood", () => flooded.outcomes.size + store.begun.length === ids.length);
     expect(store.begun).toHaveLength(limitForBusy);
 
     const ofOthers = await newSessions(others.length);
@@ -269,14 +269,14 @@ describe.each(lanes)("$lane", ({ fastLane }) => {
     expect(store.begun.slice(limitForBusy).toSorted()).toEqual(ofOthers.toSorted());
     store.released.resolve();
     await Promise.all([flooded.all, calls.all]);
-    expect([...calls.told.values()]).toEqual(Array(others.length).fill("renewed"));
+    expect([...calls.outcomes.values()]).toEqual(Array(others.length).fill("renewed"));
   });
 
-  test("health and metrics are told during an overload", async () => {
-    const kind = protocols.gRPC!;
+  test("health and metrics are served during an overload", async () => {
+    const kind = overloadedClients.gRPC!;
     const ids = await newSessions(5 * limit);
-    const { told, all } = flood(kind, [connect(kind), connect(kind)], ids);
-    await eventually("the overload", () => told.size + store.begun.length === ids.length);
+    const { outcomes, all } = flood(kind, [connect(kind), connect(kind)], ids);
+    await eventually("the overload", () => outcomes.size + store.begun.length === ids.length);
     for (const path of ["/healthz", "/readyz", "/metrics"]) {
       expect((await fetch(`${url}${path}`)).status, path).toBe(200);
     }

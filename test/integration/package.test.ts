@@ -92,7 +92,7 @@ test("its program serves from node_modules, and its client downloads what it ser
   }
 });
 
-test("its types hold for those who use it, as docs/sdk.md shows", { timeout: 120_000 }, async () => {
+test("its types compile in a project that uses it, as docs/sdk.md shows", { timeout: 120_000 }, async () => {
   const page = await readFile(join(root, "docs/sdk.md"), "utf8");
   const examples = [...page.matchAll(/```ts\n([\s\S]*?)```/g)].map(([, text]) => text!);
   expect(examples.length).toBeGreaterThanOrEqual(2);

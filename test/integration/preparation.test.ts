@@ -147,12 +147,12 @@ describe("replicas on one Redis", () => {
     const names = Array.from({ length: 40 }, (_, n) => `file-${n}`);
     const itemId = await addItem(first.contentRoot, Object.fromEntries(names.map((name) => [name, 100_000])));
     const sessionId = await openSession(first.url, itemId);
-    const protocols = [filesOf(first.url, sessionId), filesOf(second.url, sessionId)];
-    await Promise.all(names.flatMap((name) => protocols.map(({ prepare }) => prepare(name))));
+    const replicas = [filesOf(first.url, sessionId), filesOf(second.url, sessionId)];
+    await Promise.all(names.flatMap((name) => replicas.map(({ prepare }) => prepare(name))));
     await eventually("all to be ready", async () => {
-      const listed = (await protocols[0]!.list()) as FileView[];
+      const listed = (await replicas[0]!.list()) as FileView[];
       for (const { name } of listed.filter(({ status }) => status !== "PREPARED"))
-        await protocols[1]!.get(name);
+        await replicas[1]!.get(name);
       return listed.every(({ status }) => status === "PREPARED");
     });
     const read = await Promise.all(

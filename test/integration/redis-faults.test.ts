@@ -30,7 +30,7 @@ const calls: Record<string, (backend: Backend, id: string) => Promise<unknown>> 
   heartbeats: ({ sessions }, id) => sessions.keepAliveMany([{ id, progress: 50 }, { id }], alice),
   cancel: ({ sessions }, id) => sessions.finish(id, alice, "CANCELED"),
   delete: ({ sessions }, id) => sessions.delete(id, alice),
-  ping: (backend) => backend.ping(),
+  probe: (backend) => backend.probe(),
 };
 
 /** Callers are promised an answer within a second; the other second is for a slow machine. */
@@ -50,7 +50,7 @@ async function expectAllUnavailable(backend: Backend, id: string): Promise<void>
 }
 
 interface Shown {
-  /** `lua` for what a script does, else the address of a client. */
+  /** `lua` for a command of a script, else the address of a client. */
   readonly source: string;
   readonly args: readonly string[];
 }
@@ -116,7 +116,7 @@ describe("a Redis of its own", () => {
     await client.config("RESETSTAT");
     // Redis is stopped until all have been sent. It then takes 16 kB from one connection before it looks at another,
     // and begins with the one that it heard from last: the store's.
-    await backend.ping();
+    await backend.probe();
     redis.pause();
     const heartbeats = [1, 2].flatMap((progress) => sessions.map(({ id }) => ({ id, progress })));
     const beating = store.keepAliveMany(heartbeats, alice);
@@ -134,11 +134,11 @@ describe("a Redis of its own", () => {
     expect(lost, "heartbeats after the flush").toBeGreaterThan(0);
     expect(lost, "heartbeats before the flush").toBeLessThan(heartbeats.length);
     expect(stats).toContain("cmdstat_eval:calls=1,");
-    // What was refused is repeated, and nothing else.
+    // Only refused heartbeats are sent again.
     expect(stats).toContain(`cmdstat_evalsha:calls=${heartbeats.length + lost - 1},`);
   });
 
-  it("that hangs is not sent late what it has lost the script for", async () => {
+  it("that hangs and has lost its scripts does not get late calls", async () => {
     const { id } = await store.create(newSession());
     await client.script("FLUSH");
     await client.config("RESETSTAT");
@@ -151,8 +151,8 @@ describe("a Redis of its own", () => {
       redis.resume();
     }
     // Answers come in the order of the questions.
-    await backend.ping();
-    await backend.ping();
+    await backend.probe();
+    await backend.probe();
     const stats = await client.info("commandstats");
     expect(stats).toContain("cmdstat_evalsha:calls=2,");
     expect(stats).not.toContain("cmdstat_eval:");
@@ -168,7 +168,7 @@ describe("a Redis of its own", () => {
     await redis.kill();
     await expectAllUnavailable(backend, id);
     await redis.restart();
-    await eventually("the store to reach Redis again", () => backend.ping().then(() => true));
+    await eventually("the store to reach Redis again", () => backend.probe().then(() => true));
 
     expect([await store.get(id, alice), await store.get(other.id, alice)]).toEqual(before);
     expect(await store.list(alice.principal)).toEqual([id, other.id]);
@@ -183,18 +183,18 @@ describe("a Redis of its own", () => {
     } finally {
       redis.resume();
     }
-    await eventually("the store to be answered again", () => backend.ping().then(() => true));
+    await eventually("the store to be answered again", () => backend.probe().then(() => true));
     // Redis reads what was sent while it hung, a delete among it: the outcome of those calls was not known.
     const created = await store.create(newSession());
     expect(await store.keepAlive(created.id, alice, 60)).toMatchObject({ outcome: "renewed", progress: 60 });
   });
 
-  it("that was not there at the start is found when it comes", async () => {
+  it("that starts after the store is reached as soon as it runs", async () => {
     await redis.kill();
     await using early = openRedis(redis.url);
     await expectAllUnavailable(early, randomUUID());
     await redis.restart();
-    await eventually("the store to find Redis", () => early.ping().then(() => true));
+    await eventually("the store to find Redis", () => early.probe().then(() => true));
     await early.sessions.create(newSession());
   });
 
@@ -218,7 +218,7 @@ describe("a Redis of its own", () => {
     expect(new Set(run.map(({ args }) => args[1]))).toEqual(new Set([key]));
   });
 
-  it("has its index repaired by list, entries that may be about to get their session left alone", async () => {
+  it("has its index repaired by list, except entries whose session may be about to be created", async () => {
     const index = ownerIndexKey(alice.principal);
     const kept = await store.create(newSession());
     const bobs = await store.create({ ...newSession(), owner: "bob" });
@@ -250,7 +250,7 @@ describe("a Redis that may evict", () => {
   it.each([
     ["allkeys-lru", 1],
     ["noeviction", 0],
-  ])("is warned of when its policy is %s: %d warnings", async (policy, warnings) => {
+  ])("with the policy %s causes %d warnings", async (policy, warnings) => {
     await using redis = await startRedis({ args: ["--maxmemory-policy", policy] });
     const lines: string[] = [];
     const sink = new Writable({
@@ -267,7 +267,7 @@ describe("a Redis that may evict", () => {
         shown.some(({ args }) => args[0] === "info" && args[1] === "memory"),
       );
       // Answers come in the order of the questions.
-      await backend.ping();
+      await backend.probe();
       expect(lines.filter((line) => line.includes(policy))).toHaveLength(warnings);
       stop();
     } finally {

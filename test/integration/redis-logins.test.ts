@@ -19,7 +19,7 @@ const unavailable = { name: "ServiceError", messageId: "downlease.store.unavaila
 const calls: Record<string, (store: LoginStore, id: string) => Promise<unknown>> = {
   open: (store) => store.open(newLogin()),
   find: async (store, id) => store.find(id),
-  "find what never was": async (store) => store.find("0".repeat(32)),
+  "find a login session that never existed": async (store) => store.find("0".repeat(32)),
   addFailure: (store) => store.addFailure("alice", 60_000),
   removeFailure: (store) => store.removeFailure("alice"),
   close: (store, id) => store.close(id),
@@ -41,7 +41,7 @@ async function ran(client: Redis, command: string): Promise<number> {
 function atHand(store: RedisLoginStore, id: string): Login | undefined {
   const answer = store.find(id);
   if (!(answer instanceof Promise)) return answer;
-  // What becomes of the look-up is not asked.
+  // The outcome of the look-up does not matter.
   answer.catch(() => {});
   return undefined;
 }
@@ -67,10 +67,10 @@ describe("login sessions in a Redis of its own", () => {
     await redis.stop();
   });
 
-  /** From now on nothing is dropped because it is too old. */
+  /** From now on nothing in the cache becomes too old. */
   const stopTime = () => vi.spyOn(performance, "now").mockReturnValue(performance.now());
 
-  it("are looked up by one command for all who ask at once, and by none while they are at hand", async () => {
+  it("are looked up by one command for many callers at once, and by none while they are cached", async () => {
     const login = newLogin();
     const id = await store.open(login);
     await store.find(id);
@@ -137,7 +137,7 @@ describe("login sessions in a Redis of its own", () => {
     await vi.waitFor(async () => expect(await store.find(id)).toBeUndefined(), { timeout: 5_000 });
   });
 
-  it("that are revoked while they are looked up are not taken for open afterwards", async () => {
+  it("that are revoked during a look-up are not open afterwards", async () => {
     const id = await store.open(newLogin());
     const mark = Promise.withResolvers<string>();
     const marks = backend.connection.subscriber.listen("downlease-test", {
@@ -146,24 +146,24 @@ describe("login sessions in a Redis of its own", () => {
     });
     await eventually("the second channel to be heard", () => marks.isEstablished);
     stopTime();
-    // On this connection nothing is answered until there is something in the list.
+    // This connection gets no answers until the list has an entry.
     const held = backend.connection.client.blpop("downlease-test", 0);
-    const found = store.find(id);
-    expect(store.find(id), "shared").toBe(found);
+    const lookUp = store.find(id);
+    expect(store.find(id), "shared").toBe(lookUp);
     await client.publish(revocationChannel, digestOf(id));
     await client.publish("downlease-test", "the revocation was heard");
     expect(await mark.promise).toBe("the revocation was heard");
     await client.rpush("downlease-test", "go on");
     await held;
     // It still exists: only the message was sent.
-    expect(await found).toMatchObject({ proof: "a proof" });
+    expect(await lookUp).toMatchObject({ proof: "a proof" });
     const again = store.find(id);
     expect(again).toBeInstanceOf(Promise);
     expect(await again).toMatchObject({ proof: "a proof" });
     expect(store.find(id)).toMatchObject({ proof: "a proof" });
   });
 
-  it("are looked up each time while revocations can't be heard, and what was at hand is forgotten", async () => {
+  it("are looked up each time while revocations can't be heard, and dropped from the cache", async () => {
     const id = await store.open(newLogin());
     await store.find(id);
     stopTime();
@@ -209,7 +209,7 @@ describe("login sessions in a Redis of its own", () => {
     }
   });
 
-  it("are heard of again after the subscription was cut", async () => {
+  it("have their revocations announced again after the subscription was cut", async () => {
     const far = await connectRedis(redis.url);
     const other = far.logins;
     try {
@@ -245,7 +245,7 @@ describe("login sessions in a Redis of its own", () => {
       addFailure: { count: 1 },
       close: true,
     });
-    expect(answers["find what never was"]).toBeUndefined();
+    expect(answers["find a login session that never existed"]).toBeUndefined();
   });
 
   it("are unavailable, never unknown, when Redis is killed, and open again when it is back", async () => {
@@ -256,7 +256,7 @@ describe("login sessions in a Redis of its own", () => {
     await eventually("the loss to be noticed", () => !store.isCacheUsable);
     await expectAllUnavailable(store, id);
     await redis.restart();
-    await eventually("the store to be answered again", () => backend.ping().then(() => true));
+    await eventually("the store to be answered again", () => backend.probe().then(() => true));
     expect(await store.find(id)).toMatchObject(login);
     await eventually("revocations to be heard again", () => store.isCacheUsable);
     await store.find(id);
@@ -269,7 +269,7 @@ describe("login sessions in a Redis of its own", () => {
     await store.find(id);
     redis.pause();
     try {
-      // What is at hand may be answered for a second.
+      // A cached login session may be answered for a second.
       const failure = await eventually("the store to be unavailable", async () => {
         try {
           expect(await store.find(id)).toMatchObject(login);
@@ -279,7 +279,7 @@ describe("login sessions in a Redis of its own", () => {
         }
       });
       expect(failure).toMatchObject(unavailable);
-      // Not closed: Redis would do it late.
+      // Not closed by a call: Redis would run it late.
       const { close, ...others } = calls;
       for (const [name, call] of Object.entries(others)) {
         await expect(call(store, id), name).rejects.toMatchObject(unavailable);
@@ -287,7 +287,7 @@ describe("login sessions in a Redis of its own", () => {
     } finally {
       redis.resume();
     }
-    await eventually("the store to be answered again", () => backend.ping().then(() => true));
+    await eventually("the store to be answered again", () => backend.probe().then(() => true));
     expect(await store.find(id)).toMatchObject(login);
   });
 
@@ -298,7 +298,7 @@ describe("login sessions in a Redis of its own", () => {
     try {
       await expectAllUnavailable(earlyStore, "0".repeat(32));
       await redis.restart();
-      await eventually("the store to find Redis", () => early.ping().then(() => true));
+      await eventually("the store to find Redis", () => early.probe().then(() => true));
       const id = await earlyStore.open(newLogin());
       expect(await earlyStore.find(id)).toBeDefined();
       await eventually("revocations to be heard", () => earlyStore.isCacheUsable);

@@ -8,7 +8,7 @@ import { eventually } from "../support/eventually.ts";
 import { connectRedis } from "../support/redis-backend.ts";
 import { startSentinel } from "../support/redis-server.ts";
 
-it("the store finds the master by its name", async () => {
+it("the store connects to the master by its name", async () => {
   await using sentinel = await startSentinel();
   await using backend = await connectRedis(sentinel.url);
   const { sessions } = backend;
@@ -24,7 +24,7 @@ it("the store finds the master by its name", async () => {
   }
 });
 
-it("revocations are heard by way of a sentinel", async () => {
+it("revocations are heard through a Sentinel", async () => {
   await using sentinel = await startSentinel();
   await using one = await connectRedis(sentinel.url);
   await using other = await connectRedis(sentinel.url);

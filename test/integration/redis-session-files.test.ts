@@ -44,7 +44,7 @@ describe("sessions' files in a Redis of its own", () => {
     return (await one.sessions.create(spec)).id;
   }
 
-  it("make no key of their own, and go with the session", async () => {
+  it("have no key of their own, and are removed with the session", async () => {
     const id = await newSessionId();
     for (const call of Object.values(calls)) await call(one, id);
     expect((await client.keys("*")).filter((key) => !key.startsWith("dl:owner:"))).toEqual([sessionKey(id)]);
@@ -75,7 +75,7 @@ describe("sessions' files in a Redis of its own", () => {
       await expect(call(one, id), name).rejects.toMatchObject(unavailable);
     }
     await redis.restart();
-    await eventually("the store to be answered again", () => one.ping().then(() => true));
+    await eventually("the store to be answered again", () => one.probe().then(() => true));
     expect((await one.sessionFiles.files(id, alice))!.files).toEqual(
       new Map([["a.vmdk", { requested: "HTTPS", bytesSent: 10 }]]),
     );
@@ -89,7 +89,7 @@ describe("sessions' files in a Redis of its own", () => {
     expect(watching.map(({ establishments }) => establishments)).toEqual([1, 1, 1]);
   });
 
-  it("end unheard while the subscription is cut, which each watcher can see, and heard afterwards", async () => {
+  it("end unannounced while the subscription is cut, which each watcher can see, and announced afterwards", async () => {
     const watching = watch(other);
     await eventually("ends to be announced", () => watching.isReliable);
     for (let cut = 1; cut <= 3; cut++) {
@@ -111,7 +111,7 @@ describe("sessions' files in a Redis of its own", () => {
     watching.stop();
   });
 
-  it("end where access rules forbid the announcement, and no watcher takes silence for life", async () => {
+  it("end although access rules forbid the announcement, and watchers know that they can't rely on it", async () => {
     await client.acl("SETUSER", "default", "resetchannels");
     const watching = watch(other);
     const refusals = async () =>

@@ -28,8 +28,8 @@ async function listen(authenticate: Authenticate): Promise<number> {
     observe: () => {},
   });
   const options = { pipeline, maxBodyBytes: 1000, observe: () => {} };
-  const protocols = [jsonRpcHandler(options), restHandler(options)];
-  const server = new Server({ ...firstOf(protocols), host: "127.0.0.1", port: 0 });
+  const handlers = [jsonRpcHandler(options), restHandler(options)];
+  const server = new Server({ ...firstOf(handlers), host: "127.0.0.1", port: 0 });
   servers.push(server);
   return (await server.listen()).port;
 }

@@ -36,7 +36,7 @@ const xml = (children: string) =>
   keepAlive("application/xml", `<ns0:KeepAlive-Input xmlns:ns0="${xmlns}">${children}</ns0:KeepAlive-Input>`);
 const xmlText = (text: string | Buffer) => keepAlive("application/xml", text);
 
-/** Requests, the status and the error type that each must get; made late, because they need the session. */
+/** Requests, with the status and error type that each must get; built in the test, when the session exists. */
 const hostile: Record<string, () => [Sent, status: number, errorType: string]> = {
   ...Object.fromEntries(
     Object.entries(hostileJson).map(([name, [body, errorType]]) => [
@@ -209,7 +209,7 @@ describe("every request gets an answer, and never a 5xx", () => {
   });
   const spec = (params: string) =>
     `{"library_item_id":"ITEM","error_message":{"id":"a","default_message":"b","args":["c"]${params}},"expiration_time":"2013-06-06T22:13:05"}`;
-  /** Good requests; ID and ITEM stand for what exists. */
+  /** Valid requests; ID and ITEM stand for an existing session and item. */
   const good = [
     rest(
       "create",
@@ -253,7 +253,7 @@ describe("every request gets an answer, and never a 5xx", () => {
     insert: fc.oneof(fc.uint8Array({ maxLength: 4 }), punctuation),
   });
 
-  /** What is done to a good request, and what may replace its parts. */
+  /** How a valid request is changed, and what may replace its parts. */
   const requests = fc.record({
     good: fc.constantFrom(...good),
     mutations: fc.array(mutation, { maxLength: 3 }),
@@ -323,7 +323,7 @@ describe("every request gets an answer, and never a 5xx", () => {
       }),
       { numRuns: 5000 },
     );
-    // A generator that is too wild, or too tame, proves nothing.
+    // A generator whose requests all fail, or all succeed, proves nothing.
     for (const dialect of ["/rest", "/api"]) {
       for (const status of [200, 400, 404, 415]) {
         expect(statuses.get(`${dialect} ${status}`), `${dialect} ${status}`).toBeGreaterThan(30);

@@ -358,7 +358,7 @@ describe.each(lanes)("$lane", ({ fastLane }) => {
         const { code, message } = grpcEnd(answer);
         expect(codes).toContain(code);
         expect(message).not.toBe("");
-        // Connect's runtime may know of a message that is too large before it has answered the one before.
+        // Connect's runtime may refuse a message that is too large before it has answered the previous one.
         if (fastLane || code !== status.RESOURCE_EXHAUSTED) expect(resultsIn(answer)).toHaveLength(1);
       }
     });
@@ -406,7 +406,7 @@ describe.each(lanes)("$lane", ({ fastLane }) => {
       stream.write(requestFor(good).subarray(0, 7));
       await new Promise((resolve) => sessions[0]!.ping(resolve));
       sessions[0]!.destroy();
-      // Connect's runtime only knows that half of a request has come.
+      // Connect's runtime only sees half of a request.
       await expectOutcomes("canceled", ...(fastLane ? [] : ["invalid_request"]));
     });
 
@@ -432,7 +432,7 @@ describe.each(lanes)("$lane", ({ fastLane }) => {
       const answer = answerOf(stream);
       stream.write(requestFor(good));
       await once(stream, "data");
-      // Begun later, and cut for its silence.
+      // A request that begins later is cut because its body does not arrive.
       const [session] = sessions;
       const halfRequest = begin(session!, "KeepAlive", { "content-type": "application/connect+proto" });
       halfRequest.on("error", () => {});
@@ -525,7 +525,7 @@ test.each(storeKinds)(
 );
 
 test.each(lanes)(
-  "a stream ends with UNAVAILABLE when Redis goes down under it, $lane",
+  "a stream ends with UNAVAILABLE when Redis goes down in the middle, $lane",
   async ({ fastLane }) => {
     await using redis = await startRedis();
     const app = await startTestApp({ redisUrl: redis.url, fastLane });

@@ -26,14 +26,15 @@ import {
   type RawRequest,
 } from "../support/raw-rpc.ts";
 import { itemId, maxBodyBytes, type RpcService, startRpcService } from "../support/rpc-service.ts";
+import { clocksAt } from "../support/sqlite-backend.ts";
 
-/** The two ways must give the same answers, so that ids which are made up are numbered, and time stands still. */
+/** Both lanes must give the same answers, so new ids are numbered and the clock stands still. */
 class RepeatableStore extends SqliteSessionStore {
   #made = 0;
 
   constructor() {
     const terms = { leaseMs: 60_000, retentionMs: 60_000 };
-    super({ database: new SqliteDatabase(":memory:"), terms, clock: { now: () => 1_750_000_000_000 } });
+    super({ database: new SqliteDatabase(":memory:", { clocks: clocksAt(() => 1_750_000_000_000) }), terms });
   }
 
   override create(spec: NewSession): Promise<Session> {
@@ -41,7 +42,7 @@ class RepeatableStore extends SqliteSessionStore {
     return super.create({ ...spec, id: isDerived ? spec.id : `made-${this.#made++}` });
   }
 
-  /** Has a session in the place of the active one, without its progress. */
+  /** Replaces the active session with a new one, without progress. */
   async renewActive(): Promise<void> {
     await this.delete("made-0", caller);
     await super.create({ ...newSession, id: "made-0" });
@@ -141,7 +142,7 @@ function mutated(bytes: Uint8Array): fc.Arbitrary<Uint8Array> {
   );
 }
 
-/** Mostly as it is; else damaged, empty, or larger than is accepted. */
+/** Mostly unchanged; otherwise damaged, empty or too large. */
 function perhapsBroken(bytes: Uint8Array): fc.Arbitrary<Uint8Array> {
   return fc.oneof(
     { weight: 4, arbitrary: fc.constant(bytes) },
@@ -154,7 +155,7 @@ function perhapsBroken(bytes: Uint8Array): fc.Arbitrary<Uint8Array> {
   );
 }
 
-/** Several frames, none, or one; compressed or said to be; of another length than it says. */
+/** One frame, several or none; compressed or only flagged as such; with the right length or a wrong one. */
 function framed(message: Uint8Array): fc.Arbitrary<Uint8Array> {
   const whole = envelope(message);
   return fc.oneof(
@@ -187,7 +188,7 @@ const sometimes = (...values: string[]) =>
     { weight: 1, arbitrary: fc.constantFrom(...values) },
   );
 const requestIds = sometimes("request-1", "has space", "x".repeat(129));
-// Deadlines that would be over by the time of the answer have tests of their own.
+// Deadlines that pass before the answer have tests of their own.
 const grpcTimeouts = sometimes(
   "10S",
   "60000m",
@@ -321,9 +322,9 @@ const streamSamples: fc.Arbitrary<Sample> = fc
     request: { method: rpc.keepAliveStream.name, headers: defined(headers), body },
   }));
 
-/** Headers that may differ from one way to the other, and why. */
+/** Headers that may differ between the lanes, and why. */
 const mayDiffer = [
-  // The clock on the wall.
+  // The time of the answer.
   "date",
   // The fast lane does not compress answers: they are smaller than what compression adds.
   "content-encoding",
@@ -332,7 +333,7 @@ const mayDiffer = [
   "grpc-accept-encoding",
   "vary",
   "content-length",
-  // Of HTTP/1's own framing; the fast lane knows the length where Connect's runtime may not.
+  // Framing of HTTP/1: the fast lane knows the length where Connect's runtime may not.
   "transfer-encoding",
   "connection",
   "keep-alive",
@@ -343,14 +344,14 @@ const mayDiffer = [
   "trailer",
 ];
 
-/** What has to be the same. */
+/** The part of an answer that has to be the same. */
 function essence({ method, protocol, request }: Sample, answer: RawAnswer) {
   const { httpStatus, headers, body, trailers } = answer;
   const all = Object.entries({ ...headers, ...trailers }).filter(
     ([name]) => !mayDiffer.includes(name) && name !== "x-request-id",
   );
   const sentId = request.headers["x-request-id"];
-  // One that is made up is another each time, and the fast lane makes none up for a heartbeat that goes well.
+  // A generated id differs each time, and the fast lane generates none for a heartbeat that succeeds.
   const requestId = sentId === headers["x-request-id"] ? sentId : undefined;
   const common = { httpStatus, headers: Object.fromEntries(all), requestId };
   if (protocol === "connect") {
@@ -379,16 +380,16 @@ async function expectSame(sample: Sample): Promise<void> {
 }
 
 /**
- * A stream that ends badly has its own words on the fast lane, which answers all requests before the bad one; Connect's
- * runtime may have seen the bad one before it answers the others.
+ * A stream that fails has another message on the fast lane, which answers all requests before the bad one; Connect's
+ * runtime may have read the bad one before it answers the others.
  */
 async function expectSameStream(sample: Sample): Promise<void> {
-  // How many requests the one before has had answered may differ, and with them the progress.
+  // The previous stream may have had more requests answered on one lane, and so have reached more progress.
   for (const { store } of [fast, stock]) await store.renewActive();
   const answers = await answersTo(sample);
   const [onLane, inRuntime] = answers.map((answer) => essence(sample, answer));
   const [laneCode, runtimeCode] = answers.map((answer) => grpcEnd(answer).code);
-  // Connect's runtime reads past flags that gRPC does not have, and past a message of which only the head has come.
+  // Connect's runtime ignores unknown flags, and a message of which only the head was sent.
   const isStricter = /unknown flags|in the middle of a message/.test(grpcEnd(answers[0]).message);
   if (laneCode === Code.InvalidArgument && isStricter) return;
   if (laneCode === 0 || runtimeCode === 0) {

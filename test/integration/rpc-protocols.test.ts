@@ -18,7 +18,7 @@ describe.each(lanes)("$lane", ({ fastLane }) => {
     await service[Symbol.asyncDispose]();
   });
 
-  const protocols: Record<string, { readonly protocol: string; readonly call: Call }> = {
+  const clients: Record<string, { readonly protocol: string; readonly call: Call }> = {
     "gRPC, grpc-js": { protocol: "grpc", call: throughGrpcJs(() => service.http2Url) },
     "gRPC, Connect-ES": {
       protocol: "grpc",
@@ -53,7 +53,7 @@ describe.each(lanes)("$lane", ({ fastLane }) => {
     return String(outcome.ok.downloadSessionId);
   };
 
-  describe.each(Object.entries(protocols))("%s", (_, { protocol: protocolName, call }) => {
+  describe.each(Object.entries(clients))("%s", (_, { protocol: protocolName, call }) => {
     test("the life cycle of a session", async () => {
       const downloadSessionId = await newSession(call);
       expect(await call("KeepAlive", { downloadSessionId, progress: "40" })).toMatchObject({
@@ -186,7 +186,7 @@ describe.each(lanes)("$lane", ({ fastLane }) => {
       const downloadSessionId = await newSession(call);
       const outcome = await call("Fail", { downloadSessionId, clientErrorMessage: "x".repeat(5000) });
       expect(outcome).toMatchObject({ code: "resource_exhausted" });
-      // Such a request never becomes a call, and must not be invisible to operators for that.
+      // Such a request never becomes a call; operators must see it nevertheless.
       await eventually("the refusal to be recorded", () => {
         expect(service.records.at(-1)).toMatchObject({
           call: { protocol: protocolName, connection: { peer: "127.0.0.1" } },

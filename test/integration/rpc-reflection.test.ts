@@ -26,7 +26,7 @@ interface Answer {
   readonly error_response?: { readonly error_code: number; readonly error_message: string };
 }
 
-/** A conversation on one stream, question by question. */
+/** One reflection stream, request by request. */
 function converse(version: string, url = service.http2Url) {
   const client = grpcJsClient(grpcInterface, `grpc.reflection.${version}.ServerReflection`, url);
   const stream: ClientDuplexStream<object, Answer> = client.ServerReflectionInfo();

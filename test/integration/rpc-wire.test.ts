@@ -248,7 +248,7 @@ describe.each(lanes)("$lane", ({ fastLane }) => {
   });
 });
 
-/** Connect's runtime minds neither deadline nor stop before it has the whole request. */
+/** Connect's runtime ignores deadline and stop until it has the whole request. */
 describe("on the fast lane, a request that is still being sent", () => {
   beforeEach(() => open({}));
 

@@ -56,7 +56,7 @@ afterEach(() => {
 
 const logins = new Map<string, string>();
 
-/** Headers of somebody who has logged in. */
+/** Headers of a user who has logged in. */
 const as = (name: string) => ({ "vmware-api-session-id": logins.get(name)! });
 const read = async (path: string) => (await fetch(app.url + api + path, { headers: as("bob") })).json();
 
@@ -66,7 +66,7 @@ async function logIn(name: string): Promise<void> {
   logins.set(name, (await response.json()) as string);
 }
 
-/** A session of somebody, and the link to the disk in it. */
+/** Prepares the disk in a new session of a user; gives its link. */
 async function preparedDisk(name = "bob", more: object = {}): Promise<string> {
   const session = await openSession(app.url, "i", as(name));
   const [call] = Object.values(methodClients);
@@ -106,7 +106,7 @@ test("a file is downloaded whole, and in parts that fit", async () => {
   expect(Buffer.compare(Buffer.concat(parts), disk)).toBe(0);
 });
 
-test("a download continues when the storage breaks the connection, and is whole", async () => {
+test("a download is whole although the storage breaks the connection again and again", async () => {
   const link = await preparedDisk();
   let cuts = 0;
   proxy.interfere = ({ kind, path }) => {
@@ -119,7 +119,7 @@ test("a download continues when the storage breaks the connection, and is whole"
   expect(cuts).toBeGreaterThan(3);
 });
 
-test("a download breaks, and never ends well, when the object changes under it", async () => {
+test("a download is cut when the object changes in the middle", async () => {
   const link = await preparedDisk();
   proxy.interfere = ({ kind, path }) =>
     kind === "get" && path.endsWith(".vmdk") ? { cutAfter: 1_500_000 } : undefined;
@@ -130,7 +130,7 @@ test("a download breaks, and never ends well, when the object changes under it",
   expect((await fetch(link)).status).toBe(404);
 });
 
-test("a download that the storage can't serve at all is refused, not empty", async () => {
+test("a download is refused, not empty, when the storage can't serve it", async () => {
   const link = await preparedDisk();
   proxy.interfere = () => ({ answer: { status: 500, code: "InternalError" } });
   const response = await fetch(link);
@@ -150,8 +150,8 @@ test("a caller who may read the storage gets a direct URI, which lives no longer
   expect(sha256(new Uint8Array(await response.arrayBuffer()))).toBe(sha256(disk));
 
   const session = await openSession(app.url, "i", as("bob"));
-  for (const protocol of Object.values(methodClients)) {
-    const files = sessionFiles(protocol(app.url), session, as("bob"));
+  for (const clientFor of Object.values(methodClients)) {
+    const files = sessionFiles(clientFor(app.url), session, as("bob"));
     const { status } = await files.prepare("disk 1.vmdk", { endpoint_type: "DIRECT" });
     expect(status).toMatch(/downlease\.storage\.role$/);
   }

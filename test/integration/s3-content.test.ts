@@ -57,7 +57,7 @@ async function putMany(count: number, key: (index: number) => string): Promise<v
   }
 }
 
-/** The requests that `work` leads to. */
+/** The requests that `work` causes. */
 async function requestsOf(work: () => Promise<unknown>): Promise<readonly Exchange[]> {
   proxy.exchanges.length = 0;
   await work();
@@ -67,7 +67,7 @@ async function requestsOf(work: () => Promise<unknown>): Promise<readonly Exchan
 const number = (index: number) => String(index).padStart(5, "0");
 
 describe("more than a page of keys", () => {
-  test("of an item, a library and a bucket are all found", async () => {
+  test("of an item, a library and a bucket are all read", async () => {
     await putMany(1_100, (index) => `lib/item/file-${number(index)}`);
     await put("lib/jtem/file");
     await putMany(1_001, (index) => `of-many-${number(index)}/item/file`);
@@ -81,7 +81,7 @@ describe("more than a page of keys", () => {
     expect((await source.item(item!.id))?.size).toBe(1_100);
   });
 
-  test("below a folder of an item are passed over at once, and hide nothing behind them", async () => {
+  test("below a folder of an item are skipped at once, and later keys are still read", async () => {
     await putItem("lib/item", "i");
     await putMany(2_100, (index) => `lib/item/folder/deep/${number(index)}`);
     await putItem("lib/jtem", "j");
@@ -106,7 +106,7 @@ describe("the requests of a look-up", () => {
     expect(await kinds(() => filesOf(source, "i"))).toEqual(["list", "list"]);
   });
 
-  test("of a flood of unknown ids and of lists are not a scan for each", async () => {
+  test("of a flood of unknown ids and of lists do not scan the bucket each time", async () => {
     await putMany(200, (index) => `lib/item-${number(index)}/file`);
     const source = await open();
     const flood = await requestsOf(async () => {
@@ -132,7 +132,7 @@ describe("the requests of a look-up", () => {
   });
 });
 
-describe("keys that are no content", () => {
+describe("keys that are not content", () => {
   test("are left out, with one warning each", async () => {
     await putItem("lib/item", "i");
     for (const key of [
@@ -185,7 +185,7 @@ describe("keys that are no content", () => {
     );
   });
 
-  test("do not keep an empty folder from being an item, as tools make them", async () => {
+  test("of empty folders, which tools create, still make an item", async () => {
     await put("lib/empty/", "");
     const source = await open();
     const [item] = (await source.items())!;
@@ -194,10 +194,10 @@ describe("keys that are no content", () => {
   });
 });
 
-test("names of all kinds are found and read, encoded or not", async () => {
+test("names of all kinds are listed and read, encoded or not", async () => {
   const names = ["b\u00fccher 1+2", "\ud83d\udcd6", "100%", "%41", "a&b<c>", "#?=;", "'\"", "e\u0301"];
   for (const name of names) await bucket.put(`${name}/${name}/${name}`, name);
-  // S3 does this on request, and the server of the tests does not.
+  // S3 encodes names on request; the test server does not.
   const encoded = (text: string) =>
     text
       .replace(/<(Key|Prefix)>([^<]+)<\/\1>/g, (_, tag: string, value: string) => {
@@ -221,7 +221,7 @@ test("names of all kinds are found and read, encoded or not", async () => {
 
 describe("checksums", () => {
   const sha256 = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
-  /** What S3 lists of objects that were put with a checksum, and the server of the tests does not. */
+  /** Adds what S3 lists of objects that were put with a checksum; the test server does not. */
   const announce = (type: string, algorithm = "SHA256") => {
     const elements = `<ChecksumAlgorithm>${algorithm}</ChecksumAlgorithm><ChecksumType>${type}</ChecksumType>`;
     proxy.interfere = ({ kind }) =>
@@ -238,7 +238,7 @@ describe("checksums", () => {
 
   beforeEach(() => put("lib/item/.item.json", '{"id": "i"}'));
 
-  test("that the storage has of a whole object are listed, and requested once", async () => {
+  test("that the storage has of whole objects are listed, and requested once", async () => {
     await putAbc();
     announce("FULL_OBJECT");
     const source = await open();
@@ -249,7 +249,7 @@ describe("checksums", () => {
     expect(await checksums(source)).toEqual([["abc", undefined]]);
   });
 
-  test("are not requested one by one when the listing announces none that is of use", async () => {
+  test("are not requested when the listing announces only algorithms that are of no use", async () => {
     await putAbc();
     for (const algorithm of ["CRC32", "CRC64NVME", "XXHASH64"]) {
       announce("FULL_OBJECT", algorithm);
@@ -259,7 +259,7 @@ describe("checksums", () => {
     }
   });
 
-  test("of parts are none, nor are ETags", async () => {
+  test("of parts are ignored, and so are ETags", async () => {
     const client = s3ClientFor(server.url);
     const Key = "lib/item/abc";
     const ofUpload = { Bucket: bucket.name, Key };
@@ -286,7 +286,7 @@ describe("checksums", () => {
     expect(await textOf(await open(), "i", "abc")).toBe("abc");
   });
 
-  test("of a manifest win over the storage's, and suffice when those may not be read", async () => {
+  test("of a manifest take precedence over the storage's, which may be forbidden to read", async () => {
     await putAbc();
     await put("lib/item/a.mf", `SHA256(abc)= ${"1".repeat(64)}\n`);
     announce("FULL_OBJECT");
@@ -302,7 +302,7 @@ describe("checksums", () => {
 describe("a bucket that can't be used", () => {
   const started = (more: object = {}) => open(more).then(() => "started");
 
-  test("is named at the start, with what the storage says", async () => {
+  test("is named at the start, with the error of the storage", async () => {
     await expect(started({ bucket: "no-such-bucket" })).rejects.toThrow(
       /^bucket no-such-bucket can't be used: NoSuchBucket: /,
     );
@@ -328,7 +328,7 @@ describe("a bucket that can't be used", () => {
     { status: 404, code: "NoSuchBucket" },
     { status: 500, code: "InternalError" },
     { status: 200, code: "InternalError" },
-  ])("later is unavailable, not without items: $status $code", async ({ status, code }) => {
+  ])("later makes the source unavailable, not empty: $status $code", async ({ status, code }) => {
     await putItem("lib/item", "i");
     const source = await open();
     const [library] = await source.libraries();
@@ -369,7 +369,7 @@ describe("a bucket that can't be used", () => {
     ]);
   });
 
-  test("is used all the same when a request fails that can be made again", async () => {
+  test("is used in spite of failed requests that can be retried", async () => {
     await putItem("lib/item", "i");
     const source = await open();
     let failures = 0;
@@ -378,7 +378,7 @@ describe("a bucket that can't be used", () => {
     expect(failures).toBeGreaterThan(3);
   });
 
-  test("but for one object is used without that", async () => {
+  test("because of one object is used without that object", async () => {
     await putItem("lib/item", "i");
     await putItem("lib/locked", "l");
     proxy.interfere = ({ kind, path }) =>

@@ -9,8 +9,8 @@ import { type Interference, type S3Proxy, startS3Proxy } from "../support/s3-pro
 import { s3ClientFor, type TestBucket, testBucket } from "../support/s3-server.ts";
 import { tempDir } from "../support/temp-dir.ts";
 
-// Another server than that of the other tests: this one checks the signatures of requests for objects. Those of lists it
-// computes over `/images`, where AWS and the SDK have `/images/`, so that lists go without. It has no types.
+// Not the server of the other tests: this one checks the signatures of requests for objects. It computes those of lists
+// over `/images`, where AWS and the SDK sign `/images/`, so lists are not signed here. It has no types.
 const S3rver = createRequire(import.meta.url)("@20minutes/s3rver") as new (
   options: object,
 ) => {
@@ -39,7 +39,7 @@ beforeAll(async () => {
   const url = `http://127.0.0.1:${(await server.run()).port}`;
   proxy = await startS3Proxy(url);
   bucket = testBucket(s3ClientFor(url, credentials), "images");
-  // Its lists know no folders in which there are only folders.
+  // Its lists do not show folders that have nothing but folders in them.
   await bucket.put("a/lib/.library.json", "{}");
   await bucket.put("a/lib/item/.item.json", '{"id": "i"}');
   for (const name of [plain, difficult]) await bucket.put(`a/lib/item/${name}`, "content");
@@ -113,7 +113,7 @@ test.each([
   expect(await answer.text()).toContain("SignatureDoesNotMatch");
 });
 
-test("a direct URI lives for whole seconds, no longer than it is to, and a week at most", async () => {
+test("a direct URI lives for whole seconds, no longer than requested, and a week at most", async () => {
   const secondsOf = async (lifetimeMs: number) => {
     const uri = await uriFor(lifetimeMs);
     return uri === undefined ? undefined : Number(new URL(uri).searchParams.get("X-Amz-Expires"));
@@ -148,7 +148,7 @@ test("there is no direct URI of a missing file, or of another version", async ()
   }
 });
 
-test("a direct URI names the version where the bucket keeps versions, and that is still the one", async () => {
+test("a direct URI names the version of the object in a bucket that keeps versions", async () => {
   const answerWith = (more: Readonly<Record<string, string>>) =>
     interfere({ headers: (headers) => ({ ...headers, ...more }) });
   const versionId = async () => new URL((await uriFor(60_000))!).searchParams.get("versionId");

@@ -44,7 +44,7 @@ const ranges = () => proxy.exchanges.map(({ headers }) => headers.range);
 const same = (bytes: Uint8Array, start = 0, end = size - 1) =>
   Buffer.compare(bytes, content.subarray(start, end + 1)) === 0;
 
-test("a range is one request, made by the first read, with the version that it is of", async () => {
+test("a range is one request for one version, made by the first read", async () => {
   const reader = file.reader({ start: 1, end: size - 2 });
   expect(proxy.exchanges).toEqual([]);
   await reader.read(new Uint8Array(1));
@@ -60,7 +60,7 @@ test("a connection is used again after a range was read to its end", async () =>
 });
 
 describe("a body that breaks", () => {
-  test("is gone on with from where it stopped, however often while bytes come", async () => {
+  test("is resumed where it stopped, any number of times while bytes come", async () => {
     proxy.interfere = ({ kind }) => (kind === "get" ? { cutAfter: 1_000_000 } : undefined);
     expect(same(await bytesOf(file))).toBe(true);
     const starts = ranges().map((range) => Number(/^bytes=(\d+)-8388607$/.exec(range!)?.[1]));
@@ -77,7 +77,7 @@ describe("a body that breaks", () => {
     expect(ranges().length).toBeLessThan(20);
   });
 
-  test("is a changed file when there is another one now, or none", async () => {
+  test("is reported as a changed file when the object was replaced or removed", async () => {
     for (const change of [
       () => bucket.put("lib/item/disk", randomBytes(size)),
       () => bucket.put("lib/item/disk", "short"),
@@ -95,7 +95,7 @@ describe("a body that breaks", () => {
     }
   });
 
-  test("is requested again when nothing has come for a while", async () => {
+  test("is requested again after a while without bytes", async () => {
     let first = true;
     proxy.interfere = ({ kind }) => {
       if (kind !== "get" || !first) return undefined;
@@ -119,7 +119,7 @@ describe("a body that breaks", () => {
   });
 });
 
-describe("a store that does not know", () => {
+describe("a storage server that ignores", () => {
   const forget = (name: "range" | "if-match") => {
     proxy.interfere = ({ kind, headers }) => {
       if (kind === "get") delete headers[name];
@@ -141,7 +141,7 @@ describe("a store that does not know", () => {
 });
 
 describe("a reader", () => {
-  test("fetches no more than is read, except what buffers hold", async () => {
+  test("fetches no more than is read, apart from what buffers hold", async () => {
     const reader = file.reader();
     await reader.read(new Uint8Array(100));
     const [exchange] = proxy.exchanges;
@@ -185,11 +185,11 @@ describe("a reader", () => {
   });
 });
 
-/** What a number is when it has stopped to grow. */
+/** The value of a number once it has stopped growing. */
 async function settled(look: () => number): Promise<number> {
   let last = -1;
   await eventually(
-    "the number to stay",
+    "the number to stop growing",
     () => {
       const isStill = look() === last;
       last = look();

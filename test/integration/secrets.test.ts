@@ -7,9 +7,9 @@ import { envelope, http1Client, http2Client, type RawAnswer } from "../support/r
 import { type RedisServer, startRedis } from "../support/redis-server.ts";
 import { type Service, startService } from "../support/service.ts";
 
-/** What may be in no log, no metric and no answer. */
+/** Texts that must be in no log, no metric and no answer. */
 const secrets: string[] = [];
-/** What may be in answers to who sent it, and in no log and no metric: whole ids of sessions, texts of callers. */
+/** Texts that answers to their sender may have, but no log and no metric: whole session ids, texts of callers. */
 const privates: string[] = [];
 
 const marked = (list: string[], text: string): string => {
@@ -24,7 +24,7 @@ function basic(): string {
   return `Basic ${marked(secrets, credentials)}`;
 }
 
-/** Every header that tells who is calling, or that could. */
+/** Every header that carries credentials, or looks as if it did. */
 const credentials: Record<string, () => Record<string, string>> = {
   "a password": () => ({ authorization: basic() }),
   "a password that is no base64": () => ({ authorization: `Basic ${secret()}` }),
@@ -47,7 +47,7 @@ interface Sent {
   readonly body: string | Uint8Array;
 }
 
-/** Requests that go well or do not, by the protocol that they take; each is sent with every kind of credentials. */
+/** Requests, valid or not, by protocol; each is sent with every kind of credentials. */
 const requests: Record<string, () => Sent> = {
   "REST, an unknown session": () => ({
     path: `${restPath}/id:${sessionId()}?~action=keep-alive`,
@@ -191,7 +191,7 @@ const unreadable: Record<string, () => string> = {
 const textOf = ({ headers, body, trailers }: RawAnswer) =>
   `${JSON.stringify({ ...headers, ...trailers })}\n${body.toString("latin1")}`;
 
-const found = (text: string, list: readonly string[]) => list.filter((one) => text.includes(one));
+const occurring = (text: string, list: readonly string[]) => list.filter((one) => text.includes(one));
 
 let redis: RedisServer;
 let strangeRedis: RedisServer;
@@ -283,17 +283,17 @@ describe.each(serviceNames)("a service %s", (name) => {
     answers.push(await client.closed);
   });
 
-  test("has told none of it", async () => {
+  test("has revealed none of the secrets", async () => {
     const metrics = await (await fetch(`${service().url}/metrics`)).text();
     await service().stop();
     const { output } = service();
-    // Else nothing would be proven.
+    // Otherwise the test would prove nothing.
     expect(answers.length).toBeGreaterThan(300);
     expect(output).toContain('"operation":"DownloadSession.KeepAlive"');
     expect(output).toMatch(/"session":"[0-9a-f]{8}…"/);
     expect(metrics).toContain('operation="DownloadSession.KeepAlive"');
-    expect(found(answers.join("\n"), secrets), "in answers").toEqual([]);
-    expect(found(output, [...secrets, ...privates]), "in what it wrote").toEqual([]);
-    expect(found(metrics, [...secrets, ...privates]), "in metrics").toEqual([]);
+    expect(occurring(answers.join("\n"), secrets), "in answers").toEqual([]);
+    expect(occurring(output, [...secrets, ...privates]), "in its output").toEqual([]);
+    expect(occurring(metrics, [...secrets, ...privates]), "in metrics").toEqual([]);
   });
 });

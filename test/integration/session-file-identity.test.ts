@@ -8,7 +8,7 @@ import { methodClients, tableClients } from "../support/method-clients.ts";
 import { addItem, type FileView, openSession, sessionFiles } from "../support/session-files.ts";
 import { type TempDir, tempDir } from "../support/temp-dir.ts";
 
-const protocols = { ...methodClients, ...tableClients };
+const clients = { ...methodClients, ...tableClients };
 const password = "correct horse";
 const users = { alice: "", bob: "", root: "admin", stor: "storage" };
 
@@ -35,11 +35,11 @@ describe.each(storeKinds)("%s", (kind: StoreKind) => {
     await directory.remove();
   });
 
-  /** A session of somebody, and how to look at it as others. */
-  async function sessionOf(owner: string, protocol: string) {
+  /** Creates a session of `owner`; gives its files as another user sees them. */
+  async function sessionOf(owner: string, client: string) {
     const item = await addItem(app.contentRoot, { disk: "x" });
     const id = await openSession(app.url, item, headers[owner]);
-    return (name: string) => sessionFiles(protocols[protocol]!(app.url), id, headers[name]);
+    return (name: string) => sessionFiles(clients[client]!(app.url), id, headers[name]);
   }
 
   const statuses = async ({ list, prepare, get }: ReturnType<typeof sessionFiles>, more = {}) => {
@@ -52,9 +52,9 @@ describe.each(storeKinds)("%s", (kind: StoreKind) => {
     return [await list(), ...files.map(({ status }) => status)];
   };
 
-  describe.each(Object.keys(protocols))("%s", (protocol) => {
+  describe.each(Object.keys(clients))("%s", (client) => {
     test("the files of another principal's session are not found, by any operation", async () => {
-      const as = await sessionOf("alice", protocol);
+      const as = await sessionOf("alice", client);
       const missing = "404 downlease.session.not_found";
       for (const other of ["bob", "stor"]) {
         expect(new Set(await statuses(as(other)))).toEqual(new Set([missing]));
@@ -67,7 +67,7 @@ describe.each(storeKinds)("%s", (kind: StoreKind) => {
     });
 
     test("the role admin may do all with them", async () => {
-      const as = await sessionOf("alice", protocol);
+      const as = await sessionOf("alice", client);
       await as("root").prepare("disk");
       await eventually("the disk to be ready for its owner", async () => {
         return (await as("alice").get("disk")).status === "PREPARED";
@@ -76,7 +76,7 @@ describe.each(storeKinds)("%s", (kind: StoreKind) => {
     });
 
     test("DIRECT needs the role storage, and a source that has such endpoints", async () => {
-      const [ofAlice, ofStor] = [await sessionOf("alice", protocol), await sessionOf("stor", protocol)];
+      const [ofAlice, ofStor] = [await sessionOf("alice", client), await sessionOf("stor", client)];
       const direct = { endpoint_type: "DIRECT" };
       expect((await ofAlice("alice").prepare("disk", direct)).status).toBe("403 downlease.storage.role");
       expect((await ofStor("stor").prepare("disk", direct)).status).toBe("403 downlease.storage.none");

@@ -15,7 +15,7 @@ import {
   someBytes,
 } from "../support/session-files.ts";
 
-const protocols = { ...methodClients, ...tableClients };
+const clients = { ...methodClients, ...tableClients };
 const disk = someBytes(3_000_000);
 const longName = `${"ü".repeat(100)} & <${"x".repeat(40)}>.vmdk`;
 
@@ -32,10 +32,10 @@ describe.each(storeKinds)("%s", (kind: StoreKind) => {
     return addItem(app.contentRoot, { "disk.vmdk": disk, "empty.nvram": "", "package.mf": manifest });
   };
 
-  describe.each(Object.keys(protocols))("%s", (protocol) => {
+  describe.each(Object.keys(clients))("%s", (client) => {
     const open = async (itemId: string) => {
       const id = await openSession(app.url, itemId);
-      return { id, ...sessionFiles(protocols[protocol]!(app.url), id) };
+      return { id, ...sessionFiles(clients[client]!(app.url), id) };
     };
 
     test("lists, prepares and returns the endpoint", async () => {
@@ -91,7 +91,7 @@ describe.each(storeKinds)("%s", (kind: StoreKind) => {
       expect((await prepare("disk.vmdk", { endpoint_type: "DIRECT" })).status).toBe(
         "403 downlease.storage.role",
       );
-      const nobody = sessionFiles(protocols[protocol]!(app.url), "nobody");
+      const nobody = sessionFiles(clients[client]!(app.url), "nobody");
       const missing = "404 downlease.session.not_found";
       expect(await nobody.list()).toBe(missing);
       expect((await nobody.prepare("none", { endpoint_type: "DIRECT" })).status).toBe(missing);
@@ -203,7 +203,7 @@ describe.each(storeKinds)("%s", (kind: StoreKind) => {
 
   test("JSON-RPC sends a file as the structure that SDKs expect", async () => {
     const id = await openSession(app.url, await newItem());
-    const { prepare, get } = sessionFiles(protocols["JSON-RPC"]!(app.url), id);
+    const { prepare, get } = sessionFiles(clients["JSON-RPC"]!(app.url), id);
     await prepare("empty.nvram");
     await eventually("it to be ready", async () => (await get("empty.nvram")).status === "PREPARED");
     const input = { download_session_id: id, file_name: "empty.nvram" };
@@ -248,7 +248,7 @@ describe.each(storeKinds)("%s", (kind: StoreKind) => {
 
   test("prepare and get renew the lease, list does not", async () => {
     const id = await openSession(app.url, await newItem());
-    const { list, prepare, get } = sessionFiles(protocols["/api"]!(app.url), id);
+    const { list, prepare, get } = sessionFiles(clients["/api"]!(app.url), id);
     let before = await expiryOf(app.url, id);
     await list();
     expect(await expiryOf(app.url, id)).toBe(before);
@@ -271,7 +271,7 @@ describe.each(storeKinds)("%s", (kind: StoreKind) => {
       "package.mf": `SHA256(disk.vmdk)= ${right}`,
     });
     const id = await openSession(app.url, itemId);
-    const { prepare, get } = sessionFiles(protocols.gRPC!(app.url), id);
+    const { prepare, get } = sessionFiles(clients.gRPC!(app.url), id);
     await prepare("disk.vmdk");
     const failed = await eventually("the error", async () => {
       const file = await get("disk.vmdk");
@@ -283,20 +283,20 @@ describe.each(storeKinds)("%s", (kind: StoreKind) => {
     });
     expect(failed.checksum_info ?? failed.download_endpoint).toBeUndefined();
     // The failure is the version's: another session finds it.
-    const other = sessionFiles(protocols.gRPC!(app.url), await openSession(app.url, itemId));
+    const other = sessionFiles(clients.gRPC!(app.url), await openSession(app.url, itemId));
     expect((await other.get("disk.vmdk")).status).toBe("UNPREPARED");
     await writeFile(join(app.contentRoot, "lib", itemId, "disk.vmdk"), "right");
-    const another = sessionFiles(protocols.gRPC!(app.url), await openSession(app.url, itemId));
+    const another = sessionFiles(clients.gRPC!(app.url), await openSession(app.url, itemId));
     await another.prepare("disk.vmdk");
     await eventually("it to be ready", async () => (await another.get("disk.vmdk")).status === "PREPARED");
   });
 
   test("a file that one session has prepared is ready at once in another", async () => {
     const itemId = await newItem();
-    const first = sessionFiles(protocols.gRPC!(app.url), await openSession(app.url, itemId));
+    const first = sessionFiles(clients.gRPC!(app.url), await openSession(app.url, itemId));
     await first.prepare("disk.vmdk");
     await eventually("it to be ready", async () => (await first.get("disk.vmdk")).status === "PREPARED");
-    const second = sessionFiles(protocols.gRPC!(app.url), await openSession(app.url, itemId));
+    const second = sessionFiles(clients.gRPC!(app.url), await openSession(app.url, itemId));
     expect((await second.get("disk.vmdk")).status).toBe("UNPREPARED");
     expect((await second.prepare("disk.vmdk")).status).toBe("PREPARED");
   });
@@ -304,7 +304,7 @@ describe.each(storeKinds)("%s", (kind: StoreKind) => {
   test("an expired session is not found", async () => {
     const brief = await startTestApp({ store: kind, leaseSeconds: 0.3 });
     const id = await openSession(brief.url, await addItem(brief.contentRoot, { "disk.vmdk": "x" }));
-    const { list, prepare, get } = sessionFiles(protocols.gRPC!(brief.url), id);
+    const { list, prepare, get } = sessionFiles(clients.gRPC!(brief.url), id);
     await prepare("disk.vmdk");
     await eventually(
       "the session to expire",
@@ -319,7 +319,7 @@ describe.each(storeKinds)("%s", (kind: StoreKind) => {
     const names = Array.from({ length: 1_000 }, (_, n) => `file-${String(n).padStart(4, "0")}`);
     const files = Object.fromEntries(names.map((name) => [name, name]));
     const id = await openSession(app.url, await addItem(app.contentRoot, files));
-    const { list, prepare } = sessionFiles(protocols.gRPC!(app.url), id);
+    const { list, prepare } = sessionFiles(clients.gRPC!(app.url), id);
     const listed = async () => (await list()) as { name: string; status: string }[];
     expect((await listed()).map(({ name }) => name)).toEqual(names);
     for (const name of names.slice(0, 40)) await prepare(name);

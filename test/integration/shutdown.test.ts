@@ -5,7 +5,7 @@ import { type Logger, pino } from "pino";
 import { afterEach, describe, expect, test } from "vitest";
 import type { HttpHandler, HttpResponse } from "../../src/calls/http.ts";
 import { ServiceError } from "../../src/domain/errors.ts";
-import { Server, type ServerOptions } from "../../src/server/server.ts";
+import { type HttpServerOptions, Server } from "../../src/server/server.ts";
 import { type ShutdownParts, shutDown } from "../../src/server/shutdown.ts";
 import { Health } from "../../src/telemetry/health.ts";
 import { eventually } from "../support/eventually.ts";
@@ -31,10 +31,10 @@ interface Held {
 }
 
 /**
- * A server that leaves its requests for the test to answer. Its port is none that the system gives to others when
- * the server has closed it and the test still knocks.
+ * A server that leaves its requests for the test to answer. Its port is outside the system's range, so that no
+ * other process gets it while the test still tries to connect.
  */
-async function hold(options: Partial<ServerOptions> = {}): Promise<Held> {
+async function hold(options: Partial<HttpServerOptions> = {}): Promise<Held> {
   const responses: HttpResponse[] = [];
   const handler: HttpHandler = (request, response) => {
     request.resume();
@@ -159,7 +159,7 @@ describe("close", () => {
     await closed;
   });
 
-  test("lets an HTTP/2 call finish after telling which calls it has taken", async () => {
+  test("lets an HTTP/2 call finish after GOAWAY has named the calls that are served", async () => {
     const { server, port, responses } = await hold();
     const session = connectHttp2(`http://127.0.0.1:${port}`);
     const request = session.request({ ":path": "/" });
@@ -291,7 +291,7 @@ describe("the whole sequence", () => {
   test("is in order", async () => {
     const { server, port } = await hold();
     const { events, logged, health, endStreams, endCalls, stopped } = stop(server);
-    // The monitor may still find the store in order.
+    // The monitor may still see the store up.
     health.set("SERVING");
     await stopped;
     expect(events).toEqual(["NOT_SERVING", "streams end", "calls end", "store closed"]);
@@ -371,7 +371,7 @@ describe("the real process", () => {
   const path = "/com/vmware/content/library/item/download-session?~action=create";
 
   test.each(["SIGTERM", "SIGINT"] as const)(
-    "ends with 0 on %s, the call under way answered",
+    "ends with 0 on %s, and answers the call in flight",
     async (signal) => {
       await using service = await startService([]);
       using client = await rawConnection(service.port);

@@ -15,7 +15,7 @@ import {
 const service = "/rest/com/vmware/content/library/item/download-session";
 
 let app: TestApp;
-/** Each test has items of its own: whatever was created for them shows in their lists. */
+/** Each test has items of its own: sessions that were created for them show in their lists. */
 let item: string;
 let smuggled: string;
 
@@ -50,7 +50,7 @@ const withLength = (text: string) => post(`Content-Length: ${text}`, bodyFor(ite
 const withSize = (spell: (hex: string) => string) =>
   post(chunked, `${spell(length().toString(16))}${bodyFor(item)}\r\n0\r\n\r\n`);
 
-/** Requests whose end is a matter of opinion, or that another opinion could be hidden in; made late, for the items. */
+/** Requests whose end two servers could see in different places; built in the test, when the items exist. */
 const refused: Record<string, () => string> = {
   "a Content-Length and a Transfer-Encoding": () => post(`Content-Length: 4\r\n${chunked}`, whole()),
   "a Transfer-Encoding and a Content-Length": () => post(`${chunked}\r\nContent-Length: 4`, whole()),
@@ -126,7 +126,7 @@ describe("over HTTP/1.1", () => {
     expect([await sessionsOf(item), await sessionsOf(smuggled)]).toEqual([[], []]);
   });
 
-  test("a tunnel is not opened, and what was to go through it is not served", async () => {
+  test("a tunnel is not opened, and the requests sent into it are not served", async () => {
     smuggled = await app.addItem();
     using client = await rawConnection(app.port);
     client.socket.write(`CONNECT a:80 HTTP/1.1\r\nHost: a:80\r\n\r\n${hidden()}`);
@@ -149,7 +149,7 @@ describe("over HTTP/1.1", () => {
     },
   );
 
-  test("a target with a host in it is none of ours", async () => {
+  test("a target with a host in it matches no path", async () => {
     item = await app.addItem();
     const body = bodyFor(item);
     using client = await rawConnection(app.port);
@@ -160,7 +160,7 @@ describe("over HTTP/1.1", () => {
     expect(await sessionsOf(item)).toEqual([]);
   });
 
-  test("two requests in a row are two requests, whatever they are called", async () => {
+  test("two requests in a row are two requests, with any paths", async () => {
     [item, smuggled] = [await app.addItem(), await app.addItem()];
     using client = await rawConnection(app.port);
     client.socket.write(
@@ -256,7 +256,7 @@ describe("over HTTP/2", () => {
 
   test.each([
     ["by the end of the connection", ""],
-    ["by a reset that tells of no error", frame(frameType.resetStream, 0, 1, "\0\0\0\0")],
+    ["by a reset with the code NO_ERROR", frame(frameType.resetStream, 0, 1, "\0\0\0\0")],
   ])("a body that is cut short %s is no request", async (_, reset) => {
     item = await app.addItem();
     const created = await fetch(app.url + service, {
@@ -265,7 +265,7 @@ describe("over HTTP/2", () => {
       body: bodyFor(item),
     });
     const { value: id } = (await created.json()) as { value: string };
-    // The whole message would go on; what is there of it says `Cancel` already.
+    // The whole message is longer; the part that arrived is already a valid `Cancel`.
     const part = `\x0a${String.fromCharCode(id.length)}${id}`;
     using client = await rawConnection(app.port);
     client.socket.write(

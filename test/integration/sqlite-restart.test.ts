@@ -1,6 +1,7 @@
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { afterEach, beforeEach, expect, it } from "vitest";
+import { DatabaseSync } from "node:sqlite";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { eventually } from "../support/eventually.ts";
 import { type Service, startService } from "../support/service.ts";
 import { type TempDir, tempDir } from "../support/temp-dir.ts";
@@ -20,8 +21,9 @@ afterEach(async () => {
   await dir.remove();
 });
 
-async function start(leaseSeconds: number): Promise<void> {
+async function start(leaseSeconds: number, ...flags: string[]): Promise<void> {
   service = await startService([
+    ...flags,
     ...["--sqlite-path", join(dir.path, "sessions.db")],
     ...["--content-root", join(dir.path, "library")],
     ...["--lease-seconds", String(leaseSeconds)],
@@ -79,4 +81,48 @@ it("a session expires at the time that was promised, also when the service crash
     return body.code === "not_found";
   });
   expect((await call("List", {})).body).toEqual({});
+});
+
+/** Moves everything in the file into the past, as if nobody had looked at it for so long. */
+function letPass(ms: number): void {
+  const db = new DatabaseSync(join(dir.path, "sessions.db"));
+  db.prepare("UPDATE session SET expires_at = expires_at - ?").run(ms);
+  db.prepare("UPDATE sign_of_life SET monotonic = monotonic - ?1, wall = wall - ?1").run(ms);
+  db.close();
+}
+
+describe("a service that was down for longer than the lease", () => {
+  it("serves its sessions on, whose leases are longer by that time", async () => {
+    await start(60);
+    const id = await create();
+    const before = (await call("Get", { downloadSessionId: id })).body.downloadSession;
+    await service!.kill();
+    letPass(600_000);
+    await start(60);
+    const { body } = await call("Get", { downloadSessionId: id });
+    const expiry = (session: { expirationTime: string }) => Date.parse(session.expirationTime);
+    // The time by which the sign of life is older than the crash, and that the restart took, is given back, too.
+    expect(expiry(body.downloadSession)).toBeGreaterThanOrEqual(expiry(before));
+    expect(expiry(body.downloadSession)).toBeLessThan(expiry(before) + 30_000);
+    expect((await call("KeepAlive", { downloadSessionId: id, progress: "43" })).status).toBe(200);
+    expect(service!.logs).toContainEqual(
+      expect.objectContaining({
+        level: "info",
+        sessions: 1,
+        msg: expect.stringMatching(/^the service was down for 6\d\d\.\d s; leases are prolonged by 6/),
+      }),
+    );
+  });
+
+  it.each([
+    ["a longer time than is configured", "500"],
+    ["any time, when none is configured", "0"],
+  ])("has no sessions after %s", async (_, seconds) => {
+    await start(60);
+    const id = await create();
+    await service!.kill();
+    letPass(600_000);
+    await start(60, "--max-downtime-seconds", seconds);
+    expect((await call("Get", { downloadSessionId: id })).body).toMatchObject({ code: "not_found" });
+  });
 });

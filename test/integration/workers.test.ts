@@ -47,7 +47,7 @@ afterEach(async () => {
   await directory.remove();
 });
 
-/** For processes to start or to end, on a busy machine. */
+/** Time for processes to start or to end on a busy machine. */
 const patience = { withinMs: 20_000 };
 
 function ownPlaces(store: StoreKind = "SQLite"): string[] {
@@ -104,7 +104,7 @@ async function call(
   return { status: response.statusCode, body: text, worker: Number(line.worker) };
 }
 
-/** A connection that stays open, to the worker asked for. */
+/** A connection to the given worker that stays open. */
 async function connectionTo(service: Service, worker: number): Promise<Agent> {
   return eventually(`a connection to worker ${worker}`, async () => {
     const agent = new Agent({ keepAlive: true, maxSockets: 1 });
@@ -197,7 +197,7 @@ describe("a worker that is killed", () => {
     expect(await service.stop()).toEqual({ code: 0, signal: null });
   });
 
-  test("leaves the port to those that come after it, even the last one", async () => {
+  test("leaves the port to its replacement, even when it was the last one", async () => {
     const service = await serve();
     for (const { pid } of workers(service)) process.kill(pid, "SIGKILL");
     await eventually("two other workers", () => workers(service).length === 4, patience);
@@ -210,7 +210,7 @@ describe("a worker that is killed", () => {
     await rename(library, `${library}-away`);
     process.kill(dies.pid, "SIGKILL");
     const failures = () => service.logs.filter(({ msg }) => msg === "a worker did not start");
-    await eventually("two vain attempts", () => failures().length >= 2, patience);
+    await eventually("two failed attempts", () => failures().length >= 2, patience);
     expect(failures()[0]).toMatchObject({ reason: expect.stringMatching(/content root .* can't be used/) });
     expect((await call(service, "/nowhere")).worker).toBe(lives.number);
     await rename(`${library}-away`, library);
@@ -244,7 +244,7 @@ describe("/metrics", () => {
     expect(await metricsOf(service, toOther)).toMatchObject(complete);
   });
 
-  test("is answered without a worker that does not answer, from what that one told last", async () => {
+  test("is answered when a worker hangs, with the last numbers that it reported", async () => {
     const service = await serve();
     const [hangs, lives] = workers(service) as [SeenWorker, SeenWorker];
     await connectionTo(service, hangs.number);
@@ -263,8 +263,8 @@ describe("/metrics", () => {
   });
 });
 
-/** A call whose body is half sent, on the worker asked for. */
-async function callUnderWay(service: Service, worker: SeenWorker) {
+/** A call at the given worker whose body is half sent. */
+async function callInFlight(service: Service, worker: SeenWorker) {
   const body = JSON.stringify({ create_spec: { library_item_id: "nowhere" } });
   const client = await eventually(`a connection to worker ${worker.number}`, async () => {
     const candidate = await rawConnection(service.port);
@@ -289,17 +289,17 @@ describe("a stop", () => {
   test("waits for the calls of every worker, in the written order, and ends with 0", async () => {
     const service = await serve();
     const calls = [];
-    for (const worker of workers(service)) calls.push(await callUnderWay(service, worker));
+    for (const worker of workers(service)) calls.push(await callInFlight(service, worker));
     process.kill(service.pid, "SIGTERM");
-    const told = (text: string) => service.logs.filter(({ msg }) => msg === text);
-    await eventually("every worker to stop", () => told("stopping").length === 3);
+    const linesOf = (text: string) => service.logs.filter(({ msg }) => msg === text);
+    await eventually("every worker to stop", () => linesOf("stopping").length === 3);
     await eventually("a closed port", () =>
       rawConnection(service.port).then(
         (connection) => connection[Symbol.dispose](),
         (error) => error.code === "ECONNREFUSED",
       ),
     );
-    expect(told("stopped")).toEqual([]);
+    expect(linesOf("stopped")).toEqual([]);
     for (const { finish } of calls) finish();
     for (const { closed } of calls)
       expect(await closed).toMatch(/HTTP\/1.1 404 .*connection: close.*NOT_FOUND/is);
@@ -310,7 +310,7 @@ describe("a stop", () => {
     expect(workers(service)).toHaveLength(2);
   });
 
-  test("is the supervisor's: workers do nothing on a signal of their own", async () => {
+  test("is up to the supervisor: workers ignore signals that they get themselves", async () => {
     const service = await serve();
     const seen = workers(service);
     for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
@@ -340,7 +340,7 @@ describe("a stop", () => {
     await eventually("the end of the workers", () => workers(service).every(({ pid }) => isGone(pid)));
   });
 
-  test("kills a worker that hangs when the grace time is over, and tells", async () => {
+  test("kills a worker that hangs when the grace time is over, and logs it", async () => {
     const service = await serve("--grace-seconds", "0.2");
     const [hangs] = workers(service) as [SeenWorker];
     process.kill(hangs.pid, "SIGSTOP");
@@ -355,10 +355,10 @@ describe("a stop", () => {
     expect(isGone(hangs.pid)).toBe(true);
   });
 
-  test("is what workers do by themselves when the supervisor is killed, calls under way finished", async () => {
+  test("is what workers do by themselves when the supervisor is killed, after their calls have finished", async () => {
     const service = await serve();
     const seen = workers(service);
-    const { finish, closed } = await callUnderWay(service, seen[0]!);
+    const { finish, closed } = await callInFlight(service, seen[0]!);
     process.kill(service.pid, "SIGKILL");
     await eventually("the end of the worker without calls", () => isGone(seen[1]!.pid), patience);
     finish();
@@ -420,7 +420,7 @@ test("a restart that can't be done leaves the old workers", async () => {
   expect(workers(service)).toHaveLength(2);
 });
 
-describe("a program that can't start says and does what one process would", () => {
+describe("a program that can't start prints and exits as one process does", () => {
   const main = fileURLToPath(new URL("../../src/main.ts", import.meta.url));
 
   async function run(args: readonly string[]) {
@@ -449,7 +449,7 @@ describe("a program that can't start says and does what one process would", () =
     }
   });
 
-  test("a content root that is not there", () =>
+  test("a content root that does not exist", () =>
     expectTheSame(["--port", "0", "--content-root", "/nowhere"], /content root \/nowhere/));
 
   test("sessions in memory, which workers can't share, are a mistake", async () => {

@@ -24,7 +24,7 @@ const onPath = (debianPackage: string, command: string): Requirement => ({
 
 const go = onPath("golang-go", "go");
 
-/** What it takes to run each client; the keys are the headings of docs/clients.md. */
+/** What each client needs to run; the keys are the headings of docs/clients.md. */
 const requirements: Readonly<Record<string, readonly Requirement[]>> = {
   curl: [onPath("curl", "curl")],
   grpcio: [
@@ -36,7 +36,7 @@ const requirements: Readonly<Record<string, readonly Requirement[]>> = {
   "VMware's SDKs": [{ debianPackage: "python3", isMet: () => existsSync(debianPython) }],
 };
 
-/** What it takes to build `govc`. */
+/** What is needed to build `govc`. */
 const forGovc: readonly Requirement[] = [
   go,
   onPath("dpkg-dev", "dpkg-source"),
@@ -58,7 +58,7 @@ export function reasonAgainst(client: string): string | undefined {
   return missing.length === 0 ? undefined : `without ${missing.join(" and ")}; see npm run test:clients`;
 }
 
-/** The environment in which clients are run. @param home directory for what they keep between calls */
+/** The environment in which clients are run. @param home directory for files that they keep between calls */
 export function clientEnvironment(home: string): NodeJS.ProcessEnv {
   return {
     ...process.env,

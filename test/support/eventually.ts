@@ -3,12 +3,12 @@ import { setTimeout as delay } from "node:timers/promises";
 export interface Patience {
   /** Bound in milliseconds; 5 s by default. */
   readonly withinMs?: number;
-  /** Pause between two looks, in milliseconds; 20 by default. */
+  /** Pause between two calls of `probe`, in milliseconds; 20 by default. */
   readonly everyMs?: number;
 }
 
 /**
- * Looks again and again until `probe` gives something truthy, and gives that. A probe that throws counts as "not
+ * Calls `probe` until it returns something truthy, and returns that. A probe that throws counts as "not
  * yet", so that it may hold expectations. Rejects, naming `what` and the last failure, when the bound is reached.
  */
 export async function eventually<T>(

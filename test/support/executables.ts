@@ -26,7 +26,7 @@ export const neededExecutables: readonly Requirement[] = [
 export const searchPath = [process.env.PATH ?? "", "/usr/local/sbin", "/usr/sbin"].join(delimiter);
 
 /**
- * Makes sure that the requirements are met. What is missing is installed from Debian's packages, by root and after a
+ * Makes sure that the requirements are met. If they are not, root installs Debian's packages, after a
  * line that says so.
  *
  * @param install whether anything may be installed

@@ -24,7 +24,7 @@ export const goSources = "/usr/share/gocode";
 
 /**
  * Builds `govc`, unchanged, in about two minutes. Needs root, as apt does, and golang-go, dpkg-dev and what govc is made
- * of. Nothing of the machine's apt is changed: that there are sources as well as packages is written beside it.
+ * of. The machine's apt is left as it is: the list of source repositories is written beside it.
  *
  * @throws Error that says what failed
  */
@@ -62,7 +62,7 @@ function fetchSource(directory: string, target: string): void {
     "APT::Sandbox::User": "root",
   };
   const options = ["-q", ...Object.entries(settings).flatMap(([name, value]) => ["-o", `${name}=${value}`])];
-  // Of repositories without sources it says that something failed, and goes on.
+  // It reports repositories without sources as failures, and goes on.
   spawnSync("apt-get", [...options, "update"], { cwd: apt, stdio: "ignore" });
   run("apt-get", [...options, "source", sourcePackage], apt);
   const unpacked = readdirSync(apt).find((name) => existsSync(join(apt, name, "govc")));

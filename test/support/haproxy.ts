@@ -10,13 +10,13 @@ export interface Haproxy extends AsyncDisposable {
   /** `http://host:port`, for REST and gRPC alike. */
   readonly url: string;
   readonly port: number;
-  /** What it logged: failed calls, and replicas that come and go. */
+  /** Its log: failed calls, and replicas that go up and down. */
   readonly log: string;
   stop(): Promise<void>;
 }
 
 /**
- * Starts HAProxy with the deployed configuration; resolves when it has found a replica ready.
+ * Starts HAProxy with the deployed configuration; resolves when it sees a replica ready.
  *
  * @param replicas two or three of `host:port`
  */
@@ -28,7 +28,7 @@ export function startHaproxy(replicas: readonly string[]): Promise<Haproxy> {
     // -dR: no SO_REUSEPORT, or it would share the port of another run without a word.
     const haproxy: Process = await startProcess("haproxy", ["-db", "-dR", "-f", haproxyConfig], { env });
     await eventually(
-      "HAProxy to find a replica ready",
+      "HAProxy to see a replica ready",
       async () => haproxy.exit !== undefined || (await fetch(`${url}/readyz`)).ok,
       { withinMs: 10_000 },
     );

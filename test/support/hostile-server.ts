@@ -53,7 +53,7 @@ export async function startHostileServer(name: string): Promise<HostileServer> {
   });
 }
 
-/** A server of whatever Connect services, on a free loopback port. */
+/** Serves the given Connect services on a free loopback port. */
 export async function startServer(routes: (router: ConnectRouter) => void): Promise<HostileServer> {
   const server = createServer(connectNodeAdapter({ routes }));
   server.listen(0, "127.0.0.1");

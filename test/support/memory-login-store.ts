@@ -32,8 +32,9 @@ export class MemoryLoginStore implements LoginStore {
   async addFailure(key: string, windowMs: number): Promise<Failures> {
     this.#check();
     const now = Date.now();
-    const known = this.failures.get(key);
-    const entry = known && known.forgottenAt > now ? known : { count: 0, forgottenAt: now + windowMs };
+    const previous = this.failures.get(key);
+    const entry =
+      previous && previous.forgottenAt > now ? previous : { count: 0, forgottenAt: now + windowMs };
     entry.count++;
     this.failures.set(key, entry);
     return { count: entry.count, forgottenInMs: entry.forgottenAt - now };

@@ -27,7 +27,7 @@ async function canListen(port: number): Promise<boolean> {
 }
 
 /**
- * Starts a server on free ports, and again on others when somebody was quicker.
+ * Starts a server on free ports, and again on others when another process was faster.
  *
  * @param start rejects with an error that carries the system's "Address already in use" when a port was taken
  */

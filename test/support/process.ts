@@ -12,7 +12,7 @@ export interface Exit {
 /** A process that a test started. */
 export interface Process {
   readonly pid: number;
-  /** What it wrote so far. */
+  /** Its output so far. */
   readonly stdout: string;
   readonly stderr: string;
   /** How it ended; undefined while it runs. */
@@ -20,7 +20,7 @@ export interface Process {
   /** Resolves when it has ended and all its output has been read. */
   readonly exited: Promise<Exit>;
   signal(signal: NodeJS.Signals): void;
-  /** To its standard input, which must have been asked for. */
+  /** Writes to its standard input, which `stdin` must have requested. */
   type(text: string): void;
   /** SIGKILL, and resolves when it is gone. Does nothing when it has ended already. */
   kill(): Promise<void>;

@@ -3,14 +3,14 @@ import { connect, type Socket } from "node:net";
 import { connect as connectTls } from "node:tls";
 import { eventually } from "./eventually.ts";
 
-/** A connection of which a test writes and reads the bytes. */
+/** A connection whose bytes a test writes and reads. */
 export interface RawConnection extends Disposable {
   readonly socket: Socket;
-  /** What came so far, a character a byte. */
+  /** The bytes received so far, as one character each. */
   readonly received: string;
-  /** Resolves when `text` has come. */
+  /** Resolves when `text` has been received. */
   receives(text: string): Promise<void>;
-  /** Resolves with all that came when the other side has closed the connection, be it by a reset. */
+  /** Resolves with all that was received when the other side has closed the connection, even by a reset. */
   readonly closed: Promise<string>;
 }
 
@@ -82,7 +82,7 @@ export function http2Get(stream: number, { end = true } = {}): string {
 
 export type RawHeader = readonly [name: string, value: string];
 
-/** The headers of a request, whatever they are; without `end` its body is still to come. */
+/** Headers of a request, valid or not; without `end` its body is still to come. */
 export function http2Headers(stream: number, pairs: readonly RawHeader[], { end = false } = {}): string {
   const flags = end ? endStream | endHeaders : endHeaders;
   return frame(frameType.headers, flags, stream, headerBlock(pairs));
@@ -92,7 +92,7 @@ export function http2Data(stream: number, text: string, { end = true } = {}): st
   return frame(frameType.data, end ? endStream : 0, stream, text);
 }
 
-/** In HPACK, as literals that leave its table alone. */
+/** Encoded with HPACK as literals that are not added to its table. */
 export function headerBlock(pairs: readonly RawHeader[]): string {
   return pairs.map(([name, value]) => `\x00${hpackText(name)}${hpackText(value)}`).join("");
 }

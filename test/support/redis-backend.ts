@@ -16,7 +16,7 @@ export async function connectRedis(
   options: Partial<RedisBackendOptions> = {},
 ): Promise<RedisBackend> {
   const backend = openRedis(url, options);
-  await eventually("Redis to answer", () => backend.ping().then(() => true));
+  await eventually("Redis to answer", () => backend.probe().then(() => true));
   await eventually("revocations to be heard", () => backend.logins.isCacheUsable);
   return backend;
 }

@@ -10,7 +10,7 @@ export interface Service extends AsyncDisposable {
   readonly pid: number;
   /** Its log so far, one object a line. */
   readonly logs: readonly LogLine[];
-  /** All that it wrote so far, to its standard output and error. */
+  /** Its standard output and error so far. */
   readonly output: string;
   readonly exited: Promise<Exit>;
   /** SIGTERM, and resolves with how it ended. A process that does not end within 30 s is killed. */

@@ -8,12 +8,12 @@ export interface SmallDisk extends AsyncDisposable {
   readonly path: string;
   /** Command and arguments that a program is to be started with, before its own. */
   readonly prefix: readonly string[];
-  /** Makes room for so many bytes in all. */
+  /** Grows the file system to so many bytes in all. */
   enlarge(bytes: number): void;
   remove(): Promise<void>;
 }
 
-/** A file system in memory of so many bytes. Who may not mount one gets a `limitedDisk`. */
+/** A file system in memory of so many bytes. Without the right to mount, gives a `limitedDisk`. */
 export async function smallDisk(bytes: number): Promise<SmallDisk> {
   const directory = await tempDir();
   return mount(directory, bytes) ?? limited(directory, bytes);

@@ -9,7 +9,7 @@ export interface Issuer {
   readonly jwks: { readonly keys: readonly object[] };
   readonly publicKey: webcrypto.CryptoKey;
   readonly privateKey: webcrypto.CryptoKey;
-  /** A good token, but for what is given; undefined leaves a claim out. */
+  /** A valid token with the given claims changed; undefined removes a claim. */
   token(
     claims?: Readonly<Record<string, unknown>>,
     header?: { readonly alg?: string; readonly kid?: string },

@@ -14,15 +14,15 @@ function enter(admission: Admission, connection: Connection, calls: number): num
   return admitted;
 }
 
-describe("what may be under way", () => {
-  test("is bounded; one connection by itself may hold four fifths", () => {
+describe("the load", () => {
+  test("is bounded; one connection may have four fifths of it", () => {
     const admission = new Admission(100);
     const [only] = connections(1);
     expect(enter(admission, only!, 500)).toBe(80);
     expect(admission.load).toBe(80);
   });
 
-  test("on a connection that floods leaves room for newcomers, up to the limit", () => {
+  test("of a connection that floods leaves room for newcomers, up to the limit", () => {
     const admission = new Admission(100);
     const [flood, ...others] = connections(26);
     enter(admission, flood!, 500);
@@ -33,7 +33,7 @@ describe("what may be under way", () => {
     expect(admission.load).toBe(100);
   });
 
-  test("becomes an equal share for each as the flood's calls end", () => {
+  test("becomes an equal share for each connection as the calls of the flood end", () => {
     const admission = new Admission(100);
     const [flood, other] = connections(2) as [Connection, Connection];
     enter(admission, flood, 500);
@@ -45,7 +45,7 @@ describe("what may be under way", () => {
     expect([flood.load, other.load]).toEqual([40, 40]);
   });
 
-  test("is one call at a time at the least", () => {
+  test("is at least one call at a time", () => {
     const admission = new Admission(1);
     const [one, other] = connections(2) as [Connection, Connection];
     expect([enter(admission, one, 2), enter(admission, other, 1)]).toEqual([1, 0]);
@@ -53,7 +53,7 @@ describe("what may be under way", () => {
     expect(enter(admission, other, 1)).toBe(1);
   });
 
-  test("may be one call that weighs more than the limit, when nothing else is", () => {
+  test("may be one call that weighs more than the limit, when there is no other", () => {
     const admission = new Admission(10);
     const [one, other] = connections(2) as [Connection, Connection];
     expect(admission.enter(one, 125)).toBe(true);
@@ -64,7 +64,7 @@ describe("what may be under way", () => {
   });
 });
 
-/** Calls that begin on some connection with some weight, and calls that end: the n-th of those under way. */
+/** Calls that begin on some connection with some weight, and calls that end: the n-th of those in flight. */
 const histories = fc.array(
   fc.oneof(
     fc.record({ on: fc.nat(7), weight: fc.constantFrom(1, 1, 1, 1.25, 12.5, 125) }),
@@ -73,35 +73,35 @@ const histories = fc.array(
   { maxLength: 200 },
 );
 
-test("under any history the load is what is under way, and above the limit by less than one call", () => {
+test("under any history the load is that of the calls in flight, and exceeds the limit by less than one call", () => {
   fc.assert(
     fc.property(fc.integer({ min: 1, max: 40 }), histories, (limit, history) => {
       const admission = new Admission(limit);
       const all = connections(8);
-      const underWay: { connection: Connection; weight: number }[] = [];
+      const inFlight: { connection: Connection; weight: number }[] = [];
       for (const step of history) {
         if ("end" in step) {
-          const [ended] = underWay.splice(step.end % Math.max(1, underWay.length), 1);
+          const [ended] = inFlight.splice(step.end % Math.max(1, inFlight.length), 1);
           if (ended !== undefined) admission.leave(ended.connection, ended.weight);
         } else {
           const connection = all[step.on]!;
           const before = admission.load;
           const isAdmitted = admission.enter(connection, step.weight);
           if (isAdmitted) {
-            underWay.push({ connection, weight: step.weight });
+            inFlight.push({ connection, weight: step.weight });
             expect(before).toBeLessThan(limit);
           } else {
             expect(admission.load).toBe(before);
-            // A newcomer is refused only when there is nothing left.
+            // A newcomer is refused only when the limit is reached.
             if (connection.load === 0) expect(before).toBeGreaterThanOrEqual(limit);
           }
         }
-        expect(admission.load).toBe(underWay.reduce((sum, { weight }) => sum + weight, 0));
+        expect(admission.load).toBe(inFlight.reduce((sum, { weight }) => sum + weight, 0));
         expect(all.reduce((sum, { load }) => sum + load, 0)).toBe(admission.load);
       }
-      for (const { connection, weight } of underWay) admission.leave(connection, weight);
+      for (const { connection, weight } of inFlight) admission.leave(connection, weight);
       expect([admission.load, ...all.map(({ load }) => load)]).toEqual(Array(9).fill(0));
-      // Nothing is left of the history: as many as at first may begin.
+      // The history leaves no trace: as many calls as at first may begin.
       expect(enter(admission, all[0]!, limit * 2)).toBe(Math.max(1, Math.floor(limit * 0.8)));
     }),
     { numRuns: 500 },

@@ -1,8 +1,9 @@
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { afterEach, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
 import { noAuthentication } from "../../src/auth/anonymous.ts";
 import { Authenticator, type Methods } from "../../src/auth/authenticator.ts";
+import { BearerTokens } from "../../src/auth/bearer-tokens.ts";
 import type { FailureLimits } from "../../src/auth/password-login.ts";
 import { loginOpener } from "../../src/auth/proven-caller.ts";
 import type { Authenticate } from "../../src/calls/pipeline.ts";
@@ -96,7 +97,7 @@ async function logIn({ login }: Authenticator, shown: Shown): Promise<string> {
   return loginOpener(logins)(await login(callWith(shown)));
 }
 
-test("without authentication everybody is anonymous, at once, whatever they show", () => {
+test("without authentication every caller is anonymous, at once, with any credentials", () => {
   for (const shown of [{}, { authorization: "nonsense", loginId: "x" }, { authorization: basic("a", "b") }]) {
     expect(noAuthentication.authenticate(callWith(shown))).toMatchObject({
       principal: "anonymous",
@@ -123,22 +124,22 @@ describe("users of a file", () => {
     ["an empty password", basic("alice", "")],
     ["an unknown name", basic("carol", "alice's password")],
     ["a name in other letters", basic("Alice", "alice's password")],
-    ["what is no Basic", "Basic %%%"],
+    ["malformed Basic credentials", "Basic %%%"],
     ["a NUL", basic("alice", "alice's password\0")],
     ["another scheme", "Digest username=alice"],
     ["a token", "Bearer a.b.c"],
-  ])("do not log in with %s, and are not told why", async (_, authorization) => {
+  ])("do not log in with %s, and get no reason", async (_, authorization) => {
     const { login } = await open(await users());
     expect(await outcome(login, { authorization })).toMatchObject(refused("invalid", basicChallenge));
   });
 
-  test("have to show something to log in", async () => {
+  test("need credentials to log in", async () => {
     const { login } = await open(await users());
     expect(await outcome(login, {})).toMatchObject(refused("required", basicChallenge));
     expect(await outcome(login, { loginId: "any" })).toMatchObject(refused("required", basicChallenge));
   });
 
-  test("can't send their password with other calls, be it right or wrong", async () => {
+  test("can't send their password with other calls, right or wrong", async () => {
     const { authenticate } = await open(await users());
     for (const password of ["alice's password", "wrong"]) {
       expect(await outcome(authenticate, { authorization: basic("alice", password) })).toMatchObject(
@@ -147,16 +148,21 @@ describe("users of a file", () => {
     }
   });
 
-  test.each([false, true])("are known by their login session, from a remote store: %j", async (isRemote) => {
-    logins.isRemote = isRemote;
-    const authenticator = await open(await users());
-    const loginId = await logIn(authenticator, { authorization: basic("alice", "alice's password") });
-    const caller = authenticator.authenticate(callWith({ loginId }));
-    expect(caller instanceof Promise).toBe(isRemote);
-    expect(await caller).toMatchObject({ principal: "alice", roles: admin });
-    await logins.close(loginId);
-    expect(await outcome(authenticator.authenticate, { loginId })).toMatchObject(refused("expired", session));
-  });
+  test.each([false, true])(
+    "are authenticated by their login session, from a remote store: %j",
+    async (isRemote) => {
+      logins.isRemote = isRemote;
+      const authenticator = await open(await users());
+      const loginId = await logIn(authenticator, { authorization: basic("alice", "alice's password") });
+      const caller = authenticator.authenticate(callWith({ loginId }));
+      expect(caller instanceof Promise).toBe(isRemote);
+      expect(await caller).toMatchObject({ principal: "alice", roles: admin });
+      await logins.close(loginId);
+      expect(await outcome(authenticator.authenticate, { loginId })).toMatchObject(
+        refused("expired", session),
+      );
+    },
+  );
 
   test("have the roles that the file gives them now", async () => {
     const authenticator = await open(await users());
@@ -180,7 +186,7 @@ describe("users of a file", () => {
     expect(await outcome(authenticator.authenticate, { loginId })).toMatchObject(refused("expired", session));
   });
 
-  test("that are nobody yet let nobody in", async () => {
+  test("of an empty file let nobody in", async () => {
     await writeUsers("");
     const { login } = await open({ usersFile: usersPath() });
     expect(await outcome(login, { authorization: basic("alice", "") })).toMatchObject(
@@ -191,7 +197,7 @@ describe("users of a file", () => {
 
 describe("login sessions", () => {
   test.each(["", "unknown", "0".repeat(32), "x".repeat(10_000), "\0"])(
-    "number %# of the made-up is none",
+    "with the made-up identifier %# do not exist",
     async (loginId) => {
       const { authenticate } = await open(await users());
       expect(await outcome(authenticate, { loginId })).toMatchObject(refused("expired", session));
@@ -199,7 +205,7 @@ describe("login sessions", () => {
   );
 
   test.each([
-    ["a user whom nobody can prove any more", "user:abc"],
+    ["a user who has been removed", "user:abc"],
     ["a token while none are accepted", `token:${Date.now() + 60_000}`],
     ["a certificate while none are accepted", `certificate:${Date.now() + 60_000}`],
     ["nothing, from before authentication was required", "anonymous"],
@@ -259,7 +265,7 @@ describe("login sessions", () => {
     expect(await outcome(authenticator.authenticate, { loginId: old })).toBeInstanceOf(ServiceError);
   });
 
-  test("that the store can't look up are nobody's fault", async () => {
+  test("that the store can't look up are service_unavailable", async () => {
     const { authenticate } = await open(await users());
     logins.isDown = true;
     expect(await outcome(authenticate, { loginId: "any" })).toMatchObject({ kind: "service_unavailable" });
@@ -271,8 +277,8 @@ test("a caller that has not logged in opens no login session", async () => {
   await expect(loginOpener(logins)(caller)).rejects.toThrow(TypeError);
   const authenticator = await open(await jwt());
   const loginId = await logIn(authenticator, { authorization: `Bearer ${await issuer.token()}` });
-  const known = await authenticator.authenticate(callWith({ loginId }));
-  await expect(loginOpener(logins)(known)).rejects.toThrow(TypeError);
+  const loggedIn = await authenticator.authenticate(callWith({ loginId }));
+  await expect(loginOpener(logins)(loggedIn)).rejects.toThrow(TypeError);
 });
 
 describe("tokens and certificates", () => {
@@ -285,7 +291,7 @@ describe("tokens and certificates", () => {
     expect(await outcome(login, { authorization })).toEqual(alice);
   });
 
-  test("a bad token is told as RFC 6750 has it", async () => {
+  test("a bad token gets the challenge of RFC 6750", async () => {
     const { authenticate, login } = await open({ ...(await users()), ...(await jwt()) });
     const expired = `Bearer ${await issuer.token({ exp: 1 })}`;
     for (const [authorization, id] of [
@@ -320,9 +326,9 @@ describe("tokens and certificates", () => {
   });
 
   test.each([
-    ["nobody trusts", { ...certificate, isTrusted: false }, "invalid"],
-    ["names nobody", { ...certificate, name: undefined }, "invalid"],
-    ["names somebody impossible", { ...certificate, name: "a\0b" }, "invalid"],
+    ["is not trusted", { ...certificate, isTrusted: false }, "invalid"],
+    ["has no name", { ...certificate, name: undefined }, "invalid"],
+    ["has a name that no principal can have", { ...certificate, name: "a\0b" }, "invalid"],
     ["has expired since it was shown", { ...certificate, validUntil: Date.now() - 1 }, "expired"],
     ["does not say when it expires", { ...certificate, validUntil: Number.NaN }, "expired"],
   ])("a certificate that %s proves nothing", async (_, shown, id) => {
@@ -337,7 +343,7 @@ describe("tokens and certificates", () => {
   });
 });
 
-describe("the first that is shown decides", () => {
+describe("of several credentials the first decides", () => {
   test("login session before header before certificate", async () => {
     const authenticator = await open({ ...(await users()), ...(await jwt()), ...mtls });
     const { authenticate, login } = authenticator;
@@ -369,12 +375,12 @@ describe("the first that is shown decides", () => {
   });
 });
 
-describe("who fails too often", () => {
+describe("too many failures", () => {
   const wrong = { authorization: basic("alice", "wrong") };
   const right = { authorization: basic("alice", "alice's password") };
   const tooMany = { kind: "too_many_attempts", messageId: "downlease.login.too_many_failures" };
 
-  test("by name is told to wait, on every replica, even with the right password", async () => {
+  test("of a name make it wait, on every replica, even with the right password", async () => {
     const limits = { perUser: 2, perAddress: 0 };
     const [one, two] = await Promise.all([open(await users(), limits), open(await users(), limits)]);
     expect(await outcome(one.login, { ...wrong, peer: "a" })).toMatchObject(
@@ -395,7 +401,7 @@ describe("who fails too often", () => {
     });
   });
 
-  test("by address is told to wait, whatever the name", async () => {
+  test("from an address make it wait, with any name", async () => {
     const { login } = await open(await users(), { perUser: 0, perAddress: 2 });
     for (const name of ["x", "y"])
       await outcome(login, { authorization: basic(name, "z"), peer: "2001:db8::1" });
@@ -403,43 +409,43 @@ describe("who fails too often", () => {
     expect(await outcome(login, { ...right, peer: "2001:db8:0:1::2" })).toMatchObject({ principal: "alice" });
   });
 
-  test("successes do not count", async () => {
+  test("do not include successes", async () => {
     const { login } = await open(await users(), { perUser: 1, perAddress: 1 });
     for (let count = 0; count < 3; count++)
       expect(await outcome(login, right)).toMatchObject({ principal: "alice" });
     expect([...logins.failures.values()].map(({ count }) => count)).toEqual([0, 0]);
   });
 
-  test("many good ones at a time are not taken for failures", async () => {
+  test("do not include many valid attempts at once", async () => {
     const { login } = await open(await users(), { perUser: 2, perAddress: 2 });
     const callers = await Promise.all(Array.from({ length: 8 }, () => outcome(login, right)));
     expect(callers.filter((caller) => !(caller instanceof ServiceError))).toHaveLength(8);
   });
 
-  test("nobody, when there is no limit", async () => {
+  test("have no effect without a limit", async () => {
     const { login } = await open(await users());
     logins.isDown = true;
     expect(await outcome(login, wrong)).toMatchObject(refused("invalid", basicChallenge));
   });
 
-  test("and a store that can't count lets nobody guess", async () => {
+  test("can't be avoided while the store can't count: nobody logs in", async () => {
     const { login } = await open(await users(), { perUser: 5, perAddress: 5 });
     logins.isDown = true;
     expect(await outcome(login, right)).toMatchObject({ kind: "service_unavailable" });
   });
 
-  test("more than can be checked soon are sent away, and the others answered", async () => {
+  test("attempts that can't be checked soon are refused, and the others answered", async () => {
     const { login } = await open(await users());
     const outcomes = await Promise.all(Array.from({ length: 60 }, () => outcome(login, wrong)));
-    const told = outcomes.map((one) => (one as ServiceError).messageId);
-    const answered = told.filter((id) => id === "downlease.authentication.invalid");
+    const messageIds = outcomes.map((one) => (one as ServiceError).messageId);
+    const answered = messageIds.filter((id) => id === "downlease.authentication.invalid");
     expect(answered).toHaveLength(34);
-    expect(told.filter((id) => id === "downlease.login.overloaded")).toHaveLength(26);
+    expect(messageIds.filter((id) => id === "downlease.login.overloaded")).toHaveLength(26);
     const { retryAfterSeconds } = outcomes.at(-1) as ServiceError;
     expect(retryAfterSeconds).toBe(1);
   }, 30_000);
 
-  test("a caller who is gone is not worked for", async () => {
+  test("the password of a caller that has gone away is not checked", async () => {
     const { login } = await open(await users(), { perUser: 5, perAddress: 5 });
     const call = callWith(wrong);
     call.abortedWith = "downlease.call.canceled";
@@ -461,3 +467,10 @@ test.each([
     await expect(open(typeof methods === "function" ? await methods() : methods)).rejects.toThrow(message);
   },
 );
+
+test("a file that can't be used ends the watch of those that were opened before it", async () => {
+  const close = vi.spyOn(BearerTokens.prototype, "close");
+  await expect(open({ ...(await jwt()), usersFile: "/nowhere/users" })).rejects.toThrow("/nowhere/users");
+  expect(close).toHaveBeenCalledOnce();
+  close.mockRestore();
+});

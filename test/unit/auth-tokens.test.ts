@@ -51,7 +51,7 @@ const now = () => Math.floor(Date.now() / 1000);
 const encode = (value: unknown) => Buffer.from(JSON.stringify(value)).toString("base64url");
 
 describe("a good token", () => {
-  test("proves its subject, until it expires, give and take the tolerance", async () => {
+  test("proves its subject until it expires, within the tolerance", async () => {
     const exp = now() + 60;
     const validUntil = exp * 1000 + 5000;
     expect(await (await open()).read(`Bearer ${await issuer.token({ exp })}`)).toEqual({
@@ -60,7 +60,7 @@ describe("a good token", () => {
     });
   });
 
-  test("is verified once, and then known at once", async () => {
+  test("is verified once, and then accepted without a promise", async () => {
     const tokens = await open();
     const authorization = `bearer  ${await issuer.token()}`;
     const first = tokens.read(authorization);
@@ -71,7 +71,7 @@ describe("a good token", () => {
     expect(tokens.read(authorization)).toBe(await first);
   });
 
-  test("that was known has its end", async () => {
+  test("that was verified expires nevertheless", async () => {
     const tokens = await open({ clockToleranceMs: 0 });
     const authorization = `Bearer ${await issuer.token({ exp: now() + 1 })}`;
     expect(await tokens.read(authorization)).toMatchObject({ caller: { principal: "alice" } });
@@ -135,7 +135,7 @@ describe("a bad token", () => {
     expect(await (await open()).read(`Bearer ${await issuer.token(claims)}`)).toBe("invalid");
   });
 
-  test("that has expired is told apart", async () => {
+  test("that has expired is reported as expired", async () => {
     const token = await issuer.token({ exp: now() - 10 });
     expect(await (await open()).read(`Bearer ${token}`)).toBe("expired");
   });
@@ -207,14 +207,14 @@ describe("a bad token", () => {
 });
 
 describe("keys in a file", () => {
-  test("are read anew when it changes; a broken one leaves those of before", async () => {
+  test("are read again when it changes; a broken file keeps the previous keys", async () => {
     const tokens = await open();
     const path = join(directory.path, "jwks.json");
     const next = await newIssuer("EdDSA");
-    // In one step: half a file would be another complaint.
+    // In one step: half a file would be another error.
     await writeFile(`${path}.1`, "{");
     await rename(`${path}.1`, path);
-    await eventually("the complaint", () => errors.length > 0);
+    await eventually("the error", () => errors.length > 0);
     expect(await tokens.read(`Bearer ${await issuer.token()}`)).toMatchObject({ caller: {} });
     await writeFile(`${path}.2`, JSON.stringify(next.jwks));
     await rename(`${path}.2`, path);
@@ -266,9 +266,9 @@ describe("keys at a URL", () => {
 
   test.each([
     ["answers with an error", { status: 500, body: "" }],
-    ["answers with what is no JSON", { status: 200, body: "<html>" }],
-    ["answers with what is no key set", { status: 200, body: "{}" }],
-  ])("that %s are the server's problem, told to the log once", async (_, answer) => {
+    ["answers with something that is not JSON", { status: 200, body: "<html>" }],
+    ["answers with something that is not a key set", { status: 200, body: "{}" }],
+  ])("that %s make the service unavailable, logged once", async (_, answer) => {
     let isDown = true;
     const jwks = await serve(() => (isDown ? answer : { status: 200, body: JSON.stringify(issuer.jwks) }));
     const tokens = await open({ jwks });
@@ -284,7 +284,7 @@ describe("keys at a URL", () => {
     expect(await tokens.read(authorization)).toMatchObject({ caller: { principal: "alice" } });
   });
 
-  test("where nobody listens are the server's problem", async () => {
+  test("where nobody listens make the service unavailable", async () => {
     const jwks = await serve(() => ({ status: 200, body: "" }));
     server?.close();
     const tokens = await open({ jwks });

@@ -38,7 +38,7 @@ async function open() {
 }
 
 describe("a users file", () => {
-  test("has a user a line, with roles, and comments", () => {
+  test("has one user per line, with roles, and comments", () => {
     const text = `# people\r\n\nalice:${password}:admin\n  \nVSPHERE.LOCAL\\bob:${other}:\ncarol@x:${password}\ndave:${password}:storage,admin\n`;
     expect(parseUsers(text)).toEqual([
       { name: "alice", password, roles: ["admin"] },
@@ -60,7 +60,7 @@ describe("a users file", () => {
     [`alice:${password}:admin,Storage`, /^line 2: there is no role 'Storage'/],
     [`alice:${password}:storage,`, /^line 2: there is no role ''/],
     [`bob:${password}:`, /^line 2: the user is defined twice$/],
-  ])("%j is told by its line, without the password", (line, message) => {
+  ])("the error for %j names the line, without the password", (line, message) => {
     const problem = (() => {
       try {
         return parseUsers(`bob:${password}:\n${line}\n`);
@@ -74,7 +74,7 @@ describe("a users file", () => {
 });
 
 describe("an open users file", () => {
-  test("is read anew when it changes, replaced or written in place", async () => {
+  test("is read again when it changes, replaced or written in place", async () => {
     await writeFile(path, `alice:${password}:\n`, { mode: 0o600 });
     const users = await open();
     const proof = users.value.get("alice")?.caller.proof;
@@ -92,7 +92,7 @@ describe("an open users file", () => {
     expect({ warnings, errors }).toEqual({ warnings: [], errors: [] });
   });
 
-  test("is read anew when a link on the way to it is turned", async () => {
+  test("is read again when a link in its path changes", async () => {
     for (const [name, text] of [
       ["one", `alice:${password}:\n`],
       ["two", `bob:${password}:\n`],
@@ -109,14 +109,14 @@ describe("an open users file", () => {
     await eventually("the other file", () => users.value.has("bob"));
   });
 
-  test("keeps the users of before while the file is broken or gone, and says so once", async () => {
+  test("keeps the previous users while the file is broken or gone, and logs it once", async () => {
     await writeFile(path, `alice:${password}:\n`, { mode: 0o600 });
     const users = await open();
     await writeFile(path, "broken");
-    await eventually("the complaint", () => errors.length > 0);
+    await eventually("the error", () => errors.length > 0);
     expect(users.value.has("alice")).toBe(true);
     await rename(path, `${path}.gone`);
-    await eventually("the second complaint", () => errors.length > 1);
+    await eventually("the second error", () => errors.length > 1);
     expect(errors).toEqual([
       expect.stringMatching(/users is invalid; keeping the previous users: line 1: /),
       expect.stringMatching(/users is invalid; keeping the previous users: ENOENT/),
@@ -127,7 +127,7 @@ describe("an open users file", () => {
     expect(errors).toHaveLength(2);
   });
 
-  test("that others can read is warned of", async () => {
+  test("logs a warning when others can read it", async () => {
     await writeFile(path, "", { mode: 0o600 });
     await chmod(path, 0o644);
     await open();
@@ -151,7 +151,7 @@ describe("an open users file", () => {
 describe("changing users", () => {
   const modeOf = async (file = path) => (await stat(file)).mode & 0o777;
 
-  test("makes the file, and leaves what it is not about as it is", async () => {
+  test("creates the file, and leaves other lines unchanged", async () => {
     expect(await putUser(path, { name: "alice", password, roles: [] })).toBe("added");
     expect(await modeOf()).toBe(0o600);
     await writeFile(path, `# people\nalice:${password}:`);
@@ -172,7 +172,7 @@ describe("changing users", () => {
     expect(await readFile(target, "utf8")).toBe(`alice:${password}:\n`);
   });
 
-  test("is refused while another command is at it, and changes nothing", async () => {
+  test("is refused while another command changes the file, and changes nothing", async () => {
     await writeFile(path, "");
     await writeFile(`${path}.new`, "");
     await expect(putUser(path, { name: "alice", password, roles: [] })).rejects.toThrow(
@@ -189,14 +189,14 @@ describe("changing users", () => {
     await expect(stat(`${path}.new`)).rejects.toThrow(/ENOENT/);
   });
 
-  test("who are not there is told", async () => {
+  test("that do not exist is an error", async () => {
     await expect(removeUser(path, "alice")).rejects.toThrow(UsersError);
     await writeFile(path, "");
     await expect(removeUser(path, "alice")).rejects.toThrow(/there is no user alice/);
   });
 
   test.each(["", "a:b", "#a", " a", "a ", "a\nb", "\0", "x".repeat(257), "\ud800"])(
-    "%j is no name",
+    "%j is not a valid name",
     (name) => {
       expect(() => userName(name)).toThrow(UsersError);
     },

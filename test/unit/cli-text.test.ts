@@ -3,7 +3,7 @@ import stringWidth from "string-width";
 import { describe, expect, test } from "vitest";
 import { Rate } from "../../src/cli/get/rate.ts";
 import { ServerClock } from "../../src/cli/sessions/server-clock.ts";
-import { duration, fitted, jsonLine, table, valueName, visible } from "../../src/cli/text.ts";
+import { cutToWidth, duration, jsonLine, table, valueName, visible } from "../../src/cli/text.ts";
 
 /** Characters that could fool a terminal or its user. */
 const dangerous = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/u;
@@ -62,12 +62,12 @@ describe("a table", () => {
   });
 });
 
-test("fitted text is never wider than the limit, and not cut unnecessarily", () => {
+test("text cut to a width is never wider than the limit, and not cut unnecessarily", () => {
   fc.assert(
     fc.property(fc.string({ unit: "grapheme" }), fc.integer({ min: 1, max: 30 }), (text, columns) => {
       const shown = visible(text);
-      expect(stringWidth(fitted(shown, columns))).toBeLessThanOrEqual(columns);
-      if (stringWidth(shown) <= columns) expect(fitted(shown, columns)).toBe(shown);
+      expect(stringWidth(cutToWidth(shown, columns))).toBeLessThanOrEqual(columns);
+      if (stringWidth(shown) <= columns) expect(cutToWidth(shown, columns)).toBe(shown);
     }),
   );
 });

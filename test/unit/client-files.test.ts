@@ -4,7 +4,7 @@ import { create } from "@bufbuild/protobuf";
 import { afterAll, beforeEach, describe, expect, test } from "vitest";
 import { FileInfoSchema } from "../../gen/content/library/item/downloadsession/v1/file_pb.ts";
 import { ChecksumInfo_ChecksumAlgorithm as Algorithm } from "../../gen/content/library/item/v1/item_file_pb.ts";
-import { checksumsOf, Digests } from "../../src/client/checksums.ts";
+import { ChecksumVerifier, checksumsOf } from "../../src/client/checksums.ts";
 import { DiskLock } from "../../src/client/disk-lock.ts";
 import { nameProblem, nameTakenByPart } from "../../src/client/file-names.ts";
 import { PartFile } from "../../src/client/part-file.ts";
@@ -78,15 +78,15 @@ describe("checksums", () => {
   });
 
   test("are compared one by one", () => {
-    const digests = () => {
-      const made = new Digests(["sha256", "md5"]);
-      made.update(Buffer.from("a"));
-      made.update(Buffer.from("bc"));
-      return made;
+    const verifier = () => {
+      const created = new ChecksumVerifier(["sha256", "md5"]);
+      created.update(Buffer.from("a"));
+      created.update(Buffer.from("bc"));
+      return created;
     };
     const md5 = "900150983cd24fb0d6963f7d28e17f72";
     expect(
-      digests().mismatch(
+      verifier().mismatch(
         new Map([
           ["sha256", sha256],
           ["md5", md5],
@@ -94,14 +94,14 @@ describe("checksums", () => {
       ),
     ).toBeUndefined();
     expect(
-      digests().mismatch(
+      verifier().mismatch(
         new Map([
           ["sha256", sha256],
           ["md5", sha256],
         ]),
       ),
     ).toBe("md5");
-    expect(digests().mismatch(new Map([["md5", md5]]))).toBe("sha256");
+    expect(verifier().mismatch(new Map([["md5", md5]]))).toBe("sha256");
   });
 });
 

@@ -53,7 +53,7 @@ test("the program counts what its workers counted, and has the connections they 
   });
 });
 
-test("a newer snapshot of a worker stands for the older one", async () => {
+test("a newer snapshot of a worker replaces the older one", async () => {
   const program = new ProgramMetrics({ workers: 2 });
   const one = worker(3);
   program.keep(1, await one.snapshot());

@@ -33,7 +33,7 @@ describe("--link-keys", () => {
     ]);
   });
 
-  test("are not seen, however they are printed", () => {
+  test("are hidden in any form of printing", () => {
     const config = load({ linkKeys });
     for (const text of [
       inspect(config, { depth: 9 }),

@@ -40,6 +40,7 @@ describe("settings", () => {
       ["--sqlite-path", "DOWNLEASE_SQLITE_PATH", "downlease.db"],
       ["--lease-seconds", "DOWNLEASE_LEASE_SECONDS", "300"],
       ["--retention-seconds", "DOWNLEASE_RETENTION_SECONDS", "the lease length"],
+      ["--max-downtime-seconds", "DOWNLEASE_MAX_DOWNTIME_SECONDS", "3600"],
       ["--grace-seconds", "DOWNLEASE_GRACE_SECONDS", "10"],
       ["--drain-seconds", "DOWNLEASE_DRAIN_SECONDS", "0"],
       ["--tls-cert", "DOWNLEASE_TLS_CERT", "unset"],
@@ -93,6 +94,7 @@ describe("a right configuration", () => {
       sqlitePath: "downlease.db",
       leaseMs: 300_000,
       retentionMs: 300_000,
+      maxDowntimeMs: 3_600_000,
       graceMs: 10_000,
       drainMs: 0,
       tls: undefined,
@@ -136,7 +138,7 @@ describe("a right configuration", () => {
     expect(load({}, { DOWNLEASE_PORT: "", DOWNLEASE_FORMER: "" }).port).toBe(8080);
   });
 
-  test("variables of others are none of our business", () => {
+  test("variables of other programs are ignored", () => {
     expect(load({}, { PATH: "/bin", DOWNLEASER: "x" }).port).toBe(8080);
   });
 
@@ -167,7 +169,7 @@ describe("a right configuration", () => {
     "ftp://portal.example",
     "https://portal.example,",
     "https://a.example https://b.example",
-  ])("%s is no origin", (corsOrigins) => {
+  ])("%s is not a valid origin", (corsOrigins) => {
     expect(mistakesOf({ flags: { contentRoot: "library", corsOrigins } })).toEqual([
       expect.stringMatching(/^--cors-origins must be origins such as https:/),
     ]);
@@ -227,7 +229,7 @@ describe("a right configuration", () => {
 });
 
 describe("mistakes", () => {
-  test("are told all at once, by the name the user used", () => {
+  test("are reported all at once, by the name that the user wrote", () => {
     const mistakes = mistakesOf({
       flags: { port: "70000", leaseSeconds: "0", drainSeconds: "11", tlsCert: "cert.pem" },
       environment: {
@@ -250,7 +252,7 @@ describe("mistakes", () => {
     ]);
   });
 
-  test("the variables of the commands that call a service are none of them", () => {
+  test("the variables of the commands that call a service are ignored", () => {
     const environment = Object.fromEntries(
       clientSettings.flatMap(({ variable }) => (variable === undefined ? [] : [[variable, "anything"]])),
     );
@@ -346,13 +348,13 @@ describe("mistakes", () => {
     expect(load({ ...flags, sqlitePath: "sessions.db" }).workers).toBe(2);
   });
 
-  test("a drain as long as the grace is one only once the grace itself is right", () => {
+  test("a drain that is too long is reported only when the grace time itself is valid", () => {
     expect(
       mistakesOf({ flags: { contentRoot: "library", graceSeconds: "soon", drainSeconds: "5" } }),
     ).toEqual(["--grace-seconds must be a number of seconds from 0.001 to 3600, not 'soon'"]);
   });
 
-  test("a Redis URL that the store can't use is told along with the others, without the URL", () => {
+  test("a Redis URL that the store can't use is reported with the others, without the URL", () => {
     const mistakes = mistakesOf({
       flags: { redisUrl: "redis://user:secret@host:0" },
       environment: {},
@@ -367,7 +369,7 @@ describe("mistakes", () => {
   });
 });
 
-describe("who is calling", () => {
+describe("authentication", () => {
   const jwt = { jwtJwks: "keys.json", jwtIssuer: "https://issuer", jwtAudience: "downlease" };
   const tls = { tlsCert: "cert.pem", tlsKey: "key.pem" };
   const mistakes = (flags: ConfigSources["flags"]) =>
@@ -428,7 +430,7 @@ describe("who is calling", () => {
     "::ffff:127.0.0.1",
     "localhost",
     "LOCALHOST.",
-  ])("%s is loopback, where nobody needs to", (host) => {
+  ])("%s is loopback, where authentication is not required", (host) => {
     expect(load({ host }).auth).toBe("none");
     expect(load({ host, auth: "none" }).auth).toBe("none");
   });
@@ -445,11 +447,11 @@ describe("who is calling", () => {
     },
   );
 
-  test("--insecure-no-auth turns nothing off", () => {
+  test("--insecure-no-auth does not turn authentication off", () => {
     expect(load({ usersFile: "users", insecureNoAuth: "on" }).auth).toBe("required");
   });
 
-  test("what contradicts itself is told, all of it", () => {
+  test("all contradictions are reported at once", () => {
     expect(
       mistakes({ auth: "none", usersFile: "users", loginIdleSeconds: "5", loginLifetimeSeconds: "4" }),
     ).toEqual([

@@ -168,7 +168,7 @@ describe("an entry that can't be content", () => {
 describe("files and folders that this process may not read", () => {
   const nobody = 65_534;
 
-  /** Root may read everything, so it becomes somebody else for a while. */
+  /** Root may read everything, so the test becomes another user for a while. */
   async function unprivileged(work: () => Promise<void>): Promise<void> {
     const isRoot = process.geteuid?.() === 0;
     if (isRoot) process.seteuid?.(nobody);
@@ -226,7 +226,7 @@ describe("a change that the times of the folders don't show", () => {
     }
   });
 
-  it("is noticed before long when it is inside of an item's folder", async () => {
+  it("is noticed soon when it is inside of an item's folder", async () => {
     await setFolderTimes();
     const source = await open();
     await writeFile(join(root, "lib", "it", ".item.json"), JSON.stringify({ id: "n" }));
@@ -447,7 +447,7 @@ describe("the work of a lookup", () => {
     expect(await requestsOf(async () => expect(await filesOf(large, "i")).toHaveLength(1))).toBe(alone);
   });
 
-  it("of a flood of unknown ids is not a walk for each", async () => {
+  it("of a flood of unknown ids does not walk the folders each time", async () => {
     for (let n = 0; n < itemCount; n++) await mkdir(join(root, "lib", `it${n}`));
     const walk = await requestsOf(open);
     const source = await open();
@@ -460,7 +460,7 @@ describe("the work of a lookup", () => {
     expect(flood).toBeLessThan(20 * walk);
   });
 
-  it("of a flood of lists is not a walk for each", async () => {
+  it("of a flood of lists does not walk the folders each time", async () => {
     for (let n = 0; n < itemCount; n++) await mkdir(join(root, "lib", `it${n}`));
     const walk = await requestsOf(open);
     const source = await open();
@@ -474,25 +474,25 @@ describe("the work of a lookup", () => {
     expect(flood).toBeLessThan(20 * walk);
   });
 
-  it("of callers who list all the time is never a walk, and what a walk finds is in their lists", async () => {
+  it("of callers that list all the time includes no walk, but their lists have its results", async () => {
     for (let n = 0; n < 200; n++) await mkdir(join(root, "lib", `it${n}`));
     const then = new Date(Date.UTC(2026, 0, 1));
     for (const folder of [root, join(root, "lib")]) await utimes(folder, then, then);
     const source = await open();
     await writeFile(join(root, "lib", "it", ".item.json"), JSON.stringify({ id: "n" }));
-    let most = 0;
+    let maxRequests = 0;
     await eventually("the new id to be listed", async () => {
       let ids: string[] = [];
       const list = async () => {
         ids = (await source.items("lib"))!.map(({ id }) => id);
       };
-      most = Math.max(most, await requestsOf(list));
+      maxRequests = Math.max(maxRequests, await requestsOf(list));
       return ids.includes("n");
     });
-    expect(most).toBeLessThan(100);
+    expect(maxRequests).toBeLessThan(100);
   });
 
-  it("of a new item is a look at the other folders, not a walk, and knows what has changed in them", async () => {
+  it("of a new item looks at each other folder without a walk, and notices changes in them", async () => {
     for (let n = 0; n < itemCount; n++) await mkdir(join(root, "lib", `it${n}`));
     const walk = await requestsOf(open);
     const source = await open();
@@ -512,7 +512,7 @@ describe("the work of a lookup", () => {
   it("of a walk does not grow with the number of files", async () => {
     const before = await requestsOf(open);
     for (let n = 0; n < 500; n++) await writeFile(join(root, "lib", "it", `disk-${n}.vmdk`), "");
-    // Reading a folder takes a request more when there is more than one block of names.
+    // Reading a folder takes one more request when the names fill more than one block.
     expect(await requestsOf(open)).toBeLessThan(before + 50);
   });
 });

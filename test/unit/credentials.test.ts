@@ -38,7 +38,7 @@ describe("the id of a login", () => {
   });
 });
 
-describe("the cookie, which a browser sends whoever makes it,", () => {
+describe("the cookie, which a browser sends for any page,", () => {
   test.each<[string, IncomingHttpHeaders]>([
     ["no browser", {}],
     ["a page of ours", { "sec-fetch-site": "same-origin" }],
@@ -46,7 +46,7 @@ describe("the cookie, which a browser sends whoever makes it,", () => {
     ["a page of ours, by Origin", { host: "dl.example", origin: "https://dl.example" }],
     ["a page of ours on a port", { host: "dl.example:8443", origin: "https://dl.example:8443" }],
     [
-      "a page of ours on the usual port, said aloud",
+      "a page of ours on the default port, written out",
       { host: "dl.example:443", origin: "https://dl.example" },
     ],
     ["a page of ours on HTTP/2", { ":authority": "dl.example", origin: "http://dl.example" }],
@@ -64,27 +64,27 @@ describe("the cookie, which a browser sends whoever makes it,", () => {
     ["another site", { "sec-fetch-site": "cross-site" }],
     ["another origin of the same site", { "sec-fetch-site": "same-site" }],
     ["a relation that is not known yet", { "sec-fetch-site": "same-origin, cross-site" }],
-    ["another site that is quiet about it", { "sec-fetch-site": "" }],
+    ["another site, with an empty header", { "sec-fetch-site": "" }],
     ["another host", { host: "dl.example", origin: "https://evil.example" }],
     ["a subdomain", { host: "dl.example", origin: "https://a.dl.example" }],
     ["a host that begins the same", { host: "dl.example", origin: "https://dl.example.evil.example" }],
     ["another port", { host: "dl.example:8443", origin: "https://dl.example" }],
     ["a sandbox or a file", { host: "dl.example", origin: "null" }],
-    ["an origin that is none", { host: "dl.example", origin: "dl.example" }],
+    ["an origin that is not valid", { host: "dl.example", origin: "dl.example" }],
     ["an origin without a host", { origin: "file://" }],
     ["an origin while there is no Host", { origin: "https://dl.example" }],
     ["two origins", { host: "dl.example", origin: "https://dl.example, https://evil.example" }],
-    ["an origin while the Host is none", { host: "[", origin: "https://dl.example" }],
+    ["an origin while the Host is not valid", { host: "[", origin: "https://dl.example" }],
     ["a Host with a path to another", { host: "dl.example/@evil.example", origin: "https://evil.example" }],
     ["an empty origin", { host: "dl.example", origin: "" }],
   ])("does not count when it comes from %s", (_, headers) => {
     expect(loginIdOf({ ...headers, cookie })).toBeUndefined();
-    // A page can't add the header to what it makes a browser send without asking first.
+    // A page can't make a browser send the header without a preflight.
     expect(loginIdOf({ ...headers, cookie, [loginHeader]: "from-header" })).toBe("from-header");
   });
 });
 
-describe("whatever the headers are", () => {
+describe("with any headers", () => {
   const wild = fc.oneof(
     fc.string({ unit: "binary", maxLength: 200 }),
     fc.stringMatching(/^[-a-z%"=;,: \\/[\]@.]{0,100}$/),
@@ -94,7 +94,7 @@ describe("whatever the headers are", () => {
   );
   const maybe = <T>(values: fc.Arbitrary<T>) => fc.option(values, { nil: undefined });
 
-  test("reading them ends well, and gives a text or nothing", () => {
+  test("reading credentials never throws, and gives a text or nothing", () => {
     const headers = fc.record({
       cookie: maybe(wild),
       authorization: maybe(wild),
@@ -105,17 +105,17 @@ describe("whatever the headers are", () => {
       ":authority": maybe(wild),
     });
     fc.assert(
-      fc.property(headers, (given) => {
-        const { authorization, loginId } = new HeaderCredentials(given as IncomingHttpHeaders);
-        expect(authorization).toBe(given.authorization);
+      fc.property(headers, (random) => {
+        const { authorization, loginId } = new HeaderCredentials(random as IncomingHttpHeaders);
+        expect(authorization).toBe(random.authorization);
         expect(["string", "undefined"]).toContain(typeof loginId);
-        if (given[loginHeader] === undefined && given.cookie === undefined) expect(loginId).toBeUndefined();
+        if (random[loginHeader] === undefined && random.cookie === undefined) expect(loginId).toBeUndefined();
       }),
       { numRuns: 5000 },
     );
   });
 
-  test("a cookie that is in order is found among wild ones", () => {
+  test("a valid cookie is read among malformed ones", () => {
     const id = fc.stringMatching(/^[\w-]{1,64}$/);
     const others = fc.array(wild.map((text) => text.replaceAll(";", "").replaceAll(loginHeader, "")));
     fc.assert(

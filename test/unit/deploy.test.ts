@@ -25,13 +25,13 @@ function settingsIn(text: string): Record<string, string> {
 }
 
 describe("settings of the deployment", () => {
-  test("are known, wherever they are named", () => {
-    const known = new Set(settings.map(({ variable }) => variable));
+  test("are those of the service", () => {
+    const variables = new Set(settings.map(({ variable }) => variable));
     const named = [...`${dockerfile}\n${compose}\n${haproxy}`.matchAll(/DOWNLEASE_\w+/g)].map(
       ([name]) => name,
     );
     expect(named.length).toBeGreaterThan(0);
-    expect(named.filter((name) => !known.has(name))).toEqual([]);
+    expect(named.filter((name) => !variables.has(name))).toEqual([]);
   });
 
   test("make a replica that shares Redis, listens to all and drains for longer than HAProxy takes to notice", () => {
@@ -77,11 +77,11 @@ describe("HAProxy's configuration", () => {
     });
   });
 
-  test("is told of every replica by compose", () => {
+  test("gets every replica from compose", () => {
     const replicas = [...compose.matchAll(/^ {2}(replica-\d+): \*replica$/gm)].map(([, name]) => name);
-    const told = [...compose.matchAll(/REPLICA_\d+: (\S+):8080$/gm)].map(([, name]) => name);
+    const passed = [...compose.matchAll(/REPLICA_\d+: (\S+):8080$/gm)].map(([, name]) => name);
     expect(replicas).toHaveLength(3);
-    expect(told).toEqual(replicas);
+    expect(passed).toEqual(replicas);
   });
 });
 

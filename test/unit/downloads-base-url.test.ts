@@ -82,7 +82,7 @@ describe("without proxies", () => {
   });
 });
 
-describe("an address that is no trusted proxy", () => {
+describe("an address that is not a trusted proxy", () => {
   test.each([
     [{ host: "real.example", forwarded: "host=evil.example;proto=https" }],
     [{ host: "real.example", "x-forwarded-host": "evil.example", "x-forwarded-proto": "https" }],
@@ -146,8 +146,8 @@ describe("headers of a client that a trusted proxy passes on", () => {
       "http://inner.example",
     ],
     ["a Forwarded that can't be read", { forwarded: 'host="evil' }, "http://inner.example"],
-    ["a host that is none", { forwarded: 'proto=https;host="evil.example/x?"' }, fallback],
-    ["a scheme that is none", { forwarded: "proto=javascript;host=dl.example" }, "http://dl.example"],
+    ["a host that is not valid", { forwarded: 'proto=https;host="evil.example/x?"' }, fallback],
+    ["a scheme that is not valid", { forwarded: "proto=javascript;host=dl.example" }, "http://dl.example"],
   ] as [string, IncomingHttpHeaders, string][])("%s", (_, headers, expected) => {
     expect(baseUrl({ host: "inner.example", ...headers }, { peer: proxy })).toBe(expected);
   });

@@ -22,17 +22,19 @@ test("a returned buffer is used again, by one download at a time", () => {
 
 test("an abandoned buffer is not used again, and its place is free", () => {
   const buffers = new Buffers();
-  const taken = new Set(take(buffers, 200));
-  for (const _ of taken) buffers.abandon();
+  const inUse = new Set(take(buffers, 200));
+  for (const _ of inUse) buffers.abandon();
   const next = buffers.take();
-  expect(taken.has(next)).toBe(false);
+  expect(inUse.has(next)).toBe(false);
   expect(next.byteLength).toBe(2 ** 19);
 });
 
-test("not all that a burst leaves behind is kept", () => {
+test("only some of the buffers of a burst are kept", () => {
   const buffers = new Buffers();
-  const taken = take(buffers, 1000);
-  for (const buffer of taken) buffers.giveBack(buffer);
-  const kept = new Set(taken);
-  expect(bytesOf(take(buffers, 1000).filter((buffer) => kept.has(buffer)))).toBeLessThanOrEqual(20 * 2 ** 20);
+  const burst = take(buffers, 1000);
+  for (const buffer of burst) buffers.giveBack(buffer);
+  const returned = new Set(burst);
+  expect(bytesOf(take(buffers, 1000).filter((buffer) => returned.has(buffer)))).toBeLessThanOrEqual(
+    20 * 2 ** 20,
+  );
 });

@@ -61,7 +61,7 @@ describe("Range", () => {
     );
   });
 
-  test("of an empty file is none, or the whole file when its last bytes are requested", () => {
+  test("of an empty file is unsatisfiable, or the whole file when its last bytes are requested", () => {
     expect(select("GET", { range: "bytes=0-" }, etag, 0)).toEqual({ status: 416 });
     expect(select("GET", { range: "bytes=-5" }, etag, 0)).toEqual({ status: 200 });
   });

@@ -93,6 +93,6 @@ test("a store that is down is reported while there is no key, and does no harm o
   store.isDown = true;
   expect(await keys.signing()).toEqual(key);
   expect(await keys.find(key.id)).toEqual(key);
-  // Whether it is good nobody can know.
+  // Without the key the link can be neither accepted nor refused.
   await expect(keys.find("x")).rejects.toMatchObject({ messageId: "downlease.store.unavailable" });
 });

@@ -20,7 +20,7 @@ import { callerNamed } from "../support/callers.ts";
 const times = { createdAt: 1_000, modifiedAt: 2_000 };
 const caller = callerNamed("anonymous");
 
-/** A content source that has what a test needs; what the test does not expect to be asked is not there. */
+/** A content source with only the methods that a test expects calls of. */
 function sourceOf(parts: Partial<ContentSource>): ContentSource {
   return parts as ContentSource;
 }
@@ -44,14 +44,14 @@ describe("find", () => {
   const find = async (name: string) =>
     (await run(content, ItemService.method.find, { spec: { name } })).libraryItemIds;
 
-  test("tells names that differ only in case not apart", async () => {
+  test("ignores the case of names", async () => {
     for (const name of ["ΟΔΟΣ", "οδος", "οδοσ"]) expect(await find(name)).toEqual(["ΟΔΟΣ", "οδος", "οδοσ"]);
     expect(await find("straSSe")).toContain("STRASSE");
     expect(await find("strasse ")).toEqual([]);
     expect(await find("ο")).toEqual([]);
   });
 
-  test("does not ask the source for what can't be there", async () => {
+  test("does not ask the source for names that can't exist", async () => {
     const none = sourceOf({});
     for (const spec of [{ sourceId: "x" }, { cached: false }, { cached: false, name: "x", libraryId: "l" }]) {
       expect((await run(none, ItemService.method.find, { spec })).libraryItemIds).toEqual([]);
@@ -72,7 +72,7 @@ describe("versions", () => {
     return (await run(content, ItemService.method.get, { libraryItemId: "i" })).libraryItem!.version;
   };
 
-  test("of a library and an item follow what is told about them, not what is in them", async () => {
+  test("of a library and an item depend on their metadata, not on their content", async () => {
     const library = await versionOfLibrary({});
     expect(await versionOfLibrary({ modifiedAt: 3_000 })).toBe(library);
     expect(await versionOfLibrary({ name: "other" })).not.toBe(library);
@@ -93,16 +93,16 @@ describe("a file", () => {
   };
 
   test.each([
-    { known: { MD5: "a", SHA1: "b", SHA256: "c", SHA512: "d" }, told: ["SHA512", "d"] as const },
-    { known: { MD5: "a", SHA256: "c", SHA1: "b" }, told: ["SHA256", "c"] as const },
-    { known: { MD5: "a", SHA1: "b" }, told: ["SHA1", "b"] as const },
-    { known: { MD5: "a" }, told: ["MD5", "a"] as const },
-  ])("is told with its strongest checksum: $told", async ({ known, told: [algorithm, checksum] }) => {
-    const { checksumInfo } = await fileWith(known);
+    { checksums: { MD5: "a", SHA1: "b", SHA256: "c", SHA512: "d" }, strongest: ["SHA512", "d"] as const },
+    { checksums: { MD5: "a", SHA256: "c", SHA1: "b" }, strongest: ["SHA256", "c"] as const },
+    { checksums: { MD5: "a", SHA1: "b" }, strongest: ["SHA1", "b"] as const },
+    { checksums: { MD5: "a" }, strongest: ["MD5", "a"] as const },
+  ])("has its strongest checksum: $strongest", async ({ checksums, strongest: [algorithm, checksum] }) => {
+    const { checksumInfo } = await fileWith(checksums);
     expect(checksumInfo).toMatchObject({ algorithm: ChecksumInfo_ChecksumAlgorithm[algorithm], checksum });
   });
 
-  test("has none when none is known", async () => {
+  test("has no checksum when the source has none", async () => {
     for (const checksums of [undefined, {}]) {
       const { checksumInfo, size } = await fileWith(checksums);
       expect(checksumInfo).toBeUndefined();

@@ -84,21 +84,21 @@ describe("states", () => {
 describe("progress", () => {
   it("is stored when greater, kept when equal or lower, and the lease is renewed in each case", () => {
     fc.assert(
-      fc.property(progress, progress, time, (stored, told, at) => {
-        const renewed = accepted(keepAlive({ ...opened, progress: stored }, told, at, terms));
-        expect(renewed.progress).toBe(Math.max(stored, told));
+      fc.property(progress, progress, time, (stored, reported, at) => {
+        const renewed = accepted(keepAlive({ ...opened, progress: stored }, reported, at, terms));
+        expect(renewed.progress).toBe(Math.max(stored, reported));
         expect(renewed.expiresAt).toBe(at + terms.leaseMs);
       }),
     );
   });
 
-  it("ends the same whatever order heartbeats arrive in and however often", () => {
+  it("ends the same for any order and any repetition of heartbeats", () => {
     const heartbeats = fc.array(fc.option(progress, { nil: undefined }), { minLength: 1 });
     const arrivals = heartbeats.chain((sent) =>
       fc.tuple(fc.constant(sent), fc.shuffledSubarray([...sent, ...sent], { minLength: 2 * sent.length })),
     );
-    const outcomeOf = (told: (number | undefined)[]) =>
-      told.reduce((session, one) => accepted(keepAlive(session, one, now, terms)), opened);
+    const outcomeOf = (reports: (number | undefined)[]) =>
+      reports.reduce((session, one) => accepted(keepAlive(session, one, now, terms)), opened);
     fc.assert(
       fc.property(arrivals, ([sent, arrived]) => {
         expect(outcomeOf(arrived)).toEqual(outcomeOf(sent));
@@ -130,7 +130,7 @@ describe("progress", () => {
 });
 
 describe("order of checks", () => {
-  it.each(finalStates)("the state %s is complained about before a bad progress", (state) => {
+  it.each(finalStates)("the state %s is refused before a bad progress", (state) => {
     expect(keepAlive(finished(state), 101, now, terms)).toEqual({ outcome: "not_active", state });
   });
 });
@@ -143,7 +143,7 @@ describe("final states", () => {
 });
 
 describe("expiration_time", () => {
-  it("is a full length from now, or what was promised when that is later", () => {
+  it("is a full length from now, or the earlier promise when that is later", () => {
     fc.assert(
       fc.property(time, time, length, (promised, at, lengthMs) => {
         const until = renewedUntil(promised, at, lengthMs);
@@ -154,7 +154,7 @@ describe("expiration_time", () => {
     );
   });
 
-  it("never moves back, whatever is done under whichever terms", () => {
+  it("never moves back, with any calls under any terms", () => {
     const step = fc.record({
       act: fc.constantFrom("keepAlive", "reopen", "cancel", "fail"),
       at: time,
@@ -198,7 +198,7 @@ describe("client_token", () => {
   });
 
   it.each(["", "token", "{b7d7c2f4-0c0e-4a0e-8d2b-5f0d4b7f3a11}", "b7d7c2f40c0e4a0e8d2b5f0d4b7f3a11"])(
-    "'%s' is none",
+    "'%s' is not valid",
     (token) => expect(isClientToken(token)).toBe(false),
   );
 

@@ -4,7 +4,7 @@ import { checkBackendUrl, openBackend, sqliteUrl } from "../../src/stores/open.t
 import { parseRedisUrl } from "../../src/stores/redis/url.ts";
 import { longLeaseTerms as leaseTerms, longLoginTerms as loginTerms } from "../support/terms.ts";
 
-const options = { leaseTerms, loginTerms, log: pino({ level: "silent" }) };
+const options = { leaseTerms, loginTerms, maxDowntimeMs: 0, log: pino({ level: "silent" }) };
 
 describe("the URL of a backend", () => {
   test.each([
@@ -53,8 +53,8 @@ describe("the URL of a backend", () => {
 
 test("an SQLite backend opens by its URL and closes once", async () => {
   const backend = await openBackend(sqliteUrl(":memory:"), options);
-  await backend.ping();
+  await backend.probe();
   await backend[Symbol.asyncDispose]();
   await backend[Symbol.asyncDispose]();
-  await expect(backend.ping()).rejects.toMatchObject({ messageId: "downlease.store.unavailable" });
+  await expect(backend.probe()).rejects.toMatchObject({ messageId: "downlease.store.unavailable" });
 });

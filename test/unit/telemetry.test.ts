@@ -70,7 +70,7 @@ describe("a finished call", () => {
     expect(lines[0]).not.toContain(sessionId);
   });
 
-  test("tells name, code and message of the cause, and nothing that hangs on it", () => {
+  test("is logged with name, code and message of its cause, and no other members", () => {
     const cause = Object.assign(new TypeError("broken"), {
       code: "EBROKEN",
       command: { name: "evalsha", args: [`dl:{${sessionId}}`] },
@@ -86,7 +86,7 @@ describe("a finished call", () => {
     expect(lines[0]).not.toContain(sessionId);
   });
 
-  test("with a cause that is no error or has an endless message is logged in short", () => {
+  test("with a cause that is not an error or has a huge message is logged in short", () => {
     const observe = callObserver(new Metrics(), log());
     observe(failed(new ServiceError("downlease.server.internal", ["r"], "x".repeat(10_000))));
     observe(failed(new ServiceError("downlease.server.internal", ["r"], new Error("y".repeat(10_000)))));
@@ -95,7 +95,7 @@ describe("a finished call", () => {
     expect(error.cause.message).toBe(`${"y".repeat(500)}…`);
   });
 
-  test("that was refused for overload is one of many, of which a line tells once a second", () => {
+  test("that was refused for overload is counted in one line per second", () => {
     vi.useFakeTimers();
     try {
       const observe = callObserver(
@@ -139,7 +139,7 @@ describe("on a terminal", () => {
     );
   });
 
-  test("a failed call tells its cause on the same line", () => {
+  test("a failed call shows its cause on the same line", () => {
     const error = new ServiceError("downlease.store.unavailable", [], new Error("Connection is closed."));
     callObserver(new Metrics(), log())(failed(error));
     const line = pretty(lines[0]!);
@@ -207,18 +207,19 @@ describe("metrics", () => {
 });
 
 describe("the store monitor", () => {
-  /** A store that answers when told to. */
+  /** A store that answers while `isUp`. */
   function fakeStore(isUp: boolean) {
     return {
       isUp,
-      pings: 0,
-      async ping() {
-        this.pings++;
-        if (!this.isUp) throw new ServiceError("downlease.store.unavailable");
+      probes: 0,
+      async probe() {
+        this.probes++;
+        if (this.isUp) return;
+        throw new ServiceError("downlease.store.unavailable", [], new Error("database or disk is full"));
       },
     };
   }
-  test("is NOT_SERVING for good after a shutdown", () => {
+  test("stays NOT_SERVING after a shutdown", () => {
     const health = new Health(["some.Service"]);
     health.set("SERVING");
     health.shutDown();
@@ -242,7 +243,7 @@ describe("the store monitor", () => {
     const store = fakeStore(false);
     const monitor = new StoreMonitor({ store, health, log: log(), intervalMs: 10_000 });
     const started = monitor.start();
-    await eventually("a second ping", () => store.pings > 1);
+    await eventually("a second probe", () => store.probes > 1);
     store.isUp = true;
     await started;
     expect(statusOf(health)).toBe("SERVING");
@@ -257,22 +258,26 @@ describe("the store monitor", () => {
     await monitor.start();
     store.isUp = false;
     await eventually("NOT_SERVING", () => statusOf(health) === "NOT_SERVING");
-    const pings = store.pings;
-    await eventually("two more pings", () => store.pings >= pings + 2);
+    const probes = store.probes;
+    await eventually("two more probes", () => store.probes >= probes + 2);
     expect(health.statuses.get("some.Service")).toBe("NOT_SERVING");
     store.isUp = true;
     await eventually("SERVING", () => statusOf(health) === "SERVING");
     monitor.stop();
     expect(logged()).toMatchObject([
-      { level: 40, msg: "not ready: the session store does not answer" },
-      { level: 30, msg: "ready again: the session store answers" },
+      {
+        level: 40,
+        msg: "not ready: no session can be stored: database or disk is full",
+        cause: { name: "Error", message: "database or disk is full" },
+      },
+      { level: 30, msg: "ready again: sessions can be stored", downMs: expect.any(Number) },
     ]);
   });
 
-  test("leaves the health alone once it is stopped, even when an answer is under way", async () => {
+  test("leaves the health alone once it is stopped, even when an answer arrives later", async () => {
     const health = new Health([]);
     const answer = Promise.withResolvers<void>();
-    const monitor = new StoreMonitor({ store: { ping: () => answer.promise }, health, log: log() });
+    const monitor = new StoreMonitor({ store: { probe: () => answer.promise }, health, log: log() });
     const started = monitor.start();
     monitor.stop();
     answer.resolve();
@@ -306,7 +311,7 @@ describe("the log as JSON", () => {
   });
 });
 
-describe("a file that is made ready", () => {
+describe("a preparation", () => {
   const file = { itemId: "item", contentVersion: "v", fileName: "disk" };
   const broken = Object.assign(new Error("EIO: i/o error, read"), { code: "EIO" });
 
@@ -328,10 +333,10 @@ describe("a file that is made ready", () => {
       20,
       { reason: "downlease.server.stopping" },
     ],
-  ] as const)("and ends as %o is logged at level %i", (end, level, told) => {
+  ] as const)("that ends as %o is logged at level %i", (end, level, more) => {
     preparationObserver(new Metrics(), log()).ended({ file, durationMs: 12.6, ...end });
     const line = { msg: "preparation", item: "item", file: "disk", outcome: end.outcome, durationMs: 13 };
-    expect(logged()).toMatchObject([{ level, ...line, ...told }]);
+    expect(logged()).toMatchObject([{ level, ...line, ...more }]);
   });
 
   test("is counted while it runs, by its bytes, and by its outcome", async () => {

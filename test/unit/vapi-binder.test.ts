@@ -15,7 +15,7 @@ import { bindInto, planOf, UnsupportedFieldError } from "../../src/protocols/vap
 import { decodeForm } from "../../src/protocols/vapi/codecs/form.ts";
 import { decodeJson } from "../../src/protocols/vapi/codecs/json.ts";
 import { decodeXml } from "../../src/protocols/vapi/codecs/xml.ts";
-import { encoderOf } from "../../src/protocols/vapi/encoder.ts";
+import { fieldEncoderOf } from "../../src/protocols/vapi/encoder.ts";
 import type { TreeObject } from "../../src/protocols/vapi/tree.ts";
 
 const root = { name: "Create-Input", namespace: "http://vmware.com/content/library/item/download_session" };
@@ -175,7 +175,7 @@ describe("values", () => {
       "x",
     );
     const field = DownloadSessionModelSchema.field.errorMessage;
-    expect(encoderOf(field)(message)).toEqual(tree);
+    expect(fieldEncoderOf(field)(message)).toEqual(tree);
   });
 });
 

@@ -24,7 +24,7 @@ import { StatusSchema } from "../../gen/google/rpc/status_pb.ts";
 import { operation as operationOption } from "../../gen/vapi/v1/options_pb.ts";
 import { bindInto, planOf, UnsupportedFieldError } from "../../src/protocols/vapi/binder.ts";
 import { decodeJson, encodeJson } from "../../src/protocols/vapi/codecs/json.ts";
-import { encoderOf } from "../../src/protocols/vapi/encoder.ts";
+import { fieldEncoderOf } from "../../src/protocols/vapi/encoder.ts";
 import {
   apiNotation,
   dataValueNotation,
@@ -42,7 +42,7 @@ const messages = services.flatMap((service) =>
     .filter((method) => hasOption(method, operationOption))
     .flatMap((method) => {
       const { result } = getOption(method, operationOption);
-      // What only RPC callers get to see has no canonical name.
+      // Messages that only RPC has have no canonical name.
       return result === "" ? [method.input] : [method.input, method.output];
     }),
 );
@@ -80,7 +80,7 @@ function scalarOf(scalar: ScalarType): fc.Arbitrary<unknown> {
     case ScalarType.BOOL:
       return fc.boolean();
     case ScalarType.DOUBLE:
-      // JSON has no minus zero that anybody keeps, and none of the numbers that are none.
+      // JSON keeps neither minus zero nor NaN and the infinities.
       return fc.double({ noNaN: true, noDefaultInfinity: true }).map((value) => value + 0);
     default:
       throw new Error(`no values of scalar ${scalar}`);
@@ -110,9 +110,9 @@ function messageOf(desc: DescMessage, depth: number): fc.Arbitrary<Message> {
 }
 
 describe.each(notations)("$name", (notation) => {
-  test.each(messages)("what is written is read as the same: %s", (desc) => {
+  test.each(messages)("a message is the same after writing and reading: %s", (desc) => {
     const plan = planOf(desc, notation);
-    const fields = desc.fields.map((field) => ({ ...field, field, write: encoderOf(field, notation) }));
+    const fields = desc.fields.map((field) => ({ ...field, field, write: fieldEncoderOf(field, notation) }));
     fc.assert(
       fc.property(messageOf(desc, 3), (message) => {
         const tree: Record<string, unknown> = {};
@@ -127,7 +127,7 @@ describe.each(notations)("$name", (notation) => {
                 : write(value);
           if (written !== undefined) tree[field.name] = written;
         }
-        // By way of the codec, as on the wire.
+        // Through the codec, as on the wire.
         const read = create(desc);
         bindInto(read, plan, decodeJson(Buffer.from(encodeJson(tree as TreeObject))), false, "input");
         expect(equals(desc, read, message)).toBe(true);
@@ -137,7 +137,7 @@ describe.each(notations)("$name", (notation) => {
   });
 });
 
-/** Lists and maps know no presence. */
+/** Lists and maps have no presence. */
 function isEmpty(value: unknown): boolean {
   return (
     typeof value === "object" && value !== null && !("$typeName" in value) && Object.keys(value).length === 0
@@ -146,7 +146,7 @@ function isEmpty(value: unknown): boolean {
 
 test("a message without a canonical name refuses to start, but only in JSON-RPC", () => {
   const [results] = DownloadSessionService.method.batchKeepAlive.output.fields;
-  expect(() => encoderOf(results!, dataValueNotation)).toThrow(UnsupportedFieldError);
+  expect(() => fieldEncoderOf(results!, dataValueNotation)).toThrow(UnsupportedFieldError);
   expect(() => planOf(DownloadSessionService.method.batchKeepAlive.output, dataValueNotation)).toThrow(
     UnsupportedFieldError,
   );
@@ -163,7 +163,10 @@ test("a plan is made once for each notation", () => {
 
 test("unset members are written in JSON-RPC", () => {
   const model = create(DownloadSessionModelSchema, { clientProgress: 40n });
-  const write = encoderOf(DownloadSessionService.method.get.output.field.downloadSession!, dataValueNotation);
+  const write = fieldEncoderOf(
+    DownloadSessionService.method.get.output.field.downloadSession!,
+    dataValueNotation,
+  );
   expect(JSON.parse(encodeJson(write(model)))).toEqual({
     STRUCTURE: {
       "com.vmware.content.library.item.download_session_model": {

@@ -54,14 +54,14 @@ describe("an option that contradicts itself refuses to start", () => {
     ["a header of an unknown field", { pattern: post, headers: [{ name: "X", field: "nobody" }] }],
     ["a header that is no string", { pattern: post, headers: [{ name: "X", field: "create_spec" }] }],
     ["a header without a name", { pattern: post, headers: [{ name: "", field: "client_token" }] }],
-    ["a status that is no success", { pattern: post, status: 404 }],
-    ["a result where there is no room for one", { pattern: post, status: 204 }],
+    ["a status that is not a success", { pattern: post, status: 404 }],
+    ["a result with a status that has no body", { pattern: post, status: 204 }],
   ];
   test.each(wrong)("%s", (_, route) => {
     expect(() => routeOf(create(RestRouteSchema, route), creation, 200)).toThrow(BindingError);
   });
 
-  test("and one that does not, does not", () => {
+  test("but not a valid option", () => {
     const route = {
       pattern: post,
       body: "create_spec",

@@ -25,7 +25,7 @@ export interface Typed {
 const maxWaitMs = 1_000;
 const parallel = 8;
 
-type Server = Pick<Task, "server" | "call">;
+type ServerCalls = Pick<Task, "server" | "call">;
 
 /** Names that the server sends in time, by source; none if it is unreachable. */
 export async function candidatesFor(
@@ -74,7 +74,7 @@ type Add = (value: string, description: string) => void;
  * Adds names of items: with the library if the name is ambiguous or the word has a slash. Adds identifiers only once a part of one may
  * have been typed.
  */
-async function items({ server, call }: Server, word: string, add: Add): Promise<void> {
+async function items({ server, call }: ServerCalls, word: string, add: Add): Promise<void> {
   const limit = pLimit(parallel);
   const { libraryIds } = await server.libraries.list({}, call);
   const entries: { id: string; name: string; library: string; type: string }[] = [];
@@ -100,13 +100,13 @@ async function items({ server, call }: Server, word: string, add: Add): Promise<
   }
 }
 
-async function files(task: Server, reference: string, add: Add): Promise<void> {
+async function files(task: ServerCalls, reference: string, add: Add): Promise<void> {
   const { id } = await findItem(task, reference);
   const { files: listed } = await task.server.itemFiles.list({ libraryItemId: id }, task.call);
   for (const { name } of listed) add(name, "");
 }
 
-async function libraries({ server, call }: Server, add: Add): Promise<void> {
+async function libraries({ server, call }: ServerCalls, add: Add): Promise<void> {
   const { libraryIds } = await server.libraries.list({}, call);
   for (const libraryId of libraryIds) {
     const { library } = await server.libraries.get({ libraryId }, call);
@@ -116,7 +116,7 @@ async function libraries({ server, call }: Server, add: Add): Promise<void> {
   }
 }
 
-async function sessions(task: Server, add: Add): Promise<void> {
+async function sessions(task: ServerCalls, add: Add): Promise<void> {
   for (const { id, item, state } of await new SessionReader(task).list(undefined))
     add(id, `${item} ${state}`);
 }

@@ -2,7 +2,7 @@ import cliProgress, { type MultiBar, type Options, type Params, type SingleBar }
 import stringWidth from "string-width";
 import type { DownloadProgress, DownloadResult, FileProgress, FileState } from "../../client/index.ts";
 import type { Output } from "../output.ts";
-import { bytes, duration, fitted, visible } from "../text.ts";
+import { bytes, cutToWidth, duration, visible } from "../text.ts";
 import { Notices } from "./notices.ts";
 import { Rate } from "./rate.ts";
 import { checksumLines, isDownloading, type Reporter, type Subject, summary } from "./reporter.ts";
@@ -206,12 +206,12 @@ function line(
   const room = columns - percent.length - paceWidth - (isWide ? amountWidth : 0) - 3;
   const maxNameWidth = room / 2 < minBarWidth ? room : Math.min(32, room / 2);
   const nameWidth = Math.max(8, Math.floor(maxNameWidth));
-  const shownName = fitted(name, nameWidth);
+  const shownName = cutToWidth(name, nameWidth);
   const label = shownName + " ".repeat(nameWidth - stringWidth(shownName));
   const barsize = Math.min(maxBarWidth, room - nameWidth - 3);
   const complete = { ...options, barsize };
   const bar = barsize < minBarWidth ? "" : ` [${cliProgress.Format.BarFormat(params.progress, complete)}]`;
-  return fitted(`${label}${bar} ${percent}  ${isWide ? amount : ""}${detail()}`, columns);
+  return cutToWidth(`${label}${bar} ${percent}  ${isWide ? amount : ""}${detail()}`, columns);
 }
 
 const wideColumns = 79;

@@ -58,13 +58,13 @@ export class GetEvents implements Reporter {
   }
 
   failed(error: unknown): void {
-    const explained = explain(error, this.#url);
-    if (explained === undefined) return;
+    const explanation = explain(error, this.#url);
+    if (explanation === undefined) return;
     const file = error instanceof DownloadError ? error.file : undefined;
     this.#write("error", {
-      reason: explained.exit,
-      exit_code: exitCodes[explained.exit].code,
-      message: explained.message,
+      reason: explanation.exit,
+      exit_code: exitCodes[explanation.exit].code,
+      message: explanation.message,
       file,
     });
   }

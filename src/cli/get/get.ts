@@ -41,13 +41,13 @@ export async function get(task: Task<GetFlags>): Promise<void> {
     });
     reporter.done(result, performance.now() - startedAt);
   } catch (error) {
-    const failure = call.signal.aborted ? interrupted(call.signal.reason) : error;
+    const failure = call.signal.aborted ? interruption(call.signal.reason) : error;
     reporter.failed(failure);
     throw failure;
   }
 }
 
-function interrupted({ exit }: CliError): CliError {
+function interruption({ exit }: CliError): CliError {
   return new CliError(exit, `interrupted. ${resumeHint}`);
 }
 

@@ -46,7 +46,9 @@ export async function list(task: Task<ListFlags>): Promise<void> {
     id,
     item.type ?? "",
     bytes(Number(item.size ?? 0n)),
-    ...(counts === undefined ? [] : [String(counts[index]), item.contentVersion ?? "", modified(item) ?? ""]),
+    ...(counts === undefined
+      ? []
+      : [String(counts[index]), item.contentVersion ?? "", modifiedTime(item) ?? ""]),
   ]);
   output.lines(table(columns, rows, output.width));
 }
@@ -69,7 +71,7 @@ export async function show(task: Task): Promise<void> {
     ["type", item.type],
     ["size", bytes(Number(item.size ?? 0n))],
     ["version", item.contentVersion],
-    ["modified", modified(item)],
+    ["modified", modifiedTime(item)],
     ["description", item.description],
   ].filter(([, value]) => value);
   const columns = [{ title: "FILE", shrinks: true }, { title: "SIZE", right: true }, { title: "CHECKSUM" }];
@@ -123,7 +125,7 @@ function itemJson(id: string, item: ItemModel, libraryName: string) {
     type: item.type,
     size: Number(item.size ?? 0n),
     content_version: item.contentVersion,
-    last_modified_time: modified(item),
+    last_modified_time: modifiedTime(item),
     description: item.description,
   };
 }
@@ -145,7 +147,7 @@ function algorithm({ checksumInfo }: ItemFileInfo): string {
   return valueName(Algorithm, checksumInfo?.algorithm ?? Algorithm.SHA1);
 }
 
-function modified({ lastModifiedTime }: ItemModel): string | undefined {
+function modifiedTime({ lastModifiedTime }: ItemModel): string | undefined {
   return lastModifiedTime && timestampDate(lastModifiedTime).toISOString();
 }
 

@@ -2,7 +2,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { explain, isPassing } from "../failure.ts";
 import type { Output } from "../output.ts";
 import type { Task } from "../run.ts";
-import { fitted } from "../text.ts";
+import { cutToWidth } from "../text.ts";
 
 /** Something that is read again at an interval. */
 export interface Watched<T> {
@@ -10,14 +10,14 @@ export interface Watched<T> {
   /** The lines that a terminal shows. */
   frame(value: T): readonly string[];
   /** The parts that other outputs get, each when it is new or has changed. */
-  entries(value: T): readonly Entry[];
+  entries(value: T): readonly WatchEntry[];
   /** The line for an entry that has disappeared, if it gets one. */
-  gone(key: string): Omit<Entry, "key"> | undefined;
+  gone(key: string): Omit<WatchEntry, "key"> | undefined;
   /** Whether nothing can change any more. */
   isOver?(value: T): boolean;
 }
 
-export interface Entry {
+export interface WatchEntry {
   readonly key: string;
   readonly line: string;
   readonly json: unknown;
@@ -82,7 +82,7 @@ class Screen<T> implements View<T> {
     const shown =
       lines.length <= room ? lines : [...lines.slice(0, room - 1), `… ${lines.length - room + 1} more`];
     const up = this.#drawn === 0 ? "" : `\x1b[${this.#drawn}A`;
-    this.#output.raw(`${up}\r\x1b[J${shown.map((line) => `${fitted(line, width)}\n`).join("")}`);
+    this.#output.raw(`${up}\r\x1b[J${shown.map((line) => `${cutToWidth(line, width)}\n`).join("")}`);
     this.#drawn = shown.length;
   }
 }
@@ -122,11 +122,11 @@ class Changes<T> implements View<T> {
     this.#output.note(message);
   }
 
-  #textOf({ line, json }: Entry): string {
+  #textOf({ line, json }: WatchEntry): string {
     return this.#output.isJson ? JSON.stringify(json) : line;
   }
 
-  #write({ line, json }: Omit<Entry, "key">): void {
+  #write({ line, json }: Omit<WatchEntry, "key">): void {
     if (this.#output.isJson) this.#output.json(json);
     else this.#output.lines([`${new Date().toISOString()}  ${line}`]);
   }

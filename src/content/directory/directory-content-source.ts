@@ -10,7 +10,7 @@ import type {
   LibraryItem,
 } from "../../domain/content-source.ts";
 import { find } from "../catalog.ts";
-import { itemFilesOf, libraryItemOf, summaryOf } from "../stored-files.ts";
+import { itemFilesOf, itemSummaryOf, libraryItemOf } from "../stored-files.ts";
 import { warnOnce } from "../warnings.ts";
 import { DirectoryFile } from "./directory-file.ts";
 import { DirectoryIndex, type ItemPlace } from "./directory-index.ts";
@@ -103,7 +103,7 @@ export class DirectoryContentSource implements ContentSource {
       const folder = await this.#findItem(tree, itemId);
       const files = folder && (await tree.files(folder));
       if (files === undefined) return undefined;
-      const { contentVersion } = summaryOf(files);
+      const { contentVersion } = itemSummaryOf(files);
       return { contentVersion, files: itemFilesOf(files, await tree.checksums(folder!, files)) };
     });
   }
@@ -114,7 +114,7 @@ export class DirectoryContentSource implements ContentSource {
       const folder = await this.#findItem(tree, itemId);
       const files = folder && (await tree.files(folder));
       const listed = files?.find(({ name }) => name === fileName);
-      if (listed === undefined || summaryOf(files!).contentVersion !== contentVersion) return undefined;
+      if (listed === undefined || itemSummaryOf(files!).contentVersion !== contentVersion) return undefined;
       const file = await openWithin(tree.root, join(folder!.path, fileName));
       if (file === undefined) return undefined;
       if (file.size === listed.size && file.modifiedMs === listed.modifiedMs) {

@@ -35,9 +35,10 @@ interface Scan {
 const unsettled = "unsettled";
 
 /**
- * Knows which items there are and where, without a walk for each question. It holds one small entry for each item.
+ * The index of a directory's libraries and items: looks up their folders without a walk of the tree. It holds one small
+ * entry for each item.
  *
- * New and removed item folders change the time of their library's folder, so a question for an unknown id notices them
+ * New and removed item folders change the time of their library's folder, so a look-up of an unknown id notices them
  * at once, for the price of a `stat` for each library; then only items whose folders have changed are read. An id or a
  * type that changes inside of an item's folder, and what a file system hides behind a cache of times, is noticed by
  * scans at a bounded rate.

@@ -1,7 +1,7 @@
 import { lstat, readdir, realpath } from "node:fs/promises";
 import { basename, join } from "node:path";
 import type { ItemEntry, Library, LibraryItem } from "../../domain/content-source.ts";
-import { BrokenManifest, type Checksums, isManifest, mergeChecksums } from "../manifest.ts";
+import { BrokenManifest, type ChecksumsByName, isManifest, mergeChecksums } from "../manifest.ts";
 import { BrokenMetadata, type Metadata } from "../metadata.ts";
 import { byName, derivedId, isContentName, isHidden, unusableName } from "../names.ts";
 import { mapInParallel } from "../parallel.ts";
@@ -108,8 +108,8 @@ export class LibraryTree {
    * The checksums in the manifests among the files; where they contradict each other, those of the first by name. A
    * broken manifest is ignored with a warning.
    */
-  async checksums(item: ItemFolder, files: readonly StoredFile[]): Promise<Checksums> {
-    const manifests: (Checksums | undefined)[] = [];
+  async checksums(item: ItemFolder, files: readonly StoredFile[]): Promise<ChecksumsByName> {
+    const manifests: (ChecksumsByName | undefined)[] = [];
     for (const { name } of files.filter(isManifest)) {
       manifests.push(await this.#manifest(`${item.place}/${name}`, join(item.path, name)));
     }
@@ -160,7 +160,7 @@ export class LibraryTree {
     }
   }
 
-  async #manifest(place: string, path: string): Promise<Checksums | undefined> {
+  async #manifest(place: string, path: string): Promise<ChecksumsByName | undefined> {
     try {
       return await this.#unlessUnreadable(place, readManifest(this.root, path));
     } catch (reason) {

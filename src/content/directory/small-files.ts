@@ -1,5 +1,5 @@
 import { lstat } from "node:fs/promises";
-import { type Checksums, checkManifestSize, parseManifest } from "../manifest.ts";
+import { type ChecksumsByName, checkManifestSize, parseManifest } from "../manifest.ts";
 import { BrokenMetadata, checkMetadataSize, type Metadata, parseMetadata } from "../metadata.ts";
 import { openWithin, unlessMissing } from "./file-system.ts";
 
@@ -27,7 +27,7 @@ export async function readMetadata(root: string, path: string): Promise<Metadata
  * @param root as for `readMetadata`
  * @throws BrokenManifest
  */
-export async function readManifest(root: string, path: string): Promise<Checksums | undefined> {
+export async function readManifest(root: string, path: string): Promise<ChecksumsByName | undefined> {
   const file = await openWithin(root, path);
   if (file === undefined) return undefined;
   try {

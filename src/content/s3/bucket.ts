@@ -162,7 +162,7 @@ export class S3Bucket {
   }
 
   #listingOf({ Contents = [], CommonPrefixes = [], EncodingType }: ListObjectsV2CommandOutput): Listing {
-    const decode = EncodingType === "url" ? decoded : (key: string) => key;
+    const decode = EncodingType === "url" ? decodeKey : (key: string) => key;
     const keyOf = (key: string | undefined) => decode(key ?? "").slice(this.#prefix.length);
     return {
       objects: Contents.map(({ Key, Size = 0, ETag = "", LastModified, ...summary }) => ({
@@ -239,7 +239,7 @@ const byStatus: Readonly<Record<number, string | undefined>> = {
 };
 
 /** As in forms, a blank is a plus sign. A key that can't be decoded becomes a name that is not content. */
-function decoded(key: string): string {
+function decodeKey(key: string): string {
   try {
     return decodeURIComponent(key.replaceAll("+", "%20"));
   } catch {

@@ -9,10 +9,10 @@ import type {
 } from "../../domain/content-source.ts";
 import { ServiceError } from "../../domain/errors.ts";
 import { find } from "../catalog.ts";
-import { type Checksums, isManifest, mergeChecksums } from "../manifest.ts";
+import { type ChecksumsByName, isManifest, mergeChecksums } from "../manifest.ts";
 import { derivedId } from "../names.ts";
 import { mapInParallel } from "../parallel.ts";
-import { type DescribedItem, itemFilesOf, libraryItemOf, summaryOf } from "../stored-files.ts";
+import { type DescribedItem, itemFilesOf, itemSummaryOf, libraryItemOf } from "../stored-files.ts";
 import { ignoredManifest, type LeaveOut, leaveOutWith, warnOnce } from "../warnings.ts";
 import { S3Bucket } from "./bucket.ts";
 import type { S3Place } from "./client.ts";
@@ -116,7 +116,7 @@ export class S3ContentSource implements ContentSource {
     if (item === undefined) return undefined;
     const { files } = item.listed;
     const [manifests, stored] = await Promise.all([this.#manifests(item), this.#checksums.of(files)]);
-    const { contentVersion } = summaryOf(files);
+    const { contentVersion } = itemSummaryOf(files);
     return { contentVersion, files: itemFilesOf(files, mergeChecksums([...manifests, stored])) };
   }
 
@@ -152,7 +152,7 @@ export class S3ContentSource implements ContentSource {
   async #findFile(itemId: string, fileName: string, contentVersion: string): Promise<ListedFile | undefined> {
     const { files = [] } = (await this.#findItem(itemId))?.listed ?? {};
     const file = files.find(({ name }) => name === fileName);
-    return file !== undefined && summaryOf(files).contentVersion === contentVersion ? file : undefined;
+    return file !== undefined && itemSummaryOf(files).contentVersion === contentVersion ? file : undefined;
   }
 
   #findItem(itemId: string): Promise<CurrentItem | undefined> {
@@ -195,7 +195,7 @@ export class S3ContentSource implements ContentSource {
     return false;
   }
 
-  async #manifests({ place, listed }: CurrentItem): Promise<Checksums[]> {
+  async #manifests({ place, listed }: CurrentItem): Promise<ChecksumsByName[]> {
     const read = await mapInParallel(listed.files.filter(isManifest), async ({ name, object }) => {
       const checksums = await this.#small.checksums(object);
       if (!("broken" in checksums)) return checksums;

@@ -33,7 +33,7 @@ export interface S3IndexOptions {
 }
 
 /**
- * Knows which libraries and items there are, from scans at a bounded rate. A scan lists all keys, a thousand with each
+ * The index of a bucket's libraries and items, made by scans at a bounded rate. A scan lists all keys, a thousand with each
  * request, and reads the metadata that has changed. S3 has no cheap way to notice new and removed objects, so changes
  * are known a second after the last scan, or ten times as long as that one took.
  */
@@ -83,13 +83,13 @@ async function scan(parts: S3IndexOptions): Promise<Scan> {
   const { bucket, leaveOut } = parts;
   const names = await listLibraries(bucket, leaveOut);
   const scans = await mapInParallel(names, (name) => scanLibrary(parts, name));
-  const found = scans.filter((library) => library !== undefined);
+  const listed = scans.filter((library) => library !== undefined);
   const libraries = withUniqueIds(
-    found.map(({ library }) => library),
+    listed.map(({ library }) => library),
     leaveOut,
   );
   const kept = new Set(libraries);
-  const items = found.flatMap(({ library, items }) => (kept.has(library) ? items : []));
+  const items = listed.flatMap(({ library, items }) => (kept.has(library) ? items : []));
   return new Catalog(libraries, withUniqueIds(items, leaveOut));
 }
 

@@ -1,5 +1,5 @@
 import { LRUCache } from "lru-cache";
-import { BrokenManifest, type Checksums, checkManifestSize, parseManifest } from "../manifest.ts";
+import { BrokenManifest, type ChecksumsByName, checkManifestSize, parseManifest } from "../manifest.ts";
 import {
   BrokenMetadata,
   checkMetadataSize,
@@ -23,7 +23,7 @@ export interface Broken {
 export class SmallObjects {
   readonly #bucket: S3Bucket;
   readonly #metadata = new LRUCache<string, Declaration | Broken>({ maxSize: cacheBytes });
-  readonly #manifests = new LRUCache<string, Checksums | Broken>({ maxSize: cacheBytes });
+  readonly #manifests = new LRUCache<string, ChecksumsByName | Broken>({ maxSize: cacheBytes });
 
   constructor(bucket: S3Bucket) {
     this.#bucket = bucket;
@@ -42,7 +42,7 @@ export class SmallObjects {
   }
 
   /** The checksums in a manifest; none when it is gone. */
-  async checksums(listed: ListedObject): Promise<Checksums | Broken> {
+  async checksums(listed: ListedObject): Promise<ChecksumsByName | Broken> {
     const checksums = await this.#read(this.#manifests, listed, BrokenManifest, ({ size, bytes }) => {
       checkManifestSize(size);
       return parseManifest(bytes!);

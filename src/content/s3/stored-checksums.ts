@@ -1,7 +1,7 @@
 import type { HeadObjectCommandOutput } from "@aws-sdk/client-s3";
 import { LRUCache } from "lru-cache";
 import type { ChecksumAlgorithm, ItemFile } from "../../domain/content-source.ts";
-import { type Checksums, checksumDigits } from "../manifest.ts";
+import { type ChecksumsByName, checksumDigits } from "../manifest.ts";
 import { mapInParallel } from "../parallel.ts";
 import type { S3Bucket } from "./bucket.ts";
 import type { ListedFile } from "./listings.ts";
@@ -24,7 +24,7 @@ export class StoredChecksums {
     this.#bucket = bucket;
   }
 
-  async of(files: readonly ListedFile[]): Promise<Checksums> {
+  async of(files: readonly ListedFile[]): Promise<ChecksumsByName> {
     const withChecksum = files.filter(({ object }) => object.hasChecksum);
     const pairs = await mapInParallel(withChecksum, async (file): Promise<[string, FileChecksums]> => {
       return [file.name, await this.#ofFile(file)];

@@ -11,13 +11,13 @@ const msPerUnit: Readonly<Record<string, number>> = {
 };
 
 /** Milliseconds of a `grpc-timeout` header; NaN when it is malformed. */
-export function grpcTimeoutMs(text: string): number {
+export function parseGrpcTimeoutMs(text: string): number {
   const [, amount, unit = ""] = /^(\d{1,8})([HMSmun])$/.exec(text) ?? [];
   return Number(amount) * (msPerUnit[unit] ?? Number.NaN);
 }
 
 /** Milliseconds of a `connect-timeout-ms` header; NaN when it is malformed. */
-export function connectTimeoutMs(text: string): number {
+export function parseConnectTimeoutMs(text: string): number {
   return /^\d{1,10}$/.test(text) ? Number(text) : Number.NaN;
 }
 
@@ -31,8 +31,8 @@ export function isEndless(timeoutMs: number): boolean {
  * Connect would time the call out at once. Connect itself refuses malformed deadlines.
  */
 export function dropEndlessDeadline(headers: Headers): void {
-  if (isEndless(grpcTimeoutMs(headers.get("grpc-timeout") ?? ""))) headers.delete("grpc-timeout");
-  if (isEndless(connectTimeoutMs(headers.get("connect-timeout-ms") ?? ""))) {
+  if (isEndless(parseGrpcTimeoutMs(headers.get("grpc-timeout") ?? ""))) headers.delete("grpc-timeout");
+  if (isEndless(parseConnectTimeoutMs(headers.get("connect-timeout-ms") ?? ""))) {
     headers.delete("connect-timeout-ms");
   }
 }

@@ -2,7 +2,7 @@ import { hasOption } from "@bufbuild/protobuf";
 import { operation as operationOption } from "../../../gen/vapi/v1/options_pb.ts";
 import { type CallPipeline, type Entry, type Operation, operationNameOf } from "../../calls/pipeline.ts";
 import { type MessagePlan, planOf } from "./binder.ts";
-import { encoderOf } from "./encoder.ts";
+import { fieldEncoderOf } from "./encoder.ts";
 import type { Notation } from "./notation.ts";
 import { type OperationOptions, optionsOf } from "./operation-options.ts";
 import type { Tree } from "./tree.ts";
@@ -12,7 +12,7 @@ export interface Binding extends Omit<OperationOptions, "result"> {
   /** For example `DownloadSession.KeepAlive`. */
   readonly name: string;
   readonly run: Entry;
-  /** From the operation: high volume, successes are not worth a line in the log. */
+  /** From the operation: high volume, successes are logged at debug. */
   readonly isRoutine: boolean;
   /** From the operation: its result is the identifier of a login session. */
   readonly isLogin: boolean;
@@ -58,6 +58,6 @@ function bindingOf(row: Operation, run: Entry): Binding {
 
 function resultOf({ result: field }: OperationOptions, notation: Notation): MessageMapping["result"] {
   if (field === undefined) return undefined;
-  const encode = encoderOf(field, notation);
+  const encode = fieldEncoderOf(field, notation);
   return (response) => encode((response as Record<string, unknown>)[field.localName]);
 }

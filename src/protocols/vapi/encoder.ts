@@ -31,11 +31,14 @@ const plans = new WeakMap<Notation, WeakMap<DescMessage, EncodePlan[]>>();
  *
  * @throws UnsupportedFieldError when a field, at any depth, has no vAPI representation
  */
-export function encoderOf(field: DescField, notation: Notation = restNotation): (value: unknown) => Tree {
+export function fieldEncoderOf(
+  field: DescField,
+  notation: Notation = restNotation,
+): (value: unknown) => Tree {
   return encodeField(field, notation) as (value: unknown) => Tree;
 }
 
-/** Like `encoderOf`, for a whole message. */
+/** Like `fieldEncoderOf`, for a whole message. */
 export function messageEncoderOf(desc: DescMessage, notation: Notation): (message: Message) => Tree {
   return encodeMessage(desc, notation) as (message: Message) => Tree;
 }

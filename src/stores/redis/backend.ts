@@ -59,7 +59,7 @@ export class RedisBackend implements Backend {
     };
   }
 
-  ping(): Promise<void> {
+  probe(): Promise<void> {
     return this.connection.ping();
   }
 

@@ -1,7 +1,7 @@
 import type { Backend, EndsSubscription } from "../../domain/backend.ts";
 import type { LoginTerms } from "../../domain/login-store.ts";
 import type { LeaseTerms } from "../../domain/session.ts";
-import type { Clock, SqliteDatabase } from "./database.ts";
+import type { SqliteDatabase } from "./database.ts";
 import { SqliteLinkKeyStore } from "./sqlite-link-key-store.ts";
 import { SqliteLoginStore } from "./sqlite-login-store.ts";
 import { SqlitePreparationStore } from "./sqlite-preparation-store.ts";
@@ -11,7 +11,6 @@ import { SqliteSessionStore } from "./sqlite-session-store.ts";
 export interface SqliteBackendOptions {
   readonly leaseTerms: LeaseTerms;
   readonly loginTerms: LoginTerms;
-  readonly clock?: Clock;
 }
 
 /**
@@ -27,13 +26,12 @@ export class SqliteBackend implements Backend {
   readonly #database: SqliteDatabase;
 
   /** @param database closed with the backend */
-  constructor(database: SqliteDatabase, { leaseTerms, loginTerms, clock }: SqliteBackendOptions) {
-    const options = { database, ...(clock && { clock }) };
+  constructor(database: SqliteDatabase, { leaseTerms, loginTerms }: SqliteBackendOptions) {
     this.#database = database;
-    this.sessions = new SqliteSessionStore({ ...options, terms: leaseTerms });
-    this.sessionFiles = new SqliteSessionFileStore({ ...options, terms: leaseTerms });
-    this.logins = new SqliteLoginStore({ ...options, terms: loginTerms });
-    this.preparations = new SqlitePreparationStore(options);
+    this.sessions = new SqliteSessionStore({ database, terms: leaseTerms });
+    this.sessionFiles = new SqliteSessionFileStore({ database, terms: leaseTerms });
+    this.logins = new SqliteLoginStore({ database, terms: loginTerms });
+    this.preparations = new SqlitePreparationStore(database);
     this.linkKeys = new SqliteLinkKeyStore(database);
   }
 
@@ -49,8 +47,8 @@ export class SqliteBackend implements Backend {
     };
   }
 
-  async ping(): Promise<void> {
-    this.#database.ping();
+  probe(): Promise<void> {
+    return this.#database.probe();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

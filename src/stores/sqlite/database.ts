@@ -1,39 +1,44 @@
 import { EventEmitter } from "node:events";
-import { readFileSync } from "node:fs";
-import { DatabaseSync, type StatementSync } from "node:sqlite";
+import { resolve } from "node:path";
+import type { DatabaseSync } from "node:sqlite";
+import type { Logger } from "pino";
 import { ServiceError } from "../../domain/errors.ts";
+import { type Clocks, StoreClock, systemClocks } from "./clock.ts";
+import { DatabaseFiles } from "./database-files.ts";
+import { isBusy, isDriverError } from "./driver-errors.ts";
+import { LockQueue } from "./lock-queue.ts";
+import { openFile } from "./open-file.ts";
+import { prepareSign, type Resumption, resume } from "./sign-of-life.ts";
 
-/** SQLite has no clock of its own; tests replace this one. */
-export interface Clock {
-  /** Milliseconds since the Unix epoch. */
-  now(): number;
+export interface SqliteDatabaseOptions {
+  /** Leases get back at most so much of the time that no process served from the file; 0 by default. */
+  readonly maxDowntimeMs?: number;
+  readonly log?: Logger | undefined;
+  readonly clocks?: Clocks;
 }
 
-export const systemClock: Clock = { now: () => Date.now() };
-
-/** Marks a file as ours: "dlse" in ASCII, see https://sqlite.org/pragma.html#pragma_application_id */
-const applicationId = 0x646c7365;
-
-/** The additions of each schema version, in order. The version of a file is the number of additions that it has. */
-const schema = ["1-sessions", "2-logins", "3-downloads", "4-roles"].map((name) =>
-  readFileSync(new URL(`schema/${name}.sql`, import.meta.url), "utf8"),
-);
-
 /**
- * How long a call waits for another process that is writing. The wait blocks this process, and callers are
- * promised an answer within a second; our own transactions take well under a millisecond.
+ * The SQLite file that the stores of a backend share. Failures become ServiceErrors `downlease.store.unavailable`.
+ *
+ * Work is done before a call returns, so that a process's calls take effect in order; only while another process holds
+ * the lock of the file, a call returns a promise and the work is done later. Work that found the lock held must be
+ * repeatable.
  */
-const busyTimeoutMs = 500;
-const openAttempts = 5;
-
-/** The SQLite file that the stores of a backend share. Failures become ServiceErrors `downlease.store.unavailable`. */
 export class SqliteDatabase {
   readonly connection: DatabaseSync;
   /** Whether no other process can use the database. */
   readonly isPrivate: boolean;
+  /** The clock that all times in the database are on. */
+  readonly clock: StoreClock;
   /** Announces each session that this process ends, once that is committed. */
   readonly ends = new EventEmitter<{ session: [id: string] }>().setMaxListeners(0);
-  readonly #ping: StatementSync;
+  readonly #files: DatabaseFiles | undefined;
+  readonly #lock = new LockQueue();
+  readonly #sign: (isLarge: boolean) => void;
+  /** Why nothing may be acknowledged; undefined as long as the file is the one that was opened. */
+  #problem: Error | undefined;
+  /** Whether a write has failed since the last large one that did not. */
+  #isSuspect = false;
 
   /**
    * Opens the file, or creates it. A file that is not ours is left untouched.
@@ -41,126 +46,141 @@ export class SqliteDatabase {
    * @param path a file, or `:memory:`; several processes of one machine may share a file
    * @throws Error that names the file and says what is wrong with it, or that a newer release has written it
    */
-  constructor(path: string) {
-    this.connection = openDatabase(path);
+  constructor(path: string, { maxDowntimeMs = 0, log, clocks = systemClocks }: SqliteDatabaseOptions = {}) {
     this.isPrivate = path === ":memory:";
-    this.#ping = this.connection.prepare("SELECT 1 FROM session LIMIT 1");
+    const file = this.isPrivate ? path : resolve(path);
+    const { db, prepared } = openFile(file, (opened) => resume(opened, clocks, maxDowntimeMs));
+    this.connection = db;
+    this.clock = new StoreClock(clocks, prepared.offsetMs, log);
+    this.#sign = prepareSign(db, clocks, prepared.offsetMs);
+    this.#files = this.isPrivate ? undefined : new DatabaseFiles(file);
+    if (log !== undefined) report(prepared, log);
   }
 
-  /** Turns errors of the driver into ServiceErrors. */
-  guard<T>(work: () => T): T {
+  /** Runs work that reads. */
+  read<T>(work: () => T): T {
+    this.#requireFile();
     try {
       return work();
     } catch (error) {
-      if (isDriverError(error)) throw new ServiceError("downlease.store.unavailable", [], error);
-      throw error;
+      throw this.#failure(error);
     }
   }
 
-  /** Runs work that reads and changes the database in one atomic step, also for other processes. */
-  transaction<T>(work: () => T): T {
-    return this.#asOne("BEGIN IMMEDIATE", work);
-  }
-
-  /** Runs work that reads one state of the database and changes nothing; waits for no writer. */
+  /** Runs work that reads one state of the database in several statements. */
   snapshot<T>(work: () => T): T {
-    return this.#asOne("BEGIN", work);
+    return this.read(() => this.#asOne("BEGIN", work));
   }
 
-  ping(): void {
-    this.guard(() => this.#ping.get());
+  /** Runs work that writes in one statement. */
+  write<T>(work: () => T): T | Promise<T> {
+    this.#requireFile();
+    if (!this.#lock.isFree) return this.#writeLater(work);
+    try {
+      return work();
+    } catch (error) {
+      if (isBusy(error)) return this.#writeLater(work);
+      throw this.#failure(error);
+    }
+  }
+
+  /**
+   * Runs work that reads and writes in one atomic step, also for other processes.
+   *
+   * @param committed called with the result once it is written, before anything else is done
+   */
+  transaction<T>(work: () => T, committed?: (result: T) => void): T | Promise<T> {
+    return this.write(() => {
+      const result = this.#asOne("BEGIN IMMEDIATE", work);
+      committed?.(result);
+      return result;
+    });
+  }
+
+  /** Runs work that writes, but never waits for a lock. Returns false when it could not be written. */
+  attempt(work: () => unknown): boolean {
+    try {
+      work();
+      return true;
+    } catch (error) {
+      if (!isDriverError(error)) throw error;
+      this.#failure(error);
+      return false;
+    }
+  }
+
+  /**
+   * Resolves when a session could be created now: the files are those that were opened, and the sign of life can be
+   * written.
+   */
+  async probe(): Promise<void> {
+    const problem = await this.#files?.problem();
+    if (problem !== undefined && this.#problem === undefined) this.#emptyLog();
+    this.#problem = problem === undefined ? undefined : new Error(problem);
+    const isLarge = this.#isSuspect;
+    await this.write(() => this.#sign(isLarge));
+    if (isLarge) this.#isSuspect = false;
   }
 
   /** The last process to close a file moves the log into it and removes the log. */
   close(): void {
-    if (this.connection.isOpen) this.guard(() => this.connection.close());
+    if (!this.connection.isOpen) return;
+    try {
+      this.connection.close();
+    } catch (error) {
+      throw this.#failure(error);
+    }
+  }
+
+  async #writeLater<T>(work: () => T): Promise<T> {
+    try {
+      return await this.#lock.run(() => {
+        this.#requireFile();
+        return work();
+      });
+    } catch (error) {
+      throw this.#failure(error);
+    }
+  }
+
+  /** Moves the log into the file that was opened: SQLite takes a log for that of the file which is at the path now. */
+  #emptyLog(): void {
+    this.attempt(() => this.connection.exec("PRAGMA wal_checkpoint(TRUNCATE)"));
+  }
+
+  #requireFile(): void {
+    if (this.#problem !== undefined) throw unavailable(this.#problem);
+  }
+
+  #failure(error: unknown): unknown {
+    if (!isDriverError(error)) return error;
+    if (!isBusy(error)) this.#isSuspect = true;
+    return unavailable(error);
   }
 
   #asOne<T>(begin: "BEGIN" | "BEGIN IMMEDIATE", work: () => T): T {
-    return this.guard(() => {
-      this.connection.exec(begin);
-      try {
-        const result = work();
-        this.connection.exec("COMMIT");
-        return result;
-      } catch (error) {
-        // Some errors, a full disk among them, have rolled back already.
-        if (this.connection.isTransaction) this.connection.exec("ROLLBACK");
-        throw error;
-      }
-    });
-  }
-}
-
-function openDatabase(path: string): DatabaseSync {
-  for (let attempt = 1; ; attempt++) {
+    this.connection.exec(begin);
     try {
-      return open(path);
+      const result = work();
+      this.connection.exec("COMMIT");
+      return result;
     } catch (error) {
-      // SQLite does not wait where that could end in a deadlock, so processes that create, open and close a file at the
-      // same moment can fail: seen in 3 of 1,200 openings.
-      if (isBusy(error) && attempt < openAttempts) continue;
-      const reason = error instanceof Error ? error.message : String(error);
-      throw new Error(`SQLite file '${path}' can't be used: ${reason}`, { cause: error });
+      // Some errors, a full disk among them, have rolled back already.
+      if (this.connection.isTransaction) this.connection.exec("ROLLBACK");
+      throw error;
     }
   }
 }
 
-function open(path: string): DatabaseSync {
-  const db = new DatabaseSync(path, { timeout: busyTimeoutMs });
-  try {
-    refuseForeign(db);
-    // With WAL and NORMAL a commit does not wait for the disk: it survives any end of the process, but a power cut may
-    // undo the last moments. The file stays consistent in any case.
-    db.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL");
-    // Fails now, not at the first call, if the file is not writable.
-    db.exec("BEGIN IMMEDIATE");
-    const missing = schema.slice(pragma(db, "user_version"));
-    if (missing.length > 0) {
-      for (const addition of missing) db.exec(addition);
-      db.exec(`PRAGMA application_id = ${applicationId}; PRAGMA user_version = ${schema.length}`);
-    }
-    db.exec("COMMIT");
-    return db;
-  } catch (error) {
-    db.close();
-    throw error;
-  }
+function unavailable(cause: unknown): ServiceError {
+  return new ServiceError("downlease.store.unavailable", [], cause);
 }
 
-/** Whether SQLite failed (locked, full, damaged, input or output), or the database is closed. */
-function isDriverError(error: unknown): boolean {
-  const code = error instanceof Error && "code" in error ? error.code : undefined;
-  return code === "ERR_SQLITE_ERROR" || code === "ERR_INVALID_STATE";
-}
-
-/** https://sqlite.org/rescode.html#busy; the upper bits of a code are details. */
-function isBusy(error: unknown): boolean {
-  return (
-    error instanceof Error &&
-    "errcode" in error &&
-    typeof error.errcode === "number" &&
-    (error.errcode & 0xff) === 5
+function report({ downMs, prolongedMs, sessions }: Resumption, log: Logger): void {
+  if (prolongedMs === 0) return;
+  const seconds = (ms: number) => `${(ms / 1000).toFixed(1)} s`;
+  log.info(
+    { downMs: Math.round(downMs), prolongedMs, sessions },
+    `the service was down for ${seconds(downMs)}; leases are prolonged by ${seconds(prolongedMs)}`,
   );
-}
-
-function refuseForeign(db: DatabaseSync): void {
-  if (isEmpty(db)) return;
-  if (pragma(db, "application_id") !== applicationId) {
-    throw new Error("it is the database of another program");
-  }
-  const version = pragma(db, "user_version");
-  if (version < 1 || version > schema.length) {
-    throw new Error(`its schema has version ${version}, this release knows version ${schema.length}`);
-  }
-}
-
-/** Whether no program has written anything into the database. */
-function isEmpty(db: DatabaseSync): boolean {
-  const content = db.prepare("SELECT count(*) AS objects FROM sqlite_schema").get();
-  return content?.objects === 0 && pragma(db, "application_id") === 0 && pragma(db, "user_version") === 0;
-}
-
-function pragma(db: DatabaseSync, name: "application_id" | "user_version"): number {
-  return Number(db.prepare(`PRAGMA ${name}`).get()?.[name]);
 }

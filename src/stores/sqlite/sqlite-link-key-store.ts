@@ -9,7 +9,7 @@ export class SqliteLinkKeyStore implements LinkKeyStore {
     this.#db = database;
   }
 
-  /** Called once at start, so that its statements are not worth keeping. */
+  /** Called once at start, so its statements are not kept. */
   async linkKey({ id, secret }: LinkKey): Promise<LinkKey> {
     return this.#db.transaction(() => {
       const { connection } = this.#db;

@@ -1,38 +1,38 @@
 import { digestOf, isLoginId, leftMs, newLoginId, trustMs } from "../../domain/login.ts";
 import type { Failures, Login, LoginStore, LoginTerms, NewLogin } from "../../domain/login-store.ts";
 import { formatRoles, parseRoles } from "../../domain/roles.ts";
-import { type Clock, type SqliteDatabase, systemClock } from "./database.ts";
+import type { StoreClock } from "./clock.ts";
+import type { SqliteDatabase } from "./database.ts";
 import { type LoginRow, type LoginStatements, prepareLoginStatements } from "./login-statements.ts";
 
 export interface SqliteLoginStoreOptions {
   readonly database: SqliteDatabase;
   readonly terms: LoginTerms;
-  readonly clock?: Clock;
 }
 
 /**
  * Login sessions in an SQLite file. Every look-up reads the file, so that a closed login session is gone at once for
- * all processes that share it; a use is written when the last written one is `trustMs` ago.
+ * all processes that share it; a use is written when the last written one is `trustMs` ago, if it can be.
  */
 export class SqliteLoginStore implements LoginStore {
   readonly #db: SqliteDatabase;
   readonly #statements: LoginStatements;
   readonly #terms: LoginTerms;
   readonly #trustMs: number;
-  readonly #clock: Clock;
+  readonly #clock: StoreClock;
 
-  constructor({ database, terms, clock = systemClock }: SqliteLoginStoreOptions) {
+  constructor({ database, terms }: SqliteLoginStoreOptions) {
     this.#db = database;
     this.#statements = prepareLoginStatements(database.connection);
     this.#terms = terms;
     this.#trustMs = trustMs(terms);
-    this.#clock = clock;
+    this.#clock = database.clock;
   }
 
   async open({ principal, roles, proof }: NewLogin): Promise<string> {
     const id = newLoginId();
     const digest = digestOf(id);
-    this.#db.transaction(() => {
+    await this.#db.transaction(() => {
       const now = this.#clock.now();
       const expiresAt = now + leftMs({ createdAt: now }, now, this.#terms);
       this.#statements.purge.run({ now });
@@ -45,7 +45,7 @@ export class SqliteLoginStore implements LoginStore {
   find(id: string): Login | undefined {
     if (!isLoginId(id)) return undefined;
     const digest = digestOf(id);
-    return this.#db.guard(() => {
+    return this.#db.read(() => {
       const now = this.#clock.now();
       const row = this.#statements.find.get({ digest, now }) as LoginRow | undefined;
       if (row === undefined) return undefined;
@@ -53,13 +53,15 @@ export class SqliteLoginStore implements LoginStore {
       const left = leftMs(row, now, this.#terms);
       if (left <= 0) return undefined;
       const isDue = now - lastUsedAt >= this.#trustMs;
-      if (isDue) this.#statements.use.run({ digest, now, expiresAt: now + left });
+      // The login session is valid whether this can be written or not.
+      const isUsed =
+        isDue && this.#db.attempt(() => this.#statements.use.run({ digest, now, expiresAt: now + left }));
       return {
         principal,
         roles: parseRoles(row.roles),
         proof,
-        createdAt,
-        lastUsedAt: isDue ? now : lastUsedAt,
+        createdAt: this.#clock.wall(createdAt),
+        lastUsedAt: this.#clock.wall(isUsed ? now : lastUsedAt),
       };
     });
   }
@@ -67,7 +69,7 @@ export class SqliteLoginStore implements LoginStore {
   async close(id: string): Promise<boolean> {
     if (!isLoginId(id)) return false;
     const digest = digestOf(id);
-    return this.#db.guard(() => {
+    return this.#db.write(() => {
       return this.#statements.delete.run({ digest, now: this.#clock.now() }).changes === 1;
     });
   }
@@ -84,7 +86,7 @@ export class SqliteLoginStore implements LoginStore {
 
   async removeFailure(key: string): Promise<void> {
     const digest = digestOf(key);
-    this.#db.transaction(() => {
+    await this.#db.transaction(() => {
       this.#statements.forgetLastFailure.run({ digest });
       this.#statements.removeFailure.run({ digest });
     });

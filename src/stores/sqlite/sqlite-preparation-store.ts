@@ -13,7 +13,8 @@ import {
   type PreparationStore,
   storedStatuses,
 } from "../../domain/preparation-store.ts";
-import { type Clock, type SqliteDatabase, systemClock } from "./database.ts";
+import type { StoreClock } from "./clock.ts";
+import type { SqliteDatabase } from "./database.ts";
 
 /** Rows that each claim removes at most; more than one, so that garbage shrinks. */
 const purgeLength = 16;
@@ -29,30 +30,27 @@ interface PreparationRow {
   readonly expiresAt: number;
 }
 
-export interface SqlitePreparationStoreOptions {
-  readonly database: SqliteDatabase;
-  readonly clock?: Clock;
-}
-
 /** One row for each file in a content version; expired ones are invisible, and removed by later claims. */
 export class SqlitePreparationStore implements PreparationStore {
   readonly #db: SqliteDatabase;
   readonly #statements: ReturnType<typeof prepareStatements>;
-  readonly #clock: Clock;
+  readonly #clock: StoreClock;
 
-  constructor({ database, clock = systemClock }: SqlitePreparationStoreOptions) {
+  constructor(database: SqliteDatabase) {
     this.#db = database;
     this.#statements = prepareStatements(database);
-    this.#clock = clock;
+    this.#clock = database.clock;
   }
 
   async find(files: readonly VersionedFile[]): Promise<(StoredPreparation | undefined)[]> {
-    return this.#db.guard(() => {
+    return this.#db.read(() => {
       const now = this.#clock.now();
       return files.map((file) => {
         const row = this.#find(file, now);
         if (row?.state === PREPARED && row.expiresAt <= now + resultKeptMs - resultRenewedMs) {
-          this.#statements.renew.run({ ...nameOf(file), now, expiresAt: now + resultKeptMs });
+          const renewal = { ...nameOf(file), now, expiresAt: now + resultKeptMs };
+          // If this can't be written, a later look writes it, or the file is prepared once more.
+          this.#db.attempt(() => this.#statements.renew.run(renewal));
         }
         return row && preparationOf(row);
       });
@@ -73,7 +71,7 @@ export class SqlitePreparationStore implements PreparationStore {
   }
 
   async report(file: VersionedFile, worker: string, bytesDone: number, claimMs: number): Promise<boolean> {
-    return this.#db.guard(() => {
+    return this.#db.write(() => {
       const now = this.#clock.now();
       const expiresAt = now + claimMs;
       return (
@@ -83,7 +81,7 @@ export class SqlitePreparationStore implements PreparationStore {
   }
 
   async finish(file: VersionedFile, worker: string, result: PreparationResult): Promise<boolean> {
-    return this.#db.guard(() => {
+    return this.#db.write(() => {
       const now = this.#clock.now();
       const { status } = result;
       const state = storedStatuses[status];
@@ -94,7 +92,7 @@ export class SqlitePreparationStore implements PreparationStore {
   }
 
   async release(file: VersionedFile, worker: string): Promise<void> {
-    this.#db.guard(() => this.#statements.release.run({ ...nameOf(file), worker }));
+    await this.#db.write(() => this.#statements.release.run({ ...nameOf(file), worker }));
   }
 
   #find(file: VersionedFile, now: number): PreparationRow | undefined {

@@ -14,7 +14,8 @@ import type {
   SessionFileStore,
   SessionFiles,
 } from "../../domain/session-file-store.ts";
-import { type Clock, type SqliteDatabase, systemClock } from "./database.ts";
+import type { StoreClock } from "./clock.ts";
+import type { SqliteDatabase } from "./database.ts";
 import { SessionTable } from "./session-table.ts";
 
 /** Sees every session. */
@@ -32,7 +33,6 @@ interface FileRow {
 export interface SqliteSessionFileStoreOptions {
   readonly database: SqliteDatabase;
   readonly terms: LeaseTerms;
-  readonly clock?: Clock;
 }
 
 /** One row for each file that was requested or sent; it is deleted with the row of its session. */
@@ -41,14 +41,14 @@ export class SqliteSessionFileStore implements SessionFileStore {
   readonly #sessions: SessionTable;
   readonly #statements: ReturnType<typeof prepareStatements>;
   readonly #terms: LeaseTerms;
-  readonly #clock: Clock;
+  readonly #clock: StoreClock;
 
-  constructor({ database, terms, clock = systemClock }: SqliteSessionFileStoreOptions) {
+  constructor({ database, terms }: SqliteSessionFileStoreOptions) {
     this.#db = database;
     this.#sessions = new SessionTable(database.connection);
     this.#statements = prepareStatements(database);
     this.#terms = terms;
-    this.#clock = clock;
+    this.#clock = database.clock;
   }
 
   async files(id: string, caller: Caller): Promise<SessionFiles | undefined> {
@@ -56,7 +56,11 @@ export class SqliteSessionFileStore implements SessionFileStore {
       const session = this.#sessions.findFor(id, caller, this.#clock.now());
       if (session === undefined) return undefined;
       const rows = this.#statements.files.all({ id }) as unknown as FileRow[];
-      return { session, files: new Map(rows.map((row) => [row.name, fileOf(row)])) };
+      const expiresAt = this.#clock.wall(session.expiresAt);
+      return {
+        session: { ...session, expiresAt },
+        files: new Map(rows.map((row) => [row.name, fileOf(row)])),
+      };
     });
   }
 
@@ -76,8 +80,8 @@ export class SqliteSessionFileStore implements SessionFileStore {
   }
 
   /** A keep-alive without progress, in one step with what `write` writes. */
-  #renewWith(id: string, caller: Caller, write: () => void): Renewal | Refusal {
-    return this.#db.transaction(() => {
+  #renewWith(id: string, caller: Caller, write: () => void): Renewal | Refusal | Promise<Renewal | Refusal> {
+    return this.#db.transaction((): Renewal | Refusal => {
       const now = this.#clock.now();
       const session = this.#sessions.findFor(id, caller, now);
       if (session === undefined) return { outcome: "not_found" };
@@ -85,7 +89,8 @@ export class SqliteSessionFileStore implements SessionFileStore {
       if (isRefusal(renewed)) return renewed;
       write();
       this.#sessions.update(renewed);
-      return { outcome: "renewed", expiresAt: renewed.expiresAt, progress: renewed.progress };
+      const expiresAt = this.#clock.wall(renewed.expiresAt);
+      return { outcome: "renewed", expiresAt, progress: renewed.progress };
     });
   }
 }

@@ -16,7 +16,8 @@ import {
   type Session,
 } from "../../domain/session.ts";
 import type { Heartbeat, SessionStore } from "../../domain/session-store.ts";
-import { type Clock, type SqliteDatabase, systemClock } from "./database.ts";
+import type { StoreClock } from "./clock.ts";
+import type { SqliteDatabase } from "./database.ts";
 import { prepareStatements, type Statements } from "./session-statements.ts";
 import { SessionTable } from "./session-table.ts";
 
@@ -26,24 +27,23 @@ const sweepLength = 16;
 export interface SqliteSessionStoreOptions {
   readonly database: SqliteDatabase;
   readonly terms: LeaseTerms;
-  readonly clock?: Clock;
 }
 
-/** One row for each session. Calls do their work before they return, so that a process's calls take effect in order. */
+/** One row for each session. Its time of expiry is on the clock of the database; callers get the time of day. */
 export class SqliteSessionStore implements SessionStore {
   readonly #db: SqliteDatabase;
   readonly #table: SessionTable;
   readonly #statements: Statements;
   readonly #terms: LeaseTerms;
-  readonly #clock: Clock;
+  readonly #clock: StoreClock;
   #sweptTo = 0;
 
-  constructor({ database, terms, clock = systemClock }: SqliteSessionStoreOptions) {
+  constructor({ database, terms }: SqliteSessionStoreOptions) {
     this.#db = database;
     this.#table = new SessionTable(database.connection);
     this.#statements = prepareStatements(database.connection);
     this.#terms = terms;
-    this.#clock = clock;
+    this.#clock = database.clock;
   }
 
   async create(spec: NewSession): Promise<Session> {
@@ -53,20 +53,23 @@ export class SqliteSessionStore implements SessionStore {
       if (existing !== undefined && now < existing.expiresAt) {
         const reopened = reopenSession(existing, now, this.#terms);
         this.#table.update(reopened);
-        return reopened;
+        return this.#announced(reopened);
       }
       const session = openSession(spec, now, this.#terms);
       this.#statements.insert.run({ ...session, errorMessage: null });
-      return session;
+      return this.#announced(session);
     });
   }
 
   async get(id: string, caller: Caller): Promise<Session | undefined> {
-    return this.#db.guard(() => this.#table.findFor(id, caller, this.#clock.now()));
+    return this.#db.read(() => {
+      const session = this.#table.findFor(id, caller, this.#clock.now());
+      return session && this.#announced(session);
+    });
   }
 
   async list(owner: string, libraryItemId?: string): Promise<string[]> {
-    return this.#db.guard(() => {
+    return this.#db.read(() => {
       const now = this.#clock.now();
       const rows = this.#statements.list.all({ owner, now, libraryItemId: libraryItemId ?? null });
       return rows.map((row) => String(row.id));
@@ -74,7 +77,7 @@ export class SqliteSessionStore implements SessionStore {
   }
 
   async keepAlive(id: string, caller: Caller, progress?: number): Promise<Renewal | Refusal> {
-    return this.#db.guard(() => this.#keepAlive(id, caller, progress, this.#clock.now()));
+    return this.#db.write(() => this.#keepAlive(id, caller, progress, this.#clock.now()));
   }
 
   async keepAliveMany(heartbeats: readonly Heartbeat[], caller: Caller): Promise<(Renewal | Refusal)[]> {
@@ -89,24 +92,27 @@ export class SqliteSessionStore implements SessionStore {
     state: FinalState,
     errorMessage?: string,
   ): Promise<Finish | Refusal> {
-    const result = this.#transaction((now): Finish | Refusal => {
-      const session = this.#table.findFor(id, caller, now);
-      if (session === undefined) return { outcome: "not_found" };
-      const finished = finish(session, state, errorMessage, now, this.#terms);
-      if (isRefusal(finished)) return finished;
-      this.#table.update(finished);
-      return { outcome: "finished", expiresAt: finished.expiresAt };
-    });
-    if (result.outcome === "finished") this.#db.ends.emit("session", id);
-    return result;
+    return this.#transaction(
+      (now): Finish | Refusal => {
+        const session = this.#table.findFor(id, caller, now);
+        if (session === undefined) return { outcome: "not_found" };
+        const finished = finish(session, state, errorMessage, now, this.#terms);
+        if (isRefusal(finished)) return finished;
+        this.#table.update(finished);
+        return { outcome: "finished", expiresAt: this.#clock.wall(finished.expiresAt) };
+      },
+      ({ outcome }) => {
+        if (outcome === "finished") this.#db.ends.emit("session", id);
+      },
+    );
   }
 
   async delete(id: string, caller: Caller): Promise<boolean> {
-    const isDeleted = this.#db.guard(
-      () => this.#statements.delete.run(visibleTo(id, caller, this.#clock.now())).changes === 1,
-    );
-    if (isDeleted) this.#db.ends.emit("session", id);
-    return isDeleted;
+    return this.#db.write(() => {
+      const isDeleted = this.#statements.delete.run(visibleTo(id, caller, this.#clock.now())).changes === 1;
+      if (isDeleted) this.#db.ends.emit("session", id);
+      return isDeleted;
+    });
   }
 
   #keepAlive(id: string, caller: Caller, progress: number | undefined, now: number): Renewal | Refusal {
@@ -120,7 +126,7 @@ export class SqliteSessionStore implements SessionStore {
       if (renewed !== undefined) {
         return {
           outcome: "renewed",
-          expiresAt: Number(renewed.expiresAt),
+          expiresAt: this.#clock.wall(Number(renewed.expiresAt)),
           progress: Number(renewed.progress),
         };
       }
@@ -128,7 +134,7 @@ export class SqliteSessionStore implements SessionStore {
     const session = this.#table.findFor(id, caller, now);
     if (session === undefined) return { outcome: "not_found" };
     const refusal = keepAlive(session, progress, now, this.#terms);
-    // Else another process has created the session since the update, which did not find it.
+    // Otherwise another process has created the session since the update, which did not find it.
     return isRefusal(refusal) ? refusal : { outcome: "not_found" };
   }
 
@@ -141,8 +147,12 @@ export class SqliteSessionStore implements SessionStore {
     this.#sweptTo = stretch?.rows === sweepLength ? end : 0;
   }
 
-  #transaction<T>(work: (now: number) => T): T {
-    return this.#db.transaction(() => work(this.#clock.now()));
+  #announced(session: Session): Session {
+    return { ...session, expiresAt: this.#clock.wall(session.expiresAt) };
+  }
+
+  #transaction<T>(work: (now: number) => T, committed?: (result: T) => void): T | Promise<T> {
+    return this.#db.transaction(() => work(this.#clock.now()), committed);
   }
 }
 

@@ -3,7 +3,7 @@ import type { IncomingHttpHeaders as Http2Headers } from "node:http2";
 import type { Message } from "@bufbuild/protobuf";
 import { createMethodSerializationLookup, type Serialization } from "@connectrpc/connect/protocol";
 import type { Http2StreamHandler, HttpRequest, HttpResponse } from "../../../calls/http.ts";
-import { connectTimeoutMs, grpcTimeoutMs, isEndless } from "../deadline.ts";
+import { isEndless, parseConnectTimeoutMs, parseGrpcTimeoutMs } from "../deadline.ts";
 import { jsonOptions } from "../errors.ts";
 import { ConnectCall, type Representation } from "./connect-call.ts";
 import { GrpcCall } from "./grpc-call.ts";
@@ -67,19 +67,19 @@ export function openFastLane(options: FastLaneOptions): FastLane {
       if (method === undefined) {
         const streamMethod = streams.get(path);
         if (streamMethod === undefined || !isPlainGrpc(headers)) return false;
-        const deadline = deadlineOf(headers["grpc-timeout"], grpcTimeoutMs);
+        const deadline = deadlineOf(headers["grpc-timeout"], parseGrpcTimeoutMs);
         if (deadline === "odd" || streamsMustEnd.aborted) return false;
         new StreamCall(lane, streamMethod, stream, headers, deadline);
         return true;
       }
       if (isPlainGrpc(headers)) {
-        const deadline = deadlineOf(headers["grpc-timeout"], grpcTimeoutMs);
+        const deadline = deadlineOf(headers["grpc-timeout"], parseGrpcTimeoutMs);
         if (deadline === "odd") return false;
         new GrpcCall(lane, method, stream, headers, rawHeaders).setDeadline(deadline);
         return true;
       }
       if (headers[":method"] !== "POST" || !isPlainConnect(headers)) return false;
-      const deadline = deadlineOf(headers["connect-timeout-ms"], connectTimeoutMs);
+      const deadline = deadlineOf(headers["connect-timeout-ms"], parseConnectTimeoutMs);
       if (deadline === "odd") return false;
       const representation = representations.get(method)!(headers["content-type"] === "application/json");
       const exchange = new Http2Exchange(stream, headers, rawHeaders);
@@ -93,7 +93,7 @@ export function openFastLane(options: FastLaneOptions): FastLane {
       if (method === undefined || "stream" in request || "stream" in response) return false;
       const { headers } = request;
       if (request.method !== "POST" || !isPlainConnect(headers)) return false;
-      const deadline = deadlineOf(headers["connect-timeout-ms"], connectTimeoutMs);
+      const deadline = deadlineOf(headers["connect-timeout-ms"], parseConnectTimeoutMs);
       if (deadline === "odd") return false;
       const representation = representations.get(method)!(headers["content-type"] === "application/json");
       const exchange = new Http1Exchange(request, response);

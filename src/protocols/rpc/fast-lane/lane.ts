@@ -14,7 +14,7 @@ export type ServeByRuntime = (
 /** A method as the fast lane sees it. */
 export interface LaneMethod<Run = Entry> {
   readonly method: DescMethod;
-  /** High volume: successes are not worth a line in the log. */
+  /** High volume: successes are logged at debug. */
   readonly isRoutine: boolean;
   readonly run: Run;
   /** Encodes a gRPC response with its envelope. */

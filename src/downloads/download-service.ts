@@ -39,7 +39,7 @@ export interface DownloadService {
 }
 
 /** Download links and the files that they lead to. */
-export function openDownloads(options: DownloadServiceOptions): DownloadService {
+export function createDownloadService(options: DownloadServiceOptions): DownloadService {
   const { backend, content, linkKeys, publicUrl, offloadPrefix, pageHeaders, observe } = options;
   const { sessions, sessionFiles: files, preparations } = backend;
   const links = new Links(

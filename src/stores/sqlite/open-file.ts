@@ -1,0 +1,85 @@
+import { readFileSync } from "node:fs";
+import { DatabaseSync } from "node:sqlite";
+import { explainOpening } from "./database-files.ts";
+import { isBusy } from "./driver-errors.ts";
+
+/** Marks a file as ours: "dlse" in ASCII, see https://sqlite.org/pragma.html#pragma_application_id */
+const applicationId = 0x646c7365;
+
+/** The additions of each schema version, in order. The version of a file is the number of additions that it has. */
+const schema = ["1-sessions", "2-logins", "3-downloads", "4-roles", "5-time"].map((name) =>
+  readFileSync(new URL(`schema/${name}.sql`, import.meta.url), "utf8"),
+);
+
+/** How long the start waits for other processes that open or write the file. It may block: nobody is served yet. */
+const busyTimeoutMs = 500;
+const openAttempts = 5;
+
+/**
+ * Opens the file, or creates it. A file that is not ours is left untouched. Later statements do not wait for a lock.
+ *
+ * @param prepare done in the transaction that also brings the schema up to date
+ * @throws Error that names the file and says what is wrong with it, or that a newer release has written it
+ */
+export function openFile<T>(
+  path: string,
+  prepare: (db: DatabaseSync) => T,
+): { db: DatabaseSync; prepared: T } {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return open(path, prepare);
+    } catch (error) {
+      // SQLite does not wait where that could end in a deadlock, so processes that create, open and close a file at the
+      // same moment can fail: seen in 3 of 1,200 openings.
+      if (isBusy(error) && attempt < openAttempts) continue;
+      throw new Error(`SQLite file '${path}' can't be used: ${explainOpening(path, error)}`, {
+        cause: error,
+      });
+    }
+  }
+}
+
+function open<T>(path: string, prepare: (db: DatabaseSync) => T): { db: DatabaseSync; prepared: T } {
+  const db = new DatabaseSync(path, { timeout: busyTimeoutMs });
+  try {
+    refuseForeign(db);
+    // With WAL and NORMAL a commit does not wait for the disk: it survives any end of the process, but a power cut may
+    // undo the last moments. The file stays consistent in any case.
+    db.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL");
+    // Fails now, not at the first call, if the file is locked.
+    db.exec("BEGIN IMMEDIATE");
+    const missing = schema.slice(pragma(db, "user_version"));
+    if (missing.length > 0) {
+      for (const addition of missing) db.exec(addition);
+      db.exec(`PRAGMA application_id = ${applicationId}; PRAGMA user_version = ${schema.length}`);
+    }
+    const prepared = prepare(db);
+    db.exec("COMMIT");
+    db.exec("PRAGMA busy_timeout = 0");
+    return { db, prepared };
+  } catch (error) {
+    db.close();
+    throw error;
+  }
+}
+
+function refuseForeign(db: DatabaseSync): void {
+  if (isEmpty(db)) return;
+  if (pragma(db, "application_id") !== applicationId) {
+    throw new Error("it is the database of another program");
+  }
+  const version = pragma(db, "user_version");
+  if (version < 1 || version > schema.length) {
+    throw new Error(`its schema has version ${version}, this release knows version ${schema.length}`);
+  }
+}
+
+/** Whether no program has written anything into the database. */
+function isEmpty(db: DatabaseSync): boolean {
+  const content = db.prepare("SELECT count(*) AS objects FROM sqlite_schema").get();
+  return content?.objects === 0 && pragma(db, "application_id") === 0 && pragma(db, "user_version") === 0;
+}
+
+function pragma(db: DatabaseSync, name: "application_id" | "user_version"): number {
+  return Number(db.prepare(`PRAGMA ${name}`).get()?.[name]);
+}

@@ -1,0 +1,96 @@
+import { rename, rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import type { SqliteBackend } from "../../src/stores/sqlite/backend.ts";
+import { callerNamed } from "../support/callers.ts";
+import { openSqlite } from "../support/sqlite-backend.ts";
+import { type TempDir, tempDir } from "../support/temp-dir.ts";
+
+const alice = callerNamed("alice");
+const spec = (id: string) => ({ id, owner: "alice", libraryItemId: "item-1", contentVersion: "v1" });
+const unavailable = { name: "ServiceError", messageId: "downlease.store.unavailable" };
+
+let dir: TempDir;
+let path: string;
+let backend: SqliteBackend;
+beforeEach(async () => {
+  dir = await tempDir();
+  path = join(dir.path, "sessions.db");
+  backend = openSqlite(path);
+  await backend.sessions.create(spec("s-1"));
+});
+afterEach(async () => {
+  await backend[Symbol.asyncDispose]();
+  await dir.remove();
+});
+
+async function expectUnavailable(cause: string): Promise<void> {
+  await expect(backend.probe()).rejects.toMatchObject({ ...unavailable, cause: { message: cause } });
+  const { sessions, sessionFiles, logins } = backend;
+  for (const call of [
+    () => sessions.create(spec("s-2")),
+    () => sessions.get("s-1", alice),
+    () => sessions.list("alice"),
+    () => sessions.keepAlive("s-1", alice),
+    () => sessions.keepAliveMany([{ id: "s-1" }], alice),
+    () => sessions.finish("s-1", alice, "CANCELED"),
+    () => sessions.delete("s-1", alice),
+    () => sessionFiles.files("s-1", alice),
+    async () => logins.find("0".repeat(32)),
+  ]) {
+    await expect(call()).rejects.toMatchObject(unavailable);
+  }
+}
+
+describe("an SQLite file", () => {
+  it("that was deleted is noticed, and nothing is acknowledged any more", async () => {
+    await rm(path);
+    await expectUnavailable(`${path} was deleted; put it back, or restart the service`);
+  });
+
+  it("whose log was deleted is noticed, and nothing is acknowledged any more", async () => {
+    await rm(`${path}-wal`);
+    await expectUnavailable(`${path}-wal was deleted; put it back, or restart the service`);
+  });
+
+  it("that was replaced is noticed, and nothing is acknowledged any more", async () => {
+    await rename(path, `${path}.old`);
+    await writeFile(path, "");
+    await expectUnavailable(`${path} was replaced by another file; put it back, or restart the service`);
+  });
+
+  it("that is put back serves on", async () => {
+    await rename(path, `${path}.old`);
+    await expectUnavailable(`${path} was deleted; put it back, or restart the service`);
+    await rename(`${path}.old`, path);
+    await backend.probe();
+    expect(await backend.sessions.keepAlive("s-1", alice)).toMatchObject({ outcome: "renewed" });
+  });
+
+  it("in which nothing can be written is noticed, and serves on when it can", async () => {
+    // A trigger that fails stands for a full disk, which this test can't make.
+    const other = new DatabaseSync(path);
+    other.exec(
+      "CREATE TRIGGER failing BEFORE INSERT ON sign_of_life BEGIN SELECT RAISE(ABORT, 'no room'); END",
+    );
+    await expect(backend.probe()).rejects.toMatchObject({ ...unavailable, cause: { message: "no room" } });
+    other.exec("DROP TRIGGER failing");
+    await backend.probe();
+    other.close();
+  });
+
+  it("is tried with as much as a session takes after a write has failed, until that succeeds", async () => {
+    const other = new DatabaseSync(path);
+    const padding = other.prepare("SELECT coalesce(length(padding), 0) AS bytes FROM sign_of_life");
+    other.exec("CREATE TRIGGER failing BEFORE INSERT ON session BEGIN SELECT RAISE(ABORT, 'no room'); END");
+    await backend.probe();
+    expect(padding.get()).toEqual({ bytes: 0 });
+    await expect(backend.sessions.create(spec("s-2"))).rejects.toMatchObject(unavailable);
+    await backend.probe();
+    expect(padding.get()?.bytes).toBeGreaterThan(10_000);
+    await backend.probe();
+    expect(padding.get()).toEqual({ bytes: 0 });
+    other.close();
+  });
+});
