@@ -118,7 +118,7 @@ describe("mistakes in the configuration", () => {
     expect(stderr.split("\n")).toEqual([
       "The configuration is wrong:",
       "  --port must be a whole number from 0 to 65535, not '70000'",
-      "  DOWNLEASE_REDIS_URL has a bad host 'host:0'; write host:port",
+      "  DOWNLEASE_REDIS_URL has a bad host; write host:port",
       "  DOWNLEASE_LEASE_SECONDS must be a number of seconds from 0.001 to 2592000, not '-1'",
       "  --tls-key (or DOWNLEASE_TLS_KEY) must be set: certificate and key belong together",
       "  DOWNLEASE_LOG_LEVE is not a setting; did you mean DOWNLEASE_LOG_LEVEL?",
