@@ -82,7 +82,7 @@ export function describeOperation(operation: Operation, origin: number): string 
   const argument = operation.progress ?? operation.mark ?? "";
   const answer = [
     outcome,
-    detail,
+    detail?.slice(0, 80),
     shown?.state,
     shown?.progress !== undefined && `progress ${shown.progress}`,
     shown?.mark !== undefined && `message ${shown.mark}`,

@@ -1,5 +1,6 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import type { Result } from "./run-scenario.ts";
+import { scenarios } from "./scenarios/scenarios.ts";
 
 const page = new URL("../../docs/reliability.md", import.meta.url);
 
@@ -31,19 +32,29 @@ export function counted(count: number, noun: string): string {
   return `${count} ${noun}${count === 1 ? "" : "s"}`;
 }
 
-/** Writes the table of the last run into the page. */
-export function writePage(results: readonly Result[], seed: number): void {
-  const rows = [header, header.map(() => "---"), ...results.map(cellsOf)];
-  const table = rows.map((cells) => `| ${cells.join(" | ")} |`).join("\n");
-  const total = summaryLines(results).at(-1)!;
-  const minutes = Math.round(results.reduce((sum, { seconds }) => sum + seconds, 0) / 60);
-  const text = `${table}\n\nSeed ${seed}; ${minutes} minutes of calls. ${total}.\n`;
+/** Writes the rows of these scenarios into the table of the page; others keep theirs. */
+export function writePage(results: readonly Result[]): void {
   const before = readFileSync(page, "utf8");
-  const after = before.replace(
-    /(<!-- run -->\n)[\s\S]*?(<!-- end -->)/,
-    (_, start, end) => `${start}${text}${end}`,
+  const fresh = new Map(results.map((result) => [result.scenario.name, cellsOf(result)]));
+  const stored = new Map(rowsIn(before).map((cells) => [cells[0]!, cells]));
+  const cells = scenarios.flatMap(({ name }) => {
+    const row = fresh.get(name) ?? stored.get(name);
+    return row === undefined ? [] : [row];
+  });
+  const sum = (column: number) => cells.reduce((total, row) => total + Number(row[column]), 0);
+  const total = ["all", "", ...header.slice(2).map((_, index) => String(sum(index + 2)))];
+  const lines = [header, header.map(() => "---"), ...cells, total].map((row) => `| ${row.join(" | ")} |\n`);
+  writeFileSync(
+    page,
+    before.replace(run, (_, start, end) => `${start}${lines.join("")}${end}`),
   );
-  writeFileSync(page, after);
+}
+
+const run = /(<!-- run -->\n)[\s\S]*?(<!-- end -->)/;
+
+function rowsIn(text: string): string[][] {
+  const lines = run.exec(text)?.[0].split("\n") ?? [];
+  return lines.filter((line) => line.startsWith("|")).map((line) => line.slice(2, -2).split(" | "));
 }
 
 function cellsOf({ scenario, seconds, findings, violations, documented }: Result): string[] {

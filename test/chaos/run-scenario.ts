@@ -115,7 +115,8 @@ function isLost(
   if (!documented?.kinds.includes(kind)) return false;
   const suspects =
     kind === "not linearizable" ? history.filter((each) => each.session === session) : operations.slice(0, 1);
-  return suspects.some(({ answeredAt }) =>
-    losable.some(({ from, to }) => answeredAt >= from && answeredAt <= to),
+  // What was invoked before the end of that time may have been carried out in it, and answered later.
+  return suspects.some(({ invokedAt, answeredAt }) =>
+    losable.some(({ from, to }) => answeredAt >= from && invokedAt <= to),
   );
 }
