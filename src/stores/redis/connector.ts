@@ -31,6 +31,9 @@ export class Connector extends AbstractConnector {
     const socket = connectTcp(address);
     const stream = this.#options.tls ? secured(socket, address, this.#options.tls) : socket;
     opened.set(stream, { socket, address });
+    // Between two listeners of ioredis an error without one would end the process.
+    socket.on("error", ignore);
+    stream.on("error", ignore);
     // A failed attempt reports its first error even if nothing listens to the stream yet.
     stream.once("error", (error) => {
       this.firstError = error;
@@ -55,6 +58,8 @@ export function resetConnection({ stream }: Redis): void {
 export function addressOf({ stream }: Redis): Address | undefined {
   return stream && opened.get(stream)?.address;
 }
+
+const ignore = () => {};
 
 function secured(socket: Socket, { host }: Address, tls: ConnectionOptions): Socket {
   return connectTls({ ...(isIP(host) === 0 && { servername: host }), host, ...tls, socket });

@@ -126,7 +126,7 @@ function fieldsOf(reply: unknown): Readonly<Record<string, string | undefined>> 
 }
 
 /** A connector to the server that the sentinels name. Goes on asking until one answers. */
-export function connectorToMaster(sentinels: Sentinels) {
+export function connectorToMaster(sentinels: Sentinels): typeof Connector {
   return class extends Connector {
     protected override async locate(reportError: (type: string, error: Error) => void): Promise<Address> {
       for (let attempt = 1; this.connecting; attempt++) {
