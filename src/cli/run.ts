@@ -65,7 +65,10 @@ export async function runTask<Flags extends CommonFlags>(
     if (explanation.message !== "") output.note(explanation.message);
     return exitCodes[explanation.exit].code;
   } finally {
-    io.signals.off("SIGINT", onInterrupt);
-    io.signals.off("SIGTERM", onTerminate);
+    // After a signal the program ends with its exit code, also when another one comes before that.
+    if (!aborted.signal.aborted) {
+      io.signals.off("SIGINT", onInterrupt);
+      io.signals.off("SIGTERM", onTerminate);
+    }
   }
 }
