@@ -22,7 +22,7 @@ export default defineConfig({
     teardownTimeout: 10_000,
     // Most of a test's time is waiting for a lease or a process, so there are more workers than cores.
     maxConcurrency: 20,
-    maxWorkers: availableParallelism() + 2,
+    maxWorkers: availableParallelism() + 3,
     sequence: { sequencer: SlowestFirst },
     coverage: { provider: "v8", include: ["src/**/*.ts"], reporter: ["text", "html"] },
     projects: [
