@@ -1,6 +1,6 @@
 import { type Client, Code, ConnectError, type Interceptor } from "@connectrpc/connect";
 import type { SessionService } from "../../gen/cis/v1/session_pb.ts";
-import { finalCallTimeoutMs } from "./retry.ts";
+import { callTimeoutMs, finalCallTimeoutMs } from "./retry.ts";
 
 const idHeader = "vmware-api-session-id";
 
@@ -54,7 +54,7 @@ export class LoginSession {
   #open(): Promise<string> {
     if (this.#id !== undefined) return this.#id;
     const id = this.#logins
-      .create({}, { headers: { authorization: this.#credentials } })
+      .create({}, { headers: { authorization: this.#credentials }, timeoutMs: callTimeoutMs })
       .then(({ sessionId }) => sessionId);
     this.#id = id;
     id.catch(() => this.#forget(id));

@@ -184,6 +184,81 @@ describe("a download that goes well", () => {
   });
 });
 
+describe("a look-up that is cut", () => {
+  /** Resets the connections at each of the first calls. */
+  function cutFirst(calls: number): void {
+    server.beforeCall = () => {
+      if (calls-- > 0) server.cut();
+    };
+  }
+
+  test("once is repeated, and the download succeeds", async () => {
+    cutFirst(1);
+    const { code, stderr } = await get();
+    expect(code).toBe(0);
+    const [first, second] = stderr.split("\n");
+    expect(first).toMatch(/^downlease: can't reach http:\S+: the connection was reset .*; trying again$/);
+    expect(second).toBe(`downlease: getting item into ${target()}`);
+    expect(await readdir(target())).toEqual(["disk.vmdk", "small.ovf"]);
+  });
+
+  test("at the name is repeated", async () => {
+    let calls = 0;
+    server.beforeCall = () => {
+      calls += 1;
+      if (calls === 2) server.cut();
+    };
+    const outcome = await get("--json");
+    expect(outcome.code).toBe(0);
+    expect(eventsOf(outcome).slice(0, 2)).toMatchObject([
+      { event: "notice", message: expect.stringMatching(/; trying again$/) },
+      { event: "item" },
+    ]);
+  });
+
+  test("once, and whose server is restarted, is repeated until the server is back", async () => {
+    server.beforeCall = () => void server.crash();
+    const command = start();
+    await eventually("the refusal", () => command.stderr.includes("connection refused; trying again"));
+    server.beforeCall = () => {};
+    await server.listen();
+    expect((await command.ended).code).toBe(0);
+  });
+
+  test("each time ends with 5 after --patience, and the same notice is shown once", async () => {
+    cutFirst(Number.POSITIVE_INFINITY);
+    const { code, stdout, stderr } = await get("--patience", "0.5");
+    expect({ code, stdout }).toEqual({ code: 5, stdout: "" });
+    const lines = stderr.trimEnd().split("\n");
+    expect(lines).toHaveLength(2);
+    expect(lines[0]).toMatch(/; trying again$/);
+    expect(lines[1]).toMatch(/^downlease: can't reach http:\S+: the connection was reset .* to resume\.$/);
+  });
+
+  test("each time ends by Ctrl-C", async () => {
+    cutFirst(Number.POSITIVE_INFINITY);
+    const command = start();
+    await eventually("the notice", () => command.stderr.includes("trying again"));
+    command.signal("SIGINT");
+    expect((await command.ended).code).toBe(130);
+  });
+
+  test.each([
+    [Code.NotFound, 3],
+    [Code.Unauthenticated, 4],
+  ])("is not repeated when the server refuses it with code %i", async (code, exit) => {
+    let calls = 0;
+    server.beforeCall = (method) => {
+      calls += 1;
+      if (calls === 1) server.cut();
+      else if (method === "create" || code === Code.Unauthenticated) throw new ConnectError("no", code);
+    };
+    const outcome = await get();
+    expect(outcome.code).toBe(exit);
+    expect(outcome.stderr.match(/trying again/g)).toHaveLength(1);
+  });
+});
+
 describe("a failure is a line, an event and an exit code", () => {
   async function expectFailure(args: readonly string[], code: number, reason: string, message: RegExp) {
     const plain = await get(...args);
