@@ -1,5 +1,7 @@
 import { createHash } from "node:crypto";
+import { once } from "node:events";
 import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
+import { type AddressInfo, createServer } from "node:net";
 import { join } from "node:path";
 import { stripVTControlCharacters } from "node:util";
 import { Code, ConnectError } from "@connectrpc/connect";
@@ -242,6 +244,23 @@ describe("a look-up that is cut", () => {
     command.signal("SIGINT");
     expect((await command.ended).code).toBe(130);
   });
+
+  test("with a login that gets no answer ends by Ctrl-C", async () => {
+    let requests = 0;
+    const silent = createServer((socket) => socket.on("data", () => requests++).on("error", () => {}));
+    silent.listen(0, "127.0.0.1");
+    await once(silent, "listening");
+    const url = `http://127.0.0.1:${(silent.address() as AddressInfo).port}`;
+    const command = startCommand(["get", "item", "--server", url, "--user", "alice"], {
+      env: { DOWNLEASE_PASSWORD: "secret" },
+    });
+    commands.push(command);
+    await eventually("the login", () => requests > 0);
+    command.signal("SIGINT");
+    const outcome = await command.ended;
+    silent.close();
+    expect(outcome).toMatchObject({ code: 130, stderr: `downlease: interrupted. ${resume}\n` });
+  }, 10_000);
 
   test.each([
     [Code.NotFound, 3],
