@@ -1,6 +1,7 @@
 import { Code, ConnectError } from "@connectrpc/connect";
 import { DownloadError, type DownloadFailure } from "../client/download-error.ts";
 import type { ExitName } from "./exit-codes.ts";
+import { systemError } from "./system-error.ts";
 import { visible } from "./text.ts";
 
 /** A failure of a command that is no bug. The message is for its user and says what to do. */
@@ -53,7 +54,7 @@ export function explain(error: unknown, server: string): CliError | undefined {
   if (error instanceof CliError) return error;
   if (error instanceof DownloadError) return explainDownload(error);
   if (error instanceof ConnectError) return explainCall(error, server);
-  const cause = causeOf(error);
+  const cause: unknown = systemError(error);
   if (isConnectionFailure(cause)) return unreachable(cause, server);
   if (isFileFailure(cause)) return new CliError("disk", visible(cause.message));
   return undefined;
@@ -70,7 +71,7 @@ function explainDownload({ reason, message }: DownloadError): CliError {
 }
 
 function explainCall(error: ConnectError, server: string): CliError {
-  const cause = causeOf(error.cause);
+  const cause = systemError(error.cause);
   if (isConnectionFailure(cause)) return unreachable(cause, server);
   const { code } = error;
   if (code === Code.DeadlineExceeded) {
@@ -89,7 +90,7 @@ const reasons: Record<string, string> = {
   ENOTFOUND: "the host does not exist.",
   EAI_AGAIN: "the name of the host can't be resolved.",
   ECONNRESET:
-    "the connection was reset. Does the server expect https instead of http, or http instead of https?",
+    "the connection was reset (does the server expect https instead of http, or http instead of https?).",
   EPIPE: "the connection was closed.",
   ETIMEDOUT: "no answer.",
   EHOSTUNREACH: "no route to the host.",
@@ -106,15 +107,6 @@ const reasons: Record<string, string> = {
     "its certificate is from an authority that is not trusted. Name the authority with --ca.",
   ERR_TLS_CERT_ALTNAME_INVALID: "its certificate is for another host.",
 };
-
-/** The innermost error with a code of the system or of Node.js. */
-function causeOf(error: unknown): unknown {
-  let innermost: unknown;
-  for (let each = error; each instanceof Error; each = each.cause) {
-    if (typeof (each as NodeJS.ErrnoException).code === "string") innermost = each;
-  }
-  return innermost;
-}
 
 function isConnectionFailure(cause: unknown): cause is NodeJS.ErrnoException {
   if (!(cause instanceof Error)) return false;

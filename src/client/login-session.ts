@@ -1,6 +1,6 @@
 import { type Client, Code, ConnectError, type Interceptor } from "@connectrpc/connect";
 import type { SessionService } from "../../gen/cis/v1/session_pb.ts";
-import { finalCallTimeoutMs } from "./retry.ts";
+import { callTimeoutMs, finalCallTimeoutMs } from "./retry.ts";
 
 const idHeader = "vmware-api-session-id";
 
@@ -16,6 +16,7 @@ interface Password {
 export class LoginSession {
   readonly #logins: Client<typeof SessionService>;
   readonly #credentials: string;
+  readonly #closed = new AbortController();
   #id: Promise<string> | undefined;
 
   /** @param logins client that does not use this login session */
@@ -28,20 +29,21 @@ export class LoginSession {
   get interceptor(): Interceptor {
     return (next) => async (request) => {
       const id = this.#open();
-      request.header.set(idHeader, await id);
+      request.header.set(idHeader, await unlessAborted(id, request.signal));
       try {
         return await next(request);
       } catch (error) {
         if (request.stream || ConnectError.from(error).code !== Code.Unauthenticated) throw error;
         this.#forget(id);
-        request.header.set(idHeader, await this.#open());
+        request.header.set(idHeader, await unlessAborted(this.#open(), request.signal));
         return await next(request);
       }
     };
   }
 
-  /** Closes the login session if one is open. If the server is unreachable, the login session expires there by itself. */
+  /** Closes the login session if one is open, and aborts an attempt to open one. If the server is unreachable, the login session expires there by itself. */
   async close(): Promise<void> {
+    this.#closed.abort();
     const id = await this.#id?.catch(() => undefined);
     this.#id = undefined;
     if (id === undefined) return;
@@ -54,7 +56,14 @@ export class LoginSession {
   #open(): Promise<string> {
     if (this.#id !== undefined) return this.#id;
     const id = this.#logins
-      .create({}, { headers: { authorization: this.#credentials } })
+      .create(
+        {},
+        {
+          headers: { authorization: this.#credentials },
+          timeoutMs: callTimeoutMs,
+          signal: this.#closed.signal,
+        },
+      )
       .then(({ sessionId }) => sessionId);
     this.#id = id;
     id.catch(() => this.#forget(id));
@@ -63,5 +72,18 @@ export class LoginSession {
 
   #forget(id: Promise<string>): void {
     if (this.#id === id) this.#id = undefined;
+  }
+}
+
+/** Rejects when the signal of a call is aborted. Other calls may go on waiting for the same promise. */
+async function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+  signal.throwIfAborted();
+  const aborted = Promise.withResolvers<never>();
+  const onAbort = () => aborted.reject(signal.reason);
+  signal.addEventListener("abort", onAbort, { once: true });
+  try {
+    return await Promise.race([promise, aborted.promise]);
+  } finally {
+    signal.removeEventListener("abort", onAbort);
   }
 }

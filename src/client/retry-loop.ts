@@ -1,9 +1,8 @@
 import { type CallOptions, ConnectError } from "@connectrpc/connect";
 import { DownloadError, type DownloadFailure } from "./download-error.ts";
-import { backOffMs, isRetryable, pause, RetryLimit, retryAfterMs } from "./retry.ts";
+import { backOffMs, callTimeoutMs, isRetryable, pause, RetryLimit, retryAfterMs } from "./retry.ts";
 
 const backOff = { firstMs: 200, maxMs: 5_000 };
-const callTimeoutMs = 15_000;
 /** Longer delays that a server asks for are cut to this. */
 const maxRetryAfterMs = 60_000;
 

@@ -2,6 +2,9 @@ import { setTimeout as delay } from "node:timers/promises";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { RetryInfoSchema } from "../../gen/google/rpc/error_details_pb.ts";
 
+/** Timeout in milliseconds of a call that can be repeated. */
+export const callTimeoutMs = 15_000;
+
 /** Timeout in milliseconds of a final call whose result does not matter to the client. */
 export const finalCallTimeoutMs = 5_000;
 

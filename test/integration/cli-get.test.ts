@@ -1,5 +1,7 @@
 import { createHash } from "node:crypto";
+import { once } from "node:events";
 import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
+import { type AddressInfo, createServer } from "node:net";
 import { join } from "node:path";
 import { stripVTControlCharacters } from "node:util";
 import { Code, ConnectError } from "@connectrpc/connect";
@@ -181,6 +183,98 @@ describe("a download that goes well", () => {
     expect(child.stdout.lastIndexOf("\u001b[?25h")).toBeGreaterThan(child.stdout.lastIndexOf("\u001b[?25l"));
     expect(child.stdout.lastIndexOf("\u001b[?7h")).toBeGreaterThan(child.stdout.lastIndexOf("\u001b[?7l"));
     expect(child.stdout).not.toContain(sumOf("disk.vmdk"));
+  });
+});
+
+describe("a look-up that is cut", () => {
+  /** Resets the connections at each of the first calls. */
+  function cutFirst(calls: number): void {
+    server.beforeCall = () => {
+      if (calls-- > 0) server.cut();
+    };
+  }
+
+  test("once is repeated, and the download succeeds", async () => {
+    cutFirst(1);
+    const { code, stderr } = await get();
+    expect(code).toBe(0);
+    const [first, second] = stderr.split("\n");
+    expect(first).toMatch(/^downlease: can't reach http:\S+: the connection was reset .*; trying again$/);
+    expect(second).toBe(`downlease: getting item into ${target()}`);
+    expect(await readdir(target())).toEqual(["disk.vmdk", "small.ovf"]);
+  });
+
+  test("at the name is repeated", async () => {
+    let calls = 0;
+    server.beforeCall = () => {
+      calls += 1;
+      if (calls === 2) server.cut();
+    };
+    const outcome = await get("--json");
+    expect(outcome.code).toBe(0);
+    expect(eventsOf(outcome).slice(0, 2)).toMatchObject([
+      { event: "notice", message: expect.stringMatching(/; trying again$/) },
+      { event: "item" },
+    ]);
+  });
+
+  test("once, and whose server is restarted, is repeated until the server is back", async () => {
+    server.beforeCall = () => void server.crash();
+    const command = start();
+    await eventually("the refusal", () => command.stderr.includes("connection refused; trying again"));
+    server.beforeCall = () => {};
+    await server.listen();
+    expect((await command.ended).code).toBe(0);
+  });
+
+  test("each time ends with 5 after --patience, and the same notice is shown once", async () => {
+    cutFirst(Number.POSITIVE_INFINITY);
+    const { code, stdout, stderr } = await get("--patience", "0.5");
+    expect({ code, stdout }).toEqual({ code: 5, stdout: "" });
+    const lines = stderr.trimEnd().split("\n");
+    expect(lines).toHaveLength(2);
+    expect(lines[0]).toMatch(/; trying again$/);
+    expect(lines[1]).toMatch(/^downlease: can't reach http:\S+: the connection was reset .* to resume\.$/);
+  });
+
+  test("each time ends by Ctrl-C", async () => {
+    cutFirst(Number.POSITIVE_INFINITY);
+    const command = start();
+    await eventually("the notice", () => command.stderr.includes("trying again"));
+    command.signal("SIGINT");
+    expect((await command.ended).code).toBe(130);
+  });
+
+  test("with a login that gets no answer ends by Ctrl-C", async () => {
+    let requests = 0;
+    const silent = createServer((socket) => socket.on("data", () => requests++).on("error", () => {}));
+    silent.listen(0, "127.0.0.1");
+    await once(silent, "listening");
+    const url = `http://127.0.0.1:${(silent.address() as AddressInfo).port}`;
+    const command = startCommand(["get", "item", "--server", url, "--user", "alice"], {
+      env: { DOWNLEASE_PASSWORD: "secret" },
+    });
+    commands.push(command);
+    await eventually("the login", () => requests > 0);
+    command.signal("SIGINT");
+    const outcome = await command.ended;
+    silent.close();
+    expect(outcome).toMatchObject({ code: 130, stderr: `downlease: interrupted. ${resume}\n` });
+  }, 10_000);
+
+  test.each([
+    [Code.NotFound, 3],
+    [Code.Unauthenticated, 4],
+  ])("is not repeated when the server refuses it with code %i", async (code, exit) => {
+    let calls = 0;
+    server.beforeCall = (method) => {
+      calls += 1;
+      if (calls === 1) server.cut();
+      else if (method === "create" || code === Code.Unauthenticated) throw new ConnectError("no", code);
+    };
+    const outcome = await get();
+    expect(outcome.code).toBe(exit);
+    expect(outcome.stderr.match(/trying again/g)).toHaveLength(1);
   });
 });
 

@@ -151,6 +151,11 @@ export class FaultServer implements AsyncDisposable {
     this.#port = (this.#server.address() as AddressInfo).port;
   }
 
+  /** Resets every connection. */
+  cut(): void {
+    for (const socket of this.#sockets) socket.resetAndDestroy();
+  }
+
   /** Resets every connection and accepts no more, as after a crash. */
   async crash(): Promise<void> {
     const server = this.#server;
@@ -158,7 +163,7 @@ export class FaultServer implements AsyncDisposable {
     this.#server = undefined;
     const closed = once(server, "close");
     server.close();
-    for (const socket of this.#sockets) socket.resetAndDestroy();
+    this.cut();
     await closed;
   }
 

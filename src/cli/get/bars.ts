@@ -58,6 +58,10 @@ export class GetBars implements Reporter {
     this.#parallel = parallel;
   }
 
+  waiting(notice: string): void {
+    this.#writeNotice({ notice, bytesDone: 0 }, (text) => this.#terminal.write(text));
+  }
+
   begin({ name, directory }: Subject): void {
     this.#terminal.write(`Getting ${visible(name)} into ${visible(directory)}\n`);
   }
@@ -90,7 +94,10 @@ export class GetBars implements Reporter {
     } satisfies BarText);
   }
 
-  #writeNotice(progress: DownloadProgress, write: (text: string) => void): void {
+  #writeNotice(
+    progress: Pick<DownloadProgress, "notice" | "bytesDone">,
+    write: (text: string) => void,
+  ): void {
     const notice = this.#notices.fresh(progress);
     if (notice !== undefined) write(`${visible(notice)}${lineEnd}`);
   }

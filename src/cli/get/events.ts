@@ -22,6 +22,11 @@ export class GetEvents implements Reporter {
     this.#url = url;
   }
 
+  waiting(notice: string): void {
+    const message = this.#notices.fresh({ notice, bytesDone: 0 });
+    if (message !== undefined) this.#write("notice", { message });
+  }
+
   begin({ itemId, name, directory }: Subject): void {
     this.#write("item", { item_id: itemId, name, directory });
   }

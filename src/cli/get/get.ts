@@ -1,11 +1,10 @@
 import { downloadItem } from "../../client/index.ts";
 import { CliError, resumeHint } from "../failure.ts";
-import { findItem } from "../find-item.ts";
-import { ItemNames } from "../item-names.ts";
 import type { CommonFlags, Task } from "../run.ts";
 import { GetBars } from "./bars.ts";
 import { GetEvents } from "./events.ts";
 import { GetLines } from "./lines.ts";
+import { lookUp } from "./look-up.ts";
 import { type Reporter, silentReporter } from "./reporter.ts";
 
 export interface GetFlags extends CommonFlags {
@@ -25,16 +24,17 @@ export async function get(task: Task<GetFlags>): Promise<void> {
   io.endsOnBrokenPipe = false;
   const reporter = reporterFor(task);
   const startedAt = performance.now();
+  const patienceMs = flags.patience * 1_000;
   try {
-    const { id: itemId } = await findItem(task, reference);
-    const name = await new ItemNames(task).of(itemId);
+    const onWait = (text: string) => reporter.waiting(text);
+    const { itemId, name } = await lookUp(task, reference, { patienceMs, onWait });
     reporter.begin({ itemId, name, directory: flags.output });
     const result = await downloadItem(server, {
       itemId,
       ...(files.length > 0 && { files }),
       directory: flags.output,
       parallel: flags.parallel,
-      patienceMs: flags.patience * 1_000,
+      patienceMs,
       idleMs: flags.idle * 1_000,
       signal: call.signal,
       onProgress: (progress) => reporter.progress(progress),

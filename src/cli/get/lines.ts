@@ -20,6 +20,11 @@ export class GetLines implements Reporter {
     this.#output = output;
   }
 
+  waiting(notice: string): void {
+    const fresh = this.#notices.fresh({ notice, bytesDone: 0 });
+    if (fresh !== undefined) this.#output.note(visible(fresh));
+  }
+
   begin({ name, directory }: Subject): void {
     this.#output.note(`getting ${visible(name)} into ${visible(directory)}`);
   }

@@ -7,7 +7,7 @@ export class Notices {
   #bytesDone = 0;
 
   /** The notice to show now; undefined if there is none, or it has been shown. */
-  fresh({ notice, bytesDone }: DownloadProgress): string | undefined {
+  fresh({ notice, bytesDone }: Pick<DownloadProgress, "notice" | "bytesDone">): string | undefined {
     if (bytesDone > this.#bytesDone) this.#shown.clear();
     this.#bytesDone = bytesDone;
     const isNew = notice !== this.#last;

@@ -12,6 +12,8 @@ export interface Subject {
 
 /** Shows how a download goes. */
 export interface Reporter {
+  /** Before `begin`: a sentence about what the look-up of the item is waiting for. */
+  waiting(notice: string): void;
   begin(subject: Subject): void;
   progress(progress: DownloadProgress): void;
   done(result: DownloadResult, elapsedMs: number): void;
@@ -19,7 +21,13 @@ export interface Reporter {
 }
 
 /** Shows nothing. */
-export const silentReporter: Reporter = { begin() {}, progress() {}, done() {}, failed() {} };
+export const silentReporter: Reporter = {
+  waiting() {},
+  begin() {},
+  progress() {},
+  done() {},
+  failed() {},
+};
 
 /** Whether any file is being downloaded. If none is, the rate says nothing about the time that is left. */
 export function isDownloading({ files }: DownloadProgress): boolean {
