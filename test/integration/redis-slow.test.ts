@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { startTestApp, type TestApp } from "../support/app.ts";
+import { eventually } from "../support/eventually.ts";
 import { type RedisServer, startRedis } from "../support/redis-server.ts";
 import { startTcpProxy, type TcpProxy } from "../support/tcp-proxy.ts";
 
@@ -52,4 +53,8 @@ test.each([
   const response = await run();
   expect(response.status).toBe(status);
   expect(performance.now() - startedAt).toBeLessThan(boundMs);
+});
+
+test("at 600 ms a round trip the service is not ready, because no session can be created", async () => {
+  await eventually("readiness to be false", async () => (await fetch(`${app.url}/readyz`)).status === 503);
 });

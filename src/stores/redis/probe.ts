@@ -1,6 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { Cluster } from "ioredis";
 import { noRoles } from "../../domain/roles.ts";
+import { StoreTime } from "../../domain/store-time.ts";
 import type { RedisConnection } from "./connection.ts";
 import { slotOf } from "./ioredis-internals.ts";
 import { sessionKey } from "./keys.ts";
@@ -33,8 +34,11 @@ export class Probe {
     this.#redis = redis;
   }
 
+  /** One request after the other in the time of one call, as a creation needs: a slow Redis may allow keep-alives only. */
   async run(): Promise<void> {
-    await Promise.all([this.#index(), ...this.#ids().map((id) => this.#live(id))]);
+    const time = new StoreTime();
+    await time.wait(this.#index());
+    await time.wait(Promise.all(this.#ids().map((id) => this.#live(id))));
   }
 
   /** Commands for one key run in order, so that none has to wait. */
