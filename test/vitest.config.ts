@@ -12,7 +12,7 @@ const project = (
   options: NonNullable<TestProjectInlineConfiguration["test"]>,
 ): TestProjectInlineConfiguration => ({
   extends: true,
-  test: { name, pool: "forks", testTimeout: 20_000, hookTimeout: 30_000, ...options },
+  test: { name, pool: "forks", testTimeout: 60_000, hookTimeout: 30_000, ...options },
 });
 
 export default defineConfig({
