@@ -1,4 +1,4 @@
-import { mkdir, rename, writeFile } from "node:fs/promises";
+import { rename } from "node:fs/promises";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { setTimeout as delay } from "node:timers/promises";
@@ -6,6 +6,7 @@ import { afterEach, beforeEach, expect, it } from "vitest";
 import { eventually } from "../support/eventually.ts";
 import { type LogLine, type Service, startService } from "../support/service.ts";
 import { smallDisk } from "../support/small-disk.ts";
+import { writeSmallLibrary } from "../support/small-library.ts";
 import { type TempDir, tempDir } from "../support/temp-dir.ts";
 
 let dir: TempDir;
@@ -13,10 +14,7 @@ let service: Service;
 
 beforeEach(async () => {
   dir = await tempDir();
-  const item = join(dir.path, "library", "images", "small");
-  await mkdir(item, { recursive: true });
-  await writeFile(join(item, ".item.json"), JSON.stringify({ id: "item-1" }));
-  await writeFile(join(item, "disk.img"), "content");
+  await writeSmallLibrary(dir.path);
 });
 afterEach(async () => {
   await service?.kill();

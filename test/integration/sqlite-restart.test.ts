@@ -1,9 +1,9 @@
-import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { eventually } from "../support/eventually.ts";
 import { type Service, startService } from "../support/service.ts";
+import { writeSmallLibrary } from "../support/small-library.ts";
 import { type TempDir, tempDir } from "../support/temp-dir.ts";
 
 let dir: TempDir;
@@ -11,10 +11,7 @@ let service: Service | undefined;
 
 beforeEach(async () => {
   dir = await tempDir();
-  const item = join(dir.path, "library", "images", "small");
-  await mkdir(item, { recursive: true });
-  await writeFile(join(item, ".item.json"), JSON.stringify({ id: "item-1" }));
-  await writeFile(join(item, "disk.img"), "content");
+  await writeSmallLibrary(dir.path);
 });
 afterEach(async () => {
   await service?.kill();

@@ -30,7 +30,7 @@ class Connection implements ProxiedConnection {
 
 const maxKept = 64 * 1024;
 
-/** Forwards connections to a loopback port, until told to misbehave. */
+/** Forwards connections to a loopback port, until a test makes it misbehave. */
 export async function startTcpProxy(target: number): Promise<TcpProxy> {
   const sockets = new Set<Socket>();
   const connections = new Set<Connection>();
