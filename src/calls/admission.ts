@@ -1,50 +1,54 @@
-import type { Connection } from "./connection.ts";
+/** What has a share of a limit, for example a connection. */
+export interface ShareHolder {
+  /** Weight of what it has in flight; kept by `Admission`. */
+  load: number;
+}
 
 /**
- * Limits the calls in flight. Calls above the limit are refused at once, before any work: a call that waits in a long
- * queue is answered too late for its caller, and delays the calls behind it.
+ * Limits what is in flight, for example calls. What is above the limit is refused at once, before any work: a call that
+ * waits in a long queue is answered too late for its caller, and delays the calls behind it.
  *
- * A connection's share is the limit divided by the number of connections that have calls in flight. A fifth of the
- * limit is reserved for connections without calls in flight, so that a new connection is admitted even while others
- * use all of their shares.
+ * A holder's share is the limit divided by the number of holders that have something in flight. A fifth of the limit is
+ * reserved for holders without anything in flight, so that a newcomer is admitted even while others use all of their
+ * shares. A holder's `load` belongs to one `Admission` only.
  */
 export class Admission {
   readonly #limit: number;
   readonly #limitForBusy: number;
   #load = 0;
-  /** Number of connections that have calls in flight. */
+  /** Number of holders that have something in flight. */
   #busy = 0;
 
-  /** @param limit total weight of the calls in flight */
+  /** @param limit total weight of what may be in flight */
   constructor(limit: number) {
     this.#limit = limit;
     this.#limitForBusy = Math.max(1, Math.floor(limit * 0.8));
   }
 
-  /** Total weight of the calls in flight. */
+  /** Total weight of what is in flight. */
   get load(): number {
     return this.#load;
   }
 
   /**
    * Whether a call may begin; if so, `leave` must be called with the same weight when it ends. A call that weighs more
-   * than the connection's share may begin when it is the only one on its connection.
+   * than the holder's share may begin when it is the holder's only one.
    */
-  enter(connection: Connection, weight: number): boolean {
-    const isNew = connection.load === 0;
+  enter(holder: ShareHolder, weight: number): boolean {
+    const isNew = holder.load === 0;
     const isAdmitted = isNew
       ? this.#load < this.#limit
-      : this.#load < this.#limitForBusy && connection.load < this.#limitForBusy / this.#busy;
+      : this.#load < this.#limitForBusy && holder.load < this.#limitForBusy / this.#busy;
     if (!isAdmitted) return false;
     if (isNew) this.#busy++;
-    connection.load += weight;
+    holder.load += weight;
     this.#load += weight;
     return true;
   }
 
-  leave(connection: Connection, weight: number): void {
-    connection.load -= weight;
+  leave(holder: ShareHolder, weight: number): void {
+    holder.load -= weight;
     this.#load -= weight;
-    if (connection.load === 0) this.#busy--;
+    if (holder.load === 0) this.#busy--;
   }
 }
