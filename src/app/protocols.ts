@@ -1,3 +1,4 @@
+import { NamedAdmission } from "../calls/admission.ts";
 import type { CallObserver } from "../calls/call.ts";
 import type { CallPipeline } from "../calls/pipeline.ts";
 import { firstOf, type ProtocolHandler, type ServerHandlers } from "../calls/protocol-handler.ts";
@@ -23,13 +24,23 @@ export interface ProtocolParts {
 
 /** Every protocol, in order: the first one that takes a request serves it. A new protocol is a row here. */
 export function openProtocols(config: Config, parts: ProtocolParts): ServerHandlers {
-  const { maxBodyBytes, fastLane, corsOrigins } = config;
+  const { maxBodyBytes, maxWatches, fastLane, corsOrigins } = config;
+  const watches = new NamedAdmission(maxWatches);
   const { pipeline, downloads, health, metrics, pageHeaders, observe, callsMustEnd, streamsMustEnd } = parts;
   return firstOf([
     adminHandler({ health, metrics, pageHeaders }),
     ...withCors(corsOrigins, [
       downloads,
-      rpcHandler({ pipeline, health, maxBodyBytes, fastLane, callsMustEnd, streamsMustEnd, observe }),
+      rpcHandler({
+        pipeline,
+        health,
+        watches,
+        maxBodyBytes,
+        fastLane,
+        callsMustEnd,
+        streamsMustEnd,
+        observe,
+      }),
       jsonRpcHandler({ pipeline, maxBodyBytes, pageHeaders, observe }),
       restHandler({ pipeline, maxBodyBytes, pageHeaders, observe }),
     ]),

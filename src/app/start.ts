@@ -1,5 +1,5 @@
 import type { Logger } from "pino";
-import { Admission } from "../calls/admission.ts";
+import { Admission, NamedAdmission } from "../calls/admission.ts";
 import { pageHeaders as pageHeadersFor } from "../calls/page-headers.ts";
 import { CallPipeline, serviceNamesOf } from "../calls/pipeline.ts";
 import type { Program } from "../cluster/worker.ts";
@@ -76,8 +76,12 @@ export async function startApp(config: Config, { logger, program }: AppOptions =
   const { linkFor, handler } = downloads;
   const operations = openOperations({ backend, content, preparations, linkFor, metrics });
   const observe = callObserver(metrics, log);
-  const admission = new Admission(config.maxCalls);
-  const pipeline = new CallPipeline({ operations, authenticate, login, admission, observe });
+  const places = {
+    admission: new Admission(config.maxCalls),
+    streams: new NamedAdmission(config.maxStreams),
+    isOpen: config.auth === "none",
+  };
+  const pipeline = new CallPipeline({ operations, authenticate, login, ...places, observe });
 
   const health = new Health(serviceNamesOf(operations));
   const monitor = new StoreMonitor({ store: backend, health, log });

@@ -3,7 +3,7 @@ import { createServer as createHttp1Server } from "node:http";
 import { createServer as createHttp2Server, type ServerHttp2Session } from "node:http2";
 import type { AddressInfo } from "node:net";
 import { DownloadSessionService } from "../../gen/content/library/item/v1/download_session_pb.ts";
-import { Admission } from "../../src/calls/admission.ts";
+import { Admission, NamedAdmission } from "../../src/calls/admission.ts";
 import type { CallObserver, CallRecord } from "../../src/calls/call.ts";
 import { CallPipeline } from "../../src/calls/pipeline.ts";
 import { firstOf, type ProtocolHandler, type ServerHandlers } from "../../src/calls/protocol-handler.ts";
@@ -35,6 +35,8 @@ export interface RpcService extends AsyncDisposable {
   readonly endStreams: AbortController;
   readonly store: SessionStore;
   readonly admission: Admission;
+  readonly streams: NamedAdmission;
+  readonly watches: NamedAdmission;
   /** The handlers behind both URLs. */
   readonly rpc: ServerHandlers;
   readonly protocols: readonly ProtocolHandler[];
@@ -102,6 +104,8 @@ export interface RpcServiceOptions {
   readonly fastLane?: boolean;
   /** Maximum number of calls in flight. */
   readonly maxCalls?: number;
+  /** Maximum number of open streams that renew sessions, and of those that need no credentials. */
+  readonly maxStreams?: number;
   /** Largest request message, in bytes. */
   readonly maxMessageBytes?: number;
   /** Time limit for receiving a unary request, in milliseconds. */
@@ -118,6 +122,7 @@ export interface RpcServiceOptions {
 export async function startRpcService({
   fastLane = true,
   maxCalls = 1000,
+  maxStreams = 1000,
   maxMessageBytes = maxBodyBytes,
   readMs,
   next = () => textFallback,
@@ -131,10 +136,12 @@ export async function startRpcService({
   const observe: CallObserver = ({ call: { protocol, requestId, connection }, ...record }) =>
     void records.push({ ...record, call: { protocol, requestId, connection } });
   const admission = new Admission(maxCalls);
+  const [streams, watches] = [new NamedAdmission(maxStreams), new NamedAdmission(maxStreams)];
   const pipeline = new CallPipeline({
     operations: downloadSessionOperations({ store, content }),
     authenticate: () => callerNamed("anonymous"),
     admission,
+    streams,
     observe,
   });
   const health = new Health([serviceName]);
@@ -144,6 +151,7 @@ export async function startRpcService({
     pipeline,
     fastLane,
     health,
+    watches,
     maxBodyBytes: maxMessageBytes,
     readMs,
     callsMustEnd: endCalls.signal,
@@ -178,6 +186,8 @@ export async function startRpcService({
     endStreams,
     store,
     admission,
+    streams,
+    watches,
     rpc: { handler, takeStream },
     protocols,
     stalledCalls: () => (store as FaultyStore).stalledCalls,

@@ -5,6 +5,7 @@ import {
   cors as connectCors,
   createConnectRouter,
   createContextValues,
+  type HandlerContext,
 } from "@connectrpc/connect";
 import { createMethodUrl, type UniversalHandler } from "@connectrpc/connect/protocol";
 import {
@@ -14,19 +15,21 @@ import {
   universalResponseToNodeResponse,
 } from "@connectrpc/connect-node";
 import { Health as HealthService } from "../../../gen/grpc/health/v1/health_pb.ts";
+import type { NamedAdmission } from "../../calls/admission.ts";
 import { type CallObserver, type CallOrigin, type Protocol, requestIdFrom } from "../../calls/call.ts";
 import { HeaderCredentials } from "../../calls/credentials.ts";
 import { connectionOf, discardBody, type HttpRequest, type HttpResponse, pathOf } from "../../calls/http.ts";
 import { notSniffed } from "../../calls/page-headers.ts";
 import { asServiceError, type CallPipeline, type Operation, operationNameOf } from "../../calls/pipeline.ts";
 import { callHeaders, type ProtocolHandler } from "../../calls/protocol-handler.ts";
-import type { ErrorKind } from "../../domain/errors.ts";
+import { type ErrorKind, ServiceError } from "../../domain/errors.ts";
 import type { Health } from "../../telemetry/health.ts";
 import { protocolByName, type RequestInfo, RpcCall, requestInfoKey } from "./call.ts";
 import { dropEndlessDeadline } from "./deadline.ts";
 import { connectErrorOf, jsonOptions, withGrpcSpelling } from "./errors.ts";
 import { encodedEnvelope, envelope as envelopeOf } from "./fast-lane/envelope.ts";
 import { openFastLane } from "./fast-lane/fast-lane.ts";
+import { discardRest } from "./fast-lane/http2-stream.ts";
 import type { LaneMethod, ServeByRuntime } from "./fast-lane/lane.ts";
 import { healthService } from "./health.ts";
 import { addReflection } from "./reflection.ts";
@@ -36,6 +39,8 @@ import { unimplementedHandlers } from "./unimplemented.ts";
 export interface RpcOptions {
   readonly pipeline: CallPipeline;
   readonly health: Health;
+  /** Streams that need no credentials, `Health/Watch` and server reflection, by address. */
+  readonly watches: NamedAdmission;
   /** Largest request message, in bytes, before and after decompression; a larger one is RESOURCE_EXHAUSTED. */
   readonly maxBodyBytes: number;
   /** Whether plain calls take the fast lane, see `fast-lane/`; otherwise Connect's runtime serves every call. */
@@ -58,6 +63,7 @@ export function rpcHandler(options: RpcOptions): ProtocolHandler {
     jsonOptions,
     readMaxBytes: options.maxBodyBytes,
     shutdownSignal: options.callsMustEnd,
+    requestGate: watchGate(options),
   };
   const router = createConnectRouter(routerOptions);
   addRoutes(router, options);
@@ -131,6 +137,28 @@ function refusalRecorder(
   return (call, durationMs, outcome = defaultOutcome) => observe({ call, operation, outcome, durationMs });
 }
 
+/** Counts the streams that need no credentials, and refuses those that are too many before it reads them. */
+function watchGate({ pipeline, watches, observe }: RpcOptions): (context: HandlerContext) => void {
+  const counted = new Set<DescMethod>(pipeline.operations.streams.map(({ method }) => method));
+  const tooMany = ServiceError.tooManyStreams();
+  return (context) => {
+    const { method } = context;
+    if (method.methodKind === "unary" || counted.has(method)) return;
+    const startedAt = performance.now();
+    const info = context.values.get(requestInfoKey);
+    info.leave = watches.enter(info.connection.peer);
+    if (info.leave !== undefined) return;
+    observe({
+      call: new RpcCall(context),
+      operation: operationNameOf(method),
+      outcome: tooMany.kind,
+      durationMs: performance.now() - startedAt,
+      error: tooMany,
+    });
+    throw connectErrorOf(tooMany);
+  };
+}
+
 function addRoutes(router: ConnectRouter, options: RpcOptions): void {
   const { pipeline, health, streamsMustEnd } = options;
   for (const row of pipeline.operations.unary) {
@@ -176,13 +204,12 @@ async function serve(
     headers: req.headers,
     isCall: false,
   };
-  if (recordRefusal !== undefined) {
-    res.once("close", () => {
-      const { connection, isCall } = info;
-      if (!isCall)
-        recordRefusal({ protocol: protocolOf(req), requestId, connection }, performance.now() - startedAt);
-    });
-  }
+  res.once("close", () => {
+    const { connection, isCall, leave } = info;
+    leave?.();
+    if (!isCall)
+      recordRefusal?.({ protocol: protocolOf(req), requestId, connection }, performance.now() - startedAt);
+  });
   try {
     res.setHeader("x-request-id", requestId);
     if (protocolOf(req) !== "grpc") res.setHeader(...notSniffed);
@@ -190,8 +217,8 @@ async function serve(
     const request = universalRequestFromNodeRequest(req, res, undefined, values);
     dropEndlessDeadline(request.header);
     const body = bodyFromStart ?? req.iterator({ destroyOnReturn: false });
-    res.once("finish", () => discardBody(req));
-    // A stream of requests may be silent for any time.
+    res.once("finish", () => discardRestOf(req));
+    // A stream of requests has time limits of its own.
     if ("stream" in req && handler.method.methodKind === "bidi_streaming") req.stream.setTimeout(0);
     const response = await handler({ ...request, body });
     await universalResponseToNodeResponse(withGrpcSpelling(response), res);
@@ -203,6 +230,12 @@ async function serve(
       res.end();
     }
   }
+}
+
+/** Drops what is left of an answered request. Over HTTP/2 its caller may not go on sending. */
+function discardRestOf(request: HttpRequest): void {
+  discardBody(request);
+  if ("stream" in request) discardRest(request.stream);
 }
 
 function protocolOf({ headers }: HttpRequest): Protocol {

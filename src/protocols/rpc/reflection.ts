@@ -6,7 +6,10 @@ import {
   type ServerReflectionRequest,
 } from "../../../gen/grpc/reflection/v1/reflection_pb.ts";
 import { ServerReflection as ServerReflectionAlpha } from "../../../gen/grpc/reflection/v1alpha/reflection_pb.ts";
+import { ServiceError } from "../../domain/errors.ts";
 import { DescriptorIndex, type ServedFile, withImports } from "./descriptor-index.ts";
+import { connectErrorOf } from "./errors.ts";
+import { firstMessageMs, reflectionIdleMs } from "./patience.ts";
 import { untilAborted } from "./until-aborted.ts";
 
 /** A request of either version; they differ only in the names of their packages. */
@@ -50,8 +53,14 @@ async function* conversation<R extends ReflectionRequest>(
   streamsMustEnd: AbortSignal,
 ) {
   const sent = new Set<string>();
-  for await (const request of untilAborted(requests, AbortSignal.any([signal, streamsMustEnd]))) {
-    yield { validHost: request.host, originalRequest: request, messageResponse: answerTo(request, sent) };
+  const mustEnd = AbortSignal.any([signal, streamsMustEnd]);
+  const patience = { firstMs: firstMessageMs, nextMs: reflectionIdleMs };
+  try {
+    for await (const request of untilAborted(requests, mustEnd, patience)) {
+      yield { validHost: request.host, originalRequest: request, messageResponse: answerTo(request, sent) };
+    }
+  } catch (reason) {
+    throw reason instanceof ServiceError ? connectErrorOf(reason) : reason;
   }
   if (signal.aborted && !streamsMustEnd.aborted) throw signal.reason;
 }

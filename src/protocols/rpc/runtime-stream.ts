@@ -1,9 +1,10 @@
 import type { Message } from "@bufbuild/protobuf";
 import { Code, ConnectError, type HandlerContext } from "@connectrpc/connect";
-import { asServiceError, type StreamEntry } from "../../calls/pipeline.ts";
+import { asServiceError, type Conversation, type StreamEntry } from "../../calls/pipeline.ts";
 import { ServiceError } from "../../domain/errors.ts";
 import { RpcCall } from "./call.ts";
 import { connectErrorOf } from "./errors.ts";
+import { firstMessageMs } from "./patience.ts";
 import { untilAborted } from "./until-aborted.ts";
 
 /**
@@ -18,10 +19,16 @@ export async function* serveStream(
   streamsMustEnd: AbortSignal,
 ): AsyncGenerator<Message> {
   const call = new RpcCall(context);
-  const conversation = converse(call);
+  let conversation: Conversation;
+  try {
+    conversation = await converse(call);
+  } catch (reason) {
+    throw connectErrorOf(asServiceError(reason, call));
+  }
+  const mustEnd = AbortSignal.any([context.signal, streamsMustEnd]);
   let error: ServiceError | undefined = new ServiceError("downlease.call.canceled");
   try {
-    for await (const request of untilAborted(requests, AbortSignal.any([context.signal, streamsMustEnd]))) {
+    for await (const request of untilAborted(requests, mustEnd, { firstMs: firstMessageMs })) {
       yield* await conversation.answer([request]);
     }
     if (call.abortedWith !== undefined) throw new ServiceError(call.abortedWith);

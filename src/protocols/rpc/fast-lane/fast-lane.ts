@@ -5,6 +5,7 @@ import { createMethodSerializationLookup, type Serialization } from "@connectrpc
 import type { Http2StreamHandler, HttpRequest, HttpResponse } from "../../../calls/http.ts";
 import { isEndless, parseConnectTimeoutMs, parseGrpcTimeoutMs } from "../deadline.ts";
 import { jsonOptions } from "../errors.ts";
+import { firstMessageMs } from "../patience.ts";
 import { ConnectCall, type Representation } from "./connect-call.ts";
 import { GrpcCall } from "./grpc-call.ts";
 import { Http1Exchange, Http2Exchange } from "./http-exchange.ts";
@@ -57,6 +58,9 @@ export function openFastLane(options: FastLaneOptions): FastLane {
   setInterval(() => {
     const newestOverdue = performance.now() - readMs;
     for (const call of calls) if (call.isReading && call.startedAt <= newestOverdue) call.cut();
+    const newestSilent = performance.now() - firstMessageMs;
+    for (const call of calls)
+      if (call instanceof StreamCall && call.startedAt <= newestSilent) call.endIfSilent();
   }, sweepMs).unref();
 
   return {
@@ -69,7 +73,7 @@ export function openFastLane(options: FastLaneOptions): FastLane {
         if (streamMethod === undefined || !isPlainGrpc(headers)) return false;
         const deadline = deadlineOf(headers["grpc-timeout"], parseGrpcTimeoutMs);
         if (deadline === "odd" || streamsMustEnd.aborted) return false;
-        new StreamCall(lane, streamMethod, stream, headers, deadline);
+        new StreamCall(lane, streamMethod, stream, headers).setDeadline(deadline);
         return true;
       }
       if (isPlainGrpc(headers)) {
