@@ -5,17 +5,23 @@ import { createMethodSerializationLookup, type Serialization } from "@connectrpc
 import type { Http2StreamHandler, HttpRequest, HttpResponse } from "../../../calls/http.ts";
 import { isEndless, parseConnectTimeoutMs, parseGrpcTimeoutMs } from "../deadline.ts";
 import { jsonOptions } from "../errors.ts";
-import { firstMessageMs } from "../patience.ts";
 import { ConnectCall, type Representation } from "./connect-call.ts";
 import { GrpcCall } from "./grpc-call.ts";
 import { Http1Exchange, Http2Exchange } from "./http-exchange.ts";
-import { type Lane, LaneCalls, type LaneMethod, type LaneStreamMethod } from "./lane.ts";
+import {
+  type Lane,
+  LaneCalls,
+  type LaneMethod,
+  type LaneServerStreamMethod,
+  type LaneStreamMethod,
+} from "./lane.ts";
+import { ServerStreamCall } from "./server-stream-call.ts";
 import { StreamCall } from "./stream-call.ts";
 
 export interface FastLaneOptions {
   /** By path. */
   readonly unary: ReadonlyMap<string, LaneMethod>;
-  readonly streams: ReadonlyMap<string, LaneStreamMethod>;
+  readonly streams: ReadonlyMap<string, LaneStreamMethod | LaneServerStreamMethod>;
   /** Largest request message, in bytes. */
   readonly maxMessageBytes: number;
   /** Time limit for receiving a unary request, in milliseconds; 30,000 by default. */
@@ -50,17 +56,20 @@ export function openFastLane(options: FastLaneOptions): FastLane {
     representations.set(method, representationsOf(method, maxMessageBytes));
 
   callsMustEnd.addEventListener("abort", () => {
-    for (const call of calls) call.abort("downlease.server.stopping");
+    for (const call of calls) {
+      // A server stream that has its request has been asked to end already, with its last answer.
+      if (call.isReading || !(call instanceof ServerStreamCall)) call.abort("downlease.server.stopping");
+    }
   });
   streamsMustEnd.addEventListener("abort", () => {
     for (const call of calls) if (call instanceof StreamCall) call.end("downlease.server.stopping");
   });
   setInterval(() => {
-    const newestOverdue = performance.now() - readMs;
-    for (const call of calls) if (call.isReading && call.startedAt <= newestOverdue) call.cut();
-    const newestSilent = performance.now() - firstMessageMs;
-    for (const call of calls)
-      if (call instanceof StreamCall && call.startedAt <= newestSilent) call.endIfSilent();
+    const now = performance.now();
+    for (const call of calls) {
+      if (call.isReading && call.startedAt <= now - readMs) call.cut();
+      else if (call instanceof StreamCall) call.endIfSilent(now);
+    }
   }, sweepMs).unref();
 
   return {
@@ -73,7 +82,11 @@ export function openFastLane(options: FastLaneOptions): FastLane {
         if (streamMethod === undefined || !isPlainGrpc(headers)) return false;
         const deadline = deadlineOf(headers["grpc-timeout"], parseGrpcTimeoutMs);
         if (deadline === "odd" || streamsMustEnd.aborted) return false;
-        new StreamCall(lane, streamMethod, stream, headers).setDeadline(deadline);
+        const call =
+          "patience" in streamMethod
+            ? new StreamCall(lane, streamMethod, stream, headers)
+            : new ServerStreamCall(lane, streamMethod, stream, headers);
+        call.setDeadline(deadline);
         return true;
       }
       if (isPlainGrpc(headers)) {

@@ -5,7 +5,7 @@ import { type Connection, connectionOfStream } from "../../../calls/connection.t
 import { type Credentials, HeaderCredentials } from "../../../calls/credentials.ts";
 import { asServiceError, type Conversation } from "../../../calls/pipeline.ts";
 import { type ErrorMessageId, ServiceError } from "../../../domain/errors.ts";
-import { firstMessageMs, silent } from "../patience.ts";
+import { silent } from "../patience.ts";
 import { envelopes, headBytes, messageLength } from "./envelope.ts";
 import { errorTrailers, grpcHeaders, respondWithError, sendOk } from "./grpc-response.ts";
 import { discardRest } from "./http2-stream.ts";
@@ -42,6 +42,8 @@ export class StreamCall implements Call, LaneCall {
   #waiting: Message[] = [];
   /** Whether a whole request has arrived. */
   #hasSpoken = false;
+  /** When a request has arrived for the last time; kept only where a silence between two is limited. */
+  #heardAt = this.startedAt;
   #isAnswering = false;
   /** Why reading has stopped: the caller has sent everything, or an error to send after the remaining answers. */
   #end: "complete" | ServiceError | undefined;
@@ -122,9 +124,11 @@ export class StreamCall implements Call, LaneCall {
     this.#stopReading(new ServiceError(reason));
   }
 
-  /** Ends the stream with an error unless a whole request has arrived. */
-  endIfSilent(): void {
-    if (!this.#hasSpoken) this.#stopReading(silent(firstMessageMs));
+  /** Ends the stream with an error when its caller has sent no request for too long. */
+  endIfSilent(now: number): void {
+    const { firstMs, nextMs = Number.POSITIVE_INFINITY } = this.#method.patience;
+    const limitMs = this.#hasSpoken ? nextMs : firstMs;
+    if (this.#heardAt <= now - limitMs) this.#stopReading(silent(limitMs));
   }
 
   cut(): void {
@@ -154,7 +158,10 @@ export class StreamCall implements Call, LaneCall {
         return;
       }
       offset = end;
+    }
+    if (offset > 0) {
       this.#hasSpoken = true;
+      if (this.#method.patience.nextMs !== undefined) this.#heardAt = performance.now();
     }
     // A copy: a view would keep all that was received together with it.
     this.#rest = offset === bytes.length ? nothing : Buffer.from(bytes.subarray(offset));
