@@ -63,7 +63,9 @@ export async function startApp(config: Config, { logger, program }: AppOptions =
     observer: preparationObserver(metrics, log),
   });
   opened.defer(() => preparations.close());
+  const admission = new Admission(config.maxCalls);
   const downloads = openDownloads(config, {
+    admission,
     backend,
     content,
     pageHeaders,
@@ -76,7 +78,6 @@ export async function startApp(config: Config, { logger, program }: AppOptions =
   const { linkFor, handler } = downloads;
   const operations = openOperations({ backend, content, preparations, linkFor, metrics });
   const observe = callObserver(metrics, log);
-  const admission = new Admission(config.maxCalls);
   const pipeline = new CallPipeline({ operations, authenticate, login, admission, observe });
 
   const health = new Health(serviceNamesOf(operations));
