@@ -52,6 +52,7 @@ async function jwt(): Promise<Methods> {
       issuer: issuer.issuer,
       audience: issuer.audience,
       algorithms: ["ES256"],
+      types: [],
       clockToleranceMs: 0,
       principalClaim: "sub",
       roleClaim: "roles",
