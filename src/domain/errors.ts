@@ -185,6 +185,10 @@ export const errorMessages = {
     kind: "unauthenticated",
     text: "User name and password are only for logging in: create a login session (com.vmware.cis.session create) and send its identifier as 'vmware-api-session-id'.",
   },
+  "downlease.authentication.foreign_page": {
+    kind: "unauthenticated",
+    text: "A cookie, a password or a client certificate that a browser adds by itself does not count in a request that a page of another origin makes. Send a bearer token, or the identifier of a login session as 'vmware-api-session-id'.",
+  },
   "downlease.authentication.scheme": {
     kind: "unauthenticated",
     text: "The scheme of the security context is not accepted. Use one of {0}.",
