@@ -1,7 +1,8 @@
 import type { Logger } from "pino";
-import { Admission, NamedAdmission } from "../calls/admission.ts";
+import { Admission } from "../calls/admission.ts";
 import { pageHeaders as pageHeadersFor } from "../calls/page-headers.ts";
 import { CallPipeline, serviceNamesOf } from "../calls/pipeline.ts";
+import { ShareHolders } from "../calls/share-holders.ts";
 import type { Program } from "../cluster/worker.ts";
 import type { Config } from "../config/settings.ts";
 import { SharedPreparations } from "../preparation/shared-preparations.ts";
@@ -63,7 +64,9 @@ export async function startApp(config: Config, { logger, program }: AppOptions =
     observer: preparationObserver(metrics, log),
   });
   opened.defer(() => preparations.close());
+  const admission = new Admission(config.maxCalls);
   const downloads = openDownloads(config, {
+    admission,
     backend,
     content,
     pageHeaders,
@@ -77,8 +80,8 @@ export async function startApp(config: Config, { logger, program }: AppOptions =
   const operations = openOperations({ backend, content, preparations, linkFor, metrics });
   const observe = callObserver(metrics, log);
   const places = {
-    admission: new Admission(config.maxCalls),
-    streams: new NamedAdmission(config.maxStreams),
+    admission,
+    streams: new ShareHolders(config.maxStreams),
     isOpen: config.auth === "none",
   };
   const pipeline = new CallPipeline({ operations, authenticate, login, ...places, observe });

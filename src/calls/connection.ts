@@ -42,17 +42,23 @@ export class Connection {
   }
 
   /**
-   * The credentials without the headers that they came in, for streams, which need them for as long as they live.
-   * Streams that send the same credentials share one copy.
+   * A copy of credentials for streams, which need them for as long as they live. Streams that send the same
+   * credentials share it.
    */
-  keep({ authorization, loginId }: Credentials): Credentials {
+  keep({ authorization, loginId }: KeptCredentials): Credentials {
     const kept = this.#keptCredentials;
     if (kept !== undefined && kept.authorization === authorization && kept.loginId === loginId) return kept;
-    const copy = { authorization: copyOf(authorization), loginId: copyOf(loginId) };
+    const copy = {
+      authorization: copyOf(authorization),
+      loginId: copyOf(loginId),
+      loginCookie: undefined,
+    };
     this.#keptCredentials = copy;
     return copy;
   }
 }
+
+type KeptCredentials = Pick<Credentials, "authorization" | "loginId">;
 
 /** A copy that does not keep alive the text of which it may be a part. */
 function copyOf(text: string | undefined): string | undefined {

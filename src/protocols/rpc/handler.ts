@@ -15,7 +15,6 @@ import {
   universalResponseToNodeResponse,
 } from "@connectrpc/connect-node";
 import { Health as HealthService } from "../../../gen/grpc/health/v1/health_pb.ts";
-import type { NamedAdmission } from "../../calls/admission.ts";
 import { type CallObserver, type CallOrigin, type Protocol, requestIdFrom } from "../../calls/call.ts";
 import { HeaderCredentials } from "../../calls/credentials.ts";
 import { connectionOf, discardBody, type HttpRequest, type HttpResponse, pathOf } from "../../calls/http.ts";
@@ -28,6 +27,7 @@ import {
   type StreamEntry,
 } from "../../calls/pipeline.ts";
 import { callHeaders, type ProtocolHandler } from "../../calls/protocol-handler.ts";
+import type { ShareHolders } from "../../calls/share-holders.ts";
 import { type ErrorKind, ServiceError } from "../../domain/errors.ts";
 import type { Health } from "../../telemetry/health.ts";
 import { protocolByName, type RequestInfo, RpcCall, requestInfoKey } from "./call.ts";
@@ -53,7 +53,7 @@ export interface RpcOptions {
   readonly pipeline: CallPipeline;
   readonly health: Health;
   /** Streams that need no credentials, `Health/Watch` and server reflection, by address. */
-  readonly watches: NamedAdmission;
+  readonly watches: ShareHolders;
   /** Largest request message, in bytes, before and after decompression; a larger one is RESOURCE_EXHAUSTED. */
   readonly maxBodyBytes: number;
   /** Whether plain calls take the fast lane, see `fast-lane/`; otherwise Connect's runtime serves every call. */

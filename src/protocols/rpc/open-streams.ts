@@ -1,7 +1,8 @@
 import type { DescMethod } from "@bufbuild/protobuf";
-import type { NamedAdmission } from "../../calls/admission.ts";
 import type { CallObserver, CallOrigin } from "../../calls/call.ts";
+import { networkOf } from "../../calls/client-address.ts";
 import { operationNameOf } from "../../calls/pipeline.ts";
+import type { ShareHolders } from "../../calls/share-holders.ts";
 import { ServiceError } from "../../domain/errors.ts";
 
 /**
@@ -12,11 +13,11 @@ import { ServiceError } from "../../domain/errors.ts";
 export type TakePlace = (call: CallOrigin, method: DescMethod) => () => void;
 
 /** Places by the address of the caller. A refusal is recorded; the stream itself is no operation. */
-export function placesIn(watches: NamedAdmission, observe: CallObserver): TakePlace {
+export function placesIn(watches: ShareHolders, observe: CallObserver): TakePlace {
   const error = ServiceError.tooManyStreams();
   return (call, method) => {
-    const leave = watches.enter(call.connection.peer);
-    if (leave !== undefined) return leave;
+    const address = networkOf(call.connection.peer);
+    if (watches.enter(address)) return () => watches.leave(address);
     observe({ call, operation: operationNameOf(method), outcome: error.kind, durationMs: 0, error });
     throw error;
   };
