@@ -2,6 +2,7 @@ import type { Http2Session, Http2Stream } from "node:http2";
 import type { Socket } from "node:net";
 import { type ClientCertificate, clientCertificateOf } from "./client-certificate.ts";
 import type { Credentials } from "./credentials.ts";
+import { copyOf } from "./text-copy.ts";
 
 /** A client's connection: what its calls share. */
 export class Connection {
@@ -49,8 +50,8 @@ export class Connection {
     const kept = this.#keptCredentials;
     if (kept !== undefined && kept.authorization === authorization && kept.loginId === loginId) return kept;
     const copy = {
-      authorization: copyOf(authorization),
-      loginId: copyOf(loginId),
+      authorization: authorization && copyOf(authorization),
+      loginId: loginId && copyOf(loginId),
       loginCookie: undefined,
     };
     this.#keptCredentials = copy;
@@ -59,11 +60,6 @@ export class Connection {
 }
 
 type KeptCredentials = Pick<Credentials, "authorization" | "loginId">;
-
-/** A copy that does not keep alive the text of which it may be a part. */
-function copyOf(text: string | undefined): string | undefined {
-  return text === undefined ? undefined : Buffer.from(text).toString();
-}
 
 const key = Symbol("connection");
 

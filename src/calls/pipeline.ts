@@ -9,7 +9,7 @@ import { ServiceError } from "../domain/errors.ts";
 import type { Caller } from "../domain/session.ts";
 import type { Admission } from "./admission.ts";
 import type { Call, CallObserver } from "./call.ts";
-import { networkOf } from "./client-address.ts";
+import { type ClientAddressOf, networkOf } from "./client-address.ts";
 import { loginIdOf } from "./credentials.ts";
 import type { Encoder } from "./encoder.ts";
 import type { ShareHolders } from "./share-holders.ts";
@@ -101,6 +101,7 @@ export interface CallPipelineOptions {
   readonly streams: ShareHolders;
   /** Whether nobody has to authenticate. Everybody is one principal then, so addresses share the streams. */
   readonly isOpen?: boolean;
+  readonly clientAddressOf: ClientAddressOf;
   readonly observe: CallObserver;
 }
 
@@ -115,19 +116,21 @@ export class CallPipeline {
   readonly #admission: Admission;
   readonly #streams: ShareHolders;
   readonly #isOpen: boolean;
+  readonly #clientAddressOf: ClientAddressOf;
   readonly #observe: CallObserver;
   /** Made once: creating an error costs more than the refusal, which has to be cheap. */
   readonly #overloaded = ServiceError.overloaded();
   readonly #tooManyStreams = ServiceError.tooManyStreams();
 
   constructor(options: CallPipelineOptions) {
-    const { operations, authenticate, login = authenticate, admission, streams, isOpen, observe } = options;
+    const { operations, authenticate, login = authenticate, admission, streams, observe } = options;
     this.operations = operations;
     this.#authenticate = authenticate;
     this.#login = login;
     this.#admission = admission;
     this.#streams = streams;
-    this.#isOpen = isOpen ?? false;
+    this.#isOpen = options.isOpen ?? false;
+    this.#clientAddressOf = options.clientAddressOf;
     this.#observe = observe;
   }
 
@@ -241,8 +244,8 @@ export class CallPipeline {
   }
 
   /** Takes a place among the streams; returns a function that gives it back. */
-  #placeFor({ principal }: Caller, { connection }: Call): () => void {
-    const holder = this.#isOpen ? networkOf(connection.peer) : principal;
+  #placeFor({ principal }: Caller, call: Call): () => void {
+    const holder = this.#isOpen ? networkOf(this.#clientAddressOf(call)) : principal;
     if (!this.#streams.enter(holder)) throw this.#tooManyStreams;
     return () => this.#streams.leave(holder);
   }

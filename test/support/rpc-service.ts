@@ -5,6 +5,7 @@ import type { AddressInfo } from "node:net";
 import { DownloadSessionService } from "../../gen/content/library/item/v1/download_session_pb.ts";
 import { Admission } from "../../src/calls/admission.ts";
 import type { CallObserver, CallRecord } from "../../src/calls/call.ts";
+import type { ClientAddressOf } from "../../src/calls/client-address.ts";
 import { CallPipeline } from "../../src/calls/pipeline.ts";
 import { firstOf, type ProtocolHandler, type ServerHandlers } from "../../src/calls/protocol-handler.ts";
 import { ShareHolders } from "../../src/calls/share-holders.ts";
@@ -137,12 +138,14 @@ export async function startRpcService({
   const observe: CallObserver = ({ call: { protocol, requestId, connection }, ...record }) =>
     void records.push({ ...record, call: { protocol, requestId, connection } });
   const admission = new Admission(maxCalls);
+  const clientAddressOf: ClientAddressOf = ({ connection }) => connection.peer;
   const [streams, watches] = [new ShareHolders(maxStreams), new ShareHolders(maxStreams)];
   const pipeline = new CallPipeline({
     operations: downloadSessionOperations({ store, content }),
     authenticate: () => callerNamed("anonymous"),
     admission,
     streams,
+    clientAddressOf,
     observe,
   });
   const health = new Health([serviceName]);
@@ -153,6 +156,7 @@ export async function startRpcService({
     fastLane,
     health,
     watches,
+    clientAddressOf,
     maxBodyBytes: maxMessageBytes,
     readMs,
     callsMustEnd: endCalls.signal,

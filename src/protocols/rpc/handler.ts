@@ -16,6 +16,7 @@ import {
 } from "@connectrpc/connect-node";
 import { Health as HealthService } from "../../../gen/grpc/health/v1/health_pb.ts";
 import { type CallObserver, type CallOrigin, type Protocol, requestIdFrom } from "../../calls/call.ts";
+import type { ClientAddressOf } from "../../calls/client-address.ts";
 import { HeaderCredentials } from "../../calls/credentials.ts";
 import { connectionOf, discardBody, type HttpRequest, type HttpResponse, pathOf } from "../../calls/http.ts";
 import { notSniffed } from "../../calls/page-headers.ts";
@@ -54,6 +55,7 @@ export interface RpcOptions {
   readonly health: Health;
   /** Streams that need no credentials, `Health/Watch` and server reflection, by address. */
   readonly watches: ShareHolders;
+  readonly clientAddressOf: ClientAddressOf;
   /** Largest request message, in bytes, before and after decompression; a larger one is RESOURCE_EXHAUSTED. */
   readonly maxBodyBytes: number;
   /** Whether plain calls take the fast lane, see `fast-lane/`; otherwise Connect's runtime serves every call. */
@@ -77,7 +79,7 @@ export function rpcHandler(options: RpcOptions): ProtocolHandler {
     readMaxBytes: options.maxBodyBytes,
     shutdownSignal: options.callsMustEnd,
   };
-  const takePlace = placesIn(options.watches, observe);
+  const takePlace = placesIn(options.watches, options.clientAddressOf, observe);
   const streams = streamRows(options, takePlace);
   const router = createConnectRouter({ ...routerOptions, requestGate: watchGate(takePlace) });
   addRoutes(router, options, streams);
@@ -242,10 +244,10 @@ async function serve(
     isCall: false,
   };
   res.once("close", () => {
-    const { connection, isCall, leave } = info;
+    const { connection, headers, isCall, leave } = info;
     leave?.();
-    if (!isCall)
-      recordRefusal?.({ protocol: protocolOf(req), requestId, connection }, performance.now() - startedAt);
+    const origin = { protocol: protocolOf(req), requestId, connection, headers };
+    if (!isCall) recordRefusal?.(origin, performance.now() - startedAt);
   });
   try {
     res.setHeader("x-request-id", requestId);

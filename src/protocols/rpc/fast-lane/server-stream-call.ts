@@ -1,7 +1,7 @@
 import { once } from "node:events";
 import { constants, type IncomingHttpHeaders, type ServerHttp2Stream } from "node:http2";
 import { fromBinary, type Message } from "@bufbuild/protobuf";
-import { type CallOrigin, requestIdFrom } from "../../../calls/call.ts";
+import { requestIdFrom } from "../../../calls/call.ts";
 import { type Connection, connectionOfStream } from "../../../calls/connection.ts";
 import { asServiceError } from "../../../calls/pipeline.ts";
 import { type ErrorMessageId, ServiceError } from "../../../domain/errors.ts";
@@ -11,7 +11,7 @@ import { discardRest } from "./http2-stream.ts";
 import type { Lane, LaneCall, LaneServerStreamMethod } from "./lane.ts";
 
 /** A gRPC call with one request and any number of answers, on a bare HTTP/2 stream. It has a place from the start. */
-export class ServerStreamCall implements CallOrigin, LaneCall {
+export class ServerStreamCall implements LaneCall {
   readonly protocol = "grpc";
   readonly requestId: string;
   readonly connection: Connection;
@@ -45,7 +45,8 @@ export class ServerStreamCall implements CallOrigin, LaneCall {
     // `close` follows every error.
     stream.on("error", () => {});
     try {
-      this.#leave = method.takePlace(this, method.method);
+      const { protocol, requestId, connection } = this;
+      this.#leave = method.takePlace({ protocol, requestId, connection, headers }, method.method);
     } catch (reason) {
       this.#finish(asServiceError(reason, this));
       return;

@@ -3,6 +3,7 @@ import { fromBinary, type Message, toBinary } from "@bufbuild/protobuf";
 import { abort, type Call, requestIdFrom } from "../../../calls/call.ts";
 import { type Connection, connectionOfStream } from "../../../calls/connection.ts";
 import { type Credentials, HeaderCredentials } from "../../../calls/credentials.ts";
+import { keptHeaders } from "../../../calls/forwarded.ts";
 import { asServiceError, type Conversation } from "../../../calls/pipeline.ts";
 import { type ErrorMessageId, ServiceError } from "../../../domain/errors.ts";
 import { silent } from "../patience.ts";
@@ -32,7 +33,7 @@ export class StreamCall implements Call, LaneCall {
   readonly #lane: Lane;
   readonly #method: LaneStreamMethod;
   readonly #stream: ServerHttp2Stream;
-  /** Dropped when the stream is open. */
+  /** Only those that name the client, once the stream is open. */
   #headers: IncomingHttpHeaders;
   /** Set when the stream is open. */
   #conversation: Conversation | undefined;
@@ -84,7 +85,7 @@ export class StreamCall implements Call, LaneCall {
       this.#refuse(asServiceError(reason, this));
       return;
     }
-    this.#headers = noHeaders;
+    this.#headers = keptHeaders(this.#headers);
     const stream = this.#stream;
     if (!stream.closed) {
       stream.respond(grpcHeaders(this.requestId), { waitForTrailers: true });
@@ -218,7 +219,6 @@ export class StreamCall implements Call, LaneCall {
 }
 
 const nothing = Buffer.alloc(0);
-const noHeaders: IncomingHttpHeaders = {};
 
 function ignore(): void {}
 
