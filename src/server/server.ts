@@ -143,6 +143,7 @@ export class Server {
     deadline.removeEventListener("abort", cut);
     clearInterval(sweep);
     this.#http1.close();
+    this.#http2.close();
   }
 
   #accept(socket: Socket): void {

@@ -243,7 +243,10 @@ async function serve(
     headers: req.headers,
     isCall: false,
   };
+  const streams = handler.method.methodKind === "unary" ? 0 : 1;
+  info.connection.streams += streams;
   res.once("close", () => {
+    info.connection.streams -= streams;
     const { connection, headers, isCall, leave } = info;
     leave?.();
     const origin = { protocol: protocolOf(req), requestId, connection, headers };

@@ -42,6 +42,7 @@ export class ServerStreamCall implements LaneCall {
     this.#method = method;
     this.#stream = stream;
     lane.calls.add(this);
+    this.connection.streams++;
     // `close` follows every error.
     stream.on("error", () => {});
     try {
@@ -125,6 +126,7 @@ export class ServerStreamCall implements LaneCall {
     this.#error = error;
     this.#request = undefined;
     this.#lane.calls.remove(this);
+    this.connection.streams--;
     clearTimeout(this.#deadline);
     this.#leave?.();
     this.#over.abort();

@@ -58,6 +58,7 @@ export class StreamCall implements Call, LaneCall {
     this.#method = method;
     this.#stream = stream;
     lane.calls.add(this);
+    this.connection.streams++;
     // `close` follows every error.
     stream.on("error", ignore);
     stream.on("close", () => this.abort("downlease.call.canceled"));
@@ -102,9 +103,7 @@ export class StreamCall implements Call, LaneCall {
   }
 
   #refuse(error: ServiceError): void {
-    this.#isOver = true;
-    this.#lane.calls.remove(this);
-    clearTimeout(this.#deadline);
+    this.#leaveLane();
     if (this.#stream.closed) return;
     respondWithError(this.#stream, this.requestId, error);
     // At once: a caller that opens many streams must not have each for a second longer.
@@ -203,11 +202,16 @@ export class StreamCall implements Call, LaneCall {
 
   #finish(): void {
     if (this.#isOver) return;
-    this.#isOver = true;
-    this.#lane.calls.remove(this);
-    clearTimeout(this.#deadline);
+    this.#leaveLane();
     this.#conversation?.end(this.#end === "complete" ? undefined : this.#end);
     if (!this.#stream.closed) this.#stream.end();
+  }
+
+  #leaveLane(): void {
+    this.#isOver = true;
+    this.#lane.calls.remove(this);
+    this.connection.streams--;
+    clearTimeout(this.#deadline);
   }
 
   #sendTrailers(): void {
