@@ -11,7 +11,14 @@ import type { HttpHandler } from "../../src/calls/http.ts";
 import type { Limits } from "../../src/server/limits.ts";
 import { type HttpServerOptions, Server } from "../../src/server/server.ts";
 import { eventually } from "../support/eventually.ts";
-import { frameTypes, http2Get, http2Hello, rawConnection } from "../support/raw-connection.ts";
+import {
+  frame,
+  frameType,
+  frameTypes,
+  http2Get,
+  http2Hello,
+  rawConnection,
+} from "../support/raw-connection.ts";
 import { tempDir } from "../support/temp-dir.ts";
 
 /** Answers with the HTTP version and the size of the body; leaves bodies to /unread where they are. */
@@ -299,6 +306,19 @@ describe("slow clients are cut off", () => {
     client.socket.write(getRequest);
     await Promise.all([once(session, "close"), client.closed]);
     expect(client.received).toContain("HTTP/1.1 200 OK");
+  });
+
+  test("that send nothing but PINGs", async () => {
+    const port = await listenWith({ sessionIdleMs: 200, lingerMs: 50 });
+    using client = await rawConnection(port);
+    client.socket.write(http2Hello + http2Get(1), "latin1");
+    const pings = setInterval(
+      () => client.socket.write(frame(frameType.ping, 0, 0, "12345678"), "latin1"),
+      20,
+    );
+    await client.closed;
+    clearInterval(pings);
+    expect(frameTypes(client.received)).toContain(frameType.goAway);
   });
 
   test("a quiet response over HTTP/2 is not taken for a slow client", async () => {

@@ -45,7 +45,7 @@ import type {
 } from "./fast-lane/lane.ts";
 import { healthService, healthStream } from "./health.ts";
 import { placesIn, type TakePlace } from "./open-streams.ts";
-import { type Patience, patience, patienceWithStrangers } from "./patience.ts";
+import { defaultPatience, type Patience } from "./patience.ts";
 import { reflection, reflectionMethods } from "./reflection.ts";
 import { serveStream } from "./runtime-stream.ts";
 import { unimplementedHandlers } from "./unimplemented.ts";
@@ -62,6 +62,8 @@ export interface RpcOptions {
   readonly fastLane: boolean;
   /** Time limit for receiving a unary request on the fast lane, in milliseconds. */
   readonly readMs?: number | undefined;
+  /** With streams of anybody; for streams of authenticated callers, before their first request only. */
+  readonly patience?: Patience | undefined;
   /** Aborts when the time for calls in flight is over: they end with UNAVAILABLE. */
   readonly callsMustEnd: AbortSignal;
   /** Aborts when streams, which would not end by themselves, must end. */
@@ -126,13 +128,17 @@ interface StreamRow {
   readonly patience: Patience;
 }
 
-function streamRows({ pipeline }: RpcOptions, takePlace: TakePlace): readonly StreamRow[] {
+function streamRows(
+  { pipeline, patience = defaultPatience }: RpcOptions,
+  takePlace: TakePlace,
+): readonly StreamRow[] {
   const { unary, streams } = pipeline.operations;
   const services = new Set([...unary, ...streams].map(({ method }) => method.parent)).add(HealthService);
+  const { firstMs } = patience;
   const reflect = reflection(services, takePlace);
   return [
-    ...streams.map((row) => ({ method: row.method, run: pipeline.streamEntry(row), patience })),
-    ...reflectionMethods.map((method) => ({ method, run: reflect(method), patience: patienceWithStrangers })),
+    ...streams.map((row) => ({ method: row.method, run: pipeline.streamEntry(row), patience: { firstMs } })),
+    ...reflectionMethods.map((method) => ({ method, run: reflect(method), patience })),
   ];
 }
 
@@ -259,7 +265,7 @@ async function serve(
     const request = universalRequestFromNodeRequest(req, res, undefined, values);
     dropEndlessDeadline(request.header);
     const body = bodyFromStart ?? req.iterator({ destroyOnReturn: false });
-    res.once("finish", () => discardRestOf(req));
+    discardRestOnceAnswered(req, res);
     // A stream of requests has time limits of its own.
     if ("stream" in req && handler.method.methodKind === "bidi_streaming") req.stream.setTimeout(0);
     const response = await handler({ ...request, body });
@@ -274,10 +280,20 @@ async function serve(
   }
 }
 
-/** Drops what is left of an answered request. Over HTTP/2 its caller may not go on sending. */
-function discardRestOf(request: HttpRequest): void {
-  discardBody(request);
-  if ("stream" in request) discardRest(request.stream);
+/**
+ * Drops what is left of a request once it is answered. Over HTTP/2 its caller may not go on sending; there, the response
+ * has no event for the end of the answer, but its stream has.
+ */
+function discardRestOnceAnswered(request: HttpRequest, response: HttpResponse): void {
+  if ("stream" in request) {
+    const { stream } = request;
+    stream.once("finish", () => {
+      discardBody(request);
+      discardRest(stream);
+    });
+  } else {
+    response.once("finish", () => discardBody(request));
+  }
 }
 
 function protocolOf({ headers }: HttpRequest): Protocol {
