@@ -76,7 +76,9 @@ export async function startApp(config: Config, { logger, program }: AppOptions =
   opened.defer(() => downloads.close());
 
   const { linkFor, handler } = downloads;
-  const operations = openOperations({ backend, content, preparations, linkFor, metrics });
+  const { loginsPerPrincipal } = config;
+  const stores = { backend, content, preparations };
+  const operations = openOperations({ ...stores, linkFor, metrics, loginsPerPrincipal });
   const observe = callObserver(metrics, log);
   const pipeline = new CallPipeline({ operations, authenticate, login, admission, observe });
 

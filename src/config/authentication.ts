@@ -102,6 +102,10 @@ export const authenticationFields = {
       default: "unset",
     }),
   }),
+  loginsPerPrincipal: integer(0, 1_000_000).prefault("1000").register(manual, {
+    argument: "number",
+    help: "login sessions a minute that a principal may open, counted over all replicas; 0 for no limit",
+  }),
   login: z.object({
     idleMs: seconds(0.001, 30 * day)
       .prefault("1800")

@@ -202,6 +202,11 @@ export const errorMessages = {
     text: "Too many logins have failed. Try again in {0} s.",
     retryAfter: 0,
   },
+  "downlease.login.too_many": {
+    kind: "too_many_attempts",
+    text: "The principal has opened too many login sessions. Use one of them for many calls, or try again in {0} s.",
+    retryAfter: 0,
+  },
   "downlease.login.overloaded": {
     kind: "service_unavailable",
     text: "Too many callers are logging in. Try again in {0} s.",
