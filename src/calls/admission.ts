@@ -11,9 +11,9 @@ const maxShareOfAll = 0.8;
  * Limits what is in flight, for example calls. What is above the limit is refused at once, before any work: a call that
  * waits in a long queue is answered too late for its caller, and delays the calls behind it.
  *
- * A holder's share is the limit divided by the number of holders that have something in flight. A fifth of the limit is
- * reserved for holders without anything in flight, so that a newcomer is admitted even while others use all of their
- * shares. A holder's `load` belongs to one `Admission` only.
+ * A holder's share is the limit divided by the number of holders that have something in flight; shares count once half
+ * of the limit is in use. A fifth of the limit is reserved for holders without anything in flight, so that a newcomer is
+ * admitted even while others use all of their shares. A holder's `load` belongs to one `Admission` only.
  */
 export class Admission {
   readonly #limit: number;
@@ -62,7 +62,8 @@ export class Admission {
 
   /** Whether a holder that has something in flight has all that its share allows. */
   hasItsShare({ load }: ShareHolder): boolean {
-    return load >= this.#maxShare || load >= this.#limitForBusy / this.#busy;
+    const isScarce = this.#load >= this.#limit / 2;
+    return load >= this.#maxShare || (isScarce && load >= this.#limitForBusy / this.#busy);
   }
 }
 

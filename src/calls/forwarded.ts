@@ -1,6 +1,7 @@
 import { isIP, SocketAddress } from "node:net";
 import parseForwarded from "forwarded-parse";
 import type { Call } from "./call.ts";
+import { copyOf } from "./text-copy.ts";
 
 type Headers = Call["headers"];
 
@@ -14,6 +15,18 @@ export function forwardedElements({ forwarded }: Headers): Record<string, string
   } catch {
     return undefined;
   }
+}
+
+const maxKeptLength = 1000;
+
+/** A copy of the headers that name the client of a stream, which keeps no others; empty when they are too long. */
+export function keptHeaders({ forwarded, "x-forwarded-for": other }: Headers): Headers {
+  const [standard = "", list = ""] = [textOf(forwarded), textOf(other)];
+  if (standard.length + list.length > maxKeptLength) return {};
+  return {
+    ...(standard !== "" && { forwarded: copyOf(standard) }),
+    ...(list !== "" && { "x-forwarded-for": copyOf(list) }),
+  };
 }
 
 /** The entries of a header that is a list, the nearest proxy's last; undefined without the header. */

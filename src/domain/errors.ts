@@ -249,6 +249,15 @@ export const errorMessages = {
     text: "The server has too many calls in flight and did not begin this one. Try again in {0} s.",
     retryAfter: 0,
   },
+  "downlease.server.too_many_streams": {
+    kind: "service_unavailable",
+    text: "The server has too many open streams and did not open this one. Send requests on fewer streams, or try again in {0} s.",
+    retryAfter: 0,
+  },
+  "downlease.stream.silent": {
+    kind: "timed_out",
+    text: "The stream has sent no request for {0} s. Open it again when there is one to send.",
+  },
   "downlease.server.internal": {
     kind: "internal_server_error",
     text: "The server failed; its log has the details under request id {0}.",
@@ -313,6 +322,11 @@ export class ServiceError extends Error {
   /** For a call that is refused because there are too many. */
   static overloaded(): ServiceError {
     return new ServiceError("downlease.server.overloaded", [String(overloadPauseSeconds)]);
+  }
+
+  /** For a stream that is refused because there are too many. */
+  static tooManyStreams(): ServiceError {
+    return new ServiceError("downlease.server.too_many_streams", [String(overloadPauseSeconds)]);
   }
 
   /** When the caller should try again; undefined when the error does not say. */

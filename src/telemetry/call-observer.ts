@@ -54,7 +54,8 @@ export function overloadCounter(log: Logger, what = "calls"): () => void {
 }
 
 function isOverload({ error }: CallRecord): boolean {
-  return error?.messageId === "downlease.server.overloaded";
+  const reason = error?.messageId;
+  return reason === "downlease.server.overloaded" || reason === "downlease.server.too_many_streams";
 }
 
 /** Refusals do, as far as they are no bug and have no line already. */
