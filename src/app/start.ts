@@ -1,8 +1,10 @@
 import type { Logger } from "pino";
 import { Admission } from "../calls/admission.ts";
+import { clientAddressFinder } from "../calls/client-address.ts";
 import { pageHeaders as pageHeadersFor } from "../calls/page-headers.ts";
 import { CallPipeline, serviceNamesOf } from "../calls/pipeline.ts";
 import type { Program } from "../cluster/worker.ts";
+import { addressMatcher } from "../config/addresses.ts";
 import type { Config } from "../config/settings.ts";
 import { SharedPreparations } from "../preparation/shared-preparations.ts";
 import { Server } from "../server/server.ts";
@@ -49,11 +51,13 @@ export async function startApp(config: Config, { logger, program }: AppOptions =
   const [streamsMustEnd, callsMustEnd] = [endStreams.signal, endCalls.signal];
   await using opened = new AsyncDisposableStack();
 
+  const isTrustedProxy = addressMatcher(config.trustedProxies);
+  const clientAddressOf = clientAddressFinder(isTrustedProxy);
   const tls = await openTls(config);
   const pageHeaders = pageHeadersFor(tls !== undefined);
   const content = await openContent(config, log);
   const backend = opened.use(await openStores(config, metrics, log));
-  const authentication = await openAuthentication(config, backend.logins, log);
+  const authentication = await openAuthentication(config, { logins: backend.logins, clientAddressOf, log });
   opened.defer(() => authentication.close());
   const { authenticate, login } = authentication;
 
@@ -67,6 +71,8 @@ export async function startApp(config: Config, { logger, program }: AppOptions =
     backend,
     content,
     pageHeaders,
+    isTrustedProxy,
+    clientAddressOf,
     observe: downloadObserver(metrics, log),
     fallback: () => server.url,
     callsMustEnd,
@@ -75,7 +81,7 @@ export async function startApp(config: Config, { logger, program }: AppOptions =
 
   const { linkFor, handler } = downloads;
   const operations = openOperations({ backend, content, preparations, linkFor, metrics });
-  const observe = callObserver(metrics, log);
+  const observe = callObserver(metrics, log, clientAddressOf);
   const admission = new Admission(config.maxCalls);
   const pipeline = new CallPipeline({ operations, authenticate, login, admission, observe });
 

@@ -1,4 +1,5 @@
 import type { Call } from "../calls/call.ts";
+import type { ClientAddressOf } from "../calls/client-address.ts";
 import { loginChallenge } from "../calls/credentials.ts";
 import type { Authenticate } from "../calls/pipeline.ts";
 import { type ErrorMessageId, ServiceError } from "../domain/errors.ts";
@@ -43,6 +44,7 @@ export interface AuthenticatorOptions {
   readonly methods: Methods;
   readonly failureLimits: FailureLimits;
   readonly logins: LoginStore;
+  readonly clientAddressOf: ClientAddressOf;
   readonly log: { warn(message: string): void; error(message: string): void };
   /** How often to check files for changes, in milliseconds; once a second by default. */
   readonly pollMs?: number;
@@ -80,7 +82,7 @@ export class Authenticator implements Authentication {
 
   /** @throws Error that says which file can't be used, and why */
   static async open(options: AuthenticatorOptions): Promise<Authenticator> {
-    const { methods, failureLimits: limits, logins, log, pollMs = 1000 } = options;
+    const { methods, failureLimits: limits, logins, clientAddressOf, log, pollMs = 1000 } = options;
     const { usersFile, jwt, mtls } = methods;
     using opened = new DisposableStack();
     const open = async <T extends { close(): void }>(what: string, file: Promise<T>): Promise<T> =>
@@ -90,7 +92,7 @@ export class Authenticator implements Authentication {
       usersFile === undefined
         ? undefined
         : await open(`the users file ${usersFile}`, openUsersFile({ path: usersFile, log, pollMs }));
-    const passwords = users && new PasswordLogin({ users, logins, limits });
+    const passwords = users && new PasswordLogin({ users, logins, limits, clientAddressOf });
     return new Authenticator({
       logins,
       users,

@@ -1,4 +1,5 @@
 import type { Call } from "../calls/call.ts";
+import type { ClientAddressOf } from "../calls/client-address.ts";
 import type { DownloadObserver } from "../calls/download-record.ts";
 import type { ProtocolHandler } from "../calls/protocol-handler.ts";
 import type { Backend } from "../domain/backend.ts";
@@ -24,6 +25,7 @@ export interface DownloadServiceOptions extends BaseUrlOptions {
   readonly offloadPrefix: string | undefined;
   /** Names and values in turn, for every answer; see `pageHeaders`. */
   readonly pageHeaders: readonly string[];
+  readonly clientAddressOf: ClientAddressOf;
   readonly observe: DownloadObserver;
   /** Aborted when downloads can't be waited for any longer. */
   readonly callsMustEnd: AbortSignal;
@@ -40,7 +42,8 @@ export interface DownloadService {
 
 /** Download links and the files that they lead to. */
 export function createDownloadService(options: DownloadServiceOptions): DownloadService {
-  const { backend, content, linkKeys, publicUrl, offloadPrefix, pageHeaders, observe } = options;
+  const { backend, content, linkKeys, publicUrl, offloadPrefix, pageHeaders, clientAddressOf, observe } =
+    options;
   const { sessions, sessionFiles: files, preparations } = backend;
   const links = new Links(
     linkKeys.length > 0 ? fixedLinkKeys(linkKeys) : new SharedLinkKeys(backend.linkKeys),
@@ -59,7 +62,18 @@ export function createDownloadService(options: DownloadServiceOptions): Download
   return {
     linkFor: async (link, call) => baseUrlOf(call) + (await links.sign(link)),
     handler: downloadHandler(
-      { links, sessions, content, preparations, files, downloads, offloadPrefix, pageHeaders, observe },
+      {
+        links,
+        sessions,
+        content,
+        preparations,
+        files,
+        downloads,
+        offloadPrefix,
+        pageHeaders,
+        clientAddressOf,
+        observe,
+      },
       pathPrefix,
     ),
     close: () => downloads.close(),

@@ -1,4 +1,5 @@
 import { requestIdFrom } from "../calls/call.ts";
+import type { ClientAddressOf } from "../calls/client-address.ts";
 import type { DownloadObserver, DownloadOutcome } from "../calls/download-record.ts";
 import { connectionOf, type HttpRequest, type HttpResponse } from "../calls/http.ts";
 import { asServiceError } from "../calls/pipeline.ts";
@@ -31,6 +32,7 @@ export interface DownloadParts {
   readonly offloadPrefix: string | undefined;
   /** Names and values in turn, sent with every answer; see `pageHeaders`. */
   readonly pageHeaders: readonly string[];
+  readonly clientAddressOf: ClientAddressOf;
   readonly observe: DownloadObserver;
 }
 
@@ -59,6 +61,7 @@ export class Download {
   readonly #response: HttpResponse;
   readonly #method: "GET" | "HEAD";
   readonly #requestId: string;
+  readonly #clientAddress: string;
   readonly #startedAt = performance.now();
   #status = 0;
   /** Set once its signature is verified. */
@@ -74,7 +77,9 @@ export class Download {
     this.#response = response;
     this.#method = method;
     this.#parts = parts;
-    this.#requestId = requestIdFrom(request.headers["x-request-id"]);
+    const { headers } = request;
+    this.#requestId = requestIdFrom(headers["x-request-id"]);
+    this.#clientAddress = parts.clientAddressOf({ connection: connectionOf(request), headers });
   }
 
   /** @param target path and query of the request, without `linkRoot` */
@@ -266,7 +271,7 @@ export class Download {
       status: this.#status,
       bytesSent,
       durationMs: performance.now() - this.#startedAt,
-      peer: connectionOf(this.#request).peer,
+      peer: this.#clientAddress,
       requestId: this.#requestId,
       sessionId: this.#link?.sessionId,
       fileName: this.#link?.fileName,

@@ -7,17 +7,25 @@ export interface Shown {
   readonly loginId?: string | undefined;
   readonly certificate?: ClientCertificate | undefined;
   readonly peer?: string;
+  /** The header `X-Forwarded-For`. */
+  readonly forwardedFor?: string;
 }
 
 /** A call with the credentials given. */
-export function callWith({ authorization, loginId, certificate, peer = "192.0.2.1" }: Shown): Call {
+export function callWith({
+  authorization,
+  loginId,
+  certificate,
+  peer = "192.0.2.1",
+  forwardedFor,
+}: Shown): Call {
   return {
     protocol: "rest",
     requestId: "request",
     // The class has private members, and a certificate comes only from a socket.
     connection: { peer, load: 0, certificate } as Call["connection"],
     credentials: { authorization, loginId },
-    headers: {},
+    headers: { "x-forwarded-for": forwardedFor },
   };
 }
 

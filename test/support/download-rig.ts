@@ -1,6 +1,7 @@
 import { createHash, randomBytes } from "node:crypto";
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import type { Requester } from "../../src/calls/client-address.ts";
 import type { DownloadRecord } from "../../src/calls/download-record.ts";
 import { firstOf, type ProtocolHandler } from "../../src/calls/protocol-handler.ts";
 import { DirectoryContentSource } from "../../src/content/directory/directory-content-source.ts";
@@ -65,6 +66,7 @@ export async function downloadRig(options: DownloadRigOptions = {}) {
     downloads,
     offloadPrefix: options.offloadPrefix,
     pageHeaders: ["x-content-type-options", "nosniff"],
+    clientAddressOf: ({ connection }: Requester) => connection.peer,
     observe: {
       began: () => void running++,
       ended: () => void running--,

@@ -178,9 +178,9 @@ async function serve(
   };
   if (recordRefusal !== undefined) {
     res.once("close", () => {
-      const { connection, isCall } = info;
-      if (!isCall)
-        recordRefusal({ protocol: protocolOf(req), requestId, connection }, performance.now() - startedAt);
+      const { connection, headers, isCall } = info;
+      const origin = { protocol: protocolOf(req), requestId, connection, headers };
+      if (!isCall) recordRefusal(origin, performance.now() - startedAt);
     });
   }
   try {
