@@ -1,4 +1,5 @@
 import { fileURLToPath } from "node:url";
+import type { Certificate } from "./certificates.ts";
 import { download } from "./download.ts";
 import { eventually } from "./eventually.ts";
 import { freePort, onFreePorts } from "./ports.ts";
@@ -19,8 +20,8 @@ export interface Haproxy extends AsyncDisposable {
 }
 
 export interface HaproxyOptions {
-  /** Path of a PEM file with certificate and key, and the certificate that clients trust. */
-  readonly tls?: { readonly path: string; readonly ca: Buffer };
+  /** `path` is that of a PEM file with certificate and key. */
+  readonly tls?: Pick<Certificate, "path" | "cert">;
   readonly loginsPerMinute?: number;
 }
 
@@ -46,7 +47,8 @@ export function startHaproxy(
     const haproxy: Process = await startProcess("haproxy", ["-W", "-db", "-dR", "-f", haproxyConfig], {
       env,
     });
-    const isReady = async () => (await download("HTTP/1.1", `${url}/readyz`, { ca: tls?.ca })).status === 200;
+    const isReady = async () =>
+      (await download("HTTP/1.1", `${url}/readyz`, { ca: tls?.cert })).status === 200;
     await eventually(
       "HAProxy to see a replica ready",
       async () => haproxy.exit !== undefined || (await isReady()),

@@ -3,6 +3,7 @@ import { appendFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
+import { addressMatcher } from "../../src/config/addresses.ts";
 import { loadConfig } from "../../src/config/load.ts";
 import { settings } from "../../src/config/settings.ts";
 import { errorKinds } from "../../src/domain/errors.ts";
@@ -44,6 +45,15 @@ describe("settings of the deployment", () => {
     expect(config.redisUrl).toBeDefined();
     const [, interval, fall] = /check inter (\d+)ms fall (\d+)/.exec(haproxy) ?? [];
     expect(config.drainMs).toBeGreaterThan(Number(interval) * Number(fall));
+  });
+
+  test("make replicas trust HAProxy's address, and no other", () => {
+    const { DOWNLEASE_TRUSTED_PROXIES: trusted = "" } = settingsIn(compose);
+    const [, address] = /ipv4_address: (\S+)/.exec(compose) ?? [];
+    expect(trusted).toBe(address);
+    const [, subnet = ""] = /subnet: (\S+)/.exec(compose) ?? [];
+    const [, dynamic = ""] = /ip_range: (\S+)/.exec(compose) ?? [];
+    expect([addressMatcher([subnet])(trusted), addressMatcher([dynamic])(trusted)]).toEqual([true, false]);
   });
 
   test("give Docker more patience than the service needs to stop", () => {
