@@ -33,11 +33,15 @@ export function basic(name: string, password: string): string {
   return `Basic ${Buffer.from(`${name}:${password}`).toString("base64")}`;
 }
 
-/** A hash as a users file has it, cheap enough for tests. */
-export function cheapHash(password: string): string {
-  const [salt, cost] = [randomBytes(16), { N: 2 ** 4, r: 8, p: 1 }];
+/**
+ * A hash as a users file has it, cheap enough for tests.
+ *
+ * @param ln binary logarithm of the cost; 12 takes some ten milliseconds
+ */
+export function cheapHash(password: string, ln = 4): string {
+  const [salt, cost] = [randomBytes(16), { N: 2 ** ln, r: 8, p: 1 }];
   const [saltText, hash] = [salt, scryptSync(password, salt, 32, cost)].map((bytes) =>
     bytes.toString("base64").replace(/=+$/, ""),
   );
-  return `$scrypt$ln=4,r=8,p=1$${saltText}$${hash}`;
+  return `$scrypt$ln=${ln},r=8,p=1$${saltText}$${hash}`;
 }
