@@ -45,7 +45,7 @@ export function startNginx(options: NginxOptions): Promise<Nginx> {
     ]);
     const url = `${options.tls === undefined ? "http" : "https"}://127.0.0.1:${port}`;
     const answers = async () =>
-      (await download("HTTP/1.1", `${url}/readyz`, { ca: options.tls?.cert })).status;
+      (await download("HTTP/1.1", `${url}/healthz`, { ca: options.tls?.cert })).status;
     const isUp = async () => nginx.exit !== undefined || (await answers()) === 200;
     await eventually("nginx to be up", isUp, { withinMs: 10_000 });
     if (nginx.exit !== undefined) {

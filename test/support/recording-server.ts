@@ -27,7 +27,7 @@ export async function startRecordingServer(
   const serve = (request: HttpRequest, response: HttpResponse) => {
     const { method = "", url = "", headers } = request;
     request.resume();
-    if (url === "/readyz") return void response.end();
+    if (url === "/healthz" || url === "/readyz") return void response.end();
     requests.push({ method, url, headers });
     answer(request, response);
   };
