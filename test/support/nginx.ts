@@ -83,7 +83,7 @@ async function adapted(options: NginxOptions, port: number, home: string): Promi
   let text = await readFile(nginxConfig, "utf8");
   const replace = (before: string, after: string) => {
     if (!text.includes(before)) throw new Error(`deploy/nginx.conf has no ${before}`);
-    text = text.replace(before, () => after);
+    text = text.replaceAll(before, () => after);
   };
   replace("listen 8443 ssl http2;", `listen 127.0.0.1:${port}${tls === undefined ? "" : " ssl http2"};`);
   replace(
