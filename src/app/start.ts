@@ -58,7 +58,7 @@ export async function startApp(config: Config, { logger, program }: AppOptions =
   const pageHeaders = pageHeadersFor(tls !== undefined);
   const content = await openContent(config, log);
   const backend = opened.use(await openStores(config, metrics, log));
-  const authentication = await openAuthentication(config, backend.logins, log);
+  const authentication = await openAuthentication(config, { logins: backend.logins, clientAddressOf, log });
   opened.defer(() => authentication.close());
   const { authenticate, login } = authentication;
 
@@ -74,6 +74,8 @@ export async function startApp(config: Config, { logger, program }: AppOptions =
     backend,
     content,
     pageHeaders,
+    isTrustedProxy,
+    clientAddressOf,
     observe: downloadObserver(metrics, log),
     fallback: () => server.url,
     callsMustEnd,
@@ -84,7 +86,7 @@ export async function startApp(config: Config, { logger, program }: AppOptions =
   const { loginsPerPrincipal } = config;
   const stores = { backend, content, preparations };
   const operations = openOperations({ ...stores, linkFor, metrics, loginsPerPrincipal });
-  const observe = callObserver(metrics, log);
+  const observe = callObserver(metrics, log, clientAddressOf);
   const places = {
     admission,
     streams: new ShareHolders(config.maxStreams),
