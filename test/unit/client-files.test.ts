@@ -6,7 +6,7 @@ import { FileInfoSchema } from "../../gen/content/library/item/downloadsession/v
 import { ChecksumInfo_ChecksumAlgorithm as Algorithm } from "../../gen/content/library/item/v1/item_file_pb.ts";
 import { ChecksumVerifier, checksumsOf } from "../../src/client/checksums.ts";
 import { DiskLock } from "../../src/client/disk-lock.ts";
-import { nameProblem, nameTakenByPart } from "../../src/client/file-names.ts";
+import { collidingNames, nameProblem, nameTakenByPart } from "../../src/client/file-names.ts";
 import { PartFile } from "../../src/client/part-file.ts";
 import { StateFile } from "../../src/client/state-file.ts";
 import { type TempDir, tempDir } from "../support/temp-dir.ts";
@@ -46,6 +46,16 @@ describe("a name that a server gives a file", () => {
     "a\0b",
     "a\nb",
     "\u009b31m",
+    "-rf",
+    "--",
+    "x\u202egpj.exe",
+    "a\u200bb",
+    "\ufeffa",
+    "a\u2066b\u2069",
+    "a\u2028b",
+    "a\u00adb",
+    "\u3164",
+    "a\u{e0041}",
     "\ud800",
     "x".repeat(251),
     "ü".repeat(126),
@@ -56,6 +66,14 @@ describe("a name that a server gives a file", () => {
   test.each(["con", "NUL.txt", "a:b", "a?", "a.", "a ", "COM1"])("is not %j on Windows", (name) => {
     expect(nameProblem(name, "win32")).toBeDefined();
     expect(nameProblem(name, "linux")).toBeUndefined();
+  });
+
+  test("is not the name of another file of the item, as the system sees names", () => {
+    const names = ["Disk.iso", "disk.iso", "u\u0308.iso", "\u00fc.iso"];
+    expect(collidingNames(names, "linux")).toBeUndefined();
+    expect(collidingNames(names.slice(0, 2), "darwin")).toEqual(["Disk.iso", "disk.iso"]);
+    expect(collidingNames(names.slice(2), "win32")).toEqual(["u\u0308.iso", "\u00fc.iso"]);
+    expect(collidingNames(["a", "b", "a"], "linux")).toEqual(["a", "a"]);
   });
 
   test("is not the name of another file while that is incomplete", () => {
