@@ -1,9 +1,11 @@
+import { ServiceError } from "../../domain/errors.ts";
 import { isAdmin } from "../../domain/roles.ts";
 import {
   type Caller,
   type FinalState,
   type Finish,
   finish,
+  hasRoom,
   isProgress,
   isRefusal,
   keepAlive,
@@ -14,8 +16,10 @@ import {
   type Renewal,
   reopenSession,
   type Session,
+  tooManySessions,
 } from "../../domain/session.ts";
 import type { Heartbeat, SessionStore } from "../../domain/session-store.ts";
+import { Turns } from "../../domain/turns.ts";
 import type { StoreClock } from "./clock.ts";
 import type { SqliteDatabase } from "./database.ts";
 import { prepareStatements, type Statements } from "./session-statements.ts";
@@ -23,6 +27,10 @@ import { SessionTable } from "./session-table.ts";
 
 /** How many rows each creation checks for expired ones: they stay below a tenth of the living. */
 const sweepLength = 16;
+/** How many rows of an owner a creation at the limit checks for expired ones; the next one looks on. */
+const searchLength = 10_000;
+/** How many rows a list reads at a time. */
+const listLength = 500;
 
 export interface SqliteSessionStoreOptions {
   readonly database: SqliteDatabase;
@@ -36,7 +44,10 @@ export class SqliteSessionStore implements SessionStore {
   readonly #statements: Statements;
   readonly #terms: LeaseTerms;
   readonly #clock: StoreClock;
+  readonly #turns = new Turns();
   #sweptTo = 0;
+  /** Where the next search for a place starts. */
+  #searchedTo = 0;
 
   constructor({ database, terms }: SqliteSessionStoreOptions) {
     this.#db = database;
@@ -47,7 +58,8 @@ export class SqliteSessionStore implements SessionStore {
   }
 
   async create(spec: NewSession): Promise<Session> {
-    return this.#transaction((now) => {
+    // Returned, not thrown: the rows that were removed on the way stay removed.
+    const result = await this.#transaction((now) => {
       this.#sweep(now);
       const existing = this.#table.find(spec.id);
       if (existing !== undefined && now < existing.expiresAt) {
@@ -55,10 +67,14 @@ export class SqliteSessionStore implements SessionStore {
         this.#table.update(reopened);
         return this.#announced(reopened);
       }
+      if (existing !== undefined) this.#statements.remove.run({ id: spec.id });
+      if (!this.#hasRoom(spec.owner, now)) return tooManySessions(this.#terms);
       const session = openSession(spec, now, this.#terms);
       this.#statements.insert.run({ ...session, errorMessage: null });
       return this.#announced(session);
     });
+    if (result instanceof ServiceError) throw result;
+    return result;
   }
 
   async get(id: string, caller: Caller): Promise<Session | undefined> {
@@ -69,11 +85,21 @@ export class SqliteSessionStore implements SessionStore {
   }
 
   async list(owner: string, libraryItemId?: string): Promise<string[]> {
-    return this.#db.read(() => {
-      const now = this.#clock.now();
-      const rows = this.#statements.list.all({ owner, now, libraryItemId: libraryItemId ?? null });
-      return rows.map((row) => String(row.id));
-    });
+    const ids: string[] = [];
+    const filter = { owner, libraryItemId: libraryItemId ?? null, length: listLength };
+    const readPage = (start: number) =>
+      this.#db.read(() => {
+        const now = this.#clock.now();
+        const rows = this.#statements.list.all({ ...filter, now, start });
+        for (const { id, matches } of rows) if (matches === 1) ids.push(String(id));
+        return rows.length < listLength ? undefined : Number(rows.at(-1)!.sequence);
+      });
+    let end = readPage(0);
+    while (end !== undefined) {
+      const start = end;
+      end = await this.#turns.run(() => readPage(start));
+    }
+    return ids;
   }
 
   async keepAlive(id: string, caller: Caller, progress?: number): Promise<Renewal | Refusal> {
@@ -136,6 +162,29 @@ export class SqliteSessionStore implements SessionStore {
     const refusal = keepAlive(session, progress, now, this.#terms);
     // Otherwise another process has created the session since the update, which did not find it.
     return isRefusal(refusal) ? refusal : { outcome: "not_found" };
+  }
+
+  /** Whether the owner may have one more session, after some of the expired ones were removed if necessary. */
+  #hasRoom(owner: string, now: number): boolean {
+    if (hasRoom(this.#countOf(owner), this.#terms)) return true;
+    const isFromStart = this.#searchedTo === 0;
+    const removed = this.#search(owner, now);
+    // The search may have started behind the expired rows, and ended where there are no more.
+    if (removed === 0 && (isFromStart || this.#searchedTo > 0 || this.#search(owner, now) === 0)) return false;
+    return hasRoom(this.#countOf(owner), this.#terms);
+  }
+
+  /** Removes expired rows of an owner: each call checks the next few, and the next one starts over at their end. */
+  #search(owner: string, now: number): number {
+    const start = this.#searchedTo;
+    const stretch = this.#statements.stretchOf.get({ owner, start, length: searchLength });
+    const end = Number(stretch?.end);
+    this.#searchedTo = stretch?.rows === searchLength ? end : 0;
+    return Number(this.#statements.purgeOf.run({ owner, start, end, now }).changes);
+  }
+
+  #countOf(owner: string): number {
+    return Number(this.#statements.count.get({ owner })?.sessions ?? 0);
   }
 
   /** Removes expired rows: each call checks the next few rows of the table, and starts over at its end. */
