@@ -6,6 +6,7 @@ import { concurrencyContract } from "./session-store-concurrency.ts";
 import { expiryContract } from "./session-store-expiry.ts";
 import { heartbeatsContract } from "./session-store-heartbeats.ts";
 import { identityContract } from "./session-store-identity.ts";
+import { quotaContract } from "./session-store-quota.ts";
 import { expectLease, notFound, setStage } from "./stage.ts";
 
 const finalStates: FinalState[] = ["CANCELED", "ERROR"];
@@ -19,6 +20,7 @@ export function sessionStoreContract(backend: TestBackend): void {
     identityContract(backend);
     expiryContract(backend);
     concurrencyContract(backend);
+    quotaContract(backend);
   });
 }
 

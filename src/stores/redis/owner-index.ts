@@ -1,4 +1,4 @@
-import { type LeaseTerms, type NewSession, tooManySessions } from "../../domain/session.ts";
+import { hasRoom, type LeaseTerms, type NewSession, tooManySessions } from "../../domain/session.ts";
 import type { StoreTime } from "../../domain/store-time.ts";
 import { Turns } from "../../domain/turns.ts";
 import type { RedisConnection } from "./connection.ts";
@@ -45,7 +45,7 @@ export class OwnerIndex {
    */
   async take({ owner, id }: NewSession, time: StoreTime): Promise<string> {
     const { maxPerOwner: max = 0 } = this.#terms;
-    if (++this.#creates % createsPerSweep === 0) this.#inBackground(this.#sweep(owner));
+    if (++this.#creates % createsPerSweep === 0) void this.#inBackground(this.#sweep(owner));
     for (let searches = 0; ; searches++) {
       const place = await time.wait(
         this.#redis.run(takePlaceScript, { owner, id, max, keptMs: indexKeptMs }),
@@ -62,10 +62,10 @@ export class OwnerIndex {
     await this.#redis.runReplicated(takePlaceScript, { owner, id, max: 0, keptMs: indexKeptMs, place });
   }
 
-  /** Removes places of sessions that are gone. Does not wait; a later look does what this one fails to do. */
-  remove(owner: string, sessions: readonly Omit<IndexedSession, "expiresAt">[]): void {
+  /** Removes places of sessions that are gone. Never rejects: a later look does what this one fails to do. */
+  remove(owner: string, sessions: readonly Omit<IndexedSession, "expiresAt">[]): Promise<void> {
     const gone = sessions.map((session) => ({ ...session, expiresAt: 0 }));
-    if (gone.length > 0) this.#inBackground(this.#settle(owner, gone, 0));
+    return this.#inBackground(this.#settle(owner, gone, 0));
   }
 
   /**
@@ -99,14 +99,14 @@ export class OwnerIndex {
     return search;
   }
 
-  /** Looks at places until one is removed. False when there is none to remove. */
+  /** Looks at places until there is one to take. False when there is none. */
   async #freePlaces(owner: string): Promise<boolean> {
-    let { removed, unsure } = await this.#settle(owner, [], pageLength);
-    for (let page = 0; page < maxPages && removed === 0 && unsure.length > 0; page++) {
+    let { taken, unsure } = await this.#settle(owner, [], pageLength);
+    for (let page = 0; page < maxPages && !hasRoom(taken, this.#terms) && unsure.length > 0; page++) {
       const sessions = await this.#lookAt(unsure);
-      ({ removed, unsure } = await this.#settle(owner, sessions, pageLength));
+      ({ taken, unsure } = await this.#settle(owner, sessions, pageLength));
     }
-    return removed > 0;
+    return hasRoom(taken, this.#terms);
   }
 
   /**
@@ -131,7 +131,8 @@ export class OwnerIndex {
     return ids.map((id, index) => ({ id, expiresAt: Math.max(0, expiries[index]!) }));
   }
 
-  #inBackground(work: Promise<unknown>): void {
+  async #inBackground(work: Promise<unknown>): Promise<void> {
     this.#redis.inBackground("index upkeep", work);
+    await work.catch(() => {});
   }
 }

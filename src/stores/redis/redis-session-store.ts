@@ -65,7 +65,7 @@ export class RedisSessionStore implements SessionStore {
         if (sessionOwner !== owner) gone.push({ id });
         else if (libraryItemId === undefined || itemId === libraryItemId) createdAt.set(id, Number(time));
       }
-      this.#index.remove(owner, gone);
+      if (gone.length > 0) void this.#index.remove(owner, gone);
     });
     return [...createdAt].sort(([, a], [, b]) => a - b).map(([id]) => id);
   }
@@ -91,9 +91,12 @@ export class RedisSessionStore implements SessionStore {
   }
 
   async delete(id: string, caller: Caller): Promise<boolean> {
-    const deleted = await this.#redis.runReplicated(deleteSessionScript, { id, caller });
+    const time = new StoreTime();
+    const deleted = await time.wait(this.#redis.runReplicated(deleteSessionScript, { id, caller }));
     if (deleted === undefined) return false;
-    this.#index.remove(deleted.owner, [{ id, place: deleted.place }]);
+    const { owner, place } = deleted;
+    // So that its owner may create another one at once, on any replica. The session is deleted whether this works or not.
+    await time.wait(this.#index.remove(owner, [{ id, place }])).catch(() => {});
     return true;
   }
 }

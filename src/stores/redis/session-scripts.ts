@@ -117,7 +117,7 @@ export interface IndexedSession {
   readonly expiresAt: number;
 }
 
-/** Answers with the number of places removed, and ids of sessions that have to be looked at. */
+/** Answers with the number of places that are taken, and ids of sessions that have to be looked at. */
 export const settleIndexScript = script<
   {
     readonly owner: string;
@@ -126,7 +126,7 @@ export const settleIndexScript = script<
     /** Maximum number of ids in the answer. */
     readonly length: number;
   },
-  { readonly removed: number; readonly unsure: readonly string[] }
+  { readonly taken: number; readonly unsure: readonly string[] }
 >("settleIndex-1", {
   key: ({ owner }) => ownerIndexKey(owner),
   args: ({ heldMs, length, sessions }) => [
@@ -134,9 +134,9 @@ export const settleIndexScript = script<
     length,
     ...sessions.flatMap(({ id, place = "", expiresAt }) => [id, place, expiresAt]),
   ],
-  output: ([tag, removed, ...unsure]) => {
+  output: ([tag, taken, ...unsure]) => {
     if (tag !== "OK") throw unexpected(tag);
-    return { removed: Number(removed), unsure: unsure.map(String) };
+    return { taken: Number(taken), unsure: unsure.map(String) };
   },
 });
 

@@ -170,7 +170,8 @@ export class SqliteSessionStore implements SessionStore {
     const isFromStart = this.#searchedTo === 0;
     const removed = this.#search(owner, now);
     // The search may have started behind the expired rows, and ended where there are no more.
-    if (removed === 0 && (isFromStart || this.#searchedTo > 0 || this.#search(owner, now) === 0)) return false;
+    if (removed === 0 && (isFromStart || this.#searchedTo > 0 || this.#search(owner, now) === 0))
+      return false;
     return hasRoom(this.#countOf(owner), this.#terms);
   }
 

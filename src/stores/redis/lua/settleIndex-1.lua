@@ -13,20 +13,19 @@
   ARGV[3…] for each session its id, the place that it had or "", and when it expires in ms, 0 if it is gone
 
   Output
-    { "OK", number of places removed, id, id, … }
+    { "OK", number of places that are left, id, id, … }
 ]]
 local key = KEYS[1]
 local time = redis.call("TIME")
 local now = time[1] * 1000000 + time[2]
 local heldSince = now - ARGV[1]
-local removed = 0
 for i = 3, #ARGV, 3 do
   local id, had, expiresAt = ARGV[i], ARGV[i + 1], tonumber(ARGV[i + 2])
   local place = tonumber(redis.call("ZSCORE", key, id))
   if place and expiresAt == 0 then
     local isHeld = place > heldSince and place <= now
     if not isHeld or string.format("%.0f", place) == had then
-      removed = removed + redis.call("ZREM", key, id)
+      redis.call("ZREM", key, id)
     end
   elseif place and place <= heldSince then
     -- By a second at least, however much the clocks of two nodes differ: whoever looks on must come to an end.
@@ -35,4 +34,4 @@ for i = 3, #ARGV, 3 do
   end
 end
 local unsure = redis.call("ZRANGE", key, "-inf", string.format("%.0f", heldSince), "BYSCORE", "LIMIT", 0, ARGV[2])
-return { "OK", removed, unpack(unsure) }
+return { "OK", redis.call("ZCARD", key), unpack(unsure) }
