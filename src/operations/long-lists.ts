@@ -1,0 +1,14 @@
+import { Turns } from "../domain/turns.ts";
+
+/** To filter and encode so many entries takes about a millisecond, in which nobody else is served. */
+const longLength = 1_000;
+
+const turns = new Turns();
+
+/**
+ * Resolves when a list may be worked on and answered. Long ones take turns, whoever asks for them: the event loop serves
+ * all other calls between two of them, however many are requested at the same time.
+ */
+export async function turnFor({ length }: { readonly length: number }): Promise<void> {
+  if (length > longLength) await turns.run(() => {});
+}
