@@ -1,5 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { httpStatusOf } from "../../src/domain/errors.ts";
 import { isClientToken, isIdentifier } from "../../src/domain/identifiers.ts";
 import {
   existsFor,
@@ -17,6 +18,7 @@ import {
   renewedUntil,
   reopenSession,
   type Session,
+  tooManySessions,
 } from "../../src/domain/session.ts";
 import { callerNamed } from "../support/callers.ts";
 
@@ -277,6 +279,8 @@ describe("the quota", () => {
       false,
       false,
     ]);
+    const { kind } = tooManySessions(terms);
+    expect([httpStatusOf(kind, "rest"), httpStatusOf(kind, "api")], "as vSphere answers").toEqual([400, 500]);
     expect([hasRoom(1e9, terms), hasRoom(1e9, { ...terms, maxPerOwner: 0 })]).toEqual([true, true]);
   });
 });
