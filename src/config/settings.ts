@@ -58,7 +58,7 @@ const sessionFields = {
       help: "how long a canceled or failed session stays readable",
       default: "the lease length",
     }),
-  maxSessionsPerPrincipal: integer(0, 1_000_000).prefault("10000").register(manual, {
+  maxSessionsPerPrincipal: integer(0, 100_000).prefault("10000").register(manual, {
     argument: "number",
     help: "maximum number of sessions of one principal, canceled and failed ones included; 0 for any number",
   }),

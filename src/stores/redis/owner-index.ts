@@ -12,7 +12,7 @@ export const indexKeptMs = 90 * 24 * 60 * 60 * 1_000;
 /** How many sessions are looked at together. */
 const pageLength = 500;
 /** How many pages a creation looks at for a place; the next one looks on. */
-const maxPages = 20;
+const maxPages = 10;
 /** After this many creations some places are looked at; see `#sweep`. */
 const createsPerSweep = 16;
 const sweepLength = 64;

@@ -11,8 +11,8 @@ export function prepareStatements(db: DatabaseSync) {
       SELECT sequence, id, expires_at > :now AND (:libraryItemId IS NULL OR library_item_id = :libraryItemId) AS matches
       FROM session WHERE owner = :owner AND sequence > :start ORDER BY sequence LIMIT :length`),
 
-    /** The number of an :owner's rows, expired ones included; no row for none. */
-    count: db.prepare("SELECT sessions FROM session_count WHERE owner = :owner"),
+    /** How many rows an :owner has, expired ones included, and until when none expires; no row for none. */
+    count: db.prepare("SELECT sessions, sure_until AS sureUntil FROM session_count WHERE owner = :owner"),
 
     /** The members of a session, null where unset. It is the last in order. */
     insert: db.prepare(`
@@ -43,13 +43,14 @@ export function prepareStatements(db: DatabaseSync) {
       "DELETE FROM session WHERE sequence > :start AND sequence <= :end AND expires_at <= :now",
     ),
 
-    /** As `stretch` and `purge`, of the rows of an :owner. */
-    stretchOf: db.prepare(`
-      SELECT coalesce(max(sequence), :start) AS end, count(*) AS rows FROM (
-        SELECT sequence FROM session WHERE owner = :owner AND sequence > :start ORDER BY sequence LIMIT :length)`),
-    purgeOf: db.prepare(`
-      DELETE FROM session
-      WHERE owner = :owner AND sequence > :start AND sequence <= :end AND expires_at <= :now`),
+    /** :owner and :now. */
+    purgeOf: db.prepare("DELETE FROM session WHERE owner = :owner AND expires_at <= :now"),
+
+    /** Notes until when none of an :owner's rows expires, or :least if that is later. */
+    beSure: db.prepare(`
+      UPDATE session_count
+      SET sure_until = max(:least, (SELECT min(expires_at) FROM session WHERE session.owner = session_count.owner))
+      WHERE owner = :owner`),
   } satisfies Record<string, StatementSync>;
 }
 

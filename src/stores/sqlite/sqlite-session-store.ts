@@ -27,8 +27,8 @@ import { SessionTable } from "./session-table.ts";
 
 /** How many rows each creation checks for expired ones: they stay below a tenth of the living. */
 const sweepLength = 16;
-/** How many rows of an owner a creation at the limit checks for expired ones; the next one looks on. */
-const searchLength = 10_000;
+/** At the limit an owner's expired rows are removed at most so often: each time all of their rows are read. */
+const searchPauseMs = 250;
 /** How many rows a list reads at a time. */
 const listLength = 500;
 
@@ -46,8 +46,6 @@ export class SqliteSessionStore implements SessionStore {
   readonly #clock: StoreClock;
   readonly #turns = new Turns();
   #sweptTo = 0;
-  /** Where the next search for a place starts. */
-  #searchedTo = 0;
 
   constructor({ database, terms }: SqliteSessionStoreOptions) {
     this.#db = database;
@@ -164,28 +162,14 @@ export class SqliteSessionStore implements SessionStore {
     return isRefusal(refusal) ? refusal : { outcome: "not_found" };
   }
 
-  /** Whether the owner may have one more session, after some of the expired ones were removed if necessary. */
+  /** Whether the owner may have one more session, after expired ones were removed if necessary. */
   #hasRoom(owner: string, now: number): boolean {
-    if (hasRoom(this.#countOf(owner), this.#terms)) return true;
-    const isFromStart = this.#searchedTo === 0;
-    const removed = this.#search(owner, now);
-    // The search may have started behind the expired rows, and ended where there are no more.
-    if (removed === 0 && (isFromStart || this.#searchedTo > 0 || this.#search(owner, now) === 0))
-      return false;
-    return hasRoom(this.#countOf(owner), this.#terms);
-  }
-
-  /** Removes expired rows of an owner: each call checks the next few, and the next one starts over at their end. */
-  #search(owner: string, now: number): number {
-    const start = this.#searchedTo;
-    const stretch = this.#statements.stretchOf.get({ owner, start, length: searchLength });
-    const end = Number(stretch?.end);
-    this.#searchedTo = stretch?.rows === searchLength ? end : 0;
-    return Number(this.#statements.purgeOf.run({ owner, start, end, now }).changes);
-  }
-
-  #countOf(owner: string): number {
-    return Number(this.#statements.count.get({ owner })?.sessions ?? 0);
+    const { sessions = 0, sureUntil = 0 } = this.#statements.count.get({ owner }) ?? {};
+    if (hasRoom(Number(sessions), this.#terms)) return true;
+    if (now < Number(sureUntil)) return false;
+    const { changes } = this.#statements.purgeOf.run({ owner, now });
+    this.#statements.beSure.run({ owner, least: now + searchPauseMs });
+    return hasRoom(Number(sessions) - Number(changes), this.#terms);
   }
 
   /** Removes expired rows: each call checks the next few rows of the table, and starts over at its end. */
