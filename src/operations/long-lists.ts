@@ -6,7 +6,7 @@ const longLength = 100;
 const turns = new Turns();
 
 /**
- * Resolves when a list may be worked on and answered. Long ones take turns, whoever asks for them: the event loop serves
+ * Resolves when a list may be worked on and answered. Long ones of all callers take turns: the event loop serves
  * all other calls between two of them, however many are requested at the same time.
  */
 export async function turnFor({ length }: { readonly length: number }): Promise<void> {

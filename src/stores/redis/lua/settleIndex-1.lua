@@ -28,7 +28,7 @@ for i = 3, #ARGV, 3 do
       redis.call("ZREM", key, id)
     end
   elseif place and place <= heldSince then
-    -- By a second at least, however much the clocks of two nodes differ: whoever looks on must come to an end.
+    -- A second at least, however much the clocks of two nodes differ: looking on and on must come to an end.
     local sure = math.max(expiresAt * 1000 - ARGV[1], heldSince + 1000000)
     redis.call("ZADD", key, string.format("%.0f", sure), id)
   end
