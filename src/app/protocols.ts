@@ -1,6 +1,8 @@
 import type { CallObserver } from "../calls/call.ts";
+import type { ClientAddressOf } from "../calls/client-address.ts";
 import type { CallPipeline } from "../calls/pipeline.ts";
 import { firstOf, type ProtocolHandler, type ServerHandlers } from "../calls/protocol-handler.ts";
+import { ShareHolders } from "../calls/share-holders.ts";
 import type { Config } from "../config/settings.ts";
 import { rpcHandler } from "../protocols/rpc/handler.ts";
 import { restHandler } from "../protocols/vapi/handler.ts";
@@ -17,19 +19,41 @@ export interface ProtocolParts {
   readonly metrics: () => Promise<Exposition>;
   readonly pageHeaders: readonly string[];
   readonly observe: CallObserver;
+  readonly clientAddressOf: ClientAddressOf;
   readonly callsMustEnd: AbortSignal;
   readonly streamsMustEnd: AbortSignal;
 }
 
 /** Every protocol, in order: the first one that takes a request serves it. A new protocol is a row here. */
 export function openProtocols(config: Config, parts: ProtocolParts): ServerHandlers {
-  const { maxBodyBytes, fastLane, corsOrigins } = config;
-  const { pipeline, downloads, health, metrics, pageHeaders, observe, callsMustEnd, streamsMustEnd } = parts;
+  const { maxBodyBytes, maxWatches, fastLane, corsOrigins } = config;
+  const watches = new ShareHolders(maxWatches);
+  const {
+    pipeline,
+    downloads,
+    health,
+    metrics,
+    pageHeaders,
+    observe,
+    clientAddressOf,
+    callsMustEnd,
+    streamsMustEnd,
+  } = parts;
   return firstOf([
     adminHandler({ health, metrics, pageHeaders }),
     ...withCors(corsOrigins, [
       downloads,
-      rpcHandler({ pipeline, health, maxBodyBytes, fastLane, callsMustEnd, streamsMustEnd, observe }),
+      rpcHandler({
+        pipeline,
+        health,
+        watches,
+        clientAddressOf,
+        maxBodyBytes,
+        fastLane,
+        callsMustEnd,
+        streamsMustEnd,
+        observe,
+      }),
       jsonRpcHandler({ pipeline, maxBodyBytes, pageHeaders, observe }),
       restHandler({ pipeline, maxBodyBytes, pageHeaders, observe }),
     ]),

@@ -18,7 +18,9 @@ export interface Limits {
   readonly lingerMs: number;
   /** For the headers of a request. */
   readonly maxHeaderBytes: number;
-  /** HTTP/2: requests at a time on one connection. */
+  /** HTTP/2: requests at a time on a connection on which nobody has been authenticated. */
+  readonly maxStreamsOfStranger: number;
+  /** HTTP/2: requests at a time on any other connection. */
   readonly maxConcurrentStreams: number;
   /** HTTP/2: memory of one session, in megabytes. */
   readonly maxSessionMegabytes: number;
@@ -36,6 +38,8 @@ export const defaultLimits: Limits = {
   sessionIdleMs: 600_000,
   lingerMs: 1_000,
   maxHeaderBytes: 16_384,
+  // What clients assume before they have read our settings.
+  maxStreamsOfStranger: 100,
   // A load balancer puts the calls of many clients on few connections.
   maxConcurrentStreams: 1_000,
   maxSessionMegabytes: 32,
