@@ -20,6 +20,8 @@ export const errorKinds = {
   body_too_large: { grpc: "RESOURCE_EXHAUSTED", vapi: "invalid_request", http: 413 },
   unauthenticated: { grpc: "UNAUTHENTICATED", vapi: "unauthenticated", http: 401 },
   unauthorized: { grpc: "PERMISSION_DENIED", vapi: "unauthorized", http: 403 },
+  /** A request for a host that the service does not go by. */
+  misdirected: { grpc: "PERMISSION_DENIED", vapi: "unauthorized", http: 421 },
   too_many_attempts: { grpc: "RESOURCE_EXHAUSTED", vapi: "service_unavailable", http: 429 },
   canceled: { grpc: "CANCELLED", vapi: "canceled", http: 500 },
   timed_out: { grpc: "DEADLINE_EXCEEDED", vapi: "timed_out", http: 504 },
@@ -112,6 +114,10 @@ export const errorMessages = {
   "downlease.request.malformed": {
     kind: "invalid_request",
     text: "The request can't be read: {0}.",
+  },
+  "downlease.request.host": {
+    kind: "misdirected",
+    text: "This service does not answer requests for the host '{0}'. Use its address or localhost, or add the name to --allowed-hosts (DOWNLEASE_ALLOWED_HOSTS).",
   },
   "downlease.request.media_type": {
     kind: "unsupported_media_type",

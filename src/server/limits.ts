@@ -18,6 +18,8 @@ export interface Limits {
   readonly lingerMs: number;
   /** For the headers of a request. */
   readonly maxHeaderBytes: number;
+  /** HTTP/1: unanswered requests on one connection. The last of them is the last one that the connection carries. */
+  readonly maxPipelined: number;
   /** HTTP/2: requests at a time on one connection. */
   readonly maxConcurrentStreams: number;
   /** HTTP/2: memory of one session, in megabytes. */
@@ -36,6 +38,8 @@ export const defaultLimits: Limits = {
   sessionIdleMs: 600_000,
   lingerMs: 1_000,
   maxHeaderBytes: 16_384,
+  // Clients that pipeline at all send about ten requests ahead.
+  maxPipelined: 16,
   // A load balancer puts the calls of many clients on few connections.
   maxConcurrentStreams: 1_000,
   maxSessionMegabytes: 32,

@@ -284,7 +284,7 @@ describe.each(serviceNames)("a service %s", (name) => {
   });
 
   test("has revealed none of the secrets", async () => {
-    const metrics = await (await fetch(`${service().url}/metrics`)).text();
+    const metrics = await (await fetch(`${service().adminUrl}/metrics`)).text();
     await service().stop();
     const { output } = service();
     // Otherwise the test would prove nothing.
