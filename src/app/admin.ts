@@ -52,7 +52,10 @@ export async function openAdmin(config: Config, { readiness, metrics, log }: Adm
     const reason = messageOf(error);
     if (!isDefault)
       throw new StartError(`the admin address (--admin-listen) can't be opened: ${reason}`, { cause: error });
-    log.warn({ reason }, "no metrics are served: the default admin address is unavailable; set --admin-listen");
+    log.warn(
+      { reason },
+      "no metrics are served: the default admin address is unavailable; set --admin-listen",
+    );
     return none;
   }
   return {

@@ -55,10 +55,16 @@ function refuse(
   pageHeaders: readonly string[],
 ): void {
   const { http } = errorKinds[error.kind];
-  // gRPC's clients read these even when the HTTP status is not 200.
-  const status = ["grpc-status", String(grpcCodeOf(error)), "grpc-message", encodeURIComponent(error.message)];
+  // Clients of gRPC read these even when the HTTP status is not 200.
+  const status = {
+    "grpc-status": String(grpcCodeOf(error)),
+    "grpc-message": encodeURIComponent(error.message),
+  };
   if (protocol === "grpc") {
-    response.writeHead(http, ["content-type", "application/grpc", ...status]);
+    // Not with writeHead: only as a single frame do they count as trailers.
+    response.statusCode = http;
+    const headers = { "content-type": "application/grpc", ...status };
+    for (const [name, value] of Object.entries(headers)) response.setHeader(name, value);
     response.end();
     return;
   }
@@ -66,7 +72,7 @@ function refuse(
   const code = errorKinds[error.kind].grpc.toLowerCase();
   const body = JSON.stringify({ code, message: error.message, ...vapiErrorBody(error) });
   const headers = ["content-type", "application/json", "content-length", String(Buffer.byteLength(body))];
-  if (protocol === "grpc_web") headers.push(...status);
+  if (protocol === "grpc_web") headers.push(...Object.entries(status).flat());
   response.writeHead(http, [...headers, "cache-control", "no-store", ...pageHeaders]);
   response.end(body);
 }

@@ -116,7 +116,8 @@ describe.each(Object.keys(addresses) as (keyof typeof addresses)[])("on the addr
   });
 
   test("health is for any host, so that checks of balancers may name what they like", async () => {
-    const request = (path: string) => `GET ${path} HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n`;
+    const request = (path: string) =>
+      `GET ${path} HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n`;
     expect(await answered(opened.url!, request("/healthz"))).toMatch(/^HTTP\/1.1 200 /);
     expect(await answered(opened.url!, request("/readyz"))).toMatch(/^HTTP\/1.1 503 /);
   });
