@@ -12,6 +12,7 @@ export type HostCheck = (headers: IncomingHttpHeaders) => boolean;
  * @param names as the configuration accepts them: `dl.example`, `*.example` for what is below it, `*` for any
  */
 export function hostCheck(names: readonly string[]): HostCheck {
+  if (names.includes("*")) return () => true;
   const exact = new Set<string>();
   const suffixes = [".localhost"];
   for (const name of ["localhost", ...names].map(canonical)) {

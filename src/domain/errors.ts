@@ -117,7 +117,7 @@ export const errorMessages = {
   },
   "downlease.request.host": {
     kind: "misdirected",
-    text: "This service does not answer requests for the host '{0}'. Use its address or localhost, or add the name to --allowed-hosts (DOWNLEASE_ALLOWED_HOSTS).",
+    text: "The request names a host that the service does not answer for. Use its address, or add the name to --allowed-hosts (DOWNLEASE_ALLOWED_HOSTS).",
   },
   "downlease.request.media_type": {
     kind: "unsupported_media_type",

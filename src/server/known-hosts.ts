@@ -26,7 +26,7 @@ export function withKnownHosts(
     headers: { request: [], response: [] },
     takes: ({ headers }) => !isKnownHost(headers),
     serve(request, response) {
-      const error = new ServiceError("downlease.request.host", [shorten(hostOf(request))]);
+      const error = new ServiceError("downlease.request.host");
       const protocol = protocolOf(request);
       discardBody(request);
       refuse(error, protocol, response, pageHeaders);
@@ -81,12 +81,4 @@ function protocolOf({ headers }: HttpRequest): Protocol {
   const [, name] = /^application\/(grpc-web|grpc)/i.exec(headers["content-type"] ?? "") ?? [];
   if (name === undefined) return "rest";
   return name.toLowerCase() === "grpc" ? "grpc" : "grpc_web";
-}
-
-function hostOf({ headers }: HttpRequest): string {
-  return String(headers[":authority"] ?? headers.host ?? "");
-}
-
-function shorten(host: string): string {
-  return (host.length > 100 ? `${host.slice(0, 100)}…` : host).toWellFormed();
 }

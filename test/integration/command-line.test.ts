@@ -183,6 +183,7 @@ describe("serve", () => {
     async (name) => {
       const service = await serve();
       expect(service.logs).toContainEqual({
+        adminUrl: service.adminUrl,
         level: "info",
         time: expect.any(String),
         msg: "serving",

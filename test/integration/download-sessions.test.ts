@@ -34,7 +34,7 @@ describe.each(storeKinds)("%s", (store) => {
   let app: TestApp;
   let itemId: string;
   beforeAll(async () => {
-    app = await startTestApp({ store });
+    app = await startTestApp({ store, settings: { allowedHosts: "*" } });
     itemId = await addItem(app.contentRoot, { "disk.bin": bytes, "small.bin": "small" });
   });
   afterAll(() => app.stop());

@@ -166,6 +166,7 @@ test("says once that it serves, when every worker does", async () => {
   const messages = service.logs.map(({ msg }) => msg);
   expect(messages).toEqual(["a worker serves", "a worker serves", "a worker serves", "serving"]);
   expect(service.logs.at(-1)).toEqual({
+    adminUrl: expect.stringMatching(/^http:\/\/127\.0\.0\.1:[1-9]\d*$/),
     level: "info",
     time: expect.any(String),
     msg: "serving",
@@ -227,7 +228,7 @@ describe("a worker that is killed", () => {
 });
 
 describe("a connection on its way to a worker that is killed", () => {
-  const healthRequest = "GET /healthz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+  const healthRequest = "GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
 
   async function socketsOf({ pid }: Service): Promise<number> {
     const directory = `/proc/${pid}/fd`;
@@ -337,7 +338,7 @@ async function callInFlight(service: Service, worker: SeenWorker) {
   const client = await eventually(`a connection to worker ${worker.number}`, async () => {
     const candidate = await rawConnection(service.port);
     const requestId = crypto.randomUUID();
-    candidate.socket.write(`GET /nowhere HTTP/1.1\r\nHost: a\r\nX-Request-Id: ${requestId}\r\n\r\n`);
+    candidate.socket.write(`GET /nowhere HTTP/1.1\r\nHost: localhost\r\nX-Request-Id: ${requestId}\r\n\r\n`);
     const line = await eventually("the log line of the call", () =>
       service.logs.find((each) => each.requestId === requestId),
     );
@@ -346,7 +347,7 @@ async function callInFlight(service: Service, worker: SeenWorker) {
     return undefined;
   });
   client.socket.write(
-    `POST ${resource}?~action=create HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\nExpect: 100-continue\r\n\r\n`,
+    `POST ${resource}?~action=create HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\nExpect: 100-continue\r\n\r\n`,
   );
   await client.receives("100 Continue");
   client.socket.write(body.slice(0, 10));

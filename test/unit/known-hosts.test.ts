@@ -29,6 +29,7 @@ test.each([
   ["*.dl.example", "dl.example", false],
   ["*.dl.example", "evildl.example", false],
   ["*", "evil.example", true],
+  ["*", "no host at all", true],
 ])("with %s, %s: %s", (name, host, expected) => expect(isKnown(host, name)).toBe(expected));
 
 test(":authority counts, not what Host says besides", () => {
