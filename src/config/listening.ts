@@ -53,7 +53,7 @@ export const adminFields = {
     "must be host names without ports such as dl.example or *.dl.example, with commas between them, or *",
   ).register(manual, {
     argument: "list",
-    help: "further names that requests may be for while nobody has to log in, and on the admin address; *.dl.example for all below it, * for any",
+    help: "further host names that requests may name while nobody has to log in; *.dl.example: all below it, *: any",
     default: "none",
   }),
 };
