@@ -332,6 +332,22 @@ describe("/metrics", () => {
   });
 });
 
+test("the admin address is ready while the workers are", async () => {
+  const service = await serve("--drain-seconds", "2", "--grace-seconds", "6");
+  const readyz = async () => (await fetch(`${service.adminUrl}/readyz`)).status;
+  const database = join(directory.path, "sessions.db");
+  const becomes = (status: number) =>
+    eventually(`readiness to be ${status}`, async () => (await readyz()) === status, patience);
+  expect(await readyz()).toBe(200);
+  await rename(database, `${database}-away`);
+  await becomes(503);
+  await rename(`${database}-away`, database);
+  await becomes(200);
+  process.kill(service.pid, "SIGTERM");
+  await becomes(503);
+  await service.kill();
+});
+
 /** A call at the given worker whose body is half sent. */
 async function callInFlight(service: Service, worker: SeenWorker) {
   const body = JSON.stringify({ create_spec: { library_item_id: "nowhere" } });
@@ -513,6 +529,18 @@ describe("a program that can't start prints and exits as one process does", () =
     const { port } = other.address() as AddressInfo;
     try {
       await expectTheSame(["--port", `${port}`], /address already in use/);
+    } finally {
+      other.close();
+    }
+  });
+
+  test("an admin address in use", async () => {
+    const other = createServer().listen(0, "127.0.0.1");
+    await once(other, "listening");
+    const { port } = other.address() as AddressInfo;
+    try {
+      const message = /^downlease can't start: the admin address \(--admin-listen\) .*already in use/;
+      await expectTheSame(["--port", "0", "--admin-listen", `127.0.0.1:${port}`], message);
     } finally {
       other.close();
     }
