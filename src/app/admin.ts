@@ -11,7 +11,7 @@ import { messageOf, StartError } from "./start-error.ts";
 
 export interface AdminParts {
   readonly readiness: Readiness;
-  readonly metrics: () => Promise<Exposition>;
+  readonly metrics: { expose(): Promise<Exposition> };
   readonly log: Logger;
 }
 
@@ -21,7 +21,7 @@ export interface Admin extends AsyncDisposable {
 }
 
 /** Requests at a time on one HTTP/2 connection: a scraper has one. */
-const maxConcurrentStreams = 10;
+const maxStreamsOfStranger = 10;
 
 /** How long a scrape that is being answered may take to end. */
 const closeMs = 1000;
@@ -41,11 +41,11 @@ export async function openAdmin(config: Config, { readiness, metrics, log }: Adm
   const handlers = firstOf([
     healthHandler(readiness, pageHeaders),
     ...withKnownHosts({ isKnownHost, pageHeaders }, [
-      metricsHandler(metrics, pageHeaders),
+      metricsHandler(() => metrics.expose(), pageHeaders),
       nothingElse(pageHeaders),
     ]),
   ]);
-  const server = new Server({ ...handlers, host, port, limits: { maxConcurrentStreams } });
+  const server = new Server({ ...handlers, host, port, limits: { maxStreamsOfStranger } });
   try {
     await server.listen();
   } catch (error) {

@@ -1,6 +1,8 @@
 import type { CallObserver } from "../calls/call.ts";
+import type { ClientAddressOf } from "../calls/client-address.ts";
 import type { CallPipeline } from "../calls/pipeline.ts";
 import { firstOf, type ProtocolHandler, type ServerHandlers } from "../calls/protocol-handler.ts";
+import { ShareHolders } from "../calls/share-holders.ts";
 import type { Config } from "../config/settings.ts";
 import { rpcHandler } from "../protocols/rpc/handler.ts";
 import { restHandler } from "../protocols/vapi/handler.ts";
@@ -17,21 +19,24 @@ export interface ProtocolParts {
   readonly health: Health;
   readonly pageHeaders: readonly string[];
   readonly observe: CallObserver;
+  readonly clientAddressOf: ClientAddressOf;
   readonly callsMustEnd: AbortSignal;
   readonly streamsMustEnd: AbortSignal;
 }
 
 /** Every protocol, in order: the first one that takes a request serves it. A new protocol is a row here. */
 export function openProtocols(config: Config, parts: ProtocolParts): ServerHandlers {
-  const { maxBodyBytes, fastLane, corsOrigins } = config;
-  const { pipeline, downloads, health, pageHeaders, observe, callsMustEnd, streamsMustEnd } = parts;
+  const { maxBodyBytes, maxWatches, fastLane, corsOrigins } = config;
+  const { pipeline, downloads, health, pageHeaders, observe, clientAddressOf, ...ends } = parts;
+  const watches = new ShareHolders(maxWatches);
+  const lanes = { maxBodyBytes, fastLane, watches, clientAddressOf };
   return firstOf([
     healthHandler(health, pageHeaders),
     metricsElsewhere(pageHeaders),
     ...withKnownHosts({ isKnownHost: openHosts(config), pageHeaders, observe }, [
       ...withCors(corsOrigins, [
         downloads,
-        rpcHandler({ pipeline, health, maxBodyBytes, fastLane, callsMustEnd, streamsMustEnd, observe }),
+        rpcHandler({ pipeline, health, observe, ...lanes, ...ends }),
         jsonRpcHandler({ pipeline, maxBodyBytes, pageHeaders, observe }),
         restHandler({ pipeline, maxBodyBytes, pageHeaders, observe }),
       ]),

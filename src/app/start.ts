@@ -1,8 +1,11 @@
 import type { Logger } from "pino";
 import { Admission } from "../calls/admission.ts";
+import { clientAddressFinder } from "../calls/client-address.ts";
 import { pageHeaders as pageHeadersFor } from "../calls/page-headers.ts";
 import { CallPipeline, serviceNamesOf } from "../calls/pipeline.ts";
+import { ShareHolders } from "../calls/share-holders.ts";
 import type { Program } from "../cluster/worker.ts";
+import { addressMatcher } from "../config/addresses.ts";
 import type { Config } from "../config/settings.ts";
 import { SharedPreparations } from "../preparation/shared-preparations.ts";
 import { Server } from "../server/server.ts";
@@ -52,11 +55,13 @@ export async function startApp(config: Config, { logger, program }: AppOptions =
   const [streamsMustEnd, callsMustEnd] = [endStreams.signal, endCalls.signal];
   await using opened = new AsyncDisposableStack();
 
+  const isTrustedProxy = addressMatcher(config.trustedProxies);
+  const clientAddressOf = clientAddressFinder(isTrustedProxy);
   const tls = await openTls(config);
   const pageHeaders = pageHeadersFor(tls !== undefined);
   const content = await openContent(config, log);
   const backend = opened.use(await openStores(config, metrics, log));
-  const authentication = await openAuthentication(config, backend.logins, log);
+  const authentication = await openAuthentication(config, { logins: backend.logins, clientAddressOf, log });
   opened.defer(() => authentication.close());
   const { authenticate, login } = authentication;
 
@@ -66,10 +71,14 @@ export async function startApp(config: Config, { logger, program }: AppOptions =
     observer: preparationObserver(metrics, log),
   });
   opened.defer(() => preparations.close());
+  const admission = new Admission(config.maxCalls);
   const downloads = openDownloads(config, {
+    admission,
     backend,
     content,
     pageHeaders,
+    isTrustedProxy,
+    clientAddressOf,
     observe: downloadObserver(metrics, log),
     fallback: () => server.url,
     callsMustEnd,
@@ -77,24 +86,30 @@ export async function startApp(config: Config, { logger, program }: AppOptions =
   opened.defer(() => downloads.close());
 
   const { linkFor, handler } = downloads;
-  const operations = openOperations({ backend, content, preparations, linkFor, metrics });
-  const observe = callObserver(metrics, log);
-  const admission = new Admission(config.maxCalls);
-  const pipeline = new CallPipeline({ operations, authenticate, login, admission, observe });
+  const { loginsPerPrincipal } = config;
+  const stores = { backend, content, preparations };
+  const operations = openOperations({ ...stores, linkFor, metrics, loginsPerPrincipal });
+  const observe = callObserver(metrics, log, clientAddressOf);
+  const places = {
+    admission,
+    streams: new ShareHolders(config.maxStreams),
+    isOpen: config.auth === "none",
+    clientAddressOf,
+  };
+  const pipeline = new CallPipeline({ operations, authenticate, login, ...places, observe });
 
   const health = new Health(serviceNamesOf(operations));
   if (program !== undefined) health.watch("", program.reportStatus);
   const monitor = new StoreMonitor({ store: backend, health, log });
   opened.defer(() => monitor.stop());
   const ends = { callsMustEnd, streamsMustEnd };
-  const parts = { pipeline, downloads: handler, health, pageHeaders, observe, ...ends };
+  const parts = { pipeline, downloads: handler, health, pageHeaders, observe, clientAddressOf, ...ends };
   const { host, port, graceMs, drainMs } = config;
   const { connections } = metrics;
   const server = new Server({ ...openProtocols(config, parts), host, port, tls, connections });
-  const expose = () => metrics.expose();
   // The supervisor of several workers has the admin address.
   const admin =
-    program === undefined ? await openAdmin(config, { readiness: health, metrics: expose, log }) : undefined;
+    program === undefined ? await openAdmin(config, { readiness: health, metrics, log }) : undefined;
   opened.use(admin);
   await monitor.start();
   await orStartError(() => server.listen());

@@ -23,7 +23,7 @@ export function superviseApps(config: Config, { onFailure }: SupervisorEvents) {
   return {
     /** @throws StartError, WorkerFailure */
     async start(): Promise<void> {
-      admin = await openAdmin(config, { readiness: supervisor, metrics: () => supervisor.expose(), log });
+      admin = await openAdmin(config, { readiness: supervisor, metrics: supervisor, log });
       await supervisor.start();
     },
     restart: () => supervisor.restart(),

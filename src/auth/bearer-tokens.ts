@@ -1,8 +1,11 @@
 import {
   createLocalJWKSet,
   createRemoteJWKSet,
+  customFetch,
   errors,
+  type FetchImplementation,
   type JSONWebKeySet,
+  type JWTHeaderParameters,
   type JWTPayload,
   type JWTVerifyGetKey,
   jwtVerify,
@@ -21,6 +24,8 @@ export interface JwtOptions {
   readonly audience: string;
   /** Accepted signature algorithms, for example `RS256`; only asymmetric ones. */
   readonly algorithms: readonly string[];
+  /** Accepted values of `typ`; empty for the usual ones of access tokens, or none. */
+  readonly types: readonly string[];
   readonly clockToleranceMs: number;
   /** Name of the claim that holds the principal. */
   readonly principalClaim: string;
@@ -54,6 +59,9 @@ export const badTokenChallenge = `${bearerChallenge}, error="invalid_token"`;
  */
 const maxAuthorizationLength = 12 * 1024;
 
+/** Types of access tokens (RFC 7519, section 5.1; RFC 9068, section 2.1). Many issuers set none. */
+const usualTypes = ["jwt", "at+jwt", ""];
+
 const maxJwksBytes = 1024 * 1024;
 const fetchMs = 3000;
 
@@ -72,18 +80,24 @@ export class BearerTokens {
     ...cacheLimits,
     sizeCalculation: (_, authorization) => authorization.length,
   });
+  /** As `typeOf` gives them. */
+  readonly #types: ReadonlySet<string>;
   #keysAreMissing = false;
 
   private constructor(options: BearerTokensOptions, keys: { find: JWTVerifyGetKey; close(): void }) {
     this.#options = options;
     this.#keys = keys;
+    this.#types = new Set(options.types.length === 0 ? usualTypes : options.types.map(typeOf));
   }
 
   /** @throws Error when a file of keys can't be used. Keys at a URL are fetched with the first token. */
   static async open(options: BearerTokensOptions): Promise<BearerTokens> {
     const { jwks, log, pollMs = 1000 } = options;
     if (/^https?:/i.test(jwks)) {
-      const find = createRemoteJWKSet(new URL(jwks), { timeoutDuration: fetchMs });
+      const find = createRemoteJWKSet(new URL(jwks), {
+        timeoutDuration: fetchMs,
+        [customFetch]: fetchBounded,
+      });
       return new BearerTokens(options, { find, close() {} });
     }
     const file = await WatchedFile.open({
@@ -121,14 +135,19 @@ export class BearerTokens {
     if (token === undefined || authorization.length > maxAuthorizationLength) return "invalid";
     const { issuer, audience, algorithms, clockToleranceMs } = this.#options;
     let claims: JWTPayload;
+    let header: JWTHeaderParameters;
     try {
-      ({ payload: claims } = await jwtVerify(token, (...args) => this.#findKey(...args), {
-        algorithms: [...algorithms],
-        issuer,
-        audience,
-        clockTolerance: clockToleranceMs / 1000,
-        requiredClaims: ["exp"],
-      }));
+      ({ payload: claims, protectedHeader: header } = await jwtVerify(
+        token,
+        (...args) => this.#findKey(...args),
+        {
+          algorithms: [...algorithms],
+          issuer,
+          audience,
+          clockTolerance: clockToleranceMs / 1000,
+          requiredClaims: ["exp"],
+        },
+      ));
     } catch (error) {
       if (error instanceof errors.JWTExpired) return "expired";
       if (error instanceof errors.JOSEError) return "invalid";
@@ -136,6 +155,8 @@ export class BearerTokens {
       throw new ServiceError("downlease.authentication.keys_unavailable");
     }
     this.#keysAreMissing = false;
+    const { typ = "" } = header;
+    if (typeof typ !== "string" || !this.#types.has(typeOf(typ))) return "invalid";
     const verified = this.#verifiedOf(claims);
     if (verified === undefined) return "invalid";
     this.#verified.set(authorization, verified);
@@ -176,6 +197,29 @@ export class BearerTokens {
     this.#options.log.error(`the token signing keys are unavailable: ${message}${detail}`);
   }
 }
+
+/**
+ * The type of a token (RFC 7515, section 4.1.9) for comparisons. The same issuer and keys may make tokens for other
+ * purposes, such as logout tokens (RFC 8725, section 3.11).
+ */
+function typeOf(typ: string): string {
+  return typ.toLowerCase().replace(/^application\/([^/]*)$/, "$1");
+}
+
+/** As `fetch`, but an answer that is longer than `maxJwksBytes` breaks off. */
+const fetchBounded: FetchImplementation = async (url, options) => {
+  const response = await fetch(url, options);
+  if (response.status !== 200 || response.body === null) return response;
+  let received = 0;
+  const bounded = new TransformStream<Uint8Array, Uint8Array>({
+    transform(chunk, controller) {
+      received += chunk.byteLength;
+      if (received > maxJwksBytes) throw new Error(`the answer is larger than ${maxJwksBytes} bytes`);
+      controller.enqueue(chunk);
+    },
+  });
+  return new Response(response.body.pipeThrough(bounded));
+};
 
 function namesIn(claim: unknown): readonly unknown[] {
   if (typeof claim === "string") return claim.split(" ");

@@ -4,25 +4,33 @@ export interface ShareHolder {
   load: number;
 }
 
+/** The rest is reserved for newcomers. */
+const maxShareOfAll = 0.8;
+
 /**
  * Limits what is in flight, for example calls. What is above the limit is refused at once, before any work: a call that
  * waits in a long queue is answered too late for its caller, and delays the calls behind it.
  *
- * A holder's share is the limit divided by the number of holders that have something in flight. A fifth of the limit is
- * reserved for holders without anything in flight, so that a newcomer is admitted even while others use all of their
- * shares. A holder's `load` belongs to one `Admission` only.
+ * A holder's share is the limit divided by the number of holders that have something in flight; shares count once half
+ * of the limit is in use. A fifth of the limit is reserved for holders without anything in flight, so that a newcomer is
+ * admitted even while others use all of their shares. A holder's `load` belongs to one `Admission` only.
  */
 export class Admission {
   readonly #limit: number;
   readonly #limitForBusy: number;
+  readonly #maxShare: number;
   #load = 0;
   /** Number of holders that have something in flight. */
   #busy = 0;
 
-  /** @param limit total weight of what may be in flight */
-  constructor(limit: number) {
+  /**
+   * @param limit total weight of what may be in flight
+   * @param maxShare part of the limit that one holder may have while there is no other, at most 0.8
+   */
+  constructor(limit: number, maxShare = maxShareOfAll) {
     this.#limit = limit;
-    this.#limitForBusy = Math.max(1, Math.floor(limit * 0.8));
+    this.#limitForBusy = partOf(limit, maxShareOfAll);
+    this.#maxShare = partOf(limit, maxShare);
   }
 
   /** Total weight of what is in flight. */
@@ -38,7 +46,7 @@ export class Admission {
     const isNew = holder.load === 0;
     const isAdmitted = isNew
       ? this.#load < this.#limit
-      : this.#load < this.#limitForBusy && holder.load < this.#limitForBusy / this.#busy;
+      : this.#load < this.#limitForBusy && !this.hasItsShare(holder);
     if (!isAdmitted) return false;
     if (isNew) this.#busy++;
     holder.load += weight;
@@ -51,4 +59,14 @@ export class Admission {
     this.#load -= weight;
     if (holder.load === 0) this.#busy--;
   }
+
+  /** Whether a holder that has something in flight has all that its share allows. */
+  hasItsShare({ load }: ShareHolder): boolean {
+    const isScarce = this.#load >= this.#limit / 2;
+    return load >= this.#maxShare || (isScarce && load >= this.#limitForBusy / this.#busy);
+  }
+}
+
+function partOf(limit: number, part: number): number {
+  return Math.max(1, Math.floor(limit * part));
 }

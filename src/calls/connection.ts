@@ -1,6 +1,8 @@
 import type { Http2Session, Http2Stream } from "node:http2";
 import type { Socket } from "node:net";
 import { type ClientCertificate, clientCertificateOf } from "./client-certificate.ts";
+import type { Credentials } from "./credentials.ts";
+import { copyOf } from "./text-copy.ts";
 
 /** A client's connection: what its calls share. */
 export class Connection {
@@ -10,9 +12,14 @@ export class Connection {
   readonly isEncrypted: boolean;
   /** Weight of its calls in flight; see `Admission`. */
   load = 0;
+  /** Whether a caller on it has been authenticated. */
+  isTrusted = false;
+  /** Called when a caller on it is authenticated for the first time. */
+  onTrusted: (() => void) | undefined = undefined;
   /** Set until the certificate has been read from it. */
   #socket: Socket | undefined;
   #certificate: ClientCertificate | undefined;
+  #keptCredentials: Credentials | undefined;
 
   constructor(peer: string, socket?: Socket) {
     this.peer = peer;
@@ -28,7 +35,31 @@ export class Connection {
     }
     return this.#certificate;
   }
+
+  /** Records that a caller on it has been authenticated. */
+  trust(): void {
+    this.isTrusted = true;
+    this.onTrusted?.();
+  }
+
+  /**
+   * A copy of credentials for streams, which need them for as long as they live. Streams that send the same
+   * credentials share it.
+   */
+  keep({ authorization, loginId }: KeptCredentials): Credentials {
+    const kept = this.#keptCredentials;
+    if (kept !== undefined && kept.authorization === authorization && kept.loginId === loginId) return kept;
+    const copy = {
+      authorization: authorization && copyOf(authorization),
+      loginId: loginId && copyOf(loginId),
+      loginCookie: undefined,
+    };
+    this.#keptCredentials = copy;
+    return copy;
+  }
 }
+
+type KeptCredentials = Pick<Credentials, "authorization" | "loginId">;
 
 const key = Symbol("connection");
 
@@ -45,6 +76,11 @@ export function connectionOfSocket(socket: Socket): Connection {
 export function connectionOfStream({ session }: Http2Stream): Connection {
   // The connection is closed: nothing is known about it any more.
   return session === undefined ? new Connection("") : connectionOf(session);
+}
+
+/** The connection of an HTTP/2 session. */
+export function connectionOfSession(session: Http2Session): Connection {
+  return connectionOf(session);
 }
 
 /** Kept as a property of the socket or session, so that it is collected together with it. */

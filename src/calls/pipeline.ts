@@ -9,7 +9,10 @@ import { ServiceError } from "../domain/errors.ts";
 import type { Caller } from "../domain/session.ts";
 import type { Admission } from "./admission.ts";
 import type { Call, CallObserver } from "./call.ts";
+import { type ClientAddressOf, networkOf } from "./client-address.ts";
+import { loginIdOf } from "./credentials.ts";
 import type { Encoder } from "./encoder.ts";
+import type { ShareHolders } from "./share-holders.ts";
 
 /** One row of the table of operations. */
 export interface Operation<I extends DescMessage = DescMessage, O extends DescMessage = DescMessage> {
@@ -79,8 +82,11 @@ export interface Conversation {
   end(error?: ServiceError): void;
 }
 
-/** Opens a conversation for a call. */
-export type StreamEntry = (call: Call) => Conversation;
+/**
+ * Opens a conversation for a call: resolves when the caller is authenticated and the stream has a place, which it has
+ * until `end` is called. Needs no message and nothing of the call's headers afterwards. Rejects with ServiceError.
+ */
+export type StreamEntry = (call: Call) => Promise<Conversation>;
 
 /** Delay before a refusal for overload is sent. */
 const refusalPauseMs = 100;
@@ -91,6 +97,11 @@ export interface CallPipelineOptions {
   /** For login operations; `authenticate` when left out. */
   readonly login?: Authenticate;
   readonly admission: Admission;
+  /** Open streams, by principal. */
+  readonly streams: ShareHolders;
+  /** Whether nobody has to authenticate. Everybody is one principal then, so addresses share the streams. */
+  readonly isOpen?: boolean;
+  readonly clientAddressOf: ClientAddressOf;
   readonly observe: CallObserver;
 }
 
@@ -103,15 +114,23 @@ export class CallPipeline {
   readonly #authenticate: Authenticate;
   readonly #login: Authenticate;
   readonly #admission: Admission;
+  readonly #streams: ShareHolders;
+  readonly #isOpen: boolean;
+  readonly #clientAddressOf: ClientAddressOf;
   readonly #observe: CallObserver;
   /** Made once: creating an error costs more than the refusal, which has to be cheap. */
   readonly #overloaded = ServiceError.overloaded();
+  readonly #tooManyStreams = ServiceError.tooManyStreams();
 
-  constructor({ operations, authenticate, login = authenticate, admission, observe }: CallPipelineOptions) {
+  constructor(options: CallPipelineOptions) {
+    const { operations, authenticate, login = authenticate, admission, streams, observe } = options;
     this.operations = operations;
     this.#authenticate = authenticate;
     this.#login = login;
     this.#admission = admission;
+    this.#streams = streams;
+    this.#isOpen = options.isOpen ?? false;
+    this.#clientAddressOf = options.clientAddressOf;
     this.#observe = observe;
   }
 
@@ -153,6 +172,7 @@ export class CallPipeline {
         call.onAbort = (reason) => fail(new ServiceError(reason));
         try {
           const runAs = (caller: Caller) => {
+            if (!connection.isTrusted) connection.trust();
             request ??= (source as () => MessageShape<DescMessage>)();
             return row.run(request, caller, call);
           };
@@ -180,30 +200,85 @@ export class CallPipeline {
   }
 
   /**
-   * Streams need no admission: they are read no faster than their requests are answered, and HTTP/2 flow control bounds
-   * what they have in flight.
+   * A stream is a call until its caller is authenticated; after that its place is among the streams. Its groups of
+   * requests need no admission: a stream has one in flight, and HTTP/2 flow control bounds what waits behind it.
    */
   streamEntry(row: StreamOperation): StreamEntry {
     const operation = operationNameOf(row.method);
-    return (call) => {
+    return async (call) => {
       const startedAt = performance.now();
-      return {
-        answer: async (requests) => {
-          try {
-            if (call.abortedWith !== undefined) throw new ServiceError(call.abortedWith);
-            // For each group: a stream may outlive the credentials of its caller.
-            const caller = await this.#authenticate(call);
-            return await unlessAborted(row.answer(requests, caller), call);
-          } catch (reason) {
-            throw asServiceError(reason, call);
-          }
-        },
-        end: (error) => {
-          const durationMs = performance.now() - startedAt;
-          this.#observe({ call, operation, outcome: error?.kind ?? "ok", durationMs, error });
-        },
+      const record = (error: ServiceError | undefined): void => {
+        const durationMs = performance.now() - startedAt;
+        this.#observe({ call, operation, outcome: error?.kind ?? "ok", durationMs, error });
       };
+      try {
+        const leave = this.#placeFor(await this.#identify(call), call);
+        const identity = this.#identityOf(call);
+        return {
+          answer: (requests) => this.#answer(row, requests, call, identity),
+          end: (error) => {
+            leave();
+            record(error);
+          },
+        };
+      } catch (reason) {
+        const error = asServiceError(reason, call);
+        record(error);
+        throw error;
+      }
     };
+  }
+
+  /** Authenticates the caller of a stream; while that takes its time, the stream counts as a call. */
+  async #identify(call: Call): Promise<Caller> {
+    const { connection } = call;
+    if (!this.#admission.enter(connection, 1)) throw this.#overloaded;
+    try {
+      const caller = this.#authenticate(call);
+      const resolved = caller instanceof Promise ? await unlessAborted(caller, call) : caller;
+      if (!connection.isTrusted) connection.trust();
+      return resolved;
+    } finally {
+      this.#admission.leave(connection, 1);
+    }
+  }
+
+  /** Takes a place among the streams; returns a function that gives it back. */
+  #placeFor({ principal }: Caller, call: Call): () => void {
+    const holder = this.#isOpen ? networkOf(this.#clientAddressOf(call)) : principal;
+    if (!this.#streams.enter(holder)) throw this.#tooManyStreams;
+    return () => this.#streams.leave(holder);
+  }
+
+  /**
+   * What a stream keeps of its call in order to authenticate again: the credentials that count, and no headers, because
+   * they may be large.
+   */
+  #identityOf({ protocol, requestId, connection, credentials, headers }: Call): Call {
+    const loginId = this.#isOpen ? undefined : loginIdOf(credentials, headers);
+    const authorization = this.#isOpen || loginId !== undefined ? undefined : credentials.authorization;
+    const kept = connection.keep({ authorization, loginId });
+    return { protocol, requestId, connection, credentials: kept, headers: {} };
+  }
+
+  async #answer(
+    row: StreamOperation,
+    requests: readonly MessageShape<DescMessage>[],
+    call: Call,
+    identity: Call,
+  ): Promise<readonly MessageShape<DescMessage>[]> {
+    try {
+      if (call.abortedWith !== undefined) throw new ServiceError(call.abortedWith);
+      // For each group: a stream may outlive the credentials of its caller.
+      const caller = this.#authenticate(identity);
+      const answers =
+        caller instanceof Promise
+          ? caller.then((resolved) => row.answer(requests, resolved))
+          : row.answer(requests, caller);
+      return await unlessAborted(answers, call);
+    } catch (reason) {
+      throw asServiceError(reason, call);
+    }
   }
 }
 

@@ -23,7 +23,7 @@ export const downloadFields = {
     "must be addresses and networks such as 10.0.0.5,192.168.0.0/16,fd00::/8",
   ).register(manual, {
     argument: "list",
-    help: "addresses and networks of proxies whose Forwarded and X-Forwarded-… headers are trusted",
+    help: "addresses and networks of proxies in front, whose Forwarded and X-Forwarded-… headers are trusted",
     default: "none",
   }),
   /** The first key signs, every key verifies; empty: one key that the store keeps. */
@@ -46,7 +46,7 @@ export const downloadFields = {
     .register(manual, { argument: "seconds", help: "end a download after this long without progress" }),
   maxTransfers: integer(1, 1_000_000).prefault("1000").register(manual, {
     argument: "number",
-    help: "maximum number of downloads at a time; more are refused at once with the time to retry after",
+    help: "maximum number of downloads at a time, with shares by session, principal and address; more are refused at once",
   }),
   offload: oneOf(offloads)
     .prefault("none")

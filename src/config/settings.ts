@@ -84,6 +84,14 @@ const callFields = {
     argument: "number",
     help: "maximum number of calls in flight; more are refused at once with the time to retry after",
   }),
+  maxStreams: integer(1, 1_000_000).prefault("2000").register(manual, {
+    argument: "number",
+    help: "maximum number of open KeepAliveStream streams; more are refused at once with the time to retry after",
+  }),
+  maxWatches: integer(1, 1_000_000).prefault("500").register(manual, {
+    argument: "number",
+    help: "maximum number of open streams of gRPC health and server reflection, which need no credentials",
+  }),
   fastLane: onOff().prefault("on").register(manual, {
     argument: "on|off",
     help: "serve plain gRPC and Connect calls without Connect's runtime, or every call with it",

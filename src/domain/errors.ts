@@ -71,6 +71,26 @@ export const errorMessages = {
     kind: "not_found",
     text: "The link is invalid, or its download session has ended, or its library item has changed.",
   },
+  "downlease.download.session_share": {
+    kind: "service_unavailable",
+    text: "The download session has as many downloads at a time as its share allows. Let one end, or try again in {0} s.",
+    retryAfter: 0,
+  },
+  "downlease.download.principal_share": {
+    kind: "service_unavailable",
+    text: "The owner of the download session has as many downloads at a time as their share allows. Let one end, or try again in {0} s.",
+    retryAfter: 0,
+  },
+  "downlease.download.address_share": {
+    kind: "service_unavailable",
+    text: "The client address has as many downloads at a time as its share allows. Let one end, or try again in {0} s.",
+    retryAfter: 0,
+  },
+  "downlease.download.overloaded": {
+    kind: "service_unavailable",
+    text: "The server has as many downloads at a time as it allows. Try again in {0} s.",
+    retryAfter: 0,
+  },
   "downlease.argument.missing": {
     kind: "invalid_argument",
     text: "'{0}' must be set.",
@@ -171,6 +191,10 @@ export const errorMessages = {
     kind: "unauthenticated",
     text: "User name and password are only for logging in: create a login session (com.vmware.cis.session create) and send its identifier as 'vmware-api-session-id'.",
   },
+  "downlease.authentication.foreign_page": {
+    kind: "unauthenticated",
+    text: "A cookie, a password or a client certificate that a browser adds by itself does not count in a request that a page of another origin makes. Send a bearer token, or the identifier of a login session as 'vmware-api-session-id'.",
+  },
   "downlease.authentication.scheme": {
     kind: "unauthenticated",
     text: "The scheme of the security context is not accepted. Use one of {0}.",
@@ -182,6 +206,11 @@ export const errorMessages = {
   "downlease.login.too_many_failures": {
     kind: "too_many_attempts",
     text: "Too many logins have failed. Try again in {0} s.",
+    retryAfter: 0,
+  },
+  "downlease.login.too_many": {
+    kind: "too_many_attempts",
+    text: "The principal has opened too many login sessions. Use one of them for many calls, or try again in {0} s.",
     retryAfter: 0,
   },
   "downlease.login.overloaded": {
@@ -225,6 +254,15 @@ export const errorMessages = {
     kind: "service_unavailable",
     text: "The server has too many calls in flight and did not begin this one. Try again in {0} s.",
     retryAfter: 0,
+  },
+  "downlease.server.too_many_streams": {
+    kind: "service_unavailable",
+    text: "The server has too many open streams and did not open this one. Send requests on fewer streams, or try again in {0} s.",
+    retryAfter: 0,
+  },
+  "downlease.stream.silent": {
+    kind: "timed_out",
+    text: "The stream has sent no request for {0} s. Open it again when there is one to send.",
   },
   "downlease.server.internal": {
     kind: "internal_server_error",
@@ -290,6 +328,11 @@ export class ServiceError extends Error {
   /** For a call that is refused because there are too many. */
   static overloaded(): ServiceError {
     return new ServiceError("downlease.server.overloaded", [String(overloadPauseSeconds)]);
+  }
+
+  /** For a stream that is refused because there are too many. */
+  static tooManyStreams(): ServiceError {
+    return new ServiceError("downlease.server.too_many_streams", [String(overloadPauseSeconds)]);
   }
 
   /** When the caller should try again; undefined when the error does not say. */

@@ -1,10 +1,13 @@
+import type { Admission } from "../calls/admission.ts";
 import type { Call } from "../calls/call.ts";
+import type { ClientAddressOf } from "../calls/client-address.ts";
 import type { DownloadObserver } from "../calls/download-record.ts";
 import type { ProtocolHandler } from "../calls/protocol-handler.ts";
 import type { Backend } from "../domain/backend.ts";
 import type { ContentSource } from "../domain/content-source.ts";
 import type { LinkKey } from "../domain/link-key-store.ts";
 import { type BaseUrlOptions, baseUrlFinder } from "./base-url.ts";
+import { DownloadShares } from "./download-shares.ts";
 import { Downloads } from "./downloads.ts";
 import { downloadHandler } from "./handler.ts";
 import { fixedLinkKeys, SharedLinkKeys } from "./link-keys.ts";
@@ -18,12 +21,17 @@ export interface DownloadServiceOptions extends BaseUrlOptions {
   readonly leaseMs: number;
   /** How long a download may be without any progress. */
   readonly stallMs: number;
-  /** Downloads at a time. */
+  /** Downloads at a time; see `DownloadShares`. */
   readonly maxDownloads: number;
+  /** Whether sessions have owners that differ: false while every caller is anonymous. */
+  readonly hasOwners: boolean;
+  /** Counts links that are being looked up among the calls in flight. */
+  readonly admission: Admission;
   /** Path of the proxy's location over the content root; undefined: this service sends the files. */
   readonly offloadPrefix: string | undefined;
   /** Names and values in turn, for every answer; see `pageHeaders`. */
   readonly pageHeaders: readonly string[];
+  readonly clientAddressOf: ClientAddressOf;
   readonly observe: DownloadObserver;
   /** Aborted when downloads can't be waited for any longer. */
   readonly callsMustEnd: AbortSignal;
@@ -40,7 +48,8 @@ export interface DownloadService {
 
 /** Download links and the files that they lead to. */
 export function createDownloadService(options: DownloadServiceOptions): DownloadService {
-  const { backend, content, linkKeys, publicUrl, offloadPrefix, pageHeaders, observe } = options;
+  const { backend, content, linkKeys, publicUrl, offloadPrefix, pageHeaders, clientAddressOf, observe } =
+    options;
   const { sessions, sessionFiles: files, preparations } = backend;
   const links = new Links(
     linkKeys.length > 0 ? fixedLinkKeys(linkKeys) : new SharedLinkKeys(backend.linkKeys),
@@ -52,14 +61,18 @@ export function createDownloadService(options: DownloadServiceOptions): Download
     sessions,
     leaseMs: options.leaseMs,
     stallMs: options.stallMs,
-    limit: options.maxDownloads,
   });
+  const shares = new DownloadShares(options.maxDownloads);
+  const { hasOwners, admission } = options;
   options.callsMustEnd.addEventListener("abort", () => downloads.cutAll(), { once: true });
   const pathPrefix = publicUrl === undefined ? "" : new URL(publicUrl).pathname.replace(/\/$/, "");
   return {
     linkFor: async (link, call) => baseUrlOf(call) + (await links.sign(link)),
     handler: downloadHandler(
-      { links, sessions, content, preparations, files, downloads, offloadPrefix, pageHeaders, observe },
+      {
+        ...{ links, sessions, content, preparations, files, downloads, shares, hasOwners, admission },
+        ...{ offloadPrefix, pageHeaders, clientAddressOf, observe },
+      },
       pathPrefix,
     ),
     close: () => downloads.close(),

@@ -7,6 +7,7 @@ import {
   type ServerHttp2Session,
 } from "node:http2";
 import type { Socket } from "node:net";
+import { connectionOfSession } from "../calls/connection.ts";
 import type { Http2StreamHandler, HttpHandler } from "../calls/http.ts";
 import type { Limits } from "./limits.ts";
 import { lingerThenDestroy } from "./linger.ts";
@@ -29,7 +30,7 @@ export class Http2Connections {
     this.#server = createServer({
       maxSessionMemory: limits.maxSessionMegabytes,
       settings: {
-        maxConcurrentStreams: limits.maxConcurrentStreams,
+        maxConcurrentStreams: limits.maxStreamsOfStranger,
         maxHeaderListSize: limits.maxHeaderBytes,
       },
     }).on("stream", (stream, headers, flags, rawHeaders) => {
@@ -59,8 +60,11 @@ export class Http2Connections {
   }
 
   #watch(session: ServerHttp2Session, socket: Socket): void {
-    const { helloMs, sessionIdleMs, lingerMs } = this.#limits;
+    const { helloMs, sessionIdleMs, lingerMs, maxConcurrentStreams } = this.#limits;
     this.#sessions.set(session, socket);
+    connectionOfSession(session).onTrusted = () => {
+      if (!session.destroyed) session.settings({ maxConcurrentStreams });
+    };
     socket.once("close", () => this.#sessions.delete(session));
     session.on("timeout", () => {
       session.close();

@@ -30,8 +30,9 @@ export function withKnownHosts(
       const protocol = protocolOf(request);
       discardBody(request);
       refuse(error, protocol, response, pageHeaders);
-      const requestId = requestIdFrom(request.headers["x-request-id"]);
-      const call = { protocol, requestId, connection: connectionOf(request) };
+      const { headers } = request;
+      const requestId = requestIdFrom(headers["x-request-id"]);
+      const call = { protocol, requestId, headers, connection: connectionOf(request) };
       observe?.({ call, operation: "unknown", outcome: error.kind, durationMs: 0, error });
     },
   };

@@ -20,7 +20,9 @@ export interface Limits {
   readonly maxHeaderBytes: number;
   /** HTTP/1: unanswered requests on one connection. The last of them is the last one that the connection carries. */
   readonly maxPipelined: number;
-  /** HTTP/2: requests at a time on one connection. */
+  /** HTTP/2: requests at a time on a connection on which nobody has been authenticated. */
+  readonly maxStreamsOfStranger: number;
+  /** HTTP/2: requests at a time on any other connection. */
   readonly maxConcurrentStreams: number;
   /** HTTP/2: memory of one session, in megabytes. */
   readonly maxSessionMegabytes: number;
@@ -40,6 +42,8 @@ export const defaultLimits: Limits = {
   maxHeaderBytes: 16_384,
   // Clients that pipeline at all send about ten requests ahead.
   maxPipelined: 16,
+  // What clients assume before they have read our settings.
+  maxStreamsOfStranger: 100,
   // A load balancer puts the calls of many clients on few connections.
   maxConcurrentStreams: 1_000,
   maxSessionMegabytes: 32,

@@ -34,7 +34,7 @@ function adminOf(flags: Parameters<typeof readConfig>[0]) {
     },
   });
   const config = readConfig({ contentRoot: "library", ...flags }, {});
-  return openAdmin(config, { readiness: health, metrics: () => metrics(), log: pino(output) });
+  return openAdmin(config, { readiness: health, metrics: { expose: () => metrics() }, log: pino(output) });
 }
 
 const next: ProtocolHandler = {

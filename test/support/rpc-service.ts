@@ -5,8 +5,10 @@ import type { AddressInfo } from "node:net";
 import { DownloadSessionService } from "../../gen/content/library/item/v1/download_session_pb.ts";
 import { Admission } from "../../src/calls/admission.ts";
 import type { CallObserver, CallRecord } from "../../src/calls/call.ts";
+import type { ClientAddressOf } from "../../src/calls/client-address.ts";
 import { CallPipeline } from "../../src/calls/pipeline.ts";
 import { firstOf, type ProtocolHandler, type ServerHandlers } from "../../src/calls/protocol-handler.ts";
+import { ShareHolders } from "../../src/calls/share-holders.ts";
 import type { ContentSource } from "../../src/domain/content-source.ts";
 import { ServiceError } from "../../src/domain/errors.ts";
 import type { Caller, Refusal, Renewal, Session } from "../../src/domain/session.ts";
@@ -35,6 +37,8 @@ export interface RpcService extends AsyncDisposable {
   readonly endStreams: AbortController;
   readonly store: SessionStore;
   readonly admission: Admission;
+  readonly streams: ShareHolders;
+  readonly watches: ShareHolders;
   /** The handlers behind both URLs. */
   readonly rpc: ServerHandlers;
   readonly protocols: readonly ProtocolHandler[];
@@ -102,6 +106,8 @@ export interface RpcServiceOptions {
   readonly fastLane?: boolean;
   /** Maximum number of calls in flight. */
   readonly maxCalls?: number;
+  /** Maximum number of open streams that renew sessions, and of those that need no credentials. */
+  readonly maxStreams?: number;
   /** Largest request message, in bytes. */
   readonly maxMessageBytes?: number;
   /** Time limit for receiving a unary request, in milliseconds. */
@@ -118,6 +124,7 @@ export interface RpcServiceOptions {
 export async function startRpcService({
   fastLane = true,
   maxCalls = 1000,
+  maxStreams = 1000,
   maxMessageBytes = maxBodyBytes,
   readMs,
   next = () => textFallback,
@@ -128,13 +135,17 @@ export async function startRpcService({
 }: RpcServiceOptions = {}): Promise<RpcService> {
   const records: CallRecord[] = [];
   // Copied, because the call reads lazily from objects that are gone after it.
-  const observe: CallObserver = ({ call: { protocol, requestId, connection }, ...record }) =>
-    void records.push({ ...record, call: { protocol, requestId, connection } });
+  const observe: CallObserver = ({ call: { protocol, requestId, connection, headers }, ...record }) =>
+    void records.push({ ...record, call: { protocol, requestId, connection, headers } });
   const admission = new Admission(maxCalls);
+  const clientAddressOf: ClientAddressOf = ({ connection }) => connection.peer;
+  const [streams, watches] = [new ShareHolders(maxStreams), new ShareHolders(maxStreams)];
   const pipeline = new CallPipeline({
     operations: downloadSessionOperations({ store, content }),
     authenticate: () => callerNamed("anonymous"),
     admission,
+    streams,
+    clientAddressOf,
     observe,
   });
   const health = new Health([serviceName]);
@@ -144,6 +155,8 @@ export async function startRpcService({
     pipeline,
     fastLane,
     health,
+    watches,
+    clientAddressOf,
     maxBodyBytes: maxMessageBytes,
     readMs,
     callsMustEnd: endCalls.signal,
@@ -178,6 +191,8 @@ export async function startRpcService({
     endStreams,
     store,
     admission,
+    streams,
+    watches,
     rpc: { handler, takeStream },
     protocols,
     stalledCalls: () => (store as FaultyStore).stalledCalls,

@@ -13,6 +13,8 @@ export interface RequestInfo {
   readonly headers: IncomingHttpHeaders;
   /** Whether the request was readable and has become a call. */
   isCall: boolean;
+  /** Gives back the place of a stream that needs no credentials. */
+  leave?: (() => void) | undefined;
 }
 
 export const requestInfoKey = createContextKey<RequestInfo>({

@@ -1,10 +1,11 @@
-import { type DescMethod, type Message, toBinary } from "@bufbuild/protobuf";
+import { type DescMethod, type DescMethodBiDiStreaming, type Message, toBinary } from "@bufbuild/protobuf";
 import {
   type ConnectRouter,
   type ConnectRouterOptions,
   cors as connectCors,
   createConnectRouter,
   createContextValues,
+  type HandlerContext,
 } from "@connectrpc/connect";
 import { createMethodUrl, type UniversalHandler } from "@connectrpc/connect/protocol";
 import {
@@ -15,27 +16,46 @@ import {
 } from "@connectrpc/connect-node";
 import { Health as HealthService } from "../../../gen/grpc/health/v1/health_pb.ts";
 import { type CallObserver, type CallOrigin, type Protocol, requestIdFrom } from "../../calls/call.ts";
+import type { ClientAddressOf } from "../../calls/client-address.ts";
 import { HeaderCredentials } from "../../calls/credentials.ts";
 import { connectionOf, discardBody, type HttpRequest, type HttpResponse, pathOf } from "../../calls/http.ts";
 import { notSniffed } from "../../calls/page-headers.ts";
-import { asServiceError, type CallPipeline, type Operation, operationNameOf } from "../../calls/pipeline.ts";
+import {
+  asServiceError,
+  type CallPipeline,
+  type Operation,
+  operationNameOf,
+  type StreamEntry,
+} from "../../calls/pipeline.ts";
 import { callHeaders, type ProtocolHandler } from "../../calls/protocol-handler.ts";
-import type { ErrorKind } from "../../domain/errors.ts";
+import type { ShareHolders } from "../../calls/share-holders.ts";
+import { type ErrorKind, ServiceError } from "../../domain/errors.ts";
 import type { Health } from "../../telemetry/health.ts";
 import { protocolByName, type RequestInfo, RpcCall, requestInfoKey } from "./call.ts";
 import { dropEndlessDeadline } from "./deadline.ts";
 import { connectErrorOf, jsonOptions, withGrpcSpelling } from "./errors.ts";
 import { encodedEnvelope, envelope as envelopeOf } from "./fast-lane/envelope.ts";
 import { openFastLane } from "./fast-lane/fast-lane.ts";
-import type { LaneMethod, ServeByRuntime } from "./fast-lane/lane.ts";
-import { healthService } from "./health.ts";
-import { addReflection } from "./reflection.ts";
+import { discardRest } from "./fast-lane/http2-stream.ts";
+import type {
+  LaneMethod,
+  LaneServerStreamMethod,
+  LaneStreamMethod,
+  ServeByRuntime,
+} from "./fast-lane/lane.ts";
+import { healthService, healthStream } from "./health.ts";
+import { placesIn, type TakePlace } from "./open-streams.ts";
+import { type Patience, patience, patienceWithStrangers } from "./patience.ts";
+import { reflection, reflectionMethods } from "./reflection.ts";
 import { serveStream } from "./runtime-stream.ts";
 import { unimplementedHandlers } from "./unimplemented.ts";
 
 export interface RpcOptions {
   readonly pipeline: CallPipeline;
   readonly health: Health;
+  /** Streams that need no credentials, `Health/Watch` and server reflection, by address. */
+  readonly watches: ShareHolders;
+  readonly clientAddressOf: ClientAddressOf;
   /** Largest request message, in bytes, before and after decompression; a larger one is RESOURCE_EXHAUSTED. */
   readonly maxBodyBytes: number;
   /** Whether plain calls take the fast lane, see `fast-lane/`; otherwise Connect's runtime serves every call. */
@@ -59,16 +79,20 @@ export function rpcHandler(options: RpcOptions): ProtocolHandler {
     readMaxBytes: options.maxBodyBytes,
     shutdownSignal: options.callsMustEnd,
   };
-  const router = createConnectRouter(routerOptions);
-  addRoutes(router, options);
+  const takePlace = placesIn(options.watches, options.clientAddressOf, observe);
+  const streams = streamRows(options, takePlace);
+  const router = createConnectRouter({ ...routerOptions, requestGate: watchGate(takePlace) });
+  addRoutes(router, options, streams);
   const served = new Map<string, ServeByRuntime>();
   for (const handler of router.handlers) {
-    const { unary, streams } = pipeline.operations;
-    const isOurs = [...unary, ...streams].some(({ method }) => method === handler.method);
+    const { operations } = pipeline;
+    const isOurs = [...operations.unary, ...operations.streams].some(
+      ({ method }) => method === handler.method,
+    );
     const recordRefusal = isOurs ? refusalRecorder(operationNameOf(handler.method), observe) : undefined;
     served.set(handler.requestPath, (req, res, body) => void serve(handler, req, res, recordRefusal, body));
   }
-  const fastLane = options.fastLane ? fastLaneFor(options, served) : undefined;
+  const fastLane = options.fastLane ? fastLaneFor(options, streams, takePlace, served) : undefined;
   const services = new Set(router.handlers.map(({ service }) => service.typeName));
   const unimplemented = unimplementedHandlers(routerOptions, services);
   const recordUnimplemented = refusalRecorder("unknown", observe, "operation_not_found");
@@ -95,29 +119,61 @@ export function rpcHandler(options: RpcOptions): ProtocolHandler {
   };
 }
 
-function fastLaneFor(options: RpcOptions, served: ReadonlyMap<string, ServeByRuntime>) {
-  const { pipeline, observe, maxBodyBytes, readMs, callsMustEnd, streamsMustEnd } = options;
+/** A method with many requests, and how they are answered. */
+interface StreamRow {
+  readonly method: DescMethodBiDiStreaming;
+  readonly run: StreamEntry;
+  readonly patience: Patience;
+}
+
+function streamRows({ pipeline }: RpcOptions, takePlace: TakePlace): readonly StreamRow[] {
   const { unary, streams } = pipeline.operations;
-  const rowOf = <Run>(
+  const services = new Set([...unary, ...streams].map(({ method }) => method.parent)).add(HealthService);
+  const reflect = reflection(services, takePlace);
+  return [
+    ...streams.map((row) => ({ method: row.method, run: pipeline.streamEntry(row), patience })),
+    ...reflectionMethods.map((method) => ({ method, run: reflect(method), patience: patienceWithStrangers })),
+  ];
+}
+
+function fastLaneFor(
+  options: RpcOptions,
+  streams: readonly StreamRow[],
+  takePlace: TakePlace,
+  served: ReadonlyMap<string, ServeByRuntime>,
+) {
+  const { pipeline, health, observe, maxBodyBytes, readMs, callsMustEnd, streamsMustEnd } = options;
+  const methodOf = <Run>(
     { method, isRoutine = false, encode }: Pick<Operation, "isRoutine" | "encode"> & { method: DescMethod },
     run: Run,
-  ): [path: string, row: LaneMethod<Run>] => {
-    const path = createMethodUrl("/", method);
+  ): LaneMethod<Run> => {
     const recordRefusal = refusalRecorder(operationNameOf(method), observe);
     const envelope =
       encode === undefined
         ? (message: Message) => envelopeOf(toBinary(method.output, message))
         : (message: Message) => encodedEnvelope(message, encode);
-    return [path, { method, isRoutine, run, envelope, serveByRuntime: served.get(path)!, recordRefusal }];
+    const serveByRuntime = served.get(pathTo(method))!;
+    return { method, isRoutine, run, envelope, serveByRuntime, recordRefusal };
   };
+  const { watch } = HealthService.method;
+  const watchLane = { ...methodOf({ method: watch }, healthStream(health, streamsMustEnd)), takePlace };
   return openFastLane({
-    unary: new Map(unary.map((row) => rowOf(row, pipeline.entry(row)))),
-    streams: new Map(streams.map((row) => rowOf(row, pipeline.streamEntry(row)))),
+    unary: new Map(
+      pipeline.operations.unary.map((row) => [pathTo(row.method), methodOf(row, pipeline.entry(row))]),
+    ),
+    streams: new Map<string, LaneStreamMethod | LaneServerStreamMethod>([
+      ...streams.map((row) => [pathTo(row.method), { ...row, ...methodOf(row, row.run) }] as const),
+      [pathTo(watch), watchLane],
+    ]),
     maxMessageBytes: maxBodyBytes,
     readMs,
     callsMustEnd,
     streamsMustEnd,
   });
+}
+
+function pathTo(method: DescMethod): string {
+  return createMethodUrl("/", method);
 }
 
 /** Records a request that ended before it became a call. */
@@ -131,7 +187,7 @@ function refusalRecorder(
   return (call, durationMs, outcome = defaultOutcome) => observe({ call, operation, outcome, durationMs });
 }
 
-function addRoutes(router: ConnectRouter, options: RpcOptions): void {
+function addRoutes(router: ConnectRouter, options: RpcOptions, streams: readonly StreamRow[]): void {
   const { pipeline, health, streamsMustEnd } = options;
   for (const row of pipeline.operations.unary) {
     const run = pipeline.entry(row);
@@ -144,12 +200,23 @@ function addRoutes(router: ConnectRouter, options: RpcOptions): void {
       }
     });
   }
-  for (const row of pipeline.operations.streams) {
-    const converse = pipeline.streamEntry(row);
-    router.rpc(row.method, (requests, context) => serveStream(converse, requests, context, streamsMustEnd));
+  for (const { method, run, patience } of streams) {
+    router.rpc(method, (requests, context) => serveStream(run, requests, context, streamsMustEnd, patience));
   }
   router.service(HealthService, healthService(health, streamsMustEnd));
-  addReflection(router, streamsMustEnd);
+}
+
+/** Takes the place of a `Health/Watch` before its request is read. */
+function watchGate(takePlace: TakePlace): (context: HandlerContext) => void {
+  return (context) => {
+    const { method, values } = context;
+    if (method !== HealthService.method.watch) return;
+    try {
+      values.get(requestInfoKey).leave = takePlace(new RpcCall(context), method);
+    } catch (reason) {
+      throw reason instanceof ServiceError ? connectErrorOf(reason) : reason;
+    }
+  };
 }
 
 /**
@@ -176,13 +243,12 @@ async function serve(
     headers: req.headers,
     isCall: false,
   };
-  if (recordRefusal !== undefined) {
-    res.once("close", () => {
-      const { connection, isCall } = info;
-      if (!isCall)
-        recordRefusal({ protocol: protocolOf(req), requestId, connection }, performance.now() - startedAt);
-    });
-  }
+  res.once("close", () => {
+    const { connection, headers, isCall, leave } = info;
+    leave?.();
+    const origin = { protocol: protocolOf(req), requestId, connection, headers };
+    if (!isCall) recordRefusal?.(origin, performance.now() - startedAt);
+  });
   try {
     res.setHeader("x-request-id", requestId);
     if (protocolOf(req) !== "grpc") res.setHeader(...notSniffed);
@@ -190,8 +256,8 @@ async function serve(
     const request = universalRequestFromNodeRequest(req, res, undefined, values);
     dropEndlessDeadline(request.header);
     const body = bodyFromStart ?? req.iterator({ destroyOnReturn: false });
-    res.once("finish", () => discardBody(req));
-    // A stream of requests may be silent for any time.
+    res.once("finish", () => discardRestOf(req));
+    // A stream of requests has time limits of its own.
     if ("stream" in req && handler.method.methodKind === "bidi_streaming") req.stream.setTimeout(0);
     const response = await handler({ ...request, body });
     await universalResponseToNodeResponse(withGrpcSpelling(response), res);
@@ -203,6 +269,12 @@ async function serve(
       res.end();
     }
   }
+}
+
+/** Drops what is left of an answered request. Over HTTP/2 its caller may not go on sending. */
+function discardRestOf(request: HttpRequest): void {
+  discardBody(request);
+  if ("stream" in request) discardRest(request.stream);
 }
 
 function protocolOf({ headers }: HttpRequest): Protocol {

@@ -1,9 +1,10 @@
 import type { Message } from "@bufbuild/protobuf";
 import { Code, ConnectError, type HandlerContext } from "@connectrpc/connect";
-import { asServiceError, type StreamEntry } from "../../calls/pipeline.ts";
+import { asServiceError, type Conversation, type StreamEntry } from "../../calls/pipeline.ts";
 import { ServiceError } from "../../domain/errors.ts";
 import { RpcCall } from "./call.ts";
 import { connectErrorOf } from "./errors.ts";
+import type { Patience } from "./patience.ts";
 import { untilAborted } from "./until-aborted.ts";
 
 /**
@@ -16,12 +17,19 @@ export async function* serveStream(
   requests: AsyncIterable<Message>,
   context: HandlerContext,
   streamsMustEnd: AbortSignal,
+  patience: Patience,
 ): AsyncGenerator<Message> {
   const call = new RpcCall(context);
-  const conversation = converse(call);
+  let conversation: Conversation;
+  try {
+    conversation = await converse(call);
+  } catch (reason) {
+    throw connectErrorOf(asServiceError(reason, call));
+  }
+  const mustEnd = AbortSignal.any([context.signal, streamsMustEnd]);
   let error: ServiceError | undefined = new ServiceError("downlease.call.canceled");
   try {
-    for await (const request of untilAborted(requests, AbortSignal.any([context.signal, streamsMustEnd]))) {
+    for await (const request of untilAborted(requests, mustEnd, patience)) {
       yield* await conversation.answer([request]);
     }
     if (call.abortedWith !== undefined) throw new ServiceError(call.abortedWith);

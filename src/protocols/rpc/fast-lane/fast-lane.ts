@@ -8,13 +8,20 @@ import { jsonOptions } from "../errors.ts";
 import { ConnectCall, type Representation } from "./connect-call.ts";
 import { GrpcCall } from "./grpc-call.ts";
 import { Http1Exchange, Http2Exchange } from "./http-exchange.ts";
-import { type Lane, LaneCalls, type LaneMethod, type LaneStreamMethod } from "./lane.ts";
+import {
+  type Lane,
+  LaneCalls,
+  type LaneMethod,
+  type LaneServerStreamMethod,
+  type LaneStreamMethod,
+} from "./lane.ts";
+import { ServerStreamCall } from "./server-stream-call.ts";
 import { StreamCall } from "./stream-call.ts";
 
 export interface FastLaneOptions {
   /** By path. */
   readonly unary: ReadonlyMap<string, LaneMethod>;
-  readonly streams: ReadonlyMap<string, LaneStreamMethod>;
+  readonly streams: ReadonlyMap<string, LaneStreamMethod | LaneServerStreamMethod>;
   /** Largest request message, in bytes. */
   readonly maxMessageBytes: number;
   /** Time limit for receiving a unary request, in milliseconds; 30,000 by default. */
@@ -49,14 +56,20 @@ export function openFastLane(options: FastLaneOptions): FastLane {
     representations.set(method, representationsOf(method, maxMessageBytes));
 
   callsMustEnd.addEventListener("abort", () => {
-    for (const call of calls) call.abort("downlease.server.stopping");
+    for (const call of calls) {
+      // A server stream that has its request has been asked to end already, with its last answer.
+      if (call.isReading || !(call instanceof ServerStreamCall)) call.abort("downlease.server.stopping");
+    }
   });
   streamsMustEnd.addEventListener("abort", () => {
     for (const call of calls) if (call instanceof StreamCall) call.end("downlease.server.stopping");
   });
   setInterval(() => {
-    const newestOverdue = performance.now() - readMs;
-    for (const call of calls) if (call.isReading && call.startedAt <= newestOverdue) call.cut();
+    const now = performance.now();
+    for (const call of calls) {
+      if (call.isReading && call.startedAt <= now - readMs) call.cut();
+      else if (call instanceof StreamCall) call.endIfSilent(now);
+    }
   }, sweepMs).unref();
 
   return {
@@ -69,7 +82,11 @@ export function openFastLane(options: FastLaneOptions): FastLane {
         if (streamMethod === undefined || !isPlainGrpc(headers)) return false;
         const deadline = deadlineOf(headers["grpc-timeout"], parseGrpcTimeoutMs);
         if (deadline === "odd" || streamsMustEnd.aborted) return false;
-        new StreamCall(lane, streamMethod, stream, headers, deadline);
+        const call =
+          "patience" in streamMethod
+            ? new StreamCall(lane, streamMethod, stream, headers)
+            : new ServerStreamCall(lane, streamMethod, stream, headers);
+        call.setDeadline(deadline);
         return true;
       }
       if (isPlainGrpc(headers)) {

@@ -4,7 +4,7 @@ import { fromBinary, type Message } from "@bufbuild/protobuf";
 import { connectionOfStream } from "../../../calls/connection.ts";
 import type { ServiceError } from "../../../domain/errors.ts";
 import { headBytes, messageLength } from "./envelope.ts";
-import { errorTrailers, grpcHeaders, sendOk } from "./grpc-response.ts";
+import { grpcHeaders, respondWithError, sendOk } from "./grpc-response.ts";
 import { discardRest, handOverStream } from "./http2-stream.ts";
 import type { Lane, LaneMethod } from "./lane.ts";
 import { onGone, UnaryCall } from "./unary-call.ts";
@@ -59,8 +59,7 @@ export class GrpcCall extends UnaryCall {
   protected refuse(error: ServiceError): void {
     const stream = this.#stream;
     if (stream.closed) return;
-    const headers = [...grpcHeaders(this.requestId), ...Object.entries(errorTrailers(error)).flat()];
-    stream.respond(headers, { endStream: true });
+    respondWithError(stream, this.requestId, error);
     discardRest(stream);
   }
 

@@ -20,6 +20,12 @@ export function sendOk(this: ServerHttp2Stream): void {
   this.sendTrailers(okTrailers);
 }
 
+/** Answers with an error and nothing else. */
+export function respondWithError(stream: ServerHttp2Stream, requestId: string, error: ServiceError): void {
+  const headers = [...grpcHeaders(requestId), ...Object.entries(errorTrailers(error)).flat()];
+  stream.respond(headers, { endStream: true });
+}
+
 /** Some errors are created once and sent often. */
 const trailersByError = new WeakMap<ServiceError, Readonly<Record<string, string>>>();
 

@@ -3,6 +3,8 @@ import type { CallOrigin } from "../../../calls/call.ts";
 import type { HttpRequest, HttpResponse } from "../../../calls/http.ts";
 import type { Entry, StreamEntry } from "../../../calls/pipeline.ts";
 import type { ErrorKind, ErrorMessageId } from "../../../domain/errors.ts";
+import type { TakePlace } from "../open-streams.ts";
+import type { Patience } from "../patience.ts";
 
 /** Serves a request with Connect's runtime; `body`, when given, replaces the request's own. */
 export type ServeByRuntime = (
@@ -24,7 +26,16 @@ export interface LaneMethod<Run = Entry> {
   readonly recordRefusal: (call: CallOrigin, durationMs: number, outcome: ErrorKind) => void;
 }
 
-export type LaneStreamMethod = LaneMethod<StreamEntry>;
+export interface LaneStreamMethod extends LaneMethod<StreamEntry> {
+  readonly patience: Patience;
+}
+
+/** Answers one request any number of times, until the signal aborts. */
+export type ServerStream = (request: Message, over: AbortSignal) => AsyncIterable<Message>;
+
+export interface LaneServerStreamMethod extends LaneMethod<ServerStream> {
+  readonly takePlace: TakePlace;
+}
 
 /**
  * A call in flight on the fast lane. A call ends in one of three ways: `abort` answers with an error without waiting

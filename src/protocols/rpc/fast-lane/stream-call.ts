@@ -3,10 +3,12 @@ import { fromBinary, type Message, toBinary } from "@bufbuild/protobuf";
 import { abort, type Call, requestIdFrom } from "../../../calls/call.ts";
 import { type Connection, connectionOfStream } from "../../../calls/connection.ts";
 import { type Credentials, HeaderCredentials } from "../../../calls/credentials.ts";
+import { keptHeaders } from "../../../calls/forwarded.ts";
 import { asServiceError, type Conversation } from "../../../calls/pipeline.ts";
 import { type ErrorMessageId, ServiceError } from "../../../domain/errors.ts";
+import { silent } from "../patience.ts";
 import { envelopes, headBytes, messageLength } from "./envelope.ts";
-import { errorTrailers, grpcHeaders, sendOk } from "./grpc-response.ts";
+import { errorTrailers, grpcHeaders, respondWithError, sendOk } from "./grpc-response.ts";
 import { discardRest } from "./http2-stream.ts";
 import type { Lane, LaneCall, LaneStreamMethod } from "./lane.ts";
 
@@ -21,11 +23,9 @@ export class StreamCall implements Call, LaneCall {
   readonly protocol = "grpc";
   readonly requestId: string;
   readonly connection: Connection;
-  readonly credentials: Credentials;
-  readonly headers: IncomingHttpHeaders;
   slot = -1;
   readonly startedAt = performance.now();
-  /** A stream may be silent for any time. */
+  /** A stream has time limits of its own. */
   readonly isReading = false;
   abortedWith: ErrorMessageId | undefined = undefined;
   onAbort: ((reason: ErrorMessageId) => void) | undefined = undefined;
@@ -33,47 +33,82 @@ export class StreamCall implements Call, LaneCall {
   readonly #lane: Lane;
   readonly #method: LaneStreamMethod;
   readonly #stream: ServerHttp2Stream;
-  readonly #conversation: Conversation;
-  readonly #deadline: NodeJS.Timeout | undefined;
+  /** Only those that name the client, once the stream is open. */
+  #headers: IncomingHttpHeaders;
+  /** Set when the stream is open. */
+  #conversation: Conversation | undefined;
+  #deadline: NodeJS.Timeout | undefined;
   /** Bytes of a request that is still incomplete. */
-  #rest: Buffer = Buffer.alloc(0);
+  #rest: Buffer = nothing;
   #waiting: Message[] = [];
+  /** Whether a whole request has arrived. */
+  #hasSpoken = false;
+  /** When a request has arrived for the last time; kept only where a silence between two is limited. */
+  #heardAt = this.startedAt;
   #isAnswering = false;
   /** Why reading has stopped: the caller has sent everything, or an error to send after the remaining answers. */
   #end: "complete" | ServiceError | undefined;
   #isOver = false;
 
-  constructor(
-    lane: Lane,
-    method: LaneStreamMethod,
-    stream: ServerHttp2Stream,
-    headers: IncomingHttpHeaders,
-    timeoutMs: number | undefined,
-  ) {
+  constructor(lane: Lane, method: LaneStreamMethod, stream: ServerHttp2Stream, headers: IncomingHttpHeaders) {
     this.requestId = requestIdFrom(headers["x-request-id"]);
     this.connection = connectionOfStream(stream);
-    this.credentials = new HeaderCredentials(headers);
-    this.headers = headers;
+    this.#headers = headers;
     this.#lane = lane;
     this.#method = method;
     this.#stream = stream;
-    this.#conversation = method.run(this);
-    if (timeoutMs !== undefined) {
-      this.#deadline = setTimeout(() => this.abort("downlease.call.timed_out"), timeoutMs);
-    }
     lane.calls.add(this);
-    stream.respond(grpcHeaders(this.requestId), { waitForTrailers: true });
-    stream.on("wantTrailers", () => this.#sendTrailers());
-    stream.on("data", (chunk: Buffer) => this.#read(chunk));
-    stream.on("end", () => {
-      // A reset also raises `end`.
-      if (stream.closed) this.abort("downlease.call.canceled");
-      else this.#stopReading(this.#rest.length === 0 ? "complete" : incomplete());
-    });
-    stream.on("drain", () => void this.#answerAll());
     // `close` follows every error.
-    stream.on("error", () => {});
+    stream.on("error", ignore);
     stream.on("close", () => this.abort("downlease.call.canceled"));
+    void this.#open();
+  }
+
+  get headers(): IncomingHttpHeaders {
+    return this.#headers;
+  }
+
+  get credentials(): Credentials {
+    return new HeaderCredentials(this.#headers);
+  }
+
+  setDeadline(timeoutMs: number | undefined): void {
+    if (timeoutMs === undefined) return;
+    this.#deadline = setTimeout(() => this.abort("downlease.call.timed_out"), timeoutMs);
+  }
+
+  /** Responds once the caller is authenticated and the stream has a place, and reads from then on. */
+  async #open(): Promise<void> {
+    try {
+      this.#conversation = await this.#method.run(this);
+    } catch (reason) {
+      this.#refuse(asServiceError(reason, this));
+      return;
+    }
+    this.#headers = keptHeaders(this.#headers);
+    const stream = this.#stream;
+    if (!stream.closed) {
+      stream.respond(grpcHeaders(this.requestId), { waitForTrailers: true });
+      stream.on("wantTrailers", () => this.#sendTrailers());
+      stream.on("data", (chunk: Buffer) => this.#read(chunk));
+      stream.on("end", () => {
+        // A reset also raises `end`.
+        if (stream.closed) this.abort("downlease.call.canceled");
+        else this.#stopReading(this.#rest.length === 0 ? "complete" : incomplete());
+      });
+      stream.on("drain", () => void this.#answerAll());
+    }
+    void this.#answerAll();
+  }
+
+  #refuse(error: ServiceError): void {
+    this.#isOver = true;
+    this.#lane.calls.remove(this);
+    clearTimeout(this.#deadline);
+    if (this.#stream.closed) return;
+    respondWithError(this.#stream, this.requestId, error);
+    // At once: a caller that opens many streams must not have each for a second longer.
+    this.#stream.close(constants.NGHTTP2_NO_ERROR);
   }
 
   /** Ends the stream now, with an error in place of the outstanding answers. */
@@ -82,12 +117,19 @@ export class StreamCall implements Call, LaneCall {
     this.#waiting = [];
     this.#end = new ServiceError(reason);
     abort(this, reason);
-    if (!this.#isAnswering) this.#finish();
+    void this.#answerAll();
   }
 
   /** Ends the stream with an error once every request that has been read is answered. */
   end(reason: ErrorMessageId): void {
     this.#stopReading(new ServiceError(reason));
+  }
+
+  /** Ends the stream with an error when its caller has sent no request for too long. */
+  endIfSilent(now: number): void {
+    const { firstMs, nextMs = Number.POSITIVE_INFINITY } = this.#method.patience;
+    const limitMs = this.#hasSpoken ? nextMs : firstMs;
+    if (this.#heardAt <= now - limitMs) this.#stopReading(silent(limitMs));
   }
 
   cut(): void {
@@ -118,7 +160,12 @@ export class StreamCall implements Call, LaneCall {
       }
       offset = end;
     }
-    this.#rest = bytes.subarray(offset);
+    if (offset > 0) {
+      this.#hasSpoken = true;
+      if (this.#method.patience.nextMs !== undefined) this.#heardAt = performance.now();
+    }
+    // A copy: a view would keep all that was received together with it.
+    this.#rest = offset === bytes.length ? nothing : Buffer.from(bytes.subarray(offset));
     if (this.#waiting.length >= maxWaiting) this.#stream.pause();
     void this.#answerAll();
   }
@@ -130,14 +177,15 @@ export class StreamCall implements Call, LaneCall {
 
   /** Answers the waiting requests, one group after the other, while the caller reads the answers. */
   async #answerAll(): Promise<void> {
-    if (this.#isAnswering || this.#isOver) return;
+    const conversation = this.#conversation;
+    if (conversation === undefined || this.#isAnswering || this.#isOver) return;
     this.#isAnswering = true;
     while (this.#waiting.length > 0 && !this.#stream.writableNeedDrain && this.abortedWith === undefined) {
       const requests = this.#waiting;
       this.#waiting = [];
       if (this.#stream.isPaused()) this.#stream.resume();
       try {
-        this.#write(await this.#conversation.answer(requests));
+        this.#write(await conversation.answer(requests));
       } catch (reason) {
         this.#waiting = [];
         this.#end = asServiceError(reason, this);
@@ -158,7 +206,7 @@ export class StreamCall implements Call, LaneCall {
     this.#isOver = true;
     this.#lane.calls.remove(this);
     clearTimeout(this.#deadline);
-    this.#conversation.end(this.#end === "complete" ? undefined : this.#end);
+    this.#conversation?.end(this.#end === "complete" ? undefined : this.#end);
     if (!this.#stream.closed) this.#stream.end();
   }
 
@@ -169,6 +217,10 @@ export class StreamCall implements Call, LaneCall {
     discardRest(stream);
   }
 }
+
+const nothing = Buffer.alloc(0);
+
+function ignore(): void {}
 
 function incomplete(): ServiceError {
   return malformed("the stream ends in the middle of a message");
