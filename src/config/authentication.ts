@@ -48,7 +48,7 @@ export const authenticationFields = {
         argument: "url|path",
         help: "accept bearer tokens signed with a key of this JSON Web Key Set",
         default: "unset",
-        secret: true,
+        unquoted: true,
       }),
     issuer: text().optional().register(manual, {
       argument: "name",
