@@ -14,7 +14,7 @@ import {
   seconds,
   settingNameOf,
 } from "./fields.ts";
-import { addressFields, corsFields, tlsFields, tlsOf, tlsRules } from "./listening.ts";
+import { addressFields, adminFields, corsFields, tlsFields, tlsOf, tlsRules } from "./listening.ts";
 import { redisFields, redisRules } from "./redis.ts";
 import { SecretUrl } from "./secret.ts";
 import { fileTwinOf } from "./secret-file.ts";
@@ -126,6 +126,7 @@ const fields = z.object({
   ...authenticationFields,
   ...downloadFields,
   ...corsFields,
+  ...adminFields,
   ...callFields,
   ...logFields,
 });

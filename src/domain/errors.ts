@@ -36,6 +36,8 @@ export const errorKinds = {
     http: 400,
     apiHttp: 500,
   },
+  /** A request for a host that the service does not go by. */
+  misdirected: { grpc: "PERMISSION_DENIED", vapi: "unauthorized", http: 421 },
   too_many_attempts: { grpc: "RESOURCE_EXHAUSTED", vapi: "service_unavailable", http: 429 },
   canceled: { grpc: "CANCELLED", vapi: "canceled", http: 500 },
   timed_out: { grpc: "DEADLINE_EXCEEDED", vapi: "timed_out", http: 504 },
@@ -158,6 +160,10 @@ export const errorMessages = {
   "downlease.request.malformed": {
     kind: "invalid_request",
     text: "The request can't be read: {0}.",
+  },
+  "downlease.request.host": {
+    kind: "misdirected",
+    text: "The request names a host that the service does not answer for. Use its address, or add the name to --allowed-hosts (DOWNLEASE_ALLOWED_HOSTS).",
   },
   "downlease.request.media_type": {
     kind: "unsupported_media_type",
