@@ -1,9 +1,12 @@
 import { createServer, type IncomingMessage, type ServerResponse, STATUS_CODES } from "node:http";
 import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
+import { connectionOfSocket } from "../calls/connection.ts";
 import type { HttpHandler } from "../calls/http.ts";
+import { hasOwnAnswerLimit } from "../calls/open-stream.ts";
 import type { Limits } from "./limits.ts";
 import { lingerThenDestroy } from "./linger.ts";
+import type { Backlog } from "./slow-clients.ts";
 
 /** Statuses of unreadable requests, by the code of Node's error; 400 for all others. */
 const statusOf: Readonly<Record<string, number>> = {
@@ -17,8 +20,8 @@ export class Http1Connections {
   readonly #server;
   readonly #handler: HttpHandler;
   readonly #lingerMs: number;
-  /** Open connections with the response to their latest request. */
-  readonly #latest = new Map<Duplex, ServerResponse | undefined>();
+  /** Open connections with the responses that are not sent yet, in order, and perhaps the one before. */
+  readonly #responses = new Map<Duplex, ServerResponse[]>();
   #draining = false;
 
   constructor(handler: HttpHandler, limits: Limits) {
@@ -39,17 +42,31 @@ export class Http1Connections {
     this.#server.emit("listening");
   }
 
-  accept(socket: Socket): void {
-    this.#latest.set(socket, undefined);
-    socket.once("close", () => this.#latest.delete(socket));
+  /** @param onLargeAnswer called with the size of each large answer on the connection */
+  accept(socket: Socket, onLargeAnswer: (bytes: number) => void): void {
+    connectionOfSocket(socket).onLargeAnswer = onLargeAnswer;
+    this.#responses.set(socket, []);
+    socket.once("close", () => this.#responses.delete(socket));
     this.#server.emit("connection", socket);
   }
 
   /** Makes every further answer the last one on its connection. */
   drain(): void {
     this.#draining = true;
-    for (const response of this.#latest.values()) {
-      if (response?.headersSent === false) response.shouldKeepAlive = false;
+    for (const responses of this.#responses.values()) {
+      const latest = responses.at(-1);
+      if (latest?.headersSent === false) latest.shouldKeepAlive = false;
+    }
+  }
+
+  /** The answers that wait, but for those with a limit of their own and what is behind them. */
+  *backlogs(): Generator<Backlog> {
+    for (const [socket, responses] of this.#responses) {
+      dropSent(responses);
+      const [current] = responses;
+      if (current === undefined || hasOwnAnswerLimit(current)) continue;
+      const bytes = responses.reduce((sum, { writableLength }) => sum + writableLength, 0);
+      if (bytes > 0) yield { holder: socket, bytes, cut: () => void socket.destroy() };
     }
   }
 
@@ -64,7 +81,15 @@ export class Http1Connections {
   }
 
   #serve(request: IncomingMessage, response: ServerResponse): void {
-    this.#latest.set(request.socket, response);
+    // A connection that is closed already has no entry.
+    const responses = this.#responses.get(request.socket) ?? [];
+    dropSent(responses);
+    if (request.socket.writableEnded) return;
+    if (isAmbiguous(request)) {
+      this.#refuse(new Error("ambiguous request"), request.socket);
+      return;
+    }
+    responses.push(response);
     if (this.#draining) response.shouldKeepAlive = false;
     this.#handler(request, response);
   }
@@ -72,7 +97,7 @@ export class Http1Connections {
   /** Called again for every chunk that comes after the first bad one. */
   #refuse(error: NodeJS.ErrnoException, socket: Duplex): void {
     if (socket.writableEnded) return;
-    const response = this.#latest.get(socket);
+    const response = this.#responses.get(socket)?.at(-1);
     const isAnswering = response?.headersSent === true && !response.writableFinished;
     if (isAnswering || !socket.writable) {
       socket.destroy();
@@ -84,4 +109,23 @@ export class Http1Connections {
     );
     lingerThenDestroy(socket, this.#lingerMs);
   }
+}
+
+function dropSent(responses: ServerResponse[]): void {
+  while (responses[0]?.writableFinished === true) responses.shift();
+}
+
+/**
+ * Whether two servers could see the host or the end of a request in different places, which Node.js lets pass: two
+ * `Host` lines, codings besides `chunked`, and any coding in HTTP/1.0 (RFC 9112, sections 3.2 and 6.1).
+ */
+function isAmbiguous({ headers, rawHeaders, httpVersionMinor }: IncomingMessage): boolean {
+  const coding = headers["transfer-encoding"];
+  if (coding !== undefined && (httpVersionMinor === 0 || coding.toLowerCase() !== "chunked")) return true;
+  let hosts = 0;
+  for (let at = 0; at < rawHeaders.length; at += 2) {
+    const name = rawHeaders[at]!;
+    if (name.length === 4 && name.toLowerCase() === "host") hosts++;
+  }
+  return hosts > 1;
 }

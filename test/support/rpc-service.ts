@@ -108,8 +108,6 @@ export interface RpcServiceOptions {
   readonly maxStreams?: number;
   /** Largest request message, in bytes. */
   readonly maxMessageBytes?: number;
-  /** Time limit for receiving a unary request, in milliseconds. */
-  readonly readMs?: number;
   /** Serves requests that are not RPCs; by default with a text. */
   readonly next?: (parts: {
     readonly pipeline: CallPipeline;
@@ -124,7 +122,6 @@ export async function startRpcService({
   maxCalls = 1000,
   maxStreams = 1000,
   maxMessageBytes = maxBodyBytes,
-  readMs,
   next = () => textFallback,
   store = new FaultyStore({
     database: new SqliteDatabase(":memory:"),
@@ -153,13 +150,13 @@ export async function startRpcService({
     health,
     watches,
     maxBodyBytes: maxMessageBytes,
-    readMs,
     callsMustEnd: endCalls.signal,
     streamsMustEnd: AbortSignal.any([endCalls.signal, endStreams.signal]),
     observe,
   });
   const protocols = [rpc, next({ pipeline, observe })];
-  const { handler, takeStream } = firstOf(protocols);
+  const rpcHandlers = firstOf(protocols);
+  const { handler, takeStream } = rpcHandlers;
 
   const http1 = createHttp1Server(handler).listen(0, "127.0.0.1");
   const requests = createHttp2Server(handler);
@@ -188,7 +185,7 @@ export async function startRpcService({
     admission,
     streams,
     watches,
-    rpc: { handler, takeStream },
+    rpc: rpcHandlers,
     protocols,
     stalledCalls: () => (store as FaultyStore).stalledCalls,
     async [Symbol.asyncDispose]() {

@@ -1,5 +1,7 @@
 import { type DescMethod, type Message, toBinary } from "@bufbuild/protobuf";
 import {
+  Code,
+  ConnectError,
   type ConnectRouter,
   type ConnectRouterOptions,
   cors as connectCors,
@@ -19,6 +21,7 @@ import type { NamedAdmission } from "../../calls/admission.ts";
 import { type CallObserver, type CallOrigin, type Protocol, requestIdFrom } from "../../calls/call.ts";
 import { HeaderCredentials } from "../../calls/credentials.ts";
 import { connectionOf, discardBody, type HttpRequest, type HttpResponse, pathOf } from "../../calls/http.ts";
+import { limitsOwnRequest } from "../../calls/open-stream.ts";
 import { notSniffed } from "../../calls/page-headers.ts";
 import { asServiceError, type CallPipeline, type Operation, operationNameOf } from "../../calls/pipeline.ts";
 import { callHeaders, type ProtocolHandler } from "../../calls/protocol-handler.ts";
@@ -26,7 +29,7 @@ import { type ErrorKind, ServiceError } from "../../domain/errors.ts";
 import type { Health } from "../../telemetry/health.ts";
 import { protocolByName, type RequestInfo, RpcCall, requestInfoKey } from "./call.ts";
 import { dropEndlessDeadline } from "./deadline.ts";
-import { connectErrorOf, jsonOptions, withGrpcSpelling } from "./errors.ts";
+import { connectErrorOf, jsonOptions, unreadable, withGrpcSpelling } from "./errors.ts";
 import { encodedEnvelope, envelope as envelopeOf } from "./fast-lane/envelope.ts";
 import { openFastLane } from "./fast-lane/fast-lane.ts";
 import { discardRest } from "./fast-lane/http2-stream.ts";
@@ -45,8 +48,6 @@ export interface RpcOptions {
   readonly maxBodyBytes: number;
   /** Whether plain calls take the fast lane, see `fast-lane/`; otherwise Connect's runtime serves every call. */
   readonly fastLane: boolean;
-  /** Time limit for receiving a unary request on the fast lane, in milliseconds. */
-  readonly readMs?: number | undefined;
   /** Aborts when the time for calls in flight is over: they end with UNAVAILABLE. */
   readonly callsMustEnd: AbortSignal;
   /** Aborts when streams, which would not end by themselves, must end. */
@@ -63,7 +64,7 @@ export function rpcHandler(options: RpcOptions): ProtocolHandler {
     jsonOptions,
     readMaxBytes: options.maxBodyBytes,
     shutdownSignal: options.callsMustEnd,
-    requestGate: watchGate(options),
+    requestGate: gateOf(options),
   };
   const router = createConnectRouter(routerOptions);
   addRoutes(router, options);
@@ -98,11 +99,12 @@ export function rpcHandler(options: RpcOptions): ProtocolHandler {
       }
     },
     takeStream: fastLane?.takeStream,
+    takenStreams: fastLane?.takenStreams,
   };
 }
 
 function fastLaneFor(options: RpcOptions, served: ReadonlyMap<string, ServeByRuntime>) {
-  const { pipeline, observe, maxBodyBytes, readMs, callsMustEnd, streamsMustEnd } = options;
+  const { pipeline, observe, maxBodyBytes, callsMustEnd, streamsMustEnd } = options;
   const { unary, streams } = pipeline.operations;
   const rowOf = <Run>(
     { method, isRoutine = false, encode }: Pick<Operation, "isRoutine" | "encode"> & { method: DescMethod },
@@ -120,7 +122,6 @@ function fastLaneFor(options: RpcOptions, served: ReadonlyMap<string, ServeByRun
     unary: new Map(unary.map((row) => rowOf(row, pipeline.entry(row)))),
     streams: new Map(streams.map((row) => rowOf(row, pipeline.streamEntry(row)))),
     maxMessageBytes: maxBodyBytes,
-    readMs,
     callsMustEnd,
     streamsMustEnd,
   });
@@ -137,12 +138,16 @@ function refusalRecorder(
   return (call, durationMs, outcome = defaultOutcome) => observe({ call, operation, outcome, durationMs });
 }
 
-/** Counts the streams that need no credentials, and refuses those that are too many before it reads them. */
-function watchGate({ pipeline, watches, observe }: RpcOptions): (context: HandlerContext) => void {
+/**
+ * What happens before a request is read: counts the streams that need no credentials, and refuses those that are too
+ * many.
+ */
+function gateOf({ pipeline, watches, observe }: RpcOptions): (context: HandlerContext) => void {
   const counted = new Set<DescMethod>(pipeline.operations.streams.map(({ method }) => method));
   const tooMany = ServiceError.tooManyStreams();
   return (context) => {
     const { method } = context;
+    blameCaller(context);
     if (method.methodKind === "unary" || counted.has(method)) return;
     const startedAt = performance.now();
     const info = context.values.get(requestInfoKey);
@@ -157,6 +162,18 @@ function watchGate({ pipeline, watches, observe }: RpcOptions): (context: Handle
     });
     throw connectErrorOf(tooMany);
   };
+}
+
+/**
+ * Connect reports bytes that are not a message with INTERNAL, as a fault of the server, and has no hook for it but the
+ * signal of the call, which gets each error just before it is sent.
+ */
+function blameCaller({ signal, values }: HandlerContext): void {
+  signal.addEventListener("abort", () => {
+    const reason: unknown = signal.reason;
+    if (!(reason instanceof ConnectError) || reason.code !== Code.Internal) return;
+    if (!values.get(requestInfoKey).isCall) Object.assign(reason, unreadable());
+  });
 }
 
 function addRoutes(router: ConnectRouter, options: RpcOptions): void {
@@ -219,7 +236,7 @@ async function serve(
     const body = bodyFromStart ?? req.iterator({ destroyOnReturn: false });
     res.once("finish", () => discardRestOf(req));
     // A stream of requests has time limits of its own.
-    if ("stream" in req && handler.method.methodKind === "bidi_streaming") req.stream.setTimeout(0);
+    if ("stream" in req && handler.method.methodKind === "bidi_streaming") limitsOwnRequest(req.stream);
     const response = await handler({ ...request, body });
     await universalResponseToNodeResponse(withGrpcSpelling(response), res);
   } catch {
