@@ -8,7 +8,7 @@ import {
 
 type Parts = Pick<
   DownloadServiceOptions,
-  "backend" | "content" | "pageHeaders" | "observe" | "fallback" | "callsMustEnd"
+  "admission" | "backend" | "content" | "pageHeaders" | "observe" | "fallback" | "callsMustEnd"
 >;
 
 /** Download links and the files that they lead to, as configured. */
@@ -20,6 +20,7 @@ export function openDownloads(config: Config, parts: Parts): DownloadService {
     leaseMs: config.leaseMs,
     stallMs: config.transferStallMs,
     maxDownloads: config.maxTransfers,
+    hasOwners: config.auth === "required",
     offloadPrefix: config.offloadPrefix,
     ...parts,
   });

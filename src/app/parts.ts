@@ -70,7 +70,7 @@ async function readRedisCredentials({ redis }: Config): Promise<RedisCredentials
 
 /** How callers are authenticated, until it is closed. @throws StartError */
 export async function openAuthentication(
-  { auth, usersFile, jwt, mtls, login, host }: Config,
+  { auth, usersFile, jwt, mtls, login, host, corsOrigins }: Config,
   logins: LoginStore,
   log: Logger,
 ): Promise<Authentication & { close(): void }> {
@@ -79,5 +79,6 @@ export async function openAuthentication(
     return { ...noAuthentication, close() {} };
   }
   const methods = { usersFile, jwt, mtls };
-  return orStartError(() => Authenticator.open({ methods, failureLimits: login.failures, logins, log }));
+  const failureLimits = login.failures;
+  return orStartError(() => Authenticator.open({ methods, failureLimits, logins, log, corsOrigins }));
 }

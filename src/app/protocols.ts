@@ -1,7 +1,8 @@
-import { NamedAdmission } from "../calls/admission.ts";
 import type { CallObserver } from "../calls/call.ts";
+import type { ClientAddressOf } from "../calls/client-address.ts";
 import type { CallPipeline } from "../calls/pipeline.ts";
 import { firstOf, type ProtocolHandler, type ServerHandlers } from "../calls/protocol-handler.ts";
+import { ShareHolders } from "../calls/share-holders.ts";
 import type { Config } from "../config/settings.ts";
 import { rpcHandler } from "../protocols/rpc/handler.ts";
 import { restHandler } from "../protocols/vapi/handler.ts";
@@ -18,6 +19,7 @@ export interface ProtocolParts {
   readonly metrics: () => Promise<Exposition>;
   readonly pageHeaders: readonly string[];
   readonly observe: CallObserver;
+  readonly clientAddressOf: ClientAddressOf;
   readonly callsMustEnd: AbortSignal;
   readonly streamsMustEnd: AbortSignal;
 }
@@ -25,8 +27,18 @@ export interface ProtocolParts {
 /** Every protocol, in order: the first one that takes a request serves it. A new protocol is a row here. */
 export function openProtocols(config: Config, parts: ProtocolParts): ServerHandlers {
   const { maxBodyBytes, maxWatches, fastLane, corsOrigins } = config;
-  const watches = new NamedAdmission(maxWatches);
-  const { pipeline, downloads, health, metrics, pageHeaders, observe, callsMustEnd, streamsMustEnd } = parts;
+  const watches = new ShareHolders(maxWatches);
+  const {
+    pipeline,
+    downloads,
+    health,
+    metrics,
+    pageHeaders,
+    observe,
+    clientAddressOf,
+    callsMustEnd,
+    streamsMustEnd,
+  } = parts;
   return firstOf([
     adminHandler({ health, metrics, pageHeaders }),
     ...withCors(corsOrigins, [
@@ -35,6 +47,7 @@ export function openProtocols(config: Config, parts: ProtocolParts): ServerHandl
         pipeline,
         health,
         watches,
+        clientAddressOf,
         maxBodyBytes,
         fastLane,
         callsMustEnd,

@@ -1,8 +1,11 @@
 import type { Logger } from "pino";
-import { Admission, NamedAdmission } from "../calls/admission.ts";
+import { Admission } from "../calls/admission.ts";
+import { clientAddressFinder } from "../calls/client-address.ts";
 import { pageHeaders as pageHeadersFor } from "../calls/page-headers.ts";
 import { CallPipeline, serviceNamesOf } from "../calls/pipeline.ts";
+import { ShareHolders } from "../calls/share-holders.ts";
 import type { Program } from "../cluster/worker.ts";
+import { addressMatcher } from "../config/addresses.ts";
 import type { Config } from "../config/settings.ts";
 import { SharedPreparations } from "../preparation/shared-preparations.ts";
 import { Server } from "../server/server.ts";
@@ -49,6 +52,8 @@ export async function startApp(config: Config, { logger, program }: AppOptions =
   const [streamsMustEnd, callsMustEnd] = [endStreams.signal, endCalls.signal];
   await using opened = new AsyncDisposableStack();
 
+  const isTrustedProxy = addressMatcher(config.trustedProxies);
+  const clientAddressOf = clientAddressFinder(isTrustedProxy);
   const tls = await openTls(config);
   const pageHeaders = pageHeadersFor(tls !== undefined);
   const content = await openContent(config, log);
@@ -63,7 +68,9 @@ export async function startApp(config: Config, { logger, program }: AppOptions =
     observer: preparationObserver(metrics, log),
   });
   opened.defer(() => preparations.close());
+  const admission = new Admission(config.maxCalls);
   const downloads = openDownloads(config, {
+    admission,
     backend,
     content,
     pageHeaders,
@@ -77,9 +84,10 @@ export async function startApp(config: Config, { logger, program }: AppOptions =
   const operations = openOperations({ backend, content, preparations, linkFor, metrics });
   const observe = callObserver(metrics, log);
   const places = {
-    admission: new Admission(config.maxCalls),
-    streams: new NamedAdmission(config.maxStreams),
+    admission,
+    streams: new ShareHolders(config.maxStreams),
     isOpen: config.auth === "none",
+    clientAddressOf,
   };
   const pipeline = new CallPipeline({ operations, authenticate, login, ...places, observe });
 
@@ -88,7 +96,16 @@ export async function startApp(config: Config, { logger, program }: AppOptions =
   opened.defer(() => monitor.stop());
   const expose = program?.metrics ?? (() => metrics.expose());
   const ends = { callsMustEnd, streamsMustEnd };
-  const parts = { pipeline, downloads: handler, health, metrics: expose, pageHeaders, observe, ...ends };
+  const parts = {
+    pipeline,
+    downloads: handler,
+    health,
+    metrics: expose,
+    pageHeaders,
+    observe,
+    clientAddressOf,
+    ...ends,
+  };
   const { host, port, graceMs, drainMs } = config;
   const { connections } = metrics;
   const server = new Server({ ...openProtocols(config, parts), host, port, tls, connections });

@@ -1,5 +1,5 @@
 import type { Call } from "../calls/call.ts";
-import { loginChallenge } from "../calls/credentials.ts";
+import { isOfOwnPage, loginChallenge, loginIdOf } from "../calls/credentials.ts";
 import type { Authenticate } from "../calls/pipeline.ts";
 import { type ErrorMessageId, ServiceError } from "../domain/errors.ts";
 import { isIdentifier } from "../domain/identifiers.ts";
@@ -44,6 +44,8 @@ export interface AuthenticatorOptions {
   readonly failureLimits: FailureLimits;
   readonly logins: LoginStore;
   readonly log: { warn(message: string): void; error(message: string): void };
+  /** Origins whose pages may send names and passwords, as browsers spell them; none by default. */
+  readonly corsOrigins?: readonly string[];
   /** How often to check files for changes, in milliseconds; once a second by default. */
   readonly pollMs?: number;
 }
@@ -55,6 +57,7 @@ interface Parts {
   readonly tokens: BearerTokens | undefined;
   /** The roles of a certificate's holder, by its name; undefined when certificates are not accepted. */
   readonly rolesByCertificate: ((name: string) => Roles) | undefined;
+  readonly corsOrigins: ReadonlySet<string>;
   /** The files that are watched. */
   readonly opened: Disposable;
 }
@@ -65,6 +68,9 @@ const certificateProof = "certificate:";
 /**
  * Authenticates callers by their login session, `Authorization` header or client certificate. The first of these that a
  * call has decides; if it is not valid, the call fails.
+ *
+ * What a browser adds to a request by itself counts only when a page of our own or no page makes the request; else the
+ * call is treated as if it was not there.
  */
 export class Authenticator implements Authentication {
   readonly #parts: Parts;
@@ -80,7 +86,7 @@ export class Authenticator implements Authentication {
 
   /** @throws Error that says which file can't be used, and why */
   static async open(options: AuthenticatorOptions): Promise<Authenticator> {
-    const { methods, failureLimits: limits, logins, log, pollMs = 1000 } = options;
+    const { methods, failureLimits: limits, logins, log, corsOrigins = [], pollMs = 1000 } = options;
     const { usersFile, jwt, mtls } = methods;
     using opened = new DisposableStack();
     const open = async <T extends { close(): void }>(what: string, file: Promise<T>): Promise<T> =>
@@ -97,19 +103,22 @@ export class Authenticator implements Authentication {
       passwords,
       tokens,
       rolesByCertificate: mtls && rolesByName(mtls.namesByRole),
+      corsOrigins: new Set(corsOrigins),
       opened: opened.move(),
     });
   }
 
   /** Without a promise wherever nothing has to be awaited: every keep-alive passes here. */
   readonly authenticate: Authenticate = (call) => {
-    const { loginId, authorization } = call.credentials;
+    const { credentials, headers } = call;
+    const loginId = loginIdOf(credentials, headers);
     if (loginId !== undefined) {
       const login = this.#parts.logins.find(loginId);
       return login instanceof Promise
         ? login.then((resolved) => this.#requireValid(resolved))
         : this.#requireValid(login);
     }
+    const { authorization } = credentials;
     if (authorization === undefined) return this.#byCertificate(call, this.#callRefusals);
     if (isBasic(authorization)) throw this.#callRefusals.password;
     return this.#byToken(authorization, this.#callRefusals);
@@ -153,10 +162,23 @@ export class Authenticator implements Authentication {
   }
 
   async #byPassword(authorization: string, call: Call): Promise<Caller> {
+    if (!this.#isOfPasswordPage(call)) throw this.#loginRefusals.foreignPage;
     const credentials = readBasic(authorization);
     const user = credentials && (await this.#parts.passwords?.check(credentials, call));
     if (user === undefined) throw this.#loginRefusals.invalid;
     return user;
+  }
+
+  /**
+   * Whether Basic credentials count. A page of an allowed origin has no other way to log its user in, and what a browser
+   * adds to its requests by itself is of no use to it: it can't read the answer.
+   */
+  #isOfPasswordPage({ credentials, headers }: Call): boolean {
+    return (
+      credentials.isInBody === true ||
+      isOfOwnPage(headers) ||
+      this.#parts.corsOrigins.has(headers.origin ?? "")
+    );
   }
 
   #byToken(authorization: string, refusals: Refusals): Caller | Promise<Caller> {
@@ -168,9 +190,11 @@ export class Authenticator implements Authentication {
       : callerOf(token, refusals);
   }
 
-  #byCertificate({ connection }: Call, refusals: Refusals): Caller {
+  #byCertificate({ connection, credentials, headers }: Call, refusals: Refusals): Caller {
     const { rolesByCertificate } = this.#parts;
-    const { certificate } = connection;
+    const certificate = rolesByCertificate && connection.certificate;
+    const hasAny = certificate !== undefined || credentials.loginCookie !== undefined;
+    if (hasAny && !isOfOwnPage(headers)) throw refusals.foreignPage;
     if (rolesByCertificate === undefined || certificate === undefined) throw refusals.required;
     const { isTrusted, name, validUntil } = certificate;
     if (!isTrusted || !isIdentifier(name)) throw refusals.invalid;
@@ -213,6 +237,7 @@ function refusals(challenges: readonly string[]) {
     required: refusal("downlease.authentication.required"),
     invalid: refusal("downlease.authentication.invalid"),
     expired: refusal("downlease.authentication.expired"),
+    foreignPage: refusal("downlease.authentication.foreign_page"),
     password: refusal("downlease.authentication.password"),
     invalidToken: refusal("downlease.authentication.invalid", tokenChallenges),
     expiredToken: refusal("downlease.authentication.expired", tokenChallenges),

@@ -3,6 +3,7 @@ import {
   createRemoteJWKSet,
   errors,
   type JSONWebKeySet,
+  type JWTHeaderParameters,
   type JWTPayload,
   type JWTVerifyGetKey,
   jwtVerify,
@@ -21,6 +22,8 @@ export interface JwtOptions {
   readonly audience: string;
   /** Accepted signature algorithms, for example `RS256`; only asymmetric ones. */
   readonly algorithms: readonly string[];
+  /** Accepted values of `typ`; empty for the usual ones of access tokens, or none. */
+  readonly types: readonly string[];
   readonly clockToleranceMs: number;
   /** Name of the claim that holds the principal. */
   readonly principalClaim: string;
@@ -54,6 +57,9 @@ export const badTokenChallenge = `${bearerChallenge}, error="invalid_token"`;
  */
 const maxAuthorizationLength = 12 * 1024;
 
+/** Types of access tokens (RFC 7519, section 5.1; RFC 9068, section 2.1). Many issuers set none. */
+const usualTypes = ["jwt", "at+jwt", ""];
+
 const maxJwksBytes = 1024 * 1024;
 const fetchMs = 3000;
 
@@ -72,11 +78,14 @@ export class BearerTokens {
     ...cacheLimits,
     sizeCalculation: (_, authorization) => authorization.length,
   });
+  /** As `typeOf` gives them. */
+  readonly #types: ReadonlySet<string>;
   #keysAreMissing = false;
 
   private constructor(options: BearerTokensOptions, keys: { find: JWTVerifyGetKey; close(): void }) {
     this.#options = options;
     this.#keys = keys;
+    this.#types = new Set(options.types.length === 0 ? usualTypes : options.types.map(typeOf));
   }
 
   /** @throws Error when a file of keys can't be used. Keys at a URL are fetched with the first token. */
@@ -121,14 +130,19 @@ export class BearerTokens {
     if (token === undefined || authorization.length > maxAuthorizationLength) return "invalid";
     const { issuer, audience, algorithms, clockToleranceMs } = this.#options;
     let claims: JWTPayload;
+    let header: JWTHeaderParameters;
     try {
-      ({ payload: claims } = await jwtVerify(token, (...args) => this.#findKey(...args), {
-        algorithms: [...algorithms],
-        issuer,
-        audience,
-        clockTolerance: clockToleranceMs / 1000,
-        requiredClaims: ["exp"],
-      }));
+      ({ payload: claims, protectedHeader: header } = await jwtVerify(
+        token,
+        (...args) => this.#findKey(...args),
+        {
+          algorithms: [...algorithms],
+          issuer,
+          audience,
+          clockTolerance: clockToleranceMs / 1000,
+          requiredClaims: ["exp"],
+        },
+      ));
     } catch (error) {
       if (error instanceof errors.JWTExpired) return "expired";
       if (error instanceof errors.JOSEError) return "invalid";
@@ -136,6 +150,8 @@ export class BearerTokens {
       throw new ServiceError("downlease.authentication.keys_unavailable");
     }
     this.#keysAreMissing = false;
+    const { typ = "" } = header;
+    if (typeof typ !== "string" || !this.#types.has(typeOf(typ))) return "invalid";
     const verified = this.#verifiedOf(claims);
     if (verified === undefined) return "invalid";
     this.#verified.set(authorization, verified);
@@ -175,6 +191,14 @@ export class BearerTokens {
     const detail = cause instanceof Error && cause.cause instanceof Error ? ` (${cause.cause.message})` : "";
     this.#options.log.error(`the token signing keys are unavailable: ${message}${detail}`);
   }
+}
+
+/**
+ * The type of a token (RFC 7515, section 4.1.9) for comparisons. The same issuer and keys may make tokens for other
+ * purposes, such as logout tokens (RFC 8725, section 3.11).
+ */
+function typeOf(typ: string): string {
+  return typ.toLowerCase().replace(/^application\/([^/]*)$/, "$1");
 }
 
 function namesIn(claim: unknown): readonly unknown[] {

@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
-import { isIPv6 } from "node:net";
 import pLimit from "p-limit";
 import type { Call } from "../calls/call.ts";
+import { networkOf } from "../calls/client-address.ts";
 import { ServiceError } from "../domain/errors.ts";
 import type { LoginStore } from "../domain/login-store.ts";
 import type { BasicCredentials } from "./basic-credentials.ts";
@@ -96,19 +96,4 @@ export class PasswordLogin {
     this.#nobody ??= hashPassword("").then(parsePasswordHash);
     return this.#nobody;
   }
-}
-
-/** An IPv4 address, or the first 64 bits of an IPv6 address: one client can use all addresses below them. */
-export function networkOf(peer: string): string {
-  const [, ipv4] = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(peer) ?? [];
-  if (ipv4 !== undefined) return ipv4;
-  if (!isIPv6(peer)) return peer;
-  const [head = "", tail] = peer.split("::");
-  const groups = head === "" ? [] : head.split(":");
-  const zeros = tail === undefined ? 0 : 8 - groups.length - tail.split(":").length;
-  const all = [...groups, ...Array<string>(Math.max(0, zeros)).fill("0"), ...(tail?.split(":") ?? [])];
-  return all
-    .slice(0, 4)
-    .map((group) => Number.parseInt(group || "0", 16).toString(16))
-    .join(":");
 }

@@ -4,6 +4,9 @@ export interface ShareHolder {
   load: number;
 }
 
+/** The rest is reserved for newcomers. */
+const maxShareOfAll = 0.8;
+
 /**
  * Limits what is in flight, for example calls. What is above the limit is refused at once, before any work: a call that
  * waits in a long queue is answered too late for its caller, and delays the calls behind it.
@@ -15,14 +18,19 @@ export interface ShareHolder {
 export class Admission {
   readonly #limit: number;
   readonly #limitForBusy: number;
+  readonly #maxShare: number;
   #load = 0;
   /** Number of holders that have something in flight. */
   #busy = 0;
 
-  /** @param limit total weight of what may be in flight */
-  constructor(limit: number) {
+  /**
+   * @param limit total weight of what may be in flight
+   * @param maxShare part of the limit that one holder may have while there is no other, at most 0.8
+   */
+  constructor(limit: number, maxShare = maxShareOfAll) {
     this.#limit = limit;
-    this.#limitForBusy = Math.max(1, Math.floor(limit * 0.8));
+    this.#limitForBusy = partOf(limit, maxShareOfAll);
+    this.#maxShare = partOf(limit, maxShare);
   }
 
   /** Total weight of what is in flight. */
@@ -38,8 +46,7 @@ export class Admission {
     const isNew = holder.load === 0;
     const isAdmitted = isNew
       ? this.#load < this.#limit
-      : this.#load < this.#limitForBusy &&
-        (this.#load < this.#limit / 2 || holder.load < this.#limitForBusy / this.#busy);
+      : this.#load < this.#limitForBusy && !this.hasItsShare(holder);
     if (!isAdmitted) return false;
     if (isNew) this.#busy++;
     holder.load += weight;
@@ -52,42 +59,14 @@ export class Admission {
     this.#load -= weight;
     if (holder.load === 0) this.#busy--;
   }
+
+  /** Whether a holder that has something in flight has all that its share allows. */
+  hasItsShare({ load }: ShareHolder): boolean {
+    const isScarce = this.#load >= this.#limit / 2;
+    return load >= this.#maxShare || (isScarce && load >= this.#limitForBusy / this.#busy);
+  }
 }
 
-/**
- * Admission for holders that have a name, for example a principal or an address. A name without anything in flight is
- * forgotten.
- */
-export class NamedAdmission {
-  readonly #admission: Admission;
-  readonly #holders = new Map<string, ShareHolder>();
-
-  /** @param limit total number of what may be in flight */
-  constructor(limit: number) {
-    this.#admission = new Admission(limit);
-  }
-
-  /** Total number of what is in flight. */
-  get load(): number {
-    return this.#admission.load;
-  }
-
-  /** Number of names that have something in flight. */
-  get holders(): number {
-    return this.#holders.size;
-  }
-
-  /** A function to call when what begins now has ended, or undefined when it may not begin. */
-  enter(name: string): (() => void) | undefined {
-    const holder = this.#holders.get(name) ?? { load: 0 };
-    if (!this.#admission.enter(holder, 1)) return undefined;
-    this.#holders.set(name, holder);
-    let isOver = false;
-    return () => {
-      if (isOver) return;
-      isOver = true;
-      this.#admission.leave(holder, 1);
-      if (holder.load === 0) this.#holders.delete(name);
-    };
-  }
+function partOf(limit: number, part: number): number {
+  return Math.max(1, Math.floor(limit * part));
 }

@@ -2,6 +2,7 @@ import type { Http2Session, Http2Stream } from "node:http2";
 import type { Socket } from "node:net";
 import { type ClientCertificate, clientCertificateOf } from "./client-certificate.ts";
 import type { Credentials } from "./credentials.ts";
+import { copyOf } from "./text-copy.ts";
 
 /** From this size on an answer is reported, in bytes. That of a keep-alive never is. */
 const largeBytes = 16_384;
@@ -14,6 +15,8 @@ export class Connection {
   readonly isEncrypted: boolean;
   /** Weight of its calls in flight; see `Admission`. */
   load = 0;
+  /** Its open streams of several messages. */
+  streams = 0;
   /** Whether a caller on it has been authenticated. */
   isTrusted = false;
   /** Called when a caller on it is authenticated for the first time. */
@@ -52,22 +55,23 @@ export class Connection {
   }
 
   /**
-   * The credentials without the headers that they came in, for streams, which need them for as long as they live.
-   * Streams that send the same credentials share one copy.
+   * A copy of credentials for streams, which need them for as long as they live. Streams that send the same
+   * credentials share it.
    */
-  keep({ authorization, loginId }: Credentials): Credentials {
+  keep({ authorization, loginId }: KeptCredentials): Credentials {
     const kept = this.#keptCredentials;
     if (kept !== undefined && kept.authorization === authorization && kept.loginId === loginId) return kept;
-    const copy = { authorization: copyOf(authorization), loginId: copyOf(loginId) };
+    const copy = {
+      authorization: authorization && copyOf(authorization),
+      loginId: loginId && copyOf(loginId),
+      loginCookie: undefined,
+    };
     this.#keptCredentials = copy;
     return copy;
   }
 }
 
-/** A copy that does not keep alive the text of which it may be a part. */
-function copyOf(text: string | undefined): string | undefined {
-  return text === undefined ? undefined : Buffer.from(text).toString();
-}
+type KeptCredentials = Pick<Credentials, "authorization" | "loginId">;
 
 const key = Symbol("connection");
 

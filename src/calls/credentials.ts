@@ -1,12 +1,22 @@
 import type { IncomingHttpHeaders } from "node:http";
 import { parseCookie } from "cookie";
 
-/** The credentials that a caller sends. They must never get into a log or a response. */
+/**
+ * The credentials that a caller sends. They must never get into a log or a response.
+ *
+ * A browser adds some of them by itself, also to requests that pages of other origins make: the cookie, Basic
+ * credentials that the user has typed before, and the client certificate of the connection. They count only under
+ * `isOfOwnPage`, which every reader has to ask.
+ */
 export interface Credentials {
   /** Value of the `Authorization` header: a scheme and its parameters. */
   readonly authorization: string | undefined;
-  /** Identifier of a login session. */
+  /** Identifier of a login session that the caller itself has sent. */
   readonly loginId: string | undefined;
+  /** Identifier of a login session in the cookie. */
+  readonly loginCookie: string | undefined;
+  /** Whether they come from the body of the request, where a browser adds nothing. */
+  readonly isInBody?: boolean;
 }
 
 /** Name of the header, and of the cookie, that carries the identifier of a login session. */
@@ -27,22 +37,32 @@ export class HeaderCredentials implements Credentials {
     return this.#headers.authorization;
   }
 
-  /** The header takes precedence over the cookie: only programs send it, and no other site can make a browser do so. */
+  /** Only programs send it: a page can't add it to a request to another origin without a preflight. */
   get loginId(): string | undefined {
     const header = this.#headers[loginHeader];
-    if (header !== undefined) return String(header);
+    return header === undefined ? undefined : String(header);
+  }
+
+  get loginCookie(): string | undefined {
     const { cookie } = this.#headers;
-    if (cookie === undefined || !isOfOwnPage(this.#headers)) return undefined;
-    return parseCookie(cookie)[loginHeader];
+    return cookie === undefined ? undefined : parseCookie(cookie)[loginHeader];
   }
 }
 
+/** Identifier of the login session that counts for a call: the header takes precedence over the cookie. */
+export function loginIdOf(credentials: Credentials, headers: IncomingHttpHeaders): string | undefined {
+  const { loginId } = credentials;
+  if (loginId !== undefined) return loginId;
+  const { loginCookie } = credentials;
+  return loginCookie !== undefined && isOfOwnPage(headers) ? loginCookie : undefined;
+}
+
 /**
- * Whether a request comes from a page of our own origin or from no page at all. A browser adds cookies also to requests
- * that pages of other origins make: the cookie's SameSite keeps out other sites, but not other ports and subdomains of
- * the same site. Where `Sec-Fetch-Site` is missing, as it always is in clear text, `Origin` decides.
+ * Whether a request comes from a page of our own origin or from no page at all. SameSite of a cookie keeps out other
+ * sites, but not other ports and subdomains of the same site, and nothing of the kind exists for other credentials.
+ * Where `Sec-Fetch-Site` is missing, as it always is in clear text, `Origin` decides.
  */
-function isOfOwnPage(headers: IncomingHttpHeaders): boolean {
+export function isOfOwnPage(headers: IncomingHttpHeaders): boolean {
   const { "sec-fetch-site": site, origin } = headers;
   if (site !== undefined) return site === "same-origin" || site === "none";
   if (origin === undefined) return true;

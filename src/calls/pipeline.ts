@@ -7,10 +7,12 @@ import type {
 } from "@bufbuild/protobuf";
 import { ServiceError } from "../domain/errors.ts";
 import type { Caller } from "../domain/session.ts";
-import type { Admission, NamedAdmission } from "./admission.ts";
+import type { Admission } from "./admission.ts";
 import type { Call, CallObserver } from "./call.ts";
-import type { Credentials } from "./credentials.ts";
+import { type ClientAddressOf, networkOf } from "./client-address.ts";
+import { loginIdOf } from "./credentials.ts";
 import type { Encoder } from "./encoder.ts";
+import type { ShareHolders } from "./share-holders.ts";
 
 /** One row of the table of operations. */
 export interface Operation<I extends DescMessage = DescMessage, O extends DescMessage = DescMessage> {
@@ -86,8 +88,6 @@ export interface Conversation {
  */
 export type StreamEntry = (call: Call) => Promise<Conversation>;
 
-const noCredentials: Credentials = { authorization: undefined, loginId: undefined };
-
 /** Delay before a refusal for overload is sent. */
 const refusalPauseMs = 100;
 
@@ -98,9 +98,10 @@ export interface CallPipelineOptions {
   readonly login?: Authenticate;
   readonly admission: Admission;
   /** Open streams, by principal. */
-  readonly streams: NamedAdmission;
+  readonly streams: ShareHolders;
   /** Whether nobody has to authenticate. Everybody is one principal then, so addresses share the streams. */
   readonly isOpen?: boolean;
+  readonly clientAddressOf: ClientAddressOf;
   readonly observe: CallObserver;
 }
 
@@ -113,21 +114,23 @@ export class CallPipeline {
   readonly #authenticate: Authenticate;
   readonly #login: Authenticate;
   readonly #admission: Admission;
-  readonly #streams: NamedAdmission;
+  readonly #streams: ShareHolders;
   readonly #isOpen: boolean;
+  readonly #clientAddressOf: ClientAddressOf;
   readonly #observe: CallObserver;
   /** Made once: creating an error costs more than the refusal, which has to be cheap. */
   readonly #overloaded = ServiceError.overloaded();
   readonly #tooManyStreams = ServiceError.tooManyStreams();
 
   constructor(options: CallPipelineOptions) {
-    const { operations, authenticate, login = authenticate, admission, streams, isOpen, observe } = options;
+    const { operations, authenticate, login = authenticate, admission, streams, observe } = options;
     this.operations = operations;
     this.#authenticate = authenticate;
     this.#login = login;
     this.#admission = admission;
     this.#streams = streams;
-    this.#isOpen = isOpen ?? false;
+    this.#isOpen = options.isOpen ?? false;
+    this.#clientAddressOf = options.clientAddressOf;
     this.#observe = observe;
   }
 
@@ -241,15 +244,20 @@ export class CallPipeline {
   }
 
   /** Takes a place among the streams; returns a function that gives it back. */
-  #placeFor({ principal }: Caller, { connection }: Call): () => void {
-    const leave = this.#streams.enter(this.#isOpen ? connection.peer : principal);
-    if (leave === undefined) throw this.#tooManyStreams;
-    return leave;
+  #placeFor({ principal }: Caller, call: Call): () => void {
+    const holder = this.#isOpen ? networkOf(this.#clientAddressOf(call)) : principal;
+    if (!this.#streams.enter(holder)) throw this.#tooManyStreams;
+    return () => this.#streams.leave(holder);
   }
 
-  /** What a stream keeps of its call in order to authenticate again: no headers, because they may be large. */
-  #identityOf({ protocol, requestId, connection, credentials }: Call): Call {
-    const kept = this.#isOpen ? noCredentials : connection.keep(credentials);
+  /**
+   * What a stream keeps of its call in order to authenticate again: the credentials that count, and no headers, because
+   * they may be large.
+   */
+  #identityOf({ protocol, requestId, connection, credentials, headers }: Call): Call {
+    const loginId = this.#isOpen ? undefined : loginIdOf(credentials, headers);
+    const authorization = this.#isOpen || loginId !== undefined ? undefined : credentials.authorization;
+    const kept = connection.keep({ authorization, loginId });
     return { protocol, requestId, connection, credentials: kept, headers: {} };
   }
 

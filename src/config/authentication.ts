@@ -66,6 +66,14 @@ export const authenticationFields = {
     )
       .prefault("RS256,PS256,ES256,EdDSA")
       .register(manual, { argument: "names", help: "accepted signature algorithms of bearer tokens" }),
+    type: optionalListOf(
+      (name) => /^[\w.+-]+(\/[\w.+-]+)?$/.test(name),
+      "must be types such as at+jwt, with commas between them",
+    ).register(manual, {
+      argument: "names",
+      help: "accepted types (typ) of bearer tokens; with it, tokens without a type are refused",
+      default: "JWT, at+jwt and none",
+    }),
     clockToleranceMs: seconds(0, 600)
       .prefault("30")
       .register(manual, { argument: "seconds", help: "accepted clock difference to the issuer of tokens" }),
@@ -180,12 +188,12 @@ export const authenticationRules: readonly AuthenticationRule[] = [
 
 /** What applies when `auth` is left out, and each method only when it is complete. */
 export function authenticationOf(values: Values) {
-  const { jwks, issuer, audience, ...jwt } = values.jwt;
+  const { jwks, issuer, audience, type: types, ...jwt } = values.jwt;
   const { ca, admins: admin, storage } = values.mtls;
   const hasTokens = jwks !== undefined && issuer !== undefined && audience !== undefined;
   return {
     auth: hasMethod(values) ? ("required" as const) : ("none" as const),
-    jwt: hasTokens ? { jwks, issuer, audience, ...jwt } : undefined,
+    jwt: hasTokens ? { jwks, issuer, audience, types, ...jwt } : undefined,
     mtls: ca === undefined ? undefined : { ca, namesByRole: { admin, storage } },
   };
 }

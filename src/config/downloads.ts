@@ -46,7 +46,7 @@ export const downloadFields = {
     .register(manual, { argument: "seconds", help: "end a download after this long without progress" }),
   maxTransfers: integer(1, 1_000_000).prefault("1000").register(manual, {
     argument: "number",
-    help: "maximum number of downloads at a time; more are refused at once with the time to retry after",
+    help: "maximum number of downloads at a time, with shares by session, principal and address; more are refused at once",
   }),
   offload: oneOf(offloads)
     .prefault("none")

@@ -69,6 +69,26 @@ export const errorMessages = {
     kind: "not_found",
     text: "The link is invalid, or its download session has ended, or its library item has changed.",
   },
+  "downlease.download.session_share": {
+    kind: "service_unavailable",
+    text: "The download session has as many downloads at a time as its share allows. Let one end, or try again in {0} s.",
+    retryAfter: 0,
+  },
+  "downlease.download.principal_share": {
+    kind: "service_unavailable",
+    text: "The owner of the download session has as many downloads at a time as their share allows. Let one end, or try again in {0} s.",
+    retryAfter: 0,
+  },
+  "downlease.download.address_share": {
+    kind: "service_unavailable",
+    text: "The client address has as many downloads at a time as its share allows. Let one end, or try again in {0} s.",
+    retryAfter: 0,
+  },
+  "downlease.download.overloaded": {
+    kind: "service_unavailable",
+    text: "The server has as many downloads at a time as it allows. Try again in {0} s.",
+    retryAfter: 0,
+  },
   "downlease.argument.missing": {
     kind: "invalid_argument",
     text: "'{0}' must be set.",
@@ -164,6 +184,10 @@ export const errorMessages = {
   "downlease.authentication.password": {
     kind: "unauthenticated",
     text: "User name and password are only for logging in: create a login session (com.vmware.cis.session create) and send its identifier as 'vmware-api-session-id'.",
+  },
+  "downlease.authentication.foreign_page": {
+    kind: "unauthenticated",
+    text: "A cookie, a password or a client certificate that a browser adds by itself does not count in a request that a page of another origin makes. Send a bearer token, or the identifier of a login session as 'vmware-api-session-id'.",
   },
   "downlease.authentication.scheme": {
     kind: "unauthenticated",

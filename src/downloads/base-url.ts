@@ -1,5 +1,5 @@
-import parseForwarded from "forwarded-parse";
-import type { Call } from "../calls/call.ts";
+import type { Requester } from "../calls/client-address.ts";
+import { entriesOf, forwardedElements, outermostTrusted, textOf } from "../calls/forwarded.ts";
 
 export interface BaseUrlOptions {
   /** Origin, and a path when links are below one, without a slash at the end; undefined: derived from the request. */
@@ -9,8 +9,6 @@ export interface BaseUrlOptions {
   /** For requests without a host that is valid in a URL. */
   readonly fallback: () => string;
 }
-
-type Requester = Pick<Call, "headers" | "connection">;
 
 interface Origin {
   readonly scheme: string | undefined;
@@ -41,7 +39,7 @@ function forwardedOrigin(
   headers: Requester["headers"],
   isTrusted: (address: string) => boolean,
 ): Origin | undefined {
-  const standard = fromForwarded(textOf(headers.forwarded), isTrusted);
+  const standard = fromForwarded(headers, isTrusted);
   const others = fromXForwarded(headers);
   if (standard === undefined || others === undefined) return standard ?? others;
   return standard.scheme === others.scheme && standard.host === others.host ? standard : undefined;
@@ -49,26 +47,20 @@ function forwardedOrigin(
 
 /** Each proxy appends an element; elements before those of trusted proxies may be forged. */
 function fromForwarded(
-  text: string | undefined,
+  headers: Requester["headers"],
   isTrusted: (address: string) => boolean,
 ): Origin | undefined {
-  if (text === undefined) return undefined;
-  let elements: Record<string, string>[];
-  try {
-    elements = parseForwarded(text);
-  } catch {
-    return undefined;
-  }
-  let index = elements.length - 1;
-  while (index > 0 && isTrusted(nodeAddress(elements[index]?.for))) index--;
-  const { proto, host } = elements[index] ?? {};
+  const elements = forwardedElements(headers);
+  if (elements === undefined) return undefined;
+  const nodes = elements.map((element) => element.for);
+  const { proto, host } = elements[outermostTrusted(nodes, isTrusted)] ?? {};
   return { scheme: schemeOf(proto), host };
 }
 
 /** The last entry of a list counts: the connected proxy has written it. */
 function fromXForwarded(headers: Requester["headers"]): Origin | undefined {
   const [proto, host, port] = ["proto", "host", "port"].map((name) =>
-    textOf(headers[`x-forwarded-${name}`])?.split(",").at(-1)?.trim(),
+    entriesOf(headers[`x-forwarded-${name}`])?.at(-1),
   );
   if (proto === undefined && host === undefined) return undefined;
   const hasPort = host !== undefined && /:\d*$/.test(host);
@@ -79,16 +71,6 @@ function fromXForwarded(headers: Requester["headers"]): Origin | undefined {
 function schemeOf(text: string | undefined): string | undefined {
   const scheme = text?.toLowerCase();
   return scheme === "http" || scheme === "https" ? scheme : undefined;
-}
-
-/** The address in a node identifier (RFC 7239, section 6), for example of `"[2001:db8::1]:4711"`. */
-function nodeAddress(node = ""): string {
-  const [, bracketed] = /^\[(.*)\](?::\d+)?$/.exec(node) ?? [];
-  return bracketed ?? node.replace(/:\d+$/, "");
-}
-
-function textOf(header: string | string[] | undefined): string | undefined {
-  return Array.isArray(header) ? header.join(",") : header;
 }
 
 const hostAndPort = /^(?:[a-z0-9_](?:[a-z0-9._-]{0,252}[a-z0-9_.])?|\[[0-9a-f:.]{2,45}\])(?::[0-9]{1,5})?$/i;

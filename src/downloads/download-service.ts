@@ -1,10 +1,13 @@
+import type { Admission } from "../calls/admission.ts";
 import type { Call } from "../calls/call.ts";
+import { clientAddressFinder } from "../calls/client-address.ts";
 import type { DownloadObserver } from "../calls/download-record.ts";
 import type { ProtocolHandler } from "../calls/protocol-handler.ts";
 import type { Backend } from "../domain/backend.ts";
 import type { ContentSource } from "../domain/content-source.ts";
 import type { LinkKey } from "../domain/link-key-store.ts";
 import { type BaseUrlOptions, baseUrlFinder } from "./base-url.ts";
+import { DownloadShares } from "./download-shares.ts";
 import { Downloads } from "./downloads.ts";
 import { downloadHandler } from "./handler.ts";
 import { fixedLinkKeys, SharedLinkKeys } from "./link-keys.ts";
@@ -18,8 +21,12 @@ export interface DownloadServiceOptions extends BaseUrlOptions {
   readonly leaseMs: number;
   /** How long a download may be without any progress. */
   readonly stallMs: number;
-  /** Downloads at a time. */
+  /** Downloads at a time; see `DownloadShares`. */
   readonly maxDownloads: number;
+  /** Whether sessions have owners that differ: false while every caller is anonymous. */
+  readonly hasOwners: boolean;
+  /** Counts links that are being looked up among the calls in flight. */
+  readonly admission: Admission;
   /** Path of the proxy's location over the content root; undefined: this service sends the files. */
   readonly offloadPrefix: string | undefined;
   /** Names and values in turn, for every answer; see `pageHeaders`. */
@@ -52,14 +59,30 @@ export function createDownloadService(options: DownloadServiceOptions): Download
     sessions,
     leaseMs: options.leaseMs,
     stallMs: options.stallMs,
-    limit: options.maxDownloads,
   });
+  const shares = new DownloadShares(options.maxDownloads);
+  const { hasOwners, admission } = options;
+  const clientAddressOf = clientAddressFinder(options.isTrustedProxy);
   options.callsMustEnd.addEventListener("abort", () => downloads.cutAll(), { once: true });
   const pathPrefix = publicUrl === undefined ? "" : new URL(publicUrl).pathname.replace(/\/$/, "");
   return {
     linkFor: async (link, call) => baseUrlOf(call) + (await links.sign(link)),
     handler: downloadHandler(
-      { links, sessions, content, preparations, files, downloads, offloadPrefix, pageHeaders, observe },
+      {
+        ...{
+          links,
+          sessions,
+          content,
+          preparations,
+          files,
+          downloads,
+          shares,
+          hasOwners,
+          admission,
+          clientAddressOf,
+        },
+        ...{ offloadPrefix, pageHeaders, observe },
+      },
       pathPrefix,
     ),
     close: () => downloads.close(),

@@ -1,4 +1,6 @@
+import type { Admission } from "../calls/admission.ts";
 import { requestIdFrom } from "../calls/call.ts";
+import { type ClientAddressOf, networkOf } from "../calls/client-address.ts";
 import type { DownloadObserver, DownloadOutcome } from "../calls/download-record.ts";
 import { connectionOf, type HttpRequest, type HttpResponse } from "../calls/http.ts";
 import { asServiceError } from "../calls/pipeline.ts";
@@ -13,6 +15,7 @@ import type { SessionStore } from "../domain/session-store.ts";
 import { StoreTime } from "../domain/store-time.ts";
 import type { Buffers } from "./buffers.ts";
 import { entityTagOf, select } from "./conditions.ts";
+import type { DownloadShares } from "./download-shares.ts";
 import type { Downloads } from "./downloads.ts";
 import { accelRedirect, digestsField, fileHeaders, type Headers, validatorHeaders } from "./headers.ts";
 import { type Link, type Links, linkBearer } from "./links.ts";
@@ -27,6 +30,12 @@ export interface DownloadParts {
   readonly preparations: Pick<PreparationStore, "find">;
   readonly files: Pick<SessionFileStore, "recordSent">;
   readonly downloads: Downloads;
+  readonly shares: DownloadShares;
+  /** Whether sessions have owners that differ: false while every caller is anonymous. */
+  readonly hasOwners: boolean;
+  readonly clientAddressOf: ClientAddressOf;
+  /** Counts links that are being looked up among the calls in flight. */
+  readonly admission: Admission;
   /** Set when a proxy in front sends the files; see `accelRedirect`. */
   readonly offloadPrefix: string | undefined;
   /** Names and values in turn, sent with every answer; see `pageHeaders`. */
@@ -34,13 +43,13 @@ export interface DownloadParts {
   readonly observe: DownloadObserver;
 }
 
-/** Retry-After while there are too many downloads, in seconds: a download takes its time. */
-const overloadPauseSeconds = 5;
 /** Retry-After while a store or the content source does not answer, in seconds. */
 const outagePauseSeconds = 1;
 
 /** An open file of a session. */
 interface SessionFileContent {
+  /** Principal that created the session. */
+  readonly owner: string;
   readonly file: ContentFile;
   readonly digests: Digests | undefined;
 }
@@ -63,6 +72,8 @@ export class Download {
   #status = 0;
   /** Set once its signature is verified. */
   #link: Link | undefined;
+  /** Set while the link is looked up, which weighs as much as a call. */
+  #endLookUp: (() => void) | undefined;
 
   constructor(
     request: HttpRequest,
@@ -83,16 +94,13 @@ export class Download {
       await this.#waitForTurn();
       this.#link = await this.#parts.links.verify(target);
       if (this.#link === undefined) return this.#refuse();
+      this.#beginLookUp();
       const download = this.#parts.downloads.begin(this.#link.sessionId, this.#link.fileName);
-      if (download === undefined) {
-        throw new ServiceError("downlease.server.overloaded", [String(overloadPauseSeconds)]);
-      }
-      this.#parts.observe.began();
       try {
         await this.#answerFrom(this.#link, download);
       } finally {
+        this.#endLookUp?.();
         this.#parts.downloads.end(download);
-        this.#parts.observe.ended();
       }
     } catch (reason) {
       this.#fail(reason);
@@ -109,10 +117,20 @@ export class Download {
     await new Promise<void>((resolve) => response.once("socket", () => resolve()));
   }
 
+  #beginLookUp(): void {
+    const { admission } = this.#parts;
+    const connection = connectionOf(this.#request);
+    if (!admission.enter(connection, 1)) throw ServiceError.overloaded();
+    this.#endLookUp = () => {
+      admission.leave(connection, 1);
+      this.#endLookUp = undefined;
+    };
+  }
+
   async #answerFrom(link: Link, download: ActiveDownload): Promise<void> {
     const content = await this.#open(link);
     if (content === undefined) return this.#refuse();
-    const { file, digests } = content;
+    const { owner, file, digests } = content;
     let mustClose = true;
     try {
       // The session may have ended while the file was opened.
@@ -123,11 +141,27 @@ export class Download {
       if (redirect !== undefined) return await this.#offload(link, digests, redirect);
       const body = this.#select(link, file, digests);
       if (body === undefined) return;
+      const leave = this.#enter(link.sessionId, owner);
+      this.#endLookUp?.();
       mustClose = false;
-      await this.#send(file, body, download);
+      await this.#send(file, body, download).finally(leave);
     } finally {
       if (mustClose) await file.close();
     }
+  }
+
+  /** Takes a place among the downloads at a time; returns what frees it. @throws ServiceError when there is none */
+  #enter(sessionId: string, owner: string): () => void {
+    const { shares, hasOwners, observe, clientAddressOf } = this.#parts;
+    const { headers } = this.#request;
+    const network = networkOf(clientAddressOf({ connection: connectionOf(this.#request), headers }));
+    const holders = { sessionId, owner: hasOwners ? owner : undefined, network };
+    shares.enter(holders);
+    observe.began();
+    return () => {
+      shares.leave(holders);
+      observe.ended();
+    };
   }
 
   /** Opens the file of a link; undefined when the link is closed or the file has changed. */
@@ -139,7 +173,13 @@ export class Download {
     const itemId = session.libraryItemId;
     const [preparation] = await time.wait(preparations.find([{ itemId, contentVersion, fileName }]));
     const file = await content.openFile(itemId, fileName, contentVersion);
-    return file && { file, digests: preparation?.status === "PREPARED" ? preparation.digests : undefined };
+    return (
+      file && {
+        owner: session.owner,
+        file,
+        digests: preparation?.status === "PREPARED" ? preparation.digests : undefined,
+      }
+    );
   }
 
   /** Selects what to send; answers, and returns undefined, when that is no content. */

@@ -11,12 +11,16 @@ export interface DownloadsOptions {
   readonly leaseMs: number;
   /** How long a download may be without any progress. */
   readonly stallMs: number;
-  /** Downloads at a time. */
-  readonly limit: number;
 }
 
 /** Pause between checks of all sessions while announcements of their ends may be missing, in milliseconds. */
 const checkMs = 500;
+
+/**
+ * Sessions that are kept. Beyond the active ones these are sessions whose last bytes the store has not yet recorded
+ * because it does not answer; the oldest of them gives way, with those bytes.
+ */
+const maxSessions = 10_000;
 
 /** How long `close` waits for the store, which answers by then if it can be reached, in milliseconds. */
 const closeMs = 1_000;
@@ -30,7 +34,6 @@ export class Downloads {
   readonly #bySession = new Map<string, SessionDownloads>();
   readonly #ends;
   readonly #tickMs: number;
-  #active = 0;
   #timer: NodeJS.Timeout | undefined;
   #checkedAt = 0;
   #isStopping = false;
@@ -47,12 +50,11 @@ export class Downloads {
     );
   }
 
-  /** Admits a download, which the caller must end; undefined when there are too many. */
-  begin(sessionId: string, fileName: string): ActiveDownload | undefined {
-    if (this.#active >= this.#options.limit) return undefined;
-    this.#active++;
+  /** Begins to watch a download and its session. The caller must end it. */
+  begin(sessionId: string, fileName: string): ActiveDownload {
     let session = this.#bySession.get(sessionId);
     if (session === undefined) {
+      if (this.#bySession.size >= maxSessions) this.#forgetOldestIdle();
       session = new SessionDownloads(
         sessionId,
         this.#options.files,
@@ -68,8 +70,12 @@ export class Downloads {
   }
 
   end(download: ActiveDownload): void {
-    this.#active--;
     download.session.end(download);
+  }
+
+  /** Number of sessions that are kept. */
+  get size(): number {
+    return this.#bySession.size;
   }
 
   /** Cuts all downloads, and those that begin later. */
@@ -110,6 +116,14 @@ export class Downloads {
       // Whether the session has ended is unknown; the next check follows soon.
     } finally {
       session.isBeingChecked = false;
+    }
+  }
+
+  #forgetOldestIdle(): void {
+    for (const session of this.#bySession.values()) {
+      if (session.isActive) continue;
+      this.#bySession.delete(session.id);
+      return;
     }
   }
 

@@ -1,7 +1,7 @@
 import type { CutReason } from "../calls/download-record.ts";
 import type { SessionFileStore } from "../domain/session-file-store.ts";
 
-/** A download that has been admitted: a file on its way to a client. */
+/** A download of a verified link: from before its session is looked up, so that no announcement of its end is missed. */
 export class ActiveDownload {
   readonly session: SessionDownloads;
   readonly fileName: string;
@@ -71,6 +71,11 @@ export class SessionDownloads {
     this.#store = store;
     this.#leaseMs = leaseMs;
     this.#onSettled = onSettled;
+  }
+
+  /** Whether a download of it is running. */
+  get isActive(): boolean {
+    return this.#active.size > 0;
   }
 
   begin(fileName: string): ActiveDownload {

@@ -7,7 +7,7 @@ import {
   SessionService,
 } from "../../gen/cis/v1/session_pb.ts";
 import type { Call } from "../calls/call.ts";
-import { loginChallenge } from "../calls/credentials.ts";
+import { loginChallenge, loginIdOf } from "../calls/credentials.ts";
 import { type Operation, operation } from "../calls/pipeline.ts";
 import { type ErrorMessageId, ServiceError } from "../domain/errors.ts";
 import type { LoginStore } from "../domain/login-store.ts";
@@ -34,7 +34,7 @@ export function loginOperations({ logins, openLogin }: LoginParts): readonly Ope
     operation({
       method: rpc.get,
       async run(_request, _caller, call) {
-        const login = await logins.find(loginIdOf(call));
+        const login = await logins.find(requireLoginId(call));
         if (login === undefined) throw unauthenticated("downlease.authentication.expired");
         return create(GetResponseSchema, {
           info: {
@@ -49,7 +49,8 @@ export function loginOperations({ logins, openLogin }: LoginParts): readonly Ope
       method: rpc.delete,
       isLogout: true,
       async run(_request, _caller, call) {
-        if (!(await logins.close(loginIdOf(call)))) throw unauthenticated("downlease.authentication.expired");
+        if (!(await logins.close(requireLoginId(call))))
+          throw unauthenticated("downlease.authentication.expired");
         return create(DeleteResponseSchema);
       },
     }),
@@ -61,8 +62,8 @@ function unauthenticated(messageId: ErrorMessageId): ServiceError {
 }
 
 /** Callers may have none: they can send a certificate or a bearer token with each call. */
-function loginIdOf({ credentials }: Call): string {
-  const { loginId } = credentials;
+function requireLoginId({ credentials, headers }: Call): string {
+  const loginId = loginIdOf(credentials, headers);
   if (loginId === undefined) throw unauthenticated("downlease.authentication.required");
   return loginId;
 }

@@ -1,6 +1,6 @@
 import { constants, createServer, type ServerHttp2Session, type ServerHttp2Stream } from "node:http2";
 import type { Socket } from "node:net";
-import { connectionOfSession } from "../calls/connection.ts";
+import { type Connection, connectionOfSession } from "../calls/connection.ts";
 import type { Http2StreamHandler, HttpHandler } from "../calls/http.ts";
 import { hasOwnAnswerLimit, hasOwnRequestLimit, type OpenStream } from "../calls/open-stream.ts";
 import { Slots } from "../calls/slots.ts";
@@ -16,6 +16,16 @@ export interface Http2Handlers {
   readonly takenStreams: Iterable<OpenStream>;
 }
 
+/** An HTTP/2 session. */
+interface Session {
+  readonly socket: Socket;
+  readonly connection: Connection;
+  /** Id of the latest stream of the client when the session was looked at. */
+  lastStream: number;
+  /** When the session was in use for the last time, as far as is known; as of `performance.now()`. */
+  usedAt: number;
+}
+
 /** The connections that speak HTTP/2. */
 export class Http2Connections {
   readonly #server;
@@ -25,8 +35,8 @@ export class Http2Connections {
   /** The open streams that have become requests. */
   readonly #streams = new Slots<OpenStream>();
   readonly #limits: Limits;
-  /** Sessions with their connections. */
-  readonly #sessions = new Map<ServerHttp2Session, Socket>();
+  readonly #sessions = new Map<ServerHttp2Session, Session>();
+  readonly #sweep: NodeJS.Timeout;
 
   constructor({ handler, takeStream, takenStreams }: Http2Handlers, limits: Limits) {
     this.#takenStreams = takenStreams;
@@ -35,7 +45,7 @@ export class Http2Connections {
     this.#server = createServer({
       maxSessionMemory: limits.maxSessionMegabytes,
       settings: {
-        maxConcurrentStreams: limits.maxStreamsOfStranger,
+        maxConcurrentStreams: Math.min(limits.maxStreamsOfStranger, limits.maxConcurrentStreams),
         maxHeaderListSize: limits.maxHeaderBytes,
       },
     }).on("stream", (stream, headers, flags, rawHeaders) => {
@@ -45,6 +55,7 @@ export class Http2Connections {
       stream.once("close", () => this.#streams.remove(open));
       this.#requests.emit("stream", stream, headers, flags, rawHeaders);
     });
+    this.#sweep = setInterval(() => this.#closeUnused(), Math.min(60_000, limits.sessionIdleMs / 4)).unref();
   }
 
   /** @param onLargeAnswer called with the size of each large answer on the connection */
@@ -67,7 +78,12 @@ export class Http2Connections {
 
   /** Closes connections whose session is over, in case their clients do not. */
   closeIdle(): void {
-    for (const [session, socket] of this.#sessions) this.#release(session, socket);
+    for (const [session, { socket }] of this.#sessions) this.#release(session, socket);
+  }
+
+  /** Ends the search for unused sessions. */
+  close(): void {
+    clearInterval(this.#sweep);
   }
 
   /** Resets the streams whose request is not whole in time. */
@@ -96,23 +112,43 @@ export class Http2Connections {
   #cut(stream: ServerHttp2Stream): void {
     if (!stream.closed) stream.close(constants.NGHTTP2_CANCEL);
     else if (stream.session !== undefined)
-      this.#sessions.get(stream.session as ServerHttp2Session)?.destroy();
+      this.#sessions.get(stream.session as ServerHttp2Session)?.socket.destroy();
   }
 
   #watch(session: ServerHttp2Session, socket: Socket): void {
-    const { helloMs, sessionIdleMs, lingerMs, maxConcurrentStreams } = this.#limits;
-    this.#sessions.set(session, socket);
-    connectionOfSession(session).onTrusted = () => {
+    const { helloMs, maxConcurrentStreams } = this.#limits;
+    const connection = connectionOfSession(session);
+    connection.onTrusted = () => {
       if (!session.destroyed) session.settings({ maxConcurrentStreams });
     };
+    this.#sessions.set(session, { socket, connection, lastStream: 0, usedAt: performance.now() });
     socket.once("close", () => this.#sessions.delete(session));
-    session.on("timeout", () => {
-      session.close();
-      // The session is destroyed once the GOAWAY is written and no request is in flight.
-      setTimeout(() => this.#release(session, socket), lingerMs).unref();
-    });
-    session.once("remoteSettings", () => session.setTimeout(sessionIdleMs));
+    session.on("timeout", () => this.#end(session, socket));
+    session.once("remoteSettings", () => session.setTimeout(0));
     session.setTimeout(helloMs);
+  }
+
+  /** Closes the sessions without calls. Node's own timeout would not do: every PING begins it again. */
+  #closeUnused(): void {
+    const now = performance.now();
+    for (const [session, entry] of this.#sessions) {
+      this.#release(session, entry.socket);
+      if (session.closed) continue;
+      const { connection, usedAt } = entry;
+      const { lastProcStreamID: lastStream = 0 } = session.state;
+      if (lastStream !== entry.lastStream || connection.load > 0 || connection.streams > 0) {
+        entry.lastStream = lastStream;
+        entry.usedAt = now;
+      } else if (now - usedAt >= this.#limits.sessionIdleMs) {
+        this.#end(session, entry.socket);
+      }
+    }
+  }
+
+  /** Sends a GOAWAY. The session is destroyed once that is written and no request is in flight. */
+  #end(session: ServerHttp2Session, socket: Socket): void {
+    session.close();
+    setTimeout(() => this.#release(session, socket), this.#limits.lingerMs).unref();
   }
 
   #release(session: ServerHttp2Session, socket: Socket): void {

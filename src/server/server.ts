@@ -35,6 +35,13 @@ export interface HttpServerOptions {
   readonly limits?: Partial<Limits> | undefined;
 }
 
+/** Ciphers of TLS 1.2: forward-secret ones with authenticated encryption. Those of TLS 1.3 all are. */
+const ciphers = [
+  ...["ECDHE-ECDSA-AES128-GCM-SHA256", "ECDHE-RSA-AES128-GCM-SHA256"],
+  ...["ECDHE-ECDSA-AES256-GCM-SHA384", "ECDHE-RSA-AES256-GCM-SHA384"],
+  ...["ECDHE-ECDSA-CHACHA20-POLY1305", "ECDHE-RSA-CHACHA20-POLY1305"],
+].join(":");
+
 /** How often idle connections are looked for during a close; Node has no event for them. */
 const sweepMs = 50;
 
@@ -81,7 +88,7 @@ export class Server {
       const { clientCa: ca, ...secrets } = tls;
       const asking = ca !== undefined && { ca, requestCert: true, rejectUnauthorized: false };
       this.#listener = createTlsServer(
-        { ...tcp, ...secrets, ...asking, minVersion: "TLSv1.2", ALPNProtocols, handshakeTimeout },
+        { ...tcp, ...secrets, ...asking, minVersion: "TLSv1.2", ciphers, ALPNProtocols, handshakeTimeout },
         (socket) => this.#accept(socket),
       ).on("tlsClientError", (_, socket) => socket.destroy());
     }
@@ -147,6 +154,7 @@ export class Server {
     deadline.removeEventListener("abort", cut);
     clearInterval(sweep);
     this.#http1.close();
+    this.#http2.close();
   }
 
   #forget(socket: Socket): void {

@@ -246,7 +246,7 @@ describe.each(versions)("over %s", (version) => {
     const begun = await paused(version);
     const refused = await download(version, url);
     expect([refused.status, refused.headers["retry-after"]]).toEqual([503, "5"]);
-    expect(refused.body.toString()).toContain("downlease.server.overloaded");
+    expect(refused.body.toString()).toContain("downlease.download.session_share");
     begun.body.on("error", () => {});
     begun.abort();
     await eventually("the place to be free", () => rig.running === 0);

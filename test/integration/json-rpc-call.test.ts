@@ -1,9 +1,10 @@
 import { Agent, request } from "node:http";
 import { connect } from "node:http2";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { Admission, NamedAdmission } from "../../src/calls/admission.ts";
+import { Admission } from "../../src/calls/admission.ts";
 import type { CallRecord } from "../../src/calls/call.ts";
 import { type Authenticate, CallPipeline } from "../../src/calls/pipeline.ts";
+import { ShareHolders } from "../../src/calls/share-holders.ts";
 import { ServiceError } from "../../src/domain/errors.ts";
 import type { SessionStore } from "../../src/domain/session-store.ts";
 import { downloadSessionOperations } from "../../src/operations/download-session.ts";
@@ -32,7 +33,8 @@ beforeEach(async () => {
     operations: downloadSessionOperations({ store: {} as SessionStore, content: {} as never }),
     authenticate: (call) => authenticate(call),
     admission: maxCalls,
-    streams: new NamedAdmission(10),
+    streams: new ShareHolders(10),
+    clientAddressOf: ({ connection }) => connection.peer,
     observe,
   });
   const { serve: handler } = jsonRpcHandler({ pipeline, maxBodyBytes: 2000, observe });

@@ -1,9 +1,10 @@
 import { Agent, request as httpRequest, type IncomingMessage } from "node:http";
 import { connect as connectHttp2 } from "node:http2";
 import { afterEach, expect, test } from "vitest";
-import { Admission, NamedAdmission } from "../../src/calls/admission.ts";
+import { Admission } from "../../src/calls/admission.ts";
 import { type Authenticate, CallPipeline } from "../../src/calls/pipeline.ts";
 import { firstOf } from "../../src/calls/protocol-handler.ts";
+import { ShareHolders } from "../../src/calls/share-holders.ts";
 import { ServiceError } from "../../src/domain/errors.ts";
 import type { SessionStore } from "../../src/domain/session-store.ts";
 import { downloadSessionOperations } from "../../src/operations/download-session.ts";
@@ -25,7 +26,8 @@ async function listen(authenticate: Authenticate): Promise<number> {
     operations: downloadSessionOperations({ store: {} as SessionStore, content: {} as never }),
     authenticate,
     admission: new Admission(10),
-    streams: new NamedAdmission(10),
+    streams: new ShareHolders(10),
+    clientAddressOf: ({ connection }) => connection.peer,
     observe: () => {},
   });
   const options = { pipeline, maxBodyBytes: 1000, observe: () => {} };

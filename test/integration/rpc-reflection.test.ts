@@ -204,11 +204,11 @@ describe.each(["v1", "v1alpha"])("server reflection %s", (version) => {
     expect(await conversation.ended).toBe(status.OK);
   });
 
-  test("ends with OK when the server ends", async () => {
+  test("ends with UNAVAILABLE when the server ends", async () => {
     await using stopping = await startRpcService();
     await using conversation = converse(version, stopping.http2Url);
     await conversation.ask({ list_services: "" });
     stopping.endCalls.abort();
-    expect(await conversation.ended).toBe(status.OK);
+    expect(await conversation.ended).toBe(status.UNAVAILABLE);
   });
 });

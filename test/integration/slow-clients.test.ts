@@ -245,7 +245,6 @@ test("the memory of a process does not follow what its clients leave unread", as
       await eventually("the beginning of each answer", () => answers === 100 * hoarders.length);
     }
     const grown = (await rss()) - before;
-    process.stderr.write(`GROWN ${grown / 1e6}\n`);
     const answer = await fetch(url);
     expect((await answer.arrayBuffer()).byteLength, "others are served").toBe(2 ** 18);
     expect(grown).toBeLessThan(250 * 2 ** 20);

@@ -5,19 +5,22 @@ import type { ClientCertificate } from "../../src/calls/client-certificate.ts";
 export interface Shown {
   readonly authorization?: string | undefined;
   readonly loginId?: string | undefined;
+  readonly loginCookie?: string | undefined;
+  readonly headers?: Call["headers"];
   readonly certificate?: ClientCertificate | undefined;
   readonly peer?: string;
 }
 
 /** A call with the credentials given. */
-export function callWith({ authorization, loginId, certificate, peer = "192.0.2.1" }: Shown): Call {
+export function callWith(shown: Shown): Call {
+  const { authorization, loginId, loginCookie, certificate, headers = {}, peer = "192.0.2.1" } = shown;
   return {
     protocol: "rest",
     requestId: "request",
     // The class has private members, and a certificate comes only from a socket.
     connection: { peer, load: 0, certificate } as Call["connection"],
-    credentials: { authorization, loginId },
-    headers: {},
+    credentials: { authorization, loginId, loginCookie },
+    headers,
   };
 }
 

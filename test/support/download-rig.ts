@@ -1,6 +1,8 @@
 import { createHash, randomBytes } from "node:crypto";
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { Admission } from "../../src/calls/admission.ts";
+import { clientAddressFinder } from "../../src/calls/client-address.ts";
 import type { DownloadRecord } from "../../src/calls/download-record.ts";
 import { firstOf, type ProtocolHandler } from "../../src/calls/protocol-handler.ts";
 import { DirectoryContentSource } from "../../src/content/directory/directory-content-source.ts";
@@ -8,6 +10,7 @@ import type { ContentSource } from "../../src/domain/content-source.ts";
 import type { LinkKey } from "../../src/domain/link-key-store.ts";
 import type { PreparationStore } from "../../src/domain/preparation-store.ts";
 import type { Session } from "../../src/domain/session.ts";
+import { DownloadShares } from "../../src/downloads/download-shares.ts";
 import { Downloads, type DownloadsOptions } from "../../src/downloads/downloads.ts";
 import { downloadHandler } from "../../src/downloads/handler.ts";
 import { fixedLinkKeys } from "../../src/downloads/link-keys.ts";
@@ -28,6 +31,12 @@ export interface DownloadRigOptions extends Partial<Omit<DownloadsOptions, "file
   readonly pathPrefix?: string;
   readonly tls?: ServerTls;
   readonly limits?: Partial<Limits>;
+  /** Downloads at a time; 100 by default. */
+  readonly limit?: number;
+  /** Links that are looked up at a time; 100 by default. */
+  readonly maxLookUps?: number;
+  /** Whether sessions have owners that differ. */
+  readonly hasOwners?: boolean;
 }
 
 /** The download protocol alone behind a real port, over a directory, with stores that tests control. */
@@ -38,14 +47,16 @@ export async function downloadRig(options: DownloadRigOptions = {}) {
   const itemId = crypto.randomUUID();
   await writeFile(join(item, ".item.json"), JSON.stringify({ id: itemId }));
   const source = await DirectoryContentSource.open({ root: directory.path });
-  const { leaseMs = 60_000, stallMs = 60_000, limit = 100 } = options;
+  const { leaseMs = 60_000, stallMs = 60_000 } = options;
   const terms = { leaseMs, retentionMs: leaseMs };
   const database = new SqliteDatabase(":memory:");
   const sessions = new SqliteSessionStore({ database, terms });
   const files = new MemorySessionFiles();
   const key: LinkKey = { id: "k1", secret: randomBytes(32) };
   const records: DownloadRecord[] = [];
-  const downloads = new Downloads({ files, ends: files, sessions, leaseMs, stallMs, limit });
+  const downloads = new Downloads({ files, ends: files, sessions, leaseMs, stallMs });
+  const shares = new DownloadShares(options.limit ?? 100);
+  const admission = new Admission(options.maxLookUps ?? 100);
   let running = 0;
   const next: ProtocolHandler = {
     name: "next",
@@ -63,6 +74,10 @@ export async function downloadRig(options: DownloadRigOptions = {}) {
     preparations: options.preparations ?? { find: async (files) => files.map(() => undefined) },
     files,
     downloads,
+    shares,
+    hasOwners: options.hasOwners ?? false,
+    admission,
+    clientAddressOf: clientAddressFinder(() => true),
     offloadPrefix: options.offloadPrefix,
     pageHeaders: ["x-content-type-options", "nosniff"],
     observe: {
@@ -80,7 +95,6 @@ export async function downloadRig(options: DownloadRigOptions = {}) {
     limits: options.limits,
   });
   const { port } = await server.listen();
-  const owner = "alice";
   const stop = async () => {
     downloads.cutAll();
     await server.close(AbortSignal.timeout(500));
@@ -97,6 +111,8 @@ export async function downloadRig(options: DownloadRigOptions = {}) {
     sessions,
     files,
     downloads,
+    shares,
+    admission,
     key,
     /** Records of the finished requests, in order. */
     records,
@@ -104,11 +120,11 @@ export async function downloadRig(options: DownloadRigOptions = {}) {
     get running() {
       return running;
     },
-    caller: callerNamed(owner),
+    caller: callerNamed("alice"),
     async addFile(name: string, bytes: Uint8Array | string): Promise<void> {
       await writeFile(join(item, name), bytes);
     },
-    async open(): Promise<Session> {
+    async open(owner = "alice"): Promise<Session> {
       const { contentVersion } = (await source.item(itemId))!;
       return sessions.create({ id: crypto.randomUUID(), owner, libraryItemId: itemId, contentVersion });
     },

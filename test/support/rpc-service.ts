@@ -3,10 +3,12 @@ import { createServer as createHttp1Server } from "node:http";
 import { createServer as createHttp2Server, type ServerHttp2Session } from "node:http2";
 import type { AddressInfo } from "node:net";
 import { DownloadSessionService } from "../../gen/content/library/item/v1/download_session_pb.ts";
-import { Admission, NamedAdmission } from "../../src/calls/admission.ts";
+import { Admission } from "../../src/calls/admission.ts";
 import type { CallObserver, CallRecord } from "../../src/calls/call.ts";
+import type { ClientAddressOf } from "../../src/calls/client-address.ts";
 import { CallPipeline } from "../../src/calls/pipeline.ts";
 import { firstOf, type ProtocolHandler, type ServerHandlers } from "../../src/calls/protocol-handler.ts";
+import { ShareHolders } from "../../src/calls/share-holders.ts";
 import type { ContentSource } from "../../src/domain/content-source.ts";
 import { ServiceError } from "../../src/domain/errors.ts";
 import type { Caller, Refusal, Renewal, Session } from "../../src/domain/session.ts";
@@ -35,8 +37,8 @@ export interface RpcService extends AsyncDisposable {
   readonly endStreams: AbortController;
   readonly store: SessionStore;
   readonly admission: Admission;
-  readonly streams: NamedAdmission;
-  readonly watches: NamedAdmission;
+  readonly streams: ShareHolders;
+  readonly watches: ShareHolders;
   /** The handlers behind both URLs. */
   readonly rpc: ServerHandlers;
   readonly protocols: readonly ProtocolHandler[];
@@ -133,12 +135,14 @@ export async function startRpcService({
   const observe: CallObserver = ({ call: { protocol, requestId, connection }, ...record }) =>
     void records.push({ ...record, call: { protocol, requestId, connection } });
   const admission = new Admission(maxCalls);
-  const [streams, watches] = [new NamedAdmission(maxStreams), new NamedAdmission(maxStreams)];
+  const clientAddressOf: ClientAddressOf = ({ connection }) => connection.peer;
+  const [streams, watches] = [new ShareHolders(maxStreams), new ShareHolders(maxStreams)];
   const pipeline = new CallPipeline({
     operations: downloadSessionOperations({ store, content }),
     authenticate: () => callerNamed("anonymous"),
     admission,
     streams,
+    clientAddressOf,
     observe,
   });
   const health = new Health([serviceName]);
@@ -149,6 +153,7 @@ export async function startRpcService({
     fastLane,
     health,
     watches,
+    clientAddressOf,
     maxBodyBytes: maxMessageBytes,
     callsMustEnd: endCalls.signal,
     streamsMustEnd: AbortSignal.any([endCalls.signal, endStreams.signal]),

@@ -18,14 +18,14 @@ const rooms: Rooms = {
   domain: { node: ["crypto"], pure: true },
   calls: {
     rooms: ["domain", "gen"],
-    packages: ["@bufbuild/protobuf", "cookie"],
+    packages: ["@bufbuild/protobuf", "cookie", "forwarded-parse"],
     node: ["http", "http2", "net", "tls"],
   },
   operations: { rooms: ["calls", "domain", "gen"], packages: ["@bufbuild/protobuf", "uuid"] },
   auth: {
     rooms: ["calls", "domain"],
     packages: ["jose", "lru-cache", "p-limit"],
-    node: ["fs", "fs/promises", "net"],
+    node: ["fs", "fs/promises"],
   },
   "stores/redis": {
     rooms: ["domain"],
@@ -60,7 +60,7 @@ const rooms: Rooms = {
   },
   downloads: {
     rooms: ["calls", "domain"],
-    packages: ["content-disposition", "forwarded-parse", "range-parser"],
+    packages: ["content-disposition", "range-parser"],
     node: ["http", "http2", "net"],
   },
   server: {

@@ -52,6 +52,7 @@ async function jwt(): Promise<Methods> {
       issuer: issuer.issuer,
       audience: issuer.audience,
       algorithms: ["ES256"],
+      types: [],
       clockToleranceMs: 0,
       principalClaim: "sub",
       roleClaim: "roles",
@@ -372,6 +373,42 @@ describe("of several credentials the first decides", () => {
     expect(await outcome(login, { authorization: basic("alice", "wrong"), certificate })).toBeInstanceOf(
       ServiceError,
     );
+  });
+});
+
+describe("on a page of another origin", () => {
+  const headers = { "sec-fetch-site": "cross-site", origin: "https://evil.example" };
+  const foreign = (challenge?: string) => refused("foreign_page", challenge);
+
+  test("what a browser adds is as if it was not there", async () => {
+    const authenticator = await open({ ...(await users()), ...(await jwt()), ...mtls });
+    const { authenticate, login } = authenticator;
+    const loginCookie = await logIn(authenticator, { authorization: basic("bob", "bob's password") });
+    const authorization = `Bearer ${await issuer.token({ sub: "token" })}`;
+    const ambient = { headers, loginCookie, certificate };
+    expect(await outcome(authenticate, ambient)).toMatchObject(foreign(`${bearer}, ${session}`));
+    expect(await outcome(login, ambient)).toMatchObject(foreign(`${basicChallenge}, ${bearer}`));
+    expect(await outcome(authenticate, { headers })).toMatchObject({
+      messageId: "downlease.authentication.required",
+    });
+    for (const way of [authenticate, login]) {
+      expect(await outcome(way, { ...ambient, authorization })).toMatchObject({ principal: "token" });
+    }
+    expect(await outcome(authenticate, { ...ambient, loginId: loginCookie })).toMatchObject({
+      principal: "bob",
+    });
+  });
+
+  test("a password is neither checked nor counted", async () => {
+    const { login } = await open(await users(), { perUser: 1, perAddress: 1 });
+    const authorization = basic("alice", "alice's password");
+    for (let time = 0; time < 3; time++) {
+      expect(await outcome(login, { headers, authorization: basic("alice", "wrong") })).toMatchObject(
+        foreign(basicChallenge),
+      );
+      expect(await outcome(login, { headers, authorization })).toMatchObject(foreign(basicChallenge));
+    }
+    expect(await outcome(login, { authorization })).toMatchObject({ principal: "alice" });
   });
 });
 

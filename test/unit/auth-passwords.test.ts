@@ -2,7 +2,6 @@ import { argon2Sync } from "node:crypto";
 import { expect, test } from "vitest";
 import { readBasic } from "../../src/auth/basic-credentials.ts";
 import { hashPassword, parsePasswordHash, verifyPassword } from "../../src/auth/password-hash.ts";
-import { networkOf } from "../../src/auth/password-login.ts";
 import { basic } from "../support/auth-calls.ts";
 
 const salt = Buffer.from("0123456789abcdef");
@@ -100,18 +99,4 @@ test.each([
   "Bearer abc",
 ])("%j is no Basic that can be read", (authorization) => {
   expect(readBasic(authorization)).toBeUndefined();
-});
-
-test.each([
-  ["192.0.2.1", "192.0.2.1"],
-  ["::ffff:192.0.2.1", "192.0.2.1"],
-  ["2001:db8:1:2:3:4:5:6", "2001:db8:1:2"],
-  ["2001:db8:1:2::1", "2001:db8:1:2"],
-  ["2001:db8::1", "2001:db8:0:0"],
-  ["fe80::1%eth0", "fe80:0:0:0"],
-  ["::1", "0:0:0:0"],
-  ["::", "0:0:0:0"],
-  ["", ""],
-])("failures from %s count for %s", (peer, network) => {
-  expect(networkOf(peer)).toBe(network);
 });

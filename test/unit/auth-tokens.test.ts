@@ -36,6 +36,7 @@ async function open(options: Partial<JwtOptions> = {}): Promise<BearerTokens> {
     issuer: issuer.issuer,
     audience: issuer.audience,
     algorithms: ["RS256", "ES256", "EdDSA"],
+    types: [],
     clockToleranceMs: 5000,
     principalClaim: "sub",
     roleClaim: "roles",
@@ -107,6 +108,17 @@ describe("a good token", () => {
     });
   });
 
+  test("may have the types of access tokens, or those that are accepted", async () => {
+    const typed = async (typ?: string) => `Bearer ${await issuer.token({}, { typ } as object)}`;
+    for (const typ of [undefined, "JWT", "jwt", "at+jwt", "application/at+JWT"]) {
+      expect(await (await open()).read(await typed(typ))).toMatchObject({ caller: { principal: "alice" } });
+    }
+    const tokens = await open({ types: ["at+jwt", "Custom"] });
+    for (const typ of ["AT+jwt", "application/custom"]) {
+      expect(await tokens.read(await typed(typ))).toMatchObject({ caller: { principal: "alice" } });
+    }
+  });
+
   test("may be for several audiences, and a little early or late", async () => {
     const tokens = await open();
     for (const claims of [{ aud: ["other", "downlease"] }, { nbf: now() + 3 }, { exp: now() - 3 }]) {
@@ -133,6 +145,21 @@ describe("a bad token", () => {
     ["with a very long subject", { sub: "x".repeat(257) }],
   ])("%s proves nothing", async (_, claims) => {
     expect(await (await open()).read(`Bearer ${await issuer.token(claims)}`)).toBe("invalid");
+  });
+
+  test.each(["logout+jwt", "dpop+jwt", "application/secevent+jwt", "x/jwt", 7, [["JWT"]], null])(
+    "of the type %j proves nothing",
+    async (typ) => {
+      const token = await issuer.token({}, { typ } as object);
+      expect(await (await open()).read(`Bearer ${token}`)).toBe("invalid");
+    },
+  );
+
+  test("of another type than those that are accepted, or without one, proves nothing", async () => {
+    const tokens = await open({ types: ["at+jwt", "Custom"] });
+    for (const typ of ["JWT", "x-custom", undefined]) {
+      expect(await tokens.read(`Bearer ${await issuer.token({}, { typ } as object)}`)).toBe("invalid");
+    }
   });
 
   test("that has expired is reported as expired", async () => {

@@ -58,6 +58,7 @@ describe("settings", () => {
       ["--jwt-issuer", "DOWNLEASE_JWT_ISSUER", "required with --jwt-jwks"],
       ["--jwt-audience", "DOWNLEASE_JWT_AUDIENCE", "required with --jwt-jwks"],
       ["--jwt-algorithms", "DOWNLEASE_JWT_ALGORITHMS", "RS256,PS256,ES256,EdDSA"],
+      ["--jwt-type", "DOWNLEASE_JWT_TYPE", "JWT, at+jwt and none"],
       ["--jwt-clock-tolerance-seconds", "DOWNLEASE_JWT_CLOCK_TOLERANCE_SECONDS", "30"],
       ["--jwt-principal-claim", "DOWNLEASE_JWT_PRINCIPAL_CLAIM", "sub"],
       ["--jwt-role-claim", "DOWNLEASE_JWT_ROLE_CLAIM", "roles"],
@@ -397,7 +398,13 @@ describe("authentication", () => {
     ["users", { usersFile: "users" }, { usersFile: "users", jwt: undefined, mtls: undefined }],
     [
       "tokens",
-      { ...jwt, jwtAlgorithms: "ES256, EdDSA", jwtClockToleranceSeconds: "0.5", jwtRoleClaim: "groups" },
+      {
+        ...jwt,
+        jwtAlgorithms: "ES256, EdDSA",
+        jwtClockToleranceSeconds: "0.5",
+        jwtRoleClaim: "groups",
+        jwtType: "at+jwt, application/x",
+      },
       {
         usersFile: undefined,
         jwt: {
@@ -405,6 +412,7 @@ describe("authentication", () => {
           issuer: "https://issuer",
           audience: "downlease",
           algorithms: ["ES256", "EdDSA"],
+          types: ["at+jwt", "application/x"],
           clockToleranceMs: 500,
           principalClaim: "sub",
           roleClaim: "groups",

@@ -1,4 +1,4 @@
-import { type DescMethod, type Message, toBinary } from "@bufbuild/protobuf";
+import { type DescMethod, type DescMethodBiDiStreaming, type Message, toBinary } from "@bufbuild/protobuf";
 import {
   Code,
   ConnectError,
@@ -17,14 +17,21 @@ import {
   universalResponseToNodeResponse,
 } from "@connectrpc/connect-node";
 import { Health as HealthService } from "../../../gen/grpc/health/v1/health_pb.ts";
-import type { NamedAdmission } from "../../calls/admission.ts";
 import { type CallObserver, type CallOrigin, type Protocol, requestIdFrom } from "../../calls/call.ts";
+import type { ClientAddressOf } from "../../calls/client-address.ts";
 import { HeaderCredentials } from "../../calls/credentials.ts";
 import { connectionOf, discardBody, type HttpRequest, type HttpResponse, pathOf } from "../../calls/http.ts";
 import { limitsOwnRequest } from "../../calls/open-stream.ts";
 import { notSniffed } from "../../calls/page-headers.ts";
-import { asServiceError, type CallPipeline, type Operation, operationNameOf } from "../../calls/pipeline.ts";
+import {
+  asServiceError,
+  type CallPipeline,
+  type Operation,
+  operationNameOf,
+  type StreamEntry,
+} from "../../calls/pipeline.ts";
 import { callHeaders, type ProtocolHandler } from "../../calls/protocol-handler.ts";
+import type { ShareHolders } from "../../calls/share-holders.ts";
 import { type ErrorKind, ServiceError } from "../../domain/errors.ts";
 import type { Health } from "../../telemetry/health.ts";
 import { protocolByName, type RequestInfo, RpcCall, requestInfoKey } from "./call.ts";
@@ -33,9 +40,16 @@ import { connectErrorOf, jsonOptions, unreadable, withGrpcSpelling } from "./err
 import { encodedEnvelope, envelope as envelopeOf } from "./fast-lane/envelope.ts";
 import { openFastLane } from "./fast-lane/fast-lane.ts";
 import { discardRest } from "./fast-lane/http2-stream.ts";
-import type { LaneMethod, ServeByRuntime } from "./fast-lane/lane.ts";
-import { healthService } from "./health.ts";
-import { addReflection } from "./reflection.ts";
+import type {
+  LaneMethod,
+  LaneServerStreamMethod,
+  LaneStreamMethod,
+  ServeByRuntime,
+} from "./fast-lane/lane.ts";
+import { healthService, healthStream } from "./health.ts";
+import { placesIn, type TakePlace } from "./open-streams.ts";
+import { type Patience, patience, patienceWithStrangers } from "./patience.ts";
+import { reflection, reflectionMethods } from "./reflection.ts";
 import { serveStream } from "./runtime-stream.ts";
 import { unimplementedHandlers } from "./unimplemented.ts";
 
@@ -43,7 +57,8 @@ export interface RpcOptions {
   readonly pipeline: CallPipeline;
   readonly health: Health;
   /** Streams that need no credentials, `Health/Watch` and server reflection, by address. */
-  readonly watches: NamedAdmission;
+  readonly watches: ShareHolders;
+  readonly clientAddressOf: ClientAddressOf;
   /** Largest request message, in bytes, before and after decompression; a larger one is RESOURCE_EXHAUSTED. */
   readonly maxBodyBytes: number;
   /** Whether plain calls take the fast lane, see `fast-lane/`; otherwise Connect's runtime serves every call. */
@@ -64,18 +79,21 @@ export function rpcHandler(options: RpcOptions): ProtocolHandler {
     jsonOptions,
     readMaxBytes: options.maxBodyBytes,
     shutdownSignal: options.callsMustEnd,
-    requestGate: gateOf(options),
   };
-  const router = createConnectRouter(routerOptions);
-  addRoutes(router, options);
+  const takePlace = placesIn(options.watches, options.clientAddressOf, observe);
+  const streams = streamRows(options, takePlace);
+  const router = createConnectRouter({ ...routerOptions, requestGate: gate(takePlace) });
+  addRoutes(router, options, streams);
   const served = new Map<string, ServeByRuntime>();
   for (const handler of router.handlers) {
-    const { unary, streams } = pipeline.operations;
-    const isOurs = [...unary, ...streams].some(({ method }) => method === handler.method);
+    const { operations } = pipeline;
+    const isOurs = [...operations.unary, ...operations.streams].some(
+      ({ method }) => method === handler.method,
+    );
     const recordRefusal = isOurs ? refusalRecorder(operationNameOf(handler.method), observe) : undefined;
     served.set(handler.requestPath, (req, res, body) => void serve(handler, req, res, recordRefusal, body));
   }
-  const fastLane = options.fastLane ? fastLaneFor(options, served) : undefined;
+  const fastLane = options.fastLane ? fastLaneFor(options, streams, takePlace, served) : undefined;
   const services = new Set(router.handlers.map(({ service }) => service.typeName));
   const unimplemented = unimplementedHandlers(routerOptions, services);
   const recordUnimplemented = refusalRecorder("unknown", observe, "operation_not_found");
@@ -103,28 +121,60 @@ export function rpcHandler(options: RpcOptions): ProtocolHandler {
   };
 }
 
-function fastLaneFor(options: RpcOptions, served: ReadonlyMap<string, ServeByRuntime>) {
-  const { pipeline, observe, maxBodyBytes, callsMustEnd, streamsMustEnd } = options;
+/** A method with many requests, and how they are answered. */
+interface StreamRow {
+  readonly method: DescMethodBiDiStreaming;
+  readonly run: StreamEntry;
+  readonly patience: Patience;
+}
+
+function streamRows({ pipeline }: RpcOptions, takePlace: TakePlace): readonly StreamRow[] {
   const { unary, streams } = pipeline.operations;
-  const rowOf = <Run>(
+  const services = new Set([...unary, ...streams].map(({ method }) => method.parent)).add(HealthService);
+  const reflect = reflection(services, takePlace);
+  return [
+    ...streams.map((row) => ({ method: row.method, run: pipeline.streamEntry(row), patience })),
+    ...reflectionMethods.map((method) => ({ method, run: reflect(method), patience: patienceWithStrangers })),
+  ];
+}
+
+function fastLaneFor(
+  options: RpcOptions,
+  streams: readonly StreamRow[],
+  takePlace: TakePlace,
+  served: ReadonlyMap<string, ServeByRuntime>,
+) {
+  const { pipeline, health, observe, maxBodyBytes, callsMustEnd, streamsMustEnd } = options;
+  const methodOf = <Run>(
     { method, isRoutine = false, encode }: Pick<Operation, "isRoutine" | "encode"> & { method: DescMethod },
     run: Run,
-  ): [path: string, row: LaneMethod<Run>] => {
-    const path = createMethodUrl("/", method);
+  ): LaneMethod<Run> => {
     const recordRefusal = refusalRecorder(operationNameOf(method), observe);
     const envelope =
       encode === undefined
         ? (message: Message) => envelopeOf(toBinary(method.output, message))
         : (message: Message) => encodedEnvelope(message, encode);
-    return [path, { method, isRoutine, run, envelope, serveByRuntime: served.get(path)!, recordRefusal }];
+    const serveByRuntime = served.get(pathTo(method))!;
+    return { method, isRoutine, run, envelope, serveByRuntime, recordRefusal };
   };
+  const { watch } = HealthService.method;
+  const watchLane = { ...methodOf({ method: watch }, healthStream(health, streamsMustEnd)), takePlace };
   return openFastLane({
-    unary: new Map(unary.map((row) => rowOf(row, pipeline.entry(row)))),
-    streams: new Map(streams.map((row) => rowOf(row, pipeline.streamEntry(row)))),
+    unary: new Map(
+      pipeline.operations.unary.map((row) => [pathTo(row.method), methodOf(row, pipeline.entry(row))]),
+    ),
+    streams: new Map<string, LaneStreamMethod | LaneServerStreamMethod>([
+      ...streams.map((row) => [pathTo(row.method), { ...row, ...methodOf(row, row.run) }] as const),
+      [pathTo(watch), watchLane],
+    ]),
     maxMessageBytes: maxBodyBytes,
     callsMustEnd,
     streamsMustEnd,
   });
+}
+
+function pathTo(method: DescMethod): string {
+  return createMethodUrl("/", method);
 }
 
 /** Records a request that ended before it became a call. */
@@ -139,32 +189,6 @@ function refusalRecorder(
 }
 
 /**
- * What happens before a request is read: counts the streams that need no credentials, and refuses those that are too
- * many.
- */
-function gateOf({ pipeline, watches, observe }: RpcOptions): (context: HandlerContext) => void {
-  const counted = new Set<DescMethod>(pipeline.operations.streams.map(({ method }) => method));
-  const tooMany = ServiceError.tooManyStreams();
-  return (context) => {
-    const { method } = context;
-    blameCaller(context);
-    if (method.methodKind === "unary" || counted.has(method)) return;
-    const startedAt = performance.now();
-    const info = context.values.get(requestInfoKey);
-    info.leave = watches.enter(info.connection.peer);
-    if (info.leave !== undefined) return;
-    observe({
-      call: new RpcCall(context),
-      operation: operationNameOf(method),
-      outcome: tooMany.kind,
-      durationMs: performance.now() - startedAt,
-      error: tooMany,
-    });
-    throw connectErrorOf(tooMany);
-  };
-}
-
-/**
  * Connect reports bytes that are not a message with INTERNAL, as a fault of the server, and has no hook for it but the
  * signal of the call, which gets each error just before it is sent.
  */
@@ -176,7 +200,7 @@ function blameCaller({ signal, values }: HandlerContext): void {
   });
 }
 
-function addRoutes(router: ConnectRouter, options: RpcOptions): void {
+function addRoutes(router: ConnectRouter, options: RpcOptions, streams: readonly StreamRow[]): void {
   const { pipeline, health, streamsMustEnd } = options;
   for (const row of pipeline.operations.unary) {
     const run = pipeline.entry(row);
@@ -189,12 +213,25 @@ function addRoutes(router: ConnectRouter, options: RpcOptions): void {
       }
     });
   }
-  for (const row of pipeline.operations.streams) {
-    const converse = pipeline.streamEntry(row);
-    router.rpc(row.method, (requests, context) => serveStream(converse, requests, context, streamsMustEnd));
+  for (const { method, run, patience } of streams) {
+    router.rpc(method, (requests, context) => serveStream(run, requests, context, streamsMustEnd, patience));
   }
   router.service(HealthService, healthService(health, streamsMustEnd));
-  addReflection(router, streamsMustEnd);
+}
+
+/** What happens before a request is read: `Health/Watch` takes its place. */
+function gate(takePlace: TakePlace): (context: HandlerContext) => void {
+  return (context) => {
+    blameCaller(context);
+    const { method, values } = context;
+    if (method !== HealthService.method.watch) return;
+    try {
+      const info = values.get(requestInfoKey);
+      info.leave = takePlace({ ...info, protocol: protocolByName(context.protocolName) }, method);
+    } catch (reason) {
+      throw reason instanceof ServiceError ? connectErrorOf(reason) : reason;
+    }
+  };
 }
 
 /**
@@ -221,11 +258,14 @@ async function serve(
     headers: req.headers,
     isCall: false,
   };
+  const streams = handler.method.methodKind === "unary" ? 0 : 1;
+  info.connection.streams += streams;
   res.once("close", () => {
-    const { connection, isCall, leave } = info;
+    info.connection.streams -= streams;
+    const { connection, headers, isCall, leave } = info;
     leave?.();
-    if (!isCall)
-      recordRefusal?.({ protocol: protocolOf(req), requestId, connection }, performance.now() - startedAt);
+    const origin = { protocol: protocolOf(req), requestId, connection, headers };
+    if (!isCall) recordRefusal?.(origin, performance.now() - startedAt);
   });
   try {
     res.setHeader("x-request-id", requestId);

@@ -1,10 +1,18 @@
 import { ServiceError } from "../../domain/errors.ts";
 
-/** How long a stream may be open before its first request, in milliseconds. */
-export const firstMessageMs = 10_000;
+/** How long a stream may be silent, in milliseconds. */
+export interface Patience {
+  /** Before its first request. */
+  readonly firstMs: number;
+  /** Between two requests; without it, for any time. */
+  readonly nextMs?: number;
+}
 
-/** How long a stream of server reflection may be silent between two requests, in milliseconds. */
-export const reflectionIdleMs = 60_000;
+/** For streams of a caller that is authenticated. */
+export const patience: Patience = { firstMs: 10_000 };
+
+/** For streams of anybody. */
+export const patienceWithStrangers: Patience = { firstMs: 10_000, nextMs: 60_000 };
 
 /** The error that ends a stream that has sent no request for so long. */
 export function silent(limitMs: number): ServiceError {

@@ -1,16 +1,14 @@
-import type { DescService } from "@bufbuild/protobuf";
-import { Code, type ConnectRouter, type HandlerContext } from "@connectrpc/connect";
+import { create, type DescMessage, type DescService, type Message } from "@bufbuild/protobuf";
+import { Code } from "@connectrpc/connect";
 import { file_google_rpc_error_details } from "../../../gen/google/rpc/error_details_pb.ts";
 import {
   ServerReflection,
   type ServerReflectionRequest,
 } from "../../../gen/grpc/reflection/v1/reflection_pb.ts";
 import { ServerReflection as ServerReflectionAlpha } from "../../../gen/grpc/reflection/v1alpha/reflection_pb.ts";
-import { ServiceError } from "../../domain/errors.ts";
+import type { StreamEntry } from "../../calls/pipeline.ts";
 import { DescriptorIndex, type ServedFile, withImports } from "./descriptor-index.ts";
-import { connectErrorOf } from "./errors.ts";
-import { firstMessageMs, reflectionIdleMs } from "./patience.ts";
-import { untilAborted } from "./until-aborted.ts";
+import type { TakePlace } from "./open-streams.ts";
 
 /** A request of either version; they differ only in the names of their packages. */
 interface ReflectionRequest {
@@ -29,40 +27,40 @@ type ReflectionAnswer =
   | { case: "listServicesResponse"; value: { service: { name: string }[] } }
   | { case: "errorResponse"; value: { errorCode: Code; errorMessage: string } };
 
+/** The methods of server reflection. */
+export const reflectionMethods = [
+  ServerReflection.method.serverReflectionInfo,
+  ServerReflectionAlpha.method.serverReflectionInfo,
+] as const;
+
 /**
- * Adds server reflection, v1 and v1alpha, for the services registered so far and for itself.
+ * Answers server reflection, v1 and v1alpha, for some services and for itself.
  *
- * @param streamsMustEnd ends the streams
+ * @param takePlace for the stream
  */
-export function addReflection(router: ConnectRouter, streamsMustEnd: AbortSignal): void {
-  const services = new Set(router.handlers.map(({ service }) => service));
-  services.add(ServerReflection).add(ServerReflectionAlpha);
+export function reflection(
+  served: Iterable<DescService>,
+  takePlace: TakePlace,
+): (method: (typeof reflectionMethods)[number]) => StreamEntry {
+  const services = new Set(served).add(ServerReflection).add(ServerReflectionAlpha);
   const files = new Set([...services].map(({ file }) => file));
   // No served file imports the types of error details, but clients ask for them in order to print details.
   const index = new DescriptorIndex(files.add(file_google_rpc_error_details));
-  const converse = <R extends ReflectionRequest>(requests: AsyncIterable<R>, { signal }: HandlerContext) =>
-    conversation(requests, (request, sent) => answer(request, services, index, sent), signal, streamsMustEnd);
-  router.service(ServerReflection, { serverReflectionInfo: converse });
-  router.service(ServerReflectionAlpha, { serverReflectionInfo: converse });
-}
-
-async function* conversation<R extends ReflectionRequest>(
-  requests: AsyncIterable<R>,
-  answerTo: (request: R, sent: Set<string>) => ReflectionAnswer,
-  signal: AbortSignal,
-  streamsMustEnd: AbortSignal,
-) {
-  const sent = new Set<string>();
-  const mustEnd = AbortSignal.any([signal, streamsMustEnd]);
-  const patience = { firstMs: firstMessageMs, nextMs: reflectionIdleMs };
-  try {
-    for await (const request of untilAborted(requests, mustEnd, patience)) {
-      yield { validHost: request.host, originalRequest: request, messageResponse: answerTo(request, sent) };
-    }
-  } catch (reason) {
-    throw reason instanceof ServiceError ? connectErrorOf(reason) : reason;
-  }
-  if (signal.aborted && !streamsMustEnd.aborted) throw signal.reason;
+  return (method) => async (call) => {
+    const end = takePlace(call, method);
+    const sent = new Set<string>();
+    return {
+      answer: async (requests) =>
+        (requests as readonly (Message & ReflectionRequest)[]).map((request) =>
+          create<DescMessage>(method.output, {
+            validHost: request.host,
+            originalRequest: request,
+            messageResponse: answer(request, services, index, sent),
+          }),
+        ),
+      end,
+    };
+  };
 }
 
 function answer(

@@ -4,7 +4,7 @@ import { asServiceError, type Conversation, type StreamEntry } from "../../calls
 import { ServiceError } from "../../domain/errors.ts";
 import { RpcCall } from "./call.ts";
 import { connectErrorOf, unreadable } from "./errors.ts";
-import { firstMessageMs } from "./patience.ts";
+import type { Patience } from "./patience.ts";
 import { untilAborted } from "./until-aborted.ts";
 
 /**
@@ -17,6 +17,7 @@ export async function* serveStream(
   requests: AsyncIterable<Message>,
   context: HandlerContext,
   streamsMustEnd: AbortSignal,
+  patience: Patience,
 ): AsyncGenerator<Message> {
   const call = new RpcCall(context);
   let conversation: Conversation;
@@ -28,7 +29,7 @@ export async function* serveStream(
   const mustEnd = AbortSignal.any([context.signal, streamsMustEnd]);
   let error: ServiceError | undefined = new ServiceError("downlease.call.canceled");
   try {
-    for await (const request of untilAborted(requests, mustEnd, { firstMs: firstMessageMs })) {
+    for await (const request of untilAborted(requests, mustEnd, patience)) {
       yield* await conversation.answer([request]);
     }
     if (call.abortedWith !== undefined) throw new ServiceError(call.abortedWith);

@@ -1,11 +1,4 @@
-import { silent } from "./patience.ts";
-
-/** How long the source may be silent, in milliseconds. */
-export interface Patience {
-  readonly firstMs: number;
-  /** Between two messages; without it, for any time. */
-  readonly nextMs?: number;
-}
+import { type Patience, silent } from "./patience.ts";
 
 /**
  * Yields from the source until it ends or the signal aborts, even while the source is waiting.

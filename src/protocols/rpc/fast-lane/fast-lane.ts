@@ -7,17 +7,17 @@ import type { OpenStream } from "../../../calls/open-stream.ts";
 import { Slots } from "../../../calls/slots.ts";
 import { isEndless, parseConnectTimeoutMs, parseGrpcTimeoutMs } from "../deadline.ts";
 import { jsonOptions } from "../errors.ts";
-import { firstMessageMs } from "../patience.ts";
 import { ConnectCall, type Representation } from "./connect-call.ts";
 import { GrpcCall } from "./grpc-call.ts";
 import { Http1Exchange, Http2Exchange } from "./http-exchange.ts";
-import type { Lane, LaneCall, LaneMethod, LaneStreamMethod } from "./lane.ts";
+import type { Lane, LaneCall, LaneMethod, LaneServerStreamMethod, LaneStreamMethod } from "./lane.ts";
+import { ServerStreamCall } from "./server-stream-call.ts";
 import { StreamCall } from "./stream-call.ts";
 
 export interface FastLaneOptions {
   /** By path. */
   readonly unary: ReadonlyMap<string, LaneMethod>;
-  readonly streams: ReadonlyMap<string, LaneStreamMethod>;
+  readonly streams: ReadonlyMap<string, LaneStreamMethod | LaneServerStreamMethod>;
   /** Largest request message, in bytes. */
   readonly maxMessageBytes: number;
   /** Aborts when the time for calls in flight is over: they end with UNAVAILABLE. */
@@ -52,15 +52,17 @@ export function openFastLane(options: FastLaneOptions): FastLane {
     representations.set(method, representationsOf(method, maxMessageBytes));
 
   callsMustEnd.addEventListener("abort", () => {
-    for (const call of calls) call.abort("downlease.server.stopping");
+    for (const call of calls) {
+      // A server stream that has its request has been asked to end already, with its last answer.
+      if (!(call instanceof ServerStreamCall) || call.isReading) call.abort("downlease.server.stopping");
+    }
   });
   streamsMustEnd.addEventListener("abort", () => {
     for (const call of calls) if (call instanceof StreamCall) call.end("downlease.server.stopping");
   });
   setInterval(() => {
-    const newestSilent = performance.now() - firstMessageMs;
-    for (const call of calls)
-      if (call instanceof StreamCall && call.startedAt <= newestSilent) call.endIfSilent();
+    const now = performance.now();
+    for (const call of calls) if (call instanceof StreamCall) call.endIfSilent(now);
   }, sweepMs).unref();
 
   return {
@@ -74,7 +76,11 @@ export function openFastLane(options: FastLaneOptions): FastLane {
         if (streamMethod === undefined || !isPlainGrpc(headers)) return false;
         const deadline = deadlineOf(headers["grpc-timeout"], parseGrpcTimeoutMs);
         if (deadline === "odd" || streamsMustEnd.aborted) return false;
-        new StreamCall(lane, streamMethod, stream, headers).setDeadline(deadline);
+        const call =
+          "patience" in streamMethod
+            ? new StreamCall(lane, streamMethod, stream, headers)
+            : new ServerStreamCall(lane, streamMethod, stream, headers);
+        call.setDeadline(deadline);
         return true;
       }
       if (isPlainGrpc(headers)) {

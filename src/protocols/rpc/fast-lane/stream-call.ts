@@ -3,10 +3,11 @@ import { fromBinary, type Message, toBinary } from "@bufbuild/protobuf";
 import { abort, type Call, requestIdFrom } from "../../../calls/call.ts";
 import { type Connection, connectionOfStream } from "../../../calls/connection.ts";
 import { type Credentials, HeaderCredentials } from "../../../calls/credentials.ts";
+import { keptHeaders } from "../../../calls/forwarded.ts";
 import { limitsOwnRequest } from "../../../calls/open-stream.ts";
 import { asServiceError, type Conversation } from "../../../calls/pipeline.ts";
 import { type ErrorMessageId, ServiceError } from "../../../domain/errors.ts";
-import { firstMessageMs, silent } from "../patience.ts";
+import { silent } from "../patience.ts";
 import { envelopes, headBytes, messageLength } from "./envelope.ts";
 import { errorTrailers, grpcHeaders, respondWithError, sendOk } from "./grpc-response.ts";
 import { discardRest } from "./http2-stream.ts";
@@ -31,7 +32,7 @@ export class StreamCall implements Call, LaneCall {
   readonly #lane: Lane;
   readonly #method: LaneStreamMethod;
   readonly stream: ServerHttp2Stream;
-  /** Dropped when the stream is open. */
+  /** Only those that name the client, once the stream is open. */
   #headers: IncomingHttpHeaders;
   /** Set when the stream is open. */
   #conversation: Conversation | undefined;
@@ -41,6 +42,8 @@ export class StreamCall implements Call, LaneCall {
   #waiting: Message[] = [];
   /** Whether a whole request has arrived. */
   #hasSpoken = false;
+  /** When a request has arrived for the last time; kept only where a silence between two is limited. */
+  #heardAt = this.startedAt;
   #isAnswering = false;
   /** Why reading has stopped: the caller has sent everything, or an error to send after the remaining answers. */
   #end: "complete" | ServiceError | undefined;
@@ -55,6 +58,7 @@ export class StreamCall implements Call, LaneCall {
     this.stream = stream;
     limitsOwnRequest(stream);
     lane.calls.add(this);
+    this.connection.streams++;
     // `close` follows every error.
     stream.on("error", ignore);
     stream.on("close", () => {
@@ -85,7 +89,7 @@ export class StreamCall implements Call, LaneCall {
       this.#refuse(asServiceError(reason, this));
       return;
     }
-    this.#headers = noHeaders;
+    this.#headers = keptHeaders(this.#headers);
     const { stream } = this;
     if (!stream.closed) {
       stream.respond(grpcHeaders(this.requestId), { waitForTrailers: true });
@@ -102,8 +106,7 @@ export class StreamCall implements Call, LaneCall {
   }
 
   #refuse(error: ServiceError): void {
-    this.#isOver = true;
-    clearTimeout(this.#deadline);
+    this.#leave();
     if (this.stream.closed) return;
     respondWithError(this.stream, this.requestId, error);
     // At once: a caller that opens many streams must not have each for a second longer.
@@ -124,9 +127,11 @@ export class StreamCall implements Call, LaneCall {
     this.#stopReading(new ServiceError(reason));
   }
 
-  /** Ends the stream with an error unless a whole request has arrived. */
-  endIfSilent(): void {
-    if (!this.#hasSpoken) this.#stopReading(silent(firstMessageMs));
+  /** Ends the stream with an error when its caller has sent no request for too long. */
+  endIfSilent(now: number): void {
+    const { firstMs, nextMs = Number.POSITIVE_INFINITY } = this.#method.patience;
+    const limitMs = this.#hasSpoken ? nextMs : firstMs;
+    if (this.#heardAt <= now - limitMs) this.#stopReading(silent(limitMs));
   }
 
   #read(chunk: Buffer): void {
@@ -152,7 +157,10 @@ export class StreamCall implements Call, LaneCall {
         return;
       }
       offset = end;
+    }
+    if (offset > 0) {
       this.#hasSpoken = true;
+      if (this.#method.patience.nextMs !== undefined) this.#heardAt = performance.now();
     }
     // A copy: a view would keep all that was received together with it.
     this.#rest = offset === bytes.length ? nothing : Buffer.from(bytes.subarray(offset));
@@ -195,10 +203,15 @@ export class StreamCall implements Call, LaneCall {
 
   #finish(): void {
     if (this.#isOver) return;
-    this.#isOver = true;
-    clearTimeout(this.#deadline);
+    this.#leave();
     this.#conversation?.end(this.#end === "complete" ? undefined : this.#end);
     if (!this.stream.closed) this.stream.end();
+  }
+
+  #leave(): void {
+    this.#isOver = true;
+    this.connection.streams--;
+    clearTimeout(this.#deadline);
   }
 
   #sendTrailers(): void {
@@ -210,7 +223,6 @@ export class StreamCall implements Call, LaneCall {
 }
 
 const nothing = Buffer.alloc(0);
-const noHeaders: IncomingHttpHeaders = {};
 
 function ignore(): void {}
 

@@ -22,6 +22,13 @@ export function credentialsOf(security: TreeObject, headers: IncomingHttpHeaders
   return credentialsInScheme(schemeId, security);
 }
 
+const none = {
+  authorization: undefined,
+  loginId: undefined,
+  loginCookie: undefined,
+  isInBody: true,
+} as const;
+
 function credentialsInScheme(schemeId: Tree, security: TreeObject): Credentials {
   const text = (name: string): string => {
     const value = security[name];
@@ -29,15 +36,15 @@ function credentialsInScheme(schemeId: Tree, security: TreeObject): Credentials 
   };
   switch (schemeId) {
     case `${schemes}session_id`:
-      return { loginId: text("sessionId"), authorization: undefined };
+      return { ...none, loginId: text("sessionId") };
     case `${schemes}user_pass`: {
       const name = text("userName");
       // A colon ends the name in Basic credentials: "alice:x" would be read as alice.
       const pair = name.includes(":") ? "" : Buffer.from(`${name}:${text("password")}`).toString("base64");
-      return { loginId: undefined, authorization: `Basic ${pair}` };
+      return { ...none, authorization: `Basic ${pair}` };
     }
     case `${schemes}oauth`:
-      return { loginId: undefined, authorization: `Bearer ${text("accessToken")}` };
+      return { ...none, authorization: `Bearer ${text("accessToken")}` };
     default:
       throw new ServiceError("downlease.authentication.scheme", [acceptedSchemes.join(", ")]);
   }
