@@ -1,4 +1,3 @@
-import { addressMatcher } from "../config/addresses.ts";
 import type { Config } from "../config/settings.ts";
 import {
   createDownloadService,
@@ -8,14 +7,21 @@ import {
 
 type Parts = Pick<
   DownloadServiceOptions,
-  "admission" | "backend" | "content" | "pageHeaders" | "observe" | "fallback" | "callsMustEnd"
+  | "admission"
+  | "backend"
+  | "content"
+  | "pageHeaders"
+  | "isTrustedProxy"
+  | "clientAddressOf"
+  | "observe"
+  | "fallback"
+  | "callsMustEnd"
 >;
 
 /** Download links and the files that they lead to, as configured. */
 export function openDownloads(config: Config, parts: Parts): DownloadService {
   return createDownloadService({
     publicUrl: config.publicUrl,
-    isTrustedProxy: addressMatcher(config.trustedProxies),
     linkKeys: config.linkKeys.map(({ id, secret }) => ({ id, secret: secret.reveal() })),
     leaseMs: config.leaseMs,
     stallMs: config.transferStallMs,

@@ -12,11 +12,13 @@ export interface OperationParts extends Pick<SessionFileParts, "preparations" | 
   readonly backend: Backend;
   readonly content: ContentSource;
   readonly metrics: Metrics;
+  /** See `loginOpener`. */
+  readonly loginsPerPrincipal: number;
 }
 
 /** The table of all operations. */
 export function openOperations(parts: OperationParts): Operations {
-  const { backend, content, preparations, linkFor, metrics } = parts;
+  const { backend, content, preparations, linkFor, metrics, loginsPerPrincipal } = parts;
   const { sessions, sessionFiles, logins } = backend;
   const { countKeepAlive } = metrics;
   const { unary, streams } = downloadSessionOperations({ store: sessions, content, countKeepAlive });
@@ -24,7 +26,7 @@ export function openOperations(parts: OperationParts): Operations {
     unary: [
       ...unary,
       ...sessionFileOperations({ sessions, files: sessionFiles, content, preparations, linkFor }),
-      ...loginOperations({ logins, openLogin: loginOpener(logins) }),
+      ...loginOperations({ logins, openLogin: loginOpener(logins, loginsPerPrincipal) }),
       ...libraryOperations(content),
     ],
     streams,

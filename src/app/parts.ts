@@ -3,13 +3,12 @@ import { readFile } from "node:fs/promises";
 import { createSecureContext } from "node:tls";
 import type { Logger } from "pino";
 import { noAuthentication } from "../auth/anonymous.ts";
-import { type Authentication, Authenticator } from "../auth/authenticator.ts";
+import { type Authentication, Authenticator, type AuthenticatorOptions } from "../auth/authenticator.ts";
 import { isLoopback } from "../config/addresses.ts";
 import type { Config } from "../config/settings.ts";
 import { openContentSource } from "../content/open.ts";
 import type { Backend } from "../domain/backend.ts";
 import type { ContentSource } from "../domain/content-source.ts";
-import type { LoginStore } from "../domain/login-store.ts";
 import type { ServerTls } from "../server/server.ts";
 import { openBackend, type RedisCredentials, sqliteUrl } from "../stores/open.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
@@ -71,14 +70,13 @@ async function readRedisCredentials({ redis }: Config): Promise<RedisCredentials
 /** How callers are authenticated, until it is closed. @throws StartError */
 export async function openAuthentication(
   { auth, usersFile, jwt, mtls, login, host, corsOrigins }: Config,
-  logins: LoginStore,
-  log: Logger,
+  parts: Pick<AuthenticatorOptions, "logins" | "clientAddressOf"> & { readonly log: Logger },
 ): Promise<Authentication & { close(): void }> {
   if (auth === "none") {
-    if (!isLoopback(host)) log.warn({ host }, "every caller that reaches this address is anonymous");
+    if (!isLoopback(host)) parts.log.warn({ host }, "every caller that reaches this address is anonymous");
     return { ...noAuthentication, close() {} };
   }
   const methods = { usersFile, jwt, mtls };
   const failureLimits = login.failures;
-  return orStartError(() => Authenticator.open({ methods, failureLimits, logins, log, corsOrigins }));
+  return orStartError(() => Authenticator.open({ methods, failureLimits, corsOrigins, ...parts }));
 }

@@ -1,4 +1,5 @@
 import type { Call } from "../calls/call.ts";
+import type { ClientAddressOf } from "../calls/client-address.ts";
 import { isOfOwnPage, loginChallenge, loginIdOf } from "../calls/credentials.ts";
 import type { Authenticate } from "../calls/pipeline.ts";
 import { type ErrorMessageId, ServiceError } from "../domain/errors.ts";
@@ -43,6 +44,7 @@ export interface AuthenticatorOptions {
   readonly methods: Methods;
   readonly failureLimits: FailureLimits;
   readonly logins: LoginStore;
+  readonly clientAddressOf: ClientAddressOf;
   readonly log: { warn(message: string): void; error(message: string): void };
   /** Origins whose pages may send names and passwords, as browsers spell them; none by default. */
   readonly corsOrigins?: readonly string[];
@@ -86,7 +88,8 @@ export class Authenticator implements Authentication {
 
   /** @throws Error that says which file can't be used, and why */
   static async open(options: AuthenticatorOptions): Promise<Authenticator> {
-    const { methods, failureLimits: limits, logins, log, corsOrigins = [], pollMs = 1000 } = options;
+    const { methods, failureLimits: limits, logins, clientAddressOf } = options;
+    const { log, corsOrigins = [], pollMs = 1000 } = options;
     const { usersFile, jwt, mtls } = methods;
     using opened = new DisposableStack();
     const open = async <T extends { close(): void }>(what: string, file: Promise<T>): Promise<T> =>
@@ -96,7 +99,7 @@ export class Authenticator implements Authentication {
       usersFile === undefined
         ? undefined
         : await open(`the users file ${usersFile}`, openUsersFile({ path: usersFile, log, pollMs }));
-    const passwords = users && new PasswordLogin({ users, logins, limits });
+    const passwords = users && new PasswordLogin({ users, logins, limits, clientAddressOf });
     return new Authenticator({
       logins,
       users,

@@ -1,7 +1,9 @@
 import {
   createLocalJWKSet,
   createRemoteJWKSet,
+  customFetch,
   errors,
+  type FetchImplementation,
   type JSONWebKeySet,
   type JWTHeaderParameters,
   type JWTPayload,
@@ -92,7 +94,10 @@ export class BearerTokens {
   static async open(options: BearerTokensOptions): Promise<BearerTokens> {
     const { jwks, log, pollMs = 1000 } = options;
     if (/^https?:/i.test(jwks)) {
-      const find = createRemoteJWKSet(new URL(jwks), { timeoutDuration: fetchMs });
+      const find = createRemoteJWKSet(new URL(jwks), {
+        timeoutDuration: fetchMs,
+        [customFetch]: fetchBounded,
+      });
       return new BearerTokens(options, { find, close() {} });
     }
     const file = await WatchedFile.open({
@@ -200,6 +205,21 @@ export class BearerTokens {
 function typeOf(typ: string): string {
   return typ.toLowerCase().replace(/^application\/([^/]*)$/, "$1");
 }
+
+/** As `fetch`, but an answer that is longer than `maxJwksBytes` breaks off. */
+const fetchBounded: FetchImplementation = async (url, options) => {
+  const response = await fetch(url, options);
+  if (response.status !== 200 || response.body === null) return response;
+  let received = 0;
+  const bounded = new TransformStream<Uint8Array, Uint8Array>({
+    transform(chunk, controller) {
+      received += chunk.byteLength;
+      if (received > maxJwksBytes) throw new Error(`the answer is larger than ${maxJwksBytes} bytes`);
+      controller.enqueue(chunk);
+    },
+  });
+  return new Response(response.body.pipeThrough(bounded));
+};
 
 function namesIn(claim: unknown): readonly unknown[] {
   if (typeof claim === "string") return claim.split(" ");

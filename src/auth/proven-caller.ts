@@ -1,3 +1,4 @@
+import { ServiceError } from "../domain/errors.ts";
 import type { LoginStore } from "../domain/login-store.ts";
 import type { Roles } from "../domain/roles.ts";
 import type { Caller } from "../domain/session.ts";
@@ -16,11 +17,29 @@ export class ProvenCaller implements Caller {
   }
 }
 
-/** Opens login sessions, for callers that `Authentication.login` has returned. */
-export function loginOpener(logins: Pick<LoginStore, "open">): (caller: Caller) => Promise<string> {
+const windowMs = 60_000;
+
+/**
+ * Opens login sessions, for callers that `Authentication.login` has returned.
+ *
+ * @param perPrincipal login sessions a minute that a principal may open, counted over all replicas; 0 for any number. An
+ *   open one lives on while nobody uses it, so the rate bounds what a caller can leave in the store
+ */
+export function loginOpener(
+  logins: Pick<LoginStore, "open" | "addFailure">,
+  perPrincipal: number,
+): (caller: Caller) => Promise<string> {
   return async (caller) => {
     if (!(caller instanceof ProvenCaller)) throw new TypeError("the caller has not logged in");
     const { principal, roles, proof } = caller;
+    if (perPrincipal > 0) {
+      const { count, forgottenInMs } = await logins.addFailure(`opened ${principal}`, windowMs);
+      if (count > perPrincipal) {
+        throw new ServiceError("downlease.login.too_many", [
+          String(Math.max(1, Math.ceil(forgottenInMs / 1000))),
+        ]);
+      }
+    }
     return logins.open({ principal, roles, proof });
   };
 }

@@ -68,7 +68,7 @@ export abstract class HttpCall implements Call {
   }
 }
 
-export type CallOrigin = Pick<Call, "protocol" | "requestId" | "connection">;
+export type CallOrigin = Pick<Call, "protocol" | "requestId" | "connection" | "headers">;
 
 /** A call that has ended, for metrics and the log. */
 export interface CallRecord {

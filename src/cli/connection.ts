@@ -1,10 +1,11 @@
 import { readFile } from "node:fs/promises";
 import { connect, type Downlease } from "../client/connect.ts";
-import { type ClientSetting, passwordVariable } from "../config/client-settings.ts";
+import { visible } from "../client/printable.ts";
+import { type ClientSecret, type ClientSetting, passwordVariable } from "../config/client-settings.ts";
+import { readSecretFile, SecretFileError } from "../config/secret-file.ts";
 import { CliError } from "./failure.ts";
 import { askHidden } from "./hidden-input.ts";
 import type { Io } from "./io.ts";
-import { visible } from "./text.ts";
 
 /** The server settings of the command line and the variables, unchecked; an empty text is unset. */
 export type ServerFlags = Readonly<Partial<Record<ClientSetting["name"], string>>>;
@@ -15,11 +16,13 @@ export type ServerFlags = Readonly<Partial<Record<ClientSetting["name"], string>
  * @throws CliError
  */
 export async function openServer(flags: ServerFlags, io: Io): Promise<Downlease> {
-  const { server: url = "", token, user, ca, cert, key } = withoutEmpty(flags);
+  const { server: url = "", user, ca, cert, key } = withoutEmpty(flags);
+  const token = secretOf("token", flags);
   const files = await Promise.all(
     [ca, cert, key].map((path) => (path === undefined ? undefined : pem(path))),
   );
-  const password = user === undefined ? undefined : flags.password || (await askPassword(user, url, io));
+  const password =
+    user === undefined ? undefined : (secretOf("password", flags) ?? (await askPassword(user, url, io)));
   const options = { url, token, user, password, ca: files[0], cert: files[1], key: files[2] };
   try {
     return connect(withoutEmpty(options) as Parameters<typeof connect>[0]);
@@ -27,6 +30,19 @@ export async function openServer(flags: ServerFlags, io: Io): Promise<Downlease>
     // Options that contradict each other, or files that TLS can't use.
     if (!(error instanceof Error)) throw error;
     throw new CliError("usage", visible(error.message));
+  }
+}
+
+/** A secret itself, or what is in the file that is named for it. @throws CliError */
+function secretOf(name: ClientSecret, flags: ServerFlags): string | undefined {
+  const file = flags[`${name}File`];
+  if (!file) return flags[name] || undefined;
+  if (flags[name]) throw new CliError("usage", `set either the ${name} or a file that holds it, not both`);
+  try {
+    return readSecretFile(file);
+  } catch (error) {
+    if (!(error instanceof SecretFileError)) throw error;
+    throw new CliError("usage", `--${name}-file ${error.message}`);
   }
 }
 
@@ -46,7 +62,10 @@ async function pem(path: string): Promise<Buffer> {
 
 async function askPassword(user: string, url: string, io: Io): Promise<string> {
   if (!io.stdin.isTTY) {
-    throw new CliError("usage", `the password of ${visible(user)} is needed: set ${passwordVariable}`);
+    throw new CliError(
+      "usage",
+      `the password of ${visible(user)} is needed: set ${passwordVariable} or --password-file`,
+    );
   }
   const password = await askHidden(`Password of ${visible(user)} at ${visible(url)}: `, io);
   if (password === undefined) throw new CliError("interrupted", "no password was entered");

@@ -15,14 +15,20 @@ export function addServerOptions(command: Command): void {
   }
 }
 
-/** Values of the flags, else of the variables. A flag also wins over the variable of other credentials. */
+/**
+ * Values of the flags, else of the variables. A flag also wins over the variable of other credentials, and of a file
+ * that holds the same ones.
+ */
 export function serverFlags(command: Command, environment: Environment): ServerFlags {
   const options: Readonly<Record<string, string | undefined>> = command.opts();
   const flags: Partial<Record<keyof ServerFlags, string | undefined>> = {};
   for (const { name, variable, default: value } of clientSettings) {
     flags[name] = (options[name] ?? (variable && environment[variable])) || value;
   }
-  if (options.token !== undefined && options.user === undefined) flags.user = undefined;
-  if (options.user !== undefined && options.token === undefined) flags.token = undefined;
+  const token = [options.token, options.tokenFile].some((option) => option !== undefined);
+  if (token || options.user !== undefined)
+    [flags.token, flags.tokenFile] = [options.token, options.tokenFile];
+  if (token && options.user === undefined) flags.user = undefined;
+  if (options.passwordFile !== undefined) flags.password = undefined;
   return flags as ServerFlags;
 }

@@ -48,7 +48,7 @@ export const authenticationFields = {
         argument: "url|path",
         help: "accept bearer tokens signed with a key of this JSON Web Key Set",
         default: "unset",
-        secret: true,
+        unquoted: true,
       }),
     issuer: text().optional().register(manual, {
       argument: "name",
@@ -101,6 +101,10 @@ export const authenticationFields = {
       help: "names in client certificates that have the role storage",
       default: "unset",
     }),
+  }),
+  loginsPerPrincipal: integer(0, 1_000_000).prefault("1000").register(manual, {
+    argument: "number",
+    help: "login sessions a minute that a principal may open, counted over all replicas; 0 for no limit",
   }),
   login: z.object({
     idleMs: seconds(0.001, 30 * day)

@@ -1,6 +1,13 @@
+import { fileTwinOf } from "./secret-file.ts";
+
+const secrets = ["token", "password"] as const;
+
+/** The settings whose value a file may hold, named by the setting of this name with `File` behind it. */
+export type ClientSecret = (typeof secrets)[number];
+
 /** A setting of the commands that call a service. */
 export interface ClientSetting {
-  readonly name: "server" | "token" | "user" | "password" | "ca" | "cert" | "key";
+  readonly name: "server" | "user" | "ca" | "cert" | "key" | ClientSecret | `${ClientSecret}File`;
   /** The flag as in the help, for example `--server <url>`; a setting without one has only a variable. */
   readonly usage?: string;
   /** Used if the flag is missing; an empty variable is unset. */
@@ -14,8 +21,7 @@ export const usersFileVariable = "DOWNLEASE_USERS_FILE";
 /** A password has no flag: other users of a machine can read flags. */
 export const passwordVariable = "DOWNLEASE_PASSWORD";
 
-/** The list that the command line, the service (which accepts these variables without using them) and the manual read. */
-export const clientSettings: readonly ClientSetting[] = [
+const own: readonly ClientSetting[] = [
   {
     name: "server",
     usage: "--server <url>",
@@ -27,7 +33,7 @@ export const clientSettings: readonly ClientSetting[] = [
     name: "token",
     usage: "--token <token>",
     variable: "DOWNLEASE_TOKEN",
-    help: "bearer token of the caller; other users of this machine can see flags, but not variables",
+    help: "bearer token of the caller; other users of this machine can see flags, but not variables and files",
   },
   {
     name: "user",
@@ -48,3 +54,13 @@ export const clientSettings: readonly ClientSetting[] = [
   { name: "cert", usage: "--cert <path>", help: "PEM file of the client certificate to present" },
   { name: "key", usage: "--key <path>", help: "PEM file of the private key of the client certificate" },
 ];
+
+/** The list that the command line, the service (which accepts these variables without using them) and the manual read. */
+export const clientSettings: readonly ClientSetting[] = own.flatMap((setting) => {
+  const { name, variable } = setting;
+  return isSecret(name) ? [setting, fileTwinOf({ name, variable: variable! })] : [setting];
+});
+
+function isSecret(name: ClientSetting["name"]): name is ClientSecret {
+  return secrets.includes(name as ClientSecret);
+}

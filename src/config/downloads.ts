@@ -23,7 +23,7 @@ export const downloadFields = {
     "must be addresses and networks such as 10.0.0.5,192.168.0.0/16,fd00::/8",
   ).register(manual, {
     argument: "list",
-    help: "addresses and networks of proxies whose Forwarded and X-Forwarded-… headers are trusted",
+    help: "addresses and networks of proxies in front, whose Forwarded and X-Forwarded-… headers are trusted",
     default: "none",
   }),
   /** The first key signs, every key verifies; empty: one key that the store keeps. */

@@ -10,8 +10,10 @@ export interface Manual {
   readonly alone?: string;
   /** What applies when the setting is left out, if that is not a fixed value. */
   readonly default?: string;
-  /** Whether messages must not repeat the value. */
+  /** Whether the value is a secret: a file may hold it, see `fileTwinOf`, and messages do not repeat it. */
   readonly secret?: boolean;
+  /** Whether messages do not repeat the value, because a wrong one may hold a secret. */
+  readonly unquoted?: boolean;
 }
 
 /** Every field that is a setting is registered here. */

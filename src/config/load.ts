@@ -1,7 +1,17 @@
 import { clientSettings } from "./client-settings.ts";
 import { closest } from "./closest.ts";
 import { settingNameOf } from "./fields.ts";
-import { type Config, configSchema, type Setting, type SettingName, settings } from "./settings.ts";
+import { SecretUrl } from "./secret.ts";
+import { readSecretFile, SecretFileError } from "./secret-file.ts";
+import {
+  type Config,
+  configSchema,
+  type FieldSetting,
+  fieldSettings,
+  type Setting,
+  type SettingName,
+  settings,
+} from "./settings.ts";
 
 /** The user's mistakes in the configuration, all of them, one line each. */
 export class ConfigError extends Error {
@@ -14,11 +24,9 @@ export class ConfigError extends Error {
   }
 }
 
-/** Texts by the names of settings. */
-type Texts = Readonly<Partial<Record<SettingName, string>>>;
-
 export interface ConfigSources {
-  readonly flags: Texts;
+  /** By the names of settings. */
+  readonly flags: Readonly<Partial<Record<Setting["name"], string>>>;
   readonly environment: Readonly<Record<string, string | undefined>>;
   /** Content root when neither a root nor a bucket is set. */
   readonly defaultContentRoot?: string | undefined;
@@ -26,43 +34,91 @@ export interface ConfigSources {
   readonly checkRedisUrl?: (url: string) => void;
 }
 
+/** The text of a setting, and where it comes from. */
+interface Origin {
+  /** As messages name it. */
+  readonly label: string;
+  /** Empty when there is a mistake. */
+  readonly text: string;
+  readonly mistake?: string;
+}
+
+type Origins = ReadonlyMap<SettingName, Origin>;
+
 /**
- * Reads all settings. A flag wins over its variable; an empty variable counts as unset.
+ * Reads all settings. A flag wins over its variable; an empty variable counts as unset. A secret may be in a file.
  *
  * @throws ConfigError
  */
 export function loadConfig(sources: ConfigSources): Config {
-  const texts = textsFrom(sources);
-  const result = configSchema.safeParse(inputFrom(texts));
+  const origins = originsFrom(sources);
+  const result = configSchema.safeParse(inputFrom(origins));
   const wrong = new Map<string, string>();
+  for (const [name, { mistake }] of origins) if (mistake !== undefined) wrong.set(name, mistake);
   for (const { path, message } of result.error?.issues ?? []) {
     const name = settingNameOf(path);
     if (!wrong.has(name)) wrong.set(name, message);
   }
-  if (texts.redisUrl !== undefined && !wrong.has("redisUrl")) {
+  const redisUrl = origins.get("redisUrl")?.text;
+  if (redisUrl !== undefined && !wrong.has("redisUrl")) {
     try {
-      sources.checkRedisUrl?.(texts.redisUrl);
+      sources.checkRedisUrl?.(redisUrl);
     } catch (error) {
       wrong.set("redisUrl", (error as Error).message);
     }
   }
-  const mistakes = settings
+  const mistakes = fieldSettings
     .filter(({ name }) => wrong.has(name))
-    .map((setting) => `${nameUsed(setting, sources)} ${wrong.get(setting.name)}${quote(setting, texts)}`)
+    .map((setting) => describe(setting, origins.get(setting.name), wrong.get(setting.name)!))
     .concat(unknownVariables(sources.environment));
   if (result.data === undefined || mistakes.length > 0) throw new ConfigError(mistakes);
   return deepFreeze(result.data);
 }
 
-function textsFrom({ flags, environment, defaultContentRoot }: ConfigSources): Texts {
-  const texts: Partial<Record<SettingName, string>> = {};
-  for (const { name, variable } of settings) {
-    const text = flags[name] ?? (environment[variable] || undefined);
-    if (text !== undefined) texts[name] = text;
+function originsFrom(sources: ConfigSources): Origins {
+  const origins = new Map<SettingName, Origin>();
+  for (const setting of fieldSettings) {
+    const origin = originOf(setting, sources);
+    if (origin !== undefined) origins.set(setting.name, origin);
   }
-  if (defaultContentRoot !== undefined && texts.s3Bucket === undefined)
-    texts.contentRoot ??= defaultContentRoot;
-  return texts;
+  const { defaultContentRoot } = sources;
+  if (defaultContentRoot !== undefined && !origins.has("s3Bucket") && !origins.has("contentRoot")) {
+    origins.set("contentRoot", { label: "--content-root", text: defaultContentRoot });
+  }
+  return origins;
+}
+
+function originOf(setting: FieldSetting, { flags, environment }: ConfigSources): Origin | undefined {
+  const { file } = setting;
+  for (const kind of ["flag", "variable"] as const) {
+    const given = (each: Setting) =>
+      kind === "flag" ? flags[each.name] : environment[each.variable] || undefined;
+    const [text, path] = [given(setting), file && given(file)];
+    if (path === undefined) {
+      if (text !== undefined) return { label: setting[kind], text };
+    } else if (text === undefined) {
+      return originInFile(file![kind], path);
+    } else {
+      return { label: file![kind], text: "", mistake: `must be left out with ${setting[kind]}` };
+    }
+  }
+  return undefined;
+}
+
+function originInFile(label: string, path: string): Origin {
+  try {
+    return { label: `the text in ${label}`, text: readSecretFile(path) };
+  } catch (error) {
+    if (!(error instanceof SecretFileError)) throw error;
+    return { label, text: "", mistake: error.message };
+  }
+}
+
+function describe(setting: FieldSetting, origin: Origin | undefined, rule: string): string {
+  const { flag, variable, secret, unquoted } = setting;
+  if (origin === undefined) return `${flag} (or ${variable}) ${rule}`;
+  // Whatever the setting, a URL in it may have a password.
+  return `${origin.label} ${rule}${secret || unquoted ? "" : `, not '${new SecretUrl(origin.text)}'`}`;
 }
 
 interface Group {
@@ -70,16 +126,16 @@ interface Group {
 }
 
 /** The texts at the paths of their settings. Every group is there, even an empty one. */
-function inputFrom(texts: Texts): Group {
+function inputFrom(origins: Origins): Group {
   const input: Group = {};
-  for (const { name, path } of settings) {
+  for (const { name, path } of fieldSettings) {
     let group = input;
     for (const key of path.slice(0, -1)) {
       group[key] ??= {};
       group = group[key] as Group;
     }
-    const text = texts[name];
-    if (text !== undefined) group[path.at(-1)!] = text;
+    const origin = origins.get(name);
+    if (origin !== undefined) group[path.at(-1)!] = origin.text;
   }
   return input;
 }
@@ -87,16 +143,6 @@ function inputFrom(texts: Texts): Group {
 function deepFreeze<T extends object>(value: T): T {
   for (const member of Object.values(value)) if (typeof member === "object") deepFreeze(member);
   return Object.freeze(value);
-}
-
-function nameUsed({ name, flag, variable }: Setting, { flags, environment }: ConfigSources): string {
-  if (flags[name] !== undefined) return flag;
-  return environment[variable] ? variable : `${flag} (or ${variable})`;
-}
-
-function quote({ name, secret }: Setting, texts: Texts): string {
-  const text = texts[name];
-  return secret || text === undefined ? "" : `, not '${text}'`;
 }
 
 const prefix = "DOWNLEASE_";

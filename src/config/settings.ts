@@ -14,9 +14,10 @@ import {
   seconds,
   settingNameOf,
 } from "./fields.ts";
-import { addressFields, corsFields, tlsFields, tlsOf, tlsRules } from "./listening.ts";
+import { addressFields, adminFields, corsFields, tlsFields, tlsOf, tlsRules } from "./listening.ts";
 import { redisFields, redisRules } from "./redis.ts";
 import { SecretUrl } from "./secret.ts";
+import { fileTwinOf } from "./secret-file.ts";
 
 const logLevels = ["trace", "debug", "info", "warn", "error", "fatal", "silent"] as const;
 const logFormats = ["auto", "pretty", "json"] as const;
@@ -121,6 +122,7 @@ const fields = z.object({
   ...authenticationFields,
   ...downloadFields,
   ...corsFields,
+  ...adminFields,
   ...callFields,
   ...logFields,
 });
@@ -176,10 +178,9 @@ export const configSchema = checked.transform(({ s3, ...values }) => ({
 /** All settings of the service, checked; lengths of time in milliseconds. */
 export type Config = Readonly<z.output<typeof configSchema>>;
 
-export interface Setting extends Manual {
-  readonly name: SettingName;
-  /** Names of the groups and of the field. */
-  readonly path: readonly string[];
+/** What the command line and the environment may hold. */
+export interface Setting extends Omit<Manual, "argument"> {
+  readonly name: SettingName | `${SettingName}File`;
   /** For example `--lease-seconds`. */
   readonly flag: string;
   /** The flag with its argument, for example `--lease-seconds <seconds>`. */
@@ -189,26 +190,41 @@ export interface Setting extends Manual {
   readonly default: string;
 }
 
-/** Every setting, in the order of the help. */
-export const settings: readonly Setting[] = settingsIn(fields, []);
+/** A setting with a field. */
+export interface FieldSetting extends Setting {
+  readonly name: SettingName;
+  /** Names of the groups and of the field. */
+  readonly path: readonly string[];
+  /** The setting that names a file for the value; only when it is a secret. */
+  readonly file?: Setting;
+}
 
-function settingsIn(group: z.ZodObject, path: readonly string[]): Setting[] {
+export const fieldSettings: readonly FieldSetting[] = settingsIn(fields, []);
+
+/** Every setting, in the order of the help. */
+export const settings: readonly Setting[] = fieldSettings.flatMap((setting) =>
+  setting.file === undefined ? [setting] : [setting, setting.file],
+);
+
+function settingsIn(group: z.ZodObject, path: readonly string[]): FieldSetting[] {
   return Object.entries(group.shape).flatMap(([key, schema]) =>
     schema instanceof z.ZodObject ? settingsIn(schema, [...path, key]) : settingOf(schema, [...path, key]),
   );
 }
 
-function settingOf(schema: z.core.$ZodType, path: readonly string[]): Setting {
+function settingOf(schema: z.core.$ZodType, path: readonly string[]): FieldSetting {
   const described = manual.get(schema)!;
-  const name = settingNameOf(path);
+  const name = settingNameOf(path) as SettingName;
   const flag = `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
+  const variable = `DOWNLEASE_${name.replace(/[A-Z]/g, (letter) => `_${letter}`).toUpperCase()}`;
   return {
     ...described,
-    name: name as SettingName,
+    name,
     path,
     flag,
     usage: `${flag} ${described.alone === undefined ? `<${described.argument}>` : `[${described.argument}]`}`,
-    variable: `DOWNLEASE_${name.replace(/[A-Z]/g, (letter) => `_${letter}`).toUpperCase()}`,
+    variable,
+    ...(described.secret && { file: { ...fileTwinOf({ name, variable }), default: "unset" } }),
     default:
       schema instanceof z.ZodPrefault ? String(schema.def.defaultValue) : (described.default ?? "required"),
   };

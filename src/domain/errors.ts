@@ -20,6 +20,8 @@ export const errorKinds = {
   body_too_large: { grpc: "RESOURCE_EXHAUSTED", vapi: "invalid_request", http: 413 },
   unauthenticated: { grpc: "UNAUTHENTICATED", vapi: "unauthenticated", http: 401 },
   unauthorized: { grpc: "PERMISSION_DENIED", vapi: "unauthorized", http: 403 },
+  /** A request for a host that the service does not go by. */
+  misdirected: { grpc: "PERMISSION_DENIED", vapi: "unauthorized", http: 421 },
   too_many_attempts: { grpc: "RESOURCE_EXHAUSTED", vapi: "service_unavailable", http: 429 },
   canceled: { grpc: "CANCELLED", vapi: "canceled", http: 500 },
   timed_out: { grpc: "DEADLINE_EXCEEDED", vapi: "timed_out", http: 504 },
@@ -133,6 +135,10 @@ export const errorMessages = {
     kind: "invalid_request",
     text: "The request can't be read: {0}.",
   },
+  "downlease.request.host": {
+    kind: "misdirected",
+    text: "The request names a host that the service does not answer for. Use its address, or add the name to --allowed-hosts (DOWNLEASE_ALLOWED_HOSTS).",
+  },
   "downlease.request.media_type": {
     kind: "unsupported_media_type",
     text: "The body can't be read: {0}. Send {1} in UTF-8.",
@@ -200,6 +206,11 @@ export const errorMessages = {
   "downlease.login.too_many_failures": {
     kind: "too_many_attempts",
     text: "Too many logins have failed. Try again in {0} s.",
+    retryAfter: 0,
+  },
+  "downlease.login.too_many": {
+    kind: "too_many_attempts",
+    text: "The principal has opened too many login sessions. Use one of them for many calls, or try again in {0} s.",
     retryAfter: 0,
   },
   "downlease.login.overloaded": {

@@ -54,7 +54,10 @@ export interface LoginStore {
    */
   close(id: string): Promise<boolean>;
 
-  /** Counts a failure under the key, any text. The first failure opens a window; the count is reset when it ends. */
+  /**
+   * Counts a failure, or another event that has a limit, under the key, any text. The first one opens a window; the count
+   * is reset when it ends.
+   */
   addFailure(key: string, windowMs: number): Promise<Failures>;
 
   /** Takes back one counted failure, after the login has succeeded. */

@@ -1,6 +1,6 @@
 import type { Admission } from "../calls/admission.ts";
 import type { Call } from "../calls/call.ts";
-import { clientAddressFinder } from "../calls/client-address.ts";
+import type { ClientAddressOf } from "../calls/client-address.ts";
 import type { DownloadObserver } from "../calls/download-record.ts";
 import type { ProtocolHandler } from "../calls/protocol-handler.ts";
 import type { Backend } from "../domain/backend.ts";
@@ -31,6 +31,7 @@ export interface DownloadServiceOptions extends BaseUrlOptions {
   readonly offloadPrefix: string | undefined;
   /** Names and values in turn, for every answer; see `pageHeaders`. */
   readonly pageHeaders: readonly string[];
+  readonly clientAddressOf: ClientAddressOf;
   readonly observe: DownloadObserver;
   /** Aborted when downloads can't be waited for any longer. */
   readonly callsMustEnd: AbortSignal;
@@ -47,7 +48,8 @@ export interface DownloadService {
 
 /** Download links and the files that they lead to. */
 export function createDownloadService(options: DownloadServiceOptions): DownloadService {
-  const { backend, content, linkKeys, publicUrl, offloadPrefix, pageHeaders, observe } = options;
+  const { backend, content, linkKeys, publicUrl, offloadPrefix, pageHeaders, clientAddressOf, observe } =
+    options;
   const { sessions, sessionFiles: files, preparations } = backend;
   const links = new Links(
     linkKeys.length > 0 ? fixedLinkKeys(linkKeys) : new SharedLinkKeys(backend.linkKeys),
@@ -62,26 +64,14 @@ export function createDownloadService(options: DownloadServiceOptions): Download
   });
   const shares = new DownloadShares(options.maxDownloads);
   const { hasOwners, admission } = options;
-  const clientAddressOf = clientAddressFinder(options.isTrustedProxy);
   options.callsMustEnd.addEventListener("abort", () => downloads.cutAll(), { once: true });
   const pathPrefix = publicUrl === undefined ? "" : new URL(publicUrl).pathname.replace(/\/$/, "");
   return {
     linkFor: async (link, call) => baseUrlOf(call) + (await links.sign(link)),
     handler: downloadHandler(
       {
-        ...{
-          links,
-          sessions,
-          content,
-          preparations,
-          files,
-          downloads,
-          shares,
-          hasOwners,
-          admission,
-          clientAddressOf,
-        },
-        ...{ offloadPrefix, pageHeaders, observe },
+        ...{ links, sessions, content, preparations, files, downloads, shares, hasOwners, admission },
+        ...{ offloadPrefix, pageHeaders, clientAddressOf, observe },
       },
       pathPrefix,
     ),

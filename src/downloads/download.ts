@@ -33,13 +33,13 @@ export interface DownloadParts {
   readonly shares: DownloadShares;
   /** Whether sessions have owners that differ: false while every caller is anonymous. */
   readonly hasOwners: boolean;
-  readonly clientAddressOf: ClientAddressOf;
   /** Counts links that are being looked up among the calls in flight. */
   readonly admission: Admission;
   /** Set when a proxy in front sends the files; see `accelRedirect`. */
   readonly offloadPrefix: string | undefined;
   /** Names and values in turn, sent with every answer; see `pageHeaders`. */
   readonly pageHeaders: readonly string[];
+  readonly clientAddressOf: ClientAddressOf;
   readonly observe: DownloadObserver;
 }
 
@@ -68,6 +68,7 @@ export class Download {
   readonly #response: HttpResponse;
   readonly #method: "GET" | "HEAD";
   readonly #requestId: string;
+  readonly #clientAddress: string;
   readonly #startedAt = performance.now();
   #status = 0;
   /** Set once its signature is verified. */
@@ -85,7 +86,9 @@ export class Download {
     this.#response = response;
     this.#method = method;
     this.#parts = parts;
-    this.#requestId = requestIdFrom(request.headers["x-request-id"]);
+    const { headers } = request;
+    this.#requestId = requestIdFrom(headers["x-request-id"]);
+    this.#clientAddress = parts.clientAddressOf({ connection: connectionOf(request), headers });
   }
 
   /** @param target path and query of the request, without `linkRoot` */
@@ -152,9 +155,8 @@ export class Download {
 
   /** Takes a place among the downloads at a time; returns what frees it. @throws ServiceError when there is none */
   #enter(sessionId: string, owner: string): () => void {
-    const { shares, hasOwners, observe, clientAddressOf } = this.#parts;
-    const { headers } = this.#request;
-    const network = networkOf(clientAddressOf({ connection: connectionOf(this.#request), headers }));
+    const { shares, hasOwners, observe } = this.#parts;
+    const network = networkOf(this.#clientAddress);
     const holders = { sessionId, owner: hasOwners ? owner : undefined, network };
     shares.enter(holders);
     observe.began();
@@ -306,7 +308,7 @@ export class Download {
       status: this.#status,
       bytesSent,
       durationMs: performance.now() - this.#startedAt,
-      peer: connectionOf(this.#request).peer,
+      peer: this.#clientAddress,
       requestId: this.#requestId,
       sessionId: this.#link?.sessionId,
       fileName: this.#link?.fileName,

@@ -15,18 +15,25 @@ const statusOf: Readonly<Record<string, number>> = {
   ERR_HTTP_REQUEST_TIMEOUT: 408,
 };
 
+/** What is known of an open connection. */
+interface ConnectionState {
+  /** Those that are not sent yet, in the order of their requests; the first may be sent. */
+  readonly responses: ServerResponse[];
+  /** `full`: its last request has been received; `over`: and more after it, which are not served. */
+  fill: "open" | "full" | "over";
+}
+
 /** The connections that speak HTTP/1. */
 export class Http1Connections {
   readonly #server;
   readonly #handler: HttpHandler;
-  readonly #lingerMs: number;
-  /** Open connections with the responses that are not sent yet, in order, and perhaps the one before. */
-  readonly #responses = new Map<Duplex, ServerResponse[]>();
+  readonly #limits: Limits;
+  readonly #connections = new Map<Duplex, ConnectionState>();
   #draining = false;
 
   constructor(handler: HttpHandler, limits: Limits) {
     this.#handler = handler;
-    this.#lingerMs = limits.lingerMs;
+    this.#limits = limits;
     this.#server = createServer(
       {
         headersTimeout: limits.headersMs,
@@ -45,15 +52,15 @@ export class Http1Connections {
   /** @param onLargeAnswer called with the size of each large answer on the connection */
   accept(socket: Socket, onLargeAnswer: (bytes: number) => void): void {
     connectionOfSocket(socket).onLargeAnswer = onLargeAnswer;
-    this.#responses.set(socket, []);
-    socket.once("close", () => this.#responses.delete(socket));
+    this.#connections.set(socket, { responses: [], fill: "open" });
+    socket.once("close", () => this.#connections.delete(socket));
     this.#server.emit("connection", socket);
   }
 
   /** Makes every further answer the last one on its connection. */
   drain(): void {
     this.#draining = true;
-    for (const responses of this.#responses.values()) {
+    for (const { responses } of this.#connections.values()) {
       const latest = responses.at(-1);
       if (latest?.headersSent === false) latest.shouldKeepAlive = false;
     }
@@ -61,7 +68,7 @@ export class Http1Connections {
 
   /** The answers that wait, but for those with a limit of their own and what is behind them. */
   *backlogs(): Generator<Backlog> {
-    for (const [socket, responses] of this.#responses) {
+    for (const [socket, { responses }] of this.#connections) {
       dropSent(responses);
       const [current] = responses;
       if (current === undefined || hasOwnAnswerLimit(current)) continue;
@@ -81,23 +88,44 @@ export class Http1Connections {
   }
 
   #serve(request: IncomingMessage, response: ServerResponse): void {
-    // A connection that is closed already has no entry.
-    const responses = this.#responses.get(request.socket) ?? [];
-    dropSent(responses);
-    if (request.socket.writableEnded) return;
+    const state = this.#connections.get(request.socket);
+    // Node has read the request, but its connection is closed or ended.
+    if (state === undefined || request.socket.writableEnded) return;
+    if (state.fill !== "open") {
+      this.#readNoMore(request.socket, state);
+      return;
+    }
     if (isAmbiguous(request)) {
       this.#refuse(new Error("ambiguous request"), request.socket);
       return;
     }
+    const { responses } = state;
+    dropSent(responses);
     responses.push(response);
+    if (responses.length > 1 && responses.length >= this.#limits.maxPipelined) {
+      state.fill = "full";
+      response.shouldKeepAlive = false;
+    }
     if (this.#draining) response.shouldKeepAlive = false;
     this.#handler(request, response);
+  }
+
+  /**
+   * For a client that sends more than the last request of its connection. Node has parsed all that it had read, and
+   * keeps that for as long as the connection is open: so the answers have only a moment left.
+   */
+  #readNoMore(socket: Socket, state: ConnectionState): void {
+    if (state.fill === "over") return;
+    state.fill = "over";
+    // Reading the body of an earlier request resumes the connection.
+    socket.pause().on("resume", () => socket.pause());
+    lingerThenDestroy(socket, this.#limits.lingerMs);
   }
 
   /** Called again for every chunk that comes after the first bad one. */
   #refuse(error: NodeJS.ErrnoException, socket: Duplex): void {
     if (socket.writableEnded) return;
-    const response = this.#responses.get(socket)?.at(-1);
+    const response = this.#connections.get(socket)?.responses.at(-1);
     const isAnswering = response?.headersSent === true && !response.writableFinished;
     if (isAnswering || !socket.writable) {
       socket.destroy();
@@ -107,7 +135,7 @@ export class Http1Connections {
     socket.end(
       `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`,
     );
-    lingerThenDestroy(socket, this.#lingerMs);
+    lingerThenDestroy(socket, this.#limits.lingerMs);
   }
 }
 

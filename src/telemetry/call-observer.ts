@@ -1,12 +1,13 @@
 import type { Logger } from "pino";
 import type { CallObserver, CallRecord } from "../calls/call.ts";
+import type { ClientAddressOf } from "../calls/client-address.ts";
 import { causeOf, type LoggedCause } from "./cause.ts";
 import type { LoggedCall } from "./log.ts";
 import type { Metrics } from "./metrics.ts";
 import { Repetitions } from "./repetitions.ts";
 
 /** Counts, measures and logs every finished call. Calls that are refused for the same reason share lines. */
-export function callObserver(metrics: Metrics, log: Logger): CallObserver {
+export function callObserver(metrics: Metrics, log: Logger, clientAddressOf: ClientAddressOf): CallObserver {
   // Members that repeat are serialized once, in a child logger; a line then costs a third less.
   const children = new Map<string, Logger>();
   const childFor = ({ operation, outcome, call: { protocol } }: CallRecord) => {
@@ -18,10 +19,14 @@ export function callObserver(metrics: Metrics, log: Logger): CallObserver {
     }
     return child;
   };
+  const membersOf = (record: CallRecord) => logMembersOf(record, clientAddressOf(record.call));
   const countOverload = overloadCounter(log);
   const refusals = new Repetitions<CallRecord>({
     repeated: (last, count) =>
-      childFor(last)[levelOf(last)]({ ...logMembersOf(last, false), count }, "more calls with this outcome"),
+      childFor(last)[levelOf(last)](
+        { ...membersOf(last), cause: undefined, count },
+        "more calls with this outcome",
+      ),
     over: (last, count) =>
       childFor(last)[levelOf(last)](
         { reason: last.error?.messageId, count },
@@ -34,7 +39,7 @@ export function callObserver(metrics: Metrics, log: Logger): CallObserver {
     let level = levelOf(record);
     if (comesInMasses(record) && log.isLevelEnabled(level) && !refusals.isFirst(kindOf(record), record))
       level = "debug";
-    if (log.isLevelEnabled(level)) childFor(record)[level](logMembersOf(record), "call");
+    if (log.isLevelEnabled(level)) childFor(record)[level](membersOf(record), "call");
   };
 }
 
@@ -94,18 +99,17 @@ interface LoggedFailure {
   readonly cause: LoggedCause | undefined;
 }
 
-/** @param withCause false where a line before has it */
 function logMembersOf(
   { call, durationMs, sessionId, error }: CallRecord,
-  withCause = true,
+  peer: string,
 ): Omit<LoggedCall, "operation" | "protocol" | "outcome"> & LoggedFailure {
   return {
     durationMs: Math.round(durationMs * 1000) / 1000,
-    peer: call.connection.peer,
+    peer,
     requestId: call.requestId,
     session: sessionId && beginningOf(sessionId),
     reason: error?.messageId,
-    cause: withCause ? error && causeOf(error.cause) : undefined,
+    cause: error && causeOf(error.cause),
   };
 }
 

@@ -1,8 +1,10 @@
-import { rename, rm, writeFile } from "node:fs/promises";
+import { chmod, rename, rm, stat, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
+import { pino } from "pino";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { SqliteBackend } from "../../src/stores/sqlite/backend.ts";
+import { SqliteDatabase } from "../../src/stores/sqlite/database.ts";
 import { callerNamed } from "../support/callers.ts";
 import { openSqlite } from "../support/sqlite-backend.ts";
 import { type TempDir, tempDir } from "../support/temp-dir.ts";
@@ -92,5 +94,51 @@ describe("an SQLite file", () => {
     await backend.probe();
     expect(padding.get()).toEqual({ bytes: 0 });
     other.close();
+  });
+});
+
+describe("the rights of an SQLite file", () => {
+  const files = (file: string) => [file, `${file}-wal`, `${file}-shm`];
+  const modes = (file: string) =>
+    Promise.all(files(file).map(async (each) => ((await stat(each)).mode & 0o777).toString(8)));
+  let umask: number;
+  beforeEach(() => {
+    umask = process.umask(0);
+  });
+  afterEach(() => {
+    process.umask(umask);
+  });
+
+  it("are its user's only, also of its log and its shared memory, whatever the umask is", async () => {
+    const file = join(dir.path, "new.db");
+    await using opened = openSqlite(file);
+    await opened.sessions.create(spec("s-1"));
+    expect(await modes(file)).toEqual(["600", "600", "600"]);
+  });
+
+  it("are the same at the end of links that lead to nothing yet", async () => {
+    const file = join(dir.path, "new.db");
+    await symlink("new.db", join(dir.path, "link.db"));
+    await symlink("link.db", join(dir.path, "link-to-link.db"));
+    await using opened = openSqlite(join(dir.path, "link-to-link.db"));
+    await opened.sessions.create(spec("s-1"));
+    expect(await modes(file)).toEqual(["600", "600", "600"]);
+  });
+
+  it("stay as somebody has set them, with a warning that names the file and the command", async () => {
+    await backend[Symbol.asyncDispose]();
+    await chmod(path, 0o640);
+    const logged = async () => {
+      const warnings: string[] = [];
+      const log = pino({ level: "warn" }, { write: (line: string) => warnings.push(JSON.parse(line).msg) });
+      new SqliteDatabase(path, { log }).close();
+      return warnings;
+    };
+    expect(await logged()).toEqual([]);
+    await chmod(path, 0o644);
+    const warning = (file: string) =>
+      `everybody on this machine can read sessions and the key of links in ${file}: chmod o-rw ${file}`;
+    expect(await logged()).toEqual([warning(path), warning(`${path}-wal`)]);
+    expect(((await stat(path)).mode & 0o777).toString(8)).toBe("644");
   });
 });

@@ -5,7 +5,10 @@ import { writeFile } from "node:fs/promises";
 import { connect, type SecureClientSessionOptions } from "node:http2";
 import { request } from "node:https";
 import { join } from "node:path";
+import { Code, createClient } from "@connectrpc/connect";
+import { createGrpcTransport } from "@connectrpc/connect-node";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { DownloadSessionService } from "../../gen/content/library/item/v1/download_session_pb.ts";
 import { startTestApp, type TestApp } from "../support/app.ts";
 import { basic, cheapHash } from "../support/auth-calls.ts";
 import { type Certificate, makeCertificate } from "../support/certificates.ts";
@@ -164,6 +167,29 @@ describe.each([true, false])("with the fast lane: %s", (fastLane) => {
       expect(outcomes).toEqual(["served", "served", "served", "refused", "refused"]);
     },
   );
+
+  test("a stream lives on with the cookie that it began with", async () => {
+    const opened = await overHttp1(
+      { ...login, headers: { authorization: basic("alice", "correct horse") } },
+      false,
+    );
+    const cookie = `${loginHeader}=${JSON.parse(opened.text).value}`;
+    const nodeOptions = { ca: server.cert };
+    const client = createClient(
+      DownloadSessionService,
+      createGrpcTransport({ baseUrl: app.url, nodeOptions }),
+    );
+    const answers = async (headers: Record<string, string>) => {
+      async function* requests() {
+        yield { downloadSessionId: "unknown" };
+      }
+      const received = [];
+      for await (const answer of client.keepAliveStream(requests(), { headers })) received.push(answer);
+      return received.length;
+    };
+    expect(await answers({ cookie })).toBe(1);
+    await expect(answers({ ...foreign, cookie })).rejects.toMatchObject({ code: Code.Unauthenticated });
+  });
 
   test("a page of another origin logs nobody in with what the browser adds", async () => {
     const password = { authorization: basic("alice", "correct horse") };

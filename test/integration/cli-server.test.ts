@@ -69,6 +69,24 @@ describe("credentials", () => {
     );
   });
 
+  test("a password in a file, and what is wrong with it", async () => {
+    const file = join(directory.path, "password");
+    await writeFile(file, "correct horse\n");
+    const user = toGuarded("--user", "alice");
+    const env = { DOWNLEASE_PASSWORD: "wrong" };
+    expect(await list([...user, "--password-file", file], env)).toMatchObject({ code: 0, stderr: "" });
+    expect(await list(user, { ...env, DOWNLEASE_PASSWORD_FILE: file })).toEqual({
+      code: 2,
+      stdout: "",
+      stderr: "downlease: set either the password or a file that holds it, not both\n",
+    });
+    expect(await list(toGuarded("--token-file", directory.path))).toEqual({
+      code: 2,
+      stdout: "",
+      stderr: "downlease: --token-file names a file that can't be read (EISDIR)\n",
+    });
+  });
+
   test("a user with a wrong password: 4", async () => {
     const outcome = await list(toGuarded("--user", "alice"), { DOWNLEASE_PASSWORD: "wrong" });
     expect(outcome).toMatchObject({ code: 4, stdout: "" });
@@ -79,7 +97,7 @@ describe("credentials", () => {
     expect(await list(toGuarded("--user", "alice"))).toEqual({
       code: 2,
       stdout: "",
-      stderr: "downlease: the password of alice is needed: set DOWNLEASE_PASSWORD\n",
+      stderr: "downlease: the password of alice is needed: set DOWNLEASE_PASSWORD or --password-file\n",
     });
   });
 

@@ -1,5 +1,8 @@
 import { randomBytes } from "node:crypto";
-import { rm, writeFile } from "node:fs/promises";
+import { once } from "node:events";
+import { rename, rm, symlink, writeFile } from "node:fs/promises";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { startTestApp, storeKinds, type TestApp } from "../support/app.ts";
@@ -13,6 +16,16 @@ import { addItem, endSession, expiryOf, openSession, sha256 } from "../support/s
 const bytes = randomBytes(24 * 1024 * 1024);
 const digest = `sha-256=:${Buffer.from(sha256(bytes), "hex").toString("base64")}:`;
 const strangeName = "50% naïve? #1 & “2”.bin";
+
+/** A service that has just looked at a file, and lets nginx send it. */
+async function startRedirecting(target: string) {
+  const server = createServer(({ url }, response) => {
+    response.writeHead(200, url === "/healthz" ? {} : { "x-accel-redirect": target }).end();
+  });
+  await once(server.listen(0, "127.0.0.1"), "listening");
+  const close = async () => void server.close().closeAllConnections();
+  return { port: (server.address() as AddressInfo).port, [Symbol.asyncDispose]: close };
+}
 
 describe.each(storeKinds)("behind nginx, %s", (store) => {
   let app: TestApp;
@@ -95,6 +108,32 @@ describe.each(storeKinds)("behind nginx, %s", (store) => {
     await eventually("the clock to move on", () => Date.now() > before - 30_000 + 5);
     await download("HTTP/1.1", uri);
     expect(await expiryOf(nginx.url, id)).toBeGreaterThan(before);
+  });
+
+  test("links below the root are followed by the service, never by nginx", async () => {
+    const { contentRoot } = app;
+    const [linked, swapped] = [
+      await addItem(contentRoot, { "a.bin": "a" }),
+      await addItem(contentRoot, { "b.bin": "b" }),
+    ];
+    const itemPath = (id: string, name: string) => join(contentRoot, "lib", id, name);
+    await rename(itemPath(linked, "a.bin"), join(contentRoot, ".pooled"));
+    await symlink("../../.pooled", itemPath(linked, "a.bin"));
+    const uri = await linkTo(nginx.url, await openSession(nginx.url, linked), "a.bin");
+    expect((await download("HTTP/1.1", uri)).body.toString()).toBe("a");
+
+    // A link that takes the place of a file after the service has looked.
+    const direct = `http://127.0.0.1:${app.port}`;
+    const late = await linkTo(direct, await openSession(direct, swapped), "b.bin");
+    const { headers } = await download("HTTP/1.1", late);
+    await rename(itemPath(swapped, "b.bin"), join(contentRoot, ".kept"));
+    await symlink("../../.kept", itemPath(swapped, "b.bin"));
+    await using redirecting = await startRedirecting(String(headers["x-accel-redirect"]));
+    await using second = await startNginx({ upstream: `127.0.0.1:${redirecting.port}`, contentRoot });
+    expect((await download("HTTP/1.1", `${second.url}/anything`)).status).toBe(403);
+    await rm(itemPath(swapped, "b.bin"));
+    await rename(join(contentRoot, ".kept"), itemPath(swapped, "b.bin"));
+    expect((await download("HTTP/1.1", `${second.url}/anything`)).body.toString()).toBe("b");
   });
 
   test("the price: a cancel does not cut a file that nginx is sending", async () => {

@@ -4,6 +4,7 @@ import { mkdir, writeFile } from "node:fs/promises";
 import { Agent, get } from "node:http";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { download } from "../support/download.ts";
 import { eventually } from "../support/eventually.ts";
 import { grpcJsCall, grpcJsClient, loadInterface } from "../support/grpc-js.ts";
 import { type Haproxy, startHaproxy } from "../support/haproxy.ts";
@@ -32,6 +33,8 @@ beforeAll(async () => {
     content.path,
     "--drain-seconds",
     "2",
+    "--trusted-proxies",
+    "127.0.0.1",
   ];
   [first, second] = await Promise.all([startService(flags), startService(flags)]);
   haproxy = await startHaproxy([`127.0.0.1:${first.port}`, `127.0.0.1:${second.port}`]);
@@ -153,6 +156,16 @@ describe.each(Object.entries(openers))("two replicas behind HAProxy, over %s", (
   });
 });
 
+test.each(["HTTP/1.1", "HTTP/2"] as const)("replicas log the client of a call over %s", async (version) => {
+  const [requestId, localAddress] = [randomUUID(), "127.0.0.7"];
+  const headers = { "x-request-id": requestId, "x-forwarded-for": "6.6.6.6", forwarded: "for=6.6.6.6" };
+  await download(version, `${haproxy.url}/api/content/library`, { headers, localAddress });
+  const line = await eventually("the log of the call", () =>
+    [...first.logs, ...second.logs].find((one) => one.requestId === requestId),
+  );
+  expect(line.peer).toBe(localAddress);
+});
+
 test("a replica that is stopped under load loses no call", async () => {
   const loops = Object.values(openers).flatMap((open) => Array.from({ length: 8 }, () => open(haproxy.url)));
   const failures: string[] = [];
@@ -187,7 +200,7 @@ test.each([
 ])("HAProxy and a replica agree where a request ends that has %s", async (_, header) => {
   const path = "/com/vmware/content/library/item/download-session";
   const make = (headers: string, body: string) =>
-    `POST ${path} HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n${headers}\r\n${body}`;
+    `POST ${path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n${headers}\r\n${body}`;
   const json = JSON.stringify({ create_spec: { library_item_id: item } });
   const hidden = make(`Content-Length: ${json.length}\r\n`, json);
   const count = async () =>

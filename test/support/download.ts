@@ -1,5 +1,5 @@
 import { type IncomingHttpHeaders, request as request1 } from "node:http";
-import { connect as connect2, sensitiveHeaders } from "node:http2";
+import { connect as connect2, type SecureClientSessionOptions, sensitiveHeaders } from "node:http2";
 import { request as requestTls } from "node:https";
 import type { Readable } from "node:stream";
 
@@ -30,7 +30,9 @@ export interface DownloadOptions {
   readonly method?: string;
   readonly headers?: Readonly<Record<string, string>>;
   /** PEM. */
-  readonly ca?: Buffer;
+  readonly ca?: Buffer | undefined;
+  /** The client's own address, such as 127.0.0.2. */
+  readonly localAddress?: string;
 }
 
 export type Version = "HTTP/1.1" | "HTTP/2";
@@ -48,10 +50,14 @@ export async function download(
   return (await begin(version, url, options)).finish();
 }
 
-function begin1(url: string, { method = "GET", headers = {}, ca }: DownloadOptions): Promise<Begun> {
+function begin1(
+  url: string,
+  { method = "GET", headers = {}, ca, localAddress }: DownloadOptions,
+): Promise<Begun> {
   const send = url.startsWith("https:") ? requestTls : request1;
   return new Promise((resolve, reject) => {
-    const request = send(url, { method, headers, agent: false, servername: "localhost", ...(ca && { ca }) });
+    const connection = { agent: false, servername: "localhost", localAddress, ...(ca && { ca }) };
+    const request = send(url, { method, headers, ...connection });
     request.once("error", reject);
     request.once("response", (response) => {
       request.off("error", reject).on("error", () => {});
@@ -69,9 +75,16 @@ function begin1(url: string, { method = "GET", headers = {}, ca }: DownloadOptio
   });
 }
 
-function begin2(url: string, { method = "GET", headers = {}, ca }: DownloadOptions): Promise<Begun> {
+function begin2(
+  url: string,
+  { method = "GET", headers = {}, ca, localAddress }: DownloadOptions,
+): Promise<Begun> {
   const { origin, pathname, search } = new URL(url);
-  const session = connect2(origin, { servername: "localhost", ...(ca && { ca }) });
+  const session = connect2(origin, {
+    servername: "localhost",
+    localAddress,
+    ...(ca && { ca }),
+  } as SecureClientSessionOptions);
   return new Promise((resolve, reject) => {
     session.once("error", reject);
     const stream = session.request({ ":method": method, ":path": pathname + search, ...headers }).end();

@@ -20,7 +20,8 @@ export interface SeenLogin {
 
 /** The operations on login sessions over one protocol; refusals reject with `Refused`. */
 export interface LoginClient {
-  create(): Promise<string>;
+  /** @param headers besides the right credentials, or in place of them */
+  create(headers?: Readonly<Record<string, string>>): Promise<string>;
   /** @param id undefined for a caller without a login session */
   get(id: string | undefined): Promise<SeenLogin>;
   delete(id: string | undefined): Promise<void>;
@@ -58,8 +59,10 @@ function rpc(transport: Transport): LoginClient {
     }
   };
   return {
-    create: async () =>
-      (await rethrowingRefusals(client.create({}, { headers: { authorization: basic } }))).sessionId,
+    async create(headers) {
+      const call = client.create({}, { headers: { authorization: basic, ...headers } });
+      return (await rethrowingRefusals(call)).sessionId;
+    },
     async get(id) {
       const { info } = await rethrowingRefusals(client.get({}, { headers: credentialsOf(id) }));
       return {
@@ -92,7 +95,7 @@ function rest(base: string, format: "json" | "xml"): LoginClient {
     return decodeXml(Buffer.from(text), { name, namespace });
   };
   return {
-    create: () => call("POST", "", { authorization: basic }),
+    create: (headers) => call("POST", "", { authorization: basic, ...headers }),
     async get(id) {
       const { user, created_time, last_accessed_time } = await call(
         "POST",

@@ -132,8 +132,8 @@ export async function startRpcService({
 }: RpcServiceOptions = {}): Promise<RpcService> {
   const records: CallRecord[] = [];
   // Copied, because the call reads lazily from objects that are gone after it.
-  const observe: CallObserver = ({ call: { protocol, requestId, connection }, ...record }) =>
-    void records.push({ ...record, call: { protocol, requestId, connection } });
+  const observe: CallObserver = ({ call: { protocol, requestId, connection, headers }, ...record }) =>
+    void records.push({ ...record, call: { protocol, requestId, connection, headers } });
   const admission = new Admission(maxCalls);
   const clientAddressOf: ClientAddressOf = ({ connection }) => connection.peer;
   const [streams, watches] = [new ShareHolders(maxStreams), new ShareHolders(maxStreams)];

@@ -6,6 +6,7 @@ import { Authenticator, type Methods } from "../../src/auth/authenticator.ts";
 import { BearerTokens } from "../../src/auth/bearer-tokens.ts";
 import type { FailureLimits } from "../../src/auth/password-login.ts";
 import { loginOpener } from "../../src/auth/proven-caller.ts";
+import { clientAddressFinder } from "../../src/calls/client-address.ts";
 import type { Authenticate } from "../../src/calls/pipeline.ts";
 import { ServiceError } from "../../src/domain/errors.ts";
 import { noRoles, rolesFrom } from "../../src/domain/roles.ts";
@@ -15,6 +16,9 @@ import { eventually } from "../support/eventually.ts";
 import { MemoryLoginStore } from "../support/memory-login-store.ts";
 import { type TempDir, tempDir } from "../support/temp-dir.ts";
 import { type Issuer, newIssuer } from "../support/tokens.ts";
+
+/** The trusted proxy. */
+const proxy = "10.0.0.5";
 
 let issuer: Issuer;
 /** Of `alice's password` and of `bob's password`. */
@@ -67,7 +71,15 @@ const both = rolesFrom(["admin", "storage"]);
 
 async function open(methods: Methods, limits: FailureLimits = { perUser: 0, perAddress: 0 }) {
   const log = { warn() {}, error() {} };
-  const authenticator = await Authenticator.open({ methods, failureLimits: limits, logins, log, pollMs: 5 });
+  const clientAddressOf = clientAddressFinder((address) => address === proxy);
+  const authenticator = await Authenticator.open({
+    methods,
+    failureLimits: limits,
+    logins,
+    clientAddressOf,
+    log,
+    pollMs: 5,
+  });
   closing.push(authenticator);
   return authenticator;
 }
@@ -95,7 +107,7 @@ const badBearer = `${bearer}, error="invalid_token"`;
 
 /** Logs in and gives the identifier, as the operation does. */
 async function logIn({ login }: Authenticator, shown: Shown): Promise<string> {
-  return loginOpener(logins)(await login(callWith(shown)));
+  return loginOpener(logins, 0)(await login(callWith(shown)));
 }
 
 test("without authentication every caller is anonymous, at once, with any credentials", () => {
@@ -275,11 +287,26 @@ describe("login sessions", () => {
 
 test("a caller that has not logged in opens no login session", async () => {
   const caller = { principal: "alice", roles: admin };
-  await expect(loginOpener(logins)(caller)).rejects.toThrow(TypeError);
+  await expect(loginOpener(logins, 0)(caller)).rejects.toThrow(TypeError);
   const authenticator = await open(await jwt());
   const loginId = await logIn(authenticator, { authorization: `Bearer ${await issuer.token()}` });
   const loggedIn = await authenticator.authenticate(callWith({ loginId }));
-  await expect(loginOpener(logins)(loggedIn)).rejects.toThrow(TypeError);
+  await expect(loginOpener(logins, 0)(loggedIn)).rejects.toThrow(TypeError);
+});
+
+test("a principal opens a limited number of login sessions a minute", async () => {
+  const { login } = await open(mtls);
+  const ops = await login(callWith({ certificate }));
+  const other = await login(callWith({ certificate: { ...certificate, name: "other" } }));
+  const openLogin = loginOpener(logins, 2);
+  for (let count = 0; count < 2; count++) expect(await openLogin(ops)).toEqual(expect.any(String));
+  const error: ServiceError = await openLogin(ops).catch((reason) => reason);
+  expect(error).toMatchObject({ messageId: "downlease.login.too_many", kind: "too_many_attempts" });
+  expect(error.retryAfterSeconds).toBeGreaterThan(0);
+  expect(await openLogin(other)).toEqual(expect.any(String));
+  for (let count = 0; count < 5; count++) {
+    expect(await loginOpener(logins, 0)(ops)).toEqual(expect.any(String));
+  }
 });
 
 describe("tokens and certificates", () => {
@@ -471,16 +498,52 @@ describe("too many failures", () => {
     expect(await outcome(login, right)).toMatchObject({ kind: "service_unavailable" });
   });
 
-  test("attempts that can't be checked soon are refused, and the others answered", async () => {
+  test("from a client behind a trusted proxy are the client's own", async () => {
+    const { login } = await open(await users(), { perUser: 0, perAddress: 2 });
+    for (const name of ["x", "y", "z"])
+      await outcome(login, { authorization: basic(name, "z"), peer: proxy, forwardedFor: "6.6.6.6" });
+    const [same, other] = ["1.1.1.1, 6.6.6.6", "203.0.113.9"].map((forwardedFor) =>
+      outcome(login, { ...right, peer: proxy, forwardedFor }),
+    );
+    expect(await same).toMatchObject(tooMany);
+    expect(await other).toMatchObject({ principal: "alice" });
+  });
+
+  test("above the limit of an address count for no user", async () => {
+    const { login } = await open(await users(), { perUser: 2, perAddress: 2 });
+    for (let count = 0; count < 4; count++)
+      await outcome(login, { authorization: basic(`user-${count}`, "z"), peer: "6.6.6.6" });
+    expect([...logins.failures.keys()]).toEqual(["address 6.6.6.6", "user user-0", "user user-1"]);
+  });
+
+  test("that can't be checked soon are refused, and the others answered; a fifth is for other addresses", async () => {
     const { login } = await open(await users());
-    const outcomes = await Promise.all(Array.from({ length: 60 }, () => outcome(login, wrong)));
-    const messageIds = outcomes.map((one) => (one as ServiceError).messageId);
-    const answered = messageIds.filter((id) => id === "downlease.authentication.invalid");
-    expect(answered).toHaveLength(34);
-    expect(messageIds.filter((id) => id === "downlease.login.overloaded")).toHaveLength(26);
-    const { retryAfterSeconds } = outcomes.at(-1) as ServiceError;
-    expect(retryAfterSeconds).toBe(1);
-  }, 30_000);
+    const from = (peer: string) => outcome(login, { ...wrong, peer });
+    const flood = Array.from({ length: 60 }, () => from("6.6.6.6"));
+    const others = Array.from({ length: 10 }, (_, count) => from(`192.0.2.${count}`));
+    const idsOf = async (outcomes: typeof flood) =>
+      (await Promise.all(outcomes)).map((one) => (one as ServiceError).messageId);
+    const [flooding, rest] = await Promise.all([idsOf(flood), idsOf(others)]);
+    const count = (ids: string[], id: string) => ids.filter((one) => one === `downlease.${id}`).length;
+    expect([count(flooding, "authentication.invalid"), count(flooding, "login.overloaded")]).toEqual([
+      27, 33,
+    ]);
+    expect([count(rest, "authentication.invalid"), count(rest, "login.overloaded")]).toEqual([7, 3]);
+    expect(await flood.at(-1)).toMatchObject({ retryAfterSeconds: 1 });
+  });
+
+  test("of an address that floods delay those of others by a turn, not by all of its own", async () => {
+    const { login } = await open(await users());
+    let answered = 0;
+    const flood = Array.from({ length: 27 }, async () => {
+      await outcome(login, { ...wrong, peer: "6.6.6.6" });
+      answered++;
+    });
+    expect(await outcome(login, right)).toMatchObject({ principal: "alice" });
+    expect(answered).toBeLessThan(10);
+    await Promise.all(flood);
+    expect(await outcome(login, { ...right, peer: "6.6.6.6" })).toMatchObject({ principal: "alice" });
+  });
 
   test("the password of a caller that has gone away is not checked", async () => {
     const { login } = await open(await users(), { perUser: 5, perAddress: 5 });

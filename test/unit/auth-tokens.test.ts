@@ -295,6 +295,7 @@ describe("keys at a URL", () => {
     ["answers with an error", { status: 500, body: "" }],
     ["answers with something that is not JSON", { status: 200, body: "<html>" }],
     ["answers with something that is not a key set", { status: 200, body: "{}" }],
+    ["answers without end", { status: 200, body: `{"keys":[]${" ".repeat(2 ** 20)}}` }],
   ])("that %s make the service unavailable, logged once", async (_, answer) => {
     let isDown = true;
     const jwks = await serve(() => (isDown ? answer : { status: 200, body: JSON.stringify(issuer.jwks) }));

@@ -8,6 +8,7 @@ import {
   isRetryable,
   pause,
   RetryLimit,
+  retryAfterHeaderMs,
   retryAfterMs,
 } from "../../src/client/retry.ts";
 
@@ -72,6 +73,19 @@ test("the delay that a server asks for is read to the millisecond", () => {
   expect(retryAfterMs(new ConnectError("no"))).toBeUndefined();
 });
 
+test("a delay that a server asks for is a minute at most", () => {
+  expect(retryAfterMs(withRetryInfo(Code.Unavailable, 2n ** 62n))).toBe(60_000);
+  const noon = new Date("2030-01-01T12:00:00Z");
+  vi.setSystemTime(noon);
+  try {
+    const headers = ["3", "99999999999999999999", "Fri, 31 Dec 9999 23:59:59 GMT", noon.toUTCString(), "x"];
+    expect(headers.map(retryAfterHeaderMs)).toEqual([3_000, 60_000, 60_000, 0, undefined]);
+    expect(retryAfterHeaderMs(undefined)).toBeUndefined();
+  } finally {
+    vi.useRealTimers();
+  }
+});
+
 describe("the pause between attempts", () => {
   const backOff = { firstMs: 100, maxMs: 1000 };
 
@@ -128,6 +142,18 @@ describe("a pause", () => {
     const paused = pause(60_000, stop.signal);
     stop.abort(reason);
     await expect(paused).rejects.toBe(reason);
+  });
+
+  test("that is longer than a timer of Node.js can be does not end at once", async () => {
+    const stop = new AbortController();
+    let hasEnded = false;
+    const paused = pause(2 ** 40, stop.signal).finally(() => {
+      hasEnded = true;
+    });
+    await pause(20);
+    expect(hasEnded).toBe(false);
+    stop.abort();
+    await expect(paused).rejects.toBe(stop.signal.reason);
   });
 
   test("ends by itself", async () => {

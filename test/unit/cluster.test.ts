@@ -10,7 +10,7 @@ test("a worker is replaced at once the first time, then later and later up to a 
 });
 
 const finished = {
-  call: { protocol: "rest", requestId: "r", connection: new Connection("127.0.0.1") },
+  call: { protocol: "rest", requestId: "r", connection: new Connection("127.0.0.1"), headers: {} },
   operation: "DownloadSession.Get",
   outcome: "ok",
   durationMs: 2,

@@ -37,11 +37,13 @@ describe("settings", () => {
         "from AWS_REGION or the shared configuration; us-east-1 with --s3-endpoint",
       ],
       ["--redis-url", "DOWNLEASE_REDIS_URL", "unset, sessions are kept in SQLite"],
+      ["--redis-url-file", "DOWNLEASE_REDIS_URL_FILE", "unset"],
       ["--redis-ca", "DOWNLEASE_REDIS_CA", "those of Node.js"],
       ["--redis-cert", "DOWNLEASE_REDIS_CERT", "unset"],
       ["--redis-key", "DOWNLEASE_REDIS_KEY", "unset"],
       ["--redis-sentinel-user", "DOWNLEASE_REDIS_SENTINEL_USER", "unset"],
       ["--redis-sentinel-password", "DOWNLEASE_REDIS_SENTINEL_PASSWORD", "unset"],
+      ["--redis-sentinel-password-file", "DOWNLEASE_REDIS_SENTINEL_PASSWORD_FILE", "unset"],
       ["--redis-wait-replicas", "DOWNLEASE_REDIS_WAIT_REPLICAS", "0"],
       ["--sqlite-path", "DOWNLEASE_SQLITE_PATH", "downlease.db"],
       ["--lease-seconds", "DOWNLEASE_LEASE_SECONDS", "300"],
@@ -65,6 +67,7 @@ describe("settings", () => {
       ["--mtls-ca", "DOWNLEASE_MTLS_CA", "unset"],
       ["--mtls-admins", "DOWNLEASE_MTLS_ADMINS", "unset"],
       ["--mtls-storage", "DOWNLEASE_MTLS_STORAGE", "unset"],
+      ["--logins-per-principal", "DOWNLEASE_LOGINS_PER_PRINCIPAL", "1000"],
       ["--login-idle-seconds", "DOWNLEASE_LOGIN_IDLE_SECONDS", "1800"],
       ["--login-lifetime-seconds", "DOWNLEASE_LOGIN_LIFETIME_SECONDS", "172800"],
       ["--login-failures-per-user", "DOWNLEASE_LOGIN_FAILURES_PER_USER", "20"],
@@ -72,11 +75,14 @@ describe("settings", () => {
       ["--public-url", "DOWNLEASE_PUBLIC_URL", "derived from the request"],
       ["--trusted-proxies", "DOWNLEASE_TRUSTED_PROXIES", "none"],
       ["--link-keys", "DOWNLEASE_LINK_KEYS", "one that the store keeps"],
+      ["--link-keys-file", "DOWNLEASE_LINK_KEYS_FILE", "unset"],
       ["--transfer-stall-seconds", "DOWNLEASE_TRANSFER_STALL_SECONDS", "60"],
       ["--max-transfers", "DOWNLEASE_MAX_TRANSFERS", "1000"],
       ["--offload", "DOWNLEASE_OFFLOAD", "none"],
       ["--offload-prefix", "DOWNLEASE_OFFLOAD_PREFIX", "/_content/"],
       ["--cors-origins", "DOWNLEASE_CORS_ORIGINS", "none"],
+      ["--admin-listen", "DOWNLEASE_ADMIN_LISTEN", "127.0.0.1:9480"],
+      ["--allowed-hosts", "DOWNLEASE_ALLOWED_HOSTS", "none"],
       ["--max-body-bytes", "DOWNLEASE_MAX_BODY_BYTES", "65536"],
       ["--max-calls", "DOWNLEASE_MAX_CALLS", "1000"],
       ["--max-streams", "DOWNLEASE_MAX_STREAMS", "2000"],
@@ -113,6 +119,7 @@ describe("a right configuration", () => {
       usersFile: undefined,
       jwt: undefined,
       mtls: undefined,
+      loginsPerPrincipal: 1000,
       login: { idleMs: 1_800_000, lifetimeMs: 172_800_000, failures: { perUser: 20, perAddress: 20 } },
       publicUrl: undefined,
       linkKeys: [],
@@ -122,6 +129,8 @@ describe("a right configuration", () => {
       offload: "none",
       offloadPrefix: undefined,
       corsOrigins: [],
+      adminListen: { host: "127.0.0.1", port: 9480, isDefault: true },
+      allowedHosts: [],
       maxBodyBytes: 65_536,
       maxCalls: 1000,
       maxStreams: 2000,
@@ -161,6 +170,16 @@ describe("a right configuration", () => {
     ["2592000", 2_592_000_000],
   ])("a lease of %s seconds is %d ms, and so is the retention", (leaseSeconds, leaseMs) => {
     expect(load({ leaseSeconds })).toMatchObject({ leaseMs, retentionMs: leaseMs });
+  });
+
+  test.each([
+    ["off", undefined],
+    ["127.0.0.1:9480", { host: "127.0.0.1", port: 9480, isDefault: false }],
+    ["0.0.0.0:0", { host: "0.0.0.0", port: 0, isDefault: false }],
+    ["[::1]:65535", { host: "::1", port: 65_535, isDefault: false }],
+    ["metrics.example:1", { host: "metrics.example", port: 1, isDefault: false }],
+  ])("%s as admin address", (adminListen, expected) => {
+    expect(load({ adminListen }).adminListen).toEqual(expected);
   });
 
   test("origins of other pages", () => {
@@ -287,6 +306,22 @@ describe("mistakes", () => {
 
   test.each([
     ["port", ["-1", "1.5", "0x50", "65536", " 80", "8080a"]],
+    [
+      "adminListen",
+      [
+        "",
+        "on",
+        "9480",
+        ":9480",
+        "127.0.0.1",
+        "127.0.0.1:",
+        "::1:9480",
+        "[127.0.0.1]:1",
+        "a:65536",
+        "http://a:1",
+      ],
+    ],
+    ["allowedHosts", ["", "dl.example:443", "https://dl.example", "*dl.example", "a.*.example", "a b", "a,"]],
     ["host", ["", "a b", "[::1]", "http://host", "host:80", "a..b", "x".repeat(64)]],
     ["workers", ["0", "129", "two"]],
     ["contentRoot", [""]],

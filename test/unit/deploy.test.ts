@@ -1,12 +1,16 @@
 import { existsSync, readFileSync } from "node:fs";
+import { appendFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
+import { addressMatcher } from "../../src/config/addresses.ts";
 import { loadConfig } from "../../src/config/load.ts";
 import { settings } from "../../src/config/settings.ts";
 import { errorKinds } from "../../src/domain/errors.ts";
+import { makeCertificate } from "../support/certificates.ts";
 import { haproxyConfig, haproxyEnvironment } from "../support/haproxy.ts";
 import { startProcess } from "../support/process.ts";
+import { tempDir } from "../support/temp-dir.ts";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
 const read = (path: string) => readFileSync(join(root, path), "utf8");
@@ -43,6 +47,15 @@ describe("settings of the deployment", () => {
     expect(config.drainMs).toBeGreaterThan(Number(interval) * Number(fall));
   });
 
+  test("make replicas trust HAProxy's address, and no other", () => {
+    const { DOWNLEASE_TRUSTED_PROXIES: trusted = "" } = settingsIn(compose);
+    const [, address] = /ipv4_address: (\S+)/.exec(compose) ?? [];
+    expect(trusted).toBe(address);
+    const [, subnet = ""] = /subnet: (\S+)/.exec(compose) ?? [];
+    const [, dynamic = ""] = /ip_range: (\S+)/.exec(compose) ?? [];
+    expect([addressMatcher([subnet])(trusted), addressMatcher([dynamic])(trusted)]).toEqual([true, false]);
+  });
+
   test("give Docker more patience than the service needs to stop", () => {
     const { graceMs } = loadConfig({
       flags: {},
@@ -62,18 +75,39 @@ describe("HAProxy's configuration", () => {
     expect(check.stdout + check.stderr).not.toMatch(/warning|alert/i);
   });
 
+  test("is accepted without a warning with TLS", async () => {
+    await using directory = await tempDir();
+    const { path, key } = await makeCertificate(directory.path, "haproxy", { subject: "/CN=localhost" });
+    await appendFile(path, key);
+    const env = {
+      ...haproxyEnvironment("127.0.0.1:8080", ["127.0.0.1:1", "127.0.0.1:2"]),
+      TLS_CERTIFICATE: path,
+    };
+    const check = await startProcess("haproxy", ["-c", "-f", haproxyConfig], { env });
+    expect(await check.exited).toMatchObject({ code: 0 });
+    expect(check.stdout + check.stderr).not.toMatch(/warning|alert/i);
+  });
+
+  test("leaves a replaced process to its downloads for hours", () => {
+    const [, hours] = /hard-stop-after (\d+)h$/m.exec(haproxy) ?? [];
+    expect(Number(hours)).toBeGreaterThanOrEqual(12);
+  });
+
   test("is refused without replicas", async () => {
     const env = haproxyEnvironment("127.0.0.1:8080", []);
     const check = await startProcess("haproxy", ["-c", "-f", haproxyConfig], { env });
     expect(await check.exited).toMatchObject({ code: 1 });
   });
 
-  test("answers like the service when no replica is ready", () => {
-    const [, body = ""] = /status 503 content-type application\/json string '(.*)'/.exec(haproxy) ?? [];
-    const { vapi } = errorKinds.service_unavailable;
+  test.each([
+    ["when no replica is ready", "503", errorKinds.service_unavailable],
+    ["when an address logs in too often", "429", errorKinds.too_many_attempts],
+  ])("answers like the service %s", (_, status, { vapi }) => {
+    const answer = new RegExp(`status ${status} content-type application/json .*string '(.*)'`);
+    const [, body = ""] = answer.exec(haproxy) ?? [];
     expect(JSON.parse(body)).toMatchObject({
       type: `com.vmware.vapi.std.errors.${vapi}`,
-      value: { error_type: vapi.toUpperCase(), messages: [{ args: [] }] },
+      value: { error_type: vapi.toUpperCase(), messages: [{ args: expect.any(Array) }] },
     });
   });
 

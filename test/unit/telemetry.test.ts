@@ -1,6 +1,7 @@
 import { pino } from "pino";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import type { CallRecord } from "../../src/calls/call.ts";
+import type { Requester } from "../../src/calls/client-address.ts";
 import { Connection } from "../../src/calls/connection.ts";
 import type { DownloadRecord } from "../../src/calls/download-record.ts";
 import { ServiceError } from "../../src/domain/errors.ts";
@@ -14,7 +15,13 @@ import { StoreMonitor } from "../../src/telemetry/store-monitor.ts";
 import { eventually } from "../support/eventually.ts";
 
 const sessionId = "3f1c9b52-7a51-4b8e-9d8e-0c3b8f1f2a77";
-const call = { protocol: "rest", requestId: "request-1", connection: new Connection("127.0.0.1") } as const;
+const call = {
+  protocol: "rest",
+  requestId: "request-1",
+  connection: new Connection("127.0.0.1"),
+  headers: {},
+} as const;
+const peerOf = (requester: Requester) => requester.connection.peer;
 const finished: CallRecord = {
   call,
   operation: "DownloadSession.KeepAlive",
@@ -37,7 +44,7 @@ beforeEach(() => {
 
 describe("a finished call", () => {
   test("is logged with a truncated session id", () => {
-    callObserver(new Metrics(), log())(finished);
+    callObserver(new Metrics(), log(), peerOf)(finished);
     expect(logged()).toEqual([
       {
         level: 30,
@@ -56,7 +63,7 @@ describe("a finished call", () => {
   });
 
   test.each(["obj-103", "ab", "a"])("is logged without the whole of a short id, %s", (short) => {
-    callObserver(new Metrics(), log())({ ...finished, sessionId: short });
+    callObserver(new Metrics(), log(), peerOf)({ ...finished, sessionId: short });
     expect(logged()).toMatchObject([{ session: `${short.slice(0, short.length / 2)}…` }]);
   });
 
@@ -67,7 +74,7 @@ describe("a finished call", () => {
     ["downlease.store.unavailable", 40],
     ["downlease.server.internal", 50],
   ] as const)("that was refused with %s is logged at level %i", (messageId, level) => {
-    callObserver(new Metrics(), log())(failed(new ServiceError(messageId, [sessionId])));
+    callObserver(new Metrics(), log(), peerOf)(failed(new ServiceError(messageId, [sessionId])));
     expect(logged()).toMatchObject([{ level, reason: messageId }]);
     expect(lines[0]).not.toContain(sessionId);
   });
@@ -77,7 +84,11 @@ describe("a finished call", () => {
       code: "EBROKEN",
       command: { name: "evalsha", args: [`dl:{${sessionId}}`] },
     });
-    callObserver(new Metrics(), log())(failed(new ServiceError("downlease.server.internal", ["r"], cause)));
+    callObserver(
+      new Metrics(),
+      log(),
+      peerOf,
+    )(failed(new ServiceError("downlease.server.internal", ["r"], cause)));
     const [line] = logged();
     expect(line.cause).toEqual({
       name: "TypeError",
@@ -89,7 +100,7 @@ describe("a finished call", () => {
   });
 
   test("with a cause that is not an error or has a huge message is logged in short", () => {
-    const observe = callObserver(new Metrics(), log());
+    const observe = callObserver(new Metrics(), log(), peerOf);
     observe(failed(new ServiceError("downlease.server.internal", ["r"], "x".repeat(10_000))));
     observe(failed(new ServiceError("downlease.server.internal", ["r"], new Error("y".repeat(10_000)))));
     const [text, error] = logged();
@@ -103,6 +114,7 @@ describe("a finished call", () => {
       const observe = callObserver(
         new Metrics(),
         pino({ level: "info" }, { write: (line) => void lines.push(line) }),
+        peerOf,
       );
       const refuse = (times: number) => {
         for (let count = 0; count < times; count++) observe(failed(ServiceError.overloaded()));
@@ -129,6 +141,7 @@ describe("a finished call", () => {
       const observe = callObserver(
         new Metrics(),
         pino({ base: null, level: "info" }, { write: (line) => void lines.push(line) }),
+        peerOf,
       );
       const refusal = failed(new ServiceError("downlease.store.unavailable", [], new Error("gone")));
       for (let count = 0; count < 664; count++) observe(refusal);
@@ -158,7 +171,7 @@ describe("a finished call", () => {
   });
 
   test("that is refused in masses has a line of its own at debug", () => {
-    const observe = callObserver(new Metrics(), log());
+    const observe = callObserver(new Metrics(), log(), peerOf);
     for (const messageId of ["downlease.session.not_found", "downlease.session.not_found"] as const)
       observe(failed(new ServiceError(messageId, [sessionId])));
     expect(logged()).toMatchObject([
@@ -171,6 +184,7 @@ describe("a finished call", () => {
     const observe = callObserver(
       new Metrics(),
       pino({ level: "info" }, { write: (line) => void lines.push(line) }),
+      peerOf,
     );
     for (let count = 0; count < 3; count++) {
       observe(finished);
@@ -181,7 +195,11 @@ describe("a finished call", () => {
 
   test("below the level of the log is still counted", async () => {
     const metrics = new Metrics();
-    callObserver(metrics, pino({ level: "warn" }, { write: (line) => void lines.push(line) }))(finished);
+    callObserver(
+      metrics,
+      pino({ level: "warn" }, { write: (line) => void lines.push(line) }),
+      peerOf,
+    )(finished);
     expect(lines).toEqual([]);
     expect((await metrics.expose()).body).toContain("downlease_requests_total{");
   });
@@ -191,7 +209,7 @@ describe("on a terminal", () => {
   const pretty = prettyLine(false);
 
   test("a call is one line", () => {
-    callObserver(new Metrics(), log())(finished);
+    callObserver(new Metrics(), log(), peerOf)(finished);
     expect(pretty(lines[0]!)).toMatch(
       /^\[\d\d:\d\d:\d\d\.\d{3}\] INFO: DownloadSession\.KeepAlive ok 1\.2 ms, rest from 127\.0\.0\.1 session 3f1c9b52…, request request-1\s*\n$/,
     );
@@ -199,7 +217,7 @@ describe("on a terminal", () => {
 
   test("a failed call shows its cause on the same line", () => {
     const error = new ServiceError("downlease.store.unavailable", [], new Error("Connection is closed."));
-    callObserver(new Metrics(), log())(failed(error));
+    callObserver(new Metrics(), log(), peerOf)(failed(error));
     const line = pretty(lines[0]!);
     expect(line).toContain("service_unavailable");
     expect(line).toContain("Connection is closed.");
@@ -212,6 +230,7 @@ describe("on a terminal", () => {
       const observe = callObserver(
         new Metrics(),
         pino({ base: null }, { write: (line) => void lines.push(line) }),
+        peerOf,
       );
       for (let count = 0; count < 3; count++)
         observe(failed(new ServiceError("downlease.session.not_found", [sessionId])));
@@ -228,7 +247,7 @@ describe("on a terminal", () => {
   });
 
   test("a session id with control characters does not steer the terminal", () => {
-    callObserver(new Metrics(), log())({ ...finished, sessionId: "a\u001b[2J\nbcd" });
+    callObserver(new Metrics(), log(), peerOf)({ ...finished, sessionId: "a\u001b[2J\nbcd" });
     const line = pretty(lines[0]!);
     expect(line).toContain("session a?[2…,");
     expect(line).not.toContain("\u001b");

@@ -34,7 +34,7 @@ export async function candidatesFor(
   io: Io,
 ): Promise<Partial<Record<Source, readonly Candidate[]>>> {
   // There is no password prompt in the middle of a command line.
-  if (flags.user !== undefined && !flags.password) return {};
+  if (flags.user !== undefined && !flags.password && !flags.passwordFile) return {};
   const candidates: Partial<Record<Source, Candidate[]>> = {};
   const signal = AbortSignal.timeout(maxWaitMs);
   const add = (source: Source) => (value: string, description: string) => {

@@ -1,5 +1,5 @@
 import { stat } from "node:fs/promises";
-import { join } from "node:path";
+import { relative, sep } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import type {
   ContentFile,
@@ -14,7 +14,7 @@ import { itemFilesOf, itemSummaryOf, libraryItemOf } from "../stored-files.ts";
 import { warnOnce } from "../warnings.ts";
 import { DirectoryFile } from "./directory-file.ts";
 import { DirectoryIndex, type ItemPlace } from "./directory-index.ts";
-import { isUnsettled, openWithin, orUnavailable, tickMs } from "./file-system.ts";
+import { isUnsettled, orUnavailable, tickMs } from "./file-system.ts";
 import { type ItemFolder, type LibraryFolder, LibraryTree } from "./library-tree.ts";
 
 export interface DirectoryContentOptions {
@@ -27,7 +27,7 @@ export interface DirectoryContentOptions {
 /**
  * Libraries in a directory: `<root>/<library>/<item>/<files…>`. Only the regular files directly in an item's
  * folder are its files, folders in it are ignored, and names that start with a dot are not content. Links are
- * followed as long as they stay inside of the root.
+ * followed as long as they stay inside of the root: see `Located`.
  *
  * `.library.json` and `.item.json` may declare `id` and `description`, the latter also `type`. Without an id it
  * is the name-based UUID of `library` or `library/item`. Of several items, or libraries, with one id only the
@@ -101,10 +101,11 @@ export class DirectoryContentSource implements ContentSource {
     return orUnavailable(async () => {
       const tree = await this.#openTree();
       const folder = await this.#findItem(tree, itemId);
-      const files = folder && (await tree.files(folder));
-      if (files === undefined) return undefined;
+      using opened = folder && (await tree.open(folder));
+      if (opened === undefined) return undefined;
+      const files = await tree.files(folder!, opened);
       const { contentVersion } = itemSummaryOf(files);
-      return { contentVersion, files: itemFilesOf(files, await tree.checksums(folder!, files)) };
+      return { contentVersion, files: itemFilesOf(files, await tree.checksums(folder!, opened, files)) };
     });
   }
 
@@ -112,15 +113,17 @@ export class DirectoryContentSource implements ContentSource {
     return orUnavailable(async () => {
       const tree = await this.#openTree();
       const folder = await this.#findItem(tree, itemId);
-      const files = folder && (await tree.files(folder));
-      const listed = files?.find(({ name }) => name === fileName);
-      if (listed === undefined || itemSummaryOf(files!).contentVersion !== contentVersion) return undefined;
-      const file = await openWithin(tree.root, join(folder!.path, fileName));
+      using opened = folder && (await tree.open(folder));
+      if (opened === undefined) return undefined;
+      const files = await tree.files(folder!, opened);
+      const listed = files.find(({ name }) => name === fileName);
+      if (listed === undefined || itemSummaryOf(files).contentVersion !== contentVersion) return undefined;
+      const file = await opened.openEntry(fileName);
       if (file === undefined) return undefined;
       if (file.size === listed.size && file.modifiedMs === listed.modifiedMs) {
         // A change from now on is then sure to show in the modification time.
         if (isUnsettled(file.modifiedMs)) await delay(tickMs);
-        return new DirectoryFile(file, listed.version, `${folder!.place}/${fileName}`);
+        return new DirectoryFile(file, listed.version, relative(tree.root, file.path).replaceAll(sep, "/"));
       }
       await file.handle.close();
       return undefined;
@@ -158,9 +161,10 @@ function libraryOf({ place, path, ...library }: LibraryFolder): Library {
 }
 
 async function itemOf(tree: LibraryTree, folder: ItemFolder): Promise<LibraryItem | undefined> {
-  const files = await tree.files(folder);
-  return (
-    files &&
-    libraryItemOf(folder, files, [...folder.modifiedMs, ...files.map(({ modifiedMs }) => modifiedMs)])
-  );
+  using opened = await tree.open(folder);
+  if (opened === undefined) return undefined;
+  const files = await tree.files(folder, opened);
+  const modifiedMs = [Number((await opened.stat()).mtimeMs), ...files.map((file) => file.modifiedMs)];
+  if (folder.declaredMs !== undefined) modifiedMs.push(folder.declaredMs);
+  return libraryItemOf(folder, files, modifiedMs);
 }

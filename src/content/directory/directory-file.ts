@@ -5,7 +5,8 @@ import {
   type ContentReader,
   resolveRange,
 } from "../../domain/content-source.ts";
-import { type OpenFile, orUnavailable, stateOf } from "./file-system.ts";
+import { orUnavailable } from "./file-system.ts";
+import { fileStateOf, type OpenFile } from "./located.ts";
 
 /**
  * A file of a directory, held by its handle, so another file put in its place does not disturb its readers. A change of
@@ -15,12 +16,12 @@ export class DirectoryFile implements ContentFile {
   readonly size: number;
   readonly version: string;
   readonly path: string;
-  readonly #file: OpenFile;
+  readonly #file: Omit<OpenFile, "path">;
   readonly #reads = new Set<Promise<unknown>>();
   #isClosed = false;
 
   /** @param path below the root */
-  constructor(file: OpenFile, version: string, path: string) {
+  constructor(file: Omit<OpenFile, "path">, version: string, path: string) {
     this.size = file.size;
     this.version = version;
     this.path = path;
@@ -67,7 +68,7 @@ export class DirectoryFile implements ContentFile {
   }
 
   async #hasChanged(): Promise<boolean> {
-    const now = await stateOf(this.#file.handle);
+    const now = fileStateOf(await this.#file.handle.stat({ bigint: true }));
     return now?.size !== this.#file.size || now.modifiedMs !== this.#file.modifiedMs;
   }
 }

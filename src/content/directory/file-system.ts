@@ -1,6 +1,3 @@
-import { constants } from "node:fs";
-import { type FileHandle, open, realpath } from "node:fs/promises";
-import { sep } from "node:path";
 import { ServiceError } from "../../domain/errors.ts";
 
 /** ELOOP: links that lead nowhere; ENAMETOOLONG: no entry can have such a name; ENXIO: a socket. */
@@ -29,54 +26,6 @@ export async function orUnavailable<T>(work: () => Promise<T>): Promise<T> {
     if (!isSystemError(reason)) throw reason;
     throw new ServiceError("downlease.content.unavailable", [], reason);
   }
-}
-
-/**
- * Where a path leads once all links are followed; undefined when that does not exist or lies outside of `root`.
- *
- * @param root a real path
- */
-export async function realPathWithin(root: string, path: string): Promise<string | undefined> {
-  const real = await unlessMissing(realpath(path));
-  const below = root.endsWith(sep) ? root : root + sep;
-  return real === root || real?.startsWith(below) ? real : undefined;
-}
-
-export interface OpenFile {
-  readonly handle: FileHandle;
-  /** Bytes. */
-  readonly size: number;
-  /** Whole milliseconds since the epoch. */
-  readonly modifiedMs: number;
-}
-
-/** Size and modification time of a regular file; undefined when the handle is of something else. */
-export async function stateOf(handle: FileHandle): Promise<Omit<OpenFile, "handle"> | undefined> {
-  // As a floating-point number, one time in eight thousand is rounded up to the next millisecond.
-  const stats = await handle.stat({ bigint: true });
-  return stats.isFile() ? { size: Number(stats.size), modifiedMs: Number(stats.mtimeMs) } : undefined;
-}
-
-/**
- * Opens a regular file for reading; undefined when the path does not lead to one inside of `root`. The caller closes
- * the handle.
- */
-export async function openWithin(root: string, path: string): Promise<OpenFile | undefined> {
-  const real = await realPathWithin(root, path);
-  if (real === undefined) return undefined;
-  // A link put in the place of the file since then is refused, and a pipe does not wait for its writer.
-  const flags = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
-  const handle = await unlessMissing(open(real, flags));
-  if (handle === undefined) return undefined;
-  try {
-    const state = await stateOf(handle);
-    if (state !== undefined) return { handle, ...state };
-  } catch (reason) {
-    await handle.close();
-    throw reason;
-  }
-  await handle.close();
-  return undefined;
 }
 
 /**

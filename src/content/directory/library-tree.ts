@@ -1,14 +1,16 @@
-import { lstat, readdir, realpath } from "node:fs/promises";
-import { basename, join } from "node:path";
+import { lstat } from "node:fs/promises";
+import { join } from "node:path";
 import type { ItemEntry, Library, LibraryItem } from "../../domain/content-source.ts";
+import { ServiceError } from "../../domain/errors.ts";
 import { BrokenManifest, type ChecksumsByName, isManifest, mergeChecksums } from "../manifest.ts";
 import { BrokenMetadata, type Metadata } from "../metadata.ts";
 import { byName, derivedId, isContentName, isHidden, unusableName } from "../names.ts";
 import { mapInParallel } from "../parallel.ts";
 import { type StoredFile, timesOf } from "../stored-files.ts";
 import { ignoredManifest, type LeaveOut, leaveOutWith, withUniqueIds } from "../warnings.ts";
-import { isSystemError, realPathWithin, unlessMissing } from "./file-system.ts";
+import { isSystemError, unlessMissing } from "./file-system.ts";
 import { listFiles, typeOfFiles } from "./item-files.ts";
+import { Located, rootAt } from "./located.ts";
 import { readManifest, readMetadata } from "./small-files.ts";
 
 /** The folder of a library. */
@@ -22,8 +24,8 @@ export interface LibraryFolder extends Library {
 /** The folder of an item, without its files. */
 export interface ItemFolder extends Pick<LibraryItem, "id" | "name" | "description" | "type"> {
   readonly library: LibraryFolder;
-  /** When the folder itself, and its metadata file if there is one, were modified, in milliseconds. */
-  readonly modifiedMs: readonly number[];
+  /** When its metadata file was modified, in milliseconds since the epoch; unset when there is none. */
+  readonly declaredMs: number | undefined;
   /** Path below the root, links not followed, for example `demo/photon`. */
   readonly place: string;
   /** Real path. */
@@ -49,12 +51,14 @@ export class LibraryTree {
 
   /** Rejects when the root does not exist. */
   static async at(root: string, warn: (message: string) => void): Promise<LibraryTree> {
-    return new LibraryTree(await realpath(root), warn);
+    return new LibraryTree(await rootAt(root), warn);
   }
 
   /** Names of the folders that may be libraries, sorted. */
   async libraryNames(): Promise<string[]> {
-    return this.#folderNames(this.root);
+    const names = await this.#folderNames(this.root);
+    if (names !== undefined) return names;
+    throw new ServiceError("downlease.content.unavailable", [], new Error("the root was replaced"));
   }
 
   /** All libraries by name; of several with one id, the first. */
@@ -64,14 +68,14 @@ export class LibraryTree {
   }
 
   /** The library in the folder of this name. */
-  async library(name: string): Promise<LibraryFolder | undefined> {
-    const folder = await this.#folder(name);
-    const metadata = folder && (await this.#metadata(name, join(folder.path, ".library.json")));
-    if (!metadata) return undefined;
-    // Items that come and go change the time of the folder; they are not changes of the library.
-    const { id = derivedId(name), description, modifiedMs = folder.modifiedMs } = metadata;
-    const declared = description !== undefined && { description };
-    return { id, name, ...timesOf([modifiedMs]), place: name, path: folder.path, ...declared };
+  library(name: string): Promise<LibraryFolder | undefined> {
+    return this.#describe(name, ".library.json", async (folder, metadata) => {
+      const { id = derivedId(name), description, modifiedMs } = metadata;
+      // Items that come and go change the time of the folder; they are not changes of the library.
+      const times = timesOf([modifiedMs ?? Number((await folder.stat()).mtimeMs)]);
+      const declared = description !== undefined && { description };
+      return { id, name, ...times, place: name, path: folder.path, ...declared };
+    });
   }
 
   /** Names of the folders that may be items of a library, sorted. */
@@ -80,38 +84,49 @@ export class LibraryTree {
   }
 
   /** The item in the folder of this name. */
-  async item(library: LibraryFolder, name: string): Promise<ItemFolder | undefined> {
+  item(library: LibraryFolder, name: string): Promise<ItemFolder | undefined> {
     const place = `${library.place}/${name}`;
-    const folder = await this.#folder(place);
-    const metadata = folder && (await this.#metadata(place, join(folder.path, ".item.json")));
-    if (!metadata) return undefined;
-    const { modifiedMs, ...declared } = metadata;
-    const times = modifiedMs === undefined ? [folder.modifiedMs] : [folder.modifiedMs, modifiedMs];
-    const id = derivedId(place);
-    return { id, ...declared, library, name, modifiedMs: times, place, path: folder.path };
+    return this.#describe(place, ".item.json", async ({ path }, { modifiedMs: declaredMs, ...declared }) => {
+      return { id: derivedId(place), ...declared, library, name, declaredMs, place, path };
+    });
   }
 
   /** An item as lists show it; undefined when it is gone or may not be read. */
-  async entry({ id, library, name, type, place, path }: ItemFolder): Promise<ItemEntry | undefined> {
+  async entry(item: ItemFolder): Promise<ItemEntry | undefined> {
+    const { id, library, name, type } = item;
     const entry = { id, libraryId: library.id, name };
     if (type !== undefined) return { ...entry, type };
-    const derived = await this.#unlessUnreadable(place, typeOfFiles(this.root, path));
+    const derived = await this.#unlessUnreadable(item.place, this.#typeOf(item));
     return derived && { ...entry, ...derived };
   }
 
-  /** The files of an item by name; undefined when the item is gone. */
-  files(item: ItemFolder): Promise<StoredFile[] | undefined> {
-    return listFiles(this.root, item.path, (name, reason) => this.#leaveOut(`${item.place}/${name}`, reason));
+  async #typeOf(item: ItemFolder): Promise<Pick<LibraryItem, "type"> | undefined> {
+    using folder = await this.open(item);
+    return folder && (await typeOfFiles(folder));
+  }
+
+  /** Opens an item's folder, to read its files; undefined when it is gone. */
+  open({ path }: ItemFolder): Promise<Located | undefined> {
+    return Located.folder(this.root, path);
+  }
+
+  /** The files of an item by name. */
+  files({ place }: ItemFolder, folder: Located): Promise<StoredFile[]> {
+    return listFiles(folder, (name, reason) => this.#leaveOut(`${place}/${name}`, reason));
   }
 
   /**
    * The checksums in the manifests among the files; where they contradict each other, those of the first by name. A
    * broken manifest is ignored with a warning.
    */
-  async checksums(item: ItemFolder, files: readonly StoredFile[]): Promise<ChecksumsByName> {
+  async checksums(
+    { place }: ItemFolder,
+    folder: Located,
+    files: readonly StoredFile[],
+  ): Promise<ChecksumsByName> {
     const manifests: (ChecksumsByName | undefined)[] = [];
     for (const { name } of files.filter(isManifest)) {
-      manifests.push(await this.#manifest(`${item.place}/${name}`, join(item.path, name)));
+      manifests.push(await this.#manifest(`${place}/${name}`, folder, name));
     }
     return mergeChecksums(manifests);
   }
@@ -121,25 +136,39 @@ export class LibraryTree {
     return withUniqueIds(folders, this.#leaveOut);
   }
 
-  /** Real path and modification time of a folder; undefined when there is none inside of the root. */
-  #folder(place: string): Promise<{ path: string; modifiedMs: number } | undefined> {
-    return this.#unlessUnreadable(place, this.#resolve(place));
+  /** Reads a folder with what it declares; undefined when there is none inside of the root, or it is left out. */
+  async #describe<T>(
+    place: string,
+    metadataName: string,
+    read: (folder: Located, metadata: Metadata) => Promise<T>,
+  ): Promise<T | undefined> {
+    try {
+      return await this.#unlessUnreadable(place, this.#readFolder(place, metadataName, read));
+    } catch (reason) {
+      if (!(reason instanceof BrokenMetadata)) throw reason;
+      this.#leaveOut(place, `${metadataName} is broken (${reason.message})`);
+      return undefined;
+    }
   }
 
-  async #resolve(place: string): Promise<{ path: string; modifiedMs: number } | undefined> {
-    const unresolved = join(this.root, place);
-    const path = await realPathWithin(this.root, unresolved);
-    const stats = await lstat(path ?? unresolved);
-    if (path !== undefined) {
-      return stats.isDirectory() ? { path, modifiedMs: Math.floor(stats.mtimeMs) } : undefined;
+  async #readFolder<T>(
+    place: string,
+    metadataName: string,
+    read: (folder: Located, metadata: Metadata) => Promise<T>,
+  ): Promise<T | undefined> {
+    const path = join(this.root, place);
+    using folder = await Located.folder(this.root, path);
+    if (folder !== undefined) return await read(folder, await readMetadata(folder, metadataName));
+    if ((await lstat(path)).isSymbolicLink()) {
+      this.#leaveOut(place, "it is a link that leads to no folder inside of the root");
     }
-    if (stats.isSymbolicLink()) this.#leaveOut(place, "it is a link that leads nowhere inside of the root");
     return undefined;
   }
 
-  async #folderNames(parent: string, place = ""): Promise<string[]> {
-    const entries = await readdir(parent, { withFileTypes: true });
-    const candidates = entries.filter(
+  async #folderNames(parent: string, place = ""): Promise<string[] | undefined> {
+    using folder = await Located.folder(this.root, parent);
+    if (folder === undefined) return undefined;
+    const candidates = (await folder.entries()).filter(
       (entry) => !isHidden(entry.name) && (entry.isDirectory() || entry.isSymbolicLink()),
     );
     const folders = candidates.filter(({ name }) => {
@@ -150,19 +179,9 @@ export class LibraryTree {
     return folders.sort(byName).map(({ name }) => name);
   }
 
-  async #metadata(place: string, path: string): Promise<Metadata | undefined> {
+  async #manifest(place: string, folder: Located, name: string): Promise<ChecksumsByName | undefined> {
     try {
-      return await this.#unlessUnreadable(place, readMetadata(this.root, path));
-    } catch (reason) {
-      if (!(reason instanceof BrokenMetadata)) throw reason;
-      this.#leaveOut(place, `${basename(path)} is broken (${reason.message})`);
-      return undefined;
-    }
-  }
-
-  async #manifest(place: string, path: string): Promise<ChecksumsByName | undefined> {
-    try {
-      return await this.#unlessUnreadable(place, readManifest(this.root, path));
+      return await this.#unlessUnreadable(place, readManifest(folder, name));
     } catch (reason) {
       if (!(reason instanceof BrokenManifest)) throw reason;
       this.#warn(ignoredManifest(place, reason.message));

@@ -1,17 +1,15 @@
-import { lstat } from "node:fs/promises";
 import { type ChecksumsByName, checkManifestSize, parseManifest } from "../manifest.ts";
 import { BrokenMetadata, checkMetadataSize, type Metadata, parseMetadata } from "../metadata.ts";
-import { openWithin, unlessMissing } from "./file-system.ts";
+import type { Located } from "./located.ts";
 
 /**
- * Reads a metadata file; declares nothing when there is none.
+ * Reads a metadata file of a folder; declares nothing when there is none.
  *
- * @param root real path that the file may not lie outside of
  * @throws BrokenMetadata
  */
-export async function readMetadata(root: string, path: string): Promise<Metadata> {
-  if ((await unlessMissing(lstat(path))) === undefined) return {};
-  const file = await openWithin(root, path);
+export async function readMetadata(folder: Located, name: string): Promise<Metadata> {
+  if ((await folder.statEntry(name)) === undefined) return {};
+  const file = await folder.openEntry(name);
   if (file === undefined) throw new BrokenMetadata("not a regular file inside of the root");
   try {
     checkMetadataSize(file.size);
@@ -22,13 +20,12 @@ export async function readMetadata(root: string, path: string): Promise<Metadata
 }
 
 /**
- * Reads a manifest; undefined when there is none any more.
+ * Reads a manifest in a folder; undefined when there is none any more.
  *
- * @param root as for `readMetadata`
  * @throws BrokenManifest
  */
-export async function readManifest(root: string, path: string): Promise<ChecksumsByName | undefined> {
-  const file = await openWithin(root, path);
+export async function readManifest(folder: Located, name: string): Promise<ChecksumsByName | undefined> {
+  const file = await folder.openEntry(name);
   if (file === undefined) return undefined;
   try {
     checkManifestSize(file.size);

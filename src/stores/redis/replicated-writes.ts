@@ -56,6 +56,8 @@ export class ReplicatedWrites {
     const server = client instanceof Cluster ? (client.slots[slotOf(key)]?.[0] ?? "") : "";
     let rounds = this.#rounds.get(server);
     if (rounds === undefined) {
+      // Servers of a cluster come and go, under ever new addresses.
+      for (const [other, { isIdle }] of this.#rounds) if (isIdle) this.#rounds.delete(other);
       rounds = new Rounds(this.#options);
       this.#rounds.set(server, rounds);
     }
@@ -174,6 +176,10 @@ class Rounds {
 
   constructor(options: ReplicatedWritesOptions) {
     this.#options = options;
+  }
+
+  get isIdle(): boolean {
+    return !this.#isRunning;
   }
 
   add(write: PendingWrite): void {

@@ -1,12 +1,13 @@
-import { accessSync, constants, type Stats, statSync } from "node:fs";
+import { accessSync, closeSync, constants, openSync, readlinkSync, type Stats, statSync } from "node:fs";
 import { stat } from "node:fs/promises";
-import { dirname } from "node:path";
+import { dirname, resolve } from "node:path";
 import { isCannotOpen, isReadOnly } from "./driver-errors.ts";
 
 interface OpenFile {
   readonly path: string;
   /** Device and inode. */
   readonly identity: string;
+  readonly mode: bigint;
 }
 
 /**
@@ -20,8 +21,14 @@ export class DatabaseFiles {
   constructor(path: string) {
     this.#files = [path, `${path}-wal`].flatMap((file) => {
       const stats = statSync(file, { bigint: true, throwIfNoEntry: false });
-      return stats === undefined ? [] : [{ path: file, identity: `${stats.dev}:${stats.ino}` }];
+      if (stats === undefined) return [];
+      return [{ path: file, identity: `${stats.dev}:${stats.ino}`, mode: stats.mode }];
     });
+  }
+
+  /** The files that everybody on this machine may read or write. */
+  get publicFiles(): string[] {
+    return this.#files.filter(({ mode }) => (mode & 0o006n) !== 0n).map(({ path }) => path);
   }
 
   /** Resolves with what is wrong with them; undefined when they are those that were opened. */
@@ -41,6 +48,32 @@ async function changeOf(path: string, identity: string): Promise<string | undefi
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     return code === "ENOENT" || code === "ENOTDIR" ? "was deleted" : `can't be looked at (${code})`;
+  }
+}
+
+/**
+ * Makes an empty file that only this user may read, unless there is one: sessions and the key of links are in it, and
+ * SQLite would make it as the umask says. SQLite gives the log and the shared memory the mode of the file. Where it
+ * can't be made, SQLite says why.
+ */
+export function createPrivately(path: string): void {
+  try {
+    // An existing file is not opened: closing it would give up the locks that this process has on it.
+    closeSync(openSync(path, "wx", 0o600));
+  } catch (error) {
+    const target = (error as NodeJS.ErrnoException).code === "EEXIST" ? danglingTarget(path) : undefined;
+    if (target !== undefined) createPrivately(target);
+  }
+}
+
+/** Where a link leads to that leads to nothing yet. */
+function danglingTarget(path: string): string | undefined {
+  try {
+    if (statSync(path, { throwIfNoEntry: false }) !== undefined) return undefined;
+    return resolve(dirname(path), readlinkSync(path));
+  } catch {
+    // A link that leads to itself among others.
+    return undefined;
   }
 }
 

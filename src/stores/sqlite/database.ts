@@ -7,7 +7,7 @@ import { type Clocks, StoreClock, systemClocks } from "./clock.ts";
 import { DatabaseFiles } from "./database-files.ts";
 import { isBusy, isDriverError } from "./driver-errors.ts";
 import { LockQueue } from "./lock-queue.ts";
-import { openFile } from "./open-file.ts";
+import { inMemory, openFile } from "./open-file.ts";
 import { prepareSign, type Resumption, resume } from "./sign-of-life.ts";
 
 export interface SqliteDatabaseOptions {
@@ -47,14 +47,17 @@ export class SqliteDatabase {
    * @throws Error that names the file and says what is wrong with it, or that a newer release has written it
    */
   constructor(path: string, { maxDowntimeMs = 0, log, clocks = systemClocks }: SqliteDatabaseOptions = {}) {
-    this.isPrivate = path === ":memory:";
+    this.isPrivate = path === inMemory;
     const file = this.isPrivate ? path : resolve(path);
     const { db, prepared } = openFile(file, (opened) => resume(opened, clocks, maxDowntimeMs));
     this.connection = db;
     this.clock = new StoreClock(clocks, prepared.offsetMs, log);
     this.#sign = prepareSign(db, clocks, prepared.offsetMs);
     this.#files = this.isPrivate ? undefined : new DatabaseFiles(file);
-    if (log !== undefined) report(prepared, log);
+    if (log !== undefined) {
+      report(prepared, log);
+      warnOfPublic(this.#files?.publicFiles ?? [], log);
+    }
   }
 
   /** Runs work that reads. */
@@ -174,6 +177,15 @@ export class SqliteDatabase {
 
 function unavailable(cause: unknown): ServiceError {
   return new ServiceError("downlease.store.unavailable", [], cause);
+}
+
+/** Files of earlier releases, or that somebody has shared. */
+function warnOfPublic(paths: readonly string[], log: Logger): void {
+  for (const path of paths) {
+    log.warn(
+      `everybody on this machine can read sessions and the key of links in ${path}: chmod o-rw ${path}`,
+    );
+  }
 }
 
 function report({ downMs, prolongedMs, sessions }: Resumption, log: Logger): void {

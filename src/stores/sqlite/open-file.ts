@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { DatabaseSync } from "node:sqlite";
-import { explainOpening } from "./database-files.ts";
+import { createPrivately, explainOpening } from "./database-files.ts";
 import { isBusy } from "./driver-errors.ts";
 
 /** Marks a file as ours: "dlse" in ASCII, see https://sqlite.org/pragma.html#pragma_application_id */
@@ -10,6 +10,9 @@ const applicationId = 0x646c7365;
 const schema = ["1-sessions", "2-logins", "3-downloads", "4-roles", "5-time"].map((name) =>
   readFileSync(new URL(`schema/${name}.sql`, import.meta.url), "utf8"),
 );
+
+/** The path of a database that is no file. */
+export const inMemory = ":memory:";
 
 /** How long the start waits for other processes that open or write the file. It may block: nobody is served yet. */
 const busyTimeoutMs = 500;
@@ -40,6 +43,7 @@ export function openFile<T>(
 }
 
 function open<T>(path: string, prepare: (db: DatabaseSync) => T): { db: DatabaseSync; prepared: T } {
+  if (path !== inMemory) createPrivately(path);
   const db = new DatabaseSync(path, { timeout: busyTimeoutMs });
   try {
     refuseForeign(db);

@@ -89,7 +89,8 @@ async function serve(
     invocation = readInvocation(await readBody(request, maxBodyBytes), request.headers);
   } catch (reason) {
     const requestId = requestIdFrom(request.headers["x-request-id"]);
-    const call: CallOrigin = { protocol: "json_rpc", requestId, connection: connectionOf(request) };
+    const { headers } = request;
+    const call: CallOrigin = { protocol: "json_rpc", requestId, connection: connectionOf(request), headers };
     const { id, code, message } = protocolErrorOf(reason, call);
     recordFailure(
       call,
