@@ -4,7 +4,12 @@ import { defineConfig, type TestProjectInlineConfiguration } from "vitest/config
 import { SlowestFirst } from "./support/slowest-first.ts";
 
 const bench = "test/integration/bench*.test.ts";
+/** Tests with other makers' test suites, of which CI runs the first. */
+const peers = ["conformance", "interop", "h2spec", "protos"].map(
+  (name) => `test/integration/clients-${name}.test.ts`,
+);
 /** Set by `run.ts`. */
+const excludedPeers = { all: [], conformance: peers.slice(1), none: peers }[process.env.TEST_PEERS ?? "none"];
 const skipsBench = process.env.TEST_SKIP_BENCH !== undefined;
 
 const project = (
@@ -28,7 +33,10 @@ export default defineConfig({
     projects: [
       // These keep no state outside of themselves, so that one worker can run many files.
       project("unit", { include: ["test/unit/**/*.test.ts"], isolate: false }),
-      project("integration", { include: ["test/{contract,integration}/**/*.test.ts"], exclude: [bench] }),
+      project("integration", {
+        include: ["test/{contract,integration}/**/*.test.ts"],
+        exclude: [bench, ...(excludedPeers ?? [])],
+      }),
       project("bench", { include: [bench], setupFiles: skipsBench ? ["test/support/skip-bench.ts"] : [] }),
     ],
   },
