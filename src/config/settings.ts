@@ -59,6 +59,10 @@ const sessionFields = {
       help: "how long a canceled or failed session stays readable",
       default: "the lease length",
     }),
+  maxSessionsPerPrincipal: integer(0, 100_000).prefault("10000").register(manual, {
+    argument: "number",
+    help: "maximum number of sessions of one principal, canceled and failed ones included; 0 for any number",
+  }),
   maxDowntimeMs: seconds(0, 30 * day)
     .prefault("3600")
     .register(manual, {
