@@ -441,6 +441,31 @@ describe("hostile clients are refused and leave the others alone", () => {
   });
 });
 
+test("connections that are too many are closed, and counted", async () => {
+  let refused = 0;
+  const port = await listen({
+    maxConnections: 5,
+    connections: { opened() {}, closed() {}, refused: () => void refused++ },
+  });
+  const clients = await Promise.all(Array.from({ length: 4 }, () => rawConnection(port)));
+  // The fifth place is for another address.
+  using late = await rawConnection(port);
+  await late.closed;
+  expect(refused).toBe(1);
+  for (const client of clients) {
+    client.socket.write(getRequest);
+    await client.receives("HTTP/1.1 200 OK");
+  }
+  clients[0]![Symbol.dispose]();
+  await eventually("a place", async () => {
+    using next = await rawConnection(port);
+    next.socket.write(getRequest);
+    await Promise.race([next.receives("HTTP/1.1 200 OK"), next.closed]);
+    return next.received.includes("200 OK");
+  });
+  for (const client of clients) client[Symbol.dispose]();
+});
+
 describe("connections that end early", () => {
   const beginnings = [
     ["before the first byte", ""],
