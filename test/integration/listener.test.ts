@@ -336,15 +336,19 @@ describe("slow clients are cut off", () => {
       connections: { opened: () => void open++, closed: () => void open-- },
     });
     const session = connectHttp2(`http://127.0.0.1:${port}`);
+    let isUnused = false;
+    session.on("goaway", () => {
+      isUnused = true;
+    });
     const text = http2(session);
-    // The client gets GOAWAY, and opens another connection.
-    await once(session, "goaway");
+    await eventually("its connection", () => open === 1);
     // When a client that comes now, and does nothing at all, is disconnected, every limit has had its turn.
     using idle = await rawConnection(port);
     idle.socket.allowHalfOpen = true;
     idle.socket.write(http2Hello, "latin1");
     await eventually("the idle connection", () => open === 2);
     await eventually("its end", () => open === 1);
+    expect(isUnused).toBe(false);
     isOver();
     expect(await text).toBe("begin end");
   });

@@ -111,8 +111,6 @@ export interface RpcServiceOptions {
   readonly maxStreams?: number;
   /** Largest request message, in bytes. */
   readonly maxMessageBytes?: number;
-  /** Time limit for receiving a unary request, in milliseconds. */
-  readonly readMs?: number;
   /** With silent streams. */
   readonly patience?: Patience;
   /** By default, everybody is `anonymous`. */
@@ -131,7 +129,6 @@ export async function startRpcService({
   maxCalls = 1000,
   maxStreams = 1000,
   maxMessageBytes = maxBodyBytes,
-  readMs,
   patience,
   authenticate = () => callerNamed("anonymous"),
   next = () => textFallback,
@@ -165,14 +162,14 @@ export async function startRpcService({
     watches,
     clientAddressOf,
     maxBodyBytes: maxMessageBytes,
-    readMs,
     patience,
     callsMustEnd: endCalls.signal,
     streamsMustEnd: AbortSignal.any([endCalls.signal, endStreams.signal]),
     observe,
   });
   const protocols = [rpc, next({ pipeline, observe })];
-  const { handler, takeStream } = firstOf(protocols);
+  const rpcHandlers = firstOf(protocols);
+  const { handler, takeStream } = rpcHandlers;
 
   const http1 = createHttp1Server(handler).listen(0, "127.0.0.1");
   const requests = createHttp2Server(handler);
@@ -201,7 +198,7 @@ export async function startRpcService({
     admission,
     streams,
     watches,
-    rpc: { handler, takeStream },
+    rpc: rpcHandlers,
     protocols,
     stalledCalls: () => (store as FaultyStore).stalledCalls,
     async [Symbol.asyncDispose]() {
