@@ -48,7 +48,7 @@ import type {
 } from "./fast-lane/lane.ts";
 import { healthService, healthStream } from "./health.ts";
 import { placesIn, type TakePlace } from "./open-streams.ts";
-import { type Patience, patience, patienceWithStrangers } from "./patience.ts";
+import { defaultPatience, type Patience } from "./patience.ts";
 import { reflection, reflectionMethods } from "./reflection.ts";
 import { serveStream } from "./runtime-stream.ts";
 import { unimplementedHandlers } from "./unimplemented.ts";
@@ -63,6 +63,8 @@ export interface RpcOptions {
   readonly maxBodyBytes: number;
   /** Whether plain calls take the fast lane, see `fast-lane/`; otherwise Connect's runtime serves every call. */
   readonly fastLane: boolean;
+  /** With streams of anybody; for streams of authenticated callers, before their first request only. */
+  readonly patience?: Patience | undefined;
   /** Aborts when the time for calls in flight is over: they end with UNAVAILABLE. */
   readonly callsMustEnd: AbortSignal;
   /** Aborts when streams, which would not end by themselves, must end. */
@@ -128,13 +130,17 @@ interface StreamRow {
   readonly patience: Patience;
 }
 
-function streamRows({ pipeline }: RpcOptions, takePlace: TakePlace): readonly StreamRow[] {
+function streamRows(
+  { pipeline, patience = defaultPatience }: RpcOptions,
+  takePlace: TakePlace,
+): readonly StreamRow[] {
   const { unary, streams } = pipeline.operations;
   const services = new Set([...unary, ...streams].map(({ method }) => method.parent)).add(HealthService);
+  const { firstMs } = patience;
   const reflect = reflection(services, takePlace);
   return [
-    ...streams.map((row) => ({ method: row.method, run: pipeline.streamEntry(row), patience })),
-    ...reflectionMethods.map((method) => ({ method, run: reflect(method), patience: patienceWithStrangers })),
+    ...streams.map((row) => ({ method: row.method, run: pipeline.streamEntry(row), patience: { firstMs } })),
+    ...reflectionMethods.map((method) => ({ method, run: reflect(method), patience })),
   ];
 }
 
@@ -258,10 +264,7 @@ async function serve(
     headers: req.headers,
     isCall: false,
   };
-  const streams = handler.method.methodKind === "unary" ? 0 : 1;
-  info.connection.streams += streams;
   res.once("close", () => {
-    info.connection.streams -= streams;
     const { connection, headers, isCall, leave } = info;
     leave?.();
     const origin = { protocol: protocolOf(req), requestId, connection, headers };
@@ -274,7 +277,7 @@ async function serve(
     const request = universalRequestFromNodeRequest(req, res, undefined, values);
     dropEndlessDeadline(request.header);
     const body = bodyFromStart ?? req.iterator({ destroyOnReturn: false });
-    res.once("finish", () => discardRestOf(req));
+    discardRestOnceAnswered(req, res);
     // A stream of requests has time limits of its own.
     if ("stream" in req && handler.method.methodKind === "bidi_streaming") limitsOwnRequest(req.stream);
     const response = await handler({ ...request, body });
@@ -289,10 +292,20 @@ async function serve(
   }
 }
 
-/** Drops what is left of an answered request. Over HTTP/2 its caller may not go on sending. */
-function discardRestOf(request: HttpRequest): void {
-  discardBody(request);
-  if ("stream" in request) discardRest(request.stream);
+/**
+ * Drops what is left of a request once it is answered. Over HTTP/2 its caller may not go on sending; there, the response
+ * has no event for the end of the answer, but its stream has.
+ */
+function discardRestOnceAnswered(request: HttpRequest, response: HttpResponse): void {
+  if ("stream" in request) {
+    const { stream } = request;
+    stream.once("finish", () => {
+      discardBody(request);
+      discardRest(stream);
+    });
+  } else {
+    response.once("finish", () => discardBody(request));
+  }
 }
 
 function protocolOf({ headers }: HttpRequest): Protocol {
