@@ -51,8 +51,8 @@ export function sessionFileOperations(parts: SessionFileParts): Operation[] {
         const time = new StoreTime();
         const id = identifier(request.downloadSessionId, "download_session_id");
         const sessionFiles = requireSession(id, await time.wait(files.files(id, caller)));
-        const { session } = sessionFiles;
         const all = [...(await itemOf(sessionFiles, content)).files.values()];
+        const session = await time.wait(renewIfActive(sessions, sessionFiles.session, caller));
         const requested = all.filter((file) => file.source !== undefined && file.request !== undefined);
         const versions = requested.map((file) => versionedFile(session, file));
         const results = await time.wait(preparations.find(versions));

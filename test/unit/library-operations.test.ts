@@ -87,7 +87,9 @@ describe("versions", () => {
 describe("a file", () => {
   const fileWith = async (checksums: ItemFile["checksums"]) => {
     const file = { name: "f", size: 2 ** 52, version: "v", ...(checksums && { checksums }) };
-    const content = sourceOf({ contents: async () => ({ contentVersion: "v", files: [file] }) });
+    const content = sourceOf({
+      contents: async () => ({ place: "l/i", contentVersion: "v", files: [file] }),
+    });
     const request = { libraryItemId: "i", name: "f" };
     return (await run(content, ItemFileService.method.get, request)).file!;
   };

@@ -415,7 +415,7 @@ export const EndpointTypeSchema: GenEnum<EndpointType> = /*@__PURE__*/
 export const FileService: GenService<{
   /**
    * Lists all files of the session's item, ordered by name
-   * (`downloadsession.file.list`). Does not renew the lease.
+   * (`downloadsession.file.list`). Renews the lease of an ACTIVE session.
    *
    * @generated from rpc content.library.item.downloadsession.v1.FileService.List
    */
