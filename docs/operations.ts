@@ -15,7 +15,7 @@ import { SubscribedLibraryService } from "../gen/content/v1/subscribed_library_p
 import { TrustedCertificatesService } from "../gen/content/v1/trusted_certificates_pb.ts";
 import { TypeService } from "../gen/content/v1/type_pb.ts";
 import { operation as operationOption } from "../gen/vapi/v1/options_pb.ts";
-import { errorKinds } from "../src/domain/errors.ts";
+import { errorKinds, httpStatusOf } from "../src/domain/errors.ts";
 import { type Dialect, dialects } from "../src/protocols/vapi/dialects.ts";
 import {
   type OperationOptions,
@@ -116,7 +116,7 @@ export function operationCells(row: OperationRow): string[] {
         code(templateOf(route) + query + (dispatch === undefined ? "" : `?${dispatch}=…`)),
         parametersOf(placementOn(route, method)),
         isVoid ? `${status}` : `${status} ${code(wrapped)}`,
-        statusesOf(options),
+        statusesOf(options, dialect.routes),
       ];
     }
     case "JSON-RPC":
@@ -152,8 +152,8 @@ function parametersOf({ headers, query, body }: Placement): string {
   ].join(", ");
 }
 
-function statusesOf({ errors }: OperationOptions): string {
-  return errors.map((kind) => `${errorKinds[kind].http} ${code(errorKinds[kind].vapi)}`).join(", ");
+function statusesOf({ errors }: OperationOptions, dialect: "rest" | "api"): string {
+  return errors.map((kind) => `${httpStatusOf(kind, dialect)} ${code(errorKinds[kind].vapi)}`).join(", ");
 }
 
 function code(text: string): string {

@@ -1,11 +1,11 @@
 import { readFile } from "node:fs/promises";
 import { connect, type Downlease } from "../client/connect.ts";
+import { visible } from "../client/printable.ts";
 import { type ClientSecret, type ClientSetting, passwordVariable } from "../config/client-settings.ts";
 import { readSecretFile, SecretFileError } from "../config/secret-file.ts";
 import { CliError } from "./failure.ts";
 import { askHidden } from "./hidden-input.ts";
 import type { Io } from "./io.ts";
-import { visible } from "./text.ts";
 
 /** The server settings of the command line and the variables, unchecked; an empty text is unset. */
 export type ServerFlags = Readonly<Partial<Record<ClientSetting["name"], string>>>;

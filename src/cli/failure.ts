@@ -1,8 +1,8 @@
 import { Code, ConnectError } from "@connectrpc/connect";
 import { DownloadError, type DownloadFailure } from "../client/download-error.ts";
+import { printable, visible } from "../client/printable.ts";
 import type { ExitName } from "./exit-codes.ts";
 import { systemError } from "./system-error.ts";
-import { visible } from "./text.ts";
 
 /** A failure of a command that is no bug. The message is for its user and says what to do. */
 export class CliError extends Error {
@@ -77,7 +77,7 @@ function explainCall(error: ConnectError, server: string): CliError {
   if (code === Code.DeadlineExceeded) {
     return new CliError("unreachable", `${visible(server)} does not answer in time. Try again.`);
   }
-  const message = [visible(error.rawMessage || Code[code]!), advice[code]].filter(Boolean).join(" ");
+  const message = [printable(error.rawMessage || Code[code]!), advice[code]].filter(Boolean).join(" ");
   return new CliError(exitsOfCodes[code] ?? "failed", message);
 }
 

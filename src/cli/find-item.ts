@@ -1,10 +1,14 @@
 import { Code, ConnectError } from "@connectrpc/connect";
 import type { ItemModel } from "../../gen/content/library/v1/item_pb.ts";
 import type { LibraryModel } from "../../gen/content/v1/library_pb.ts";
+import { visible } from "../client/printable.ts";
+import { callForEach } from "./answers.ts";
 import { CliError } from "./failure.ts";
 import { ItemNames } from "./item-names.ts";
 import type { Task } from "./run.ts";
-import { visible } from "./text.ts";
+
+/** Lines of a message about a name that several items have. */
+const maxShownMatches = 20;
 
 type ServerCalls = Pick<Task, "server" | "call">;
 
@@ -34,9 +38,7 @@ export async function findItem(task: ServerCalls, reference: string): Promise<Fo
 
 async function findInLibrary(task: ServerCalls, library: string, name: string): Promise<FoundItem[]> {
   const libraries = await findLibraries(task, library);
-  const items = await Promise.all(
-    libraries.map(({ id: libraryId }) => findByName(task, { libraryId, name })),
-  );
+  const items = await callForEach(libraries, ({ id: libraryId }) => findByName(task, { libraryId, name }));
   return items.flat();
 }
 
@@ -46,12 +48,10 @@ async function findByName(
 ): Promise<FoundItem[]> {
   if (spec.name === "") return [];
   const { libraryItemIds } = await server.items.find({ spec }, call);
-  const items = await Promise.all(
-    libraryItemIds.map(async (id) => ({
-      id,
-      answer: await unlessNotFound(server.items.get({ libraryItemId: id }, call)),
-    })),
-  );
+  const items = await callForEach(libraryItemIds, async (id) => ({
+    id,
+    answer: await unlessNotFound(server.items.get({ libraryItemId: id }, call)),
+  }));
   return items.flatMap(({ id, answer }) => (answer?.libraryItem ? [{ id, item: answer.libraryItem }] : []));
 }
 
@@ -68,14 +68,14 @@ async function selectItem(
     throw new CliError("not_found", `there is no item '${visible(reference)}'. See downlease items.`);
   }
   const names = new ItemNames(task);
-  const lines = await Promise.all(
-    matches.map(async ({ id }) => `  ${visible(id)}  ${visible(await names.of(id))}`),
-  );
+  const ids = matches.slice(0, maxShownMatches).map(({ id }) => id);
+  const lines = await callForEach(ids, async (id) => `  ${visible(id)}  ${visible(await names.of(id))}`);
   throw new CliError(
     "usage",
     [
       `'${visible(reference)}' is the name of ${matches.length} items. Use the id or LIBRARY/ITEM:`,
       ...lines,
+      ...(matches.length > ids.length ? [`  … ${matches.length - ids.length} more`] : []),
     ].join("\n"),
   );
 }
@@ -94,12 +94,10 @@ export async function findLibraries(
   if (byId?.library) return [{ id: reference, library: byId.library }];
   if (reference === "") return [];
   const { libraryIds } = await server.libraries.find({ spec: { name: reference } }, call);
-  const answers = await Promise.all(
-    libraryIds.map(async (id) => ({
-      id,
-      answer: await unlessNotFound(server.libraries.get({ libraryId: id }, call)),
-    })),
-  );
+  const answers = await callForEach(libraryIds, async (id) => ({
+    id,
+    answer: await unlessNotFound(server.libraries.get({ libraryId: id }, call)),
+  }));
   const libraries = answers.flatMap(({ id, answer }) =>
     answer?.library ? [{ id, library: answer.library }] : [],
   );

@@ -1,6 +1,9 @@
 import { ConnectError } from "@connectrpc/connect";
 import type { Task } from "./run.ts";
 
+/** Names that are kept; a watch may last for days. */
+const maxNames = 10_000;
+
 type IsThrown = (error: ConnectError) => boolean;
 
 /** Looks up the names of items and libraries, each once. */
@@ -48,6 +51,7 @@ export class ItemNames {
       if (error instanceof ConnectError && !this.#isThrown(error)) return id;
       throw error;
     });
+    if (names.size >= maxNames) names.clear();
     names.set(id, name);
     return name;
   }

@@ -1,6 +1,10 @@
+import { visible } from "../client/printable.ts";
 import { jsonLine } from "./text.ts";
 
-/** The output of a command: results go to the standard output, messages to the standard error. */
+/**
+ * The output of a command: results go to the standard output, messages to the standard error. No line controls the
+ * terminal, whatever a server has sent.
+ */
 export class Output {
   readonly #out: NodeJS.WriteStream;
   readonly #err: NodeJS.WriteStream;
@@ -27,16 +31,16 @@ export class Output {
   }
 
   lines(lines: readonly string[]): void {
-    this.#out.write(lines.map((line) => `${line}\n`).join(""));
+    this.#out.write(lines.map((line) => `${visible(line)}\n`).join(""));
   }
 
   json(value: unknown): void {
     this.#out.write(`${jsonLine(value)}\n`);
   }
 
-  /** Writes a message for people. */
+  /** Writes a message for people, which may have several lines. */
   note(message: string): void {
-    this.#err.write(`downlease: ${message}\n`);
+    this.#err.write(`downlease: ${message.split("\n").map(visible).join("\n")}\n`);
   }
 
   /** Writes text without escaping it, for control sequences. */

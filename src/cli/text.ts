@@ -1,20 +1,10 @@
 import prettyBytes from "pretty-bytes";
 import stringWidth from "string-width";
-
-/**
- * Makes text from a server safe to print. Characters that move the cursor of a terminal, or colour, hide or reorder the text that
- * follows, become escapes such as `\x1b`.
- */
-export function visible(text: string): string {
-  return text.toWellFormed().replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, (character) => {
-    const code = character.codePointAt(0)!.toString(16);
-    return code.length <= 2 ? `\\x${code.padStart(2, "0")}` : `\\u{${code}}`;
-  });
-}
+import { replaceUnsafe, visible } from "../client/printable.ts";
 
 /** One line of JSON that is safe to print: the same characters become JSON escapes. */
 export function jsonLine(value: unknown): string {
-  return JSON.stringify(value).replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, (character) =>
+  return replaceUnsafe(JSON.stringify(value), (character) =>
     character
       .split("")
       .map((unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`)
@@ -59,7 +49,9 @@ export function table(
   width?: number,
 ): string[] {
   const lines = [columns.map(({ title }) => title), ...rows.map((row) => row.map(visible))];
-  const widths = columns.map((_, index) => Math.max(...lines.map((cells) => stringWidth(cells[index]!))));
+  const widths = columns.map((_, index) =>
+    lines.reduce((width, cells) => Math.max(width, stringWidth(cells[index]!)), 0),
+  );
   let excess =
     width === undefined ? 0 : widths.reduce((sum, each) => sum + each, gap * (columns.length - 1)) - width;
   for (const [index, { shrinks, title }] of columns.entries()) {

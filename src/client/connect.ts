@@ -1,13 +1,13 @@
 import { Agent } from "node:http";
 import { Agent as TlsAgent } from "node:https";
 import { type Client, createClient, type Interceptor } from "@connectrpc/connect";
-import { createConnectTransport } from "@connectrpc/connect-node";
 import { SessionService } from "../../gen/cis/v1/session_pb.ts";
 import { FileService } from "../../gen/content/library/item/downloadsession/v1/file_pb.ts";
 import { DownloadSessionService } from "../../gen/content/library/item/v1/download_session_pb.ts";
 import { ItemFileService } from "../../gen/content/library/item/v1/item_file_pb.ts";
 import { ItemService } from "../../gen/content/library/v1/item_pb.ts";
 import { LibraryService } from "../../gen/content/v1/library_pb.ts";
+import { boundedTransport } from "./bounded-transport.ts";
 import { LoginSession } from "./login-session.ts";
 
 /** The address of a server, and the credentials of its caller. */
@@ -30,8 +30,8 @@ export interface ServerOptions {
 export type TlsOptions = Pick<ServerOptions, "ca" | "cert" | "key">;
 
 /**
- * Clients for the services of a server, over the Connect protocol and HTTP/1.1. Calls reject with a `ConnectError`.
- * Bidirectional streams need HTTP/2 and are unavailable here.
+ * Clients for the services of a server, over the Connect protocol and HTTP/1.1. Calls reject with a `ConnectError`,
+ * also when an answer is too large: over 4 MiB for a list, 1 MiB for anything else. Bidirectional streams need HTTP/2 and are unavailable here.
  *
  * Disposing of it closes the login session and the connections.
  */
@@ -59,12 +59,7 @@ export function connect(options: ServerOptions): Downlease {
     ? new TlsAgent({ keepAlive: true, ...tls })
     : new Agent({ keepAlive: true });
   const transportWith = (interceptors: Interceptor[]) =>
-    createConnectTransport({
-      httpVersion: "1.1",
-      baseUrl: url,
-      interceptors,
-      nodeOptions: { agent },
-    });
+    boundedTransport({ httpVersion: "1.1", baseUrl: url, interceptors, nodeOptions: { agent } });
   const login =
     user === undefined || password === undefined
       ? undefined

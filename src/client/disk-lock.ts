@@ -1,11 +1,21 @@
-import { rmSync, statSync } from "node:fs";
+import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
+import { pathToFileURL } from "node:url";
 import { diskError, ownName } from "./disk.ts";
 import { DownloadError } from "./download-error.ts";
+import { isStill, makeOwnEmpty } from "./own-files.ts";
 
 const sqliteBusy = 5;
-const sqliteNotADatabase = 26;
+/** Each means that the file got another owner or was removed in the meantime. */
+const maxAttempts = 1_000;
+
+/**
+ * A journal in memory leaves no second file behind. The mode is set in a transaction, which has SQLite refuse to change
+ * a database in WAL mode: should the name lead to the database of another program after it was checked, that stays as
+ * it is.
+ */
+const lockSql = "BEGIN; PRAGMA journal_mode = MEMORY; COMMIT; BEGIN EXCLUSIVE";
 
 /**
  * An exclusive lock on an item or a file in a directory, against other downloads in this and in other processes. It is
@@ -45,27 +55,24 @@ export class DiskLock implements Disposable {
 
 /** Opens and locks the file, and checks that it still has its name: the previous owner of the lock removes it. */
 function openLocked(path: string): DatabaseSync {
-  for (;;) {
-    new DatabaseSync(path).close();
-    const before = identity(path);
-    const database = new DatabaseSync(path, { timeout: 0 });
+  // Never creates a file, where a link may lead.
+  const location = pathToFileURL(path);
+  location.search = "?mode=rw";
+  for (let attempts = 0; attempts < maxAttempts; attempts++) {
+    const stats = makeOwnEmpty(path);
+    if (stats === undefined) continue;
+    let database: DatabaseSync | undefined;
     try {
-      // A journal in memory leaves no second file behind.
-      database.exec("PRAGMA journal_mode = MEMORY; BEGIN EXCLUSIVE");
-      if (before !== undefined && before === identity(path)) return database;
+      database = new DatabaseSync(location, { timeout: 0 });
+      database.exec(lockSql);
+      if (isStill(path, stats)) return database;
       database.close();
     } catch (error) {
-      database.close();
-      if (sqliteCode(error) !== sqliteNotADatabase) throw error;
-      rmSync(path, { force: true });
+      database?.close();
+      if (sqliteCode(error) === sqliteBusy || isStill(path, stats)) throw error;
     }
   }
-}
-
-/** Identifies the file that has this name now. */
-function identity(path: string): string | undefined {
-  const stats = statSync(path, { bigint: true, throwIfNoEntry: false });
-  return stats === undefined ? undefined : `${stats.dev}:${stats.ino}:${stats.birthtimeNs}`;
+  throw new DownloadError("disk", `${path} is replaced again and again. Choose another directory`);
 }
 
 function sqliteCode(error: unknown): number | undefined {

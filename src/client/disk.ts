@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import { open } from "node:fs/promises";
 import { DownloadError } from "./download-error.ts";
+import { nameKey } from "./file-names.ts";
 
 const meanings: Readonly<Record<string, string>> = {
   ENOSPC: "the disk is full",
@@ -24,6 +25,12 @@ export async function onDisk<T>(path: string, work: () => T | Promise<T>, file?:
   }
 }
 
+/** What an error of the file system means; undefined for any other error. */
+export function diskErrorMeaning(error: unknown): string | undefined {
+  if (!(error instanceof Error && "code" in error && typeof error.code === "string")) return undefined;
+  return meanings[error.code] ?? "the file system reports an error";
+}
+
 export function diskError(path: string, error: unknown, file?: string): unknown {
   if (!(error instanceof Error && "code" in error && typeof error.code === "string")) return error;
   const meaning = meanings[error.code] ?? error.message;
@@ -42,6 +49,7 @@ export async function syncDirectory(path: string): Promise<void> {
 
 /** Name of a file in which the client keeps data about an item or a file. Any identifier gives a valid name. */
 export function ownName(kind: "item" | "file", identifier: string, extension: string): string {
-  const digest = createHash("sha256").update(`${kind}\0${identifier}`).digest("hex").slice(0, 20);
+  const key = kind === "file" ? nameKey(identifier) : identifier;
+  const digest = createHash("sha256").update(`${kind}\0${key}`).digest("hex").slice(0, 20);
   return `.downlease-${digest}.${extension}`;
 }

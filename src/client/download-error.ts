@@ -1,3 +1,5 @@
+import { printable } from "./printable.ts";
+
 /** Why a download failed. */
 export type DownloadFailure =
   /** The item does not exist, or has no such file. */
@@ -21,7 +23,7 @@ export type DownloadFailure =
   /** Another download of the item, or of a file of this name, is running in the directory. */
   | "busy";
 
-/** A failed download. Every file that has its final name is verified. */
+/** A failed download. Every file that has its final name is verified. The message is safe to print. */
 export class DownloadError extends Error {
   override readonly name = "DownloadError";
   readonly reason: DownloadFailure;
@@ -29,7 +31,7 @@ export class DownloadError extends Error {
   readonly file?: string;
 
   constructor(reason: DownloadFailure, message: string, options: { file?: string; cause?: unknown } = {}) {
-    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    super(printable(message), options.cause === undefined ? undefined : { cause: options.cause });
     this.reason = reason;
     if (options.file !== undefined) this.file = options.file;
   }

@@ -9,8 +9,10 @@ import { DiskLock } from "./disk-lock.ts";
 import { DownloadError } from "./download-error.ts";
 import { Fetcher } from "./fetch.ts";
 import { FileDownload, prepareFile } from "./file-download.ts";
-import { nameProblem, nameTakenByPart, partSuffix } from "./file-names.ts";
+import { collidingNames, nameProblem, nameTakenByPart, partSuffix } from "./file-names.ts";
 import { HeldSession, ItemChangedError } from "./held-session.ts";
+import { sizeOf } from "./numbers.ts";
+import { printable } from "./printable.ts";
 import { type DownloadProgress, ProgressBoard } from "./progress.ts";
 import { RetryLoop } from "./retry-loop.ts";
 import { StateFile } from "./state-file.ts";
@@ -81,12 +83,7 @@ export async function downloadItem(server: Downlease, options: DownloadOptions):
   await onDisk(directory, () => mkdir(directory, { recursive: true }));
   using _lock = DiskLock.acquire(directory, "item", itemId);
   const state = await StateFile.open(directory, itemId);
-  using fetcher = new Fetcher({
-    tls: server.tls,
-    parallel,
-    idleMs,
-    onlyTls: server.url.startsWith("https:"),
-  });
+  using fetcher = new Fetcher(server, { parallel, idleMs });
   return await new ItemDownload(
     server,
     { ...options, directory, parallel, patienceMs },
@@ -183,7 +180,7 @@ class ItemDownload {
   async #downloadFiles(session: HeldSession): Promise<DownloadedFile[]> {
     const { directory, parallel, files: names } = this.#job;
     const infos = chosenFiles(await session.files(this.#stop.signal), names);
-    this.#board.begin(infos.map(({ name, size }) => ({ name, size: Number(size ?? 0n) })));
+    this.#board.begin(infos.map(({ name, size }) => ({ name, size: sizeOf(size) ?? 0 })));
     const failed = new AbortController();
     const context = {
       directory,
@@ -239,12 +236,13 @@ function chosenFiles(infos: readonly FileInfo[], names: readonly string[] | unde
   for (const { name } of chosen) {
     const problem = nameProblem(name);
     if (problem === undefined) continue;
-    const text = `The item has a file whose name can't be used: ${JSON.stringify(name)} ${problem}`;
+    const text = `The item has a file whose name can't be used: '${printable(name.slice(0, 256))}' ${problem}`;
     throw new DownloadError("refused", text, { file: name });
   }
   const all = infos.map(({ name }) => name);
-  if (new Set(all).size < all.length) {
-    throw new DownloadError("refused", "Two files of the item have the same name");
+  const colliding = collidingNames(all);
+  if (colliding !== undefined) {
+    throw new DownloadError("refused", `Two files of the item would be one here: ${colliding.join(" and ")}`);
   }
   const taken = nameTakenByPart(all);
   if (taken !== undefined) {
@@ -259,13 +257,13 @@ function abortedError(signal: AbortSignal): DownloadError {
 }
 
 /** Turns a failure into a `DownloadError`. Bugs and errors that `onProgress` throws stay as they are. */
-function toDownloadError(error: unknown): DownloadError {
+function toDownloadError(error: unknown): unknown {
   if (error instanceof ItemChangedError) {
     return new DownloadError("changed", "The item has changed twice during the download", {
       cause: error,
     });
   }
-  if (!(error instanceof ConnectError)) return error as DownloadError;
+  if (!(error instanceof ConnectError)) return error;
   const reason = error.code === Code.NotFound ? "not_found" : "refused";
   return new DownloadError(reason, error.rawMessage, { cause: error });
 }

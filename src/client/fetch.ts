@@ -1,6 +1,8 @@
 import { Agent, get, type IncomingMessage } from "node:http";
 import { get as getOverTls, Agent as TlsAgent } from "node:https";
-import type { TlsOptions } from "./connect.ts";
+import type { Downlease } from "./connect.ts";
+import { maxTimerMs } from "./numbers.ts";
+import { retryAfterHeaderMs } from "./retry.ts";
 
 /** The destination of the bytes of a file. */
 export interface Sink {
@@ -34,23 +36,29 @@ const maxRedirects = 5;
 
 /** Fetches files from their download links over HTTP/1.1. Disposing of it closes its connections. */
 export class Fetcher implements Disposable {
+  readonly #origin: string;
   readonly #agent: Agent;
   readonly #tlsAgent: TlsAgent;
+  /** For the origin of the server, the only one that gets the certificate of the client. */
+  readonly #ownTlsAgent: TlsAgent;
   readonly #idleMs: number;
-  readonly #onlyTls: boolean;
 
-  /** @param onlyTls refuse links without TLS, because the server was called over TLS */
-  constructor(options: {
-    readonly tls: TlsOptions;
-    readonly parallel: number;
-    readonly idleMs: number;
-    readonly onlyTls: boolean;
-  }) {
-    const { tls, parallel, idleMs, onlyTls } = options;
-    this.#agent = new Agent({ keepAlive: true, maxSockets: parallel });
-    this.#tlsAgent = new TlsAgent({ keepAlive: true, maxSockets: parallel, ...tls });
-    this.#idleMs = idleMs;
-    this.#onlyTls = onlyTls;
+  /**
+   * @param server links without TLS are refused if it was called over TLS
+   * @param options `parallel` connections at a time, each silent for `idleMs` at most
+   */
+  constructor(
+    { url, tls }: Pick<Downlease, "url" | "tls">,
+    { parallel, idleMs }: { readonly parallel: number; readonly idleMs: number },
+  ) {
+    this.#idleMs = Math.min(idleMs, maxTimerMs);
+    // The timeout closes unused connections, so that links to many hosts keep few of them.
+    const options = { keepAlive: true, maxSockets: parallel, timeout: this.#idleMs };
+    const { cert: _, key: __, ...anonymous } = tls;
+    this.#origin = new URL(url).origin;
+    this.#agent = new Agent(options);
+    this.#tlsAgent = new TlsAgent({ ...options, ...anonymous });
+    this.#ownTlsAgent = new TlsAgent({ ...options, ...tls });
   }
 
   /**
@@ -90,15 +98,16 @@ export class Fetcher implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    this.#agent.destroy();
-    this.#tlsAgent.destroy();
+    for (const agent of [this.#agent, this.#tlsAgent, this.#ownTlsAgent]) agent.destroy();
   }
 
   #problemOf(uri: string): string | undefined {
     const protocol = URL.canParse(uri) ? new URL(uri).protocol : undefined;
     if (protocol === "https:") return undefined;
     if (protocol !== "http:") return "the link is not an HTTP URL";
-    return this.#onlyTls ? "the link does not use TLS, but the server's URL does" : undefined;
+    return this.#origin.startsWith("https:")
+      ? "the link does not use TLS, but the server's URL does"
+      : undefined;
   }
 
   #request(uri: URL, sink: Sink, attempt: Attempt): Promise<IncomingMessage> {
@@ -108,8 +117,8 @@ export class Fetcher implements Disposable {
       "accept-encoding": "identity",
       ...(length > 0 && { range: `bytes=${length}-`, "if-range": etag }),
     };
-    const [send, agent] =
-      uri.protocol === "https:" ? [getOverTls, this.#tlsAgent] : ([get, this.#agent] as const);
+    const tlsAgent = uri.origin === this.#origin ? this.#ownTlsAgent : this.#tlsAgent;
+    const [send, agent] = uri.protocol === "https:" ? [getOverTls, tlsAgent] : ([get, this.#agent] as const);
     return new Promise((resolve, reject) => {
       const request = send(uri, { agent, headers });
       attempt.attach((error) => request.destroy(error));
@@ -186,7 +195,7 @@ async function readResponse(response: IncomingMessage, sink: Sink, attempt: Atte
   const status = response.statusCode ?? 0;
   if (goneStatuses.has(status)) return { outcome: "gone", status };
   if (status >= 500 || status === 408 || status === 429) {
-    return { outcome: "unavailable", status, retryAfterMs: retryAfterMs(headers["retry-after"]) };
+    return { outcome: "unavailable", status, retryAfterMs: retryAfterHeaderMs(headers["retry-after"]) };
   }
   if (status === 416) return await startOver(sink, "the server refuses the missing range");
   if (status !== 200 && status !== 206) return { outcome: "refused", text: `the link answers ${status}` };
@@ -258,13 +267,6 @@ function isMissingRange(contentRange: string | undefined, { length, size }: Sink
 /** A weak tag does not identify bytes (RFC 9110, section 8.8.1). */
 function strongTag(etag: string | undefined): string | undefined {
   return etag?.startsWith('"') ? etag : undefined;
-}
-
-/** Parses `Retry-After` (RFC 9110, section 10.2.3). */
-function retryAfterMs(value: string | undefined): number | undefined {
-  if (value === undefined) return undefined;
-  const ms = /^\d+$/.test(value) ? Number(value) * 1000 : Date.parse(value) - Date.now();
-  return Number.isNaN(ms) ? undefined : Math.max(0, ms);
 }
 
 /** The target of a redirect; undefined unless it has the same origin: the server has named no other host. */

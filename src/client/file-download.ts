@@ -11,6 +11,7 @@ import { DownloadError } from "./download-error.ts";
 import type { Fetcher, FetchOutcome, Sink } from "./fetch.ts";
 import { partSuffix } from "./file-names.ts";
 import { type HeldSession, ItemChangedError } from "./held-session.ts";
+import { sizeOf } from "./numbers.ts";
 import { PartFile } from "./part-file.ts";
 import type { ProgressBoard } from "./progress.ts";
 import { backOffMs, pause } from "./retry.ts";
@@ -74,16 +75,17 @@ export async function prepareFile(name: string, context: DownloadContext): Promi
 function toPreparedFile(name: string, info: FileInfo): PreparedFile {
   const link = info.downloadEndpoint?.uri;
   const checksums = checksumsOf(info);
+  const size = sizeOf(info.size);
   const refusal =
     link === undefined
       ? "has no link"
-      : info.size === undefined || info.size < 0n || info.size > BigInt(Number.MAX_SAFE_INTEGER)
-        ? "has no size"
+      : size === undefined
+        ? "has no valid size"
         : !/^[0-9a-f]{64}$/.test(checksums.get("sha256") ?? "")
           ? "has no SHA-256, without which it can't be verified"
           : undefined;
   if (refusal !== undefined) throw new DownloadError("refused", `${name} ${refusal}`, { file: name });
-  return { name, link: link!, size: Number(info.size), checksums };
+  return { name, link: link!, size: size!, checksums };
 }
 
 /** Downloads one file: resumes a partial file, fetches, verifies and renames it. */

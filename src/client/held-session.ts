@@ -4,6 +4,7 @@ import type { FileInfo } from "../../gen/content/library/item/downloadsession/v1
 import { DownloadSessionModel_State as State } from "../../gen/content/library/item/v1/download_session_pb.ts";
 import type { Downlease } from "./connect.ts";
 import { DownloadError } from "./download-error.ts";
+import { failureReport } from "./failure-report.ts";
 import { LeaseKeeper, LeaseLostError } from "./lease-keeper.ts";
 import { finalCallTimeoutMs } from "./retry.ts";
 import type { RetryLoop } from "./retry-loop.ts";
@@ -110,14 +111,14 @@ export class HeldSession {
   }
 
   /** Ends the session of a download that failed or was aborted. */
-  async abandon(failure: DownloadError): Promise<void> {
+  async abandon(failure: unknown): Promise<void> {
     const { id, contentVersion, keeper } = this.#current;
     await keeper[Symbol.asyncDispose]();
     const { sessions } = this.#server;
     await this.#finish((options) =>
-      failure.reason === "aborted"
+      failure instanceof DownloadError && failure.reason === "aborted"
         ? sessions.cancel({ downloadSessionId: id }, options)
-        : sessions.fail({ downloadSessionId: id, clientErrorMessage: failure.message }, options),
+        : sessions.fail({ downloadSessionId: id, clientErrorMessage: failureReport(failure) }, options),
     );
     await this.#state.setSession({ contentVersion });
   }

@@ -1,4 +1,3 @@
-import { timestampDate } from "@bufbuild/protobuf/wkt";
 import { Code, ConnectError } from "@connectrpc/connect";
 import type { Downlease } from "./connect.ts";
 import {
@@ -8,6 +7,8 @@ import {
   type LeaseLength,
   leaseLength,
 } from "./lease.ts";
+import { momentOf, percentOf } from "./numbers.ts";
+import { printable } from "./printable.ts";
 import { backOffMs, finalCallTimeoutMs, isRetryable, pause, retryAfterMs } from "./retry.ts";
 
 /** The result of a heartbeat. */
@@ -44,7 +45,7 @@ export class LeaseLostError extends Error {
   readonly reason: LeaseLoss;
 
   constructor(reason: LeaseLoss, message: string, cause?: unknown) {
-    super(message, cause === undefined ? undefined : { cause });
+    super(printable(message), cause === undefined ? undefined : { cause });
     this.reason = reason;
   }
 }
@@ -150,12 +151,12 @@ export class LeaseKeeper implements AsyncDisposable {
     });
     const answeredAt = Date.now();
     this.#sentProgress = Math.max(this.#sentProgress, Number(request.progress));
-    if (expirationTime === undefined) throw new ConnectError("the answer has no expiration_time");
-    const expiresAt = timestampDate(expirationTime);
+    const expiresAt = momentOf(expirationTime);
+    if (expiresAt === undefined) throw new ConnectError("the answer has no valid expiration_time");
     const serverSecond = Date.parse(date ?? "");
     return {
       expiresAt,
-      progress: Number(clientProgress),
+      progress: percentOf(clientProgress),
       lease: leaseLength({
         sentAt,
         answeredAt,

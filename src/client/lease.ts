@@ -1,3 +1,4 @@
+import { clamp } from "./numbers.ts";
 import type { BackOff } from "./retry.ts";
 
 /**
@@ -21,6 +22,12 @@ export interface LeaseLength {
 
 /** Minimum time between two heartbeats. */
 const minPauseMs = 50;
+/** Minimum time when the lease is over with the answer that renews it: the server or a clock is wrong. */
+const overPauseMs = 1_000;
+/** Maximum time between two heartbeats, however long the lease. */
+const maxPauseMs = 3_600_000;
+/** The longest lease that the service can be set to; a longer one counts as this. */
+const maxLeaseMs = 30 * 86_400_000;
 const retryFirstMs = 100;
 const retryMaxMs = 5_000;
 
@@ -35,14 +42,15 @@ export function leaseLength({ sentAt, answeredAt, expiresAt, serverSecond }: Hea
   const maxAheadMs = serverSecond === undefined ? 0 : serverSecond + 999 - sentAt;
   const mayAgree = minAheadMs <= 0 && maxAheadMs >= 0;
   return {
-    minMs: Math.max(0, expiresAt - answeredAt - (mayAgree ? 0 : maxAheadMs)),
-    maxMs: Math.max(0, expiresAt - sentAt - minAheadMs),
+    minMs: clamp(expiresAt - answeredAt - (mayAgree ? 0 : maxAheadMs), 0, maxLeaseMs),
+    maxMs: clamp(expiresAt - sentAt - minAheadMs, 0, maxLeaseMs),
   };
 }
 
-/** The pause before the next heartbeat: a third of the lease, shortened at random by up to a fifth. */
-export function heartbeatPauseMs({ minMs }: LeaseLength, random = Math.random): number {
-  return Math.max(minPauseMs, (minMs / 3) * (0.8 + 0.2 * random()));
+/** The pause before the next heartbeat: a third of the lease, shortened at random by up to a fifth; at most an hour. */
+export function heartbeatPauseMs({ minMs, maxMs }: LeaseLength, random = Math.random): number {
+  if (maxMs === 0) return overPauseMs;
+  return clamp((minMs / 3) * (0.8 + 0.2 * random()), minPauseMs, maxPauseMs);
 }
 
 /** Back-off for failed heartbeats. Several attempts fit into the rest of a lease. */

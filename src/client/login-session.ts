@@ -3,6 +3,8 @@ import type { SessionService } from "../../gen/cis/v1/session_pb.ts";
 import { callTimeoutMs, finalCallTimeoutMs } from "./retry.ts";
 
 const idHeader = "vmware-api-session-id";
+/** Ids are sent back in a header. */
+const headerValue = /^[!-~]{1,1024}$/;
 
 interface Password {
   readonly user: string;
@@ -64,7 +66,13 @@ export class LoginSession {
           signal: this.#closed.signal,
         },
       )
-      .then(({ sessionId }) => sessionId);
+      .then(({ sessionId }) => {
+        if (headerValue.test(sessionId)) return sessionId;
+        throw new ConnectError(
+          "the server opened a login session without a valid id",
+          Code.FailedPrecondition,
+        );
+      });
     this.#id = id;
     id.catch(() => this.#forget(id));
     return id;

@@ -1,9 +1,8 @@
-import { constants } from "node:fs";
-import { type FileHandle, open, rename, rm } from "node:fs/promises";
+import { type FileHandle, rename, rm } from "node:fs/promises";
 import { dirname } from "node:path";
 import { type Checksums, ChecksumVerifier, type HashAlgorithm } from "./checksums.ts";
 import { diskError, onDisk, syncDirectory } from "./disk.ts";
-import { DownloadError } from "./download-error.ts";
+import { openOwn } from "./own-files.ts";
 
 const readBytes = 1024 * 1024;
 /** Bytes that may wait to be written. */
@@ -39,13 +38,7 @@ export class PartFile implements AsyncDisposable {
 
   /** Opens or creates the file. Its content does not count until `adopt` has read it. */
   static open(path: string, name: string, expected: Checksums): Promise<PartFile> {
-    const work = async () => {
-      // A symbolic link might lead anywhere, so it is not followed.
-      const handle = await open(path, constants.O_RDWR | constants.O_CREAT | (constants.O_NOFOLLOW ?? 0));
-      if ((await handle.stat()).isFile()) return new PartFile(path, name, handle, expected);
-      await handle.close();
-      throw new DownloadError("disk", `${path} is not a regular file`, { file: name });
-    };
+    const work = async () => new PartFile(path, name, await openOwn(path, name), expected);
     return onDisk(path, work, name);
   }
 

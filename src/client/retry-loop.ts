@@ -1,10 +1,9 @@
 import { type CallOptions, ConnectError } from "@connectrpc/connect";
 import { DownloadError, type DownloadFailure } from "./download-error.ts";
+import { printable } from "./printable.ts";
 import { backOffMs, callTimeoutMs, isRetryable, pause, RetryLimit, retryAfterMs } from "./retry.ts";
 
 const backOff = { firstMs: 200, maxMs: 5_000 };
-/** Longer delays that a server asks for are cut to this. */
-const maxRetryAfterMs = 60_000;
 
 /** A failure that may not occur again. */
 export interface Failure {
@@ -64,12 +63,11 @@ export class RetryLoop {
    */
   async recordFailure(failure: Failure, failures: number, signal: AbortSignal): Promise<void> {
     const { text, reason, file, cause } = failure;
-    const message = file === undefined ? text : `${file}: ${text}`;
+    const message = printable(file === undefined ? text : `${file}: ${text}`);
     if (!this.#limit.recordFailure()) {
       throw new DownloadError(reason, message, { cause, ...(file !== undefined && { file }) });
     }
-    const minPauseMs = Math.min(failure.retryAfterMs ?? 0, maxRetryAfterMs);
-    const pauseMs = Math.max(backOffMs(failures, backOff), minPauseMs);
+    const pauseMs = Math.max(backOffMs(failures, backOff), failure.retryAfterMs ?? 0);
     this.#onWait(`${message}; trying again`);
     await pause(pauseMs, signal);
   }

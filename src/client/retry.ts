@@ -1,6 +1,7 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { RetryInfoSchema } from "../../gen/google/rpc/error_details_pb.ts";
+import { clamp, maxTimerMs } from "./numbers.ts";
 
 /** Timeout in milliseconds of a call that can be repeated. */
 export const callTimeoutMs = 15_000;
@@ -53,12 +54,22 @@ export function isNetworkError(error: unknown): boolean {
   return false;
 }
 
-/** The delay that the server asks for in milliseconds; undefined if it asks for none. */
+/** Longer delays that a server asks for are cut to this. */
+const maxRetryAfterMs = 60_000;
+
+/** The delay that the server asks for in milliseconds, at most a minute; undefined if it asks for none. */
 export function retryAfterMs(error: unknown): number | undefined {
   const [info] = ConnectError.from(error).findDetails(RetryInfoSchema);
   const pause = info?.retryDelay;
   if (pause === undefined) return undefined;
-  return Math.max(0, Number(pause.seconds) * 1000 + pause.nanos / 1e6);
+  return clamp(Number(pause.seconds) * 1000 + pause.nanos / 1e6, 0, maxRetryAfterMs);
+}
+
+/** The same of a `Retry-After` header (RFC 9110, section 10.2.3). */
+export function retryAfterHeaderMs(value: string | undefined): number | undefined {
+  if (value === undefined) return undefined;
+  const ms = /^\d+$/.test(value) ? Number(value) * 1000 : Date.parse(value) - Date.now();
+  return Number.isNaN(ms) ? undefined : clamp(ms, 0, maxRetryAfterMs);
 }
 
 export interface BackOff {
@@ -107,10 +118,10 @@ export class RetryLimit {
   }
 }
 
-/** Resolves after a delay; rejects with the reason of the signal if it is aborted before. */
+/** Resolves after a delay, at most 24 days; rejects with the reason of the signal if it is aborted before. */
 export async function pause(ms: number, signal?: AbortSignal): Promise<void> {
   try {
-    await delay(ms, undefined, signal === undefined ? {} : { signal });
+    await delay(clamp(ms, 0, maxTimerMs), undefined, signal === undefined ? {} : { signal });
   } catch (error) {
     throw signal?.aborted ? signal.reason : error;
   }

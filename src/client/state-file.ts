@@ -1,7 +1,8 @@
-import { open, readFile, rename, rm, stat } from "node:fs/promises";
+import { rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
 import { onDisk, ownName, syncDirectory } from "./disk.ts";
+import { createOwn, openOwnToRead } from "./own-files.ts";
 
 const partSchema = z.strictObject({
   name: z.string(),
@@ -116,14 +117,16 @@ export class StateFile {
     const text = `${JSON.stringify(this.#state, undefined, 2)}\n`;
     const draft = `${this.#path}.new`;
     await onDisk(this.#path, async () => {
+      // Readable for the owner only: the state names the session.
+      const file = await createOwn(draft);
       try {
-        // Readable for the owner only: the state names the session.
-        await using file = await open(draft, "w", 0o600);
         await file.writeFile(text);
         await file.sync();
       } catch (error) {
         await rm(draft, { force: true });
         throw error;
+      } finally {
+        await file.close();
       }
       await rename(draft, this.#path);
       await syncDirectory(this.#directory);
@@ -134,9 +137,9 @@ export class StateFile {
 /** Undefined if the file is missing or invalid. */
 async function readState(path: string): Promise<State | undefined> {
   try {
-    const stats = await stat(path);
-    if (!stats.isFile() || stats.size > maxBytes) return undefined;
-    return stateSchema.parse(JSON.parse(await readFile(path, "utf8")));
+    await using file = await openOwnToRead(path);
+    if ((await file.stat()).size > maxBytes) return undefined;
+    return stateSchema.parse(JSON.parse(await file.readFile("utf8")));
   } catch (error) {
     if (error instanceof z.ZodError || error instanceof SyntaxError) return undefined;
     if (error instanceof Error && "code" in error && error.code === "ENOENT") return undefined;

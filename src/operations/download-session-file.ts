@@ -21,6 +21,7 @@ import { StoreTime } from "../domain/store-time.ts";
 import { identifier } from "./arguments.ts";
 import { refusalError } from "./download-session.ts";
 import { type FileFailure, failedInfo, preparedInfo, unpreparedInfo, waitingInfo } from "./file-info.ts";
+import { turnFor } from "./long-lists.ts";
 import { type FileView, fileOf, itemOf } from "./session-item.ts";
 
 const rpc = FileService.method;
@@ -54,6 +55,7 @@ export function sessionFileOperations(parts: SessionFileParts): Operation[] {
     const id = identifier(request.downloadSessionId, "download_session_id");
     const sessionFiles = requireSession(id, await time.wait(files.files(id, caller)));
     const all = [...(await itemOf(sessionFiles, content)).files.values()];
+    await turnFor(all);
     let { session } = sessionFiles;
     if (renews) session = await time.wait(renewIfActive(sessions, session, caller));
     const requested = all.filter((file) => file.source !== undefined && file.request !== undefined);

@@ -12,6 +12,7 @@ import { mayReadStorage } from "../domain/roles.ts";
 import type { Caller } from "../domain/session.ts";
 import { identifier, requireFile, requireItem } from "./arguments.ts";
 import { itemFileFields } from "./item-file-info.ts";
+import { turnFor } from "./long-lists.ts";
 
 const rpc = ItemStorageService.method;
 
@@ -33,6 +34,7 @@ export function itemStorageOperations(content: ContentSource): Operation[] {
       async run(request, caller) {
         const id = identifier(request.libraryItemId, "library_item_id");
         const contents = await contentsFor(caller, id);
+        await turnFor(contents.files);
         const files = contents.files.map((file) => locate(contents, file));
         return create(ItemStorageServiceListResponseSchema, { files });
       },

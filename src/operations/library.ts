@@ -32,6 +32,7 @@ import type { ContentSource, Library, LibraryItem } from "../domain/content-sour
 import { ServiceError } from "../domain/errors.ts";
 import { identifier, lookUpItem, lookUpLibrary, requireFile, requireItem } from "./arguments.ts";
 import { itemFileInfoOf } from "./item-file-info.ts";
+import { turnFor } from "./long-lists.ts";
 
 const { method: libraryRpc } = LibraryService;
 const { method: localLibraryRpc } = LocalLibraryService;
@@ -47,7 +48,11 @@ export function libraryOperations(content: ContentSource): Operation[] {
 }
 
 function libraries(content: ContentSource) {
-  const list = async () => ({ libraryIds: idsOf(await content.libraries()) });
+  const list = async () => {
+    const all = await content.libraries();
+    await turnFor(all);
+    return { libraryIds: idsOf(all) };
+  };
   const get = async ({ libraryId }: { readonly libraryId: string }) => {
     const library = await lookUpLibrary(content, identifier(libraryId, "library_id"));
     return { library: libraryModelOf(library, content) };
@@ -85,7 +90,9 @@ function libraries(content: ContentSource) {
           type: spec.type || undefined,
         }));
         const isOfType = type === undefined || type === LibraryModel_LibraryType.LOCAL;
-        const matching = isOfType ? (await content.libraries()).filter(hasName(name)) : [];
+        const all = isOfType ? await content.libraries() : [];
+        await turnFor(all);
+        const matching = all.filter(hasName(name));
         return create(FindLibrariesResponseSchema, { libraryIds: idsOf(matching) });
       },
     }),
@@ -100,6 +107,7 @@ function items(content: ContentSource) {
         const id = identifier(request.libraryId, "library_id");
         const entries = await content.items(id);
         if (entries === undefined) throw new ServiceError("downlease.library.not_found", [id]);
+        await turnFor(entries);
         return create(ListItemsResponseSchema, { libraryItemIds: idsOf(entries) });
       },
     }),
@@ -126,6 +134,7 @@ function items(content: ContentSource) {
         const isPossible = source_id === undefined && cached !== false;
         // `find` declares no `not_found`: a library that does not exist has no items.
         const entries = (isPossible && (await content.items(library_id))) || [];
+        await turnFor(entries);
         const matching = entries.filter(hasName(name)).filter(hasType(type));
         return create(FindItemsResponseSchema, { libraryItemIds: idsOf(matching) });
       },
@@ -140,6 +149,7 @@ function files(content: ContentSource) {
       async run(request) {
         const id = identifier(request.libraryItemId, "library_item_id");
         const { files } = requireItem(await content.contents(id), id);
+        await turnFor(files);
         return create(ItemFileServiceListResponseSchema, { files: files.map(itemFileInfoOf) });
       },
     }),

@@ -398,7 +398,7 @@ describe("a session", () => {
       file: "disk.bin",
       message: expect.stringContaining("the storage is broken"),
     });
-    expect(server.ends).toEqual(["fail: disk.bin: the storage is broken"]);
+    expect(server.ends).toEqual(["fail: disk.bin: the server can't prepare the file"]);
     server.errors.clear();
     await download();
     expect(server.created).toBe(2);
@@ -586,7 +586,7 @@ describe("a download is refused", () => {
       throw error;
     });
     await expect(download({ onProgress })).rejects.toBe(error);
-    expect(server.ends).toEqual([`fail: ${error.message}`]);
+    expect(server.ends).toEqual(["fail: the client failed"]);
   });
 });
 

@@ -81,6 +81,8 @@ export class FaultServer implements AsyncDisposable {
   readonly errors = new Map<string, string>();
   /** Checksums to send instead of the right ones. */
   readonly wrongChecksums = new Map<string, string>();
+  /** Changes the sizes that calls report. */
+  reportedSize: (size: bigint) => bigint = (size) => size;
   /** Called before each call; may throw to fail it. */
   beforeCall: (method: string) => void = () => {};
   /** Called for each download before it is answered. */
@@ -258,7 +260,7 @@ export class FaultServer implements AsyncDisposable {
   #info(session: ServedSession, name: string) {
     const bytes = this.files.get(name);
     if (bytes === undefined) throw new ConnectError("no such file", Code.InvalidArgument);
-    const size = BigInt(bytes.length);
+    const size = this.reportedSize(BigInt(bytes.length));
     const changed = session.contentVersion !== this.contentVersion;
     const error = changed ? "the item has changed" : this.errors.get(name);
     if (error !== undefined)

@@ -3,7 +3,8 @@ import stringWidth from "string-width";
 import { describe, expect, test } from "vitest";
 import { Rate } from "../../src/cli/get/rate.ts";
 import { ServerClock } from "../../src/cli/sessions/server-clock.ts";
-import { cutToWidth, duration, jsonLine, table, valueName, visible } from "../../src/cli/text.ts";
+import { cutToWidth, duration, jsonLine, table, valueName } from "../../src/cli/text.ts";
+import { visible } from "../../src/client/printable.ts";
 
 /** Characters that could fool a terminal or its user. */
 const dangerous = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/u;

@@ -76,7 +76,18 @@ describe("a heartbeat", () => {
   });
 
   test("is not sent continuously, however short the lease", () => {
-    expect(heartbeatPauseMs({ minMs: 0, maxMs: 0 }, () => 0)).toBe(50);
+    expect(heartbeatPauseMs({ minMs: 0, maxMs: 40 }, () => 0)).toBe(50);
+    expect(heartbeatPauseMs({ minMs: 0, maxMs: 0 }, () => 0)).toBe(1_000);
+  });
+
+  test("is sent once an hour, however long the lease", () => {
+    const times = { sentAt: noon, answeredAt: noon, serverSecond: undefined };
+    for (const expiresAt of [noon + 40 * 86_400_000, 8.64e15, Number.POSITIVE_INFINITY]) {
+      const length = leaseLength({ ...times, expiresAt });
+      expect(length).toEqual({ minMs: 30 * 86_400_000, maxMs: 30 * 86_400_000 });
+      expect(heartbeatPauseMs(length)).toBe(3_600_000);
+    }
+    expect(leaseLength({ ...times, expiresAt: Number.NaN })).toEqual({ minMs: 0, maxMs: 0 });
   });
 
   test.each([300, 3_000, 30_000, 300_000])(

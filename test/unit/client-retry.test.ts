@@ -1,13 +1,14 @@
 import { create } from "@bufbuild/protobuf";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { describe, expect, test, vi } from "vitest";
-import { RetryInfoSchema } from "../../gen/google/rpc/error_details_pb.ts";
+import { ErrorInfoSchema, RetryInfoSchema } from "../../gen/google/rpc/error_details_pb.ts";
 import {
   backOffMs,
   isNetworkError,
   isRetryable,
   pause,
   RetryLimit,
+  retryAfterHeaderMs,
   retryAfterMs,
 } from "../../src/client/retry.ts";
 
@@ -43,6 +44,9 @@ describe("a retryable failure", () => {
   test("is a refusal with a delay for the next attempt", () => {
     expect(isRetryable(withRetryInfo(Code.ResourceExhausted, 3n))).toBe(true);
     expect(isRetryable(new ConnectError("too large", Code.ResourceExhausted))).toBe(false);
+    const reason = create(ErrorInfoSchema, { reason: "UNABLE_TO_ALLOCATE_RESOURCE" });
+    const details = [{ desc: ErrorInfoSchema, value: reason }];
+    expect(isRetryable(new ConnectError("full", Code.ResourceExhausted, undefined, details))).toBe(false);
   });
 
   test.each([
@@ -70,6 +74,19 @@ test("the delay that a server asks for is read to the millisecond", () => {
   expect(retryAfterMs(withRetryInfo(Code.Unavailable, 1n, 500_000_000))).toBe(1500);
   expect(retryAfterMs(withRetryInfo(Code.Unavailable, -5n))).toBe(0);
   expect(retryAfterMs(new ConnectError("no"))).toBeUndefined();
+});
+
+test("a delay that a server asks for is a minute at most", () => {
+  expect(retryAfterMs(withRetryInfo(Code.Unavailable, 2n ** 62n))).toBe(60_000);
+  const noon = new Date("2030-01-01T12:00:00Z");
+  vi.setSystemTime(noon);
+  try {
+    const headers = ["3", "99999999999999999999", "Fri, 31 Dec 9999 23:59:59 GMT", noon.toUTCString(), "x"];
+    expect(headers.map(retryAfterHeaderMs)).toEqual([3_000, 60_000, 60_000, 0, undefined]);
+    expect(retryAfterHeaderMs(undefined)).toBeUndefined();
+  } finally {
+    vi.useRealTimers();
+  }
 });
 
 describe("the pause between attempts", () => {
@@ -128,6 +145,18 @@ describe("a pause", () => {
     const paused = pause(60_000, stop.signal);
     stop.abort(reason);
     await expect(paused).rejects.toBe(reason);
+  });
+
+  test("that is longer than a timer of Node.js can be does not end at once", async () => {
+    const stop = new AbortController();
+    let hasEnded = false;
+    const paused = pause(2 ** 40, stop.signal).finally(() => {
+      hasEnded = true;
+    });
+    await pause(20);
+    expect(hasEnded).toBe(false);
+    stop.abort();
+    await expect(paused).rejects.toBe(stop.signal.reason);
   });
 
   test("ends by itself", async () => {

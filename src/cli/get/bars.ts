@@ -1,8 +1,9 @@
 import cliProgress, { type MultiBar, type Options, type Params, type SingleBar } from "cli-progress";
 import stringWidth from "string-width";
 import type { DownloadProgress, DownloadResult, FileProgress, FileState } from "../../client/index.ts";
+import { visible } from "../../client/printable.ts";
 import type { Output } from "../output.ts";
-import { bytes, cutToWidth, duration, visible } from "../text.ts";
+import { bytes, cutToWidth, duration } from "../text.ts";
 import { Notices } from "./notices.ts";
 import { Rate } from "./rate.ts";
 import { checksumLines, isDownloading, type Reporter, type Subject, summary } from "./reporter.ts";

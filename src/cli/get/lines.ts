@@ -1,6 +1,7 @@
 import type { DownloadProgress, DownloadResult, FileState } from "../../client/index.ts";
+import { visible } from "../../client/printable.ts";
 import type { Output } from "../output.ts";
-import { bytes, duration, visible } from "../text.ts";
+import { bytes, duration } from "../text.ts";
 import { Notices } from "./notices.ts";
 import { Rate } from "./rate.ts";
 import { checksumLines, isDownloading, type Reporter, type Subject, summary } from "./reporter.ts";

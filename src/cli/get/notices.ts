@@ -1,5 +1,8 @@
 import type { DownloadProgress } from "../../client/index.ts";
 
+/** Notices that are remembered; they may quote a server. */
+const maxShown = 100;
+
 /** Filters notices: one that is repeated while the download makes no progress is shown once. */
 export class Notices {
   readonly #shown = new Set<string>();
@@ -13,6 +16,7 @@ export class Notices {
     const isNew = notice !== this.#last;
     this.#last = notice;
     if (notice === undefined || !isNew || this.#shown.has(notice)) return undefined;
+    if (this.#shown.size >= maxShown) this.#shown.clear();
     this.#shown.add(notice);
     return notice;
   }

@@ -1,6 +1,7 @@
 import { relative } from "node:path";
 import type { DownloadProgress, DownloadResult } from "../../client/index.ts";
-import { bytes, duration, visible } from "../text.ts";
+import { visible } from "../../client/printable.ts";
+import { bytes, duration } from "../text.ts";
 
 /** A download as it is presented to the user. */
 export interface Subject {

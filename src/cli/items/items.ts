@@ -1,30 +1,30 @@
-import { timestampDate } from "@bufbuild/protobuf/wkt";
-import pLimit from "p-limit";
 import type { ItemFileInfo } from "../../../gen/content/library/item/v1/item_file_pb.ts";
 import { ChecksumInfo_ChecksumAlgorithm as Algorithm } from "../../../gen/content/library/item/v1/item_file_pb.ts";
 import type { ItemModel } from "../../../gen/content/library/v1/item_pb.ts";
+import { momentOf } from "../../client/numbers.ts";
+import { visible } from "../../client/printable.ts";
+import { callForEach, required } from "../answers.ts";
 import { CliError } from "../failure.ts";
 import { type FoundItem, type FoundLibrary, findItem, findLibraries } from "../find-item.ts";
 import { ItemNames } from "../item-names.ts";
 import type { CommonFlags, Task } from "../run.ts";
-import { bytes, type Column, table, valueName, visible } from "../text.ts";
+import { bytes, type Column, table, valueName } from "../text.ts";
 
 interface ListFlags extends CommonFlags {
   readonly long?: boolean;
 }
 
-/** Calls in flight at the same time. */
-const maxParallelCalls = 16;
+/** Lists of files that are read at the same time: each may be large. */
+const maxParallelLists = 4;
 
 export async function list(task: Task<ListFlags>): Promise<void> {
   const { output, flags } = task;
-  const limit = pLimit(maxParallelCalls);
   const libraries = await librariesOf(task, task.operands[0]);
-  const items = (await Promise.all(libraries.map((library) => itemsOf(task, library, limit))))
-    .flat()
-    .sort((a, b) => compare(a.libraryName, b.libraryName) || compare(a.item.name, b.item.name));
-  const filesOf = ({ id }: FoundItem) => limit(async () => (await files(task, id)).length);
-  const counts = flags.long ? await Promise.all(items.map(filesOf)) : undefined;
+  const items = (await itemsOf(task, libraries)).sort(
+    (a, b) => compare(a.libraryName, b.libraryName) || compare(a.item.name, b.item.name),
+  );
+  const countFiles = async ({ id }: FoundItem) => (await files(task, id)).length;
+  const counts = flags.long ? await callForEach(items, countFiles, maxParallelLists) : undefined;
   if (output.isJson) {
     for (const [index, { id, item, libraryName }] of items.entries()) {
       output.json({ ...itemJson(id, item, libraryName), file_count: counts?.[index] });
@@ -90,24 +90,22 @@ async function librariesOf({ server, call }: Task, reference: string | undefined
     throw new CliError("not_found", `there is no library '${visible(reference)}'. See downlease items.`);
   }
   const { libraryIds } = await server.libraries.list({}, call);
-  return Promise.all(
-    libraryIds.map(async (id) => ({
-      id,
-      library: (await server.libraries.get({ libraryId: id }, call)).library!,
-    })),
-  );
+  return callForEach(libraryIds, async (id) => ({
+    id,
+    library: required((await server.libraries.get({ libraryId: id }, call)).library, "library"),
+  }));
 }
 
-async function itemsOf(
-  { server, call }: Task,
-  { id: libraryId, library }: FoundLibrary,
-  limit: ReturnType<typeof pLimit>,
-) {
-  const { libraryItemIds } = await server.items.list({ libraryId }, call);
-  return limit.map(libraryItemIds, async (id) => ({
+async function itemsOf({ server, call }: Task, libraries: readonly FoundLibrary[]) {
+  const idsOf = async ({ id: libraryId, library }: FoundLibrary) => {
+    const { libraryItemIds } = await server.items.list({ libraryId }, call);
+    return libraryItemIds.map((id) => ({ id, libraryName: library.name ?? libraryId }));
+  };
+  const entries = (await callForEach(libraries, idsOf)).flat();
+  return callForEach(entries, async ({ id, libraryName }) => ({
     id,
-    item: (await server.items.get({ libraryItemId: id }, call)).libraryItem!,
-    libraryName: library.name ?? libraryId,
+    item: required((await server.items.get({ libraryItemId: id }, call)).libraryItem, "library_item"),
+    libraryName,
   }));
 }
 
@@ -148,7 +146,7 @@ function algorithm({ checksumInfo }: ItemFileInfo): string {
 }
 
 function modifiedTime({ lastModifiedTime }: ItemModel): string | undefined {
-  return lastModifiedTime && timestampDate(lastModifiedTime).toISOString();
+  return momentOf(lastModifiedTime)?.toISOString();
 }
 
 function compare(a = "", b = ""): number {

@@ -1,6 +1,4 @@
-import { timestampDate } from "@bufbuild/protobuf/wkt";
 import { Code, ConnectError } from "@connectrpc/connect";
-import pLimit from "p-limit";
 import {
   type FileInfo,
   FileInfo_PrepareStatus as PrepareStatus,
@@ -9,6 +7,8 @@ import {
   type DownloadSessionModel,
   DownloadSessionModel_State as SessionState,
 } from "../../../gen/content/library/item/v1/download_session_pb.ts";
+import { momentOf, percentOf } from "../../client/numbers.ts";
+import { callForEach, required } from "../answers.ts";
 import { ItemNames } from "../item-names.ts";
 import type { Task } from "../run.ts";
 import { valueName } from "../text.ts";
@@ -38,9 +38,6 @@ export interface SessionFileView {
   readonly error: string | undefined;
 }
 
-/** Calls in flight at the same time. */
-const maxParallelCalls = 16;
-
 /** Reads sessions with the names of their items and the time that is left. */
 export class SessionReader {
   readonly #task: Pick<Task, "server" | "call">;
@@ -57,8 +54,7 @@ export class SessionReader {
     const { server, call } = this.#task;
     const request = itemId === undefined ? {} : { libraryItemId: itemId };
     const { downloadSessionIds } = await server.sessions.list(request, call);
-    const limit = pLimit(maxParallelCalls);
-    const views = await limit.map(downloadSessionIds, (id) => this.find(id));
+    const views = await callForEach(downloadSessionIds, (id) => this.find(id));
     return views.filter((view) => view !== undefined);
   }
 
@@ -76,7 +72,7 @@ export class SessionReader {
     const { server, call } = this.#task;
     const onHeader = (headers: Headers) => this.#clock.set(headers.get("date"));
     const { downloadSession } = await server.sessions.get({ downloadSessionId: id }, { ...call, onHeader });
-    return this.#view(id, downloadSession!);
+    return this.#view(id, required(downloadSession, "download_session"));
   }
 
   /** Undefined if the server does not implement the file service. */
@@ -93,14 +89,14 @@ export class SessionReader {
 
   async #view(id: string, session: DownloadSessionModel): Promise<SessionView> {
     const itemId = session.libraryItemId ?? "";
-    const expiresAt = session.expirationTime && timestampDate(session.expirationTime);
+    const expiresAt = momentOf(session.expirationTime);
     return {
       id,
       itemId,
       item: await this.#names.of(itemId),
       contentVersion: session.libraryItemContentVersion ?? "",
       state: valueName(SessionState, session.state),
-      progress: Number(session.clientProgress ?? 0),
+      progress: percentOf(session.clientProgress),
       expiresAt,
       expiresInMs: expiresAt === undefined ? 0 : this.#clock.until(expiresAt),
       error: session.errorMessage?.defaultMessage,

@@ -1,7 +1,9 @@
-import { timestampDate } from "@bufbuild/protobuf/wkt";
+import { momentOf, percentOf } from "../../client/numbers.ts";
+import { visible } from "../../client/printable.ts";
+import { required } from "../answers.ts";
 import { findItem } from "../find-item.ts";
 import type { CommonFlags, Task } from "../run.ts";
-import { bytes, duration, table, visible } from "../text.ts";
+import { bytes, duration, table } from "../text.ts";
 import { ServerClock } from "./server-clock.ts";
 import { type SessionFileView, SessionReader, type SessionView, sessionJson } from "./session-view.ts";
 import { watch } from "./watch.ts";
@@ -31,7 +33,7 @@ export async function list(task: Task<ListFlags>): Promise<void> {
     entries: (views) =>
       views.map((view) => ({
         key: view.id,
-        line: [view.id, visible(view.item), view.state, `${view.progress}%`].join("  "),
+        line: [view.id, view.item, view.state, `${view.progress}%`].map(visible).join("  "),
         json: sessionJson(view),
       })),
     gone: (id) => ({ line: `${visible(id)}  gone`, json: { id, gone: true } }),
@@ -89,8 +91,8 @@ export async function keepAlive(task: Task<CommonFlags & { readonly progress?: n
     { downloadSessionId: id, ...progress },
     { ...call, onHeader: (headers) => clock.set(headers.get("date")) },
   );
-  const expiresAt = timestampDate(answer.expirationTime!);
-  const stored = Number(answer.clientProgress);
+  const expiresAt = required(momentOf(answer.expirationTime), "expiration_time");
+  const stored = percentOf(answer.clientProgress);
   if (output.isJson) {
     output.json({ id, client_progress: stored, expiration_time: expiresAt.toISOString() });
   } else {

@@ -1,4 +1,5 @@
 import { setTimeout as delay } from "node:timers/promises";
+import { visible } from "../../client/printable.ts";
 import { explain, isPassing } from "../failure.ts";
 import type { Output } from "../output.ts";
 import type { Task } from "../run.ts";
@@ -82,7 +83,7 @@ class Screen<T> implements View<T> {
     const shown =
       lines.length <= room ? lines : [...lines.slice(0, room - 1), `… ${lines.length - room + 1} more`];
     const up = this.#drawn === 0 ? "" : `\x1b[${this.#drawn}A`;
-    this.#output.raw(`${up}\r\x1b[J${shown.map((line) => `${cutToWidth(line, width)}\n`).join("")}`);
+    this.#output.raw(`${up}\r\x1b[J${shown.map((line) => `${cutToWidth(visible(line), width)}\n`).join("")}`);
     this.#drawn = shown.length;
   }
 }
