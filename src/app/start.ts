@@ -10,7 +10,7 @@ import type { Config } from "../config/settings.ts";
 import { SharedPreparations } from "../preparation/shared-preparations.ts";
 import { Server } from "../server/server.ts";
 import { shutDown } from "../server/shutdown.ts";
-import { callObserver } from "../telemetry/call-observer.ts";
+import { callObserver, overloadCounter } from "../telemetry/call-observer.ts";
 import { downloadObserver } from "../telemetry/download-observer.ts";
 import { Health } from "../telemetry/health.ts";
 import { Metrics, type MetricsSnapshot } from "../telemetry/metrics.ts";
@@ -93,6 +93,7 @@ export async function startApp(config: Config, { logger, program }: AppOptions =
   const places = {
     admission,
     streams: new ShareHolders(config.maxStreams),
+    strangers: new ShareHolders(config.maxWatches),
     isOpen: config.auth === "none",
     clientAddressOf,
   };
@@ -103,10 +104,13 @@ export async function startApp(config: Config, { logger, program }: AppOptions =
   const monitor = new StoreMonitor({ store: backend, health, log });
   opened.defer(() => monitor.stop());
   const ends = { callsMustEnd, streamsMustEnd };
-  const parts = { pipeline, downloads: handler, health, pageHeaders, observe, clientAddressOf, ...ends };
-  const { host, port, graceMs, drainMs } = config;
-  const { connections } = metrics;
-  const server = new Server({ ...openProtocols(config, parts), host, port, tls, connections });
+  const { strangers } = places;
+  const shared = { observe, clientAddressOf, strangers };
+  const parts = { pipeline, downloads: handler, health, pageHeaders, ...shared, ...ends };
+  const { host, port, graceMs, drainMs, maxConnections } = config;
+  const connections = { ...metrics.connections, refused: overloadCounter(log, "connections") };
+  const listening = { host, port, tls, maxConnections, connections };
+  const server = new Server({ ...openProtocols(config, parts), ...listening });
   // The supervisor of several workers has the admin address.
   const admin =
     program === undefined ? await openAdmin(config, { readiness: health, metrics, log }) : undefined;

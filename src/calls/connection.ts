@@ -15,8 +15,6 @@ export class Connection {
   readonly isEncrypted: boolean;
   /** Weight of its calls in flight; see `Admission`. */
   load = 0;
-  /** Its open streams of several messages. */
-  streams = 0;
   /** Whether a caller on it has been authenticated. */
   isTrusted = false;
   /** Called when a caller on it is authenticated for the first time. */

@@ -89,13 +89,17 @@ const callFields = {
     argument: "number",
     help: "maximum number of calls in flight; more are refused at once with the time to retry after",
   }),
+  maxConnections: integer(1, 1_000_000).prefault("10000").register(manual, {
+    argument: "number",
+    help: "maximum number of open connections, four fifths of them from one address; more are closed at once",
+  }),
   maxStreams: integer(1, 1_000_000).prefault("2000").register(manual, {
     argument: "number",
     help: "maximum number of open KeepAliveStream streams; more are refused at once with the time to retry after",
   }),
   maxWatches: integer(1, 1_000_000).prefault("500").register(manual, {
     argument: "number",
-    help: "maximum number of open streams of gRPC health and server reflection, which need no credentials",
+    help: "maximum number of open streams that need no credentials (gRPC health, server reflection)",
   }),
   fastLane: onOff().prefault("on").register(manual, {
     argument: "on|off",

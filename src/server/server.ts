@@ -1,8 +1,10 @@
 import { once } from "node:events";
 import { type AddressInfo, createServer, isIPv6, type Server as NetServer, type Socket } from "node:net";
 import { createServer as createTlsServer } from "node:tls";
+import { networkOf } from "../calls/client-address.ts";
 import type { Http2StreamHandler, HttpHandler, HttpVersion } from "../calls/http.ts";
 import type { OpenStream } from "../calls/open-stream.ts";
+import { ShareHolders } from "../calls/share-holders.ts";
 import { detectHttpVersion } from "./http-version.ts";
 import { Http1Connections } from "./http1.ts";
 import { Http2Connections } from "./http2.ts";
@@ -28,9 +30,11 @@ export interface HttpServerOptions {
   readonly port: number;
   /** Without it, connections are in clear text. */
   readonly tls?: ServerTls | undefined;
-  /** Counts open connections. */
+  /** Open connections, with shares by client address; more are closed at once. Without it, any number. */
+  readonly maxConnections?: number | undefined;
+  /** Counts connections: those that are open, by version, and those that are refused because there are too many. */
   readonly connections?:
-    | { opened(version: HttpVersion): void; closed(version: HttpVersion): void }
+    | { opened(version: HttpVersion): void; closed(version: HttpVersion): void; refused?(): void }
     | undefined;
   readonly limits?: Partial<Limits> | undefined;
 }
@@ -59,6 +63,7 @@ export class Server {
   readonly #listener: NetServer;
   readonly #http1: Http1Connections;
   readonly #http2: Http2Connections;
+  readonly #places: ShareHolders;
   /** Every TCP connection. */
   readonly #sockets = new Set<Socket>();
   /** Connections whose HTTP version is not known yet. */
@@ -72,7 +77,7 @@ export class Server {
 
   /** @throws Error when key and certificate can't be used */
   constructor(options: HttpServerOptions) {
-    const { handler, takeStream = () => false, takenStreams = [], tls } = options;
+    const { handler, takeStream = () => false, takenStreams = [], tls, maxConnections } = options;
     this.#options = options;
     this.#limits = { ...defaultLimits, ...options.limits };
     this.#http1 = new Http1Connections(handler, this.#limits);
@@ -92,11 +97,8 @@ export class Server {
         (socket) => this.#accept(socket),
       ).on("tlsClientError", (_, socket) => socket.destroy());
     }
-    this.#listener.on("connection", (socket) => {
-      this.#sockets.add(socket);
-      this.#sweep ??= setInterval(() => this.#cutSlowClients(), this.#limits.sweepMs).unref();
-      socket.once("close", () => this.#forget(socket));
-    });
+    this.#places = new ShareHolders(maxConnections ?? Number.POSITIVE_INFINITY);
+    this.#listener.on("connection", (socket) => this.#admit(socket));
   }
 
   /** For example `http://127.0.0.1:8080`; once it listens. */
@@ -154,7 +156,21 @@ export class Server {
     deadline.removeEventListener("abort", cut);
     clearInterval(sweep);
     this.#http1.close();
-    this.#http2.close();
+  }
+
+  #admit(socket: Socket): void {
+    const holder = networkOf(socket.remoteAddress ?? "");
+    if (!this.#places.enter(holder)) {
+      socket.destroy();
+      this.#options.connections?.refused?.();
+      return;
+    }
+    this.#sockets.add(socket);
+    this.#sweep ??= setInterval(() => this.#cutSlowClients(), this.#limits.sweepMs).unref();
+    socket.once("close", () => {
+      this.#forget(socket);
+      this.#places.leave(holder);
+    });
   }
 
   #forget(socket: Socket): void {
@@ -181,7 +197,7 @@ export class Server {
   #accept(socket: Socket): void {
     // Until HTTP takes the socket it has no other listener, and an error without one ends the process.
     socket.on("error", () => {});
-    if (this.#isClosing) {
+    if (this.#isClosing || socket.destroyed) {
       socket.destroy();
       return;
     }

@@ -43,7 +43,6 @@ export class ServerStreamCall implements LaneCall {
     this.#method = method;
     this.stream = stream;
     lane.calls.add(this);
-    this.connection.streams++;
     // `close` follows every error.
     stream.on("error", () => {});
     stream.on("close", () => {
@@ -130,7 +129,6 @@ export class ServerStreamCall implements LaneCall {
     if (this.#over.signal.aborted) return;
     this.#error = error;
     this.#request = undefined;
-    this.connection.streams--;
     clearTimeout(this.#deadline);
     this.#leave?.();
     this.#over.abort();

@@ -59,7 +59,6 @@ export class StreamCall implements Call, LaneCall {
     this.stream = stream;
     limitsOwnRequest(stream);
     lane.calls.add(this);
-    this.connection.streams++;
     // `close` follows every error.
     stream.on("error", ignore);
     stream.on("close", () => {
@@ -211,7 +210,6 @@ export class StreamCall implements Call, LaneCall {
 
   #leave(): void {
     this.#isOver = true;
-    this.connection.streams--;
     clearTimeout(this.#deadline);
   }
 
