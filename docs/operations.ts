@@ -5,6 +5,7 @@ import { FileService } from "../gen/content/library/item/downloadsession/v1/file
 import { DownloadSessionService } from "../gen/content/library/item/v1/download_session_pb.ts";
 import { ItemFileService } from "../gen/content/library/item/v1/item_file_pb.ts";
 import { ItemService } from "../gen/content/library/v1/item_pb.ts";
+import { ConfigurationService } from "../gen/content/v1/configuration_pb.ts";
 import { LibraryService } from "../gen/content/v1/library_pb.ts";
 import { operation as operationOption } from "../gen/vapi/v1/options_pb.ts";
 import { errorKinds, httpStatusOf } from "../src/domain/errors.ts";
@@ -24,6 +25,7 @@ export const services: readonly DescService[] = [
   LibraryService,
   ItemService,
   ItemFileService,
+  ConfigurationService,
 ];
 
 /** One way to call an operation. */

@@ -2,6 +2,8 @@ import { loginOpener } from "../auth/proven-caller.ts";
 import type { Operations } from "../calls/pipeline.ts";
 import type { Backend } from "../domain/backend.ts";
 import type { ContentSource } from "../domain/content-source.ts";
+import type { Settings } from "../domain/settings.ts";
+import { configurationOperations } from "../operations/configuration.ts";
 import { downloadSessionOperations } from "../operations/download-session.ts";
 import { type SessionFileParts, sessionFileOperations } from "../operations/download-session-file.ts";
 import { libraryOperations } from "../operations/library.ts";
@@ -11,6 +13,8 @@ import type { Metrics } from "../telemetry/metrics.ts";
 export interface OperationParts extends Pick<SessionFileParts, "preparations" | "linkFor"> {
   readonly backend: Backend;
   readonly content: ContentSource;
+  readonly settings: Settings;
+  readonly maxDownloads: number;
   readonly metrics: Metrics;
   /** See `loginOpener`. */
   readonly loginsPerPrincipal: number;
@@ -18,7 +22,8 @@ export interface OperationParts extends Pick<SessionFileParts, "preparations" | 
 
 /** The table of all operations. */
 export function openOperations(parts: OperationParts): Operations {
-  const { backend, content, preparations, linkFor, metrics, loginsPerPrincipal } = parts;
+  const { backend, content, settings, maxDownloads, preparations, linkFor, metrics, loginsPerPrincipal } =
+    parts;
   const { sessions, sessionFiles, logins } = backend;
   const { countKeepAlive } = metrics;
   const { unary, streams } = downloadSessionOperations({ store: sessions, content, countKeepAlive });
@@ -28,6 +33,7 @@ export function openOperations(parts: OperationParts): Operations {
       ...sessionFileOperations({ sessions, files: sessionFiles, content, preparations, linkFor }),
       ...loginOperations({ logins, openLogin: loginOpener(logins, loginsPerPrincipal) }),
       ...libraryOperations(content),
+      ...configurationOperations({ settings, maxDownloads }),
     ],
     streams,
   };

@@ -19,7 +19,7 @@ import { StoreMonitor } from "../telemetry/store-monitor.ts";
 import { openDownloads } from "./downloads.ts";
 import { openLog, summaryOf } from "./log.ts";
 import { openOperations } from "./operations.ts";
-import { openAuthentication, openContent, openStores, openTls } from "./parts.ts";
+import { openAuthentication, openContent, openSettings, openStores, openTls } from "./parts.ts";
 import { openProtocols } from "./protocols.ts";
 import { orStartError } from "./start-error.ts";
 
@@ -58,6 +58,8 @@ export async function startApp(config: Config, { logger, program }: AppOptions =
   const pageHeaders = pageHeadersFor(tls !== undefined);
   const content = await openContent(config, log);
   const backend = opened.use(await openStores(config, metrics, log));
+  const settings = await openSettings(config, backend, log);
+  opened.defer(() => settings.close());
   const authentication = await openAuthentication(config, { logins: backend.logins, clientAddressOf, log });
   opened.defer(() => authentication.close());
   const { authenticate, login } = authentication;
@@ -73,6 +75,7 @@ export async function startApp(config: Config, { logger, program }: AppOptions =
     admission,
     backend,
     content,
+    settings,
     pageHeaders,
     isTrustedProxy,
     clientAddressOf,
@@ -83,9 +86,9 @@ export async function startApp(config: Config, { logger, program }: AppOptions =
   opened.defer(() => downloads.close());
 
   const { linkFor, handler } = downloads;
-  const { loginsPerPrincipal } = config;
-  const stores = { backend, content, preparations };
-  const operations = openOperations({ ...stores, linkFor, metrics, loginsPerPrincipal });
+  const { loginsPerPrincipal, maxTransfers: maxDownloads } = config;
+  const stores = { backend, content, settings, preparations };
+  const operations = openOperations({ ...stores, linkFor, metrics, loginsPerPrincipal, maxDownloads });
   const observe = callObserver(metrics, log, clientAddressOf);
   const places = {
     admission,

@@ -246,6 +246,14 @@ export const errorMessages = {
     kind: "unauthorized",
     text: "The content source has no DIRECT endpoint for '{0}'. Request an HTTPS endpoint.",
   },
+  "downlease.configuration.role": {
+    kind: "unauthorized",
+    text: "Only the role 'admin' may change the configuration. While nobody authenticates no caller has it: use the settings of the service, such as --transfer-bandwidth-mbps.",
+  },
+  "downlease.configuration.read_only": {
+    kind: "invalid_argument",
+    text: "'{0}' is always {1} in this service and can't be changed. Nothing was changed.",
+  },
   "downlease.call.canceled": {
     kind: "canceled",
     text: "The caller canceled the call.",

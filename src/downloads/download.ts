@@ -13,12 +13,14 @@ import type { PreparationStore } from "../domain/preparation-store.ts";
 import type { SessionFileStore } from "../domain/session-file-store.ts";
 import type { SessionStore } from "../domain/session-store.ts";
 import { StoreTime } from "../domain/store-time.ts";
+import type { Bandwidth } from "./bandwidth.ts";
 import type { Buffers } from "./buffers.ts";
 import { entityTagOf, select } from "./conditions.ts";
 import type { DownloadShares } from "./download-shares.ts";
 import type { Downloads } from "./downloads.ts";
 import { accelRedirect, digestsField, fileHeaders, type Headers, validatorHeaders } from "./headers.ts";
 import { type Link, type Links, linkBearer } from "./links.ts";
+import { type Logins, LoginUse } from "./login-use.ts";
 import { send } from "./send.ts";
 import type { ActiveDownload } from "./session-downloads.ts";
 
@@ -31,6 +33,8 @@ export interface DownloadParts {
   readonly files: Pick<SessionFileStore, "recordSent">;
   readonly downloads: Downloads;
   readonly shares: DownloadShares;
+  readonly bandwidth: Bandwidth;
+  readonly logins: Logins;
   /** Whether sessions have owners that differ: false while every caller is anonymous. */
   readonly hasOwners: boolean;
   /** Counts links that are being looked up among the calls in flight. */
@@ -223,10 +227,19 @@ export class Download {
   }
 
   async #send(file: ContentFile, { status, headers, range }: Body, download: ActiveDownload): Promise<void> {
-    const { buffers, observe } = this.#parts;
+    const { buffers, observe, logins } = this.#parts;
     const begin = () => this.#writeHead(status, headers);
-    const options = { response: this.#response, download, buffers, begin, onSent: observe.moved };
-    const { outcome, hasBegun, cause } = await send(file, range, options);
+    const bandwidth = this.#parts.bandwidth.begin();
+    const login = LoginUse.of(this.#request.headers, logins);
+    const onSent = (bytes: number) => {
+      observe.moved(bytes);
+      login?.moved();
+    };
+    const options = { response: this.#response, download, buffers, bandwidth, begin, onSent };
+    const { outcome, hasBegun, cause } = await send(file, range, options).finally(() => {
+      bandwidth.end();
+      login?.end();
+    });
     if (hasBegun || outcome === "client_gone") {
       return this.#recordEnd(outcome, download.bytesSent, undefined, cause);
     }
@@ -250,6 +263,7 @@ export class Download {
     if (this.#method === "GET") {
       const { outcome } = await this.#parts.files.recordSent(sessionId, new Map([[fileName, 0]]));
       if (outcome !== "renewed") return this.#refuse();
+      LoginUse.of(this.#request.headers, this.#parts.logins)?.moved();
     }
     const headers = ["x-accel-redirect", redirect, ...fileHeaders(fileName, digests), "content-length", "0"];
     this.#answer(200, headers, "offloaded");

@@ -13,6 +13,8 @@ export class ActiveDownload {
   onCut: ((reason: CutReason) => void) | undefined = undefined;
   /** When bytes were last read or accepted, by `performance.now()`. */
   progressedAt = performance.now();
+  /** Whether its client is ready for more, and the limit of the bandwidth holds it back. */
+  isWaitingForTurn = false;
 
   constructor(session: SessionDownloads, fileName: string) {
     this.session = session;
@@ -103,7 +105,7 @@ export class SessionDownloads {
   /** Cuts stalled downloads, and records what has been sent if that is due. */
   tick(now: number, stallMs: number): void {
     for (const download of this.#active) {
-      if (now - download.progressedAt >= stallMs) download.cut("stalled");
+      if (!download.isWaitingForTurn && now - download.progressedAt >= stallMs) download.cut("stalled");
     }
     if (now >= this.#recordAt) void this.#record();
   }

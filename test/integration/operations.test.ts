@@ -1,16 +1,29 @@
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import { createClient } from "@connectrpc/connect";
 import { createGrpcTransport } from "@connectrpc/connect-node";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { type OperationRow, operationRows, services } from "../../docs/operations.ts";
 import { ServerReflection } from "../../gen/grpc/reflection/v1/reflection_pb.ts";
+import { loginHeader } from "../../src/calls/credentials.ts";
 import { type ErrorKind, errorKinds, httpStatusOf } from "../../src/domain/errors.ts";
 import { templateOf } from "../../src/protocols/vapi/operation-options.ts";
 import { startTestApp, type TestApp } from "../support/app.ts";
+import { basic, cheapHash } from "../support/auth-calls.ts";
 import { callsOf, type HttpCall, type OperationInput } from "../support/operation-calls.ts";
+import { type TempDir, tempDir } from "../support/temp-dir.ts";
 
 let app: TestApp;
+let directory: TempDir;
+/** Every call is made with it, unless its fixture has another one. */
+let admin: Record<string, string>;
 beforeAll(async () => {
-  app = await startTestApp({ settings: { maxSessionsPerPrincipal: String(maxSessions) } });
+  directory = await tempDir();
+  const usersFile = join(directory.path, "users");
+  const hash = cheapHash("secret");
+  await writeFile(usersFile, `root:${hash}:admin\nalice:${hash}:\n`, { mode: 0o600 });
+  app = await startTestApp({ settings: { usersFile, maxSessionsPerPrincipal: String(maxSessions) } });
+  admin = await logIn("root");
 });
 afterEach(async () => {
   const { text } = await send({ method: "GET", path: sessions, headers: {} });
@@ -18,7 +31,10 @@ afterEach(async () => {
     await send({ method: "DELETE", path: `${sessions}/${id}`, headers: {} });
   }
 });
-afterAll(() => app.stop());
+afterAll(async () => {
+  await app.stop();
+  await directory.remove();
+});
 
 /** More than a case needs. */
 const maxSessions = 8;
@@ -26,7 +42,9 @@ const maxSessions = 8;
 /** What an operation needs in order to succeed; created for each call. */
 interface Fixture {
   readonly input: OperationInput;
-  readonly headers?: Readonly<Record<string, string>>;
+  headers?: Readonly<Record<string, string>>;
+  /** Credentials of a caller that may not do it; only when it depends on the role. */
+  readonly outsider?: Readonly<Record<string, string>>;
   /** Ends the state that the operation is allowed in. */
   readonly spend?: () => Promise<void>;
 }
@@ -53,7 +71,7 @@ const fixtures: Record<string, Record<string, () => Promise<Fixture>>> = {
     get: () => ofSession({ file_name: "disk.bin" }),
   },
   "com.vmware.cis.session": {
-    create: async () => ({ input: {} }),
+    create: async () => ({ input: {}, headers: { authorization: basic("root", "secret") } }),
     get: () => ofLogin(),
     delete: () => ofLogin(),
   },
@@ -71,11 +89,23 @@ const fixtures: Record<string, Record<string, () => Promise<Fixture>>> = {
     list: async () => ({ input: { library_item_id: await app.addItem() } }),
     get: async () => ({ input: { library_item_id: await app.addItem(), name: "disk.bin" } }),
   },
+  "com.vmware.content.configuration": {
+    get: async () => ({ input: {} }),
+    update: async () => ({
+      input: { model: { transfer_throttling_bandwidth_total: 0 } },
+      outsider: await logIn("alice"),
+    }),
+  },
 };
 
 async function ofLogin(): Promise<Fixture> {
-  const { text } = await send({ method: "POST", path: "/api/session", headers: {} });
-  return { input: {}, headers: { "vmware-api-session-id": JSON.parse(text) } };
+  return { input: {}, headers: await logIn("root") };
+}
+
+async function logIn(name: string): Promise<Record<string, string>> {
+  const headers = { authorization: basic(name, "secret") };
+  const { text } = await send({ method: "POST", path: "/api/session", headers });
+  return { [loginHeader]: JSON.parse(text) };
 }
 
 async function libraryId(): Promise<string> {
@@ -114,11 +144,15 @@ const provocations: Partial<Record<ErrorKind, (row: OperationRow, fixture: Fixtu
     for (let n = 0; n < maxSessions; n++) await ofSession();
     return input;
   },
-  // The directory has no locations to give.
-  unauthorized: ({ protocol }, { input }) => ({
-    ...input,
-    endpoint_type: protocol === "RPC" ? "ENDPOINT_TYPE_DIRECT" : "DIRECT",
-  }),
+  unauthorized({ protocol }, fixture) {
+    const { input, outsider } = fixture;
+    if (outsider !== undefined) {
+      fixture.headers = outsider;
+      return input;
+    }
+    // The directory has no locations to give.
+    return { ...input, endpoint_type: protocol === "RPC" ? "ENDPOINT_TYPE_DIRECT" : "DIRECT" };
+  },
 };
 
 function withIds(input: OperationInput, id: string): OperationInput | undefined {
@@ -148,7 +182,7 @@ function eachWithList(input: OperationInput): object[] {
 async function send({ method, path, headers, body }: HttpCall) {
   const response = await fetch(app.url + path, {
     method,
-    headers,
+    headers: { ...admin, ...headers },
     ...(body !== undefined && { body }),
   });
   const type = response.headers.get("content-type");

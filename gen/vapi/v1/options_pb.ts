@@ -17,7 +17,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file vapi/v1/options.proto.
  */
 export const file_vapi_v1_options: GenFile = /*@__PURE__*/
-  fileDesc("ChV2YXBpL3YxL29wdGlvbnMucHJvdG8SB3ZhcGkudjEiFQoHU2VydmljZRIKCgJpZBgBIAEoCSJ6CglPcGVyYXRpb24SCgoCaWQYASABKAkSDgoGcmVzdWx0GAIgASgJEiAKBHJlc3QYAyADKAsyEi52YXBpLnYxLlJlc3RSb3V0ZRIfCgNhcGkYBCADKAsyEi52YXBpLnYxLlJlc3RSb3V0ZRIOCgZlcnJvcnMYBSADKAkiFwoJU3RydWN0dXJlEgoKAmlkGAEgASgJIikKBUZpZWxkEg4KBnNlY3JldBgBIAEoCBIQCghvcHRpb25hbBgCIAEoCCKyAQoJUmVzdFJvdXRlEg0KA2dldBgBIAEoCUgAEg4KBHBvc3QYAiABKAlIABIQCgZkZWxldGUYAyABKAlIABIOCgZhY3Rpb24YBCABKAkSDgoGc3RhdHVzGAUgASgFEgwKBGJvZHkYBiABKAkSEAoIZGlzcGF0Y2gYByABKAkSKQoHaGVhZGVycxgIIAMoCzIYLnZhcGkudjEuSGVhZGVyUGFyYW1ldGVyQgkKB3BhdHRlcm4iLgoPSGVhZGVyUGFyYW1ldGVyEgwKBG5hbWUYASABKAkSDQoFZmllbGQYAiABKAk6UAoHc2VydmljZRIfLmdvb2dsZS5wcm90b2J1Zi5TZXJ2aWNlT3B0aW9ucxj6jAMgASgLMhAudmFwaS52MS5TZXJ2aWNlUgdzZXJ2aWNliAEBOlUKCW9wZXJhdGlvbhIeLmdvb2dsZS5wcm90b2J1Zi5NZXRob2RPcHRpb25zGPuMAyABKAsyEi52YXBpLnYxLk9wZXJhdGlvblIJb3BlcmF0aW9uiAEBOlYKCXN0cnVjdHVyZRIfLmdvb2dsZS5wcm90b2J1Zi5NZXNzYWdlT3B0aW9ucxj8jAMgASgLMhIudmFwaS52MS5TdHJ1Y3R1cmVSCXN0cnVjdHVyZYgBATpICgVmaWVsZBIdLmdvb2dsZS5wcm90b2J1Zi5GaWVsZE9wdGlvbnMY/YwDIAEoCzIOLnZhcGkudjEuRmllbGRSBWZpZWxkiAEBYgZwcm90bzM", [file_google_protobuf_descriptor]);
+  fileDesc("ChV2YXBpL3YxL29wdGlvbnMucHJvdG8SB3ZhcGkudjEiFQoHU2VydmljZRIKCgJpZBgBIAEoCSJ6CglPcGVyYXRpb24SCgoCaWQYASABKAkSDgoGcmVzdWx0GAIgASgJEiAKBHJlc3QYAyADKAsyEi52YXBpLnYxLlJlc3RSb3V0ZRIfCgNhcGkYBCADKAsyEi52YXBpLnYxLlJlc3RSb3V0ZRIOCgZlcnJvcnMYBSADKAkiFwoJU3RydWN0dXJlEgoKAmlkGAEgASgJIj4KBUZpZWxkEg4KBnNlY3JldBgBIAEoCBIQCghvcHRpb25hbBgCIAEoCBITCgtvdXRwdXRfb25seRgDIAEoCCLDAQoJUmVzdFJvdXRlEg0KA2dldBgBIAEoCUgAEg4KBHBvc3QYAiABKAlIABIQCgZkZWxldGUYAyABKAlIABIPCgVwYXRjaBgJIAEoCUgAEg4KBmFjdGlvbhgEIAEoCRIOCgZzdGF0dXMYBSABKAUSDAoEYm9keRgGIAEoCRIQCghkaXNwYXRjaBgHIAEoCRIpCgdoZWFkZXJzGAggAygLMhgudmFwaS52MS5IZWFkZXJQYXJhbWV0ZXJCCQoHcGF0dGVybiIuCg9IZWFkZXJQYXJhbWV0ZXISDAoEbmFtZRgBIAEoCRINCgVmaWVsZBgCIAEoCTpQCgdzZXJ2aWNlEh8uZ29vZ2xlLnByb3RvYnVmLlNlcnZpY2VPcHRpb25zGPqMAyABKAsyEC52YXBpLnYxLlNlcnZpY2VSB3NlcnZpY2WIAQE6VQoJb3BlcmF0aW9uEh4uZ29vZ2xlLnByb3RvYnVmLk1ldGhvZE9wdGlvbnMY+4wDIAEoCzISLnZhcGkudjEuT3BlcmF0aW9uUglvcGVyYXRpb26IAQE6VgoJc3RydWN0dXJlEh8uZ29vZ2xlLnByb3RvYnVmLk1lc3NhZ2VPcHRpb25zGPyMAyABKAsyEi52YXBpLnYxLlN0cnVjdHVyZVIJc3RydWN0dXJliAEBOkgKBWZpZWxkEh0uZ29vZ2xlLnByb3RvYnVmLkZpZWxkT3B0aW9ucxj9jAMgASgLMg4udmFwaS52MS5GaWVsZFIFZmllbGSIAQFiBnByb3RvMw", [file_google_protobuf_descriptor]);
 
 /**
  * A vAPI service.
@@ -143,6 +143,14 @@ export type Field = Message<"vapi.v1.Field"> & {
    * @generated from field: bool optional = 2;
    */
   optional: boolean;
+
+  /**
+   * Only results have the field. In a request it is ignored, whatever its
+   * value is, so that clients may send back what they have read.
+   *
+   * @generated from field: bool output_only = 3;
+   */
+  outputOnly: boolean;
 };
 
 /**
@@ -191,6 +199,14 @@ export type RestRoute = Message<"vapi.v1.RestRoute"> & {
      */
     value: string;
     case: "delete";
+  } | {
+    /**
+     * A PATCH route. Its parameters come from the same places as for POST.
+     *
+     * @generated from field: string patch = 9;
+     */
+    value: string;
+    case: "patch";
   } | { case: undefined; value?: undefined };
 
   /**

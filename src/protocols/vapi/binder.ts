@@ -11,7 +11,14 @@ import {
 import { TimestampSchema, timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { ServiceError } from "../../domain/errors.ts";
 import { parseDateTime } from "./date-time.ts";
-import { isOptional, isSecret, type Notation, restNotation, structureIdOf } from "./notation.ts";
+import {
+  isOptional,
+  isOutputOnly,
+  isSecret,
+  type Notation,
+  restNotation,
+  structureIdOf,
+} from "./notation.ts";
 import { isTreeObject, NumberLiteral, type Tree, type TreeObject } from "./tree.ts";
 
 /**
@@ -107,6 +114,7 @@ function isSame(field: DescField, present: unknown, bound: unknown): boolean {
 
 /** Binds a member of a structure, which may be unset. */
 function bindMember(field: DescField, notation: Notation): Bind {
+  if (isOutputOnly(field)) return () => undefined;
   const bind = bindField(field, notation);
   const wrongType = wrongTypeIn(notation);
   if (!notation.isStrict)

@@ -94,6 +94,11 @@ export function isSecret(field: DescField): boolean {
   return getOption(field, fieldOption).secret;
 }
 
+/** Whether the field is ignored in requests. */
+export function isOutputOnly(field: DescField): boolean {
+  return getOption(field, fieldOption).outputOnly;
+}
+
 /** The value of an object whose only member has this name. */
 function unwrap(tree: Tree, name: string): Tree | undefined {
   if (!isTreeObject(tree) || !Object.hasOwn(tree, name)) return undefined;

@@ -48,8 +48,20 @@ export function preparationKey({ itemId, contentVersion, fileName }: VersionedFi
 /** The key that links are signed with: its id and its secret in base64, with a colon between them. */
 export const linkKeyKey = "dl:link-key";
 
+/** A hash: `version`, and `s:<name>` the text of each setting that was changed while the service ran. */
+export const settingsKey = "dl:settings";
+
+/**
+ * A hash: `until` when the portions that were given out are over, in ms with a fraction; `w:<worker>` the downloads of a
+ * process and until when they count. Its TTL ends soon after the last portion.
+ */
+export const bandwidthKey = "dl:bandwidth";
+
 /** Channel that announces the ids of canceled, failed and deleted sessions. */
 export const endsChannel = "dl:ended";
 
 /** Channel that announces the digests of closed login sessions. */
 export const revocationChannel = "dl:revoked";
+
+/** Channel that announces new versions of the settings. */
+export const settingsChannel = "dl:settings-changed";
