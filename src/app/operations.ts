@@ -1,5 +1,6 @@
 import { loginOpener } from "../auth/proven-caller.ts";
 import type { Operations } from "../calls/pipeline.ts";
+import type { Config } from "../config/settings.ts";
 import type { Backend } from "../domain/backend.ts";
 import type { ContentSource } from "../domain/content-source.ts";
 import type { Settings } from "../domain/settings.ts";
@@ -14,26 +15,23 @@ export interface OperationParts extends Pick<SessionFileParts, "preparations" | 
   readonly backend: Backend;
   readonly content: ContentSource;
   readonly settings: Settings;
-  readonly maxDownloads: number;
   readonly metrics: Metrics;
-  /** See `loginOpener`. */
-  readonly loginsPerPrincipal: number;
 }
 
 /** The table of all operations. */
-export function openOperations(parts: OperationParts): Operations {
-  const { backend, content, settings, maxDownloads, preparations, linkFor, metrics, loginsPerPrincipal } =
-    parts;
-  const { sessions, sessionFiles, logins } = backend;
+export function openOperations(config: Config, parts: OperationParts): Operations {
+  const { backend, content, settings, preparations, linkFor, metrics } = parts;
+  const { sessions, sessionFiles: files, logins } = backend;
+  const unverifiedAfterMs = config.verifyFirst ? Number.POSITIVE_INFINITY : config.prepareMs;
   const { countKeepAlive } = metrics;
   const { unary, streams } = downloadSessionOperations({ store: sessions, content, countKeepAlive });
   return {
     unary: [
       ...unary,
-      ...sessionFileOperations({ sessions, files: sessionFiles, content, preparations, linkFor }),
-      ...loginOperations({ logins, openLogin: loginOpener(logins, loginsPerPrincipal) }),
+      ...sessionFileOperations({ sessions, files, content, preparations, linkFor, unverifiedAfterMs }),
+      ...loginOperations({ logins, openLogin: loginOpener(logins, config.loginsPerPrincipal) }),
       ...libraryOperations(content),
-      ...configurationOperations({ settings, maxDownloads }),
+      ...configurationOperations({ settings, maxDownloads: config.maxTransfers }),
     ],
     streams,
   };

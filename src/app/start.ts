@@ -7,19 +7,18 @@ import { ShareHolders } from "../calls/share-holders.ts";
 import type { Program } from "../cluster/worker.ts";
 import { addressMatcher } from "../config/addresses.ts";
 import type { Config } from "../config/settings.ts";
-import { SharedPreparations } from "../preparation/shared-preparations.ts";
 import { Server } from "../server/server.ts";
 import { shutDown } from "../server/shutdown.ts";
 import { callObserver } from "../telemetry/call-observer.ts";
 import { downloadObserver } from "../telemetry/download-observer.ts";
 import { Health } from "../telemetry/health.ts";
 import { Metrics, type MetricsSnapshot } from "../telemetry/metrics.ts";
-import { preparationObserver } from "../telemetry/preparation-observer.ts";
 import { StoreMonitor } from "../telemetry/store-monitor.ts";
 import { openDownloads } from "./downloads.ts";
 import { openLog, summaryOf } from "./log.ts";
 import { openOperations } from "./operations.ts";
 import { openAuthentication, openContent, openSettings, openStores, openTls } from "./parts.ts";
+import { openPreparations } from "./preparations.ts";
 import { openProtocols } from "./protocols.ts";
 import { orStartError } from "./start-error.ts";
 
@@ -64,12 +63,7 @@ export async function startApp(config: Config, { logger, program }: AppOptions =
   opened.defer(() => authentication.close());
   const { authenticate, login } = authentication;
 
-  const preparations = new SharedPreparations({
-    store: backend.preparations,
-    content,
-    observer: preparationObserver(metrics, log),
-  });
-  opened.defer(() => preparations.close());
+  const preparations = openPreparations(config, { backend, content, metrics, log }, opened);
   const admission = new Admission(config.maxCalls);
   const downloads = openDownloads(config, {
     admission,
@@ -86,9 +80,8 @@ export async function startApp(config: Config, { logger, program }: AppOptions =
   opened.defer(() => downloads.close());
 
   const { linkFor, handler } = downloads;
-  const { loginsPerPrincipal, maxTransfers: maxDownloads } = config;
   const stores = { backend, content, settings, preparations };
-  const operations = openOperations({ ...stores, linkFor, metrics, loginsPerPrincipal, maxDownloads });
+  const operations = openOperations(config, { ...stores, linkFor, metrics });
   const observe = callObserver(metrics, log, clientAddressOf);
   const places = {
     admission,

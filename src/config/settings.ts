@@ -15,6 +15,7 @@ import {
   settingNameOf,
 } from "./fields.ts";
 import { addressFields, corsFields, tlsFields, tlsOf, tlsRules } from "./listening.ts";
+import { preparationFields } from "./preparation.ts";
 import { redisFields, redisRules } from "./redis.ts";
 import { SecretUrl } from "./secret.ts";
 import { fileTwinOf } from "./secret-file.ts";
@@ -120,6 +121,7 @@ const logFields = {
 const fields = z.object({
   ...addressFields,
   ...contentFields,
+  ...preparationFields,
   ...sessionFields,
   ...shutdownFields,
   ...tlsFields,

@@ -67,6 +67,7 @@ export function createDownloadService(options: DownloadServiceOptions): Download
     files,
     ends: backend,
     sessions,
+    preparations,
     leaseMs: options.leaseMs,
     stallMs: options.stallMs,
   });

@@ -8,7 +8,7 @@ import { headersOf } from "../calls/status.ts";
 import { vapiErrorBody } from "../calls/vapi-error.ts";
 import type { ByteRange, ContentFile, ContentSource } from "../domain/content-source.ts";
 import { errorKinds, ServiceError } from "../domain/errors.ts";
-import type { Digests } from "../domain/preparation.ts";
+import { type Digests, isWithheld, type VersionedFile } from "../domain/preparation.ts";
 import type { PreparationStore } from "../domain/preparation-store.ts";
 import type { SessionFileStore } from "../domain/session-file-store.ts";
 import type { SessionStore } from "../domain/session-store.ts";
@@ -55,6 +55,8 @@ interface SessionFileContent {
   /** Principal that created the session. */
   readonly owner: string;
   readonly file: ContentFile;
+  readonly version: VersionedFile;
+  /** Undefined while the file is not verified. */
   readonly digests: Digests | undefined;
 }
 
@@ -137,7 +139,8 @@ export class Download {
   async #answerFrom(link: Link, download: ActiveDownload): Promise<void> {
     const content = await this.#open(link);
     if (content === undefined) return this.#refuse();
-    const { owner, file, digests } = content;
+    const { owner, file, version, digests } = content;
+    if (digests === undefined) download.unverified = version;
     let mustClose = true;
     try {
       // The session may have ended while the file was opened.
@@ -170,19 +173,22 @@ export class Download {
     };
   }
 
-  /** Opens the file of a link; undefined when the link is closed or the file has changed. */
+  /** Opens the file of a link; undefined when the link is closed, or the file has changed or is known to be damaged. */
   async #open({ sessionId, fileName, contentVersion }: Link): Promise<SessionFileContent | undefined> {
     const { sessions, content, preparations } = this.#parts;
     const time = new StoreTime();
     const session = await time.wait(sessions.get(sessionId, linkBearer));
     if (session?.state !== "ACTIVE" || session.contentVersion !== contentVersion) return undefined;
     const itemId = session.libraryItemId;
-    const [preparation] = await time.wait(preparations.find([{ itemId, contentVersion, fileName }]));
+    const version = { itemId, contentVersion, fileName };
+    const [preparation] = await time.wait(preparations.find([version]));
+    if (preparation !== undefined && isWithheld(preparation)) return undefined;
     const file = await content.openFile(itemId, fileName, contentVersion);
     return (
       file && {
         owner: session.owner,
         file,
+        version,
         digests: preparation?.status === "PREPARED" ? preparation.digests : undefined,
       }
     );
@@ -246,6 +252,7 @@ export class Download {
     switch (outcome) {
       case "session_ended":
       case "content_changed":
+      case "checksum_mismatch":
         return this.#refuse();
       case "server_stopping":
         throw new ServiceError("downlease.server.stopping");

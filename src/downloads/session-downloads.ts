@@ -1,4 +1,5 @@
 import type { CutReason } from "../calls/download-record.ts";
+import type { VersionedFile } from "../domain/preparation.ts";
 import type { SessionFileStore } from "../domain/session-file-store.ts";
 
 /** A download of a verified link: from before its session is looked up, so that no announcement of its end is missed. */
@@ -15,6 +16,8 @@ export class ActiveDownload {
   progressedAt = performance.now();
   /** Whether its client is ready for more, and the limit of the bandwidth holds it back. */
   isWaitingForTurn = false;
+  /** Its file, until that is verified; undefined also before the file is open. */
+  unverified: VersionedFile | undefined = undefined;
 
   constructor(session: SessionDownloads, fileName: string) {
     this.session = session;
@@ -100,6 +103,11 @@ export class SessionDownloads {
 
   cut(reason: CutReason): void {
     for (const download of this.#active) download.cut(reason);
+  }
+
+  /** The downloads that send a file before it is verified. */
+  get unverified(): ActiveDownload[] {
+    return [...this.#active].filter(({ unverified }) => unverified !== undefined);
   }
 
   /** Cuts stalled downloads, and records what has been sent if that is due. */

@@ -27,7 +27,8 @@ import { callerNamed } from "./callers.ts";
 import { MemorySessionFiles } from "./memory-session-files.ts";
 import { tempDir } from "./temp-dir.ts";
 
-export interface DownloadRigOptions extends Partial<Omit<DownloadsOptions, "files" | "ends" | "sessions">> {
+export interface DownloadRigOptions
+  extends Partial<Omit<DownloadsOptions, "files" | "ends" | "sessions" | "preparations">> {
   readonly content?: (source: DirectoryContentSource) => Pick<ContentSource, "openFile">;
   readonly preparations?: Pick<PreparationStore, "find">;
   readonly offloadPrefix?: string;
@@ -61,7 +62,8 @@ export async function downloadRig(options: DownloadRigOptions = {}) {
   const files = new MemorySessionFiles();
   const key: LinkKey = { id: "k1", secret: randomBytes(32) };
   const records: DownloadRecord[] = [];
-  const downloads = new Downloads({ files, ends: files, sessions, leaseMs, stallMs });
+  const preparations = options.preparations ?? { find: async (files) => files.map(() => undefined) };
+  const downloads = new Downloads({ files, ends: files, sessions, preparations, leaseMs, stallMs });
   const shares = new DownloadShares(options.limit ?? 1000);
   const admission = new Admission(options.maxLookUps ?? 1000);
   let running = 0;
@@ -78,7 +80,7 @@ export async function downloadRig(options: DownloadRigOptions = {}) {
     links: new Links(fixedLinkKeys([key])),
     sessions,
     content: options.content?.(source) ?? source,
-    preparations: options.preparations ?? { find: async (files) => files.map(() => undefined) },
+    preparations,
     files,
     downloads,
     shares,

@@ -6,8 +6,8 @@ import type { VersionedFile } from "../../domain/preparation.ts";
  * session in its slot.
  *
  * A session is a hash: `s` state, `p` progress, `o` owner, `i` library item id, `v` content version, `c` creation
- * time in µs, `n` place in the index of its owner, `e` error message. For each file of its item it has `r:<file>` the requested endpoint type and
- * `b:<file>` bytes sent. Its TTL is the lease.
+ * time in µs, `n` place in the index of its owner, `e` error message. For each file of its item it has `r:<file>` the requested endpoint type,
+ * `q:<file>` the time in ms of its first request and `b:<file>` bytes sent. Its TTL is the lease.
  */
 export function sessionKey(id: string): string {
   return `dl:{${id}}`;
@@ -35,7 +35,8 @@ export function failureKey(digest: string): string {
 }
 
 /**
- * A hash: `s` state (`running`, `done` or `failed`); while it is running `w` worker and `b` bytes done, then `r` the
+ * A hash: `s` state (`running`, `done` or `failed`); while it is running `w` worker, `b` bytes done and
+ * `x` "1" if it has to be verified before it is given out, then `r` the
  * result as JSON. Its TTL is what the worker's claim or the result has left.
  */
 export function preparationKey({ itemId, contentVersion, fileName }: VersionedFile): string {

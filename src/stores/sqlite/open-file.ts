@@ -15,6 +15,7 @@ const schema = [
   "5-time",
   "6-session-counts",
   "7-settings",
+  "8-early-files",
 ].map((name) => readFileSync(new URL(`schema/${name}.sql`, import.meta.url), "utf8"));
 
 /** The path of a database that is no file. */
