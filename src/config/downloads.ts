@@ -50,7 +50,7 @@ export const downloadFields = {
   }),
   transferBandwidthMbps: integer(0, 1_000_000).prefault("0").register(manual, {
     argument: "number",
-    help: "limit of all downloads together in Mbit/s, over all processes that share a store, until an update of the configuration changes it; 0 for no limit",
+    help: "limit of all downloads together in Mbit/s, over all replicas, until an update changes it; 0 for no limit",
   }),
   offload: oneOf(offloads)
     .prefault("none")

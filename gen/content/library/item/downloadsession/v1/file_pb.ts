@@ -65,7 +65,8 @@ export type FileInfo = Message<"content.library.item.downloadsession.v1.FileInfo
   downloadEndpoint?: TransferEndpoint | undefined;
 
   /**
-   * SHA256 of the file; set when PREPARED.
+   * SHA256 of the file; set when PREPARED, for a large file perhaps a while
+   * later.
    *
    * @generated from field: optional content.library.item.v1.ChecksumInfo checksum_info = 6;
    */
@@ -79,9 +80,8 @@ export type FileInfo = Message<"content.library.item.downloadsession.v1.FileInfo
   errorMessage?: LocalizableMessage | undefined;
 
   /**
-   * All known checksums of the file, including `checksum_info`; set when
-   * PREPARED. Those from the item's manifest have been verified. Not part of
-   * vSphere.
+   * All known checksums of the file, including `checksum_info`; set with it.
+   * Those from the item's manifest have been verified. Not part of vSphere.
    *
    * @generated from field: repeated content.library.item.v1.ChecksumInfo checksums = 8;
    */
@@ -429,9 +429,10 @@ export const FileService: GenService<{
    * lease.
    *
    * Returns the current state of the file. A small file, or one that was
-   * prepared for another session, may be PREPARED at once; for a large one the
-   * checksum is computed first, and Get reports how far it is. May be repeated;
-   * a file in ERROR is prepared again.
+   * prepared for another session, may be PREPARED at once; of a large one Get
+   * reports how far its checksums are, until it is PREPARED with them or after
+   * some seconds without them. May be repeated; a file in ERROR is prepared
+   * again.
    *
    * Errors: INVALID_ARGUMENT when the item has no such file; FAILED_PRECONDITION
    * (`NOT_ALLOWED_IN_CURRENT_STATE`) when the session is not ACTIVE;
