@@ -7,8 +7,10 @@ import type { Settings } from "../domain/settings.ts";
 import { configurationOperations } from "../operations/configuration.ts";
 import { downloadSessionOperations } from "../operations/download-session.ts";
 import { type SessionFileParts, sessionFileOperations } from "../operations/download-session-file.ts";
+import { itemStorageOperations } from "../operations/item-storage.ts";
 import { libraryOperations } from "../operations/library.ts";
 import { loginOperations } from "../operations/login.ts";
+import { vsphereOperations } from "../operations/vsphere.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
 
 export interface OperationParts extends Pick<SessionFileParts, "preparations" | "linkFor"> {
@@ -32,6 +34,8 @@ export function openOperations(config: Config, parts: OperationParts): Operation
       ...loginOperations({ logins, openLogin: loginOpener(logins, config.loginsPerPrincipal) }),
       ...libraryOperations(content),
       ...configurationOperations({ settings, maxDownloads: config.maxTransfers }),
+      ...itemStorageOperations(content),
+      ...vsphereOperations(content),
     ],
     streams,
   };

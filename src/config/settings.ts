@@ -14,7 +14,7 @@ import {
   seconds,
   settingNameOf,
 } from "./fields.ts";
-import { addressFields, corsFields, tlsFields, tlsOf, tlsRules } from "./listening.ts";
+import { addressFields, adminFields, corsFields, tlsFields, tlsOf, tlsRules } from "./listening.ts";
 import { preparationFields } from "./preparation.ts";
 import { redisFields, redisRules } from "./redis.ts";
 import { SecretUrl } from "./secret.ts";
@@ -90,13 +90,17 @@ const callFields = {
     argument: "number",
     help: "maximum number of calls in flight; more are refused at once with the time to retry after",
   }),
+  maxConnections: integer(1, 1_000_000).prefault("10000").register(manual, {
+    argument: "number",
+    help: "maximum number of open connections, four fifths of them from one address; more are closed at once",
+  }),
   maxStreams: integer(1, 1_000_000).prefault("2000").register(manual, {
     argument: "number",
     help: "maximum number of open KeepAliveStream streams; more are refused at once with the time to retry after",
   }),
   maxWatches: integer(1, 1_000_000).prefault("500").register(manual, {
     argument: "number",
-    help: "maximum number of open streams of gRPC health and server reflection, which need no credentials",
+    help: "maximum number of open streams that need no credentials (gRPC health, server reflection)",
   }),
   fastLane: onOff().prefault("on").register(manual, {
     argument: "on|off",
@@ -128,6 +132,7 @@ const fields = z.object({
   ...authenticationFields,
   ...downloadFields,
   ...corsFields,
+  ...adminFields,
   ...callFields,
   ...logFields,
 });

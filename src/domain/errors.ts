@@ -36,6 +36,8 @@ export const errorKinds = {
     http: 400,
     apiHttp: 500,
   },
+  /** A request for a host that the service does not go by. */
+  misdirected: { grpc: "PERMISSION_DENIED", vapi: "unauthorized", http: 421 },
   too_many_attempts: { grpc: "RESOURCE_EXHAUSTED", vapi: "service_unavailable", http: 429 },
   canceled: { grpc: "CANCELLED", vapi: "canceled", http: 500 },
   timed_out: { grpc: "DEADLINE_EXCEEDED", vapi: "timed_out", http: 504 },
@@ -78,6 +80,14 @@ export const errorMessages = {
   "downlease.library.not_found": {
     kind: "not_found",
     text: "Library '{0}' does not exist.",
+  },
+  "downlease.library.not_subscribed": {
+    kind: "not_found",
+    text: "There is no subscribed library '{0}': all libraries of this service are local.",
+  },
+  "downlease.update_session.not_found": {
+    kind: "not_found",
+    text: "There is no update session '{0}': this service does not change content.",
   },
   "downlease.item.not_found": {
     kind: "not_found",
@@ -158,6 +168,10 @@ export const errorMessages = {
   "downlease.request.malformed": {
     kind: "invalid_request",
     text: "The request can't be read: {0}.",
+  },
+  "downlease.request.host": {
+    kind: "misdirected",
+    text: "The request names a host that the service does not answer for. Use its address, or add the name to --allowed-hosts (DOWNLEASE_ALLOWED_HOSTS).",
   },
   "downlease.request.media_type": {
     kind: "unsupported_media_type",
@@ -241,6 +255,10 @@ export const errorMessages = {
   "downlease.storage.role": {
     kind: "unauthorized",
     text: "DIRECT endpoints require the role 'storage'. Request an HTTPS endpoint.",
+  },
+  "downlease.storage.location_role": {
+    kind: "unauthorized",
+    text: "Locations on the storage require the role 'storage'. Without it, files are read in a download session.",
   },
   "downlease.storage.none": {
     kind: "unauthorized",

@@ -31,6 +31,7 @@ function newProcess(): SharedPreparations {
 /** The item with the files that it has now. */
 function ahead(preparations: SharedPreparations, which: "new" | "all"): void {
   const contents = (): ItemContents => ({
+    place: "",
     contentVersion: content.contentVersion,
     files: [...content.files].map(([name, { bytes }]) => ({ name, size: bytes.length, version: "1" })),
   });
