@@ -40,7 +40,7 @@ export function bandwidthStoreContract(backend: TestBackend): void {
       expect(performance.now() + half.startsInMs).toBeGreaterThan(nextAt);
     });
 
-    it("divides the limit by the downloads of those that asked within a second", async () => {
+    it.concurrent("divides the limit by the downloads of those that asked within a second", async () => {
       await using stage = await setStage("bandwidth", alone);
       const { store, second } = stage;
       await second.lease(request({ worker: "two", downloads: 3 }));
@@ -51,7 +51,7 @@ export function bandwidthStoreContract(backend: TestBackend): void {
       expect((await store.lease(request())).share).toBe(1);
     });
 
-    it("keeps the limit over processes, and treats all downloads alike", async () => {
+    it.concurrent("keeps the limit over processes, and treats all downloads alike", async () => {
       await using stage = await setStage("bandwidth", alone);
       const [one, two] = [stage.store, stage.second].map(
         (store) => new Bandwidth({ store, bytesPerSecond: () => 8 * megabyte }),
@@ -64,7 +64,11 @@ export function bandwidthStoreContract(backend: TestBackend): void {
       // Besides the slack, each may be a portion ahead.
       expect(total).toBeLessThan(8 * megabyte * (seconds + (slackMs + 2 * portionMs) / 1000));
       expect(total).toBeGreaterThan(4 * megabyte * seconds);
-      for (const bytes of sent) expect(bytes / (total / 4)).toBeCloseTo(1, 0);
+      // Equal parts of the processes would be 2 and 0.67. The first portions are of who asks first.
+      for (const bytes of sent) {
+        expect(bytes / (total / 4)).toBeGreaterThan(0.7);
+        expect(bytes / (total / 4)).toBeLessThan(1.7);
+      }
     });
 
     it("gives out a bounded time ahead, whatever the limit was", async () => {
