@@ -75,6 +75,8 @@ export interface CallRecord {
   readonly call: CallOrigin;
   /** Name of the operation, for example `DownloadSession.KeepAlive`, or `unknown`. */
   readonly operation: string;
+  /** What the caller asked for, when it led to no operation: method and path, or service and operation. */
+  readonly target?: string | undefined;
   readonly outcome: "ok" | ErrorKind;
   readonly durationMs: number;
   /** High volume: successes are logged at debug. */

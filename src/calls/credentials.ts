@@ -25,6 +25,9 @@ export const loginHeader = "vmware-api-session-id";
 /** `WWW-Authenticate` challenge for a login session. */
 export const loginChallenge = `${loginHeader} realm="downlease"`;
 
+/** A value in quotes: double ones are allowed (RFC 6265, section 4.1.1), scripts for vSphere also send single ones. */
+const quotes = /^(["'])(.*)\1$/;
+
 /** Credentials in request headers, parsed on use. */
 export class HeaderCredentials implements Credentials {
   readonly #headers: IncomingHttpHeaders;
@@ -45,7 +48,7 @@ export class HeaderCredentials implements Credentials {
 
   get loginCookie(): string | undefined {
     const { cookie } = this.#headers;
-    return cookie === undefined ? undefined : parseCookie(cookie)[loginHeader];
+    return cookie === undefined ? undefined : parseCookie(cookie)[loginHeader]?.replace(quotes, "$2");
   }
 }
 

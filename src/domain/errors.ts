@@ -91,7 +91,7 @@ export const errorMessages = {
   },
   "downlease.argument.missing": {
     kind: "invalid_argument",
-    text: "'{0}' must be set.",
+    text: "'{0}' must be set, and must not be empty.",
   },
   "downlease.argument.identifier": {
     kind: "invalid_argument",
@@ -143,7 +143,7 @@ export const errorMessages = {
   },
   "downlease.operation.not_found": {
     kind: "operation_not_found",
-    text: "There is no operation for {0} {1}.",
+    text: "There is no operation for {0} {1}{2}.",
   },
   "vapi.method.input.invalid.interface": {
     kind: "unknown_operation",

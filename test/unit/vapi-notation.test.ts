@@ -129,7 +129,7 @@ describe.each(notations)("$name", (notation) => {
         }
         // Through the codec, as on the wire.
         const read = create(desc);
-        bindInto(read, plan, decodeJson(Buffer.from(encodeJson(tree as TreeObject))), false, "input");
+        bindInto(read, plan, decodeJson(Buffer.from(encodeJson(tree as TreeObject)))!, false, "input");
         expect(equals(desc, read, message)).toBe(true);
       }),
       { numRuns: 50 },

@@ -15,8 +15,8 @@ import { isOptional, isSecret, type Notation, restNotation, structureIdOf } from
 import { isTreeObject, NumberLiteral, type Tree, type TreeObject } from "./tree.ts";
 
 /**
- * Turns a tree into a field value; undefined when unset. `textual`: leaves are texts (XML, form), so "10" is a valid
- * long.
+ * Turns a tree into a field value; undefined when unset. `textual`: all leaves are texts (XML, form). In JSON, numbers
+ * and booleans may be texts: clients fill them in from environment variables and templates.
  */
 type Bind = (tree: Tree, path: string, textual: boolean) => unknown;
 
@@ -178,7 +178,7 @@ function bindSecret(notation: Notation): Bind {
 const integer = /^[+-]?\d{1,19}$/;
 function bindLong(wrongType: WrongType): Bind {
   return (tree, path, textual) => {
-    const text = numberText(tree, textual);
+    const text = scalarText(tree);
     const value = text !== undefined && integer.test(text) ? BigInt(text.replace("+", "")) : undefined;
     if (value === undefined || BigInt.asIntN(64, value) !== value) {
       throw wrongType(tree, path, "an integer of 64 bits", textual);
@@ -190,7 +190,7 @@ function bindLong(wrongType: WrongType): Bind {
 const decimal = /^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$/;
 function bindDouble(wrongType: WrongType): Bind {
   return (tree, path, textual) => {
-    const text = numberText(tree, textual);
+    const text = scalarText(tree);
     if (text === undefined || !decimal.test(text)) throw wrongType(tree, path, "a number", textual);
     return Number(text);
   };
@@ -199,16 +199,16 @@ function bindDouble(wrongType: WrongType): Bind {
 function bindBoolean(wrongType: WrongType): Bind {
   return (tree, path, textual) => {
     if (typeof tree === "boolean") return tree;
-    const text = textual && typeof tree === "string" ? tree.trim() : undefined;
+    const text = scalarText(tree);
     if (text !== "true" && text !== "false") throw wrongType(tree, path, "true or false", textual);
     return text === "true";
   };
 }
 
-function numberText(tree: Tree, textual: boolean): string | undefined {
+function scalarText(tree: Tree): string | undefined {
   if (typeof tree === "number") return String(tree);
   if (tree instanceof NumberLiteral) return tree.text;
-  return textual && typeof tree === "string" ? tree.trim() : undefined;
+  return typeof tree === "string" ? tree.trim() : undefined;
 }
 
 /** vAPI names have no prefix: `ACTIVE`, not `STATE_ACTIVE`. */
@@ -279,8 +279,7 @@ function bindMap(bindValue: Bind, notation: Notation): Bind {
     if (read === undefined) throw wrongType(tree, path, "a map");
     const entries = read.map(([key, value]) => {
       if (typeof key !== "string") throw wrongType(key ?? null, `${path}.key`, "a string");
-      if (value === undefined || value === null)
-        throw new ServiceError("downlease.argument.missing", [`${path}.value`]);
+      if (value === undefined || value === null) throw wrongType(null, `${path}.value`, "set");
       return [key, bindValue(value, `${path}.value`, textual)] as const;
     });
     const names = new Set(entries.map(([key]) => key));
