@@ -7,7 +7,7 @@ import { ItemFileService } from "../gen/content/library/item/v1/item_file_pb.ts"
 import { ItemService } from "../gen/content/library/v1/item_pb.ts";
 import { LibraryService } from "../gen/content/v1/library_pb.ts";
 import { operation as operationOption } from "../gen/vapi/v1/options_pb.ts";
-import { errorKinds } from "../src/domain/errors.ts";
+import { errorKinds, httpStatusOf } from "../src/domain/errors.ts";
 import { type Dialect, dialects } from "../src/protocols/vapi/dialects.ts";
 import {
   type OperationOptions,
@@ -100,7 +100,7 @@ export function operationCells(row: OperationRow): string[] {
         code(templateOf(route) + query + (dispatch === undefined ? "" : `?${dispatch}=…`)),
         parametersOf(placementOn(route, method)),
         isVoid ? `${status}` : `${status} ${code(wrapped)}`,
-        statusesOf(options),
+        statusesOf(options, dialect.routes),
       ];
     }
     case "JSON-RPC":
@@ -136,8 +136,8 @@ function parametersOf({ headers, query, body }: Placement): string {
   ].join(", ");
 }
 
-function statusesOf({ errors }: OperationOptions): string {
-  return errors.map((kind) => `${errorKinds[kind].http} ${code(errorKinds[kind].vapi)}`).join(", ");
+function statusesOf({ errors }: OperationOptions, dialect: "rest" | "api"): string {
+  return errors.map((kind) => `${httpStatusOf(kind, dialect)} ${code(errorKinds[kind].vapi)}`).join(", ");
 }
 
 function code(text: string): string {

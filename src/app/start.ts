@@ -16,6 +16,7 @@ import { Health } from "../telemetry/health.ts";
 import { Metrics, type MetricsSnapshot } from "../telemetry/metrics.ts";
 import { preparationObserver } from "../telemetry/preparation-observer.ts";
 import { StoreMonitor } from "../telemetry/store-monitor.ts";
+import { openAdmin } from "./admin.ts";
 import { openDownloads } from "./downloads.ts";
 import { openLog, summaryOf } from "./log.ts";
 import { openOperations } from "./operations.ts";
@@ -28,6 +29,8 @@ export interface App {
   /** For example `http://127.0.0.1:8080`. */
   readonly url: string;
   readonly port: number;
+  /** Where health and metrics are; undefined without an admin address, and in a worker. */
+  readonly adminUrl: string | undefined;
   metricsSnapshot(): Promise<MetricsSnapshot>;
   /** Resolves when everything has ended, within the shutdown timeout; every call returns the same promise. */
   stop(): Promise<void>;
@@ -96,26 +99,22 @@ export async function startApp(config: Config, { logger, program }: AppOptions =
   const pipeline = new CallPipeline({ operations, authenticate, login, ...places, observe });
 
   const health = new Health(serviceNamesOf(operations));
+  if (program !== undefined) health.watch("", program.reportStatus);
   const monitor = new StoreMonitor({ store: backend, health, log });
   opened.defer(() => monitor.stop());
-  const expose = program?.metrics ?? (() => metrics.expose());
   const ends = { callsMustEnd, streamsMustEnd };
-  const parts = {
-    pipeline,
-    downloads: handler,
-    health,
-    metrics: expose,
-    pageHeaders,
-    observe,
-    clientAddressOf,
-    ...ends,
-  };
+  const parts = { pipeline, downloads: handler, health, pageHeaders, observe, clientAddressOf, ...ends };
   const { host, port, graceMs, drainMs } = config;
   const { connections } = metrics;
   const server = new Server({ ...openProtocols(config, parts), host, port, tls, connections });
+  // The supervisor of several workers has the admin address.
+  const admin =
+    program === undefined ? await openAdmin(config, { readiness: health, metrics, log }) : undefined;
+  opened.use(admin);
   await monitor.start();
   await orStartError(() => server.listen());
-  if (program === undefined) log.info({ url: server.url, ...summaryOf(config) }, "serving");
+  const adminUrl = admin?.url;
+  if (program === undefined) log.info({ url: server.url, adminUrl, ...summaryOf(config) }, "serving");
 
   const rest = opened.move();
   const stop = () => shutDown({ health, server, rest, endStreams, endCalls, graceMs, drainMs, log });
@@ -123,6 +122,7 @@ export async function startApp(config: Config, { logger, program }: AppOptions =
   return {
     url: server.url,
     port: server.port,
+    adminUrl,
     metricsSnapshot: () => metrics.snapshot(),
     stop: () => (stopped ??= stop()),
   };

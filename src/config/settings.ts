@@ -14,7 +14,7 @@ import {
   seconds,
   settingNameOf,
 } from "./fields.ts";
-import { addressFields, corsFields, tlsFields, tlsOf, tlsRules } from "./listening.ts";
+import { addressFields, adminFields, corsFields, tlsFields, tlsOf, tlsRules } from "./listening.ts";
 import { redisFields, redisRules } from "./redis.ts";
 import { SecretUrl } from "./secret.ts";
 import { fileTwinOf } from "./secret-file.ts";
@@ -59,6 +59,10 @@ const sessionFields = {
       help: "how long a canceled or failed session stays readable",
       default: "the lease length",
     }),
+  maxSessionsPerPrincipal: integer(0, 100_000).prefault("10000").register(manual, {
+    argument: "number",
+    help: "maximum number of sessions of one principal, canceled and failed ones included; 0 for any number",
+  }),
   maxDowntimeMs: seconds(0, 30 * day)
     .prefault("3600")
     .register(manual, {
@@ -122,6 +126,7 @@ const fields = z.object({
   ...authenticationFields,
   ...downloadFields,
   ...corsFields,
+  ...adminFields,
   ...callFields,
   ...logFields,
 });

@@ -20,6 +20,7 @@ import { StoreTime } from "../domain/store-time.ts";
 import { identifier } from "./arguments.ts";
 import { refusalError } from "./download-session.ts";
 import { type FileFailure, failedInfo, preparedInfo, unpreparedInfo, waitingInfo } from "./file-info.ts";
+import { turnFor } from "./long-lists.ts";
 import { type FileView, fileOf, itemOf } from "./session-item.ts";
 
 const rpc = FileService.method;
@@ -53,6 +54,7 @@ export function sessionFileOperations(parts: SessionFileParts): Operation[] {
         const sessionFiles = requireSession(id, await time.wait(files.files(id, caller)));
         const { session } = sessionFiles;
         const all = [...(await itemOf(sessionFiles, content)).files.values()];
+        await turnFor(all);
         const requested = all.filter((file) => file.source !== undefined && file.request !== undefined);
         const versions = requested.map((file) => versionedFile(session, file));
         const results = await time.wait(preparations.find(versions));

@@ -28,6 +28,7 @@ import type { ContentSource, ItemFile, Library, LibraryItem } from "../domain/co
 import { ServiceError } from "../domain/errors.ts";
 import { identifier, lookUpItem, requireItem } from "./arguments.ts";
 import { checksumInfoOf } from "./checksum-info.ts";
+import { turnFor } from "./long-lists.ts";
 
 const { method: libraryRpc } = LibraryService;
 const { method: itemRpc } = ItemService;
@@ -46,7 +47,9 @@ function libraries(content: ContentSource) {
     operation({
       method: libraryRpc.list,
       async run() {
-        return create(ListLibrariesResponseSchema, { libraryIds: idsOf(await content.libraries()) });
+        const all = await content.libraries();
+        await turnFor(all);
+        return create(ListLibrariesResponseSchema, { libraryIds: idsOf(all) });
       },
     }),
     operation({
@@ -66,7 +69,9 @@ function libraries(content: ContentSource) {
           type: spec.type || undefined,
         }));
         const isOfType = type === undefined || type === LibraryModel_LibraryType.LOCAL;
-        const matching = isOfType ? (await content.libraries()).filter(hasName(name)) : [];
+        const all = isOfType ? await content.libraries() : [];
+        await turnFor(all);
+        const matching = all.filter(hasName(name));
         return create(FindLibrariesResponseSchema, { libraryIds: idsOf(matching) });
       },
     }),
@@ -81,6 +86,7 @@ function items(content: ContentSource) {
         const id = identifier(request.libraryId, "library_id");
         const entries = await content.items(id);
         if (entries === undefined) throw new ServiceError("downlease.library.not_found", [id]);
+        await turnFor(entries);
         return create(ListItemsResponseSchema, { libraryItemIds: idsOf(entries) });
       },
     }),
@@ -107,6 +113,7 @@ function items(content: ContentSource) {
         const isPossible = source_id === undefined && cached !== false;
         // `find` declares no `not_found`: a library that does not exist has no items.
         const entries = (isPossible && (await content.items(library_id))) || [];
+        await turnFor(entries);
         const matching = entries.filter(hasName(name)).filter(hasType(type));
         return create(FindItemsResponseSchema, { libraryItemIds: idsOf(matching) });
       },
@@ -121,6 +128,7 @@ function files(content: ContentSource) {
       async run(request) {
         const id = identifier(request.libraryItemId, "library_item_id");
         const { files } = requireItem(await content.contents(id), id);
+        await turnFor(files);
         return create(ItemFileServiceListResponseSchema, { files: files.map(fileInfoOf) });
       },
     }),

@@ -18,6 +18,8 @@ export interface Limits {
   readonly lingerMs: number;
   /** For the headers of a request. */
   readonly maxHeaderBytes: number;
+  /** HTTP/1: unanswered requests on one connection. The last of them is the last one that the connection carries. */
+  readonly maxPipelined: number;
   /** HTTP/2: requests at a time on a connection on which nobody has been authenticated. */
   readonly maxStreamsOfStranger: number;
   /** HTTP/2: requests at a time on any other connection. */
@@ -38,6 +40,8 @@ export const defaultLimits: Limits = {
   sessionIdleMs: 600_000,
   lingerMs: 1_000,
   maxHeaderBytes: 16_384,
+  // Clients that pipeline at all send about ten requests ahead.
+  maxPipelined: 16,
   // What clients assume before they have read our settings.
   maxStreamsOfStranger: 100,
   // A load balancer puts the calls of many clients on few connections.

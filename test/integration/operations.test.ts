@@ -1,18 +1,27 @@
 import { createClient } from "@connectrpc/connect";
 import { createGrpcTransport } from "@connectrpc/connect-node";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { type OperationRow, operationRows, services } from "../../docs/operations.ts";
 import { ServerReflection } from "../../gen/grpc/reflection/v1/reflection_pb.ts";
-import { type ErrorKind, errorKinds } from "../../src/domain/errors.ts";
+import { type ErrorKind, errorKinds, httpStatusOf } from "../../src/domain/errors.ts";
 import { templateOf } from "../../src/protocols/vapi/operation-options.ts";
 import { startTestApp, type TestApp } from "../support/app.ts";
 import { callsOf, type HttpCall, type OperationInput } from "../support/operation-calls.ts";
 
 let app: TestApp;
 beforeAll(async () => {
-  app = await startTestApp();
+  app = await startTestApp({ settings: { maxSessionsPerPrincipal: String(maxSessions) } });
+});
+afterEach(async () => {
+  const { text } = await send({ method: "GET", path: sessions, headers: {} });
+  for (const id of JSON.parse(text)) {
+    await send({ method: "DELETE", path: `${sessions}/${id}`, headers: {} });
+  }
 });
 afterAll(() => app.stop());
+
+/** More than a case needs. */
+const maxSessions = 8;
 
 /** What an operation needs in order to succeed; created for each call. */
 interface Fixture {
@@ -83,7 +92,8 @@ async function ofSession(more: OperationInput = {}): Promise<Fixture> {
     headers: { "content-type": "application/json" },
     body: JSON.stringify({ library_item_id: await app.addItem() }),
   });
-  const id: string = JSON.parse(created.text);
+  // The last one that is allowed may be there already.
+  const id: string = created.status === 201 ? JSON.parse(created.text) : "";
   const spend = async () => {
     const { status } = await send({ method: "POST", path: `${sessions}/${id}?action=cancel`, headers: {} });
     expect(status).toBe(204);
@@ -98,6 +108,10 @@ const provocations: Partial<Record<ErrorKind, (row: OperationRow, fixture: Fixtu
   not_allowed_in_current_state: async (_, { input, spend }) => {
     if (spend === undefined) return undefined;
     await spend();
+    return input;
+  },
+  unable_to_allocate_resource: async (_, { input }) => {
+    for (let n = 0; n < maxSessions; n++) await ofSession();
     return input;
   },
   // The directory has no locations to give.
@@ -176,7 +190,7 @@ function expectSuccess(row: OperationRow, { status, type, text }: Awaited<Return
 
 function expectError(row: OperationRow, kind: ErrorKind, answer: Awaited<ReturnType<typeof send>>): void {
   const { status, type, text } = answer;
-  const { http, vapi, grpc } = errorKinds[kind];
+  const { vapi, grpc } = errorKinds[kind];
   const body = JSON.parse(text);
   expect(type).toBe("application/json");
   if (row.protocol === "RPC") {
@@ -190,7 +204,7 @@ function expectError(row: OperationRow, kind: ErrorKind, answer: Awaited<ReturnT
     ]);
     return;
   }
-  expect(status).toBe(http);
+  expect(status).toBe(httpStatusOf(kind, row.dialect.routes));
   const structure = row.dialect.routes === "rest" ? body.value : body;
   expect(structure).toMatchObject({
     error_type: vapi.toUpperCase(),

@@ -275,7 +275,7 @@ describe("on the fast lane, a request that is still being sent", () => {
   test("ends at its deadline over Connect, HTTP/1.1", async () => {
     using connection = await rawConnection(Number(new URL(service.http1Url).port));
     connection.socket.write(
-      `POST ${pathOf("Get")} HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nConnect-Timeout-Ms: 50\r\nContent-Length: 9\r\n\r\n{`,
+      `POST ${pathOf("Get")} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nConnect-Timeout-Ms: 50\r\nContent-Length: 9\r\n\r\n{`,
     );
     await connection.receives("deadline_exceeded");
     expect(connection.received).toMatch(/^HTTP\/1\.1 504 /);
@@ -313,7 +313,7 @@ describe("on the fast lane, a caller that is slow to send a request", () => {
   test("is cut off over HTTP/1.1", async () => {
     using slow = await rawConnection(Number(new URL(service.http1Url).port));
     slow.socket.write(
-      `POST ${pathOf("Get")} HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n{`,
+      `POST ${pathOf("Get")} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n{`,
     );
     expect(await slow.closed).toBe("");
   });

@@ -35,12 +35,12 @@ async function sessionsOf(id: string): Promise<string[]> {
 /** A request that creates a session, hidden in the body of another or behind it. */
 function hidden(): string {
   const body = bodyFor(smuggled);
-  return `POST ${service} HTTP/1.1\r\nHost: a\r\nContent-Length: ${body.length}\r\n\r\n${body}`;
+  return `POST ${service} HTTP/1.1\r\nHost: localhost\r\nContent-Length: ${body.length}\r\n\r\n${body}`;
 }
 
 /** A request to create a session with these headers, and what they make of the body. */
 const post = (headers: string, body: string, version = "HTTP/1.1") =>
-  `POST ${service} ${version}\r\nHost: a\r\n${headers}\r\n\r\n${body}${hidden()}`;
+  `POST ${service} ${version}\r\nHost: localhost\r\n${headers}\r\n\r\n${body}${hidden()}`;
 const chunked = "Transfer-Encoding: chunked";
 const chunk = (text: string) => `${text.length.toString(16)}\r\n${text}\r\n`;
 const whole = () => `${chunk(bodyFor(item))}0\r\n\r\n`;
@@ -140,7 +140,7 @@ describe("over HTTP/1.1", () => {
       smuggled = await app.addItem();
       using client = await rawConnection(app.port);
       client.socket.write(
-        `GET ${service} HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: ${to}\r\n\r\n${hidden()}`,
+        `GET ${service} HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: ${to}\r\n\r\n${hidden()}`,
       );
       await client.receives("HTTP/1.1 200 ");
       client.socket.end();
@@ -154,7 +154,7 @@ describe("over HTTP/1.1", () => {
     const body = bodyFor(item);
     using client = await rawConnection(app.port);
     client.socket.write(
-      `POST http://b${service} HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: ${body.length}\r\n\r\n${body}`,
+      `POST http://b${service} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: ${body.length}\r\n\r\n${body}`,
     );
     expect(statusesIn(await client.closed)).toEqual(["404"]);
     expect(await sessionsOf(item)).toEqual([]);
@@ -180,7 +180,7 @@ describe("over HTTP/2", () => {
     [":method", "POST"],
     [":scheme", "http"],
     [":path", service],
-    [":authority", "a"],
+    [":authority", "localhost"],
     ["content-type", "application/json"],
   ];
   const replaced = (name: string, value: string) =>
@@ -249,7 +249,7 @@ describe("over HTTP/2", () => {
     [":method", "POST"],
     [":scheme", "http"],
     [":path", "/content.library.item.v1.DownloadSessionService/Cancel"],
-    [":authority", "a"],
+    [":authority", "localhost"],
     ["content-type", "application/proto"],
     ["x-request-id", id],
   ];

@@ -61,6 +61,46 @@ describe("find", () => {
   });
 });
 
+describe("long lists", () => {
+  const many = Array.from({ length: 200 }, (_, n) => ({
+    id: `${n}`,
+    libraryId: "l",
+    name: `n${n}`,
+    ...times,
+  }));
+  const content = sourceOf({
+    libraries: async () => many,
+    items: async () => many,
+    contents: async () => ({
+      contentVersion: "v",
+      files: many.map(({ name }) => ({ name, size: 1, version: "v" })),
+    }),
+  });
+  const lists: Record<string, () => Promise<unknown>> = {
+    libraries: () => run(content, LibraryService.method.list, {}),
+    "libraries that are looked for": () => run(content, LibraryService.method.find, { spec: { name: "n1" } }),
+    items: () => run(content, ItemService.method.list, { libraryId: "l" }),
+    "items that are looked for": () => run(content, ItemService.method.find, { spec: { name: "n1" } }),
+    files: () => run(content, ItemFileService.method.list, { libraryItemId: "i" }),
+  };
+
+  test.each(Object.keys(lists))("of %s are answered one in a turn of the event loop", async (name) => {
+    let turn = 0;
+    const count = () => {
+      turn++;
+      counting = setImmediate(count);
+    };
+    let counting = setImmediate(count);
+    const answers = [1, 2, 3].map(async () => {
+      await lists[name]!();
+      return turn;
+    });
+    const turns = await Promise.all(answers);
+    clearImmediate(counting);
+    expect(new Set(turns).size).toBe(3);
+  });
+});
+
 describe("versions", () => {
   const versionOfLibrary = async (library: Partial<Library>) => {
     const content = sourceOf({ library: async () => ({ id: "l", name: "n", ...times, ...library }) });
