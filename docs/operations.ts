@@ -6,6 +6,19 @@ import { DownloadSessionService } from "../gen/content/library/item/v1/download_
 import { ItemFileService } from "../gen/content/library/item/v1/item_file_pb.ts";
 import { ItemService } from "../gen/content/library/v1/item_pb.ts";
 import { LibraryService } from "../gen/content/v1/library_pb.ts";
+import {
+  ComponentMetamodelService,
+  EnumerationMetamodelService,
+  OperationMetamodelService,
+  PackageMetamodelService,
+  ServiceMetamodelService,
+  StructureMetamodelService,
+} from "../gen/vapi/metadata/metamodel/v1/metamodel_pb.ts";
+import {
+  OperationIntrospectionService,
+  ProviderIntrospectionService,
+  ServiceIntrospectionService,
+} from "../gen/vapi/std/introspection/v1/introspection_pb.ts";
 import { operation as operationOption } from "../gen/vapi/v1/options_pb.ts";
 import { errorKinds, httpStatusOf } from "../src/domain/errors.ts";
 import { type Dialect, dialects } from "../src/protocols/vapi/dialects.ts";
@@ -24,6 +37,15 @@ export const services: readonly DescService[] = [
   LibraryService,
   ItemService,
   ItemFileService,
+  ProviderIntrospectionService,
+  ServiceIntrospectionService,
+  OperationIntrospectionService,
+  ComponentMetamodelService,
+  PackageMetamodelService,
+  ServiceMetamodelService,
+  OperationMetamodelService,
+  StructureMetamodelService,
+  EnumerationMetamodelService,
 ];
 
 /** One way to call an operation. */

@@ -6,6 +6,7 @@ import { downloadSessionOperations } from "../operations/download-session.ts";
 import { type SessionFileParts, sessionFileOperations } from "../operations/download-session-file.ts";
 import { libraryOperations } from "../operations/library.ts";
 import { loginOperations } from "../operations/login.ts";
+import { metadataOperations } from "../operations/metadata.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
 
 export interface OperationParts extends Pick<SessionFileParts, "preparations" | "linkFor"> {
@@ -22,13 +23,11 @@ export function openOperations(parts: OperationParts): Operations {
   const { sessions, sessionFiles, logins } = backend;
   const { countKeepAlive } = metrics;
   const { unary, streams } = downloadSessionOperations({ store: sessions, content, countKeepAlive });
-  return {
-    unary: [
-      ...unary,
-      ...sessionFileOperations({ sessions, files: sessionFiles, content, preparations, linkFor }),
-      ...loginOperations({ logins, openLogin: loginOpener(logins, loginsPerPrincipal) }),
-      ...libraryOperations(content),
-    ],
-    streams,
-  };
+  const operations = [
+    ...unary,
+    ...sessionFileOperations({ sessions, files: sessionFiles, content, preparations, linkFor }),
+    ...loginOperations({ logins, openLogin: loginOpener(logins, loginsPerPrincipal) }),
+    ...libraryOperations(content),
+  ];
+  return { unary: [...operations, ...metadataOperations(operations)], streams };
 }

@@ -93,6 +93,10 @@ export const errorMessages = {
     kind: "invalid_argument",
     text: "There is no file '{0}' in library item '{1}' of the download session.",
   },
+  "downlease.metadata.not_found": {
+    kind: "not_found",
+    text: "There is no {0} '{1}'.",
+  },
   "downlease.link.not_found": {
     kind: "not_found",
     text: "The link is invalid, or its download session has ended, or its library item has changed.",

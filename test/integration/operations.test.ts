@@ -31,6 +31,8 @@ interface Fixture {
   readonly spend?: () => Promise<void>;
 }
 
+const loginService = "com.vmware.cis.session";
+
 /** By service and operation. An operation without one fails. */
 const fixtures: Record<string, Record<string, () => Promise<Fixture>>> = {
   "com.vmware.content.library.item.download_session": {
@@ -71,7 +73,35 @@ const fixtures: Record<string, Record<string, () => Promise<Fixture>>> = {
     list: async () => ({ input: { library_item_id: await app.addItem() } }),
     get: async () => ({ input: { library_item_id: await app.addItem(), name: "disk.bin" } }),
   },
+  "com.vmware.vapi.std.introspection.provider": { get: async () => ({ input: {} }) },
+  "com.vmware.vapi.std.introspection.service": {
+    list: async () => ({ input: {} }),
+    get: async () => ({ input: { id: loginService } }),
+  },
+  "com.vmware.vapi.std.introspection.operation": ofOperations(),
+  ...Object.fromEntries(
+    Object.entries({
+      component: "com.vmware.downlease",
+      package: "com.vmware.cis",
+      service: loginService,
+      structure: `${loginService}.info`,
+      enumeration: "com.vmware.content.library.item.download_session_model.state",
+    }).map(([kind, id]) => {
+      const named = async () => ({ input: { [`${kind}_id`]: id } });
+      const rows = { list: async () => ({ input: {} }), get: named, fingerprint: named };
+      return [`com.vmware.vapi.metadata.metamodel.${kind}`, rows];
+    }),
+  ),
+  "com.vmware.vapi.metadata.metamodel.service.operation": ofOperations(),
 };
+
+/** Operations about operations. */
+function ofOperations(): Record<string, () => Promise<Fixture>> {
+  return {
+    list: async () => ({ input: { service_id: loginService } }),
+    get: async () => ({ input: { service_id: loginService, operation_id: "get" } }),
+  };
+}
 
 async function ofLogin(): Promise<Fixture> {
   const { text } = await send({ method: "POST", path: "/api/session", headers: {} });
@@ -124,7 +154,7 @@ const provocations: Partial<Record<ErrorKind, (row: OperationRow, fixture: Fixtu
 function withIds(input: OperationInput, id: string): OperationInput | undefined {
   let isChanged = false;
   const replaced = Object.entries(input).map(([name, value]) => {
-    const other = typeof value === "object" ? withIds(value, id) : name.endsWith("_id") ? id : undefined;
+    const other = typeof value === "object" ? withIds(value, id) : /(^|_)id$/.test(name) ? id : undefined;
     isChanged ||= other !== undefined;
     return [name, other ?? value];
   });

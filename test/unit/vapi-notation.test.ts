@@ -22,15 +22,11 @@ import { ItemService } from "../../gen/content/library/v1/item_pb.ts";
 import { LibraryService } from "../../gen/content/v1/library_pb.ts";
 import { StatusSchema } from "../../gen/google/rpc/status_pb.ts";
 import { operation as operationOption } from "../../gen/vapi/v1/options_pb.ts";
+import { isOptional } from "../../src/calls/vapi-schema.ts";
 import { bindInto, planOf, UnsupportedFieldError } from "../../src/protocols/vapi/binder.ts";
 import { decodeJson, encodeJson } from "../../src/protocols/vapi/codecs/json.ts";
 import { fieldEncoderOf } from "../../src/protocols/vapi/encoder.ts";
-import {
-  apiNotation,
-  dataValueNotation,
-  isOptional,
-  restNotation,
-} from "../../src/protocols/vapi/notation.ts";
+import { apiNotation, dataValueNotation, restNotation } from "../../src/protocols/vapi/notation.ts";
 import type { TreeObject } from "../../src/protocols/vapi/tree.ts";
 
 const services = [DownloadSessionService, SessionService, LibraryService, ItemService, ItemFileService];

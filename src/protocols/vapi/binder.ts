@@ -9,9 +9,10 @@ import {
   ScalarType,
 } from "@bufbuild/protobuf";
 import { TimestampSchema, timestampFromMs } from "@bufbuild/protobuf/wkt";
+import { heldFieldOf, isOptional, isSecret, structureIdOf } from "../../calls/vapi-schema.ts";
 import { ServiceError } from "../../domain/errors.ts";
 import { parseDateTime } from "./date-time.ts";
-import { isOptional, isSecret, type Notation, restNotation, structureIdOf } from "./notation.ts";
+import { type Notation, restNotation } from "./notation.ts";
 import { isTreeObject, NumberLiteral, type Tree, type TreeObject } from "./tree.ts";
 
 /**
@@ -228,6 +229,11 @@ function bindEnum(desc: DescEnum, notation: Notation): Bind {
 function bindMessage(desc: DescMessage, notation: Notation): Bind {
   const wrongType = wrongTypeIn(notation);
   if (desc.typeName === TimestampSchema.typeName) return bindDateTime(wrongType);
+  const held = heldFieldOf(desc);
+  if (held !== undefined) {
+    const bind = bindField(held, notation);
+    return (tree, path, textual) => create(desc, { [held.localName]: bind(tree, path, textual) });
+  }
   const plan = planOf(desc, notation);
   const id = structureIdOf(desc);
   if (notation.isStrict && id === undefined) throw unsupported(desc);
