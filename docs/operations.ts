@@ -6,6 +6,7 @@ import { DownloadSessionService } from "../gen/content/library/item/v1/download_
 import { ItemFileService } from "../gen/content/library/item/v1/item_file_pb.ts";
 import { ItemService } from "../gen/content/library/v1/item_pb.ts";
 import { LibraryService } from "../gen/content/v1/library_pb.ts";
+import { OperationAuthenticationService } from "../gen/vapi/metadata/authentication/v1/authentication_pb.ts";
 import {
   ComponentMetamodelService,
   EnumerationMetamodelService,
@@ -40,6 +41,7 @@ export const services: readonly DescService[] = [
   ProviderIntrospectionService,
   ServiceIntrospectionService,
   OperationIntrospectionService,
+  OperationAuthenticationService,
   ComponentMetamodelService,
   PackageMetamodelService,
   ServiceMetamodelService,

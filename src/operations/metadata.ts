@@ -1,7 +1,5 @@
-import type { DescMethod } from "@bufbuild/protobuf";
-import { hasOption } from "@bufbuild/protobuf";
-import { operation as operationOption } from "../../gen/vapi/v1/options_pb.ts";
 import type { Operation } from "../calls/pipeline.ts";
+import { authenticationMethods, authenticationOperations } from "./authentication-metadata.ts";
 import { introspectionMethods, introspectionOperations } from "./introspection.ts";
 import { metamodelMethods, metamodelOperations } from "./metamodel.ts";
 import { type Metamodel, metamodelOf } from "./metamodel-infos.ts";
@@ -13,12 +11,8 @@ import { vapiServicesOf } from "./vapi-types.ts";
  * @param served the other operations
  */
 export function metadataOperations(served: readonly Operation[]): Operation[] {
-  const methods: readonly DescMethod[] = [
-    ...served.map(({ method }) => method),
-    ...introspectionMethods,
-    ...metamodelMethods,
-  ];
-  const services = vapiServicesOf(methods.filter((method) => hasOption(method, operationOption)));
+  const methods = [...introspectionMethods, ...authenticationMethods, ...metamodelMethods];
+  const services = vapiServicesOf([...served, ...methods.map((method) => ({ method, isPublic: true }))]);
   let made: Metamodel | undefined;
   // Made on first use: most services never need it.
   const metamodel = () => {
@@ -27,6 +21,7 @@ export function metadataOperations(served: readonly Operation[]): Operation[] {
   };
   return [
     ...introspectionOperations(services, () => metamodel().fingerprint),
+    ...authenticationOperations(services),
     ...metamodelOperations(metamodel),
   ];
 }

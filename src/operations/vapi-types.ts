@@ -4,11 +4,13 @@ import {
   type DescMessage,
   type DescMethod,
   getOption,
+  hasOption,
   ScalarType,
 } from "@bufbuild/protobuf";
 import { TimestampSchema } from "@bufbuild/protobuf/wkt";
 import { LocalizableMessageSchema } from "../../gen/vapi/v1/localizable_message_pb.ts";
 import { operation as operationOption, service as serviceOption } from "../../gen/vapi/v1/options_pb.ts";
+import type { Operation } from "../calls/pipeline.ts";
 import { enumerationIdOf, heldFieldOf, isOptional, isSecret, structureIdOf } from "../calls/vapi-schema.ts";
 import { type ErrorKind, errorKinds } from "../domain/errors.ts";
 
@@ -51,43 +53,50 @@ export interface VapiOperation {
   readonly parameters: readonly VapiField[];
   readonly result: VapiType;
   readonly errors: readonly VapiStructure[];
+  /** Whether callers need no credentials. */
+  readonly isPublic: boolean;
+  /** Whether it opens a login session. */
+  readonly isLogin: boolean;
 }
+
+type Row = { readonly method: DescMethod } & Pick<Operation, "isPublic" | "isLogin">;
 
 /** Operations by id, by the id of their service. */
 export type VapiServices = ReadonlyMap<string, ReadonlyMap<string, VapiOperation>>;
 
 /** Errors that any operation may return, besides those that it declares. */
-const commonErrors: readonly ErrorKind[] = [
-  "unauthenticated",
-  "service_unavailable",
-  "internal_server_error",
-];
+const commonErrors: readonly ErrorKind[] = ["service_unavailable", "internal_server_error"];
 
 const builtin = (name: BuiltinName): VapiType => ({ kind: "builtin", name });
 const optional = (element: VapiType): VapiType => ({ kind: "optional", element });
 
-/** @param methods have the `vapi.v1.operation` option */
-export function vapiServicesOf(methods: readonly DescMethod[]): VapiServices {
+/** The operations that have the `vapi.v1.operation` option. */
+export function vapiServicesOf(rows: readonly Row[]): VapiServices {
   const services = new Map<string, Map<string, VapiOperation>>();
-  for (const method of methods) {
+  for (const row of rows) {
+    const { method } = row;
+    if (!hasOption(method, operationOption)) continue;
     const { id: serviceId } = getOption(method.parent, serviceOption);
     const operations = services.get(serviceId) ?? new Map<string, VapiOperation>();
     services.set(serviceId, operations);
-    const operation = operationOf(method);
+    const operation = operationOf(row);
     operations.set(operation.id, operation);
   }
   return services;
 }
 
-function operationOf(method: DescMethod): VapiOperation {
+function operationOf({ method, isPublic = false, isLogin = false }: Row): VapiOperation {
   const { id, result: resultName, errors } = getOption(method, operationOption);
   const result = method.output.fields.find(({ name }) => name === resultName);
-  const names = new Set([...errors, ...commonErrors].map((kind) => errorKinds[kind as ErrorKind].vapi));
+  const kinds = [...errors, ...commonErrors, ...(isPublic ? [] : ["unauthenticated"])];
+  const names = new Set(kinds.map((kind) => errorKinds[kind as ErrorKind].vapi));
   return {
     id,
     parameters: fieldsOf(method.input),
     result: result === undefined ? builtin("VOID") : valueTypeOf(result),
     errors: [...names].map(errorOf),
+    isPublic,
+    isLogin,
   };
 }
 

@@ -235,6 +235,21 @@ test("the metamodel has every type that it refers to, in one place", async () =>
 });
 
 test.each([
+  ["com.vmware.cis.session", "create", ["user_pass", "oauth"], undefined],
+  [sessions, "keep_alive", ["session_id"], "com.vmware.cis.session"],
+  [`${introspection}.service`, "list", ["no_authentication"], undefined],
+])("the authentication of %s %s is described", async (service_id, operation_id, schemes, manager) => {
+  const service = "com.vmware.vapi.metadata.authentication.service.operation";
+  expect(unwrapped(await read(service, "get", { service_id, operation_id }))).toEqual({
+    schemes: schemes.map((name) => ({
+      scheme_type: manager === undefined ? "SESSIONLESS" : "SESSION_AWARE",
+      session_manager: manager,
+      scheme: `com.vmware.vapi.std.security.${name}`,
+    })),
+  });
+});
+
+test.each([
   ["download_session_model.state", ["ACTIVE", "CANCELED", "ERROR"]],
   ["file.checksum_algorithm", ["SHA1", "MD5", "SHA256", "SHA512"]],
   ["downloadsession.file.endpoint_type", ["HTTPS", "DIRECT"]],

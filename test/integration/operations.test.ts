@@ -92,6 +92,7 @@ const fixtures: Record<string, Record<string, () => Promise<Fixture>>> = {
       return [`com.vmware.vapi.metadata.metamodel.${kind}`, rows];
     }),
   ),
+  "com.vmware.vapi.metadata.authentication.service.operation": ofOperations(),
   "com.vmware.vapi.metadata.metamodel.service.operation": ofOperations(),
 };
 
