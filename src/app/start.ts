@@ -10,7 +10,7 @@ import type { Config } from "../config/settings.ts";
 import { SharedPreparations } from "../preparation/shared-preparations.ts";
 import { Server } from "../server/server.ts";
 import { shutDown } from "../server/shutdown.ts";
-import { callObserver } from "../telemetry/call-observer.ts";
+import { callObserver, overloadCounter } from "../telemetry/call-observer.ts";
 import { downloadObserver } from "../telemetry/download-observer.ts";
 import { Health } from "../telemetry/health.ts";
 import { Metrics, type MetricsSnapshot } from "../telemetry/metrics.ts";
@@ -104,9 +104,10 @@ export async function startApp(config: Config, { logger, program }: AppOptions =
   opened.defer(() => monitor.stop());
   const ends = { callsMustEnd, streamsMustEnd };
   const parts = { pipeline, downloads: handler, health, pageHeaders, observe, clientAddressOf, ...ends };
-  const { host, port, graceMs, drainMs } = config;
-  const { connections } = metrics;
-  const server = new Server({ ...openProtocols(config, parts), host, port, tls, connections });
+  const { host, port, graceMs, drainMs, maxConnections } = config;
+  const connections = { ...metrics.connections, refused: overloadCounter(log, "connections") };
+  const listening = { host, port, tls, maxConnections, connections };
+  const server = new Server({ ...openProtocols(config, parts), ...listening });
   // The supervisor of several workers has the admin address.
   const admin =
     program === undefined ? await openAdmin(config, { readiness: health, metrics, log }) : undefined;

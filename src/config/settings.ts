@@ -89,6 +89,10 @@ const callFields = {
     argument: "number",
     help: "maximum number of calls in flight; more are refused at once with the time to retry after",
   }),
+  maxConnections: integer(1, 1_000_000).prefault("10000").register(manual, {
+    argument: "number",
+    help: "maximum number of open connections, four fifths of them from one address; more are closed at once",
+  }),
   maxStreams: integer(1, 1_000_000).prefault("2000").register(manual, {
     argument: "number",
     help: "maximum number of open KeepAliveStream streams; more are refused at once with the time to retry after",

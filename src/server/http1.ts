@@ -1,9 +1,12 @@
 import { createServer, type IncomingMessage, type ServerResponse, STATUS_CODES } from "node:http";
 import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
+import { connectionOfSocket } from "../calls/connection.ts";
 import type { HttpHandler } from "../calls/http.ts";
+import { hasOwnAnswerLimit } from "../calls/open-stream.ts";
 import type { Limits } from "./limits.ts";
 import { lingerThenDestroy } from "./linger.ts";
+import type { Backlog } from "./slow-clients.ts";
 
 /** Statuses of unreadable requests, by the code of Node's error; 400 for all others. */
 const statusOf: Readonly<Record<string, number>> = {
@@ -14,10 +17,8 @@ const statusOf: Readonly<Record<string, number>> = {
 
 /** What is known of an open connection. */
 interface ConnectionState {
-  /** The response to its latest request. */
-  latest: ServerResponse | undefined;
-  /** Requests that were received while the one before was not answered, and still wait behind it. */
-  waiting: number;
+  /** Those that are not sent yet, in the order of their requests; the first may be sent. */
+  readonly responses: ServerResponse[];
   /** `full`: its last request has been received; `over`: and more after it, which are not served. */
   fill: "open" | "full" | "over";
 }
@@ -48,8 +49,10 @@ export class Http1Connections {
     this.#server.emit("listening");
   }
 
-  accept(socket: Socket): void {
-    this.#connections.set(socket, { latest: undefined, waiting: 0, fill: "open" });
+  /** @param onLargeAnswer called with the size of each large answer on the connection */
+  accept(socket: Socket, onLargeAnswer: (bytes: number) => void): void {
+    connectionOfSocket(socket).onLargeAnswer = onLargeAnswer;
+    this.#connections.set(socket, { responses: [], fill: "open" });
     socket.once("close", () => this.#connections.delete(socket));
     this.#server.emit("connection", socket);
   }
@@ -57,8 +60,20 @@ export class Http1Connections {
   /** Makes every further answer the last one on its connection. */
   drain(): void {
     this.#draining = true;
-    for (const { latest } of this.#connections.values()) {
+    for (const { responses } of this.#connections.values()) {
+      const latest = responses.at(-1);
       if (latest?.headersSent === false) latest.shouldKeepAlive = false;
+    }
+  }
+
+  /** The answers that wait, but for those with a limit of their own and what is behind them. */
+  *backlogs(): Generator<Backlog> {
+    for (const [socket, { responses }] of this.#connections) {
+      dropSent(responses);
+      const [current] = responses;
+      if (current === undefined || hasOwnAnswerLimit(current)) continue;
+      const bytes = responses.reduce((sum, { writableLength }) => sum + writableLength, 0);
+      if (bytes > 0) yield { holder: socket, bytes, cut: () => void socket.destroy() };
     }
   }
 
@@ -74,25 +89,25 @@ export class Http1Connections {
 
   #serve(request: IncomingMessage, response: ServerResponse): void {
     const state = this.#connections.get(request.socket);
-    // Node has read the request, but its connection is closed.
-    if (state === undefined) return;
+    // Node has read the request, but its connection is closed or ended.
+    if (state === undefined || request.socket.writableEnded) return;
     if (state.fill !== "open") {
       this.#readNoMore(request.socket, state);
       return;
     }
-    if (state.latest?.writableFinished === false) this.#countWaiting(state, state.latest, response);
-    state.latest = response;
+    if (isAmbiguous(request)) {
+      this.#refuse(new Error("ambiguous request"), request.socket);
+      return;
+    }
+    const { responses } = state;
+    dropSent(responses);
+    responses.push(response);
+    if (responses.length > 1 && responses.length >= this.#limits.maxPipelined) {
+      state.fill = "full";
+      response.shouldKeepAlive = false;
+    }
     if (this.#draining) response.shouldKeepAlive = false;
     this.#handler(request, response);
-  }
-
-  /** @param response to the request that waits for the answer to the one before */
-  #countWaiting(state: ConnectionState, before: ServerResponse, response: ServerResponse): void {
-    state.waiting++;
-    before.once("close", () => state.waiting--);
-    if (state.waiting + 1 < this.#limits.maxPipelined) return;
-    state.fill = "full";
-    response.shouldKeepAlive = false;
   }
 
   /**
@@ -110,7 +125,7 @@ export class Http1Connections {
   /** Called again for every chunk that comes after the first bad one. */
   #refuse(error: NodeJS.ErrnoException, socket: Duplex): void {
     if (socket.writableEnded) return;
-    const response = this.#connections.get(socket)?.latest;
+    const response = this.#connections.get(socket)?.responses.at(-1);
     const isAnswering = response?.headersSent === true && !response.writableFinished;
     if (isAnswering || !socket.writable) {
       socket.destroy();
@@ -122,4 +137,23 @@ export class Http1Connections {
     );
     lingerThenDestroy(socket, this.#limits.lingerMs);
   }
+}
+
+function dropSent(responses: ServerResponse[]): void {
+  while (responses[0]?.writableFinished === true) responses.shift();
+}
+
+/**
+ * Whether two servers could see the host or the end of a request in different places, which Node.js lets pass: two
+ * `Host` lines, codings besides `chunked`, and any coding in HTTP/1.0 (RFC 9112, sections 3.2 and 6.1).
+ */
+function isAmbiguous({ headers, rawHeaders, httpVersionMinor }: IncomingMessage): boolean {
+  const coding = headers["transfer-encoding"];
+  if (coding !== undefined && (httpVersionMinor === 0 || coding.toLowerCase() !== "chunked")) return true;
+  let hosts = 0;
+  for (let at = 0; at < rawHeaders.length; at += 2) {
+    const name = rawHeaders[at]!;
+    if (name.length === 4 && name.toLowerCase() === "host") hosts++;
+  }
+  return hosts > 1;
 }

@@ -11,7 +11,14 @@ import type { HttpHandler } from "../../src/calls/http.ts";
 import type { Limits } from "../../src/server/limits.ts";
 import { type HttpServerOptions, Server } from "../../src/server/server.ts";
 import { eventually } from "../support/eventually.ts";
-import { frameTypes, http2Get, http2Hello, rawConnection } from "../support/raw-connection.ts";
+import {
+  frame,
+  frameType,
+  frameTypes,
+  http2Get,
+  http2Hello,
+  rawConnection,
+} from "../support/raw-connection.ts";
 import { tempDir } from "../support/temp-dir.ts";
 
 /** Answers with the HTTP version and the size of the body; leaves bodies to /unread where they are. */
@@ -301,6 +308,19 @@ describe("slow clients are cut off", () => {
     expect(client.received).toContain("HTTP/1.1 200 OK");
   });
 
+  test("that send nothing but PINGs", async () => {
+    const port = await listenWith({ sessionIdleMs: 200, lingerMs: 50 });
+    using client = await rawConnection(port);
+    client.socket.write(http2Hello + http2Get(1), "latin1");
+    const pings = setInterval(
+      () => client.socket.write(frame(frameType.ping, 0, 0, "12345678"), "latin1"),
+      20,
+    );
+    await client.closed;
+    clearInterval(pings);
+    expect(frameTypes(client.received)).toContain(frameType.goAway);
+  });
+
   test("a quiet response over HTTP/2 is not taken for a slow client", async () => {
     let isOver = () => {};
     const quiet: HttpHandler = (request, response) => {
@@ -316,15 +336,19 @@ describe("slow clients are cut off", () => {
       connections: { opened: () => void open++, closed: () => void open-- },
     });
     const session = connectHttp2(`http://127.0.0.1:${port}`);
+    let isUnused = false;
+    session.on("goaway", () => {
+      isUnused = true;
+    });
     const text = http2(session);
-    // The client gets GOAWAY, and opens another connection.
-    await once(session, "goaway");
+    await eventually("its connection", () => open === 1);
     // When a client that comes now, and does nothing at all, is disconnected, every limit has had its turn.
     using idle = await rawConnection(port);
     idle.socket.allowHalfOpen = true;
     idle.socket.write(http2Hello, "latin1");
     await eventually("the idle connection", () => open === 2);
     await eventually("its end", () => open === 1);
+    expect(isUnused).toBe(false);
     isOver();
     expect(await text).toBe("begin end");
   });
@@ -419,6 +443,31 @@ describe("hostile clients are refused and leave the others alone", () => {
     expect(await post("/")).toBe("HTTP 2.0, 60000 bytes");
     session.destroy();
   });
+});
+
+test("connections that are too many are closed, and counted", async () => {
+  let refused = 0;
+  const port = await listen({
+    maxConnections: 5,
+    connections: { opened() {}, closed() {}, refused: () => void refused++ },
+  });
+  const clients = await Promise.all(Array.from({ length: 4 }, () => rawConnection(port)));
+  // The fifth place is for another address.
+  using late = await rawConnection(port);
+  await late.closed;
+  expect(refused).toBe(1);
+  for (const client of clients) {
+    client.socket.write(getRequest);
+    await client.receives("HTTP/1.1 200 OK");
+  }
+  clients[0]![Symbol.dispose]();
+  await eventually("a place", async () => {
+    using next = await rawConnection(port);
+    next.socket.write(getRequest);
+    await Promise.race([next.receives("HTTP/1.1 200 OK"), next.closed]);
+    return next.received.includes("200 OK");
+  });
+  for (const client of clients) client[Symbol.dispose]();
 });
 
 describe("connections that end early", () => {

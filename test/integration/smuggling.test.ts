@@ -68,6 +68,12 @@ const refused: Record<string, () => string> = {
   "an identity Transfer-Encoding": () => post("Transfer-Encoding: identity", whole()),
   "a Transfer-Encoding that does not end with chunked": () =>
     post("Transfer-Encoding: chunked, identity", whole()),
+  "a compressed Transfer-Encoding": () => post("Transfer-Encoding: gzip, chunked", whole()),
+  "an identity Transfer-Encoding before chunked": () => post("Transfer-Encoding: identity, chunked", whole()),
+  "an empty Transfer-Encoding before chunked": () => post("Transfer-Encoding: , chunked", whole()),
+  "chunks in HTTP/1.0": () => post(`Connection: keep-alive\r\n${chunked}`, whole(), "HTTP/1.0"),
+  "two Hosts": () => post(`Host: b\r\nContent-Length: ${length()}`, bodyFor(item)),
+  "two Hosts, the same": () => post(`hOST: a\r\nContent-Length: ${length()}`, bodyFor(item)),
   "a second Transfer-Encoding": () => post(`${chunked}\r\nTransfer-Encoding: identity`, whole()),
   "chunks of chunks": () => post("Transfer-Encoding: chunked, chunked", whole()),
   "a Transfer-Encoding on the next line": () => post("Transfer-Encoding:\r\n chunked", whole()),

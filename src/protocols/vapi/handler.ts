@@ -204,6 +204,7 @@ class RestCall extends HttpCall {
     if (status !== 204) headers.push("content-length", String(Buffer.byteLength(body)));
     this.#res.writeHead(status, headers);
     this.#res.end(body);
+    this.connection.answered(body.length);
   }
 }
 
