@@ -4,7 +4,7 @@ import type { Connection } from "./connection.ts";
 import { type Credentials, HeaderCredentials } from "./credentials.ts";
 
 /** The protocol of a call. */
-export type Protocol = "grpc" | "grpc_web" | "connect" | "rest" | "json_rpc";
+export type Protocol = "grpc" | "grpc_web" | "connect" | "rest" | "json_rpc" | "soap";
 
 /**
  * A call as the pipeline sees it. Protocols implement expensive members as lazy getters.

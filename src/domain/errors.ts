@@ -181,6 +181,14 @@ export const errorMessages = {
     kind: "operation_not_found",
     text: "There is no operation for {0} {1}{2}.",
   },
+  "downlease.soap.method": {
+    kind: "unknown_operation",
+    text: "SOAP is only for logging in and out here: there is no '{0}'. Use REST or JSON-RPC.",
+  },
+  "downlease.soap.object": {
+    kind: "not_found",
+    text: "SOAP is only for logging in and out here: there is no managed object '{0}'.",
+  },
   "vapi.method.input.invalid.interface": {
     kind: "unknown_operation",
     text: "There is no service '{0}'.",

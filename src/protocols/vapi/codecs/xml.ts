@@ -142,7 +142,7 @@ const escapes: Record<string, string> = { "&": "&amp;", "<": "&lt;", ">": "&gt;"
 // biome-ignore lint/suspicious/noControlCharactersInRegex: characters that XML 1.0 cannot carry
 const unrepresentable = /[\u0000-\u0008\u000b\u000c\u000e-\u001f\ufffe\uffff]/g;
 
-function escapeXml(text: string): string {
+export function escapeXml(text: string): string {
   return text
     .toWellFormed()
     .replace(unrepresentable, "\ufffd")
