@@ -93,6 +93,7 @@ export async function startApp(config: Config, { logger, program }: AppOptions =
   const places = {
     admission,
     streams: new ShareHolders(config.maxStreams),
+    strangers: new ShareHolders(config.maxWatches),
     isOpen: config.auth === "none",
     clientAddressOf,
   };
@@ -103,7 +104,9 @@ export async function startApp(config: Config, { logger, program }: AppOptions =
   const monitor = new StoreMonitor({ store: backend, health, log });
   opened.defer(() => monitor.stop());
   const ends = { callsMustEnd, streamsMustEnd };
-  const parts = { pipeline, downloads: handler, health, pageHeaders, observe, clientAddressOf, ...ends };
+  const { strangers } = places;
+  const shared = { observe, clientAddressOf, strangers };
+  const parts = { pipeline, downloads: handler, health, pageHeaders, ...shared, ...ends };
   const { host, port, graceMs, drainMs, maxConnections } = config;
   const connections = { ...metrics.connections, refused: overloadCounter(log, "connections") };
   const listening = { host, port, tls, maxConnections, connections };

@@ -99,7 +99,7 @@ const callFields = {
   }),
   maxWatches: integer(1, 1_000_000).prefault("500").register(manual, {
     argument: "number",
-    help: "maximum number of open streams of gRPC health and server reflection, which need no credentials",
+    help: "maximum number of open streams that need no credentials (gRPC health, server reflection)",
   }),
   fastLane: onOff().prefault("on").register(manual, {
     argument: "on|off",

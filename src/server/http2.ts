@@ -16,15 +16,6 @@ export interface Http2Handlers {
   readonly takenStreams: Iterable<OpenStream>;
 }
 
-/** An HTTP/2 session. */
-interface Session {
-  readonly socket: Socket;
-  /** Id of the latest stream of the client when the session was looked at. */
-  lastStream: number;
-  /** When the session was in use for the last time, as far as is known; as of `performance.now()`. */
-  usedAt: number;
-}
-
 /** The connections that speak HTTP/2. */
 export class Http2Connections {
   readonly #server;
@@ -33,9 +24,11 @@ export class Http2Connections {
   readonly #takenStreams: Iterable<OpenStream>;
   /** The open streams that have become requests. */
   readonly #streams = new Slots<OpenStream>();
+  /** When streams were reset that may not be closed yet. */
+  readonly #resets = new WeakMap<ServerHttp2Stream, number>();
   readonly #limits: Limits;
-  readonly #sessions = new Map<ServerHttp2Session, Session>();
-  readonly #sweep: NodeJS.Timeout;
+  /** Sessions with their connections. */
+  readonly #sessions = new Map<ServerHttp2Session, Socket>();
 
   constructor({ handler, takeStream, takenStreams }: Http2Handlers, limits: Limits) {
     this.#takenStreams = takenStreams;
@@ -54,7 +47,6 @@ export class Http2Connections {
       stream.once("close", () => this.#streams.remove(open));
       this.#requests.emit("stream", stream, headers, flags, rawHeaders);
     });
-    this.#sweep = setInterval(() => this.#closeUnused(), Math.min(60_000, limits.sessionIdleMs / 4)).unref();
   }
 
   /** @param onLargeAnswer called with the size of each large answer on the connection */
@@ -77,12 +69,7 @@ export class Http2Connections {
 
   /** Closes connections whose session is over, in case their clients do not. */
   closeIdle(): void {
-    for (const [session, { socket }] of this.#sessions) this.#release(session, socket);
-  }
-
-  /** Ends the search for unused sessions. */
-  close(): void {
-    clearInterval(this.#sweep);
+    for (const [session, socket] of this.#sessions) this.#release(session, socket);
   }
 
   /** Resets the streams whose request is not whole in time. */
@@ -107,53 +94,37 @@ export class Http2Connections {
     yield* this.#streams;
   }
 
-  /** Resets a stream; if its reset can't be sent either, the whole connection, which alone frees the memory. */
+  /** Resets a stream; if its reset can't be sent either, ends the whole connection, which alone frees the memory. */
   #cut(stream: ServerHttp2Stream): void {
-    if (!stream.closed) stream.close(constants.NGHTTP2_CANCEL);
-    else if (stream.session !== undefined)
-      this.#sessions.get(stream.session as ServerHttp2Session)?.socket.destroy();
-  }
-
-  #watch(session: ServerHttp2Session, socket: Socket): void {
-    const { helloMs, maxConcurrentStreams } = this.#limits;
-    connectionOfSession(session).onTrusted = () => {
-      if (!session.destroyed) session.settings({ maxConcurrentStreams });
-    };
-    this.#sessions.set(session, { socket, lastStream: 0, usedAt: performance.now() });
-    socket.once("close", () => this.#sessions.delete(session));
-    session.on("timeout", () => this.#end(session, socket));
-    session.once("remoteSettings", () => session.setTimeout(0));
-    session.setTimeout(helloMs);
-  }
-
-  /** Closes the sessions without calls. Node's own timeout would not do: every PING begins it again. */
-  #closeUnused(): void {
-    const now = performance.now();
-    const inUse = new Set<object | undefined>();
-    for (const { stream } of this.#openStreams()) inUse.add(stream?.session);
-    for (const [session, entry] of this.#sessions) {
-      this.#release(session, entry.socket);
-      if (session.closed) continue;
-      const { usedAt } = entry;
-      const { lastProcStreamID: lastStream = 0 } = session.state;
-      if (lastStream !== entry.lastStream || inUse.has(session)) {
-        entry.lastStream = lastStream;
-        entry.usedAt = now;
-      } else if (now - usedAt >= this.#limits.sessionIdleMs) {
-        this.#end(session, entry.socket);
-      }
+    const resetAt = this.#resets.get(stream);
+    if (resetAt === undefined) {
+      this.#resets.set(stream, performance.now());
+      stream.close(constants.NGHTTP2_CANCEL);
+    } else if (performance.now() - resetAt >= this.#limits.lingerMs && stream.session !== undefined) {
+      this.#sessions.get(stream.session as ServerHttp2Session)?.destroy();
     }
   }
 
-  /** Sends a GOAWAY. The session is destroyed once that is written and no request is in flight. */
-  #end(session: ServerHttp2Session, socket: Socket): void {
-    session.close();
-    setTimeout(() => this.#release(session, socket), this.#limits.lingerMs).unref();
+  #watch(session: ServerHttp2Session, socket: Socket): void {
+    const { helloMs, sessionIdleMs, lingerMs, maxConcurrentStreams } = this.#limits;
+    connectionOfSession(session).onTrusted = () => {
+      if (!session.destroyed) session.settings({ maxConcurrentStreams });
+    };
+    this.#sessions.set(session, socket);
+    socket.once("close", () => this.#sessions.delete(session));
+    // Frames that belong to no stream, such as PING, do not begin the time again.
+    session.once("timeout", () => {
+      session.close();
+      // The session is destroyed once the GOAWAY is written and no request is in flight, which may take long.
+      const timer = setInterval(() => this.#release(session, socket), lingerMs).unref();
+      socket.once("close", () => clearInterval(timer));
+    });
+    session.once("remoteSettings", () => session.setTimeout(sessionIdleMs));
+    session.setTimeout(helloMs);
   }
 
   #release(session: ServerHttp2Session, socket: Socket): void {
-    if (!session.destroyed) return;
-    this.#sessions.delete(session);
+    if (!session.destroyed || !this.#sessions.delete(session)) return;
     lingerThenDestroy(socket, this.#limits.lingerMs);
   }
 }

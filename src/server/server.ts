@@ -156,7 +156,6 @@ export class Server {
     deadline.removeEventListener("abort", cut);
     clearInterval(sweep);
     this.#http1.close();
-    this.#http2.close();
   }
 
   #admit(socket: Socket): void {
