@@ -17,7 +17,7 @@ import { isTreeObject, NumberLiteral, type Tree, type TreeObject } from "./tree.
 
 /**
  * Turns a tree into a field value; undefined when unset. `textual`: all leaves are texts (XML, form). In JSON, numbers
- * and booleans may be texts: clients fill them in from environment variables and templates.
+ * may be texts: clients fill them in from environment variables and templates.
  */
 type Bind = (tree: Tree, path: string, textual: boolean) => unknown;
 
@@ -179,7 +179,7 @@ function bindSecret(notation: Notation): Bind {
 const integer = /^[+-]?\d{1,19}$/;
 function bindLong(wrongType: WrongType): Bind {
   return (tree, path, textual) => {
-    const text = scalarText(tree);
+    const text = numberText(tree);
     const value = text !== undefined && integer.test(text) ? BigInt(text.replace("+", "")) : undefined;
     if (value === undefined || BigInt.asIntN(64, value) !== value) {
       throw wrongType(tree, path, "an integer of 64 bits", textual);
@@ -191,7 +191,7 @@ function bindLong(wrongType: WrongType): Bind {
 const decimal = /^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$/;
 function bindDouble(wrongType: WrongType): Bind {
   return (tree, path, textual) => {
-    const text = scalarText(tree);
+    const text = numberText(tree);
     if (text === undefined || !decimal.test(text)) throw wrongType(tree, path, "a number", textual);
     return Number(text);
   };
@@ -200,13 +200,13 @@ function bindDouble(wrongType: WrongType): Bind {
 function bindBoolean(wrongType: WrongType): Bind {
   return (tree, path, textual) => {
     if (typeof tree === "boolean") return tree;
-    const text = scalarText(tree);
+    const text = textual && typeof tree === "string" ? tree.trim() : undefined;
     if (text !== "true" && text !== "false") throw wrongType(tree, path, "true or false", textual);
     return text === "true";
   };
 }
 
-function scalarText(tree: Tree): string | undefined {
+function numberText(tree: Tree): string | undefined {
   if (typeof tree === "number") return String(tree);
   if (tree instanceof NumberLiteral) return tree.text;
   return typeof tree === "string" ? tree.trim() : undefined;
