@@ -31,9 +31,9 @@ export interface DownloadRigOptions extends Partial<Omit<DownloadsOptions, "file
   readonly pathPrefix?: string;
   readonly tls?: ServerTls;
   readonly limits?: Partial<Limits>;
-  /** Downloads at a time; 100 by default. */
+  /** Downloads at a time; 1000 by default. */
   readonly limit?: number;
-  /** Links that are looked up at a time; 100 by default. */
+  /** Links that are looked up at a time; 1000 by default. */
   readonly maxLookUps?: number;
   /** Whether sessions have owners that differ. */
   readonly hasOwners?: boolean;
@@ -55,8 +55,8 @@ export async function downloadRig(options: DownloadRigOptions = {}) {
   const key: LinkKey = { id: "k1", secret: randomBytes(32) };
   const records: DownloadRecord[] = [];
   const downloads = new Downloads({ files, ends: files, sessions, leaseMs, stallMs });
-  const shares = new DownloadShares(options.limit ?? 100);
-  const admission = new Admission(options.maxLookUps ?? 100);
+  const shares = new DownloadShares(options.limit ?? 1000);
+  const admission = new Admission(options.maxLookUps ?? 1000);
   let running = 0;
   const next: ProtocolHandler = {
     name: "next",
