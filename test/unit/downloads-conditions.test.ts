@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { entityTagOf, select } from "../../src/downloads/conditions.ts";
-import { digestsField, fileHeaders } from "../../src/downloads/headers.ts";
+import { digestsField } from "../../src/downloads/headers.ts";
 
 const etag = '"tag"';
 const size = 1000;
