@@ -10,6 +10,7 @@ import { type SessionFileParts, sessionFileOperations } from "../operations/down
 import { itemStorageOperations } from "../operations/item-storage.ts";
 import { libraryOperations } from "../operations/library.ts";
 import { loginOperations } from "../operations/login.ts";
+import { metadataOperations } from "../operations/metadata.ts";
 import { vsphereOperations } from "../operations/vsphere.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
 
@@ -27,16 +28,14 @@ export function openOperations(config: Config, parts: OperationParts): Operation
   const unverifiedAfterMs = config.verifyFirst ? Number.POSITIVE_INFINITY : config.prepareMs;
   const { countKeepAlive } = metrics;
   const { unary, streams } = downloadSessionOperations({ store: sessions, content, countKeepAlive });
-  return {
-    unary: [
-      ...unary,
-      ...sessionFileOperations({ sessions, files, content, preparations, linkFor, unverifiedAfterMs }),
-      ...loginOperations({ logins, openLogin: loginOpener(logins, config.loginsPerPrincipal) }),
-      ...libraryOperations(content),
-      ...configurationOperations({ settings, maxDownloads: config.maxTransfers }),
-      ...itemStorageOperations(content),
-      ...vsphereOperations(content),
-    ],
-    streams,
-  };
+  const operations = [
+    ...unary,
+    ...sessionFileOperations({ sessions, files, content, preparations, linkFor, unverifiedAfterMs }),
+    ...loginOperations({ logins, openLogin: loginOpener(logins, config.loginsPerPrincipal) }),
+    ...libraryOperations(content),
+    ...configurationOperations({ settings, maxDownloads: config.maxTransfers }),
+    ...itemStorageOperations(content),
+    ...vsphereOperations(content),
+  ];
+  return { unary: [...operations, ...metadataOperations(operations)], streams };
 }

@@ -52,6 +52,8 @@ interface Fixture {
   readonly spend?: () => Promise<void>;
 }
 
+const loginService = "com.vmware.cis.session";
+
 /** By service and operation. An operation without one fails. */
 const fixtures: Record<string, Record<string, () => Promise<Fixture>>> = {
   "com.vmware.content.library.item.download_session": {
@@ -124,6 +126,27 @@ const fixtures: Record<string, Record<string, () => Promise<Fixture>>> = {
   "com.vmware.content.type": { list: async () => ({ input: {} }) },
   "com.vmware.content.security_policies": { list: async () => ({ input: {} }) },
   "com.vmware.content.trusted_certificates": { list: async () => ({ input: {} }) },
+  "com.vmware.vapi.std.introspection.provider": { get: async () => ({ input: {} }) },
+  "com.vmware.vapi.std.introspection.service": {
+    list: async () => ({ input: {} }),
+    get: async () => ({ input: { id: loginService } }),
+  },
+  "com.vmware.vapi.std.introspection.operation": ofOperations(),
+  ...Object.fromEntries(
+    Object.entries({
+      component: "com.vmware.downlease",
+      package: "com.vmware.cis",
+      service: loginService,
+      structure: `${loginService}.info`,
+      enumeration: "com.vmware.content.library.item.download_session_model.state",
+    }).map(([kind, id]) => {
+      const named = async () => ({ input: { [`${kind}_id`]: id } });
+      const rows = { list: async () => ({ input: {} }), get: named, fingerprint: named };
+      return [`com.vmware.vapi.metadata.metamodel.${kind}`, rows];
+    }),
+  ),
+  "com.vmware.vapi.metadata.authentication.service.operation": ofOperations(),
+  "com.vmware.vapi.metadata.metamodel.service.operation": ofOperations(),
 };
 
 /** Operations that find nothing, because there is nothing of the kind. */
@@ -131,6 +154,14 @@ const neverSucceeds = new Set([
   "com.vmware.content.subscribed_library get",
   "com.vmware.content.library.item.update_session get",
 ]);
+
+/** Operations about operations. */
+function ofOperations(): Record<string, () => Promise<Fixture>> {
+  return {
+    list: async () => ({ input: { service_id: loginService } }),
+    get: async () => ({ input: { service_id: loginService, operation_id: "get" } }),
+  };
+}
 
 async function ofLogin(): Promise<Fixture> {
   const { text } = await send({ method: "POST", path: "/api/session", headers: {} });
@@ -183,7 +214,7 @@ const provocations: Partial<Record<ErrorKind, (row: OperationRow, fixture: Fixtu
 function withIds(input: OperationInput, id: string): OperationInput | undefined {
   let isChanged = false;
   const replaced = Object.entries(input).map(([name, value]) => {
-    const isId = name.endsWith("_id") || name === "library";
+    const isId = /(^|_)id$/.test(name) || name === "library";
     const other = typeof value === "object" ? withIds(value, id) : isId ? id : undefined;
     isChanged ||= other !== undefined;
     return [name, other ?? value];
