@@ -8,6 +8,7 @@ import { descriptorSetHandler } from "../protocols/rpc/descriptor-set.ts";
 import { rpcHandler } from "../protocols/rpc/handler.ts";
 import { restHandler } from "../protocols/vapi/handler.ts";
 import { jsonRpcHandler } from "../protocols/vapi/json-rpc/handler.ts";
+import { soapHandler } from "../protocols/vapi/soap/handler.ts";
 import { healthHandler, metricsElsewhere } from "../server/admin.ts";
 import { withCors } from "../server/cors.ts";
 import { withKnownHosts } from "../server/known-hosts.ts";
@@ -40,6 +41,7 @@ export function openProtocols(config: Config, parts: ProtocolParts): ServerHandl
         downloads,
         descriptorSetHandler(pipeline.operations, pageHeaders),
         rpcHandler({ pipeline, health, observe, ...lanes, ...ends }),
+        soapHandler({ pipeline, maxBodyBytes, pageHeaders, observe }),
         jsonRpcHandler({ pipeline, maxBodyBytes, pageHeaders, observe }),
         restHandler({ pipeline, maxBodyBytes, pageHeaders, observe }),
       ]),

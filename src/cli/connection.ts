@@ -4,6 +4,7 @@ import { visible } from "../client/printable.ts";
 import { type ClientSecret, type ClientSetting, passwordVariable } from "../config/client-settings.ts";
 import { readSecretFile, SecretFileError } from "../config/secret-file.ts";
 import { CliError } from "./failure.ts";
+import { fileProblem } from "./file-problem.ts";
 import { askHidden } from "./hidden-input.ts";
 import type { Io } from "./io.ts";
 
@@ -19,13 +20,16 @@ export async function openServer(flags: ServerFlags, io: Io): Promise<Downlease>
   const { server: url = "", user, ca, cert, key } = withoutEmpty(flags);
   const token = secretOf("token", flags);
   const files = await Promise.all(
-    [ca, cert, key].map((path) => (path === undefined ? undefined : pem(path))),
+    Object.entries({ ca, cert, key }).map(([name, path]) =>
+      path === undefined ? undefined : pem(name, path),
+    ),
   );
   const password =
     user === undefined ? undefined : (secretOf("password", flags) ?? (await askPassword(user, url, io)));
   const options = { url, token, user, password, ca: files[0], cert: files[1], key: files[2] };
+  const environment = { proxyEnv: io.environment };
   try {
-    return connect(withoutEmpty(options) as Parameters<typeof connect>[0]);
+    return connect({ ...withoutEmpty(options), ...environment } as Parameters<typeof connect>[0]);
   } catch (error) {
     // Options that contradict each other, or files that TLS can't use.
     if (!(error instanceof Error)) throw error;
@@ -52,11 +56,11 @@ function withoutEmpty<T extends object>(options: T): T {
   ) as T;
 }
 
-async function pem(path: string): Promise<Buffer> {
+async function pem(name: string, path: string): Promise<Buffer> {
   try {
     return await readFile(path);
   } catch (error) {
-    throw new CliError("usage", visible((error as Error).message));
+    throw new CliError("usage", `--${name} ${visible(path)} can't be read: ${fileProblem(error)}`);
   }
 }
 

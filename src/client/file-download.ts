@@ -9,7 +9,7 @@ import { onDisk } from "./disk.ts";
 import { DiskLock } from "./disk-lock.ts";
 import { DownloadError } from "./download-error.ts";
 import type { Fetcher, FetchOutcome, Sink } from "./fetch.ts";
-import { partSuffix } from "./file-names.ts";
+import { type NameRules, nameKey, partName } from "./file-names.ts";
 import { type HeldSession, ItemChangedError } from "./held-session.ts";
 import { sizeOf } from "./numbers.ts";
 import { PartFile } from "./part-file.ts";
@@ -25,6 +25,7 @@ const pollBackOff = { firstMs: 100, maxMs: 2_000 };
 /** The parts of a download that its files share. */
 export interface DownloadContext {
   readonly directory: string;
+  readonly nameRules: NameRules;
   readonly session: HeldSession;
   readonly fetcher: Fetcher;
   readonly state: StateFile;
@@ -45,7 +46,7 @@ export interface PreparedFile {
 }
 
 /**
- * Asks the server to prepare a file, and waits until it is prepared.
+ * Asks the server to prepare a file, and waits until it is prepared and its checksums are there.
  *
  * @throws DownloadError if the server can't prepare it
  * @throws ItemChangedError
@@ -54,7 +55,8 @@ export async function prepareFile(name: string, context: DownloadContext): Promi
   const { session, retryLoop, board, signal } = context;
   let info = await session.prepare(name, signal);
   for (let polls = 1; ; polls++) {
-    if (info.status === Status.PREPARED) return toPreparedFile(name, info);
+    // A file may be read before the server knows its checksums. Without them it can't be verified.
+    if (info.status === Status.PREPARED && checksumsOf(info).size > 0) return toPreparedFile(name, info);
     if (info.status === Status.ERROR) {
       await session.requireUnchanged(signal);
       const text = info.errorMessage?.defaultMessage ?? "the server can't prepare it";
@@ -110,11 +112,11 @@ export class FileDownload implements Sink {
    * @throws ItemChangedError
    */
   static async run(file: PreparedFile, context: DownloadContext): Promise<"downloaded" | "present"> {
-    const { directory, state, board } = context;
+    const { directory, nameRules, state, board } = context;
     const { name, size } = file;
-    using _ = DiskLock.acquire(directory, "file", name);
+    using _ = DiskLock.acquire(directory, "file", name, nameKey(name, nameRules));
     const target = join(directory, name);
-    const partPath = target + partSuffix;
+    const partPath = join(directory, partName(name));
     board.set(name, { size });
     if (await isPresent(target, file, context)) {
       await onDisk(partPath, () => rm(partPath, { force: true }), name);

@@ -19,6 +19,10 @@ export interface CommandOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** Text of its standard input, which is no terminal. */
   readonly input?: string;
+  /** Whether its outputs are terminals. */
+  readonly isTerminal?: boolean;
+  /** Code of the error of each write to the standard output, such as ENOSPC. */
+  readonly outputError?: string;
 }
 
 /** A command that runs in this process. */
@@ -31,16 +35,17 @@ export interface Command {
   /** Resolves when it has ended. Rejects with an error that is a bug. */
   readonly ended: Promise<Outcome>;
   /** Delivers a signal as if the process had received it. */
-  signal(signal: "SIGINT" | "SIGTERM"): void;
+  signal(signal: "SIGINT" | "SIGTERM" | "SIGHUP"): void;
 }
 
 /** Starts a command in this process, through the function that the real program calls. */
 export function startCommand(
   args: readonly string[],
-  { env = {}, input = "" }: CommandOptions = {},
+  { env = {}, input = "", isTerminal = false, outputError }: CommandOptions = {},
 ): Command {
-  const stdout = new Sink();
-  const stderr = new Sink();
+  const terminal = isTerminal ? { isTTY: true, columns: 100, rows: 30 } : {};
+  const stdout = Object.assign(new Sink(outputError), terminal);
+  const stderr = Object.assign(new Sink(), terminal);
   const signals = new EventEmitter();
   const io: Io = {
     stdin: Readable.from([input]) as unknown as NodeJS.ReadStream,
@@ -116,8 +121,20 @@ export function startOnTerminal(args: readonly string[], env: NodeJS.ProcessEnv 
 /** An output stream that keeps its text. */
 class Sink extends Writable {
   text = "";
+  readonly #code: string | undefined;
+
+  /** @param code of the error of each write; undefined for none */
+  constructor(code?: string) {
+    super();
+    this.#code = code;
+  }
 
   override _write(chunk: Buffer, _encoding: BufferEncoding, done: () => void): void {
+    if (this.#code !== undefined && chunk.length > 0) {
+      // The outputs of a process go on after an error, too.
+      this.emit("error", Object.assign(new Error(`${this.#code}: write`), { code: this.#code }));
+      return void done();
+    }
     this.text += chunk;
     done();
   }

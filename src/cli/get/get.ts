@@ -54,5 +54,5 @@ function interruption({ exit }: CliError): CliError {
 function reporterFor({ output, flags, server, io }: Task<GetFlags>): Reporter {
   if (output.isJson) return new GetEvents(output, server.url);
   if (flags.quiet) return silentReporter;
-  return io.stderr.isTTY ? new GetBars(output, io.stderr, flags.parallel) : new GetLines(output);
+  return output.isErrorDrawable ? new GetBars(output, io.stderr, flags.parallel) : new GetLines(output);
 }
