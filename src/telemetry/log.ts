@@ -78,7 +78,7 @@ export interface LoggedCall {
   readonly durationMs: number;
   readonly peer: string;
   readonly requestId: string;
-  /** What the caller asked for, when it led to no operation. */
+  /** Method and path, or the JSON-RPC operation, of a request that led to no operation. */
   readonly target: string | undefined;
   readonly session: string | undefined;
 }
@@ -122,8 +122,8 @@ function describe({
   session,
 }: LoggedCall): string {
   const about = session === undefined ? "" : ` session ${session}`;
-  const asked = target === undefined ? "" : ` ${target}`;
-  const text = `${operation}${asked} ${outcome} ${durationMs.toFixed(1)} ms, ${protocol} from ${peer}${about}, request ${requestId}`;
+  const place = target === undefined ? "" : ` ${target}`;
+  const text = `${operation}${place} ${outcome} ${durationMs.toFixed(1)} ms, ${protocol} from ${peer}${about}, request ${requestId}`;
   // A caller may have sent any text as the session: it must not control the terminal.
   return text.replace(/\p{C}/gu, "?");
 }
