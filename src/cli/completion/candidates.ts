@@ -1,8 +1,10 @@
 import pLimit from "p-limit";
-import { openServer, type ServerFlags } from "../connection.ts";
+import { openServer } from "../connection.ts";
 import { findItem } from "../find-item.ts";
 import type { Io } from "../io.ts";
 import type { Task } from "../run.ts";
+import { chooseServer } from "../server-choice.ts";
+import type { ServerFlags } from "../server-options.ts";
 import { SessionReader } from "../sessions/session-view.ts";
 
 /** The names of a server that can be completed. */
@@ -43,7 +45,7 @@ export async function candidatesFor(
     candidates[source].push({ value, description: description.replace(unusual, "?") });
   };
   try {
-    await using server = await openServer(flags, io);
+    await using server = await openServer(await chooseServer(flags, io.environment), io);
     const task = { server, call: { signal, timeoutMs: maxWaitMs } };
     const requests: Record<Source, () => Promise<void>> = {
       items: () => items(task, word, add("items")),
@@ -117,6 +119,5 @@ async function libraries({ server, call }: ServerCalls, add: Add): Promise<void>
 }
 
 async function sessions(task: ServerCalls, add: Add): Promise<void> {
-  for (const { id, item, state } of await new SessionReader(task).list(undefined))
-    add(id, `${item} ${state}`);
+  for (const { id, item, state } of await new SessionReader(task).list()) add(id, `${item} ${state}`);
 }

@@ -1,10 +1,9 @@
 import { readFileSync } from "node:fs";
 import tab from "@bomb.sh/tab/commander";
 import { Command } from "commander";
-import type { ServerFlags } from "../connection.ts";
 import type { Io } from "../io.ts";
 import { loadOptions } from "../lazy-command.ts";
-import { addServerOptions, serverFlags } from "../server-options.ts";
+import { addServerOptions, type ServerFlags, serverFlags } from "../server-options.ts";
 import type { Source } from "./candidates.ts";
 import type { Shell } from "./shells.ts";
 
