@@ -1,6 +1,7 @@
 import { type Client, Code, ConnectError, type Interceptor } from "@connectrpc/connect";
 import type { SessionService } from "../../gen/cis/v1/session_pb.ts";
 import { callTimeoutMs, finalCallTimeoutMs } from "./retry.ts";
+import { unlessAborted } from "./unless-aborted.ts";
 
 /** Header of a call that carries the id of a login session. */
 export const idHeader = "vmware-api-session-id";
@@ -107,17 +108,4 @@ export function withLoginSession(id: string): Interceptor {
       );
     }
   };
-}
-
-/** Rejects when the signal of a call is aborted. Other calls may go on waiting for the same promise. */
-async function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
-  signal.throwIfAborted();
-  const aborted = Promise.withResolvers<never>();
-  const onAbort = () => aborted.reject(signal.reason);
-  signal.addEventListener("abort", onAbort, { once: true });
-  try {
-    return await Promise.race([promise, aborted.promise]);
-  } finally {
-    signal.removeEventListener("abort", onAbort);
-  }
 }
