@@ -6,7 +6,7 @@ import { callForEach, required } from "../answers.ts";
 import type { ExitName } from "../exit-codes.ts";
 import { CliError, explain } from "../failure.ts";
 import { findLibraries } from "../find-item.ts";
-import { download, type GetTask, patienceOf, reporterFor, reporting } from "./get.ts";
+import { download, type GetTask, patienceOf, reporterFor, reporting } from "./get-task.ts";
 import { type NamedItem, withPatience } from "./look-up.ts";
 import type { Reporter } from "./reporter.ts";
 
