@@ -10,7 +10,13 @@ import { exitCodes } from "../src/cli/exit-codes.ts";
 import { processIo } from "../src/cli/io.ts";
 import { clientSettings } from "../src/config/client-settings.ts";
 import { settings } from "../src/config/settings.ts";
-import { errorKinds, errorMessages, failureMessages } from "../src/domain/errors.ts";
+import {
+  type ErrorKind,
+  errorKinds,
+  errorMessages,
+  failureMessages,
+  httpStatusOf,
+} from "../src/domain/errors.ts";
 import { scenarios } from "../test/chaos/scenarios/scenarios.ts";
 import { operationCells, operationHeader, operationRows } from "./operations.ts";
 
@@ -52,13 +58,15 @@ export const tables: Record<string, { page: string; header: readonly string[]; r
     page: "errors.md",
     header: ["kind", "gRPC and Connect code", "number", "vAPI error", "HTTP status on REST"],
     rows: () =>
-      Object.entries(errorKinds).map(([kind, { grpc, vapi, http }]) => [
-        code(kind),
-        code(grpc),
-        String(codeFromString(grpc === "CANCELLED" ? "canceled" : grpc.toLowerCase())),
-        code(`com.vmware.vapi.std.errors.${vapi}`),
-        String(http),
-      ]),
+      (Object.entries(errorKinds) as [ErrorKind, (typeof errorKinds)[ErrorKind]][]).map(
+        ([kind, { grpc, vapi }]) => [
+          code(kind),
+          code(grpc),
+          String(codeFromString(grpc === "CANCELLED" ? "canceled" : grpc.toLowerCase())),
+          code(`com.vmware.vapi.std.errors.${vapi}`),
+          [...new Set([httpStatusOf(kind, "rest"), httpStatusOf(kind, "api")])].join(", on `/api` "),
+        ],
+      ),
   },
   "error-messages": {
     page: "errors.md",

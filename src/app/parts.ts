@@ -37,11 +37,12 @@ export async function openContent({ content }: Config, log: Logger): Promise<Con
 
 /** A server that does not answer yet is no error. @throws StartError */
 export async function openStores(config: Config, metrics: Metrics, log: Logger): Promise<Backend> {
-  const { redisUrl, redis, sqlitePath, leaseMs, retentionMs, maxDowntimeMs, login } = config;
+  const { redisUrl, redis, sqlitePath, maxDowntimeMs, login } = config;
+  const { leaseMs, retentionMs, maxSessionsPerPrincipal: maxPerOwner } = config;
   const url = redisUrl?.reveal() ?? sqliteUrl(sqlitePath);
   const { observeRoundTrip } = metrics;
   const redisCredentials = await readRedisCredentials(config);
-  const leaseTerms = { leaseMs, retentionMs };
+  const leaseTerms = { leaseMs, retentionMs, maxPerOwner };
   const redisOptions = { redisCredentials, redisWaitReplicas: redis.waitReplicas };
   return orStartError(() =>
     openBackend(url, {

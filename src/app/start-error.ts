@@ -15,7 +15,8 @@ export async function orStartError<T>(step: () => T | Promise<T>, prefix = ""): 
   }
 }
 
-function messageOf(error: unknown): string {
+/** What failed, for the operator. */
+export function messageOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   const { syscall, code, errno, address, port } = error as NodeJS.ErrnoException & Partial<AddressInfo>;
   if (syscall !== "bind" || errno === undefined) return error.message;

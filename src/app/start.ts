@@ -10,12 +10,13 @@ import type { Config } from "../config/settings.ts";
 import { SharedPreparations } from "../preparation/shared-preparations.ts";
 import { Server } from "../server/server.ts";
 import { shutDown } from "../server/shutdown.ts";
-import { callObserver } from "../telemetry/call-observer.ts";
+import { callObserver, overloadCounter } from "../telemetry/call-observer.ts";
 import { downloadObserver } from "../telemetry/download-observer.ts";
 import { Health } from "../telemetry/health.ts";
 import { Metrics, type MetricsSnapshot } from "../telemetry/metrics.ts";
 import { preparationObserver } from "../telemetry/preparation-observer.ts";
 import { StoreMonitor } from "../telemetry/store-monitor.ts";
+import { openAdmin } from "./admin.ts";
 import { openDownloads } from "./downloads.ts";
 import { openLog, summaryOf } from "./log.ts";
 import { openOperations } from "./operations.ts";
@@ -28,6 +29,8 @@ export interface App {
   /** For example `http://127.0.0.1:8080`. */
   readonly url: string;
   readonly port: number;
+  /** Where health and metrics are; undefined without an admin address, and in a worker. */
+  readonly adminUrl: string | undefined;
   metricsSnapshot(): Promise<MetricsSnapshot>;
   /** Resolves when everything has ended, within the shutdown timeout; every call returns the same promise. */
   stop(): Promise<void>;
@@ -90,32 +93,32 @@ export async function startApp(config: Config, { logger, program }: AppOptions =
   const places = {
     admission,
     streams: new ShareHolders(config.maxStreams),
+    strangers: new ShareHolders(config.maxWatches),
     isOpen: config.auth === "none",
     clientAddressOf,
   };
   const pipeline = new CallPipeline({ operations, authenticate, login, ...places, observe });
 
   const health = new Health(serviceNamesOf(operations));
+  if (program !== undefined) health.watch("", program.reportStatus);
   const monitor = new StoreMonitor({ store: backend, health, log });
   opened.defer(() => monitor.stop());
-  const expose = program?.metrics ?? (() => metrics.expose());
   const ends = { callsMustEnd, streamsMustEnd };
-  const parts = {
-    pipeline,
-    downloads: handler,
-    health,
-    metrics: expose,
-    pageHeaders,
-    observe,
-    clientAddressOf,
-    ...ends,
-  };
-  const { host, port, graceMs, drainMs } = config;
-  const { connections } = metrics;
-  const server = new Server({ ...openProtocols(config, parts), host, port, tls, connections });
+  const { strangers } = places;
+  const shared = { observe, clientAddressOf, strangers };
+  const parts = { pipeline, downloads: handler, health, pageHeaders, ...shared, ...ends };
+  const { host, port, graceMs, drainMs, maxConnections } = config;
+  const connections = { ...metrics.connections, refused: overloadCounter(log, "connections") };
+  const listening = { host, port, tls, maxConnections, connections };
+  const server = new Server({ ...openProtocols(config, parts), ...listening });
+  // The supervisor of several workers has the admin address.
+  const admin =
+    program === undefined ? await openAdmin(config, { readiness: health, metrics, log }) : undefined;
+  opened.use(admin);
   await monitor.start();
   await orStartError(() => server.listen());
-  if (program === undefined) log.info({ url: server.url, ...summaryOf(config) }, "serving");
+  const adminUrl = admin?.url;
+  if (program === undefined) log.info({ url: server.url, adminUrl, ...summaryOf(config) }, "serving");
 
   const rest = opened.move();
   const stop = () => shutDown({ health, server, rest, endStreams, endCalls, graceMs, drainMs, log });
@@ -123,6 +126,7 @@ export async function startApp(config: Config, { logger, program }: AppOptions =
   return {
     url: server.url,
     port: server.port,
+    adminUrl,
     metricsSnapshot: () => metrics.snapshot(),
     stop: () => (stopped ??= stop()),
   };

@@ -4,6 +4,9 @@ import { type ClientCertificate, clientCertificateOf } from "./client-certificat
 import type { Credentials } from "./credentials.ts";
 import { copyOf } from "./text-copy.ts";
 
+/** From this size on an answer is reported, in bytes. That of a keep-alive never is. */
+const largeBytes = 16_384;
+
 /** A client's connection: what its calls share. */
 export class Connection {
   /** Address of the client. */
@@ -16,6 +19,8 @@ export class Connection {
   isTrusted = false;
   /** Called when a caller on it is authenticated for the first time. */
   onTrusted: (() => void) | undefined = undefined;
+  /** Called with the size of each large answer. */
+  onLargeAnswer: ((bytes: number) => void) | undefined = undefined;
   /** Set until the certificate has been read from it. */
   #socket: Socket | undefined;
   #certificate: ClientCertificate | undefined;
@@ -34,6 +39,11 @@ export class Connection {
       this.#socket = undefined;
     }
     return this.#certificate;
+  }
+
+  /** Reports the size of an answer, all of which may wait until the client takes it. */
+  answered(bytes: number): void {
+    if (bytes >= largeBytes) this.onLargeAnswer?.(bytes);
   }
 
   /** Records that a caller on it has been authenticated. */

@@ -13,6 +13,7 @@ import { type ClientAddressOf, networkOf } from "./client-address.ts";
 import { loginIdOf } from "./credentials.ts";
 import type { Encoder } from "./encoder.ts";
 import type { ShareHolders } from "./share-holders.ts";
+import { StreamPlace } from "./stream-place.ts";
 
 /** One row of the table of operations. */
 export interface Operation<I extends DescMessage = DescMessage, O extends DescMessage = DescMessage> {
@@ -88,6 +89,15 @@ export interface Conversation {
  */
 export type StreamEntry = (call: Call) => Promise<Conversation>;
 
+/** A stream whose caller is authenticated. */
+interface OpenedStream {
+  readonly row: StreamOperation;
+  readonly call: Call;
+  /** Authenticates the caller of later requests. */
+  readonly identity: Call;
+  readonly place: StreamPlace;
+}
+
 /** Delay before a refusal for overload is sent. */
 const refusalPauseMs = 100;
 
@@ -99,6 +109,10 @@ export interface CallPipelineOptions {
   readonly admission: Admission;
   /** Open streams, by principal. */
   readonly streams: ShareHolders;
+  /**
+   * Open streams of strangers, by address. While nobody has to authenticate, a stream is one until its first request.
+   */
+  readonly strangers: ShareHolders;
   /** Whether nobody has to authenticate. Everybody is one principal then, so addresses share the streams. */
   readonly isOpen?: boolean;
   readonly clientAddressOf: ClientAddressOf;
@@ -115,12 +129,12 @@ export class CallPipeline {
   readonly #login: Authenticate;
   readonly #admission: Admission;
   readonly #streams: ShareHolders;
+  readonly #strangers: ShareHolders;
   readonly #isOpen: boolean;
   readonly #clientAddressOf: ClientAddressOf;
   readonly #observe: CallObserver;
   /** Made once: creating an error costs more than the refusal, which has to be cheap. */
   readonly #overloaded = ServiceError.overloaded();
-  readonly #tooManyStreams = ServiceError.tooManyStreams();
 
   constructor(options: CallPipelineOptions) {
     const { operations, authenticate, login = authenticate, admission, streams, observe } = options;
@@ -129,6 +143,7 @@ export class CallPipeline {
     this.#login = login;
     this.#admission = admission;
     this.#streams = streams;
+    this.#strangers = options.strangers;
     this.#isOpen = options.isOpen ?? false;
     this.#clientAddressOf = options.clientAddressOf;
     this.#observe = observe;
@@ -212,12 +227,15 @@ export class CallPipeline {
         this.#observe({ call, operation, outcome: error?.kind ?? "ok", durationMs, error });
       };
       try {
-        const leave = this.#placeFor(await this.#identify(call), call);
-        const identity = this.#identityOf(call);
+        const caller = await this.#identify(call);
+        const place = this.#isOpen
+          ? new StreamPlace(this.#strangers, networkOf(this.#clientAddressOf(call)))
+          : new StreamPlace(this.#streams, caller.principal);
+        const stream = { row, call, identity: this.#identityOf(call), place };
         return {
-          answer: (requests) => this.#answer(row, requests, call, identity),
+          answer: (requests) => this.#answer(stream, requests),
           end: (error) => {
-            leave();
+            place.leave();
             record(error);
           },
         };
@@ -236,18 +254,11 @@ export class CallPipeline {
     try {
       const caller = this.#authenticate(call);
       const resolved = caller instanceof Promise ? await unlessAborted(caller, call) : caller;
-      if (!connection.isTrusted) connection.trust();
+      if (!this.#isOpen && !connection.isTrusted) connection.trust();
       return resolved;
     } finally {
       this.#admission.leave(connection, 1);
     }
-  }
-
-  /** Takes a place among the streams; returns a function that gives it back. */
-  #placeFor({ principal }: Caller, call: Call): () => void {
-    const holder = this.#isOpen ? networkOf(this.#clientAddressOf(call)) : principal;
-    if (!this.#streams.enter(holder)) throw this.#tooManyStreams;
-    return () => this.#streams.leave(holder);
   }
 
   /**
@@ -262,12 +273,14 @@ export class CallPipeline {
   }
 
   async #answer(
-    row: StreamOperation,
+    { row, call, identity, place }: OpenedStream,
     requests: readonly MessageShape<DescMessage>[],
-    call: Call,
-    identity: Call,
   ): Promise<readonly MessageShape<DescMessage>[]> {
     try {
+      if (place.isAmong(this.#strangers)) {
+        place.move(this.#streams);
+        call.connection.trust();
+      }
       if (call.abortedWith !== undefined) throw new ServiceError(call.abortedWith);
       // For each group: a stream may outlive the credentials of its caller.
       const caller = this.#authenticate(identity);

@@ -1,4 +1,5 @@
 import type { Http2StreamHandler, HttpHandler, HttpRequest, HttpResponse } from "./http.ts";
+import type { OpenStream } from "./open-stream.ts";
 
 /** Names of HTTP headers. */
 export interface HeaderNames {
@@ -17,6 +18,8 @@ export interface ProtocolHandler {
   serve(request: HttpRequest, response: HttpResponse): void;
   /** Serves HTTP/2 streams directly; a stream that it leaves becomes a request. */
   readonly takeStream?: Http2StreamHandler | undefined;
+  /** The open streams that it has taken, for the limits of the server. */
+  readonly takenStreams?: Iterable<OpenStream> | undefined;
 }
 
 /** The headers of every protocol that serves calls: credentials, the request id, what a client does about a refusal. */
@@ -35,6 +38,8 @@ export const callHeaders: HeaderNames = {
 export interface ServerHandlers {
   readonly handler: HttpHandler;
   readonly takeStream: Http2StreamHandler;
+  /** The open streams that `takeStream` has taken. */
+  readonly takenStreams: Iterable<OpenStream>;
 }
 
 /**
@@ -56,5 +61,10 @@ export function firstOf(protocols: readonly ProtocolHandler[]): ServerHandlers {
       takers.length === 1 && onlyTaker !== undefined
         ? onlyTaker
         : (stream, headers, rawHeaders) => takers.some((take) => take(stream, headers, rawHeaders)),
+    takenStreams: {
+      *[Symbol.iterator]() {
+        for (const { takenStreams = [] } of protocols) yield* takenStreams;
+      },
+    },
   };
 }

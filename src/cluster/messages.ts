@@ -1,4 +1,5 @@
-import type { Exposition, MetricsSnapshot } from "../telemetry/metrics.ts";
+import type { ServingStatus } from "../telemetry/health.ts";
+import type { MetricsSnapshot } from "../telemetry/metrics.ts";
 
 /** Where a worker serves. */
 export interface Serving {
@@ -20,14 +21,12 @@ export type WorkerMessage =
   | { readonly type: "snapshot"; readonly metrics: MetricsSnapshot }
   /** It has closed its port and finished its calls; see "left". */
   | { readonly type: "leaving" }
-  /** Requests the metrics of the whole program. */
-  | { readonly type: "metrics" };
+  /** Whether it is ready; sent after every change, "NOT_SERVING" at first. */
+  | { readonly type: "status"; readonly status: ServingStatus };
 
 /** From the supervisor to a worker. */
 export type SupervisorMessage =
   | { readonly type: "stop" }
   | { readonly type: "snapshot" }
   /** The answer to "leaving": no more connections are handed to this worker. */
-  | { readonly type: "left" }
-  /** The answer to "metrics". */
-  | { readonly type: "exposition"; readonly exposition: Exposition };
+  | { readonly type: "left" };

@@ -1,5 +1,6 @@
 import { setTimeout as delay } from "node:timers/promises";
 import type { Logger } from "pino";
+import type { ServingStatus } from "../telemetry/health.ts";
 import type { Exposition } from "../telemetry/metrics.ts";
 import { ProgramMetrics } from "../telemetry/program-metrics.ts";
 import type { Serving, WorkerMessage } from "./messages.ts";
@@ -19,7 +20,7 @@ export interface SupervisorOptions extends SupervisorEvents {
   readonly graceMs: number;
   readonly log: Logger;
   /** Further members of the log line "serving". */
-  readonly served: object;
+  readonly served: () => object;
 }
 
 /** The time that a worker at its deadline needs to cut its connections and to end. */
@@ -28,7 +29,7 @@ const killMarginMs = 500;
 /** How long workers may take to send their metrics; one that is busy or dying must not delay the others. */
 const snapshotMs = 1000;
 
-/** Runs the workers of a program and serves nothing itself. */
+/** Runs the workers of a program and serves no calls itself. */
 export class Supervisor {
   readonly #options: SupervisorOptions;
   readonly #log: Logger;
@@ -38,7 +39,6 @@ export class Supervisor {
   /** Workers whose metrics are awaited, with what their answer resolves. */
   readonly #awaited = new Map<WorkerProcess, () => void>();
   readonly #stopping = new AbortController();
-  #exposing: Promise<Exposition> | undefined;
   #isRestarting = false;
   /** The worker whose successor is starting; it needs no other replacement. */
   #outgoing: WorkerProcess | undefined;
@@ -63,7 +63,7 @@ export class Supervisor {
       const [{ url, port }] = (await Promise.all(workers.map(({ serving }) => serving))) as [Serving];
       this.#port = port;
       for (const worker of workers) this.#watch(worker);
-      this.#log.info({ url, workers: number, ...served }, "serving");
+      this.#log.info({ url, workers: number, ...served() }, "serving");
     } catch (error) {
       await this.#killAll();
       throw error;
@@ -100,6 +100,33 @@ export class Supervisor {
   kill(): void {
     this.#stopping.abort();
     for (const worker of this.#workers) worker.kill();
+  }
+
+  /** SERVING while any worker is ready. */
+  get statuses(): ReadonlyMap<string, ServingStatus> {
+    const isReady = !this.#isStopping && [...this.#workers].some((worker) => worker.isReady);
+    return new Map([["", isReady ? "SERVING" : "NOT_SERVING"]]);
+  }
+
+  /**
+   * The metrics of all workers; of one that does not answer in time the last snapshot counts. One call at a time: an
+   * answer of a worker ends the wait of the latest.
+   */
+  async expose(): Promise<Exposition> {
+    const workers = [...this.#workers].filter(({ serves }) => serves);
+    const inTime = delay(snapshotMs, undefined, { ref: false });
+    let answered = 0;
+    const answers = workers.map(async (worker) => {
+      const answer = Promise.withResolvers<void>();
+      this.#awaited.set(worker, answer.resolve);
+      worker.send({ type: "snapshot" });
+      await answer.promise;
+      this.#awaited.delete(worker);
+      if (this.#workers.has(worker)) answered++;
+    });
+    await Promise.race([Promise.all(answers), inTime]);
+    for (const worker of workers) this.#awaited.delete(worker);
+    return this.#metrics.expose({ answered });
   }
 
   get #isStopping(): boolean {
@@ -214,30 +241,7 @@ export class Supervisor {
       this.#awaited.get(from)?.();
     } else if (message.type === "leaving") {
       from.send({ type: "left" });
-    } else if (message.type === "metrics") {
-      this.#exposing ??= this.#expose().finally(() => {
-        this.#exposing = undefined;
-      });
-      void this.#exposing.then((exposition) => from.send({ type: "exposition", exposition }));
     }
-  }
-
-  /** Requests the metrics of every worker; of a worker that does not answer in time the last snapshot counts. */
-  async #expose(): Promise<Exposition> {
-    const workers = [...this.#workers].filter(({ serves }) => serves);
-    const inTime = delay(snapshotMs, undefined, { ref: false });
-    let answered = 0;
-    const answers = workers.map(async (worker) => {
-      const answer = Promise.withResolvers<void>();
-      this.#awaited.set(worker, answer.resolve);
-      worker.send({ type: "snapshot" });
-      await answer.promise;
-      this.#awaited.delete(worker);
-      if (this.#workers.has(worker)) answered++;
-    });
-    await Promise.race([Promise.all(answers), inTime]);
-    for (const worker of workers) this.#awaited.delete(worker);
-    return this.#metrics.expose({ answered });
   }
 }
 

@@ -1,5 +1,6 @@
 import cluster, { type Worker } from "node:cluster";
 import { once } from "node:events";
+import type { ServingStatus } from "../telemetry/health.ts";
 import { ConnectionHandover } from "./connection-handover.ts";
 import type { Serving, StartFailure, SupervisorMessage, WorkerMessage } from "./messages.ts";
 
@@ -39,6 +40,8 @@ export class WorkerProcess {
   servesSince: number | undefined;
   /** Whether it was ended on purpose. */
   isLeaving = false;
+  /** As it last reported. */
+  #status: ServingStatus = "NOT_SERVING";
   readonly #worker: Worker;
   readonly #handover: ConnectionHandover;
 
@@ -69,6 +72,8 @@ export class WorkerProcess {
         serving.resolve(message.at);
       } else if (message.type === "failed") {
         serving.reject(new WorkerFailure(message.failure, true));
+      } else if (message.type === "status") {
+        this.#status = message.status;
       } else {
         onMessage(this, message);
       }
@@ -89,6 +94,11 @@ export class WorkerProcess {
   /** Whether connections are handed to it. */
   get accepts(): boolean {
     return this.serves && !this.isLeaving && this.#worker.isConnected();
+  }
+
+  /** Whether it serves and its store works. */
+  get isReady(): boolean {
+    return this.accepts && this.#status === "SERVING";
   }
 
   /** After its end: gives the connections that it has not acknowledged to another worker, if one accepts them. */

@@ -1,22 +1,20 @@
 import cluster from "node:cluster";
-import type { Exposition, MetricsSnapshot } from "../telemetry/metrics.ts";
+import type { ServingStatus } from "../telemetry/health.ts";
+import type { MetricsSnapshot } from "../telemetry/metrics.ts";
 import type { Serving, StartFailure, SupervisorMessage, WorkerMessage } from "./messages.ts";
 
 /** The program, as one of its workers sees it. */
 export interface Program {
   /** This worker's number; a replacement has a number of its own. */
   readonly worker: number;
-  /** The metrics of all workers. Rejects when the supervisor does not answer in time. */
-  readonly metrics: () => Promise<Exposition>;
+  /** To call after every change of this worker's status. */
+  readonly reportStatus: (status: ServingStatus) => void;
 }
 
 export interface WorkerApp extends Serving {
   metricsSnapshot(): Promise<MetricsSnapshot>;
   stop(): Promise<void>;
 }
-
-/** Timeout of a request for metrics; longer than the supervisor waits for the workers. */
-const metricsMs = 2000;
 
 /**
  * Runs a worker: it starts, serves, and stops when the supervisor asks for it or is gone. Signals are left to the
@@ -31,22 +29,8 @@ export async function runWorker(
   const self = cluster.worker!;
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, () => {});
   let app: WorkerApp | undefined;
-  let exposed: PromiseWithResolvers<Exposition> | undefined;
   const left = Promise.withResolvers<void>();
 
-  const metrics = async () => {
-    if (exposed !== undefined) return exposed.promise;
-    exposed = Promise.withResolvers<Exposition>();
-    const { promise, reject } = exposed;
-    const timer = setTimeout(() => reject(new Error("the supervisor does not answer")), metricsMs);
-    void send({ type: "metrics" });
-    try {
-      return await promise;
-    } finally {
-      clearTimeout(timer);
-      exposed = undefined;
-    }
-  };
   const sendMetrics = async () => {
     if (app !== undefined) await send({ type: "snapshot", metrics: await app.metricsSnapshot() });
   };
@@ -67,8 +51,6 @@ export async function runWorker(
         return void sendMetrics();
       case "left":
         return left.resolve();
-      case "exposition":
-        return exposed?.resolve(message.exposition);
     }
   });
   self.once("disconnect", () => {
@@ -78,8 +60,9 @@ export async function runWorker(
     void stop();
   });
 
+  const reportStatus = (status: ServingStatus) => void send({ type: "status", status });
   try {
-    app = await start({ worker: self.id, metrics });
+    app = await start({ worker: self.id, reportStatus });
   } catch (error) {
     const failure = explain(error);
     if (failure === undefined) throw error;

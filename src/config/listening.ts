@@ -1,4 +1,4 @@
-import { isIP } from "node:net";
+import { isIP, isIPv6 } from "node:net";
 import { z } from "zod";
 import { filePath, integer, manual, optionalListOf, type Rule } from "./fields.ts";
 
@@ -15,6 +15,47 @@ export const addressFields = {
   workers: integer(1, 128)
     .prefault("1")
     .register(manual, { argument: "number", help: "number of processes that serve, all on the same port" }),
+};
+
+/** Where the admin address is. */
+export interface AdminAddress {
+  readonly host: string;
+  /** 0: any free one. */
+  readonly port: number;
+  /** Nobody chose it, so that the service starts without it when it is in use. */
+  readonly isDefault: boolean;
+}
+
+const defaultAdminAddress = "127.0.0.1:9480";
+
+/** Undefined for `off`. */
+export const adminFields = {
+  adminListen: z
+    .string()
+    .refine(
+      (text) => text === "off" || hostAndPort(text) !== undefined,
+      `must be off, or an address or host name with a port, such as ${defaultAdminAddress} or [::1]:9480`,
+    )
+    .optional()
+    .transform((text): AdminAddress | undefined => {
+      const { host, port } = hostAndPort(text ?? defaultAdminAddress) ?? {};
+      return host === undefined || port === undefined
+        ? undefined
+        : { host, port, isDefault: text === undefined };
+    })
+    .register(manual, {
+      argument: "address:port|off",
+      help: "where /metrics is served, in clear text and without login; port 0 picks a free one",
+      default: defaultAdminAddress,
+    }),
+  allowedHosts: optionalListOf(
+    isHostPattern,
+    "must be host names without ports such as dl.example or *.dl.example, with commas between them, or *",
+  ).register(manual, {
+    argument: "list",
+    help: "further host names that requests may name while nobody has to log in; *.dl.example: all below it, *: any",
+    default: "none",
+  }),
 };
 
 /** TLS, by paths of PEM files. */
@@ -67,6 +108,18 @@ export function tlsOf({ cert, key }: z.output<typeof tlsFields.tls>) {
 /** In the spelling of browsers, because it is compared as it is. */
 function isOrigin(text: string): boolean {
   return /^https?:[^*]*$/.test(text) && URL.parse(text)?.origin === text;
+}
+
+function hostAndPort(text: string): { readonly host: string; readonly port: number } | undefined {
+  const [, bracketed, plain = "", digits = ""] = /^(?:\[(.*)\]|([^:]*)):(\d{1,5})$/.exec(text) ?? [];
+  const isValid = bracketed === undefined ? isHost(plain) : isIPv6(bracketed);
+  const port = Number(digits);
+  return isValid && digits !== "" && port <= 65_535 ? { host: bracketed ?? plain, port } : undefined;
+}
+
+/** A name, or `*.` and a name, or `*`. Addresses need not be listed. */
+function isHostPattern(text: string): boolean {
+  return text === "*" || isHost(text.replace(/^\*\./, ""));
 }
 
 function isHost(text: string): boolean {

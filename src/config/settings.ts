@@ -14,7 +14,7 @@ import {
   seconds,
   settingNameOf,
 } from "./fields.ts";
-import { addressFields, corsFields, tlsFields, tlsOf, tlsRules } from "./listening.ts";
+import { addressFields, adminFields, corsFields, tlsFields, tlsOf, tlsRules } from "./listening.ts";
 import { redisFields, redisRules } from "./redis.ts";
 import { SecretUrl } from "./secret.ts";
 import { fileTwinOf } from "./secret-file.ts";
@@ -59,6 +59,10 @@ const sessionFields = {
       help: "how long a canceled or failed session stays readable",
       default: "the lease length",
     }),
+  maxSessionsPerPrincipal: integer(0, 100_000).prefault("10000").register(manual, {
+    argument: "number",
+    help: "maximum number of sessions of one principal, canceled and failed ones included; 0 for any number",
+  }),
   maxDowntimeMs: seconds(0, 30 * day)
     .prefault("3600")
     .register(manual, {
@@ -85,13 +89,17 @@ const callFields = {
     argument: "number",
     help: "maximum number of calls in flight; more are refused at once with the time to retry after",
   }),
+  maxConnections: integer(1, 1_000_000).prefault("10000").register(manual, {
+    argument: "number",
+    help: "maximum number of open connections, four fifths of them from one address; more are closed at once",
+  }),
   maxStreams: integer(1, 1_000_000).prefault("2000").register(manual, {
     argument: "number",
     help: "maximum number of open KeepAliveStream streams; more are refused at once with the time to retry after",
   }),
   maxWatches: integer(1, 1_000_000).prefault("500").register(manual, {
     argument: "number",
-    help: "maximum number of open streams of gRPC health and server reflection, which need no credentials",
+    help: "maximum number of open streams that need no credentials (gRPC health, server reflection)",
   }),
   fastLane: onOff().prefault("on").register(manual, {
     argument: "on|off",
@@ -122,6 +130,7 @@ const fields = z.object({
   ...authenticationFields,
   ...downloadFields,
   ...corsFields,
+  ...adminFields,
   ...callFields,
   ...logFields,
 });

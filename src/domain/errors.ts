@@ -1,5 +1,14 @@
 import { identifierRule } from "./identifiers.ts";
 
+interface ErrorCodes {
+  readonly grpc: string;
+  readonly vapi: string;
+  /** Status on REST. */
+  readonly http: number;
+  /** Status on `/api`, where it is another one. */
+  readonly apiHttp?: number;
+}
+
 /**
  * Kinds of errors, by what the caller can do about them. The gRPC code, vAPI error and HTTP status of an error follow
  * from its kind and stand nowhere else; protocols translate the names into the constants of their library.
@@ -20,14 +29,29 @@ export const errorKinds = {
   body_too_large: { grpc: "RESOURCE_EXHAUSTED", vapi: "invalid_request", http: 413 },
   unauthenticated: { grpc: "UNAUTHENTICATED", vapi: "unauthenticated", http: 401 },
   unauthorized: { grpc: "PERMISSION_DENIED", vapi: "unauthorized", http: 403 },
+  /** As vSphere does, `/api` answers with a status of its own. */
+  unable_to_allocate_resource: {
+    grpc: "RESOURCE_EXHAUSTED",
+    vapi: "unable_to_allocate_resource",
+    http: 400,
+    apiHttp: 500,
+  },
+  /** A request for a host that the service does not go by. */
+  misdirected: { grpc: "PERMISSION_DENIED", vapi: "unauthorized", http: 421 },
   too_many_attempts: { grpc: "RESOURCE_EXHAUSTED", vapi: "service_unavailable", http: 429 },
   canceled: { grpc: "CANCELLED", vapi: "canceled", http: 500 },
   timed_out: { grpc: "DEADLINE_EXCEEDED", vapi: "timed_out", http: 504 },
   service_unavailable: { grpc: "UNAVAILABLE", vapi: "service_unavailable", http: 503 },
   internal_server_error: { grpc: "INTERNAL", vapi: "internal_server_error", http: 500 },
-} as const satisfies Record<string, { grpc: string; vapi: string; http: number }>;
+} as const satisfies Record<string, ErrorCodes>;
 
 export type ErrorKind = keyof typeof errorKinds;
+
+/** The HTTP status of an error in a dialect of REST. */
+export function httpStatusOf(kind: ErrorKind, dialect: "rest" | "api"): number {
+  const { http, apiHttp = http }: ErrorCodes = errorKinds[kind];
+  return dialect === "api" ? apiHttp : http;
+}
 
 interface ErrorRow {
   readonly kind: ErrorKind;
@@ -49,9 +73,21 @@ export const errorMessages = {
     kind: "not_allowed_in_current_state",
     text: "Download session '{0}' is {1}, not ACTIVE. Create a new session to continue.",
   },
+  "downlease.session.too_many": {
+    kind: "unable_to_allocate_resource",
+    text: "There are {0} download sessions of this principal, the most that --max-sessions-per-principal allows. Delete those that are no longer needed, or wait for them to expire; canceled and failed ones count until then.",
+  },
   "downlease.library.not_found": {
     kind: "not_found",
     text: "Library '{0}' does not exist.",
+  },
+  "downlease.library.not_subscribed": {
+    kind: "not_found",
+    text: "There is no subscribed library '{0}': all libraries of this service are local.",
+  },
+  "downlease.update_session.not_found": {
+    kind: "not_found",
+    text: "There is no update session '{0}': this service does not change content.",
   },
   "downlease.item.not_found": {
     kind: "not_found",
@@ -132,6 +168,10 @@ export const errorMessages = {
   "downlease.request.malformed": {
     kind: "invalid_request",
     text: "The request can't be read: {0}.",
+  },
+  "downlease.request.host": {
+    kind: "misdirected",
+    text: "The request names a host that the service does not answer for. Use its address, or add the name to --allowed-hosts (DOWNLEASE_ALLOWED_HOSTS).",
   },
   "downlease.request.media_type": {
     kind: "unsupported_media_type",
@@ -215,6 +255,10 @@ export const errorMessages = {
   "downlease.storage.role": {
     kind: "unauthorized",
     text: "DIRECT endpoints require the role 'storage'. Request an HTTPS endpoint.",
+  },
+  "downlease.storage.location_role": {
+    kind: "unauthorized",
+    text: "Locations on the storage require the role 'storage'. Without it, files are read in a download session.",
   },
   "downlease.storage.none": {
     kind: "unauthorized",

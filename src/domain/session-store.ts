@@ -16,14 +16,20 @@ export interface Heartbeat {
 export interface SessionStore {
   /**
    * Creates the session. When one with this id exists, leaves it as it is, but renews its lease if it is ACTIVE. The
-   * id is derived from the owner and a client token, or random.
+   * id is derived from the owner and a client token, or random. However many creations run side by side, an owner never
+   * has more sessions than the terms allow; the place of one that is gone is free within seconds.
+   *
+   * @throws ServiceError `downlease.session.too_many` when the owner has no room for a new one
    */
   create(session: NewSession): Promise<Session>;
 
   /** The session, or undefined. Does not renew the lease. */
   get(id: string, caller: Caller): Promise<Session | undefined>;
 
-  /** Ids of the principal's own sessions in any state, oldest first. Does not renew a lease. */
+  /**
+   * Ids of the principal's own sessions in any state, oldest first: all that exist from the call to its end. Does not
+   * renew a lease.
+   */
   list(owner: string, libraryItemId?: string): Promise<string[]>;
 
   /**
@@ -39,7 +45,7 @@ export interface SessionStore {
    */
   keepAliveMany(heartbeats: readonly Heartbeat[], caller: Caller): Promise<(Renewal | Refusal)[]>;
 
-  /** Takes an ACTIVE session to a final state. */
+  /** Takes an ACTIVE session to a final state. The error message is stored as it is: bound it before. */
   finish(id: string, caller: Caller, state: FinalState, errorMessage?: string): Promise<Finish | Refusal>;
 
   /** Removes a session in any state. False when there is none for the caller. */

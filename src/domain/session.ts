@@ -3,6 +3,7 @@
  * (SQLite), or restate it in a script (Redis) and are compared with it under random histories.
  */
 
+import { ServiceError } from "./errors.ts";
 import { isAdmin, type Roles } from "./roles.ts";
 
 export type SessionState = "ACTIVE" | FinalState;
@@ -34,12 +35,14 @@ export interface Caller {
   readonly roles: Roles;
 }
 
-/** Lengths of the lease, in milliseconds. */
+/** Lengths of the lease, in milliseconds, and how many leases there may be. */
 export interface LeaseTerms {
   /** How long a session lives without a renewal. */
   readonly leaseMs: number;
   /** How long a session can still be read after it was canceled or failed. */
   readonly retentionMs: number;
+  /** How many sessions a principal may have, in any state; 0 or unset: any number. */
+  readonly maxPerOwner?: number;
 }
 
 /** Why a session was not changed. */
@@ -59,6 +62,36 @@ export function isProgress(value: number): boolean {
 /** When a lease ends that is renewed at `now`: after a full length, but never before the end that was promised. */
 export function renewedUntil(promised: number, now: number, lengthMs: number): number {
   return Math.max(promised, now + lengthMs);
+}
+
+/**
+ * The quota: whether an owner of so many sessions may have one more. Final ones count until they are gone, because they
+ * take as much room; one that is created again takes no room.
+ */
+export function hasRoom(sessions: number, { maxPerOwner = 0 }: LeaseTerms): boolean {
+  return maxPerOwner === 0 || sessions < maxPerOwner;
+}
+
+/** Refuses a creation for the quota. */
+export function tooManySessions({ maxPerOwner }: LeaseTerms): ServiceError {
+  return new ServiceError("downlease.session.too_many", [String(maxPerOwner)]);
+}
+
+/** Bytes of UTF-8 of a client's error message that are kept. */
+export const maxErrorMessageBytes = 1024;
+
+const ellipsis = "…";
+
+/** What is kept of a client's error message: its beginning, cut between two characters and marked as cut. */
+export function keptErrorMessage(text: string): string {
+  // Most are short; UTF-8 has at most three bytes for a unit of UTF-16.
+  if (text.length * 3 <= maxErrorMessageBytes) return text;
+  const bytes = Buffer.from(text.slice(0, maxErrorMessageBytes + 1));
+  if (bytes.length <= maxErrorMessageBytes) return text;
+  let end = maxErrorMessageBytes - Buffer.byteLength(ellipsis);
+  // A continuation byte is not the beginning of a character.
+  while ((bytes[end]! & 0xc0) === 0x80) end--;
+  return bytes.toString("utf8", 0, end) + ellipsis;
 }
 
 /** A new session. */

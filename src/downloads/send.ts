@@ -2,6 +2,7 @@ import { constants } from "node:http2";
 import type { Socket } from "node:net";
 import type { CutReason } from "../calls/download-record.ts";
 import type { HttpResponse } from "../calls/http.ts";
+import { limitsOwnAnswer } from "../calls/open-stream.ts";
 import {
   type ByteRange,
   ContentChangedError,
@@ -67,6 +68,7 @@ class FileSender {
   constructor(options: SendOptions) {
     this.#options = options;
     const { response, download } = options;
+    limitsOwnAnswer(response);
     response.once("close", () => this.#interrupt("client_gone"));
     // Errors of the connection are followed by `close`.
     response.on("error", () => {});

@@ -23,7 +23,14 @@ import { statusOf } from "../calls/status.ts";
 import type { ContentSource } from "../domain/content-source.ts";
 import { type ErrorKind, ServiceError, textOf } from "../domain/errors.ts";
 import { isClientToken } from "../domain/identifiers.ts";
-import type { Caller, Refusal, Renewal, Session, SessionState } from "../domain/session.ts";
+import {
+  type Caller,
+  keptErrorMessage,
+  type Refusal,
+  type Renewal,
+  type Session,
+  type SessionState,
+} from "../domain/session.ts";
 import type { SessionStore } from "../domain/session-store.ts";
 import { identifier, lookUpItem } from "./arguments.ts";
 import { encodeKeepAlive } from "./keep-alive-encoder.ts";
@@ -112,7 +119,8 @@ function lifeCycleOperations({ store, content }: DownloadSessionParts): Operatio
       sessionId,
       async run(request, caller) {
         const id = identifier(request.downloadSessionId, "download_session_id");
-        const result = await store.finish(id, caller, "ERROR", request.clientErrorMessage);
+        const message = keptErrorMessage(request.clientErrorMessage);
+        const result = await store.finish(id, caller, "ERROR", message);
         if (result.outcome !== "finished") throw refusalError(id, result);
         return create(FailResponseSchema);
       },
@@ -255,6 +263,7 @@ const modelStates = {
 
 function modelOf(session: Session): MessageShape<typeof DownloadSessionModelSchema> {
   return create(DownloadSessionModelSchema, {
+    id: session.id,
     libraryItemId: session.libraryItemId,
     libraryItemContentVersion: session.contentVersion,
     clientProgress: BigInt(session.progress),

@@ -1,58 +1,123 @@
-import { discardBody, type HttpResponse, pathOf } from "../calls/http.ts";
+import { discardBody, type HttpRequest, type HttpResponse, pathOf } from "../calls/http.ts";
 import type { ProtocolHandler } from "../calls/protocol-handler.ts";
-import type { Health } from "../telemetry/health.ts";
+import { atMostEvery } from "../telemetry/at-most-every.ts";
+import type { ServingStatus } from "../telemetry/health.ts";
+import type { Exposition } from "../telemetry/metrics.ts";
 
-export interface AdminOptions {
-  readonly health: Health;
-  readonly metrics: () => Promise<{ contentType: string; body: string }>;
-  /** Names and values in turn, for every page; see `pageHeaders`. */
-  readonly pageHeaders?: readonly string[] | undefined;
+/** Statuses by service name; "" is the service as a whole. */
+export interface Readiness {
+  readonly statuses: ReadonlyMap<string, ServingStatus>;
 }
 
 interface Page {
   readonly status: number;
   readonly contentType: string;
-  readonly body: string;
+  readonly body: string | Buffer;
 }
 
+type MakePage = () => Page | Promise<Page>;
+
+const metricsPath = "/metrics";
+
+/** How long a computed page of metrics is served. */
+const metricsMs = 1000;
+
 /**
- * The paths for operators and load balancers: `/healthz`, 200 while the process lives; `/readyz`, 200 while it serves,
- * else 503; `/metrics`, for Prometheus. GET and HEAD. Not for pages of other origins: it stands in front of CORS.
+ * The paths for load balancers: `/healthz`, 200 while the process lives; `/readyz`, 200 while it serves, else 503. GET
+ * and HEAD. Not for pages of other origins: it stands in front of CORS.
+ *
+ * @param pageHeaders names and values in turn, for every page; see `pageHeaders`
  */
-export function adminHandler({ health, metrics, pageHeaders = [] }: AdminOptions): ProtocolHandler {
-  const pages = new Map<string, () => Page | Promise<Page>>([
-    ["/healthz", () => json(200, { status: "alive" })],
-    ["/readyz", () => readiness(health)],
-    ["/metrics", async () => ({ status: 200, ...(await metrics()) })],
-  ]);
-  const answer = (response: HttpResponse, { status, contentType, body }: Page, ...headers: string[]) => {
-    headers.push("content-type", contentType, "content-length", String(Buffer.byteLength(body)));
-    response.writeHead(status, [...headers, "cache-control", "no-store", ...pageHeaders]);
-    response.end(body);
+export function healthHandler(readiness: Readiness, pageHeaders: readonly string[] = []): ProtocolHandler {
+  const pages = {
+    "/healthz": () => json(200, { status: "alive" }),
+    "/readyz": () => readinessPage(readiness),
   };
-  const show = async (page: () => Page | Promise<Page>, response: HttpResponse) => {
-    try {
-      answer(response, await page());
-    } catch {
-      answer(response, json(500, { status: "failed" }));
-    }
-  };
+  return pagesHandler("health", pages, pageHeaders);
+}
+
+/** `/metrics`, for Prometheus. The page is computed at most once a second, for all who request it. */
+export function metricsHandler(
+  metrics: () => Promise<Exposition>,
+  pageHeaders: readonly string[] = [],
+): ProtocolHandler {
+  const page = atMostEvery(metricsMs, async () => {
+    const { contentType, body } = await metrics();
+    // In bytes, which the answers to all share.
+    return { status: 200, contentType, body: Buffer.from(body) };
+  });
+  return pagesHandler("metrics", { [metricsPath]: page }, pageHeaders);
+}
+
+/** Answers `/metrics` on the address of the service, where there are none, with where they are. */
+export function metricsElsewhere(pageHeaders: readonly string[] = []): ProtocolHandler {
+  const message = "Metrics are served on the admin address; see --admin-listen.";
+  const page = () => json(404, { status: "not found", message });
+  return pagesHandler("metrics elsewhere", { [metricsPath]: page }, pageHeaders);
+}
+
+/** Answers 404: the last row of the admin address. */
+export function nothingElse(pageHeaders: readonly string[] = []): ProtocolHandler {
+  const page = json(404, { status: "not found", message: "/healthz, /readyz and /metrics are served here." });
   return {
-    name: "admin",
+    name: "nothing else",
     headers: { request: [], response: [] },
-    takes: (request) => pages.has(pathOf(request)),
+    takes: () => true,
     serve(request, response) {
       discardBody(request);
-      if (request.method === "GET" || request.method === "HEAD") {
-        void show(pages.get(pathOf(request))!, response);
-      } else {
-        answer(response, json(405, { status: "method not allowed" }), "allow", "GET, HEAD");
-      }
+      answer(response, page, pageHeaders);
     },
   };
 }
 
-function readiness({ statuses }: Health): Page {
+function pagesHandler(
+  name: string,
+  pages: Readonly<Record<string, MakePage>>,
+  pageHeaders: readonly string[],
+): ProtocolHandler {
+  const byPath = new Map(Object.entries(pages));
+  return {
+    name,
+    headers: { request: [], response: [] },
+    takes: (request) => byPath.has(pathOf(request)),
+    serve(request, response) {
+      discardBody(request);
+      void show(byPath.get(pathOf(request))!, request, response, pageHeaders);
+    },
+  };
+}
+
+async function show(
+  make: MakePage,
+  { method }: HttpRequest,
+  response: HttpResponse,
+  pageHeaders: readonly string[],
+): Promise<void> {
+  if (method !== "GET" && method !== "HEAD") {
+    answer(response, json(405, { status: "method not allowed" }), [...pageHeaders, "allow", "GET, HEAD"]);
+    return;
+  }
+  let page: Page;
+  try {
+    page = await make();
+  } catch {
+    page = json(500, { status: "failed" });
+  }
+  answer(response, page, pageHeaders);
+}
+
+function answer(
+  response: HttpResponse,
+  { status, contentType, body }: Page,
+  headers: readonly string[],
+): void {
+  const length = String(Buffer.byteLength(body));
+  const own = ["content-type", contentType, "content-length", length, "cache-control", "no-store"];
+  response.writeHead(status, [...own, ...headers]);
+  response.end(body);
+}
+
+function readinessPage({ statuses }: Readiness): Page {
   const { "": status, ...services } = Object.fromEntries(statuses);
   return json(status === "SERVING" ? 200 : 503, { status, services });
 }

@@ -17,7 +17,7 @@ export function withCors(
   protocols: readonly ProtocolHandler[],
 ): readonly ProtocolHandler[] {
   if (origins.length === 0) return protocols;
-  const { handler: serve, takeStream } = firstOf(protocols);
+  const { handler: serve, takeStream, takenStreams } = firstOf(protocols);
   const allowed = new Set(origins);
   const headers = headersOf(protocols);
   const apply = cors({
@@ -42,6 +42,7 @@ export function withCors(
       // A protocol that takes a stream writes its headers without us.
       takeStream: (stream, streamHeaders, rawHeaders) =>
         streamHeaders.origin === undefined && takeStream(stream, streamHeaders, rawHeaders),
+      takenStreams,
     },
   ];
 }

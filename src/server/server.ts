@@ -1,11 +1,15 @@
 import { once } from "node:events";
 import { type AddressInfo, createServer, isIPv6, type Server as NetServer, type Socket } from "node:net";
 import { createServer as createTlsServer } from "node:tls";
+import { networkOf } from "../calls/client-address.ts";
 import type { Http2StreamHandler, HttpHandler, HttpVersion } from "../calls/http.ts";
+import type { OpenStream } from "../calls/open-stream.ts";
+import { ShareHolders } from "../calls/share-holders.ts";
 import { detectHttpVersion } from "./http-version.ts";
 import { Http1Connections } from "./http1.ts";
 import { Http2Connections } from "./http2.ts";
 import { defaultLimits, type Limits } from "./limits.ts";
+import { SlowClients } from "./slow-clients.ts";
 
 /** PEM. */
 export interface ServerTls {
@@ -19,14 +23,18 @@ export interface HttpServerOptions {
   readonly handler: HttpHandler;
   /** Called for every HTTP/2 stream before the handler; takes none by default. */
   readonly takeStream?: Http2StreamHandler | undefined;
+  /** The open streams that `takeStream` has taken. */
+  readonly takenStreams?: Iterable<OpenStream> | undefined;
   readonly host: string;
   /** 0 takes a free one. */
   readonly port: number;
   /** Without it, connections are in clear text. */
   readonly tls?: ServerTls | undefined;
-  /** Counts open connections. */
+  /** Open connections, with shares by client address; more are closed at once. Without it, any number. */
+  readonly maxConnections?: number | undefined;
+  /** Counts connections: those that are open, by version, and those that are refused because there are too many. */
   readonly connections?:
-    | { opened(version: HttpVersion): void; closed(version: HttpVersion): void }
+    | { opened(version: HttpVersion): void; closed(version: HttpVersion): void; refused?(): void }
     | undefined;
   readonly limits?: Partial<Limits> | undefined;
 }
@@ -55,19 +63,26 @@ export class Server {
   readonly #listener: NetServer;
   readonly #http1: Http1Connections;
   readonly #http2: Http2Connections;
+  readonly #places: ShareHolders;
   /** Every TCP connection. */
   readonly #sockets = new Set<Socket>();
   /** Connections whose HTTP version is not known yet. */
   readonly #undecided = new Set<Socket>();
+  readonly #slowClients: SlowClients;
+  /** Runs while there are connections. */
+  #sweep: NodeJS.Timeout | undefined;
+  /** Bytes of large answers since the last sweep. */
+  #answeredBytes = 0;
   #isClosing = false;
 
   /** @throws Error when key and certificate can't be used */
   constructor(options: HttpServerOptions) {
-    const { handler, takeStream = () => false, tls } = options;
+    const { handler, takeStream = () => false, takenStreams = [], tls, maxConnections } = options;
     this.#options = options;
     this.#limits = { ...defaultLimits, ...options.limits };
     this.#http1 = new Http1Connections(handler, this.#limits);
-    this.#http2 = new Http2Connections(handler, takeStream, this.#limits);
+    this.#http2 = new Http2Connections({ handler, takeStream, takenStreams }, this.#limits);
+    this.#slowClients = new SlowClients(this.#limits);
     // TCP's own keep-alive detects peers that have vanished.
     const tcp = { noDelay: true, keepAlive: true, keepAliveInitialDelay: 60_000 };
     if (tls === undefined) {
@@ -82,10 +97,8 @@ export class Server {
         (socket) => this.#accept(socket),
       ).on("tlsClientError", (_, socket) => socket.destroy());
     }
-    this.#listener.on("connection", (socket) => {
-      this.#sockets.add(socket);
-      socket.once("close", () => this.#sockets.delete(socket));
-    });
+    this.#places = new ShareHolders(maxConnections ?? Number.POSITIVE_INFINITY);
+    this.#listener.on("connection", (socket) => this.#admit(socket));
   }
 
   /** For example `http://127.0.0.1:8080`; once it listens. */
@@ -145,10 +158,46 @@ export class Server {
     this.#http1.close();
   }
 
+  #admit(socket: Socket): void {
+    const holder = networkOf(socket.remoteAddress ?? "");
+    if (!this.#places.enter(holder)) {
+      socket.destroy();
+      this.#options.connections?.refused?.();
+      return;
+    }
+    this.#sockets.add(socket);
+    this.#sweep ??= setInterval(() => this.#cutSlowClients(), this.#limits.sweepMs).unref();
+    socket.once("close", () => {
+      this.#forget(socket);
+      this.#places.leave(holder);
+    });
+  }
+
+  #forget(socket: Socket): void {
+    this.#sockets.delete(socket);
+    if (this.#sockets.size > 0) return;
+    clearInterval(this.#sweep);
+    this.#sweep = undefined;
+  }
+
+  /** Looks again at once when much has been answered since the last time. */
+  readonly #onLargeAnswer = (bytes: number): void => {
+    const threshold = this.#limits.maxUnsentBytes / 8;
+    const isAbove = this.#answeredBytes >= threshold;
+    this.#answeredBytes += bytes;
+    if (!isAbove && this.#answeredBytes >= threshold) setImmediate(() => this.#cutSlowClients());
+  };
+
+  #cutSlowClients(): void {
+    this.#answeredBytes = 0;
+    this.#http2.cutLateRequests();
+    this.#slowClients.check([...this.#http1.backlogs(), ...this.#http2.backlogs()]);
+  }
+
   #accept(socket: Socket): void {
     // Until HTTP takes the socket it has no other listener, and an error without one ends the process.
     socket.on("error", () => {});
-    if (this.#isClosing) {
+    if (this.#isClosing || socket.destroyed) {
       socket.destroy();
       return;
     }
@@ -163,7 +212,7 @@ export class Server {
       }
       this.#options.connections?.opened(version);
       socket.once("close", () => this.#options.connections?.closed(version));
-      (version === "h2" ? this.#http2 : this.#http1).accept(socket);
+      (version === "h2" ? this.#http2 : this.#http1).accept(socket, this.#onLargeAnswer);
     });
   }
 }

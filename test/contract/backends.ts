@@ -3,7 +3,7 @@ import { Redis } from "ioredis";
 import type { Backend } from "../../src/domain/backend.ts";
 import type { LoginTerms } from "../../src/domain/login-store.ts";
 import type { LeaseTerms } from "../../src/domain/session.ts";
-import { sessionKey } from "../../src/stores/redis/keys.ts";
+import { ownerIndexKey, sessionKey } from "../../src/stores/redis/keys.ts";
 import { SqliteBackend } from "../../src/stores/sqlite/backend.ts";
 import type { Clocks } from "../../src/stores/sqlite/clock.ts";
 import { SqliteDatabase } from "../../src/stores/sqlite/database.ts";
@@ -42,7 +42,8 @@ export interface TwoInstances {
 
 /** What a random history needs, which takes hours by its own time. */
 export interface StoppedTime {
-  pass(ms: number, sessionIds: readonly string[]): Promise<void>;
+  /** @param owners of the sessions */
+  pass(ms: number, sessionIds: readonly string[], owners: readonly string[]): Promise<void>;
   /** Milliseconds between the stop and a time that the backend has answered with. */
   sinceStop(time: number): number;
   /** Removes these sessions, if tests share their place. */
@@ -150,11 +151,17 @@ export function redisBackend(
           const start = await redisTime(node);
           let passedMs = 0;
           return {
-            async pass(ms, sessionIds) {
+            async pass(ms, sessionIds, owners) {
+              const { client } = one.connection;
               passedMs += ms;
               for (const key of sessionIds.map(sessionKey)) {
-                const expiresAt = await node.pexpiretime(key);
-                if (expiresAt > 0) await node.pexpireat(key, expiresAt - ms);
+                const expiresAt = await client.pexpiretime(key);
+                if (expiresAt > 0) await client.pexpireat(key, expiresAt - ms);
+              }
+              for (const index of owners.map(ownerIndexKey)) {
+                for (const id of await client.zrange(index, "0", "-1")) {
+                  await client.zincrby(index, -ms * 1000, id);
+                }
               }
             },
             sinceStop: (time) => Math.floor((time - start + passedMs) / minuteMs) * minuteMs,

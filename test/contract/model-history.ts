@@ -1,4 +1,5 @@
 import fc from "fast-check";
+import { ServiceError } from "../../src/domain/errors.ts";
 import type { FinalState, Refusal, Renewal, Session } from "../../src/domain/session.ts";
 import type { EndpointType, SessionFileStore, SessionFiles } from "../../src/domain/session-file-store.ts";
 import type { SessionStore } from "../../src/domain/session-store.ts";
@@ -15,8 +16,9 @@ export type Replicas = readonly [Replica, Replica];
 export const people = ["alice", "bob", "root"] as const;
 type Person = (typeof people)[number];
 export const items = ["item-1", "item-2"] as const;
-/** Few, so that histories keep meeting the same sessions. */
-export const sessionNumbers = [0, 1, 2, 3] as const;
+/** Who creates the session of a number: ids belong to an owner. Few, so that histories keep meeting the same sessions. */
+const creators: readonly Person[] = ["alice", "alice", "alice", "bob"];
+export const sessionNumbers = creators.keys().toArray();
 
 /** A heartbeat for the session of that number. */
 type NumberedHeartbeat = { readonly session: number; readonly progress: number | undefined };
@@ -122,6 +124,7 @@ export type Answer =
   | Renewal
   | Refusal
   | { readonly outcome: "finished"; readonly expiresAt: number }
+  | { readonly outcome: "too_many" }
   | Burst
   | SessionFiles
   | readonly (Renewal | Refusal)[]
@@ -142,8 +145,11 @@ export async function perform(step: Step, replicas: Replicas, namespace: string)
   const principal = `${namespace}-${step.by}`;
   const caller = step.by === "root" ? callerNamed(principal, "admin") : callerNamed(principal);
   switch (step.act) {
-    case "create":
-      return await store.create({ id, owner: principal, libraryItemId: step.item, contentVersion: "v1" });
+    case "create": {
+      const owner = `${namespace}-${creators[step.session]}`;
+      const creation = store.create({ id, owner, libraryItemId: step.item, contentVersion: "v1" });
+      return await creation.catch(refusalOf);
+    }
     case "keepAlive":
       return await store.keepAlive(id, caller, step.progress);
     case "heartbeats": {
@@ -176,6 +182,13 @@ export async function perform(step: Step, replicas: Replicas, namespace: string)
     case "pass":
       return undefined;
   }
+}
+
+function refusalOf(error: unknown): { readonly outcome: "too_many" } {
+  if (error instanceof ServiceError && error.messageId === "downlease.session.too_many") {
+    return { outcome: "too_many" };
+  }
+  throw error;
 }
 
 /** Concurrent heartbeats arrive in any order, so only their sum can be compared. */

@@ -4,6 +4,7 @@ import {
   type FinalState,
   type Finish,
   finish,
+  hasRoom,
   isRefusal,
   keepAlive,
   type LeaseTerms,
@@ -13,6 +14,7 @@ import {
   type Renewal,
   reopenSession,
   type Session,
+  tooManySessions,
 } from "../../src/domain/session.ts";
 import type { EndpointType, SessionFile, SessionFiles } from "../../src/domain/session-file-store.ts";
 import type { Heartbeat, SessionStore } from "../../src/domain/session-store.ts";
@@ -52,6 +54,10 @@ export class ModelSessionStore implements SessionStore {
     // A map keeps the place of a key that it has already.
     this.#sessions.delete(spec.id);
     this.#files.delete(spec.id);
+    const held = [...this.#sessions.values()].filter(
+      ({ owner, expiresAt }) => owner === spec.owner && now < expiresAt,
+    );
+    if (!hasRoom(held.length, this.#terms)) throw tooManySessions(this.#terms);
     return this.#put(openSession(spec, now, this.#terms));
   }
 

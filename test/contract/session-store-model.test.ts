@@ -4,14 +4,22 @@ import { describe, expect, it } from "vitest";
 import type { LeaseTerms, Renewal } from "../../src/domain/session.ts";
 import { longLoginTerms } from "../support/terms.ts";
 import { backends } from "./backends.ts";
-import { type Answer, everything, history, perform, type Replicas, sessionNumbers } from "./model-history.ts";
+import {
+  type Answer,
+  everything,
+  history,
+  people,
+  perform,
+  type Replicas,
+  sessionNumbers,
+} from "./model-history.ts";
 import { ModelData, ModelSessionStore } from "./model-session-store.ts";
 
 const histories = 600;
 const minuteMs = 60_000;
 const terms: [LeaseTerms, LeaseTerms] = [
-  { leaseMs: 60 * minuteMs, retentionMs: 20 * minuteMs },
-  { leaseMs: 10 * minuteMs, retentionMs: 30 * minuteMs },
+  { leaseMs: 60 * minuteMs, retentionMs: 20 * minuteMs, maxPerOwner: 2 },
+  { leaseMs: 10 * minuteMs, retentionMs: 30 * minuteMs, maxPerOwner: 2 },
 ];
 
 describe.each(backends)("$name", (backend) => {
@@ -25,6 +33,7 @@ describe.each(backends)("$name", (backend) => {
         fc.asyncProperty(history, async (steps) => {
           const namespace = randomUUID();
           const ids = sessionNumbers.map((number) => `${namespace}-${number}`);
+          const owners = people.map((name) => `${namespace}-${name}`);
           const { pass, sinceStop, forget } = await instances.stopTime();
           const model = modelReplicas();
           const compare = (expected: Answer, answer: Answer) =>
@@ -32,7 +41,7 @@ describe.each(backends)("$name", (backend) => {
           for (const step of steps) {
             if (step.act === "pass") {
               model.clock.time += step.minutes * minuteMs;
-              await pass(step.minutes * minuteMs, ids);
+              await pass(step.minutes * minuteMs, ids, owners);
               continue;
             }
             const expected = await perform(step, model.replicas, namespace);
@@ -55,6 +64,7 @@ describe.each(backends)("$name", (backend) => {
         "create: ACTIVE",
         "create: CANCELED",
         "create: ERROR",
+        "create: too_many",
         "keepAlive: renewed",
         "keepAlive: not_found",
         "keepAlive: not_active",

@@ -135,6 +135,43 @@ describe("an SQLite file", () => {
     reader.close();
   });
 
+  it("counts for the quota what is alive, wherever the expired rows are, and gives their ids to new sessions", async () => {
+    let time = 1_000_000;
+    const leaseTerms = { leaseMs: 100, retentionMs: 100, maxPerOwner: 3 };
+    const open = () => openSqlite(path, { leaseTerms, clocks: clocksAt(() => time) });
+    await using backend = open();
+    // Its sweep of expired rows begins with those of others.
+    await using later = open();
+    let store = backend.sessions;
+    const others = async () => {
+      for (let n = 0; n < 100; n++) await store.create({ ...spec(crypto.randomUUID()), owner: `owner ${n}` });
+    };
+    await others();
+    for (const id of ["s-1", "s-2", "s-3"]) await store.create(spec(id));
+    const bobs = { ...spec("b-1"), owner: "bob" };
+    await store.create(bobs);
+    await others();
+    await expect(store.create(spec("s-4"))).rejects.toMatchObject({
+      messageId: "downlease.session.too_many",
+    });
+    time += 50;
+    await store.keepAlive("s-3", alice);
+    time += 50;
+    store = later.sessions;
+    await store.create(bobs);
+    await store.create(spec("s-2"));
+    await store.create(spec("s-4"));
+    expect(await store.list("alice")).toEqual(["s-3", "s-2", "s-4"]);
+    await expect(store.create(spec("s-5"))).rejects.toMatchObject({
+      messageId: "downlease.session.too_many",
+    });
+    const reader = new DatabaseSync(path);
+    const rows = "SELECT owner, count(*) AS sessions FROM session GROUP BY owner ORDER BY owner";
+    const counted = "SELECT owner, sessions FROM session_count ORDER BY owner";
+    expect(reader.prepare(counted).all()).toEqual(reader.prepare(rows).all());
+    reader.close();
+  });
+
   it("keeps the promises of keep-alive and cancel between processes", async () => {
     await using backend = openSqlite(path);
     const store = backend.sessions;

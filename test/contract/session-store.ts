@@ -6,6 +6,8 @@ import { concurrencyContract } from "./session-store-concurrency.ts";
 import { expiryContract } from "./session-store-expiry.ts";
 import { heartbeatsContract } from "./session-store-heartbeats.ts";
 import { identityContract } from "./session-store-identity.ts";
+import { listContract } from "./session-store-list.ts";
+import { quotaContract } from "./session-store-quota.ts";
 import { expectLease, notFound, setStage } from "./stage.ts";
 
 const finalStates: FinalState[] = ["CANCELED", "ERROR"];
@@ -19,6 +21,7 @@ export function sessionStoreContract(backend: TestBackend): void {
     identityContract(backend);
     expiryContract(backend);
     concurrencyContract(backend);
+    quotaContract(backend);
   });
 }
 
@@ -201,65 +204,5 @@ function operationsContract(backend: TestBackend): void {
       await expect(call()).rejects.toMatchObject({ messageId: "downlease.store.unavailable" });
     }
     await close();
-  });
-}
-
-function listContract(backend: TestBackend): void {
-  it("lists the principal's own sessions in any state, oldest first", async () => {
-    await using stage = await setStage("sessions", backend);
-    const { store, alice, bob, admin } = stage;
-    expect(await store.list(alice.principal)).toEqual([]);
-    const ids: string[] = [];
-    for (let count = 0; count < 20; count++) {
-      const { id } = await store.create(stage.newSession());
-      ids.push(id);
-      await store.create(stage.newSession({ owner: bob.principal }));
-    }
-    await store.finish(ids[3]!, alice, "CANCELED");
-    await store.finish(ids[5]!, alice, "ERROR", "disk full");
-    expect(await store.list(alice.principal)).toEqual(ids);
-    expect(await store.list(bob.principal)).toHaveLength(20);
-    expect(await store.list(admin.principal), "an admin has none of their own").toEqual([]);
-  });
-
-  it("keeps the order of creation no matter what is done to a session later", async () => {
-    await using stage = await setStage("sessions", backend);
-    const { store, alice } = stage;
-    const first = stage.newSession();
-    const last = stage.newSession();
-    await store.create(first);
-    await store.create(last);
-    await store.keepAlive(first.id, alice, 50);
-    await store.create(first);
-    expect(await store.list(alice.principal)).toEqual([first.id, last.id]);
-    await store.delete(first.id, alice);
-    await store.create(first);
-    expect(await store.list(alice.principal), "a session created again is the youngest").toEqual([
-      last.id,
-      first.id,
-    ]);
-  });
-
-  it("filters the list by library item", async () => {
-    await using stage = await setStage("sessions", backend);
-    const { store, alice } = stage;
-    const [one, two, three] = [
-      stage.newSession(),
-      stage.newSession({ libraryItemId: "item-2" }),
-      stage.newSession(),
-    ];
-    for (const spec of [one, two, three]) await store.create(spec);
-    expect(await store.list(alice.principal, "item-1")).toEqual([one.id, three.id]);
-    expect(await store.list(alice.principal, "item-2")).toEqual([two.id]);
-    expect(await store.list(alice.principal, "item-3")).toEqual([]);
-  });
-
-  it("no longer lists a deleted session", async () => {
-    await using stage = await setStage("sessions", backend);
-    const { store, alice } = stage;
-    const kept = await store.create(stage.newSession());
-    const deleted = await store.create(stage.newSession());
-    await store.delete(deleted.id, alice);
-    expect(await store.list(alice.principal)).toEqual([kept.id]);
   });
 }

@@ -66,8 +66,10 @@ describe("results are bare", () => {
   });
 
   test("get answers as documented, field by field", async () => {
-    const { text } = await call("GET", `${service}/${await newSession()}`);
+    const id = await newSession();
+    const { text } = await call("GET", `${service}/${id}`);
     expect(JSON.parse(text)).toEqual({
+      id,
       library_item_id: item,
       library_item_content_version: expect.stringMatching(/^[0-9a-f]{16}$/),
       client_progress: 0,
@@ -88,13 +90,13 @@ describe("results are bare", () => {
     for (const action of ["keep-alive", "cancel"]) {
       const before = answers().length;
       connection.socket.write(
-        `POST ${service}/${id}?action=${action} HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n`,
+        `POST ${service}/${id}?action=${action} HTTP/1.1\r\nhost: localhost\r\ncontent-length: 0\r\n\r\n`,
       );
       await eventually(`an answer to ${action}`, () => answers()[before]?.endsWith("\r\n\r\n"));
       expect(answers()[before]).toMatch(/^204 /);
       expect(answers()[before]).not.toMatch(/content-length|transfer-encoding|content-type/i);
     }
-    connection.socket.write(`GET ${service}/${id} HTTP/1.1\r\nhost: x\r\n\r\n`);
+    connection.socket.write(`GET ${service}/${id} HTTP/1.1\r\nhost: localhost\r\n\r\n`);
     await connection.receives('"state":"CANCELED"');
   });
 });

@@ -167,9 +167,8 @@ describe("where authentication is required", () => {
   });
 
   test("health and metrics are for everybody", async () => {
-    for (const path of ["/healthz", "/readyz", "/metrics"]) {
-      expect((await fetch(service.url + path)).status).toBe(200);
-    }
+    for (const path of ["/healthz", "/readyz"]) expect((await fetch(service.url + path)).status).toBe(200);
+    expect((await fetch(`${service.adminUrl}/metrics`)).status).toBe(200);
     const health = createClient(Health, createGrpcTransport({ baseUrl: service.url }));
     expect(await health.check({})).toMatchObject({ status: 1 });
   });
@@ -292,7 +291,7 @@ describe("does not start", () => {
   async function failure(...args: string[]) {
     const others = Object.keys(process.env).filter((name) => name.startsWith("DOWNLEASE_"));
     const env = Object.fromEntries(others.map((name) => [name, undefined]));
-    const places = ["--port", "0", "--sqlite-path", ":memory:"];
+    const places = ["--port", "0", "--admin-listen", "off", "--sqlite-path", ":memory:"];
     const program = await startProcess(process.execPath, [main, "serve", ...places, ...args], { env });
     const { code } = await program.exited;
     return { code, stderr: program.stderr };

@@ -63,7 +63,7 @@ async function outcomes(calls: readonly DriverCall[], times: number): Promise<Re
 
 /** Keep-alives that the service has renewed so far, according to its metrics. */
 async function servedKeepAlives(): Promise<number> {
-  const text = await (await fetch(`${service.url}/metrics`)).text();
+  const text = await (await fetch(`${service.adminUrl}/metrics`)).text();
   const lines = text.matchAll(
     /^downlease_requests_total\{operation="DownloadSession.KeepAlive",.*code="ok"\} (\d+)$/gm,
   );

@@ -69,7 +69,7 @@ const pages: Record<string, Sent> = {
   },
   "REST, an unknown path": { method: "GET", path: "/nothing" },
   "/healthz": { method: "GET", path: "/healthz" },
-  "/metrics": { method: "GET", path: "/metrics" },
+  "/metrics, which is elsewhere": { method: "GET", path: "/metrics" },
   "/readyz, with a method that it does not have": { path: "/readyz" },
 };
 

@@ -37,7 +37,9 @@ async function start(args: readonly string[]): Promise<Process> {
 /** Time for a process to start on a busy machine. */
 const patience = { withinMs: 15_000 };
 
-const ownPlaces = ["--port", "0", "--content-root", "library", "--sqlite-path", ":memory:"];
+const ownPlaces = ["--port", "0", "--admin-listen", "off"].concat(
+  ...["--content-root", "library", "--sqlite-path", ":memory:"],
+);
 
 /** The service with its defaults, but for the places that tests must not share. */
 async function serve(...args: string[]): Promise<Service> {
@@ -184,6 +186,7 @@ describe("serve", () => {
     async (name) => {
       const service = await serve();
       expect(service.logs).toContainEqual({
+        adminUrl: service.adminUrl,
         level: "info",
         time: expect.any(String),
         msg: "serving",
@@ -242,7 +245,7 @@ describe("serve", () => {
       peer: "127.0.0.1",
     });
     expect(JSON.stringify(service.logs)).not.toContain(session);
-    const metrics = await (await fetch(`${service.url}/metrics`)).text();
+    const metrics = await (await fetch(`${service.adminUrl}/metrics`)).text();
     expect(metrics).toContain(
       'downlease_requests_total{operation="DownloadSession.Get",protocol="rest",code="not_found"} 1\n',
     );
@@ -263,9 +266,9 @@ describe("serve", () => {
   });
 
   test("measures its round trips to Redis", async () => {
-    const { url } = await serve("--redis-url", sharedRedisUrl());
+    const { url, adminUrl } = await serve("--redis-url", sharedRedisUrl());
     await fetch(`${url}/com/vmware/content/library/item/download-session/id:nothing`);
-    const metrics = await (await fetch(`${url}/metrics`)).text();
+    const metrics = await (await fetch(`${adminUrl}/metrics`)).text();
     expect(metrics).toContain('downlease_redis_round_trip_seconds_count{script="readSession-1"} 1\n');
   });
 

@@ -164,7 +164,8 @@ describe.each(versions)("over %s", (version) => {
   });
 
   test("a client that accepts few bytes at a time is not", async () => {
-    await start({ stallMs: 600, limits: { requestMs: 100, headersMs: 100, sessionIdleMs: 100 } });
+    const limits = { requestMs: 100, headersMs: 100, sessionIdleMs: 100, takeMs: 100, sweepMs: 20 };
+    await start({ stallMs: 600, limits });
     const { body } = await begin(version, url);
     let received = 0;
     for await (const chunk of body) {

@@ -200,7 +200,7 @@ test.each([
 ])("HAProxy and a replica agree where a request ends that has %s", async (_, header) => {
   const path = "/com/vmware/content/library/item/download-session";
   const make = (headers: string, body: string) =>
-    `POST ${path} HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n${headers}\r\n${body}`;
+    `POST ${path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n${headers}\r\n${body}`;
   const json = JSON.stringify({ create_spec: { library_item_id: item } });
   const hidden = make(`Content-Length: ${json.length}\r\n`, json);
   const count = async () =>

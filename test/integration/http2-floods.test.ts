@@ -42,7 +42,7 @@ beforeEach(async () => {
     handler,
     host: "127.0.0.1",
     port: 0,
-    limits: { headersMs: 200, requestMs: 200, lingerMs: 100 },
+    limits: { headersMs: 200, requestMs: 200, takeMs: 200, lingerMs: 100 },
   });
   port = (await server.listen()).port;
 });

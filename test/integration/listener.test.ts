@@ -4,6 +4,7 @@ import { readFile } from "node:fs/promises";
 import { get as httpGet } from "node:http";
 import { type ClientHttp2Session, connect as connectHttp2 } from "node:http2";
 import { get as httpsGet } from "node:https";
+import { setTimeout as delay } from "node:timers/promises";
 import { connect as connectTls } from "node:tls";
 import { promisify } from "node:util";
 import { afterEach, beforeAll, describe, expect, test } from "vitest";
@@ -11,7 +12,14 @@ import type { HttpHandler } from "../../src/calls/http.ts";
 import type { Limits } from "../../src/server/limits.ts";
 import { type HttpServerOptions, Server } from "../../src/server/server.ts";
 import { eventually } from "../support/eventually.ts";
-import { frameTypes, http2Get, http2Hello, rawConnection } from "../support/raw-connection.ts";
+import {
+  frame,
+  frameType,
+  frameTypes,
+  http2Get,
+  http2Hello,
+  rawConnection,
+} from "../support/raw-connection.ts";
 import { tempDir } from "../support/temp-dir.ts";
 
 /** Answers with the HTTP version and the size of the body; leaves bodies to /unread where they are. */
@@ -301,6 +309,42 @@ describe("slow clients are cut off", () => {
     expect(client.received).toContain("HTTP/1.1 200 OK");
   });
 
+  test("that stay connected after the last answer of a connection that was given up", async () => {
+    const respond = Promise.withResolvers<void>();
+    let open = 0;
+    const port = await listen({
+      async handler(request, response) {
+        request.resume();
+        await respond.promise;
+        response.end("late");
+      },
+      limits: { sessionIdleMs: 100, lingerMs: 50 },
+      connections: { opened: () => void open++, closed: () => void open-- },
+    });
+    using client = await rawConnection(port);
+    client.socket.allowHalfOpen = true;
+    client.socket.write(http2Hello + http2Get(1), "latin1");
+    await eventually("GOAWAY", () => frameTypes(client.received).includes(frameType.goAway));
+    // Longer than the server lingers.
+    await delay(150);
+    respond.resolve();
+    await client.receives("late");
+    await eventually("the end of the connection", () => open === 0);
+  });
+
+  test("that leave an HTTP/2 connection without requests, but for PINGs", async () => {
+    const port = await listenWith({ sessionIdleMs: 200, lingerMs: 50 });
+    using client = await rawConnection(port);
+    client.socket.write(http2Hello + http2Get(1), "latin1");
+    const pings = setInterval(
+      () => client.socket.write(frame(frameType.ping, 0, 0, "12345678"), "latin1"),
+      20,
+    );
+    await client.closed;
+    clearInterval(pings);
+    expect(frameTypes(client.received)).toContain(frameType.goAway);
+  });
+
   test("a quiet response over HTTP/2 is not taken for a slow client", async () => {
     let isOver = () => {};
     const quiet: HttpHandler = (request, response) => {
@@ -419,6 +463,31 @@ describe("hostile clients are refused and leave the others alone", () => {
     expect(await post("/")).toBe("HTTP 2.0, 60000 bytes");
     session.destroy();
   });
+});
+
+test("connections that are too many are closed, and counted", async () => {
+  let refused = 0;
+  const port = await listen({
+    maxConnections: 5,
+    connections: { opened() {}, closed() {}, refused: () => void refused++ },
+  });
+  const clients = await Promise.all(Array.from({ length: 4 }, () => rawConnection(port)));
+  // The fifth place is for another address.
+  using late = await rawConnection(port);
+  await late.closed;
+  expect(refused).toBe(1);
+  for (const client of clients) {
+    client.socket.write(getRequest);
+    await client.receives("HTTP/1.1 200 OK");
+  }
+  clients[0]![Symbol.dispose]();
+  await eventually("a place", async () => {
+    using next = await rawConnection(port);
+    next.socket.write(getRequest);
+    await Promise.race([next.receives("HTTP/1.1 200 OK"), next.closed]);
+    return next.received.includes("200 OK");
+  });
+  for (const client of clients) client[Symbol.dispose]();
 });
 
 describe("connections that end early", () => {

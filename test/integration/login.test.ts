@@ -225,7 +225,7 @@ test("no identifier of a login session gets into a log, a metric or an error", a
       }
     }
   }
-  const metrics = await (await fetch(`${service.url}/metrics`)).text();
+  const metrics = await (await fetch(`${service.adminUrl}/metrics`)).text();
   expect(metrics).toContain('operation="Session.Create"');
   expect(metrics).toContain('script="findLogin-1"');
   await eventually("the log of the calls", () =>

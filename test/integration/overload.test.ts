@@ -11,11 +11,10 @@ import { Health, HealthCheckResponse_ServingStatus } from "../../gen/grpc/health
 import { firstOf } from "../../src/calls/protocol-handler.ts";
 import type { Caller } from "../../src/domain/session.ts";
 import { restHandler } from "../../src/protocols/vapi/handler.ts";
-import { adminHandler } from "../../src/server/admin.ts";
+import { healthHandler } from "../../src/server/admin.ts";
 import { Server } from "../../src/server/server.ts";
 import { SqliteDatabase } from "../../src/stores/sqlite/database.ts";
 import { SqliteSessionStore } from "../../src/stores/sqlite/sqlite-session-store.ts";
-import { Metrics } from "../../src/telemetry/metrics.ts";
 import { eventually } from "../support/eventually.ts";
 import {
   envelope,
@@ -176,8 +175,7 @@ describe.each(lanes)("$lane", ({ fastLane }) => {
       store,
       next: (parts) => restHandler({ ...parts, maxBodyBytes }),
     });
-    const metrics = new Metrics();
-    const admin = adminHandler({ health: service.health, metrics: () => metrics.expose() });
+    const admin = healthHandler(service.health);
     server = new Server({ ...firstOf([admin, ...service.protocols]), host: "127.0.0.1", port: 0 });
     url = `http://127.0.0.1:${(await server.listen()).port}`;
   });
@@ -272,12 +270,12 @@ describe.each(lanes)("$lane", ({ fastLane }) => {
     expect([...calls.outcomes.values()]).toEqual(Array(others.length).fill("renewed"));
   });
 
-  test("health and metrics are served during an overload", async () => {
+  test("health is served during an overload", async () => {
     const kind = overloadedClients.gRPC!;
     const ids = await newSessions(5 * limit);
     const { outcomes, all } = flood(kind, [connect(kind), connect(kind)], ids);
     await eventually("the overload", () => outcomes.size + store.begun.length === ids.length);
-    for (const path of ["/healthz", "/readyz", "/metrics"]) {
+    for (const path of ["/healthz", "/readyz"]) {
       expect((await fetch(`${url}${path}`)).status, path).toBe(200);
     }
     const health = createClient(Health, createGrpcTransport({ baseUrl: url }));

@@ -28,14 +28,6 @@ type Files = ReturnType<typeof filesOf>;
 
 const bytesOf = (file: FileView) => Number(file.bytes_transferred);
 
-async function metric(url: string, name: string): Promise<number> {
-  const exposition = await (await fetch(`${url}/metrics`)).text();
-  const lines = exposition
-    .split("\n")
-    .filter((line) => line.startsWith(`${name} `) || line.startsWith(`${name}{`));
-  return lines.reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(" "))), 0);
-}
-
 /** Waits until a file is being read, as one process reports it. */
 function untilPreparing(files: Files, name: string, from = 0): Promise<FileView> {
   return eventually(`${name} to be read`, async () => {
@@ -73,9 +65,9 @@ describe.each(storeKinds)("%s", (kind: StoreKind) => {
     expect(ready.checksum_info!.checksum).toBe(
       "3201548f7070f0ae5adf2c869b15df99b5f85ca51feda443c1597c130976619a",
     );
-    expect(await metric(app.url, "downlease_prepared_bytes_total")).toBe(large + 1);
-    expect(await metric(app.url, "downlease_preparations_total")).toBe(2);
-    expect(await metric(app.url, "downlease_preparations_running")).toBe(0);
+    expect(await app.metric("downlease_prepared_bytes_total")).toBe(large + 1);
+    expect(await app.metric("downlease_preparations_total")).toBe(2);
+    expect(await app.metric("downlease_preparations_running")).toBe(0);
   }, 90_000);
 
   test("a stop does not wait for a file that is being read", async () => {
@@ -103,7 +95,7 @@ describe.each(storeKinds)("%s", (kind: StoreKind) => {
     // The job notices as well: it is over.
     await eventually(
       "the job to end",
-      async () => (await metric(app.url, "downlease_preparations_running")) === 0,
+      async () => (await app.metric("downlease_preparations_running")) === 0,
     );
   });
 });
@@ -139,8 +131,8 @@ describe("replicas on one Redis", () => {
       );
     }
     expect(new Set(ready.map(({ checksum_info }) => checksum_info!.checksum)).size).toBe(1);
-    expect(await metric(first.url, "downlease_prepared_bytes_total")).toBe(large);
-    expect(await metric(second.url, "downlease_prepared_bytes_total")).toBe(0);
+    expect(await first.metric("downlease_prepared_bytes_total")).toBe(large);
+    expect(await second.metric("downlease_prepared_bytes_total")).toBe(0);
   }, 90_000);
 
   test("share many files between them, each of which is read once", async () => {
@@ -156,7 +148,7 @@ describe("replicas on one Redis", () => {
       return listed.every(({ status }) => status === "PREPARED");
     });
     const read = await Promise.all(
-      [first, second].map(({ url }) => metric(url, "downlease_prepared_bytes_total")),
+      [first, second].map((app) => app.metric("downlease_prepared_bytes_total")),
     );
     expect(read[0]! + read[1]!).toBe(names.length * 100_000);
   });
@@ -169,9 +161,9 @@ describe("replicas on one Redis", () => {
     await untilPreparing(filesOf(third.url, sessionId), "endless.vmdk");
     await third.stop();
     const files = filesOf(first.url, sessionId);
-    expect(await metric(first.url, "downlease_preparations_running")).toBe(0);
+    expect(await first.metric("downlease_preparations_running")).toBe(0);
     await untilPreparing(files, "endless.vmdk");
-    expect(await metric(first.url, "downlease_preparations_running")).toBe(1);
+    expect(await first.metric("downlease_preparations_running")).toBe(1);
   });
 
   test("one that is killed loses its claim, and the next call starts over", async () => {
@@ -184,14 +176,14 @@ describe("replicas on one Redis", () => {
     await filesOf(killed.url, sessionId).prepare("endless.vmdk");
     const files = filesOf(first.url, sessionId);
     await untilPreparing(files, "endless.vmdk");
-    expect(await metric(first.url, "downlease_preparations_running")).toBe(0);
+    expect(await first.metric("downlease_preparations_running")).toBe(0);
     await killed.kill();
     expect((await files.get("endless.vmdk")).status).toBe("PREPARING");
     await eventually(
       "the claim to lapse and the job to start over",
       async () => {
         await files.get("endless.vmdk");
-        return (await metric(first.url, "downlease_preparations_running")) === 1;
+        return (await first.metric("downlease_preparations_running")) === 1;
       },
       { withinMs: 20_000, everyMs: 100 },
     );

@@ -5,10 +5,11 @@ import { type ProtocolClient, protocolClients, Refused, rpcClients } from "../su
 import { type RedisServer, startRedis } from "../support/redis-server.ts";
 
 const unavailable = "SERVICE_UNAVAILABLE downlease.store.unavailable";
-const refusalCodes: Record<string, { grpc: string; http: string }> = {
+const refusalCodes: Record<string, { grpc: string; http: string; api?: string }> = {
   NOT_FOUND: { grpc: "NotFound", http: "404" },
   NOT_ALLOWED_IN_CURRENT_STATE: { grpc: "FailedPrecondition", http: "400" },
   SERVICE_UNAVAILABLE: { grpc: "Unavailable", http: "503" },
+  UNABLE_TO_ALLOCATE_RESOURCE: { grpc: "ResourceExhausted", http: "400", api: "500" },
   INVALID_ARGUMENT: { grpc: "InvalidArgument", http: "400" },
 };
 
@@ -19,7 +20,7 @@ async function refusal(work: Promise<unknown>): Promise<string> {
     if (!(error instanceof Refused)) throw error;
     const codes = refusalCodes[error.type];
     // In JSON-RPC an error of an operation is a result, and has no status.
-    expect([codes?.grpc, codes?.http, codes && "result"]).toContain(error.status);
+    expect([codes?.grpc, codes?.http, codes?.api, codes && "result"]).toContain(error.status);
     return `${error.type} ${error.messageId}`;
   }
   return "accepted";
@@ -33,8 +34,9 @@ const badProgress = "INVALID_ARGUMENT downlease.argument.progress";
 const cases: Record<string, (client: ProtocolClient, item: string) => Promise<void>> = {
   async "a new session is ACTIVE, at 0 percent, and pins the item's version"(client, item) {
     const before = Date.now();
-    const session = await client.get(await client.create(item));
-    expect(session).toMatchObject({ library_item_id: item, client_progress: 0, state: "ACTIVE" });
+    const id = await client.create(item);
+    const session = await client.get(id);
+    expect(session).toMatchObject({ id, library_item_id: item, client_progress: 0, state: "ACTIVE" });
     expect(session.library_item_content_version).toMatch(/^[0-9a-f]{16}$/);
     expect(session.error_message).toBeUndefined();
     expect(session.expiration_time).toBeGreaterThanOrEqual(before + 299_000);
@@ -138,6 +140,13 @@ const cases: Record<string, (client: ProtocolClient, item: string) => Promise<vo
     expect(await refusal(client.create("nobody"))).toBe("NOT_FOUND downlease.item.not_found");
     expect(await refusal(client.create(undefined))).toBe("INVALID_ARGUMENT downlease.argument.missing");
   },
+  async "a client's error message is kept up to 1,024 bytes"(client, item) {
+    const id = await client.create(item);
+    await client.fail(id, `disk full: ${"é€𝄞".repeat(250)}`);
+    const { error_message: message = "" } = await client.get(id);
+    expect(message).toMatch(/^disk full: (é€𝄞)+é?€?…$/);
+    expect([1_024, 1_023, 1_022, 1_021]).toContain(Buffer.byteLength(message));
+  },
   async "list gives the sessions of an item in any state, oldest first"(client, item) {
     expect(await client.list(item)).toEqual([]);
     const ids = [await client.create(item), await client.create(item), await client.create(item)];
@@ -179,6 +188,44 @@ describe.each(services)("$kind, $lane", ({ kind, fastLane, clients }) => {
     }
   });
 });
+
+const full = "UNABLE_TO_ALLOCATE_RESOURCE downlease.session.too_many";
+
+describe.each(services)(
+  "a principal with two sessions at most: $kind, $lane",
+  ({ kind, fastLane, clients }) => {
+    let app: TestApp;
+    /** Of its own: in the one that tests share, everybody's principal has sessions. */
+    let redis: RedisServer | undefined;
+    beforeAll(async () => {
+      redis = kind === "Redis" ? await startRedis() : undefined;
+      const settings = { maxSessionsPerPrincipal: "2" };
+      app = await startTestApp({ ...(redis && { redisUrl: redis.url }), fastLane, settings });
+    });
+    afterAll(async () => {
+      await app.stop();
+      await redis?.stop();
+    });
+
+    test.each(Object.keys(clients))("%s", async (name) => {
+      const client = clients[name]!(app.url);
+      const item = await app.addItem();
+      const tokens = [crypto.randomUUID(), crypto.randomUUID()];
+      const ids = [];
+      for (const token of tokens) ids.push(await client.create(item, token));
+      expect(await refusal(client.create(item))).toBe(full);
+      await expect(client.create(item)).rejects.toThrow(/There are 2 .* --max-sessions-per-principal/);
+      await client.cancel(ids[0]!);
+      expect(await refusal(client.create(item, crypto.randomUUID()))).toBe(full);
+      expect(await client.create(item, tokens[1])).toBe(ids[1]);
+      await client.keepAlive(ids[1]!);
+      for (const id of ids) {
+        await client.delete(id);
+        await client.delete(await client.create(item));
+      }
+    });
+  },
+);
 
 describe("a Redis that is down", () => {
   let redis: RedisServer;

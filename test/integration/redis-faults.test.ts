@@ -232,6 +232,35 @@ describe("a Redis of its own", () => {
     });
   });
 
+  it("has an index that does not outlive its owner's sessions for ever", async () => {
+    await store.create(newSession());
+    expect(await client.ttl(ownerIndexKey(alice.principal))).toBeGreaterThan(30 * 86_400);
+  });
+
+  it("refuses for the quota without looking at sessions again that can't have expired", async () => {
+    await using limited = await connectRedis(redis.url, { leaseTerms: { ...terms, maxPerOwner: 3 } });
+    const index = ownerIndexKey(alice.principal);
+    for (let n = 0; n < 3; n++) {
+      const { id } = await limited.sessions.create(newSession());
+      await client.zincrby(index, -60_000_000, id);
+    }
+    const { shown, stop } = await watch(client);
+    for (const sent of [3, 0, 0]) {
+      shown.length = 0;
+      await expect(limited.sessions.create(newSession())).rejects.toMatchObject({
+        messageId: "downlease.session.too_many",
+      });
+      const mark = `the end of ${sent}`;
+      await client.echo(mark);
+      await eventually("the end mark", () => shown.some(({ args }) => args[1] === mark));
+      expect(shown.filter(({ args }) => args[0] === "pexpiretime")).toHaveLength(sent);
+      expect(shown.filter(({ args, source }) => args[0] === "evalsha" && source !== "lua")).toHaveLength(
+        sent > 0 ? 3 : 2,
+      );
+    }
+    stop();
+  });
+
   it("has its index kept small by creations alone", async () => {
     const index = ownerIndexKey(alice.principal);
     const garbage = 300;

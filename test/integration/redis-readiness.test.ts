@@ -20,24 +20,23 @@ const password = "p4ss";
 const troubles: Record<string, Trouble> = {
   "a read-only replica": {
     cause:
-      /^READONLY You can't write against a read only replica\. \((createSession-1, HSET|indexSession-1, ZADD)\)$/,
+      /^READONLY You can't write against a read only replica\. \((createSession-1, HSET|takePlace-1, ZADD)\)$/,
     begin: (client, other) => client.replicaof("127.0.0.1", other.port),
     end: (client) => client.replicaof("NO", "ONE"),
   },
   "no memory": {
     cause:
-      /^OOM command not allowed when used memory > 'maxmemory'\. \((createSession-1, HSET|indexSession-1, ZADD)\)$/,
+      /^OOM command not allowed when used memory > 'maxmemory'\. \((createSession-1, HSET|takePlace-1, ZADD)\)$/,
     begin: (client) => client.config("SET", "maxmemory", "1"),
     end: (client) => client.config("SET", "maxmemory", "0"),
   },
   "too few replicas": {
-    cause:
-      /^NOREPLICAS Not enough good replicas to write\. \((createSession-1, HSET|indexSession-1, ZADD)\)$/,
+    cause: /^NOREPLICAS Not enough good replicas to write\. \((createSession-1, HSET|takePlace-1, ZADD)\)$/,
     begin: (client) => client.config("SET", "min-replicas-to-write", "1"),
     end: (client) => client.config("SET", "min-replicas-to-write", "0"),
   },
   "a user without the right to a command of a script": {
-    cause: /can't run this command or subcommand \(createSession-1, PEXPIRE\)$/,
+    cause: /can't run this command or subcommand \(takePlace-1, PEXPIRE\)$/,
     begin: (client) => client.acl("SETUSER", user, "-pexpire"),
     end: (client) => client.acl("SETUSER", user, "+pexpire"),
   },

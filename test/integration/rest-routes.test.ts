@@ -40,6 +40,7 @@ test("get answers as documented, field by field", async () => {
   const { text } = await call("GET", `${service}/id:${id}`);
   expect(JSON.parse(text)).toEqual({
     value: {
+      id,
       library_item_id: item,
       library_item_content_version: expect.stringMatching(/^[0-9a-f]{16}$/),
       client_progress: 0,
@@ -62,7 +63,9 @@ test("a failed session shows its message in JSON and XML", async () => {
   });
   const asXml = await call("GET", `${service}/id:${id}`, { headers: { accept: "application/xml" } });
   expect(asXml.headers.get("content-type")).toBe("application/xml");
-  expect(asXml.text).toContain(`<ns0:Get-Result xmlns:ns0="${xmlns}"><value><library_item_id>${item}`);
+  expect(asXml.text).toContain(
+    `<ns0:Get-Result xmlns:ns0="${xmlns}"><value><id>${id}</id><library_item_id>${item}`,
+  );
   expect(asXml.text).toContain(
     "<default_message>a&lt;b</default_message><args-array></args-array></error_message>",
   );
@@ -155,22 +158,22 @@ describe("framing of unmodified clients", () => {
     "govmomi: %s with a JSON content type and a zero-length chunked body",
     async (action) => {
       const id = await newSession();
-      const head = `POST ${service}/id:${id}?~action=${action} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n`;
+      const head = `POST ${service}/id:${id}?~action=${action} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n`;
       expect(await raw(`${head}transfer-encoding: chunked\r\n\r\n0\r\n\r\n`)).toBe(200);
     },
   );
 
   test("an empty body with a JSON content type", async () => {
     const id = await newSession();
-    const head = `POST ${service}/id:${id}?~action=keep-alive HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n`;
+    const head = `POST ${service}/id:${id}?~action=keep-alive HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n`;
     expect(await raw(`${head}content-length: 0\r\n\r\n`)).toBe(200);
   });
 
   test("the official SDK: a GET with a {} body", async () => {
     const id = await newSession();
-    const head = `GET ${service}/id:${id} HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\n{}`;
+    const head = `GET ${service}/id:${id} HTTP/1.1\r\nhost: localhost\r\ncontent-length: 2\r\n\r\n{}`;
     expect(await raw(head)).toBe(200);
-    expect(await raw(`GET ${service} HTTP/1.1\r\nhost: x\r\ncontent-length: 3\r\n\r\n{{{`)).toBe(200);
+    expect(await raw(`GET ${service} HTTP/1.1\r\nhost: localhost\r\ncontent-length: 3\r\n\r\n{{{`)).toBe(200);
   });
 });
 

@@ -2,19 +2,29 @@ import { status } from "@grpc/grpc-js";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { eventually } from "../support/eventually.ts";
 import { type GrpcJsClient, grpcJsCall, grpcJsClient, loadInterface } from "../support/grpc-js.ts";
-import { type RpcService, serviceName, startRpcService } from "../support/rpc-service.ts";
+import {
+  lanes,
+  type RpcService,
+  type RpcServiceOptions,
+  serviceName,
+  startRpcService,
+} from "../support/rpc-service.ts";
 
 const grpcInterface = loadInterface();
 let service: RpcService;
 let client: GrpcJsClient;
 beforeEach(async () => {
-  service = await startRpcService();
-  client = grpcJsClient(grpcInterface, "grpc.health.v1.Health", service.http2Url);
+  await start({ fastLane: true });
 });
-afterEach(async () => {
+async function start(options: RpcServiceOptions): Promise<void> {
+  service = await startRpcService(options);
+  client = grpcJsClient(grpcInterface, "grpc.health.v1.Health", service.http2Url);
+}
+async function stop(): Promise<void> {
   client.close();
   await service[Symbol.asyncDispose]();
-});
+}
+afterEach(stop);
 
 describe("Check", () => {
   test.each(["", serviceName])("returns the status of %j", async (name) => {
@@ -49,7 +59,13 @@ test("List returns the status of every service", async () => {
   expect(reply).toEqual({ statuses: { "": serving, [serviceName]: serving } });
 });
 
-describe("Watch", () => {
+describe.each(lanes)("Watch $lane", ({ fastLane }) => {
+  beforeEach(async () => {
+    if (fastLane) return;
+    await stop();
+    await start({ fastLane });
+  });
+
   function watch(service: string, options = {}) {
     const received: string[] = [];
     let code: number | undefined;

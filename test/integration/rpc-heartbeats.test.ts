@@ -483,7 +483,7 @@ test.each(storeKinds)("/metrics counts the keep-alives of batches and streams, %
       yield* keepAlives;
     }
     for await (const _ of client.keepAliveStream(beats()));
-    const text = await (await fetch(`${app.url}/metrics`)).text();
+    const text = await (await fetch(`${app.adminUrl}/metrics`)).text();
     expect(text).toContain('downlease_shared_keep_alives_total{code="ok"} 4\n');
     expect(text).toContain('downlease_shared_keep_alives_total{code="not_found"} 2\n');
   } finally {

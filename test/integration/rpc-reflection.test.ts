@@ -10,12 +10,6 @@ import { itemId, type RpcService, serviceName, startRpcService } from "../suppor
 
 const grpcInterface = loadInterface();
 let service: RpcService;
-beforeAll(async () => {
-  service = await startRpcService();
-});
-afterAll(async () => {
-  await service[Symbol.asyncDispose]();
-});
 
 interface Answer {
   readonly original_request: object;
@@ -62,7 +56,18 @@ function converse(version: string, url = service.http2Url) {
 const sessionFile = "content/library/item/v1/download_session.proto";
 const optionsFile = "vapi/v1/options.proto";
 
-describe.each(["v1", "v1alpha"])("server reflection %s", (version) => {
+describe.each([
+  { version: "v1", lane: "on the fast lane", fastLane: true },
+  { version: "v1alpha", lane: "on the fast lane", fastLane: true },
+  { version: "v1", lane: "in Connect's runtime", fastLane: false },
+])("server reflection $version $lane", ({ version, fastLane }) => {
+  beforeAll(async () => {
+    service = await startRpcService({ fastLane });
+  });
+  afterAll(async () => {
+    await service[Symbol.asyncDispose]();
+  });
+
   test("lists every service that is served", async () => {
     await using conversation = converse(version);
     const { list_services_response } = await conversation.ask({ list_services: "*" });
@@ -205,10 +210,10 @@ describe.each(["v1", "v1alpha"])("server reflection %s", (version) => {
   });
 
   test("ends with UNAVAILABLE when the server ends", async () => {
-    await using stopping = await startRpcService();
+    await using stopping = await startRpcService({ fastLane });
     await using conversation = converse(version, stopping.http2Url);
     await conversation.ask({ list_services: "" });
-    stopping.endCalls.abort();
+    stopping.endStreams.abort();
     expect(await conversation.ended).toBe(status.UNAVAILABLE);
   });
 });

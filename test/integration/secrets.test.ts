@@ -176,16 +176,16 @@ const grpcRequests: Record<string, () => Sent> = {
 
 /** Requests that can't be read. */
 const unreadable: Record<string, () => string> = {
-  "a header without a name": () => `GET / HTTP/1.1\r\nHost: a\r\n: ${secret()}\r\n\r\n`,
-  "a header with NUL": () => `GET / HTTP/1.1\r\nHost: a\r\nauthorization: ${secret()}\0\r\n\r\n`,
+  "a header without a name": () => `GET / HTTP/1.1\r\nHost: localhost\r\n: ${secret()}\r\n\r\n`,
+  "a header with NUL": () => `GET / HTTP/1.1\r\nHost: localhost\r\nauthorization: ${secret()}\0\r\n\r\n`,
   "no request": () => `${secret()} ${secret()}\r\n\r\n`,
   "two lengths": () =>
-    `POST /?${secret()} HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n${secret()}`,
+    `POST /?${secret()} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n${secret()}`,
   "no request of HTTP/2": () => `PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n${secret()}${secret()}`,
   "a Host with a password": () =>
     `POST ${rpcPath}/Get HTTP/1.1\r\nHost: u:${secret()}@[\r\nContent-Type: text/plain\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`,
   "an absolute target with a password": () =>
-    `GET http://a/?${secret()} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n`,
+    `GET http://a/?${secret()} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n`,
 };
 
 const textOf = ({ headers, body, trailers }: RawAnswer) =>
@@ -284,7 +284,7 @@ describe.each(serviceNames)("a service %s", (name) => {
   });
 
   test("has revealed none of the secrets", async () => {
-    const metrics = await (await fetch(`${service().url}/metrics`)).text();
+    const metrics = await (await fetch(`${service().adminUrl}/metrics`)).text();
     await service().stop();
     const { output } = service();
     // Otherwise the test would prove nothing.

@@ -377,11 +377,11 @@ describe("the real process", () => {
       using client = await rawConnection(service.port);
       const body = JSON.stringify({ create_spec: { library_item_id: "nowhere" } });
       client.socket.write(
-        `POST ${path} HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n`,
+        `POST ${path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n`,
       );
       client.socket.write(body.slice(0, 10));
       using idle = await rawConnection(service.port);
-      idle.socket.write("GET /readyz HTTP/1.1\r\nHost: a\r\n\r\n");
+      idle.socket.write("GET /readyz HTTP/1.1\r\nHost: localhost\r\n\r\n");
       await idle.receives("SERVING");
       process.kill(service.pid, signal);
       await idle.closed;

@@ -35,12 +35,12 @@ async function sessionsOf(id: string): Promise<string[]> {
 /** A request that creates a session, hidden in the body of another or behind it. */
 function hidden(): string {
   const body = bodyFor(smuggled);
-  return `POST ${service} HTTP/1.1\r\nHost: a\r\nContent-Length: ${body.length}\r\n\r\n${body}`;
+  return `POST ${service} HTTP/1.1\r\nHost: localhost\r\nContent-Length: ${body.length}\r\n\r\n${body}`;
 }
 
 /** A request to create a session with these headers, and what they make of the body. */
 const post = (headers: string, body: string, version = "HTTP/1.1") =>
-  `POST ${service} ${version}\r\nHost: a\r\n${headers}\r\n\r\n${body}${hidden()}`;
+  `POST ${service} ${version}\r\nHost: localhost\r\n${headers}\r\n\r\n${body}${hidden()}`;
 const chunked = "Transfer-Encoding: chunked";
 const chunk = (text: string) => `${text.length.toString(16)}\r\n${text}\r\n`;
 const whole = () => `${chunk(bodyFor(item))}0\r\n\r\n`;
@@ -68,6 +68,12 @@ const refused: Record<string, () => string> = {
   "an identity Transfer-Encoding": () => post("Transfer-Encoding: identity", whole()),
   "a Transfer-Encoding that does not end with chunked": () =>
     post("Transfer-Encoding: chunked, identity", whole()),
+  "a compressed Transfer-Encoding": () => post("Transfer-Encoding: gzip, chunked", whole()),
+  "an identity Transfer-Encoding before chunked": () => post("Transfer-Encoding: identity, chunked", whole()),
+  "an empty Transfer-Encoding before chunked": () => post("Transfer-Encoding: , chunked", whole()),
+  "chunks in HTTP/1.0": () => post(`Connection: keep-alive\r\n${chunked}`, whole(), "HTTP/1.0"),
+  "two Hosts": () => post(`Host: b\r\nContent-Length: ${length()}`, bodyFor(item)),
+  "two Hosts, the same": () => post(`hOST: a\r\nContent-Length: ${length()}`, bodyFor(item)),
   "a second Transfer-Encoding": () => post(`${chunked}\r\nTransfer-Encoding: identity`, whole()),
   "chunks of chunks": () => post("Transfer-Encoding: chunked, chunked", whole()),
   "a Transfer-Encoding on the next line": () => post("Transfer-Encoding:\r\n chunked", whole()),
@@ -140,7 +146,7 @@ describe("over HTTP/1.1", () => {
       smuggled = await app.addItem();
       using client = await rawConnection(app.port);
       client.socket.write(
-        `GET ${service} HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: ${to}\r\n\r\n${hidden()}`,
+        `GET ${service} HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: ${to}\r\n\r\n${hidden()}`,
       );
       await client.receives("HTTP/1.1 200 ");
       client.socket.end();
@@ -154,7 +160,7 @@ describe("over HTTP/1.1", () => {
     const body = bodyFor(item);
     using client = await rawConnection(app.port);
     client.socket.write(
-      `POST http://b${service} HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: ${body.length}\r\n\r\n${body}`,
+      `POST http://b${service} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: ${body.length}\r\n\r\n${body}`,
     );
     expect(statusesIn(await client.closed)).toEqual(["404"]);
     expect(await sessionsOf(item)).toEqual([]);
@@ -180,7 +186,7 @@ describe("over HTTP/2", () => {
     [":method", "POST"],
     [":scheme", "http"],
     [":path", service],
-    [":authority", "a"],
+    [":authority", "localhost"],
     ["content-type", "application/json"],
   ];
   const replaced = (name: string, value: string) =>
@@ -249,7 +255,7 @@ describe("over HTTP/2", () => {
     [":method", "POST"],
     [":scheme", "http"],
     [":path", "/content.library.item.v1.DownloadSessionService/Cancel"],
-    [":authority", "a"],
+    [":authority", "localhost"],
     ["content-type", "application/proto"],
     ["x-request-id", id],
   ];

@@ -113,8 +113,9 @@ async function connectionTo(service: Service, worker: number): Promise<Agent> {
   });
 }
 
-async function metricsOf({ url }: Service, agent: Agent | false = false): Promise<Record<string, number>> {
-  const [response] = await once(request(`${url}/metrics`, { agent }).end(), "response");
+/** The page of metrics; it may be a second old. */
+async function metricsOf({ adminUrl }: Service): Promise<Record<string, number>> {
+  const [response] = await once(request(`${adminUrl}/metrics`, { agent: false }).end(), "response");
   let text = "";
   for await (const chunk of response.setEncoding("utf8")) text += chunk;
   expect(response.statusCode).toBe(200);
@@ -165,6 +166,7 @@ test("says once that it serves, when every worker does", async () => {
   const messages = service.logs.map(({ msg }) => msg);
   expect(messages).toEqual(["a worker serves", "a worker serves", "a worker serves", "serving"]);
   expect(service.logs.at(-1)).toEqual({
+    adminUrl: expect.stringMatching(/^http:\/\/127\.0\.0\.1:[1-9]\d*$/),
     level: "info",
     time: expect.any(String),
     msg: "serving",
@@ -226,7 +228,7 @@ describe("a worker that is killed", () => {
 });
 
 describe("a connection on its way to a worker that is killed", () => {
-  const healthRequest = "GET /healthz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+  const healthRequest = "GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
 
   async function socketsOf({ pid }: Service): Promise<number> {
     const directory = `/proc/${pid}/fd`;
@@ -297,30 +299,53 @@ describe("/metrics", () => {
     for (const agent of [toOne, toOne, toOne, toOther]) await call(service, "/nowhere", { agent });
     const all = { [counted]: done + 4, [timed]: done + 4 };
     const complete = { ...all, downlease_workers: 2, downlease_workers_answered: 2 };
-    for (const agent of [toOne, toOther]) expect(await metricsOf(service, agent)).toMatchObject(complete);
+    expect(await metricsOf(service)).toMatchObject(complete);
 
     process.kill(one.pid, "SIGKILL");
     await eventually("another worker", () => workers(service).length === 3, patience);
-    expect(await metricsOf(service, toOther)).toMatchObject(complete);
+    await eventually(
+      "the next page",
+      async () => {
+        const metrics = await metricsOf(service);
+        expect(metrics).toMatchObject(complete);
+        return metrics.downlease_worker_crashes_total === 1;
+      },
+      patience,
+    );
   });
 
   test("is answered when a worker hangs, with the last numbers that it reported", async () => {
     const service = await serve();
-    const [hangs, lives] = workers(service) as [SeenWorker, SeenWorker];
+    const [hangs] = workers(service) as [SeenWorker];
     await connectionTo(service, hangs.number);
-    const agent = await connectionTo(service, lives.number);
-    const before = await metricsOf(service, agent);
+    const before = await metricsOf(service);
     process.kill(hangs.pid, "SIGSTOP");
     try {
-      expect(await metricsOf(service, agent)).toMatchObject({
-        [counted]: before[counted],
-        downlease_workers: 2,
-        downlease_workers_answered: 1,
+      const metrics = await eventually("the next page", async () => {
+        const next = await metricsOf(service);
+        return next.downlease_workers_answered === 1 ? next : undefined;
       });
+      expect(metrics).toMatchObject({ [counted]: before[counted], downlease_workers: 2 });
     } finally {
       process.kill(hangs.pid, "SIGCONT");
     }
   });
+});
+
+test("the admin address is ready while the workers are", async () => {
+  const service = await serve("--drain-seconds", "2", "--grace-seconds", "6");
+  const readyz = async () => (await fetch(`${service.adminUrl}/readyz`)).status;
+  const database = join(directory.path, "sessions.db");
+  const becomes = (status: number) =>
+    eventually(`readiness to be ${status}`, async () => (await readyz()) === status, patience);
+  expect(await readyz()).toBe(200);
+  await rename(database, `${database}-away`);
+  await becomes(503);
+  await rename(`${database}-away`, database);
+  await becomes(200);
+  process.kill(service.pid, "SIGTERM");
+  await becomes(503);
+  await service.kill();
 });
 
 /** A call at the given worker whose body is half sent. */
@@ -329,7 +354,7 @@ async function callInFlight(service: Service, worker: SeenWorker) {
   const client = await eventually(`a connection to worker ${worker.number}`, async () => {
     const candidate = await rawConnection(service.port);
     const requestId = crypto.randomUUID();
-    candidate.socket.write(`GET /nowhere HTTP/1.1\r\nHost: a\r\nX-Request-Id: ${requestId}\r\n\r\n`);
+    candidate.socket.write(`GET /nowhere HTTP/1.1\r\nHost: localhost\r\nX-Request-Id: ${requestId}\r\n\r\n`);
     const line = await eventually("the log line of the call", () =>
       service.logs.find((each) => each.requestId === requestId),
     );
@@ -338,7 +363,7 @@ async function callInFlight(service: Service, worker: SeenWorker) {
     return undefined;
   });
   client.socket.write(
-    `POST ${resource}?~action=create HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\nExpect: 100-continue\r\n\r\n`,
+    `POST ${resource}?~action=create HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\nExpect: 100-continue\r\n\r\n`,
   );
   await client.receives("100 Continue");
   client.socket.write(body.slice(0, 10));
@@ -486,7 +511,7 @@ describe("a program that can't start prints and exits as one process does", () =
   async function run(args: readonly string[]) {
     const own = Object.keys(process.env).filter((name) => name.startsWith("DOWNLEASE_"));
     const child = await startProcess(process.execPath, [main, "serve", ...ownPlaces(), ...args], {
-      env: Object.fromEntries(own.map((name) => [name, undefined])),
+      env: { ...Object.fromEntries(own.map((name) => [name, undefined])), DOWNLEASE_ADMIN_LISTEN: "off" },
     });
     const { code } = await child.exited;
     return { code, stdout: child.stdout, stderr: child.stderr };
@@ -504,6 +529,18 @@ describe("a program that can't start prints and exits as one process does", () =
     const { port } = other.address() as AddressInfo;
     try {
       await expectTheSame(["--port", `${port}`], /address already in use/);
+    } finally {
+      other.close();
+    }
+  });
+
+  test("an admin address in use", async () => {
+    const other = createServer().listen(0, "127.0.0.1");
+    await once(other, "listening");
+    const { port } = other.address() as AddressInfo;
+    try {
+      const message = /^downlease can't start: the admin address \(--admin-listen\) .*already in use/;
+      await expectTheSame(["--port", "0", "--admin-listen", `127.0.0.1:${port}`], message);
     } finally {
       other.close();
     }

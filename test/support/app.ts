@@ -12,6 +12,10 @@ export type StoreKind = (typeof storeKinds)[number];
 export interface TestApp {
   readonly url: string;
   readonly port: number;
+  /** Where health and metrics are. */
+  readonly adminUrl: string;
+  /** The values of a metric now, added up; the page of the admin address may be a second old. */
+  metric(name: string): Promise<number>;
   /** Directory of the libraries; one, `lib`, is there. */
   readonly contentRoot: string;
   /** Adds an item of one file to the library and gives its id. */
@@ -44,6 +48,7 @@ export async function startTestApp(options: TestAppOptions = {}): Promise<TestAp
   const config = readConfig(
     {
       port: "0",
+      adminListen: "127.0.0.1:0",
       ...(settings?.s3Bucket === undefined && { contentRoot: library }),
       leaseSeconds: String(leaseSeconds),
       maxBodyBytes: String(maxBodyBytes),
@@ -62,6 +67,11 @@ export async function startTestApp(options: TestAppOptions = {}): Promise<TestAp
   return {
     url: app.url,
     port: app.port,
+    adminUrl: app.adminUrl!,
+    async metric(name) {
+      const { values = [] } = (await app.metricsSnapshot()).find((each) => each.name === name) ?? {};
+      return values.reduce((sum, { value }) => sum + value, 0);
+    },
     contentRoot: library,
     async addItem() {
       const id = crypto.randomUUID();

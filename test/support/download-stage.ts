@@ -121,7 +121,7 @@ export async function onlySession(url: string): Promise<string> {
 export function sendingService(services: readonly Service[]): Promise<Service> {
   return patiently("a service to send a file", async () => {
     for (const service of services) {
-      if ((await runningDownloads(service.url)) > 0) return service;
+      if ((await runningDownloads(service)) > 0) return service;
     }
     return undefined;
   });

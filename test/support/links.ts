@@ -43,8 +43,8 @@ export async function deleteSession(url: string, sessionId: string): Promise<voi
   await fetch(`${url}${sessions}/${sessionId}`, { method: "DELETE" });
 }
 
-/** How many downloads are running, by the metrics of a service. */
-export async function runningDownloads(url: string): Promise<number> {
-  const text = await (await fetch(`${url}/metrics`)).text();
+/** How many downloads are running, or were within the last second, by the metrics of a service. */
+export async function runningDownloads({ adminUrl }: { readonly adminUrl: string }): Promise<number> {
+  const text = await (await fetch(`${adminUrl}/metrics`)).text();
   return Number(/^downlease_downloads_running (\d+)$/m.exec(text)?.[1]);
 }

@@ -6,7 +6,7 @@ import { DownloadSessionService } from "../../gen/content/library/item/v1/downlo
 import { Admission } from "../../src/calls/admission.ts";
 import type { CallObserver, CallRecord } from "../../src/calls/call.ts";
 import type { ClientAddressOf } from "../../src/calls/client-address.ts";
-import { CallPipeline } from "../../src/calls/pipeline.ts";
+import { type Authenticate, CallPipeline } from "../../src/calls/pipeline.ts";
 import { firstOf, type ProtocolHandler, type ServerHandlers } from "../../src/calls/protocol-handler.ts";
 import { ShareHolders } from "../../src/calls/share-holders.ts";
 import type { ContentSource } from "../../src/domain/content-source.ts";
@@ -15,6 +15,7 @@ import type { Caller, Refusal, Renewal, Session } from "../../src/domain/session
 import type { Heartbeat, SessionStore } from "../../src/domain/session-store.ts";
 import { downloadSessionOperations } from "../../src/operations/download-session.ts";
 import { rpcHandler } from "../../src/protocols/rpc/handler.ts";
+import type { Patience } from "../../src/protocols/rpc/patience.ts";
 import { SqliteDatabase } from "../../src/stores/sqlite/database.ts";
 import { SqliteSessionStore } from "../../src/stores/sqlite/sqlite-session-store.ts";
 import { Health } from "../../src/telemetry/health.ts";
@@ -110,8 +111,10 @@ export interface RpcServiceOptions {
   readonly maxStreams?: number;
   /** Largest request message, in bytes. */
   readonly maxMessageBytes?: number;
-  /** Time limit for receiving a unary request, in milliseconds. */
-  readonly readMs?: number;
+  /** With silent streams. */
+  readonly patience?: Patience;
+  /** By default, everybody is `anonymous`. */
+  readonly authenticate?: Authenticate;
   /** Serves requests that are not RPCs; by default with a text. */
   readonly next?: (parts: {
     readonly pipeline: CallPipeline;
@@ -126,7 +129,8 @@ export async function startRpcService({
   maxCalls = 1000,
   maxStreams = 1000,
   maxMessageBytes = maxBodyBytes,
-  readMs,
+  patience,
+  authenticate = () => callerNamed("anonymous"),
   next = () => textFallback,
   store = new FaultyStore({
     database: new SqliteDatabase(":memory:"),
@@ -139,12 +143,13 @@ export async function startRpcService({
     void records.push({ ...record, call: { protocol, requestId, connection, headers } });
   const admission = new Admission(maxCalls);
   const clientAddressOf: ClientAddressOf = ({ connection }) => connection.peer;
-  const [streams, watches] = [new ShareHolders(maxStreams), new ShareHolders(maxStreams)];
+  const [streams, strangers] = [new ShareHolders(maxStreams), new ShareHolders(maxStreams)];
   const pipeline = new CallPipeline({
     operations: downloadSessionOperations({ store, content }),
-    authenticate: () => callerNamed("anonymous"),
+    authenticate,
     admission,
     streams,
+    strangers,
     clientAddressOf,
     observe,
   });
@@ -155,16 +160,17 @@ export async function startRpcService({
     pipeline,
     fastLane,
     health,
-    watches,
+    strangers,
     clientAddressOf,
     maxBodyBytes: maxMessageBytes,
-    readMs,
+    patience,
     callsMustEnd: endCalls.signal,
     streamsMustEnd: AbortSignal.any([endCalls.signal, endStreams.signal]),
     observe,
   });
   const protocols = [rpc, next({ pipeline, observe })];
-  const { handler, takeStream } = firstOf(protocols);
+  const rpcHandlers = firstOf(protocols);
+  const { handler, takeStream } = rpcHandlers;
 
   const http1 = createHttp1Server(handler).listen(0, "127.0.0.1");
   const requests = createHttp2Server(handler);
@@ -192,8 +198,8 @@ export async function startRpcService({
     store,
     admission,
     streams,
-    watches,
-    rpc: { handler, takeStream },
+    watches: strangers,
+    rpc: rpcHandlers,
     protocols,
     stalledCalls: () => (store as FaultyStore).stalledCalls,
     async [Symbol.asyncDispose]() {

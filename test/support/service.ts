@@ -7,6 +7,8 @@ export interface Service extends AsyncDisposable {
   /** `http://host:port` */
   readonly url: string;
   readonly port: number;
+  /** Where health and metrics are. */
+  readonly adminUrl: string;
   readonly pid: number;
   /** Its log so far, one object a line. */
   readonly logs: readonly LogLine[];
@@ -44,6 +46,7 @@ export async function startService(
       env: {
         ...Object.fromEntries(own.map((name) => [name, undefined])),
         DOWNLEASE_SQLITE_PATH: ":memory:",
+        DOWNLEASE_ADMIN_LISTEN: "127.0.0.1:0",
         ...env,
       },
     },
@@ -64,6 +67,7 @@ export async function startService(
   return {
     url,
     port: Number(new URL(url).port),
+    adminUrl: String(logs().find((line) => line.url === url)?.adminUrl),
     pid: program.pid,
     get logs() {
       return logs();

@@ -45,6 +45,13 @@ describe("the load", () => {
     expect([flood.load, other.load]).toEqual([40, 40]);
   });
 
+  test("is not divided into shares while half of it is free", () => {
+    const admission = new Admission(100);
+    const [gateway, ...others] = connections(11);
+    for (const other of others) enter(admission, other, 1);
+    expect(enter(admission, gateway!, 500)).toBe(40);
+  });
+
   test("is at least one call at a time", () => {
     const admission = new Admission(1);
     const [one, other] = connections(2) as [Connection, Connection];

@@ -1,7 +1,7 @@
 import { create } from "@bufbuild/protobuf";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { describe, expect, test, vi } from "vitest";
-import { RetryInfoSchema } from "../../gen/google/rpc/error_details_pb.ts";
+import { ErrorInfoSchema, RetryInfoSchema } from "../../gen/google/rpc/error_details_pb.ts";
 import {
   backOffMs,
   isNetworkError,
@@ -44,6 +44,9 @@ describe("a retryable failure", () => {
   test("is a refusal with a delay for the next attempt", () => {
     expect(isRetryable(withRetryInfo(Code.ResourceExhausted, 3n))).toBe(true);
     expect(isRetryable(new ConnectError("too large", Code.ResourceExhausted))).toBe(false);
+    const reason = create(ErrorInfoSchema, { reason: "UNABLE_TO_ALLOCATE_RESOURCE" });
+    const details = [{ desc: ErrorInfoSchema, value: reason }];
+    expect(isRetryable(new ConnectError("full", Code.ResourceExhausted, undefined, details))).toBe(false);
   });
 
   test.each([

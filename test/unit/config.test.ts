@@ -48,6 +48,7 @@ describe("settings", () => {
       ["--sqlite-path", "DOWNLEASE_SQLITE_PATH", "downlease.db"],
       ["--lease-seconds", "DOWNLEASE_LEASE_SECONDS", "300"],
       ["--retention-seconds", "DOWNLEASE_RETENTION_SECONDS", "the lease length"],
+      ["--max-sessions-per-principal", "DOWNLEASE_MAX_SESSIONS_PER_PRINCIPAL", "10000"],
       ["--max-downtime-seconds", "DOWNLEASE_MAX_DOWNTIME_SECONDS", "3600"],
       ["--grace-seconds", "DOWNLEASE_GRACE_SECONDS", "10"],
       ["--drain-seconds", "DOWNLEASE_DRAIN_SECONDS", "0"],
@@ -81,8 +82,11 @@ describe("settings", () => {
       ["--offload", "DOWNLEASE_OFFLOAD", "none"],
       ["--offload-prefix", "DOWNLEASE_OFFLOAD_PREFIX", "/_content/"],
       ["--cors-origins", "DOWNLEASE_CORS_ORIGINS", "none"],
+      ["--admin-listen", "DOWNLEASE_ADMIN_LISTEN", "127.0.0.1:9480"],
+      ["--allowed-hosts", "DOWNLEASE_ALLOWED_HOSTS", "none"],
       ["--max-body-bytes", "DOWNLEASE_MAX_BODY_BYTES", "65536"],
       ["--max-calls", "DOWNLEASE_MAX_CALLS", "1000"],
+      ["--max-connections", "DOWNLEASE_MAX_CONNECTIONS", "10000"],
       ["--max-streams", "DOWNLEASE_MAX_STREAMS", "2000"],
       ["--max-watches", "DOWNLEASE_MAX_WATCHES", "500"],
       ["--fast-lane", "DOWNLEASE_FAST_LANE", "on"],
@@ -108,6 +112,7 @@ describe("a right configuration", () => {
       sqlitePath: "downlease.db",
       leaseMs: 300_000,
       retentionMs: 300_000,
+      maxSessionsPerPrincipal: 10_000,
       maxDowntimeMs: 3_600_000,
       graceMs: 10_000,
       drainMs: 0,
@@ -127,8 +132,11 @@ describe("a right configuration", () => {
       offload: "none",
       offloadPrefix: undefined,
       corsOrigins: [],
+      adminListen: { host: "127.0.0.1", port: 9480, isDefault: true },
+      allowedHosts: [],
       maxBodyBytes: 65_536,
       maxCalls: 1000,
+      maxConnections: 10_000,
       maxStreams: 2000,
       maxWatches: 500,
       fastLane: true,
@@ -166,6 +174,16 @@ describe("a right configuration", () => {
     ["2592000", 2_592_000_000],
   ])("a lease of %s seconds is %d ms, and so is the retention", (leaseSeconds, leaseMs) => {
     expect(load({ leaseSeconds })).toMatchObject({ leaseMs, retentionMs: leaseMs });
+  });
+
+  test.each([
+    ["off", undefined],
+    ["127.0.0.1:9480", { host: "127.0.0.1", port: 9480, isDefault: false }],
+    ["0.0.0.0:0", { host: "0.0.0.0", port: 0, isDefault: false }],
+    ["[::1]:65535", { host: "::1", port: 65_535, isDefault: false }],
+    ["metrics.example:1", { host: "metrics.example", port: 1, isDefault: false }],
+  ])("%s as admin address", (adminListen, expected) => {
+    expect(load({ adminListen }).adminListen).toEqual(expected);
   });
 
   test("origins of other pages", () => {
@@ -292,6 +310,22 @@ describe("mistakes", () => {
 
   test.each([
     ["port", ["-1", "1.5", "0x50", "65536", " 80", "8080a"]],
+    [
+      "adminListen",
+      [
+        "",
+        "on",
+        "9480",
+        ":9480",
+        "127.0.0.1",
+        "127.0.0.1:",
+        "::1:9480",
+        "[127.0.0.1]:1",
+        "a:65536",
+        "http://a:1",
+      ],
+    ],
+    ["allowedHosts", ["", "dl.example:443", "https://dl.example", "*dl.example", "a.*.example", "a b", "a,"]],
     ["host", ["", "a b", "[::1]", "http://host", "host:80", "a..b", "x".repeat(64)]],
     ["workers", ["0", "129", "two"]],
     ["contentRoot", [""]],

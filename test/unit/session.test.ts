@@ -1,19 +1,24 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { httpStatusOf } from "../../src/domain/errors.ts";
 import { isClientToken, isIdentifier } from "../../src/domain/identifiers.ts";
 import {
   existsFor,
   type FinalState,
   finish,
+  hasRoom,
   isProgress,
   isRefusal,
   keepAlive,
+  keptErrorMessage,
   type LeaseTerms,
+  maxErrorMessageBytes,
   openSession,
   type Refusal,
   renewedUntil,
   reopenSession,
   type Session,
+  tooManySessions,
 } from "../../src/domain/session.ts";
 import { callerNamed } from "../support/callers.ts";
 
@@ -238,5 +243,44 @@ describe("whose session", () => {
       }),
     );
     expect(existsFor(opened, callerNamed("alice"), now)).toBe(true);
+  });
+});
+
+describe("a client's error message", () => {
+  const text = fc.string({ unit: "binary", maxLength: 1_500 });
+
+  it("is kept whole up to 1,024 bytes of UTF-8", () => {
+    for (const kept of ["", "disk full", "x".repeat(1_024), "é".repeat(512), "𝄞".repeat(256)]) {
+      expect(keptErrorMessage(kept)).toBe(kept);
+    }
+  });
+
+  it("is cut between two characters, and ends with an ellipsis, when it is longer", () => {
+    expect(keptErrorMessage("x".repeat(1_025))).toBe(`${"x".repeat(1_021)}…`);
+    expect(keptErrorMessage("é".repeat(513))).toBe(`${"é".repeat(510)}…`);
+    expect(keptErrorMessage("𝄞".repeat(50_000))).toBe(`${"𝄞".repeat(255)}…`);
+    fc.assert(
+      fc.property(text, (message) => {
+        const kept = keptErrorMessage(message);
+        if (Buffer.byteLength(message) <= maxErrorMessageBytes) return kept === message;
+        const bytes = Buffer.byteLength(kept);
+        const isFull = bytes > maxErrorMessageBytes - 4 && bytes <= maxErrorMessageBytes;
+        return isFull && kept.endsWith("…") && message.startsWith(kept.slice(0, -1));
+      }),
+    );
+  });
+});
+
+describe("the quota", () => {
+  it("lets an owner have as many sessions as the terms say, or any number", () => {
+    expect([0, 1, 2, 3].map((sessions) => hasRoom(sessions, { ...terms, maxPerOwner: 2 }))).toEqual([
+      true,
+      true,
+      false,
+      false,
+    ]);
+    const { kind } = tooManySessions(terms);
+    expect([httpStatusOf(kind, "rest"), httpStatusOf(kind, "api")], "as vSphere answers").toEqual([400, 500]);
+    expect([hasRoom(1e9, terms), hasRoom(1e9, { ...terms, maxPerOwner: 0 })]).toEqual([true, true]);
   });
 });

@@ -13,7 +13,7 @@ test("an operation is read with all its routes", () => {
   expect(options).toMatchObject({
     serviceId: "com.vmware.content.library.item.download_session",
     operationId: "create",
-    errors: ["invalid_argument", "not_found"],
+    errors: ["invalid_argument", "not_found", "unable_to_allocate_resource"],
     inputRoot: {
       name: "Create-Input",
       namespace: "http://vmware.com/content/library/item/download_session",

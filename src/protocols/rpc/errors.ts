@@ -3,7 +3,7 @@ import { ConnectError } from "@connectrpc/connect";
 import type { UniversalServerResponse } from "@connectrpc/connect/protocol";
 import { ErrorInfoSchema, RetryInfoSchema } from "../../../gen/google/rpc/error_details_pb.ts";
 import { detailsOf, grpcCodeOf, metadataOf } from "../../calls/status.ts";
-import type { ServiceError } from "../../domain/errors.ts";
+import { ServiceError } from "../../domain/errors.ts";
 
 /** JSON needs the types of error details in order to write them. */
 export const jsonOptions = { registry: createRegistry(ErrorInfoSchema, RetryInfoSchema) };
@@ -14,6 +14,11 @@ export function connectErrorOf(error: ServiceError): ConnectError {
   return new ConnectError(message.toWellFormed(), grpcCodeOf(error), metadataOf(error), [
     ...detailsOf(error),
   ]);
+}
+
+/** The error for bytes that are not a message, for which Connect's runtime has INTERNAL. */
+export function unreadable(): ConnectError {
+  return connectErrorOf(new ServiceError("downlease.request.malformed", ["a message is not well-formed"]));
 }
 
 /**

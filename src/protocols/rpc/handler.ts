@@ -1,5 +1,7 @@
 import { type DescMethod, type DescMethodBiDiStreaming, type Message, toBinary } from "@bufbuild/protobuf";
 import {
+  Code,
+  ConnectError,
   type ConnectRouter,
   type ConnectRouterOptions,
   cors as connectCors,
@@ -19,6 +21,7 @@ import { type CallObserver, type CallOrigin, type Protocol, requestIdFrom } from
 import type { ClientAddressOf } from "../../calls/client-address.ts";
 import { HeaderCredentials } from "../../calls/credentials.ts";
 import { connectionOf, discardBody, type HttpRequest, type HttpResponse, pathOf } from "../../calls/http.ts";
+import { limitsOwnRequest } from "../../calls/open-stream.ts";
 import { notSniffed } from "../../calls/page-headers.ts";
 import {
   asServiceError,
@@ -33,7 +36,7 @@ import { type ErrorKind, ServiceError } from "../../domain/errors.ts";
 import type { Health } from "../../telemetry/health.ts";
 import { protocolByName, type RequestInfo, RpcCall, requestInfoKey } from "./call.ts";
 import { dropEndlessDeadline } from "./deadline.ts";
-import { connectErrorOf, jsonOptions, withGrpcSpelling } from "./errors.ts";
+import { connectErrorOf, jsonOptions, unreadable, withGrpcSpelling } from "./errors.ts";
 import { encodedEnvelope, envelope as envelopeOf } from "./fast-lane/envelope.ts";
 import { openFastLane } from "./fast-lane/fast-lane.ts";
 import { discardRest } from "./fast-lane/http2-stream.ts";
@@ -45,7 +48,7 @@ import type {
 } from "./fast-lane/lane.ts";
 import { healthService, healthStream } from "./health.ts";
 import { placesIn, type TakePlace } from "./open-streams.ts";
-import { type Patience, patience, patienceWithStrangers } from "./patience.ts";
+import { defaultPatience, type Patience } from "./patience.ts";
 import { reflection, reflectionMethods } from "./reflection.ts";
 import { serveStream } from "./runtime-stream.ts";
 import { unimplementedHandlers } from "./unimplemented.ts";
@@ -54,14 +57,14 @@ export interface RpcOptions {
   readonly pipeline: CallPipeline;
   readonly health: Health;
   /** Streams that need no credentials, `Health/Watch` and server reflection, by address. */
-  readonly watches: ShareHolders;
+  readonly strangers: ShareHolders;
   readonly clientAddressOf: ClientAddressOf;
   /** Largest request message, in bytes, before and after decompression; a larger one is RESOURCE_EXHAUSTED. */
   readonly maxBodyBytes: number;
   /** Whether plain calls take the fast lane, see `fast-lane/`; otherwise Connect's runtime serves every call. */
   readonly fastLane: boolean;
-  /** Time limit for receiving a unary request on the fast lane, in milliseconds. */
-  readonly readMs?: number | undefined;
+  /** With streams of anybody; for streams of authenticated callers, before their first request only. */
+  readonly patience?: Patience | undefined;
   /** Aborts when the time for calls in flight is over: they end with UNAVAILABLE. */
   readonly callsMustEnd: AbortSignal;
   /** Aborts when streams, which would not end by themselves, must end. */
@@ -79,9 +82,9 @@ export function rpcHandler(options: RpcOptions): ProtocolHandler {
     readMaxBytes: options.maxBodyBytes,
     shutdownSignal: options.callsMustEnd,
   };
-  const takePlace = placesIn(options.watches, options.clientAddressOf, observe);
+  const takePlace = placesIn(options.strangers, options.clientAddressOf, observe);
   const streams = streamRows(options, takePlace);
-  const router = createConnectRouter({ ...routerOptions, requestGate: watchGate(takePlace) });
+  const router = createConnectRouter({ ...routerOptions, requestGate: gate(takePlace) });
   addRoutes(router, options, streams);
   const served = new Map<string, ServeByRuntime>();
   for (const handler of router.handlers) {
@@ -116,6 +119,7 @@ export function rpcHandler(options: RpcOptions): ProtocolHandler {
       }
     },
     takeStream: fastLane?.takeStream,
+    takenStreams: fastLane?.takenStreams,
   };
 }
 
@@ -126,13 +130,17 @@ interface StreamRow {
   readonly patience: Patience;
 }
 
-function streamRows({ pipeline }: RpcOptions, takePlace: TakePlace): readonly StreamRow[] {
+function streamRows(
+  { pipeline, patience = defaultPatience }: RpcOptions,
+  takePlace: TakePlace,
+): readonly StreamRow[] {
   const { unary, streams } = pipeline.operations;
   const services = new Set([...unary, ...streams].map(({ method }) => method.parent)).add(HealthService);
+  const { firstMs } = patience;
   const reflect = reflection(services, takePlace);
   return [
-    ...streams.map((row) => ({ method: row.method, run: pipeline.streamEntry(row), patience })),
-    ...reflectionMethods.map((method) => ({ method, run: reflect(method), patience: patienceWithStrangers })),
+    ...streams.map((row) => ({ method: row.method, run: pipeline.streamEntry(row), patience: { firstMs } })),
+    ...reflectionMethods.map((method) => ({ method, run: reflect(method), patience })),
   ];
 }
 
@@ -142,7 +150,7 @@ function fastLaneFor(
   takePlace: TakePlace,
   served: ReadonlyMap<string, ServeByRuntime>,
 ) {
-  const { pipeline, health, observe, maxBodyBytes, readMs, callsMustEnd, streamsMustEnd } = options;
+  const { pipeline, health, observe, maxBodyBytes, callsMustEnd, streamsMustEnd } = options;
   const methodOf = <Run>(
     { method, isRoutine = false, encode }: Pick<Operation, "isRoutine" | "encode"> & { method: DescMethod },
     run: Run,
@@ -166,7 +174,6 @@ function fastLaneFor(
       [pathTo(watch), watchLane],
     ]),
     maxMessageBytes: maxBodyBytes,
-    readMs,
     callsMustEnd,
     streamsMustEnd,
   });
@@ -185,6 +192,18 @@ function refusalRecorder(
   defaultOutcome: ErrorKind = "invalid_request",
 ): RecordRefusal {
   return (call, durationMs, outcome = defaultOutcome) => observe({ call, operation, outcome, durationMs });
+}
+
+/**
+ * Connect reports bytes that are not a message with INTERNAL, as a fault of the server, and has no hook for it but the
+ * signal of the call, which gets each error just before it is sent.
+ */
+function blameCaller({ signal, values }: HandlerContext): void {
+  signal.addEventListener("abort", () => {
+    const reason: unknown = signal.reason;
+    if (!(reason instanceof ConnectError) || reason.code !== Code.Internal) return;
+    if (!values.get(requestInfoKey).isCall) Object.assign(reason, unreadable());
+  });
 }
 
 function addRoutes(router: ConnectRouter, options: RpcOptions, streams: readonly StreamRow[]): void {
@@ -206,13 +225,15 @@ function addRoutes(router: ConnectRouter, options: RpcOptions, streams: readonly
   router.service(HealthService, healthService(health, streamsMustEnd));
 }
 
-/** Takes the place of a `Health/Watch` before its request is read. */
-function watchGate(takePlace: TakePlace): (context: HandlerContext) => void {
+/** What happens before a request is read: `Health/Watch` takes its place. */
+function gate(takePlace: TakePlace): (context: HandlerContext) => void {
   return (context) => {
+    blameCaller(context);
     const { method, values } = context;
     if (method !== HealthService.method.watch) return;
     try {
-      values.get(requestInfoKey).leave = takePlace(new RpcCall(context), method);
+      const info = values.get(requestInfoKey);
+      info.leave = takePlace({ ...info, protocol: protocolByName(context.protocolName) }, method);
     } catch (reason) {
       throw reason instanceof ServiceError ? connectErrorOf(reason) : reason;
     }
@@ -256,9 +277,9 @@ async function serve(
     const request = universalRequestFromNodeRequest(req, res, undefined, values);
     dropEndlessDeadline(request.header);
     const body = bodyFromStart ?? req.iterator({ destroyOnReturn: false });
-    res.once("finish", () => discardRestOf(req));
+    discardRestOnceAnswered(req, res);
     // A stream of requests has time limits of its own.
-    if ("stream" in req && handler.method.methodKind === "bidi_streaming") req.stream.setTimeout(0);
+    if ("stream" in req && handler.method.methodKind === "bidi_streaming") limitsOwnRequest(req.stream);
     const response = await handler({ ...request, body });
     await universalResponseToNodeResponse(withGrpcSpelling(response), res);
   } catch {
@@ -271,10 +292,20 @@ async function serve(
   }
 }
 
-/** Drops what is left of an answered request. Over HTTP/2 its caller may not go on sending. */
-function discardRestOf(request: HttpRequest): void {
-  discardBody(request);
-  if ("stream" in request) discardRest(request.stream);
+/**
+ * Drops what is left of a request once it is answered. Over HTTP/2 its caller may not go on sending; there, the response
+ * has no event for the end of the answer, but its stream has.
+ */
+function discardRestOnceAnswered(request: HttpRequest, response: HttpResponse): void {
+  if ("stream" in request) {
+    const { stream } = request;
+    stream.once("finish", () => {
+      discardBody(request);
+      discardRest(stream);
+    });
+  } else {
+    response.once("finish", () => discardBody(request));
+  }
 }
 
 function protocolOf({ headers }: HttpRequest): Protocol {

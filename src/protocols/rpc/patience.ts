@@ -8,11 +8,7 @@ export interface Patience {
   readonly nextMs?: number;
 }
 
-/** For streams of a caller that is authenticated. */
-export const patience: Patience = { firstMs: 10_000 };
-
-/** For streams of anybody. */
-export const patienceWithStrangers: Patience = { firstMs: 10_000, nextMs: 60_000 };
+export const defaultPatience: Patience = { firstMs: 10_000, nextMs: 60_000 };
 
 /** The error that ends a stream that has sent no request for so long. */
 export function silent(limitMs: number): ServiceError {

@@ -5,7 +5,7 @@ import { connectionOf, discardBody, type HttpRequest, type HttpResponse, pathOf 
 import { asServiceError, type CallPipeline } from "../../calls/pipeline.ts";
 import { callHeaders, type ProtocolHandler } from "../../calls/protocol-handler.ts";
 import { headersOf } from "../../calls/status.ts";
-import { errorKinds, ServiceError } from "../../domain/errors.ts";
+import { httpStatusOf, ServiceError } from "../../domain/errors.ts";
 import { bindInto } from "./binder.ts";
 import { bindingsOf } from "./bindings.ts";
 import { readBody } from "./body.ts";
@@ -166,7 +166,13 @@ class RestCall extends HttpCall {
     const headers = ["cache-control", "no-store", "x-request-id", this.requestId];
     headers.push(...Object.entries(headersOf(error)).flat());
     const dialect = this.#dialect ?? dialectOf(pathOf(this.#req));
-    this.#write(errorKinds[error.kind].http, headers, dialect, dialect.wrapError(error), errorRoot);
+    this.#write(
+      httpStatusOf(error.kind, dialect.routes),
+      headers,
+      dialect,
+      dialect.wrapError(error),
+      errorRoot,
+    );
     discardBody(this.#req);
   }
 
@@ -194,6 +200,7 @@ class RestCall extends HttpCall {
     if (status !== 204) headers.push("content-length", String(Buffer.byteLength(body)));
     this.#res.writeHead(status, headers);
     this.#res.end(body);
+    this.connection.answered(body.length);
   }
 }
 

@@ -6,14 +6,17 @@ import type { VersionedFile } from "../../domain/preparation.ts";
  * session in its slot.
  *
  * A session is a hash: `s` state, `p` progress, `o` owner, `i` library item id, `v` content version, `c` creation
- * time in µs, `e` error message. For each file of its item it has `r:<file>` the requested endpoint type and
+ * time in µs, `n` place in the index of its owner, `e` error message. For each file of its item it has `r:<file>` the requested endpoint type and
  * `b:<file>` bytes sent. Its TTL is the lease.
  */
 export function sessionKey(id: string): string {
   return `dl:{${id}}`;
 }
 
-/** A sorted set of one owner's session ids, scored by the time in µs of the last attempt to create them. */
+/**
+ * A sorted set of one owner's session ids. The score is the place of the session: the time in µs of the last attempt to
+ * create it, or, once somebody has looked at it, when to look again. Its TTL is that of `indexKeptMs`.
+ */
 export function ownerIndexKey(owner: string): string {
   return `dl:owner:{${owner}}`;
 }

@@ -9,9 +9,9 @@ import {
   createSessionScript,
   deleteSessionScript,
   finishSessionScript,
-  indexSessionScript,
   keepAliveScript,
-  pruneIndexScript,
+  settleIndexScript,
+  takePlaceScript,
 } from "./session-scripts.ts";
 
 /** No principal is called this, so that no caller sees a session of a probe. */
@@ -47,7 +47,7 @@ export class Probe {
     const session = { id, owner, libraryItemId: "probe", contentVersion: "probe" };
     const end = { id, caller, state: "CANCELED", retentionMs: leaseMs, errorMessage: undefined } as const;
     await Promise.all([
-      redis.tryReplicated(createSessionScript, { ...session, leaseMs }),
+      redis.tryReplicated(createSessionScript, { ...session, leaseMs, place: "1" }),
       redis.try(keepAliveScript, { id, caller, leaseMs, progress: 1 }),
       redis.tryReplicated(finishSessionScript, end),
       redis.tryReplicated(deleteSessionScript, { id, caller }),
@@ -57,8 +57,8 @@ export class Probe {
   async #index(): Promise<void> {
     const [id, redis] = [this.#id, this.#redis];
     await Promise.all([
-      redis.try(indexSessionScript, { owner, id }),
-      redis.try(pruneIndexScript, { owner, ids: [id], minAgeSeconds: -1 }),
+      redis.try(takePlaceScript, { owner, id, max: 0, keptMs: leaseMs }),
+      redis.try(settleIndexScript, { owner, sessions: [{ id, expiresAt: 0 }], heldMs: 0, length: 0 }),
     ]);
   }
 

@@ -11,27 +11,15 @@ import type {
 import type { Heartbeat, SessionStore } from "../../domain/session-store.ts";
 import { StoreTime } from "../../domain/store-time.ts";
 import type { RedisConnection } from "./connection.ts";
-import { ownerIndexKey, sessionKey } from "./keys.ts";
+import { sessionKey } from "./keys.ts";
+import { OwnerIndex } from "./owner-index.ts";
 import {
   createSessionScript,
   deleteSessionScript,
   finishSessionScript,
-  indexSessionScript,
   keepAliveScript,
-  pruneIndexScript,
   readSessionScript,
 } from "./session-scripts.ts";
-
-/**
- * A younger index entry without a session is kept: its session may be about to be created. Far longer than any command
- * takes.
- */
-const minIndexAgeSeconds = 60;
-/** How many sessions `list` reads at a time. */
-const listChunk = 500;
-/** After this many creations a sample of the owner's index is swept; see `#sweep`. */
-const createsPerSweep = 16;
-const sweepSample = 64;
 
 /**
  * One hash for each session, whose TTL is the lease: nothing has to be swept, and the only clock is that of Redis. A
@@ -40,23 +28,23 @@ const sweepSample = 64;
 export class RedisSessionStore implements SessionStore {
   readonly #redis: RedisConnection;
   readonly #terms: LeaseTerms;
-  #creates = 0;
+  readonly #index: OwnerIndex;
 
   constructor(redis: RedisConnection, terms: LeaseTerms) {
     this.#redis = redis;
     this.#terms = terms;
+    this.#index = new OwnerIndex(redis, terms);
   }
 
   async create(session: NewSession): Promise<Session> {
     const { leaseMs } = this.#terms;
     const time = new StoreTime();
-    const indexed = this.#redis.runReplicated(indexSessionScript, session);
-    // First the index, then the session: a crash between the two leaves an entry too many, never one too few. Where both
-    // wait for replicas they do so together: what is in one place only is not acknowledged.
-    if (!this.#redis.waitsForReplicas) await time.wait(indexed);
-    const creation = this.#redis.runReplicated(createSessionScript, { ...session, leaseMs });
-    const [created] = await time.wait(Promise.all([creation, indexed]));
-    if (++this.#creates % createsPerSweep === 0) this.#inBackground(this.#sweep(session.owner));
+    // First the place, then the session: a crash between the two leaves a place too many, never one too few.
+    const place = await this.#index.take(session, time);
+    const creation = this.#redis.runReplicated(createSessionScript, { ...session, leaseMs, place });
+    // What is on too few replicas is not acknowledged.
+    const confirmed = this.#redis.waitsForReplicas ? this.#index.confirm(session, place) : undefined;
+    const [created] = await time.wait(Promise.all([creation, confirmed]));
     return { id: session.id, ...created };
   }
 
@@ -66,27 +54,20 @@ export class RedisSessionStore implements SessionStore {
   }
 
   async list(owner: string, libraryItemId?: string): Promise<string[]> {
-    const time = new StoreTime();
     const { client } = this.#redis;
-    const indexed = await time.wait(this.#redis.guard(client.zrange(ownerIndexKey(owner), "0", "-1")));
-    const sessions: { id: string; createdAt: number }[] = [];
-    for (let start = 0; start < indexed.length; start += listChunk) {
-      const ids = indexed.slice(start, start + listChunk);
+    const createdAt = new Map<string, number>();
+    await this.#index.forEachPage(owner, new StoreTime(), async (ids) => {
       const reads = ids.map((id) => client.hmget(sessionKey(id), "o", "c", "i"));
-      const read = this.#redis.guard(Promise.all(reads));
-      // Owners with many sessions wait longer: for the later ones each read has its own time limit.
-      const fieldsOf = await (start === 0 ? time.wait(read) : read);
-      const gone: string[] = [];
-      for (const [index, [sessionOwner, createdAt, itemId]] of fieldsOf.entries()) {
+      const gone: { id: string }[] = [];
+      for (const [index, fields] of (await this.#redis.guard(Promise.all(reads))).entries()) {
         const id = ids[index]!;
-        if (sessionOwner !== owner) gone.push(id);
-        else if (libraryItemId === undefined || itemId === libraryItemId) {
-          sessions.push({ id, createdAt: Number(createdAt) });
-        }
+        const [sessionOwner, time, itemId] = fields;
+        if (sessionOwner !== owner) gone.push({ id });
+        else if (libraryItemId === undefined || itemId === libraryItemId) createdAt.set(id, Number(time));
       }
-      if (gone.length > 0) this.#inBackground(this.#prune(owner, gone));
-    }
-    return sessions.sort((a, b) => a.createdAt - b.createdAt).map(({ id }) => id);
+      if (gone.length > 0) void this.#index.remove(owner, gone);
+    });
+    return [...createdAt].sort(([, a], [, b]) => a - b).map(([id]) => id);
   }
 
   keepAlive(id: string, caller: Caller, progress?: number): Promise<Renewal | Refusal> {
@@ -110,29 +91,12 @@ export class RedisSessionStore implements SessionStore {
   }
 
   async delete(id: string, caller: Caller): Promise<boolean> {
-    const owner = await this.#redis.runReplicated(deleteSessionScript, { id, caller });
-    if (owner === undefined) return false;
-    this.#inBackground(this.#prune(owner, [id]));
+    const time = new StoreTime();
+    const deleted = await time.wait(this.#redis.runReplicated(deleteSessionScript, { id, caller }));
+    if (deleted === undefined) return false;
+    const { owner, place } = deleted;
+    // So that its owner may create another one at once, on any replica. The session is deleted whether this works or not.
+    await time.wait(this.#index.remove(owner, [{ id, place }])).catch(() => {});
     return true;
-  }
-
-  #prune(owner: string, ids: readonly string[]): Promise<number> {
-    return this.#redis.run(pruneIndexScript, { owner, ids, minAgeSeconds: minIndexAgeSeconds });
-  }
-
-  /**
-   * Removes entries without a session from a random sample of an owner's index, so that an index never grows much
-   * beyond the owner's sessions even if nothing lists them: four entries are checked for each one added.
-   */
-  async #sweep(owner: string): Promise<void> {
-    const sample = [...new Set(await this.#redis.client.zrandmember(ownerIndexKey(owner), sweepSample))];
-    const exists = await Promise.all(sample.map((id) => this.#redis.client.exists(sessionKey(id))));
-    const gone = sample.filter((_, index) => exists[index] === 0);
-    if (gone.length > 0) await this.#prune(owner, gone);
-  }
-
-  /** A later run does what this one fails to do. */
-  #inBackground(work: Promise<unknown>): void {
-    this.#redis.inBackground("index upkeep", work);
   }
 }

@@ -33,17 +33,17 @@ export const keepAliveScript = script<
   output: (reply) => (reply[0] === "INVALID_PROGRESS" ? { outcome: "invalid_progress" } : renewal(reply)),
 });
 
-export const createSessionScript = script<NewSession & { readonly leaseMs: number }, StoredSession>(
-  "createSession-1",
-  {
-    key: keyOfSession,
-    args: (input) => [input.owner, input.libraryItemId, input.contentVersion, input.leaseMs],
-    output: (reply) => {
-      if (reply[0] !== "CREATED" && reply[0] !== "EXISTS") throw unexpected(reply[0]);
-      return session(reply);
-    },
+export const createSessionScript = script<
+  NewSession & { readonly leaseMs: number; readonly place: string },
+  StoredSession
+>("createSession-1", {
+  key: keyOfSession,
+  args: (input) => [input.owner, input.libraryItemId, input.contentVersion, input.leaseMs, input.place],
+  output: (reply) => {
+    if (reply[0] !== "CREATED" && reply[0] !== "EXISTS") throw unexpected(reply[0]);
+    return session(reply);
   },
-);
+});
 
 export const readSessionScript = script<SessionInput, StoredSession | undefined>("readSession-1", {
   key: keyOfSession,
@@ -72,38 +72,71 @@ export const finishSessionScript = script<
     tag === "OK" ? { outcome: "finished", expiresAt: Number(first) } : refusal(tag, first),
 });
 
-/** Answers with the owner of the removed session. */
-export const deleteSessionScript = script<SessionInput, string | undefined>("deleteSession-1", {
+/** Answers with the owner of the removed session, and its place in the owner's index. */
+export const deleteSessionScript = script<
+  SessionInput,
+  { readonly owner: string; readonly place: string } | undefined
+>("deleteSession-1", {
   key: keyOfSession,
   args: (input) => [principalOf(input), endsChannel, input.id],
-  output: ([tag, owner]) => {
+  output: ([tag, owner, place]) => {
     if (tag === "NOT_FOUND") return undefined;
     if (tag !== "OK") throw unexpected(tag);
-    return String(owner);
+    return { owner: String(owner), place: String(place) };
   },
 });
 
-export const indexSessionScript = script<{ readonly owner: string; readonly id: string }, void>(
-  "indexSession-1",
+/** Answers with the place, or undefined when there is none. */
+export const takePlaceScript = script<
   {
-    key: ({ owner }) => ownerIndexKey(owner),
-    args: ({ id }) => [id],
-    output: ([tag]) => {
-      if (tag !== "OK") throw unexpected(tag);
-    },
+    readonly owner: string;
+    readonly id: string;
+    /** 0 for any number. */
+    readonly max: number;
+    readonly keptMs: number;
+    /** A place that was taken before is written once more. */
+    readonly place?: string;
   },
-);
-
-/** Answers with the number of entries removed. */
-export const pruneIndexScript = script<
-  { readonly owner: string; readonly ids: readonly string[]; readonly minAgeSeconds: number },
-  number
->("pruneIndex-1", {
+  string | undefined
+>("takePlace-1", {
   key: ({ owner }) => ownerIndexKey(owner),
-  args: ({ minAgeSeconds, ids }) => [minAgeSeconds, ...ids],
-  output: ([tag, removed]) => {
+  args: ({ id, max, keptMs, place = "" }) => [id, max, keptMs, place],
+  output: ([tag, place]) => {
+    if (tag === "FULL") return undefined;
     if (tag !== "OK") throw unexpected(tag);
-    return Number(removed);
+    return String(place);
+  },
+});
+
+/** What is known about a session that an index names. */
+export interface IndexedSession {
+  readonly id: string;
+  /** The place that it had, if that is known. */
+  readonly place?: string;
+  /** In ms; 0 if it is gone. */
+  readonly expiresAt: number;
+}
+
+/** Answers with the number of places that are taken, and ids of sessions that have to be looked at. */
+export const settleIndexScript = script<
+  {
+    readonly owner: string;
+    readonly sessions: readonly IndexedSession[];
+    readonly heldMs: number;
+    /** Maximum number of ids in the answer. */
+    readonly length: number;
+  },
+  { readonly taken: number; readonly unsure: readonly string[] }
+>("settleIndex-1", {
+  key: ({ owner }) => ownerIndexKey(owner),
+  args: ({ heldMs, length, sessions }) => [
+    heldMs * 1000,
+    length,
+    ...sessions.flatMap(({ id, place = "", expiresAt }) => [id, place, expiresAt]),
+  ],
+  output: ([tag, taken, ...unsure]) => {
+    if (tag !== "OK") throw unexpected(tag);
+    return { taken: Number(taken), unsure: unsure.map(String) };
   },
 });
 

@@ -6,15 +6,17 @@ const existsForPrincipal = "id = :id AND expires_at > :now AND (:principal IS NU
 /** The statements that only the session store needs, compiled once. Times are in milliseconds. */
 export function prepareStatements(db: DatabaseSync) {
   return {
-    /** :owner, :now, and :libraryItemId or null for any; oldest first. */
+    /** The next :length rows of :owner after :start, and the end of that stretch; oldest first. */
     list: db.prepare(`
-      SELECT id FROM session
-      WHERE owner = :owner AND expires_at > :now AND (:libraryItemId IS NULL OR library_item_id = :libraryItemId)
-      ORDER BY sequence`),
+      SELECT sequence, id, expires_at > :now AND (:libraryItemId IS NULL OR library_item_id = :libraryItemId) AS matches
+      FROM session WHERE owner = :owner AND sequence > :start ORDER BY sequence LIMIT :length`),
 
-    /** The members of a session, null where unset. Replaces an expired one of this id, and is the last in order. */
+    /** How many rows an :owner has, expired ones included, and until when none expires; no row for none. */
+    count: db.prepare("SELECT sessions, sure_until AS sureUntil FROM session_count WHERE owner = :owner"),
+
+    /** The members of a session, null where unset. It is the last in order. */
     insert: db.prepare(`
-      INSERT OR REPLACE INTO session
+      INSERT INTO session
         (id, owner, library_item_id, content_version, state, progress, expires_at, error_message)
       VALUES (:id, :owner, :libraryItemId, :contentVersion, :state, :progress, :expiresAt, :errorMessage)`),
 
@@ -28,6 +30,9 @@ export function prepareStatements(db: DatabaseSync) {
     /** :id, :principal and :now. */
     delete: db.prepare(`DELETE FROM session WHERE ${existsForPrincipal}`),
 
+    /** :id, of an expired session. */
+    remove: db.prepare("DELETE FROM session WHERE id = :id"),
+
     /** The end of a stretch of at most :length rows after :start, and the number of its rows. */
     stretch: db.prepare(`
       SELECT coalesce(max(sequence), :start) AS end, count(*) AS rows
@@ -37,6 +42,15 @@ export function prepareStatements(db: DatabaseSync) {
     purge: db.prepare(
       "DELETE FROM session WHERE sequence > :start AND sequence <= :end AND expires_at <= :now",
     ),
+
+    /** :owner and :now. */
+    purgeOf: db.prepare("DELETE FROM session WHERE owner = :owner AND expires_at <= :now"),
+
+    /** Notes until when none of an :owner's rows expires, or :least if that is later. */
+    beSure: db.prepare(`
+      UPDATE session_count
+      SET sure_until = max(:least, (SELECT min(expires_at) FROM session WHERE session.owner = session_count.owner))
+      WHERE owner = :owner`),
   } satisfies Record<string, StatementSync>;
 }
 

@@ -1,9 +1,11 @@
+import { ServiceError } from "../../domain/errors.ts";
 import { isAdmin } from "../../domain/roles.ts";
 import {
   type Caller,
   type FinalState,
   type Finish,
   finish,
+  hasRoom,
   isProgress,
   isRefusal,
   keepAlive,
@@ -14,8 +16,10 @@ import {
   type Renewal,
   reopenSession,
   type Session,
+  tooManySessions,
 } from "../../domain/session.ts";
 import type { Heartbeat, SessionStore } from "../../domain/session-store.ts";
+import { Turns } from "../../domain/turns.ts";
 import type { StoreClock } from "./clock.ts";
 import type { SqliteDatabase } from "./database.ts";
 import { prepareStatements, type Statements } from "./session-statements.ts";
@@ -23,6 +27,10 @@ import { SessionTable } from "./session-table.ts";
 
 /** How many rows each creation checks for expired ones: they stay below a tenth of the living. */
 const sweepLength = 16;
+/** At the limit an owner's expired rows are removed at most so often: each time all of their rows are read. */
+const searchPauseMs = 250;
+/** How many rows a list reads at a time. */
+const listLength = 500;
 
 export interface SqliteSessionStoreOptions {
   readonly database: SqliteDatabase;
@@ -36,6 +44,7 @@ export class SqliteSessionStore implements SessionStore {
   readonly #statements: Statements;
   readonly #terms: LeaseTerms;
   readonly #clock: StoreClock;
+  readonly #turns = new Turns();
   #sweptTo = 0;
 
   constructor({ database, terms }: SqliteSessionStoreOptions) {
@@ -47,7 +56,8 @@ export class SqliteSessionStore implements SessionStore {
   }
 
   async create(spec: NewSession): Promise<Session> {
-    return this.#transaction((now) => {
+    // Returned, not thrown: the rows that were removed on the way stay removed.
+    const result = await this.#transaction((now) => {
       this.#sweep(now);
       const existing = this.#table.find(spec.id);
       if (existing !== undefined && now < existing.expiresAt) {
@@ -55,10 +65,14 @@ export class SqliteSessionStore implements SessionStore {
         this.#table.update(reopened);
         return this.#announced(reopened);
       }
+      if (existing !== undefined) this.#statements.remove.run({ id: spec.id });
+      if (!this.#hasRoom(spec.owner, now)) return tooManySessions(this.#terms);
       const session = openSession(spec, now, this.#terms);
       this.#statements.insert.run({ ...session, errorMessage: null });
       return this.#announced(session);
     });
+    if (result instanceof ServiceError) throw result;
+    return result;
   }
 
   async get(id: string, caller: Caller): Promise<Session | undefined> {
@@ -69,11 +83,21 @@ export class SqliteSessionStore implements SessionStore {
   }
 
   async list(owner: string, libraryItemId?: string): Promise<string[]> {
-    return this.#db.read(() => {
-      const now = this.#clock.now();
-      const rows = this.#statements.list.all({ owner, now, libraryItemId: libraryItemId ?? null });
-      return rows.map((row) => String(row.id));
-    });
+    const ids: string[] = [];
+    const filter = { owner, libraryItemId: libraryItemId ?? null, length: listLength };
+    const readPage = (start: number) =>
+      this.#db.read(() => {
+        const now = this.#clock.now();
+        const rows = this.#statements.list.all({ ...filter, now, start });
+        for (const { id, matches } of rows) if (matches === 1) ids.push(String(id));
+        return rows.length < listLength ? undefined : Number(rows.at(-1)!.sequence);
+      });
+    let end = readPage(0);
+    while (end !== undefined) {
+      const start = end;
+      end = await this.#turns.run(() => readPage(start));
+    }
+    return ids;
   }
 
   async keepAlive(id: string, caller: Caller, progress?: number): Promise<Renewal | Refusal> {
@@ -136,6 +160,16 @@ export class SqliteSessionStore implements SessionStore {
     const refusal = keepAlive(session, progress, now, this.#terms);
     // Otherwise another process has created the session since the update, which did not find it.
     return isRefusal(refusal) ? refusal : { outcome: "not_found" };
+  }
+
+  /** Whether the owner may have one more session, after expired ones were removed if necessary. */
+  #hasRoom(owner: string, now: number): boolean {
+    const { sessions = 0, sureUntil = 0 } = this.#statements.count.get({ owner }) ?? {};
+    if (hasRoom(Number(sessions), this.#terms)) return true;
+    if (now < Number(sureUntil)) return false;
+    const { changes } = this.#statements.purgeOf.run({ owner, now });
+    this.#statements.beSure.run({ owner, least: now + searchPauseMs });
+    return hasRoom(Number(sessions) - Number(changes), this.#terms);
   }
 
   /** Removes expired rows: each call checks the next few rows of the table, and starts over at its end. */

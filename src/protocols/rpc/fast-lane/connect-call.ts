@@ -28,11 +28,7 @@ export class ConnectCall extends UnaryCall {
     this.maxBodyBytes = lane.maxMessageBytes;
     this.#exchange = exchange;
     this.#representation = representation;
-    exchange.onClose(() => this.abort("downlease.call.canceled"));
-  }
-
-  cut(): void {
-    this.#exchange.cut();
+    exchange.response?.on("close", () => this.abort("downlease.call.canceled"));
   }
 
   protected parse(body: Buffer): Message {
@@ -60,5 +56,6 @@ export class ConnectCall extends UnaryCall {
   #respond(status: number, contentType: string, body: Uint8Array, headers: string[]): void {
     headers.push("content-type", contentType, "content-length", String(body.byteLength), ...notSniffed);
     this.#exchange.respond(status, headers, body);
+    this.connection.answered(body.byteLength);
   }
 }

@@ -3,18 +3,14 @@ import type { IncomingHttpHeaders as Http2Headers } from "node:http2";
 import type { Message } from "@bufbuild/protobuf";
 import { createMethodSerializationLookup, type Serialization } from "@connectrpc/connect/protocol";
 import type { Http2StreamHandler, HttpRequest, HttpResponse } from "../../../calls/http.ts";
+import type { OpenStream } from "../../../calls/open-stream.ts";
+import { Slots } from "../../../calls/slots.ts";
 import { isEndless, parseConnectTimeoutMs, parseGrpcTimeoutMs } from "../deadline.ts";
 import { jsonOptions } from "../errors.ts";
 import { ConnectCall, type Representation } from "./connect-call.ts";
 import { GrpcCall } from "./grpc-call.ts";
 import { Http1Exchange, Http2Exchange } from "./http-exchange.ts";
-import {
-  type Lane,
-  LaneCalls,
-  type LaneMethod,
-  type LaneServerStreamMethod,
-  type LaneStreamMethod,
-} from "./lane.ts";
+import type { Lane, LaneCall, LaneMethod, LaneServerStreamMethod, LaneStreamMethod } from "./lane.ts";
 import { ServerStreamCall } from "./server-stream-call.ts";
 import { StreamCall } from "./stream-call.ts";
 
@@ -24,8 +20,6 @@ export interface FastLaneOptions {
   readonly streams: ReadonlyMap<string, LaneStreamMethod | LaneServerStreamMethod>;
   /** Largest request message, in bytes. */
   readonly maxMessageBytes: number;
-  /** Time limit for receiving a unary request, in milliseconds; 30,000 by default. */
-  readonly readMs?: number | undefined;
   /** Aborts when the time for calls in flight is over: they end with UNAVAILABLE. */
   readonly callsMustEnd: AbortSignal;
   /** Aborts as soon as streams must end; requests that have been read are still answered. */
@@ -40,16 +34,18 @@ export interface FastLaneOptions {
 export interface FastLane {
   /** Serves an HTTP/2 stream; false when it does not. */
   readonly takeStream: Http2StreamHandler;
+  /** The open streams among those that it has taken, and its calls over HTTP/1. */
+  readonly takenStreams: Iterable<OpenStream>;
   /** Serves an HTTP/1 request for the path; false when it does not. */
   takeRequest(path: string, request: HttpRequest, response: HttpResponse): boolean;
 }
 
-/** How often calls are checked against the time limit for receiving a request. */
+/** How often streams are checked against the time limit for their first request. */
 const sweepMs = 1000;
 
 export function openFastLane(options: FastLaneOptions): FastLane {
-  const { unary, streams, maxMessageBytes, readMs = 30_000, callsMustEnd, streamsMustEnd } = options;
-  const calls = new LaneCalls();
+  const { unary, streams, maxMessageBytes, callsMustEnd, streamsMustEnd } = options;
+  const calls = new Slots<LaneCall>();
   const lane: Lane = { calls, maxMessageBytes };
   const representations = new Map<LaneMethod, (json: boolean) => Representation>();
   for (const method of unary.values())
@@ -58,7 +54,7 @@ export function openFastLane(options: FastLaneOptions): FastLane {
   callsMustEnd.addEventListener("abort", () => {
     for (const call of calls) {
       // A server stream that has its request has been asked to end already, with its last answer.
-      if (call.isReading || !(call instanceof ServerStreamCall)) call.abort("downlease.server.stopping");
+      if (!(call instanceof ServerStreamCall) || call.isReading) call.abort("downlease.server.stopping");
     }
   });
   streamsMustEnd.addEventListener("abort", () => {
@@ -66,13 +62,11 @@ export function openFastLane(options: FastLaneOptions): FastLane {
   });
   setInterval(() => {
     const now = performance.now();
-    for (const call of calls) {
-      if (call.isReading && call.startedAt <= now - readMs) call.cut();
-      else if (call instanceof StreamCall) call.endIfSilent(now);
-    }
+    for (const call of calls) if (call instanceof StreamCall) call.endIfSilent(now);
   }, sweepMs).unref();
 
   return {
+    takenStreams: calls,
     takeStream(stream, headers, rawHeaders) {
       if (callsMustEnd.aborted) return false;
       const path = headers[":path"] ?? "";

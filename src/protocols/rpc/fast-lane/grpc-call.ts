@@ -1,5 +1,4 @@
 import type { IncomingHttpHeaders, ServerHttp2Stream } from "node:http2";
-import { constants } from "node:http2";
 import { fromBinary, type Message } from "@bufbuild/protobuf";
 import { connectionOfStream } from "../../../calls/connection.ts";
 import type { ServiceError } from "../../../domain/errors.ts";
@@ -7,7 +6,7 @@ import { headBytes, messageLength } from "./envelope.ts";
 import { grpcHeaders, respondWithError, sendOk } from "./grpc-response.ts";
 import { discardRest, handOverStream } from "./http2-stream.ts";
 import type { Lane, LaneMethod } from "./lane.ts";
-import { onGone, UnaryCall } from "./unary-call.ts";
+import { UnaryCall } from "./unary-call.ts";
 
 /** A unary gRPC call on a bare HTTP/2 stream. */
 export class GrpcCall extends UnaryCall {
@@ -24,17 +23,11 @@ export class GrpcCall extends UnaryCall {
     headers: IncomingHttpHeaders,
     rawHeaders: readonly string[],
   ) {
-    super(lane, method, { body: stream, headers, connection: connectionOfStream(stream) });
+    super(lane, method, { body: stream, headers, connection: connectionOfStream(stream), stream });
     this.maxBodyBytes = headBytes + lane.maxMessageBytes;
     this.#stream = stream;
     this.#headers = headers;
     this.#rawHeaders = rawHeaders;
-    // `close` follows every error.
-    stream.on("error", ignore).on("close", onGone);
-  }
-
-  cut(): void {
-    this.#stream.close(constants.NGHTTP2_CANCEL);
   }
 
   protected parse(body: Buffer): Message | undefined {
@@ -54,6 +47,7 @@ export class GrpcCall extends UnaryCall {
     );
     stream.on("wantTrailers", sendOk);
     stream.end(message);
+    this.connection.answered(message.length);
   }
 
   protected refuse(error: ServiceError): void {
@@ -69,5 +63,3 @@ export class GrpcCall extends UnaryCall {
 }
 
 const waitForTrailers = { waitForTrailers: true };
-
-function ignore(): void {}

@@ -17,7 +17,12 @@ const lingerMs = 1000;
 export function discardRest(stream: ServerHttp2Stream): void {
   if (stream.readableEnded || stream.closed) return;
   stream.resume();
-  const timer = setTimeout(() => stream.close(constants.NGHTTP2_NO_ERROR), lingerMs).unref();
+  const end = () => stream.close(constants.NGHTTP2_NO_ERROR);
+  // While the answer is not taken, the reset would be held back, and a later one for that reason has no effect.
+  const timer = setTimeout(
+    () => (stream.writableFinished ? end() : stream.once("finish", end)),
+    lingerMs,
+  ).unref();
   stream.once("close", () => clearTimeout(timer));
 }
 

@@ -20,7 +20,7 @@ export class ServerStreamCall implements LaneCall {
 
   readonly #lane: Lane;
   readonly #method: LaneServerStreamMethod;
-  readonly #stream: ServerHttp2Stream;
+  readonly stream: ServerHttp2Stream;
   readonly #leave: (() => void) | undefined;
   /** Aborted when the call is over. */
   readonly #over = new AbortController();
@@ -40,10 +40,14 @@ export class ServerStreamCall implements LaneCall {
     this.connection = connectionOfStream(stream);
     this.#lane = lane;
     this.#method = method;
-    this.#stream = stream;
+    this.stream = stream;
     lane.calls.add(this);
     // `close` follows every error.
     stream.on("error", () => {});
+    stream.on("close", () => {
+      this.abort("downlease.call.canceled");
+      lane.calls.remove(this);
+    });
     try {
       const { protocol, requestId, connection } = this;
       this.#leave = method.takePlace({ protocol, requestId, connection, headers }, method.method);
@@ -51,11 +55,11 @@ export class ServerStreamCall implements LaneCall {
       this.#finish(asServiceError(reason, this));
       return;
     }
-    stream.on("close", () => this.abort("downlease.call.canceled"));
     stream.on("data", (chunk: Buffer) => this.#read(chunk));
     stream.on("end", () => this.#complete());
   }
 
+  /** Whether its request is still being read. */
   get isReading(): boolean {
     return this.#request !== undefined;
   }
@@ -67,10 +71,6 @@ export class ServerStreamCall implements LaneCall {
 
   abort(reason: ErrorMessageId): void {
     this.#finish(new ServiceError(reason));
-  }
-
-  cut(): void {
-    this.#stream.close(constants.NGHTTP2_CANCEL);
   }
 
   #read(chunk: Buffer): void {
@@ -85,7 +85,7 @@ export class ServerStreamCall implements LaneCall {
 
   #complete(): void {
     // A reset also raises `end`.
-    if (this.#stream.closed || this.#request === undefined) return;
+    if (this.stream.closed || this.#request === undefined) return;
     const body = Buffer.concat(this.#request);
     this.#request = undefined;
     try {
@@ -104,7 +104,7 @@ export class ServerStreamCall implements LaneCall {
 
   /** Sends the answers no faster than the caller reads them. */
   async #send(request: Message): Promise<void> {
-    const stream = this.#stream;
+    const { stream } = this;
     const { signal } = this.#over;
     stream.respond(grpcHeaders(this.requestId), { waitForTrailers: true });
     stream.on("wantTrailers", () => this.#sendTrailers());
@@ -124,11 +124,10 @@ export class ServerStreamCall implements LaneCall {
     if (this.#over.signal.aborted) return;
     this.#error = error;
     this.#request = undefined;
-    this.#lane.calls.remove(this);
     clearTimeout(this.#deadline);
     this.#leave?.();
     this.#over.abort();
-    const stream = this.#stream;
+    const { stream } = this;
     if (stream.closed) return;
     if (stream.headersSent || error === undefined) {
       stream.end();
@@ -139,7 +138,7 @@ export class ServerStreamCall implements LaneCall {
   }
 
   #sendTrailers(): void {
-    const stream = this.#stream;
+    const { stream } = this;
     if (this.#error === undefined) sendOk.call(stream);
     else stream.sendTrailers(errorTrailers(this.#error));
     discardRest(stream);

@@ -4,6 +4,7 @@ import { abort, type Call, requestIdFrom } from "../../../calls/call.ts";
 import { type Connection, connectionOfStream } from "../../../calls/connection.ts";
 import { type Credentials, HeaderCredentials } from "../../../calls/credentials.ts";
 import { keptHeaders } from "../../../calls/forwarded.ts";
+import { limitsOwnRequest } from "../../../calls/open-stream.ts";
 import { asServiceError, type Conversation } from "../../../calls/pipeline.ts";
 import { type ErrorMessageId, ServiceError } from "../../../domain/errors.ts";
 import { silent } from "../patience.ts";
@@ -25,14 +26,12 @@ export class StreamCall implements Call, LaneCall {
   readonly connection: Connection;
   slot = -1;
   readonly startedAt = performance.now();
-  /** A stream has time limits of its own. */
-  readonly isReading = false;
   abortedWith: ErrorMessageId | undefined = undefined;
   onAbort: ((reason: ErrorMessageId) => void) | undefined = undefined;
 
   readonly #lane: Lane;
   readonly #method: LaneStreamMethod;
-  readonly #stream: ServerHttp2Stream;
+  readonly stream: ServerHttp2Stream;
   /** Only those that name the client, once the stream is open. */
   #headers: IncomingHttpHeaders;
   /** Set when the stream is open. */
@@ -56,11 +55,15 @@ export class StreamCall implements Call, LaneCall {
     this.#headers = headers;
     this.#lane = lane;
     this.#method = method;
-    this.#stream = stream;
+    this.stream = stream;
+    limitsOwnRequest(stream);
     lane.calls.add(this);
     // `close` follows every error.
     stream.on("error", ignore);
-    stream.on("close", () => this.abort("downlease.call.canceled"));
+    stream.on("close", () => {
+      this.abort("downlease.call.canceled");
+      lane.calls.remove(this);
+    });
     void this.#open();
   }
 
@@ -86,7 +89,7 @@ export class StreamCall implements Call, LaneCall {
       return;
     }
     this.#headers = keptHeaders(this.#headers);
-    const stream = this.#stream;
+    const { stream } = this;
     if (!stream.closed) {
       stream.respond(grpcHeaders(this.requestId), { waitForTrailers: true });
       stream.on("wantTrailers", () => this.#sendTrailers());
@@ -102,13 +105,11 @@ export class StreamCall implements Call, LaneCall {
   }
 
   #refuse(error: ServiceError): void {
-    this.#isOver = true;
-    this.#lane.calls.remove(this);
-    clearTimeout(this.#deadline);
-    if (this.#stream.closed) return;
-    respondWithError(this.#stream, this.requestId, error);
+    this.#leave();
+    if (this.stream.closed) return;
+    respondWithError(this.stream, this.requestId, error);
     // At once: a caller that opens many streams must not have each for a second longer.
-    this.#stream.close(constants.NGHTTP2_NO_ERROR);
+    this.stream.close(constants.NGHTTP2_NO_ERROR);
   }
 
   /** Ends the stream now, with an error in place of the outstanding answers. */
@@ -130,10 +131,6 @@ export class StreamCall implements Call, LaneCall {
     const { firstMs, nextMs = Number.POSITIVE_INFINITY } = this.#method.patience;
     const limitMs = this.#hasSpoken ? nextMs : firstMs;
     if (this.#heardAt <= now - limitMs) this.#stopReading(silent(limitMs));
-  }
-
-  cut(): void {
-    this.#stream.close(constants.NGHTTP2_CANCEL);
   }
 
   #read(chunk: Buffer): void {
@@ -166,7 +163,7 @@ export class StreamCall implements Call, LaneCall {
     }
     // A copy: a view would keep all that was received together with it.
     this.#rest = offset === bytes.length ? nothing : Buffer.from(bytes.subarray(offset));
-    if (this.#waiting.length >= maxWaiting) this.#stream.pause();
+    if (this.#waiting.length >= maxWaiting) this.stream.pause();
     void this.#answerAll();
   }
 
@@ -180,10 +177,10 @@ export class StreamCall implements Call, LaneCall {
     const conversation = this.#conversation;
     if (conversation === undefined || this.#isAnswering || this.#isOver) return;
     this.#isAnswering = true;
-    while (this.#waiting.length > 0 && !this.#stream.writableNeedDrain && this.abortedWith === undefined) {
+    while (this.#waiting.length > 0 && !this.stream.writableNeedDrain && this.abortedWith === undefined) {
       const requests = this.#waiting;
       this.#waiting = [];
-      if (this.#stream.isPaused()) this.#stream.resume();
+      if (this.stream.isPaused()) this.stream.resume();
       try {
         this.#write(await conversation.answer(requests));
       } catch (reason) {
@@ -196,22 +193,27 @@ export class StreamCall implements Call, LaneCall {
   }
 
   #write(responses: readonly Message[]): void {
-    if (this.#stream.closed) return;
+    if (this.stream.closed) return;
     const { output } = this.#method.method;
-    this.#stream.write(envelopes(responses.map((response) => toBinary(output, response))));
+    const bytes = envelopes(responses.map((response) => toBinary(output, response)));
+    this.stream.write(bytes);
+    this.connection.answered(bytes.length);
   }
 
   #finish(): void {
     if (this.#isOver) return;
-    this.#isOver = true;
-    this.#lane.calls.remove(this);
-    clearTimeout(this.#deadline);
+    this.#leave();
     this.#conversation?.end(this.#end === "complete" ? undefined : this.#end);
-    if (!this.#stream.closed) this.#stream.end();
+    if (!this.stream.closed) this.stream.end();
+  }
+
+  #leave(): void {
+    this.#isOver = true;
+    clearTimeout(this.#deadline);
   }
 
   #sendTrailers(): void {
-    const stream = this.#stream;
+    const { stream } = this;
     if (this.#end === "complete" || this.#end === undefined) sendOk.call(stream);
     else stream.sendTrailers(errorTrailers(this.#end));
     discardRest(stream);

@@ -1,4 +1,5 @@
 import type { IncomingHttpHeaders } from "node:http";
+import type { ServerHttp2Stream } from "node:http2";
 import type { Readable } from "node:stream";
 import type { Message } from "@bufbuild/protobuf";
 import { abort, HttpCall } from "../../../calls/call.ts";
@@ -12,6 +13,8 @@ export interface UnaryRequest {
   readonly body: Readable;
   readonly headers: IncomingHttpHeaders;
   readonly connection: Connection;
+  /** Undefined over HTTP/1. */
+  readonly stream: ServerHttp2Stream | undefined;
 }
 
 const callOf = Symbol("call");
@@ -23,6 +26,7 @@ type CallBody = Readable & { [callOf]?: UnaryCall | undefined };
  */
 export abstract class UnaryCall extends HttpCall implements LaneCall {
   readonly connection: Connection;
+  readonly stream: ServerHttp2Stream | undefined;
   slot = -1;
   readonly startedAt = performance.now();
 
@@ -36,19 +40,18 @@ export abstract class UnaryCall extends HttpCall implements LaneCall {
   #state: "reading" | "running" | "over" = "reading";
   #deadline: NodeJS.Timeout | undefined = undefined;
 
-  constructor(lane: Lane, method: LaneMethod, { body, headers, connection }: UnaryRequest) {
+  constructor(lane: Lane, method: LaneMethod, { body, headers, connection, stream }: UnaryRequest) {
     super(headers);
     this.#lane = lane;
     this.method = method;
     this.connection = connection;
+    this.stream = stream;
     this.#body = body;
     this.#body[callOf] = this;
     lane.calls.add(this);
     body.on("data", onData).on("end", onEnd);
-  }
-
-  get isReading(): boolean {
-    return this.#state === "reading";
+    // `close` follows every error.
+    stream?.on("error", ignore).on("close", onClose);
   }
 
   setDeadline(timeoutMs: number | undefined): void {
@@ -67,9 +70,6 @@ export abstract class UnaryCall extends HttpCall implements LaneCall {
       this.refuse(error);
     }
   }
-
-  /** Disconnects a caller that has sent only part of a request in time. */
-  abstract cut(): void;
 
   /** Largest body that `parse` accepts; a longer one goes to Connect's runtime. */
   protected abstract readonly maxBodyBytes: number;
@@ -96,6 +96,12 @@ export abstract class UnaryCall extends HttpCall implements LaneCall {
       this.#stopReading();
       this.#passToRuntime(this.#body.iterator({ destroyOnReturn: false }));
     }
+  }
+
+  /** For the listeners below. */
+  closed(): void {
+    this.abort("downlease.call.canceled");
+    this.#forget();
   }
 
   /** For the listeners below. */
@@ -144,10 +150,15 @@ export abstract class UnaryCall extends HttpCall implements LaneCall {
 
   #leave(): void {
     this.#state = "over";
+    if (this.#deadline !== undefined) clearTimeout(this.#deadline);
+    // Over HTTP/2 the limits of the stream go on until it is closed.
+    if (this.stream === undefined) this.#forget();
+  }
+
+  #forget(): void {
     // Node.js keeps a stream until the next collection of the old heap; it must not keep the call with it.
     this.#body[callOf] = undefined;
     this.#lane.calls.remove(this);
-    if (this.#deadline !== undefined) clearTimeout(this.#deadline);
   }
 }
 
@@ -163,10 +174,10 @@ function onEnd(this: CallBody): void {
   else this[callOf]?.complete();
 }
 
-/** Listener for the `close` event of a body that closes early only when the caller goes away. */
-export function onGone(this: CallBody): void {
-  this[callOf]?.abort("downlease.call.canceled");
+function onClose(this: CallBody): void {
+  this[callOf]?.closed();
 }
+function ignore(): void {}
 
 async function* concatenated(chunks: readonly Uint8Array[], rest?: AsyncIterable<Uint8Array>) {
   yield* chunks;

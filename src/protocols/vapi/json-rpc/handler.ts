@@ -74,7 +74,7 @@ async function serve(
   services: Services,
   { maxBodyBytes, pageHeaders = [], observe }: JsonRpcOptions,
 ): Promise<void> {
-  const write = writerOf(response, pageHeaders);
+  const write = writerOf(response, connectionOf(request), pageHeaders);
   const startedAt = performance.now();
   const recordFailure = (call: CallOrigin, error: ServiceError) =>
     observe({
@@ -167,7 +167,7 @@ function refuse(write: Write, { requestId }: JsonRpcCall, id: RequestId, error: 
 /** Sends the response, with further headers as alternating names and values. */
 type Write = (requestId: string | undefined, answer: Tree, headers?: readonly string[]) => void;
 
-function writerOf(response: HttpResponse, pageHeaders: readonly string[]): Write {
+function writerOf(response: HttpResponse, connection: Connection, pageHeaders: readonly string[]): Write {
   return (requestId, answer, headers = []) => {
     if (response.destroyed) return;
     const body = encodeJson(answer);
@@ -179,6 +179,7 @@ function writerOf(response: HttpResponse, pageHeaders: readonly string[]): Write
       ...headers,
     ]);
     response.end(body);
+    connection.answered(body.length);
   };
 }
 

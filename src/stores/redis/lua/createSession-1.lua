@@ -8,6 +8,7 @@
   ARGV[2]  library item id
   ARGV[3]  content version
   ARGV[4]  lease length in ms
+  ARGV[5]  its place in the index of its owner
 
   Output
     { "CREATED" | "EXISTS", state, progress, expiresAt in ms, owner, item id, content version,
@@ -26,6 +27,10 @@ elseif state == "ACTIVE" then
   -- GT: never ends earlier than an answer has promised before.
   redis.call("PEXPIRE", KEYS[1], ARGV[4], "GT")
 end
-local session = redis.call("HMGET", KEYS[1], "p", "o", "i", "v", "e")
+local session = redis.call("HMGET", KEYS[1], "p", "o", "i", "v", "e", "n")
+-- Of parallel creations the one that took its place last may not be the last to come here.
+if tonumber(session[6] or 0) < tonumber(ARGV[5]) then
+  redis.call("HSET", KEYS[1], "n", ARGV[5])
+end
 return { tag, state, tonumber(session[1]), redis.call("PEXPIRETIME", KEYS[1]), session[2], session[3], session[4],
   session[5] or nil }

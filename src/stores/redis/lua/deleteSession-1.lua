@@ -10,11 +10,13 @@
   ARGV[3]  session id
 
   Output
-    { "OK", owner }
+    { "OK", owner, its place in the index of its owner, or "" }
     { "NOT_FOUND" }
 ]]
-local owner = redis.call("HGET", KEYS[1], "o")
+local session = redis.call("HMGET", KEYS[1], "o", "n")
+local owner = session[1]
 -- @include requireOwner
 redis.call("DEL", KEYS[1])
 -- @include announceEnd
-return { "OK", owner }
+-- A former release gave it no place.
+return { "OK", owner, session[2] or "" }

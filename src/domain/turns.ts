@@ -1,0 +1,34 @@
+interface Waiting {
+  begin(): void;
+  refuse(error: unknown): void;
+}
+
+/**
+ * Long work in pieces: one piece runs at a time, those that wait run in the order of their calls, and between two of
+ * them the event loop serves everything else. When a piece fails, those that wait fail with it, because they need the
+ * same part: many calls behind a store that does not answer are not refused one after the other.
+ */
+export class Turns {
+  readonly #waiting: Waiting[] = [];
+  #isTaken = false;
+
+  async run<T>(piece: () => T | Promise<T>): Promise<T> {
+    if (this.#isTaken) {
+      await new Promise<void>((begin, refuse) => this.#waiting.push({ begin, refuse }));
+    } else this.#isTaken = true;
+    try {
+      return await piece();
+    } catch (error) {
+      for (const waiting of this.#waiting.splice(0)) waiting.refuse(error);
+      throw error;
+    } finally {
+      setImmediate(() => this.#next());
+    }
+  }
+
+  #next(): void {
+    const next = this.#waiting.shift();
+    if (next === undefined) this.#isTaken = false;
+    else next.begin();
+  }
+}
