@@ -15,11 +15,17 @@ const project = (
   test: { name, pool: "forks", testTimeout: 60_000, hookTimeout: 30_000, ...options },
 });
 
+/** Servers of tests are on this machine. */
+const noProxies = Object.fromEntries(
+  ["http_proxy", "https_proxy"].flatMap((name) => [name, name.toUpperCase()]).map((name) => [name, ""]),
+);
+
 export default defineConfig({
   root: fileURLToPath(new URL("..", import.meta.url)),
   test: {
     globalSetup: ["test/support/global-setup.ts"],
     teardownTimeout: 10_000,
+    env: noProxies,
     // Most of a test's time is waiting for a lease or a process, so there are more workers than cores.
     maxConcurrency: 20,
     maxWorkers: availableParallelism() + 3,
