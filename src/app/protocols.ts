@@ -7,6 +7,7 @@ import type { Config } from "../config/settings.ts";
 import { rpcHandler } from "../protocols/rpc/handler.ts";
 import { restHandler } from "../protocols/vapi/handler.ts";
 import { jsonRpcHandler } from "../protocols/vapi/json-rpc/handler.ts";
+import { soapHandler } from "../protocols/vapi/soap/handler.ts";
 import { healthHandler, metricsElsewhere } from "../server/admin.ts";
 import { withCors } from "../server/cors.ts";
 import { withKnownHosts } from "../server/known-hosts.ts";
@@ -38,6 +39,7 @@ export function openProtocols(config: Config, parts: ProtocolParts): ServerHandl
       ...withCors(corsOrigins, [
         downloads,
         rpcHandler({ pipeline, health, observe, ...lanes, ...ends }),
+        soapHandler({ pipeline, maxBodyBytes, pageHeaders, observe }),
         jsonRpcHandler({ pipeline, maxBodyBytes, pageHeaders, observe }),
         restHandler({ pipeline, maxBodyBytes, pageHeaders, observe }),
       ]),

@@ -6,6 +6,7 @@ import type {
   MessageShape,
 } from "@bufbuild/protobuf";
 import { ServiceError } from "../domain/errors.ts";
+import { noRoles } from "../domain/roles.ts";
 import type { Caller } from "../domain/session.ts";
 import type { Admission } from "./admission.ts";
 import type { Call, CallObserver } from "./call.ts";
@@ -20,6 +21,8 @@ export interface Operation<I extends DescMessage = DescMessage, O extends DescMe
   readonly method: DescMethodUnary<I, O>;
   /** High volume: successes are logged at debug. */
   readonly isRoutine?: boolean;
+  /** Whether callers need no credentials, and those that they send do not count. */
+  readonly isPublic?: boolean;
   /** Whether callers authenticate with credentials for logging in, such as a password. */
   readonly isLogin?: boolean;
   /** Whether the call closes its login session. */
@@ -101,6 +104,9 @@ interface OpenedStream {
 /** Delay before a refusal for overload is sent. */
 const refusalPauseMs = 100;
 
+const stranger: Caller = { principal: "stranger", roles: noRoles };
+const asStranger: Authenticate = () => stranger;
+
 export interface CallPipelineOptions {
   readonly operations: Operations;
   readonly authenticate: Authenticate;
@@ -152,8 +158,8 @@ export class CallPipeline {
   /** Costs one promise and two functions a call, and must not cost more: every keep-alive passes here. */
   entry(row: Operation): Entry {
     const operation = operationNameOf(row.method);
-    const { isRoutine } = row;
-    const authenticate = row.isLogin ? this.#login : this.#authenticate;
+    const { isRoutine, isPublic = false } = row;
+    const authenticate = isPublic ? asStranger : row.isLogin ? this.#login : this.#authenticate;
     return (source, call) =>
       new Promise((resolve, reject) => {
         const startedAt = performance.now();
@@ -187,7 +193,7 @@ export class CallPipeline {
         call.onAbort = (reason) => fail(new ServiceError(reason));
         try {
           const runAs = (caller: Caller) => {
-            if (!connection.isTrusted) connection.trust();
+            if (!connection.isTrusted && !isPublic) connection.trust();
             request ??= (source as () => MessageShape<DescMessage>)();
             return row.run(request, caller, call);
           };

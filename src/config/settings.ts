@@ -15,6 +15,7 @@ import {
   settingNameOf,
 } from "./fields.ts";
 import { addressFields, adminFields, corsFields, tlsFields, tlsOf, tlsRules } from "./listening.ts";
+import { preparationFields } from "./preparation.ts";
 import { redisFields, redisRules } from "./redis.ts";
 import { SecretUrl } from "./secret.ts";
 import { fileTwinOf } from "./secret-file.ts";
@@ -124,6 +125,7 @@ const logFields = {
 const fields = z.object({
   ...addressFields,
   ...contentFields,
+  ...preparationFields,
   ...sessionFields,
   ...shutdownFields,
   ...tlsFields,

@@ -77,10 +77,7 @@ export const errorMessages = {
     kind: "unable_to_allocate_resource",
     text: "There are {0} download sessions of this principal, the most that --max-sessions-per-principal allows. Delete those that are no longer needed, or wait for them to expire; canceled and failed ones count until then.",
   },
-  "downlease.library.not_found": {
-    kind: "not_found",
-    text: "Library '{0}' does not exist.",
-  },
+  "downlease.library.not_found": { kind: "not_found", text: "Library '{0}' does not exist." },
   "downlease.library.not_subscribed": {
     kind: "not_found",
     text: "There is no subscribed library '{0}': all libraries of this service are local.",
@@ -89,10 +86,7 @@ export const errorMessages = {
     kind: "not_found",
     text: "There is no update session '{0}': this service does not change content.",
   },
-  "downlease.item.not_found": {
-    kind: "not_found",
-    text: "Library item '{0}' does not exist.",
-  },
+  "downlease.item.not_found": { kind: "not_found", text: "Library item '{0}' does not exist." },
   "downlease.file.not_found": {
     kind: "not_found",
     text: "There is no file '{0}' in library item '{1}'.",
@@ -100,6 +94,10 @@ export const errorMessages = {
   "downlease.argument.file_name": {
     kind: "invalid_argument",
     text: "There is no file '{0}' in library item '{1}' of the download session.",
+  },
+  "downlease.metadata.not_found": {
+    kind: "not_found",
+    text: "There is no {0} '{1}'.",
   },
   "downlease.link.not_found": {
     kind: "not_found",
@@ -127,7 +125,7 @@ export const errorMessages = {
   },
   "downlease.argument.missing": {
     kind: "invalid_argument",
-    text: "'{0}' must be set.",
+    text: "'{0}' must be set, and must not be empty.",
   },
   "downlease.argument.identifier": {
     kind: "invalid_argument",
@@ -183,7 +181,15 @@ export const errorMessages = {
   },
   "downlease.operation.not_found": {
     kind: "operation_not_found",
-    text: "There is no operation for {0} {1}.",
+    text: "There is no operation for {0} {1}{2}.",
+  },
+  "downlease.soap.method": {
+    kind: "unknown_operation",
+    text: "SOAP is only for logging in and out here: there is no '{0}'. Use REST or JSON-RPC.",
+  },
+  "downlease.soap.object": {
+    kind: "not_found",
+    text: "SOAP is only for logging in and out here: there is no managed object '{0}'.",
   },
   "vapi.method.input.invalid.interface": {
     kind: "unknown_operation",
@@ -263,6 +269,14 @@ export const errorMessages = {
   "downlease.storage.none": {
     kind: "unauthorized",
     text: "The content source has no DIRECT endpoint for '{0}'. Request an HTTPS endpoint.",
+  },
+  "downlease.configuration.role": {
+    kind: "unauthorized",
+    text: "Only the role 'admin' may change the configuration. While nobody authenticates no caller has it: use the settings of the service, such as --transfer-bandwidth-mbps.",
+  },
+  "downlease.configuration.read_only": {
+    kind: "invalid_argument",
+    text: "'{0}' is always {1} in this service and can't be changed. Nothing was changed.",
   },
   "downlease.call.canceled": {
     kind: "canceled",
