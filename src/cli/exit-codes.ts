@@ -23,6 +23,10 @@ export const exitCodes = {
   busy: { code: 9, meaning: "another download is running in the same directory" },
   hung_up: { code: 129, meaning: "ended by SIGHUP: the terminal or the connection to it is gone" },
   interrupted: { code: 130, meaning: "ended by Ctrl-C (SIGINT)" },
+  broken_pipe: {
+    code: 141,
+    meaning: "the reader of `get --output -` has closed its end before the file was complete",
+  },
   terminated: { code: 143, meaning: "ended by SIGTERM" },
 } as const satisfies Record<string, { code: number; meaning: string }>;
 

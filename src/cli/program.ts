@@ -1,9 +1,11 @@
 import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
+import { withJson } from "./command-parts.ts";
 import { addClientCommands } from "./commands.ts";
 import { exitCodes } from "./exit-codes.ts";
 import { type Io, OutputWatch } from "./io.ts";
 import { LazyCommand, loadOptions } from "./lazy-command.ts";
+import { optionsOf } from "./server-options.ts";
 import { usageMessage } from "./usage-message.ts";
 import { addUsersCommands } from "./users/users.ts";
 
@@ -19,7 +21,7 @@ const { version } = JSON.parse(readFileSync(new URL("../../package.json", import
 export async function runCli(args: readonly string[], io: Io): Promise<number | undefined> {
   const program = new Command("downlease")
     .description("Content Library download sessions as a service, and its client")
-    .version(version)
+    .version(version, "-v, --version", "print the version")
     .exitOverride()
     .configureOutput({
       writeOut: (text) => io.stdout.write(text),
@@ -47,6 +49,7 @@ export async function runCli(args: readonly string[], io: Io): Promise<number | 
   program.addCommand(serve).hook("preSubcommand", (_, command) => loadOptions(command));
   addClientCommands(program, io);
   addUsersCommands(program, io);
+  addVersionCommand(program, io);
   addHelpCommand(program);
   try {
     await program.parseAsync(args, { from: "user" });
@@ -56,6 +59,16 @@ export async function runCli(args: readonly string[], io: Io): Promise<number | 
     return await output.end(error.exitCode === 0 ? exitCodes.ok.code : exitCodes.usage.code);
   }
   return isServing ? undefined : await output.end(io.exitCode);
+}
+
+function addVersionCommand(program: Command, { stdout }: Io): void {
+  withJson(program.command("version"))
+    .description("print the version")
+    .action((_, command: Command) => {
+      stdout.write(
+        `${optionsOf(command).json ? JSON.stringify({ version, node: process.version }) : version}\n`,
+      );
+    });
 }
 
 /** As Commander's own, which does not load options. */

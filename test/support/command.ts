@@ -21,6 +21,8 @@ export interface CommandOptions {
   readonly input?: string;
   /** Whether its outputs are terminals. */
   readonly isTerminal?: boolean;
+  /** Columns of the terminals. */
+  readonly columns?: number;
   /** Code of the error of each write to the standard output, such as ENOSPC. */
   readonly outputError?: string;
 }
@@ -30,6 +32,7 @@ export interface Command {
   /** Its output so far. */
   readonly stdout: string;
   readonly stderr: string;
+  readonly stdoutBytes: Buffer;
   /** The exit code; undefined while it runs. */
   readonly code: number | undefined;
   /** Resolves when it has ended. Rejects with an error that is a bug. */
@@ -41,9 +44,9 @@ export interface Command {
 /** Starts a command in this process, through the function that the real program calls. */
 export function startCommand(
   args: readonly string[],
-  { env = {}, input = "", isTerminal = false, outputError }: CommandOptions = {},
+  { env = {}, input = "", isTerminal = false, columns = 100, outputError }: CommandOptions = {},
 ): Command {
-  const terminal = isTerminal ? { isTTY: true, columns: 100, rows: 30 } : {};
+  const terminal = isTerminal ? { isTTY: true, columns, rows: 30 } : {};
   const stdout = Object.assign(new Sink(outputError), terminal);
   const stderr = Object.assign(new Sink(), terminal);
   const signals = new EventEmitter();
@@ -71,6 +74,9 @@ export function startCommand(
     },
     get stderr() {
       return stderr.text;
+    },
+    get stdoutBytes() {
+      return stdout.bytes;
     },
     get code() {
       return code;
@@ -118,9 +124,9 @@ export function startOnTerminal(args: readonly string[], env: NodeJS.ProcessEnv 
   });
 }
 
-/** An output stream that keeps its text. */
+/** An output stream that keeps what is written. */
 class Sink extends Writable {
-  text = "";
+  readonly #chunks: Buffer[] = [];
   readonly #code: string | undefined;
 
   /** @param code of the error of each write; undefined for none */
@@ -129,18 +135,31 @@ class Sink extends Writable {
     this.#code = code;
   }
 
+  get bytes(): Buffer {
+    return Buffer.concat(this.#chunks);
+  }
+
+  get text(): string {
+    return this.bytes.toString();
+  }
+
   override _write(chunk: Buffer, _encoding: BufferEncoding, done: () => void): void {
     if (this.#code !== undefined && chunk.length > 0) {
       // The outputs of a process go on after an error, too.
       this.emit("error", Object.assign(new Error(`${this.#code}: write`), { code: this.#code }));
       return void done();
     }
-    this.text += chunk;
+    this.#chunks.push(Buffer.from(chunk));
     done();
   }
 }
 
 function withoutOwn(): NodeJS.ProcessEnv {
   const own = Object.keys(process.env).filter((name) => name.startsWith("DOWNLEASE_"));
-  return Object.fromEntries(own.map((name) => [name, undefined]));
+  return {
+    ...Object.fromEntries(own.map((name) => [name, undefined])),
+    // Nor does it read the files of the caller.
+    XDG_CONFIG_HOME: "/nonexistent",
+    XDG_STATE_HOME: "/nonexistent",
+  };
 }
