@@ -12,9 +12,10 @@ import type { ServerFlags } from "./server-options.ts";
 
 /** Opens the server that a command calls. Asks the terminal for the password of a user if none is set. @throws CliError */
 export async function openServer(choice: ServerChoice, io: Io): Promise<Downlease> {
-  const { user } = withoutEmpty(choice);
+  const { user, loginSessionId } = withoutEmpty(choice);
+  if (loginSessionId !== undefined) return open(choice, io, { loginSessionId });
   const password = user === undefined ? undefined : await passwordOf({ ...choice, user }, io);
-  return open(choice, io, { user, password, loginSessionId: choice.loginSessionId });
+  return open(choice, io, { user, password });
 }
 
 /** The same for a command that logs in by itself. It sends a token or a certificate, but no password and no saved login. */

@@ -68,9 +68,13 @@ export function isPassing(error: unknown): boolean {
   return explain(error, "")?.exit === "unreachable";
 }
 
+/** Errors of a directory that can't be one: the same command fails again. */
+const wrongPlaces = ["EEXIST", "ENOTDIR"];
+
 function explainDownload({ reason, message, cause }: DownloadError): CliError {
   const help = cause instanceof ConnectError ? advice[cause.code] : undefined;
-  const hint = resumable.includes(reason) ? ` ${resumeHint}` : help === undefined ? "" : ` ${help}`;
+  const isWrongPlace = wrongPlaces.includes(systemError(cause)?.code ?? "");
+  const hint = resumable.includes(reason) && !isWrongPlace ? ` ${resumeHint}` : help ? ` ${help}` : "";
   return new CliError(exitsOfDownloads[reason], `${visible(message.replace(/\.$/, ""))}.${hint}`);
 }
 

@@ -26,14 +26,11 @@ export async function chooseServer(flags: ServerFlags, environment: Environment)
   const server = entry?.url ?? flags.server ?? defaultServer;
   const choice = { ...flags, ...(entry && fromEntry(entry, flags)), server };
   const { token, tokenFile, password, passwordFile, cert } = choice;
-  const hasCredentials = [flags.user, token, tokenFile, password, passwordFile, cert].some(
-    (each) => each !== undefined,
-  );
+  const hasCredentials = [token, tokenFile, password, passwordFile, cert].some((each) => each !== undefined);
   const login = hasCredentials ? undefined : await findLogin(server, environment);
-  // The list may name another user than the one who has logged in.
+  // Another user may be named than the one who has logged in.
   if (login === undefined || (choice.user ?? login.user) !== login.user) return choice;
-  const { user: _, ...others } = choice;
-  return { ...others, loginSessionId: login.sessionId };
+  return { ...choice, loginSessionId: login.sessionId };
 }
 
 /** The entry of the named server, or of the default server when none is named. Undefined for a URL. */

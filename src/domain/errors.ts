@@ -77,6 +77,10 @@ export const errorMessages = {
     kind: "invalid_argument",
     text: "'{0}' must be set, and must not be empty.",
   },
+  "downlease.argument.empty": {
+    kind: "invalid_argument",
+    text: "'{0}' must not be empty. Leave it out to accept any value.",
+  },
   "downlease.argument.identifier": {
     kind: "invalid_argument",
     text: `'{0}' must be an identifier of ${identifierRule}.`,

@@ -128,8 +128,8 @@ function items(content: ContentSource) {
           source_id: spec.sourceId,
           cached: spec.cached,
         }));
-        if (library_id !== undefined) identifier(library_id, "spec.library_id");
-        if (source_id !== undefined) identifier(source_id, "spec.source_id");
+        checkCriterion(library_id, "spec.library_id");
+        checkCriterion(source_id, "spec.source_id");
         // No item is a copy of another one, and the files of every item are stored here.
         const isPossible = source_id === undefined && cached !== false;
         // `find` declares no `not_found`: a library that does not exist has no items.
@@ -178,6 +178,12 @@ function readCriteria<S, C extends object>(spec: S | undefined, read: (spec: S) 
     throw new ServiceError("downlease.argument.find_spec", [Object.keys(criteria).join(", ")]);
   }
   return criteria;
+}
+
+/** An identifier to look for, which may be left out. @throws ServiceError `invalid_argument` */
+function checkCriterion(value: string | undefined, field: string): void {
+  if (value === "") throw new ServiceError("downlease.argument.empty", [field]);
+  if (value !== undefined) identifier(value, field);
 }
 
 function hasName(name: string | undefined): (candidate: { readonly name: string }) => boolean {

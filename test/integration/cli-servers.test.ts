@@ -121,6 +121,19 @@ describe("a name", () => {
     expect((await run(["servers"])).stdout).toMatch(/^prod .* alice {2}default, logged in$/m);
     await writeList({ default: "prod", servers: { prod: { url: guarded.url, user: "bob" } } });
     expect((await run(["items"])).stderr).toContain("the password of bob is needed");
+    expect((await run(["servers"])).stdout).toMatch(/^prod .* bob {3,}default$/m);
+  });
+
+  test("and a saved login: its user may be named, and may log in once more", async () => {
+    await writeList({ default: "prod", servers: { prod: { url: guarded.url, user: "alice" } } });
+    expect(await run(["login"], { DOWNLEASE_PASSWORD: "correct horse" })).toMatchObject({ code: 0 });
+    for (const server of ["prod", guarded.url]) {
+      expect(await run(["items", "--server", server, "--user", "alice"])).toMatchObject({ code: 0 });
+      expect((await run(["items", "--server", server, "--user", "bob"])).stderr).toContain(
+        "of bob is needed",
+      );
+    }
+    expect((await run(["login"])).stderr).toContain("the password of alice is needed");
   });
 
   test.each([

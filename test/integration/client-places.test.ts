@@ -182,7 +182,7 @@ describe("a directory that can't be used is named, with the reason", () => {
   });
 
   test.each([
-    ["a file", "file", /file can't be written: a file has that name \(EEXIST\)/],
+    ["a file", "file", /file can't be written: a file has that name \(EEXIST\)\.\n$/],
     ["below a file", "file/out", /out can't be written: a part of the path is not a directory \(ENOTDIR\)/],
   ])("%s", async (_, name, message) => {
     await fs.writeFile(join(directory.path, "file"), "");

@@ -154,7 +154,11 @@ describe("problems that keep the service from starting", () => {
     }
   });
 
-  test("a content root that does not exist", () => expectOneLine(["--content-root", "nowhere"], /nowhere/));
+  test("a content root that does not exist", () =>
+    expectOneLine(
+      ["--content-root", "nowhere"],
+      /content root .*nowhere can't be used: no such directory\n$/,
+    ));
 
   test("a SQLite file in a directory that does not exist", () =>
     expectOneLine(

@@ -71,6 +71,7 @@ test("what is there is described without a login", async () => {
   );
   expect(text).toContain('<sessionManager type="SessionManager">SessionManager</sessionManager>');
   expect(text).toContain("<apiType>VirtualCenter</apiType>");
+  expect(text).toContain('<searchIndex type="SearchIndex">SearchIndex</searchIndex>');
   const versions = await fetch(`${app.url}/sdk/vimServiceVersions.xml`);
   expect([versions.status, versions.headers.get("content-type")]).toEqual([200, "text/xml; charset=utf-8"]);
   expect(await versions.text()).toMatch(/<namespace><name>urn:vim25<\/name><version>[\d.]+<\/version>/);

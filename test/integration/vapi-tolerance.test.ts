@@ -125,7 +125,16 @@ test("a long may be a text of digits in JSON-RPC, too", async () => {
 
 test.each([
   ["/api/content/library/item?action=find", { source_id: "" }, "spec.source_id"],
-  ["/api/content/library/item?action=find", { library_id: "" }, "spec.library_id"],
+  ["/rest/com/vmware/content/library/item?~action=find", { spec: { library_id: "" } }, "spec.library_id"],
+])("%s with %j: what may be left out does not have to be set", async (path, body, field) => {
+  expect(errorIn(await post(path, JSON.stringify(body)))).toEqual([
+    400,
+    "downlease.argument.empty",
+    `'${field}' must not be empty. Leave it out to accept any value.`,
+  ]);
+});
+
+test.each([
   ["/rest/com/vmware/content/library/item?~action=get", { library_item_id: "" }, "library_item_id"],
   ["/com/vmware/content/library/item?~action=get", {}, "library_item_id"],
 ])("%s with %j: the message holds for a text that is empty", async (path, body, field) => {

@@ -22,14 +22,13 @@ export async function list({ io, output }: LocalTask): Promise<void> {
     readServerList(io.environment),
     allLogins(io.environment),
   ]);
-  const loggedIn = new Set(logins.map(({ server }) => server));
-  const rows = Object.entries(servers).map(([name, { url, user }]) => ({
-    name,
-    url,
-    user,
-    default: name === usual,
-    logged_in: loggedIn.has(serverKey(url)),
-  }));
+  const loginOf = new Map(logins.map((login) => [login.server, login]));
+  const rows = Object.entries(servers).map(([name, { url, user }]) => {
+    const login = loginOf.get(serverKey(url));
+    // A login of somebody else is not used with this name.
+    const isLoggedIn = login !== undefined && (user ?? login.user) === login.user;
+    return { name, url, user, default: name === usual, logged_in: isLoggedIn };
+  });
   if (output.isJson) for (const row of rows) output.json(row);
   else {
     output.lines(

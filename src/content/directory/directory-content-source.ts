@@ -19,6 +19,13 @@ import { DirectoryIndex, type ItemPlace } from "./directory-index.ts";
 import { isUnsettled, orUnavailable, tickMs } from "./file-system.ts";
 import { type ItemFolder, type LibraryFolder, LibraryTree } from "./library-tree.ts";
 
+/** Errors of the file system that the operator may cause, by their code. */
+const openProblems: Readonly<Record<string, string>> = {
+  ENOENT: "no such directory",
+  ENOTDIR: "a part of the path is not a directory",
+  EACCES: "access is denied",
+};
+
 export interface DirectoryContentOptions {
   /** The directory of libraries. If it is a link, the link is followed again for each call. */
   readonly root: string;
@@ -66,7 +73,8 @@ export class DirectoryContentSource implements ContentSource {
       if (!stats.isDirectory()) throw new Error("it is not a directory");
       await source.#index.rescan();
     } catch (reason) {
-      const detail = reason instanceof Error ? reason.message : String(reason);
+      const { code, message } = reason as NodeJS.ErrnoException;
+      const detail = openProblems[code ?? ""] ?? message;
       throw new Error(`content root ${options.root} can't be used: ${detail}`, { cause: reason });
     }
     return source;

@@ -60,7 +60,9 @@ const serviceContent = element(
         apiVersion,
       }),
     ) +
-    reference("sessionManager", "SessionManager"),
+    reference("sessionManager", "SessionManager") +
+    // govc reads it without checking that it is there.
+    reference("searchIndex", "SearchIndex"),
 );
 
 /** An answer: XML, and the cookie to set. */
