@@ -1,75 +1,35 @@
-import { Argument, type Command, InvalidArgumentError, Option } from "commander";
-import { secondsAsMs, secondsRule, wholeNumber, wholeNumberRule } from "../config/numbers.ts";
+import { Argument, type Command, Option } from "commander";
+import { type ClientSetting, clientSettings } from "../config/client-settings.ts";
+import {
+  localAction,
+  rateArgument,
+  refuseForeignOptions,
+  refuseOperands,
+  secondsArgument,
+  serverAction,
+  wholeNumberArgument,
+  withJson,
+  withServer,
+  withWatch,
+} from "./command-parts.ts";
 import { shells } from "./completion/shells.ts";
 import { exitCodes } from "./exit-codes.ts";
 import type { Io } from "./io.ts";
-import type { CommonFlags, Task } from "./run.ts";
-import { addServerOptions, serverFlags } from "./server-options.ts";
-
-/** Loads the function that does the work of a command. */
-type Load<Flags> = () => Promise<(task: Task<Flags & CommonFlags>) => Promise<void>>;
+import { addServerOptions } from "./server-options.ts";
 
 /**
- * Adds the commands that call a service. This file only describes them: the code that does the work is loaded when a command is called.
+ * Adds the commands that call a service, and those that belong to them. This file only describes them: the code that does the work is
+ * loaded when a command is called. Their options may also stand before the command.
  */
 export function addClientCommands(program: Command, io: Io): void {
-  const task = <Flags>(load: Load<Flags>) => action(io, load);
-
-  withServer(program.command("get"))
-    .description("download and verify files of a library item; resumes an interrupted download")
-    .argument("<item>", "its id, LIBRARY/ITEM, or a unique name")
-    .argument("[files...]", "names of the files; all files by default")
-    .option("-o, --output <directory>", "directory for the files", ".")
-    .option("--parallel <number>", "files at once", wholeNumberArgument(1, 64), 4)
-    .addOption(
-      new Option("--patience <seconds>", "give up after this long without progress")
-        .argParser(secondsArgument)
-        .default(120),
-    )
-    .addOption(
-      new Option("--idle <seconds>", "replace a connection that is silent for this long")
-        .argParser(secondsArgument)
-        .default(30),
-    )
-    .option("-q, --quiet", "print errors only")
-    .addHelpText("after", () => exitCodeHelp())
-    .action(task(async () => (await import("./get/get.ts")).get));
-
-  const items = program.command("items").description("show libraries and their items");
-  withServer(items.command("list", { isDefault: true }))
-    .description("list the items of one library or of all")
-    .argument("[library]", "its name or id")
-    .option("-l, --long", "add the number of files, the version and the time of the last change")
-    .action(task(async () => (await import("./items/items.ts")).list));
-  withServer(items.command("show"))
-    .description("show an item and its files")
-    .argument("<item>", "its id, LIBRARY/ITEM, or a unique name")
-    .action(task(async () => (await import("./items/items.ts")).show));
-
-  const sessions = program.command("sessions").description("show download sessions and end them");
-  const work = () => import("./sessions/sessions.ts");
-  withWatch(withServer(sessions.command("list")))
-    .description("list your sessions")
-    .option("--item <item>", "list only sessions of this item")
-    .action(task(async () => (await work()).list));
-  withWatch(withServer(sessionCommand(sessions, "show")))
-    .description("show a session and its files")
-    .action(task(async () => (await work()).show));
-  withServer(sessionCommand(sessions, "keep-alive"))
-    .description("renew the lease of a session")
-    .option("--progress <percent>", "progress to report, 0 to 100", wholeNumberArgument(0, 100))
-    .action(task(async () => (await work()).keepAlive));
-  withServer(sessionCommand(sessions, "cancel"))
-    .description("cancel a session and cut its running downloads")
-    .action(task(async () => (await work()).cancel));
-  withServer(sessionCommand(sessions, "fail"))
-    .description("end a session with an error")
-    .requiredOption("-m, --message <text>", "reason of the failure")
-    .action(task(async () => (await work()).fail));
-  withServer(sessionCommand(sessions, "delete"))
-    .description("remove a session in any state")
-    .action(task(async () => (await work()).remove));
-
+  // Before the commands, which inherit it: otherwise the program would take the options of its commands.
+  program.enablePositionalOptions();
+  withServer(program).hook("preAction", (_, command) => refuseForeignOptions(command));
+  addGet(program, io);
+  addItems(program, io);
+  addSessions(program, io);
+  addLogins(program, io);
+  addServers(program, io);
   program
     .command("completion")
     .description("print the script for completion in a shell: source <(downlease completion bash)")
@@ -83,49 +43,128 @@ export function addClientCommands(program: Command, io: Io): void {
     );
 }
 
-function withServer(command: Command): Command {
-  addServerOptions(command);
-  return command.option("--json", "write JSON, one object a line");
-}
-
-function withWatch(command: Command): Command {
-  return command
-    .option("-w, --watch", "keep showing changes")
+function addGet(program: Command, io: Io): void {
+  withServer(program.command("get"))
+    .description("download and verify files of a library item; resumes an interrupted download")
+    .argument("<item>", "its id, LIBRARY/ITEM, or a unique name; 'LIBRARY/*' for all items of a library")
+    .argument("[files...]", "names of the files; all files by default")
+    .option(
+      "-o, --output <directory>",
+      "directory for the files; - writes one file to the standard output",
+      ".",
+    )
+    .option("--parallel <number>", "files at once", wholeNumberArgument(1, 64), 4)
     .addOption(
-      new Option("--interval <seconds>", "time between updates").argParser(secondsArgument).default(2),
-    );
+      new Option(
+        "--limit-rate <rate>",
+        "bytes a second of all files together, such as 500KiB or 1.5MiB",
+      ).argParser(rateArgument),
+    )
+    .addOption(
+      new Option("--patience <seconds>", "give up after this long without progress")
+        .argParser(secondsArgument)
+        .default(120),
+    )
+    .addOption(
+      new Option("--idle <seconds>", "replace a connection that is silent for this long")
+        .argParser(secondsArgument)
+        .default(30),
+    )
+    .option("-q, --quiet", "print errors only")
+    .addHelpText("after", () => exitCodeHelp())
+    .action(serverAction(io, async () => (await import("./get/get.ts")).get));
 }
 
-function sessionCommand(sessions: Command, name: string): Command {
-  return sessions.command(name).argument("<id>", "of the session");
+function addItems(program: Command, io: Io): void {
+  const items = withServer(program.command("items")).description("show libraries and their items");
+  withServer(items.command("list", { isDefault: true }))
+    .description("list the items of one library or of all")
+    .argument("[library]", "its name or id")
+    .option("-l, --long", "add the number of files, the version and the time of the last change")
+    .action(serverAction(io, async () => (await import("./items/items.ts")).list));
+  withServer(items.command("show"))
+    .description("show an item and its files")
+    .argument("<item>", "its id, LIBRARY/ITEM, or a unique name")
+    .action(serverAction(io, async () => (await import("./items/items.ts")).show));
 }
 
-/** The handler that Commander calls for a command. */
-function action<Flags>(io: Io, load: Load<Flags>) {
-  return async (...args: unknown[]) => {
-    const command = args.at(-1) as Command;
-    const [{ runTask }, work] = await Promise.all([import("./run.ts"), load()]);
-    const flags = { ...command.opts(), ...serverFlags(command, io.environment) } as Flags & CommonFlags;
-    io.exitCode = await runTask({ flags, operands: command.processedArgs.flat().filter(isText), io }, work);
-  };
+function addSessions(program: Command, io: Io): void {
+  const sessions = withServer(program.command("sessions")).description("show download sessions and end them");
+  const work = () => import("./sessions/sessions.ts");
+  const one = (name: string) => withServer(sessions.command(name)).argument("<id>", "of the session");
+  const several = (name: string) =>
+    withServer(sessions.command(name)).argument("<ids...>", "of the sessions");
+  withWatch(withServer(sessions.command("list", { isDefault: true })))
+    .description("list your sessions")
+    .option("--item <item>", "list only sessions of this item")
+    .addOption(new Option("--state <state>", "list only sessions in this state").choices(sessionStates))
+    .option("--limit <number>", "list only this many, the newest ones", wholeNumberArgument(1, 1_000_000))
+    .option("-l, --long", "add the bytes that were sent, which may count as use of the sessions")
+    // A misspelled command is an operand of the default command.
+    .allowExcessArguments()
+    .hook("preAction", (_, list) => refuseOperands(list))
+    .action(serverAction(io, async () => (await work()).list));
+  withWatch(one("show"))
+    .description("show a session and its files")
+    .action(serverAction(io, async () => (await work()).show));
+  one("keep-alive")
+    .description("renew the lease of a session")
+    .option("--progress <percent>", "progress to report, 0 to 100", wholeNumberArgument(0, 100))
+    .action(serverAction(io, async () => (await work()).keepAlive));
+  several("cancel")
+    .description("cancel sessions and cut their running downloads")
+    .action(serverAction(io, async () => (await work()).cancel));
+  one("fail")
+    .description("end a session with an error")
+    .requiredOption("-m, --message <text>", "reason of the failure")
+    .action(serverAction(io, async () => (await work()).fail));
+  several("delete")
+    .description("remove sessions in any state")
+    .action(serverAction(io, async () => (await work()).remove));
 }
 
-function isText(operand: unknown): operand is string {
-  return typeof operand === "string";
+const sessionStates = ["ACTIVE", "CANCELED", "ERROR"] as const;
+
+function addLogins(program: Command, io: Io): void {
+  withServer(program.command("login"))
+    .description("log in and save the login session for the commands that follow")
+    .action(serverAction(io, async () => (await import("./login/login.ts")).login, { logsIn: true }));
+  withServer(program.command("logout"))
+    .description("close the saved login session and remove it")
+    .action(serverAction(io, async () => (await import("./login/login.ts")).logout, { logsIn: true }));
 }
 
-function wholeNumberArgument(min: number, max: number) {
-  return (text: string) => orRefuse(wholeNumber(text, min, max), wholeNumberRule(min, max));
-}
+/** The settings that an entry of the list of servers may have. */
+const entrySettings: readonly ClientSetting["name"][] = [
+  "user",
+  "tokenFile",
+  "passwordFile",
+  "ca",
+  "cert",
+  "key",
+];
 
-function secondsArgument(text: string): number {
-  const [min, max] = [0.1, 86_400];
-  return orRefuse(secondsAsMs(text, min, max), secondsRule(min, max)) / 1000;
-}
-
-function orRefuse(value: number | undefined, rule: string): number {
-  if (value === undefined) throw new InvalidArgumentError(`It ${rule}.`);
-  return value;
+function addServers(program: Command, io: Io): void {
+  const servers = withJson(program.command("servers")).description("give names to servers, for --server");
+  const work = () => import("./servers/servers.ts");
+  withJson(servers.command("list", { isDefault: true }))
+    .description("list the servers that have names")
+    .action(localAction(io, async () => (await work()).list));
+  const add = withJson(servers.command("add"))
+    .description("give a name to a server, or change it")
+    .argument("<name>", "for --server")
+    .argument("<url>", "of the server")
+    .option("--default", "call this server when no other is named")
+    .action(localAction(io, async () => (await work()).add));
+  const settings = clientSettings.filter(({ name }) => entrySettings.includes(name));
+  addServerOptions(
+    add,
+    settings.map(({ variable: _, ...setting }) => setting),
+  );
+  withJson(servers.command("remove"))
+    .description("remove a name")
+    .argument("<name>", "of the server")
+    .action(localAction(io, async () => (await work()).remove));
 }
 
 function exitCodeHelp(): string {

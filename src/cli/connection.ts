@@ -1,29 +1,33 @@
 import { readFile } from "node:fs/promises";
 import { connect, type Downlease } from "../client/connect.ts";
 import { visible } from "../client/printable.ts";
-import { type ClientSecret, type ClientSetting, passwordVariable } from "../config/client-settings.ts";
+import { type ClientSecret, passwordVariable } from "../config/client-settings.ts";
 import { readSecretFile, SecretFileError } from "../config/secret-file.ts";
 import { CliError } from "./failure.ts";
 import { askHidden } from "./hidden-input.ts";
 import type { Io } from "./io.ts";
+import type { ServerChoice } from "./server-choice.ts";
+import type { ServerFlags } from "./server-options.ts";
 
-/** The server settings of the command line and the variables, unchecked; an empty text is unset. */
-export type ServerFlags = Readonly<Partial<Record<ClientSetting["name"], string>>>;
+/** Opens the server that a command calls. Asks the terminal for the password of a user if none is set. @throws CliError */
+export async function openServer(choice: ServerChoice, io: Io): Promise<Downlease> {
+  const { user } = withoutEmpty(choice);
+  const password = user === undefined ? undefined : await passwordOf({ ...choice, user }, io);
+  return open(choice, { user, password, loginSessionId: choice.loginSessionId });
+}
 
-/**
- * Opens the server that a command calls. Asks the terminal for the password of a user if none is set.
- *
- * @throws CliError
- */
-export async function openServer(flags: ServerFlags, io: Io): Promise<Downlease> {
-  const { server: url = "", user, ca, cert, key } = withoutEmpty(flags);
-  const token = secretOf("token", flags);
+/** The same for a command that logs in by itself. It sends a token or a certificate, but no password and no saved login. */
+export function openServerToLogIn(choice: ServerChoice): Promise<Downlease> {
+  return open(choice, {});
+}
+
+async function open(choice: ServerChoice, credentials: object): Promise<Downlease> {
+  const { server: url, ca, cert, key } = withoutEmpty(choice);
+  const token = secretOf("token", choice);
   const files = await Promise.all(
     [ca, cert, key].map((path) => (path === undefined ? undefined : pem(path))),
   );
-  const password =
-    user === undefined ? undefined : (secretOf("password", flags) ?? (await askPassword(user, url, io)));
-  const options = { url, token, user, password, ca: files[0], cert: files[1], key: files[2] };
+  const options = { url, token, ca: files[0], cert: files[1], key: files[2], ...credentials };
   try {
     return connect(withoutEmpty(options) as Parameters<typeof connect>[0]);
   } catch (error) {
@@ -31,6 +35,11 @@ export async function openServer(flags: ServerFlags, io: Io): Promise<Downlease>
     if (!(error instanceof Error)) throw error;
     throw new CliError("usage", visible(error.message));
   }
+}
+
+/** The password of the user; asks the terminal for it if none is set. @throws CliError */
+export async function passwordOf(choice: ServerChoice & { readonly user: string }, io: Io): Promise<string> {
+  return secretOf("password", choice) ?? (await askPassword(choice.user, choice.server, io));
 }
 
 /** A secret itself, or what is in the file that is named for it. @throws CliError */

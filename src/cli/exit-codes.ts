@@ -17,6 +17,10 @@ export const exitCodes = {
   lease_lost: { code: 8, meaning: "the download session was canceled, failed or expired, or is not ACTIVE" },
   busy: { code: 9, meaning: "another download is running in the same directory" },
   interrupted: { code: 130, meaning: "ended by Ctrl-C (SIGINT)" },
+  broken_pipe: {
+    code: 141,
+    meaning: "the reader of `get --output -` has closed its end before the file was complete",
+  },
   terminated: { code: 143, meaning: "ended by SIGTERM" },
 } as const satisfies Record<string, { code: number; meaning: string }>;
 

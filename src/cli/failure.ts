@@ -43,7 +43,7 @@ const exitsOfCodes: Partial<Record<Code, ExitName>> = {
 };
 
 const advice: Partial<Record<Code, string>> = {
-  [Code.Unauthenticated]: "Pass credentials with --token, --user or --cert.",
+  [Code.Unauthenticated]: "Log in with downlease login, or pass credentials with --token, --user or --cert.",
   [Code.Unimplemented]: "Is this a downlease server, and is it recent enough?",
 };
 
@@ -65,8 +65,9 @@ export function isPassing(error: unknown): boolean {
   return explain(error, "")?.exit === "unreachable";
 }
 
-function explainDownload({ reason, message }: DownloadError): CliError {
-  const hint = resumable.includes(reason) ? ` ${resumeHint}` : "";
+function explainDownload({ reason, message, cause }: DownloadError): CliError {
+  const help = cause instanceof ConnectError ? advice[cause.code] : undefined;
+  const hint = resumable.includes(reason) ? ` ${resumeHint}` : help === undefined ? "" : ` ${help}`;
   return new CliError(exitsOfDownloads[reason], `${visible(message.replace(/\.$/, ""))}.${hint}`);
 }
 

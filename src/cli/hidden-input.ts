@@ -19,6 +19,14 @@ export async function askHidden(question: string, { stdin, stderr }: Io): Promis
   }
 }
 
+/** The same with an echo. */
+export function ask(question: string, { stdin, stderr }: Io): Promise<string | undefined> {
+  const input = createInterface({ input: stdin, output: stderr, terminal: true });
+  input.setPrompt(question);
+  input.prompt();
+  return firstLine(input);
+}
+
 /** Reads one line. @returns undefined if there is none, or Ctrl-C is pressed */
 export function firstLine(input: Interface): Promise<string | undefined> {
   return new Promise<string | undefined>((resolve) => {

@@ -46,8 +46,8 @@ export function handleBrokenPipe(io: Io): void {
 /** Ends the program once its output is written, even if connections are still open. */
 export async function exitWith(code: number, io: Io): Promise<never> {
   for (const stream of [io.stdout, io.stderr]) {
-    // A stream that fails has its own handler.
-    if (stream.writableNeedDrain) await once(stream, "drain").catch(() => {});
+    // A stream that fails has its own handler; one that has failed never drains.
+    if (stream.writableNeedDrain && !stream.destroyed) await once(stream, "drain").catch(() => {});
   }
   return io.exit(code);
 }

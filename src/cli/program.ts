@@ -1,8 +1,10 @@
 import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
+import { withJson } from "./command-parts.ts";
 import { addClientCommands } from "./commands.ts";
 import type { Io } from "./io.ts";
 import { LazyCommand, loadOptions } from "./lazy-command.ts";
+import { optionsOf } from "./server-options.ts";
 import { addUsersCommands } from "./users/users.ts";
 
 const { version } = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8"));
@@ -17,7 +19,7 @@ const { version } = JSON.parse(readFileSync(new URL("../../package.json", import
 export async function runCli(args: readonly string[], io: Io): Promise<number | undefined> {
   const program = new Command("downlease")
     .description("Content Library download sessions as a service, and its client")
-    .version(version)
+    .version(version, "-v, --version", "print the version")
     .exitOverride()
     .configureOutput({
       writeOut: (text) => io.stdout.write(text),
@@ -43,6 +45,7 @@ export async function runCli(args: readonly string[], io: Io): Promise<number | 
   program.addCommand(serve).hook("preSubcommand", (_, command) => loadOptions(command));
   addClientCommands(program, io);
   addUsersCommands(program, io);
+  addVersionCommand(program, io);
   addHelpCommand(program);
   try {
     await program.parseAsync(args, { from: "user" });
@@ -52,6 +55,16 @@ export async function runCli(args: readonly string[], io: Io): Promise<number | 
     return error.exitCode === 0 ? 0 : 2;
   }
   return isServing ? undefined : io.exitCode;
+}
+
+function addVersionCommand(program: Command, { stdout }: Io): void {
+  withJson(program.command("version"))
+    .description("print the version")
+    .action((_, command: Command) => {
+      stdout.write(
+        `${optionsOf(command).json ? JSON.stringify({ version, node: process.version }) : version}\n`,
+      );
+    });
 }
 
 /** As Commander's own, which does not load options. */

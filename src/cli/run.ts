@@ -1,24 +1,35 @@
 import type { CallOptions } from "@connectrpc/connect";
 import type { Downlease } from "../client/connect.ts";
-import { openServer, type ServerFlags } from "./connection.ts";
+import { openServer, openServerToLogIn } from "./connection.ts";
 import { exitCodes } from "./exit-codes.ts";
 import { CliError, explain } from "./failure.ts";
 import type { Io } from "./io.ts";
 import { Output } from "./output.ts";
+import { chooseServer, type ServerChoice } from "./server-choice.ts";
+import type { ServerFlags } from "./server-options.ts";
 
 /** A command line of a command that calls a service. */
 export interface TaskInput<Flags> {
   readonly flags: Flags;
   readonly operands: readonly string[];
   readonly io: Io;
+  /** Whether the command opens or closes a login session itself. */
+  readonly logsIn?: boolean;
 }
 
 /** One run of a command that calls a service. */
 export interface Task<Flags = object> extends TaskInput<Flags> {
+  /** With the settings of the server that are not on the command line. */
+  readonly flags: Flags & ServerChoice;
   readonly server: Downlease;
   readonly output: Output;
   /** Options of every call: the time limit, and the signal that Ctrl-C aborts. */
   readonly call: CallOptions & { readonly signal: AbortSignal };
+}
+
+/** One run of a command that calls no service. */
+export interface LocalTask<Flags = object> extends TaskInput<Flags> {
+  readonly output: Output;
 }
 
 export interface CommonFlags extends ServerFlags {
@@ -45,22 +56,25 @@ export async function runTask<Flags extends CommonFlags>(
     if (aborted.signal.aborted) io.exit(exitCodes[exit].code);
     aborted.abort(new CliError(exit, ""));
   };
+  let url = flags.server ?? "";
   const onInterrupt = abortWith("interrupted");
   const onTerminate = abortWith("terminated");
   try {
-    const server = await openServer(flags, io);
+    const choice = await chooseServer(flags, io.environment);
+    url = choice.server;
+    const server = await (input.logsIn ? openServerToLogIn(choice) : openServer(choice, io));
     // Only after the password prompt, where Ctrl-C is a character.
     io.signals.on("SIGINT", onInterrupt);
     io.signals.on("SIGTERM", onTerminate);
     await using _ = server;
     const call = { signal: aborted.signal, timeoutMs: callMs };
-    await work({ ...input, server, output, call });
+    await work({ ...input, flags: { ...flags, ...choice }, server, output, call });
     aborted.signal.throwIfAborted();
     return exitCodes.ok.code;
   } catch (error) {
     // An aborted call may fail in any way; the signal is the reason.
     const failure = aborted.signal.aborted && !(error instanceof CliError) ? aborted.signal.reason : error;
-    const explanation = explain(failure, flags.server ?? "");
+    const explanation = explain(failure, url);
     if (explanation === undefined) throw failure;
     if (explanation.message !== "") output.note(explanation.message);
     return exitCodes[explanation.exit].code;
@@ -70,5 +84,23 @@ export async function runTask<Flags extends CommonFlags>(
       io.signals.off("SIGINT", onInterrupt);
       io.signals.off("SIGTERM", onTerminate);
     }
+  }
+}
+
+/** Runs a command that calls no service, and reports its failure in one line. @returns the exit code */
+export async function runLocalTask<Flags extends Pick<CommonFlags, "json">>(
+  input: TaskInput<Flags>,
+  work: (task: LocalTask<Flags>) => Promise<void>,
+): Promise<number> {
+  const { flags, io } = input;
+  const output = new Output({ json: flags.json, out: io.stdout, err: io.stderr });
+  try {
+    await work({ ...input, output });
+    return exitCodes.ok.code;
+  } catch (error) {
+    const explanation = explain(error, "");
+    if (explanation === undefined) throw error;
+    output.note(explanation.message);
+    return exitCodes[explanation.exit].code;
   }
 }

@@ -33,6 +33,8 @@ export interface Column {
   readonly right?: boolean;
   /** Whether cells may be cut if the lines do not fit into the terminal. */
   readonly shrinks?: boolean;
+  /** The column is left out of a terminal that is too narrow, those with the highest numbers first. */
+  readonly drop?: number;
 }
 
 const gap = 2;
@@ -41,7 +43,7 @@ const minColumns = 8;
 /**
  * Formats a table, titles first.
  *
- * @param width of the terminal; without it nothing is cut
+ * @param width of the terminal, to which cells are cut, and columns left out; without it nothing is
  */
 export function table(
   columns: readonly Column[],
@@ -49,28 +51,50 @@ export function table(
   width?: number,
 ): string[] {
   const lines = [columns.map(({ title }) => title), ...rows.map((row) => row.map(visible))];
-  const widths = columns.map((_, index) =>
-    lines.reduce((width, cells) => Math.max(width, stringWidth(cells[index]!)), 0),
+  const fullWidths = columns.map((_, index) =>
+    lines.reduce((max, cells) => Math.max(max, stringWidth(cells[index]!)), 0),
   );
-  let excess =
-    width === undefined ? 0 : widths.reduce((sum, each) => sum + each, gap * (columns.length - 1)) - width;
-  for (const [index, { shrinks, title }] of columns.entries()) {
-    if (!shrinks || excess <= 0) continue;
-    const min = Math.min(widths[index]!, Math.max(minColumns, title.length));
-    const less = Math.min(excess, widths[index]! - min);
-    widths[index]! -= less;
-    excess -= less;
+  const shown: ShownColumn[] = columns.map((column, index) => ({ column, index, width: fullWidths[index]! }));
+  const droppable = shown
+    .filter(({ column }) => column.drop !== undefined)
+    .sort((a, b) => a.column.drop! - b.column.drop!);
+  if (width !== undefined) {
+    while (minWidth(shown) > width && droppable.length > 0) shown.splice(shown.indexOf(droppable.pop()!), 1);
+    shrink(shown, width);
   }
   return lines.map((cells) =>
-    cells
-      .map((cell, index) => {
-        const text = cutToWidth(cell, widths[index]!);
-        const padding = " ".repeat(widths[index]! - stringWidth(text));
-        return columns[index]!.right ? padding + text : text + padding;
+    shown
+      .map((each) => {
+        const text = cutToWidth(cells[each.index]!, each.width);
+        const padding = " ".repeat(each.width - stringWidth(text));
+        return each.column.right ? padding + text : text + padding;
       })
       .join(" ".repeat(gap))
       .trimEnd(),
   );
+}
+
+interface ShownColumn {
+  readonly column: Column;
+  readonly index: number;
+  width: number;
+}
+
+function minWidth(shown: readonly ShownColumn[]): number {
+  return shown.reduce((sum, each) => sum + minColumnWidth(each), gap * (shown.length - 1));
+}
+
+function minColumnWidth({ column, width }: ShownColumn): number {
+  return column.shrinks ? Math.min(width, Math.max(minColumns, column.title.length)) : width;
+}
+
+function shrink(shown: readonly ShownColumn[], width: number): void {
+  let excess = shown.reduce((sum, each) => sum + each.width, gap * (shown.length - 1)) - width;
+  for (const each of shown) {
+    const less = Math.max(0, Math.min(excess, each.width - minColumnWidth(each)));
+    each.width -= less;
+    excess -= less;
+  }
 }
 
 const narrow = new Intl.DurationFormat("en", { style: "narrow" });

@@ -8,7 +8,7 @@ import { ItemFileService } from "../../gen/content/library/item/v1/item_file_pb.
 import { ItemService } from "../../gen/content/library/v1/item_pb.ts";
 import { LibraryService } from "../../gen/content/v1/library_pb.ts";
 import { boundedTransport } from "./bounded-transport.ts";
-import { LoginSession } from "./login-session.ts";
+import { LoginSession, withLoginSession } from "./login-session.ts";
 
 /** The address of a server, and the credentials of its caller. */
 export interface ServerOptions {
@@ -19,6 +19,8 @@ export interface ServerOptions {
   /** With `password`, instead of `token`: the first call opens a login session. */
   readonly user?: string;
   readonly password?: string;
+  /** Id of an open login session, instead of `token` or `user`. It is left open. */
+  readonly loginSessionId?: string;
   /** PEM: the certificate authorities to trust instead of the well-known ones. */
   readonly ca?: string | Buffer;
   /** PEM, with `key`: the certificate of the client. */
@@ -54,7 +56,7 @@ export interface Downlease extends AsyncDisposable {
  */
 export function connect(options: ServerOptions): Downlease {
   const { url, tls } = validate(options);
-  const { token, user, password } = options;
+  const { token, user, password, loginSessionId } = options;
   const agent = url.startsWith("https:")
     ? new TlsAgent({ keepAlive: true, ...tls })
     : new Agent({ keepAlive: true });
@@ -67,6 +69,7 @@ export function connect(options: ServerOptions): Downlease {
   const interceptors = [
     ...(token === undefined ? [] : [withToken(token)]),
     ...(login === undefined ? [] : [login.interceptor]),
+    ...(loginSessionId === undefined ? [] : [withLoginSession(loginSessionId)]),
   ];
   const transport = transportWith(interceptors);
   return {
@@ -92,7 +95,7 @@ function withToken(token: string): Interceptor {
   };
 }
 
-function validate({ url, token, user, password, ca, cert, key }: ServerOptions) {
+function validate({ url, token, user, password, loginSessionId, ca, cert, key }: ServerOptions) {
   if (!URL.canParse(url)) throw new TypeError(`'${url}' is not a URL`);
   const parsed = new URL(url);
   if (parsed.protocol !== "http:" && parsed.protocol !== "https:") {
@@ -111,6 +114,9 @@ function validate({ url, token, user, password, ca, cert, key }: ServerOptions) 
   }
   if (user !== undefined && token !== undefined) {
     throw new TypeError("set either a token, or user and password");
+  }
+  if (loginSessionId !== undefined && (user !== undefined || token !== undefined)) {
+    throw new TypeError("set either a login session, or other credentials");
   }
   if ((cert === undefined) !== (key === undefined)) throw new TypeError("cert and key must be set together");
   const tls: TlsOptions = {

@@ -1,6 +1,5 @@
 import { mkdir, stat } from "node:fs/promises";
 import { join, resolve } from "node:path";
-import { Code, ConnectError } from "@connectrpc/connect";
 import pLimit from "p-limit";
 import type { FileInfo } from "../../gen/content/library/item/downloadsession/v1/file_pb.ts";
 import type { Downlease } from "./connect.ts";
@@ -8,17 +7,19 @@ import { onDisk } from "./disk.ts";
 import { DiskLock } from "./disk-lock.ts";
 import { DownloadError } from "./download-error.ts";
 import { Fetcher } from "./fetch.ts";
-import { FileDownload, prepareFile } from "./file-download.ts";
+import { FileDownload } from "./file-download.ts";
+import { prepareFile } from "./file-fetch.ts";
 import { collidingNames, nameProblem, nameTakenByPart, partSuffix } from "./file-names.ts";
-import { HeldSession, ItemChangedError } from "./held-session.ts";
+import type { HeldSession } from "./held-session.ts";
+import { checkLimits, type DownloadLimits } from "./limits.ts";
 import { sizeOf } from "./numbers.ts";
 import { printable } from "./printable.ts";
-import { type DownloadProgress, ProgressBoard } from "./progress.ts";
-import { RetryLoop } from "./retry-loop.ts";
+import type { DownloadProgress } from "./progress.ts";
+import { abortedError, SessionRun } from "./session-run.ts";
 import { StateFile } from "./state-file.ts";
 
 /** Options of `downloadItem`. */
-export interface DownloadOptions {
+export interface DownloadOptions extends DownloadLimits {
   readonly itemId: string;
   /** Names of the files; all files of the item by default. */
   readonly files?: readonly string[];
@@ -30,10 +31,6 @@ export interface DownloadOptions {
   readonly signal?: AbortSignal;
   /** Called at most ten times a second, with each new notice, and at the end. */
   readonly onProgress?: (progress: DownloadProgress) => void;
-  /** Fail after this long without progress, in milliseconds; two minutes by default. */
-  readonly patienceMs?: number;
-  /** Replace a connection that is silent for this long, in milliseconds; 30 seconds by default. */
-  readonly idleMs?: number;
 }
 
 /** The result of `downloadItem`. */
@@ -72,18 +69,17 @@ const maxPreparations = 16;
  * @throws DownloadError
  */
 export async function downloadItem(server: Downlease, options: DownloadOptions): Promise<DownloadResult> {
-  const { itemId, parallel = 4, patienceMs = 120_000, idleMs = 30_000, signal } = options;
+  const { itemId, parallel = 4, signal } = options;
   const directory = resolve(options.directory);
+  const { patienceMs, idleMs, maxBytesPerSecond } = checkLimits(options);
   if (itemId === "") throw new TypeError("itemId is empty");
   if (!(Number.isSafeInteger(parallel) && parallel > 0)) throw new TypeError("parallel must be 1 or more");
-  if (!(patienceMs >= 0)) throw new TypeError("patienceMs must be 0 or more");
-  if (!(idleMs > 0)) throw new TypeError("idleMs must be more than 0");
   if (options.files?.length === 0) throw new TypeError("files is empty; omit it for all files");
   if (signal?.aborted) throw abortedError(signal);
   await onDisk(directory, () => mkdir(directory, { recursive: true }));
   using _lock = DiskLock.acquire(directory, "item", itemId);
   const state = await StateFile.open(directory, itemId);
-  using fetcher = new Fetcher(server, { parallel, idleMs });
+  using fetcher = new Fetcher(server, { parallel, idleMs, maxBytesPerSecond });
   return await new ItemDownload(
     server,
     { ...options, directory, parallel, patienceMs },
@@ -96,103 +92,48 @@ export async function downloadItem(server: Downlease, options: DownloadOptions):
 type Job = DownloadOptions & Required<Pick<DownloadOptions, "parallel" | "patienceMs">>;
 
 class ItemDownload {
-  readonly #server: Downlease;
   readonly #job: Job;
   readonly #state: StateFile;
   readonly #fetcher: Fetcher;
-  readonly #board: ProgressBoard;
-  readonly #retryLoop: RetryLoop;
-  /** Aborted when the download fails or is aborted. */
-  readonly #stop = new AbortController();
-  #session: HeldSession | undefined;
-  #bytesFetched = 0;
+  readonly #run: SessionRun;
 
   constructor(server: Downlease, job: Job, state: StateFile, fetcher: Fetcher) {
-    this.#server = server;
     this.#job = job;
     this.#state = state;
     this.#fetcher = fetcher;
-    const report = (progress: DownloadProgress) => {
-      // The server gets 100 only for verified files.
-      this.#session?.report(Math.min(99, progress.percent));
-      job.onProgress?.(progress);
-    };
-    this.#board = new ProgressBoard(report, (error) => this.#stop.abort(error));
-    this.#retryLoop = new RetryLoop(job.patienceMs, (text) => this.#board.note(text));
+    this.#run = new SessionRun(server, job, state);
   }
 
   async run(): Promise<DownloadResult> {
-    const { signal } = this.#job;
-    const onAbort = () => this.#stop.abort(abortedError(signal!));
-    signal?.addEventListener("abort", onAbort, { once: true });
-    try {
-      const session = await this.#open();
-      const files = await this.#downloadOneVersion(session);
-      const result = {
-        itemId: this.#job.itemId,
-        contentVersion: session.contentVersion,
-        files,
-        bytesTotal: files.reduce((sum, { size }) => sum + size, 0),
-        bytesFetched: this.#bytesFetched,
-      };
-      this.#board.note(undefined);
-      this.#board.report();
-      await session.complete();
-      await this.#removeState();
-      return result;
-    } catch (error) {
-      const failure = toDownloadError(error);
-      await this.#session?.abandon(failure).catch(() => {});
-      throw failure;
-    } finally {
-      this.#board[Symbol.dispose]();
-      signal?.removeEventListener("abort", onAbort);
-    }
-  }
-
-  async #open(): Promise<HeldSession> {
-    const before = this.#state.session.contentVersion;
-    const options = {
-      server: this.#server,
+    const { files, contentVersion } = await this.#run.run(async (session) => ({
+      files: await this.#downloadFiles(session),
+      contentVersion: session.contentVersion,
+    }));
+    await this.#removeState();
+    return {
       itemId: this.#job.itemId,
-      state: this.#state,
-      retryLoop: this.#retryLoop,
-      onEnded: (error: DownloadError) => this.#stop.abort(error),
+      contentVersion,
+      files,
+      bytesTotal: files.reduce((sum, { size }) => sum + size, 0),
+      bytesFetched: this.#run.bytesFetched,
     };
-    this.#session = await HeldSession.open(options, this.#stop.signal);
-    if (before !== undefined && before !== this.#session.contentVersion) {
-      this.#board.note("The item has changed since the last run; files that have changed are started over");
-    }
-    return this.#session;
-  }
-
-  /** Starts over once if the item changes. An item that changes all the time can't be downloaded. */
-  async #downloadOneVersion(session: HeldSession): Promise<DownloadedFile[]> {
-    try {
-      return await this.#downloadFiles(session);
-    } catch (error) {
-      if (!(error instanceof ItemChangedError)) throw error;
-      this.#board.note("The item has changed; files that have changed are started over");
-      return await this.#downloadFiles(session);
-    }
   }
 
   async #downloadFiles(session: HeldSession): Promise<DownloadedFile[]> {
     const { directory, parallel, files: names } = this.#job;
-    const infos = chosenFiles(await session.files(this.#stop.signal), names);
-    this.#board.begin(infos.map(({ name, size }) => ({ name, size: sizeOf(size) ?? 0 })));
+    const infos = chosenFiles(await session.files(this.#run.signal), names);
+    const { board, retryLoop, onFetched } = this.#run;
+    board.begin(infos.map(({ name, size }) => ({ name, size: sizeOf(size) ?? 0 })));
     const failed = new AbortController();
     const context = {
       directory,
       session,
       fetcher: this.#fetcher,
       state: this.#state,
-      board: this.#board,
-      retryLoop: this.#retryLoop,
-      signal: AbortSignal.any([this.#stop.signal, failed.signal]),
-      onFetched: (bytes: number) => {
-        this.#bytesFetched += bytes;
-      },
+      board,
+      retryLoop,
+      onFetched,
+      signal: AbortSignal.any([this.#run.signal, failed.signal]),
     };
     const preparing = pLimit(Math.max(maxPreparations, parallel));
     const downloading = pLimit(parallel);
@@ -250,20 +191,4 @@ function chosenFiles(infos: readonly FileInfo[], names: readonly string[] | unde
     throw new DownloadError("refused", text, { file: taken });
   }
   return chosen;
-}
-
-function abortedError(signal: AbortSignal): DownloadError {
-  return new DownloadError("aborted", "The download was aborted", { cause: signal.reason });
-}
-
-/** Turns a failure into a `DownloadError`. Bugs and errors that `onProgress` throws stay as they are. */
-function toDownloadError(error: unknown): unknown {
-  if (error instanceof ItemChangedError) {
-    return new DownloadError("changed", "The item has changed twice during the download", {
-      cause: error,
-    });
-  }
-  if (!(error instanceof ConnectError)) return error;
-  const reason = error.code === Code.NotFound ? "not_found" : "refused";
-  return new DownloadError(reason, error.rawMessage, { cause: error });
 }

@@ -2,6 +2,7 @@ import { Agent, get, type IncomingMessage } from "node:http";
 import { get as getOverTls, Agent as TlsAgent } from "node:https";
 import type { Downlease } from "./connect.ts";
 import { maxTimerMs } from "./numbers.ts";
+import { RateLimit } from "./rate-limit.ts";
 import { retryAfterHeaderMs } from "./retry.ts";
 
 /** The destination of the bytes of a file. */
@@ -34,6 +35,15 @@ const goneStatuses: ReadonlySet<number> = new Set([401, 403, 404, 410]);
 const redirectStatuses: ReadonlySet<number> = new Set([301, 302, 303, 307, 308]);
 const maxRedirects = 5;
 
+interface FetcherOptions {
+  /** Connections at a time. */
+  readonly parallel: number;
+  /** How long each may be silent, in milliseconds. */
+  readonly idleMs: number;
+  /** Of all connections together; unlimited by default. */
+  readonly maxBytesPerSecond?: number | undefined;
+}
+
 /** Fetches files from their download links over HTTP/1.1. Disposing of it closes its connections. */
 export class Fetcher implements Disposable {
   readonly #origin: string;
@@ -42,15 +52,14 @@ export class Fetcher implements Disposable {
   /** For the origin of the server, the only one that gets the certificate of the client. */
   readonly #ownTlsAgent: TlsAgent;
   readonly #idleMs: number;
+  readonly #limit: RateLimit | undefined;
 
-  /**
-   * @param server links without TLS are refused if it was called over TLS
-   * @param options `parallel` connections at a time, each silent for `idleMs` at most
-   */
+  /** @param server links without TLS are refused if it was called over TLS */
   constructor(
     { url, tls }: Pick<Downlease, "url" | "tls">,
-    { parallel, idleMs }: { readonly parallel: number; readonly idleMs: number },
+    { parallel, idleMs, maxBytesPerSecond }: FetcherOptions,
   ) {
+    this.#limit = maxBytesPerSecond === undefined ? undefined : new RateLimit(maxBytesPerSecond);
     this.#idleMs = Math.min(idleMs, maxTimerMs);
     // The timeout closes unused connections, so that links to many hosts keep few of them.
     const options = { keepAlive: true, maxSockets: parallel, timeout: this.#idleMs };
@@ -74,7 +83,7 @@ export class Fetcher implements Disposable {
       signal.throwIfAborted();
       const problem = this.#problemOf(uri);
       if (problem !== undefined) return { outcome: "refused", text: problem };
-      const attempt = new Attempt(this.#idleMs, signal);
+      const attempt = new Attempt(this.#idleMs, signal, this.#limit);
       try {
         const response = await this.#request(new URL(uri), sink, attempt);
         const status = response.statusCode ?? 0;
@@ -147,16 +156,19 @@ class ConnectionError extends Error {
 /** One request and its response. It is destroyed if no bytes arrive for too long or the signal is aborted. */
 class Attempt {
   readonly #signal: AbortSignal;
+  readonly #limit: RateLimit | undefined;
   readonly #timer: NodeJS.Timeout;
   readonly #abort = () => this.#destroy(new Error("aborted"));
   #destroy: (error: Error) => void = () => {};
+  #turn: NodeJS.Timeout | undefined;
   /** Whether the sink is busy, so that silence is not the fault of the server. */
   #isSinkBusy = false;
   /** Why it was destroyed, if it timed out. */
   cause: Error | undefined;
 
-  constructor(idleMs: number, signal: AbortSignal) {
+  constructor(idleMs: number, signal: AbortSignal, limit: RateLimit | undefined) {
     this.#signal = signal;
+    this.#limit = limit;
     this.#timer = setTimeout(() => {
       if (this.#isSinkBusy) return void this.#timer.refresh();
       this.cause = new Error(`no bytes arrived for ${idleMs / 1000} s`);
@@ -175,8 +187,17 @@ class Attempt {
     this.#timer.refresh();
   }
 
-  /** Suspends the idle timeout while the sink works. */
-  async whileSinkBusy(work: Promise<void>): Promise<void> {
+  /** Counts bytes that have arrived. Returns a promise if the limit of the rate asks to wait before more are read. */
+  paced(bytes: number): Promise<void> | undefined {
+    const waitMs = this.#limit?.take(bytes) ?? 0;
+    if (waitMs === 0) return undefined;
+    return new Promise((resolve) => {
+      this.#turn = setTimeout(resolve, Math.min(waitMs, maxTimerMs));
+    });
+  }
+
+  /** Suspends the idle timeout while the sink works, or the rate is limited. */
+  async whileSinkBusy(work: Promise<unknown>): Promise<void> {
     this.#isSinkBusy = true;
     await work;
     this.#isSinkBusy = false;
@@ -184,6 +205,7 @@ class Attempt {
 
   close(): void {
     clearTimeout(this.#timer);
+    clearTimeout(this.#turn);
     this.#signal.removeEventListener("abort", this.#abort);
     this.#destroy(new Error("closed"));
   }
@@ -233,9 +255,10 @@ function readBody(response: IncomingMessage, sink: Sink, attempt: Attempt): Prom
       }
       try {
         const room = sink.write(chunk);
-        if (room === undefined) return;
+        const turn = attempt.paced(chunk.length);
+        if (room === undefined && turn === undefined) return;
         response.pause();
-        attempt.whileSinkBusy(room).then(() => response.resume(), reject);
+        attempt.whileSinkBusy(Promise.all([room, turn])).then(() => response.resume(), reject);
       } catch (error) {
         response.removeAllListeners("data").pause();
         reject(error);

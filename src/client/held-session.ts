@@ -8,12 +8,34 @@ import { failureReport } from "./failure-report.ts";
 import { LeaseKeeper, LeaseLostError } from "./lease-keeper.ts";
 import { finalCallTimeoutMs } from "./retry.ts";
 import type { RetryLoop } from "./retry-loop.ts";
-import type { StateFile } from "./state-file.ts";
 
 /** The item has a new content version, and the session is now one of that version. */
 export class ItemChangedError extends Error {
   constructor() {
     super("the item has changed");
+  }
+}
+
+/** What is kept of a session: a token that creates it once, its id, and its content version. */
+export interface SessionFacts {
+  readonly clientToken?: string | undefined;
+  readonly sessionId?: string | undefined;
+  readonly contentVersion?: string | undefined;
+}
+
+/** Where the facts of the session are kept. */
+export interface SessionState {
+  readonly session: SessionFacts;
+  /** Resolves when they are kept. */
+  setSession(session: SessionFacts): Promise<void>;
+}
+
+/** Keeps the facts of a session until the process ends. */
+export class SessionMemory implements SessionState {
+  session: SessionFacts = {};
+
+  async setSession(session: SessionFacts): Promise<void> {
+    this.session = session;
   }
 }
 
@@ -30,7 +52,7 @@ interface CurrentSession {
 export class HeldSession {
   readonly #server: Downlease;
   readonly #itemId: string;
-  readonly #state: StateFile;
+  readonly #state: SessionState;
   readonly #retryLoop: RetryLoop;
   readonly #onEnded: (error: DownloadError) => void;
   #current: CurrentSession;
@@ -206,7 +228,7 @@ export class HeldSession {
 export interface SessionOptions {
   readonly server: Downlease;
   readonly itemId: string;
-  readonly state: StateFile;
+  readonly state: SessionState;
   readonly retryLoop: RetryLoop;
   /** Called when another client has canceled or failed the session. */
   readonly onEnded: (error: DownloadError) => void;

@@ -12,4 +12,6 @@ export {
   LeaseLostError,
   type Renewal,
 } from "./lease-keeper.ts";
+export type { DownloadLimits } from "./limits.ts";
 export type { DownloadProgress, FileProgress, FileState } from "./progress.ts";
+export { downloadToStream, type StreamedFile, type StreamOptions } from "./stream-download.ts";

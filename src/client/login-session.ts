@@ -1,10 +1,17 @@
 import { type Client, Code, ConnectError, type Interceptor } from "@connectrpc/connect";
 import type { SessionService } from "../../gen/cis/v1/session_pb.ts";
 import { callTimeoutMs, finalCallTimeoutMs } from "./retry.ts";
+import { unlessAborted } from "./unless-aborted.ts";
 
-const idHeader = "vmware-api-session-id";
+/** Header of a call that carries the id of a login session. */
+export const idHeader = "vmware-api-session-id";
 /** Ids are sent back in a header. */
-const headerValue = /^[!-~]{1,1024}$/;
+export const headerValue = /^[!-~]{1,1024}$/;
+
+/** Value of the `authorization` header that opens a login session. */
+export function basicCredentials(user: string, password: string): string {
+  return `Basic ${Buffer.from(`${user}:${password}`).toString("base64")}`;
+}
 
 interface Password {
   readonly user: string;
@@ -24,7 +31,7 @@ export class LoginSession {
   /** @param logins client that does not use this login session */
   constructor(logins: Client<typeof SessionService>, { user, password }: Password) {
     this.#logins = logins;
-    this.#credentials = `Basic ${Buffer.from(`${user}:${password}`).toString("base64")}`;
+    this.#credentials = basicCredentials(user, password);
   }
 
   /** Sends the identifier with every call. A unary call that is refused as unauthenticated is repeated once, with a new login session. */
@@ -83,15 +90,22 @@ export class LoginSession {
   }
 }
 
-/** Rejects when the signal of a call is aborted. Other calls may go on waiting for the same promise. */
-async function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
-  signal.throwIfAborted();
-  const aborted = Promise.withResolvers<never>();
-  const onAbort = () => aborted.reject(signal.reason);
-  signal.addEventListener("abort", onAbort, { once: true });
-  try {
-    return await Promise.race([promise, aborted.promise]);
-  } finally {
-    signal.removeEventListener("abort", onAbort);
-  }
+/** Sends the id of a login session that was opened elsewhere. A call that is refused as unauthenticated rejects with that reason. */
+export function withLoginSession(id: string): Interceptor {
+  return (next) => async (request) => {
+    request.header.set(idHeader, id);
+    try {
+      return await next(request);
+    } catch (error) {
+      const { code } = ConnectError.from(error);
+      if (code !== Code.Unauthenticated) throw error;
+      throw new ConnectError(
+        "The login session has expired or was closed.",
+        code,
+        undefined,
+        undefined,
+        error,
+      );
+    }
+  };
 }

@@ -1,7 +1,8 @@
 import { randomUUID } from "node:crypto";
 import { closeSync, constants, fstatSync, lstatSync, openSync, type Stats, unlinkSync } from "node:fs";
-import { type FileHandle, lstat, open, unlink } from "node:fs/promises";
+import { type FileHandle, lstat, open, rename, rm, unlink } from "node:fs/promises";
 import { dirname, join } from "node:path";
+import { syncDirectory } from "./disk.ts";
 import { DownloadError } from "./download-error.ts";
 
 // Files that the library keeps in a directory: partial files, states and locks. Others may be allowed to write to the
@@ -44,6 +45,23 @@ export async function createOwn(path: string): Promise<FileHandle> {
   requireOwn(path, await lstat(path));
   await unlink(path);
   return await open(path, creation, privateMode);
+}
+
+/** Replaces a private file in one step, so that no reader sees half of it. @throws DownloadError if its draft is foreign */
+export async function replaceOwn(path: string, text: string): Promise<void> {
+  const draft = `${path}.new`;
+  const file = await createOwn(draft);
+  try {
+    await file.writeFile(text);
+    await file.sync();
+  } catch (error) {
+    await rm(draft, { force: true });
+    throw error;
+  } finally {
+    await file.close();
+  }
+  await rename(draft, path);
+  await syncDirectory(dirname(path));
 }
 
 /**

@@ -1,8 +1,8 @@
-import { rename, rm } from "node:fs/promises";
+import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
-import { onDisk, ownName, syncDirectory } from "./disk.ts";
-import { createOwn, openOwnToRead } from "./own-files.ts";
+import { onDisk, ownName } from "./disk.ts";
+import { openOwnToRead, replaceOwn } from "./own-files.ts";
 
 const partSchema = z.strictObject({
   name: z.string(),
@@ -38,14 +38,12 @@ const maxBytes = 16 * 1024 * 1024;
  */
 export class StateFile {
   readonly #path: string;
-  readonly #directory: string;
   #state: State;
   /** A write that has not begun yet; it will write the latest state. */
   #next: Promise<void> | undefined;
   #writing: Promise<void> = Promise.resolve();
 
-  private constructor(directory: string, path: string, state: State) {
-    this.#directory = directory;
+  private constructor(path: string, state: State) {
     this.#path = path;
     this.#state = state;
   }
@@ -54,7 +52,7 @@ export class StateFile {
     const path = join(directory, ownName("item", itemId, "json"));
     const saved = await onDisk(path, () => readState(path));
     const state = saved?.itemId === itemId ? saved : { version: 1 as const, itemId, parts: [] };
-    return new StateFile(directory, path, state);
+    return new StateFile(path, state);
   }
 
   get session(): Pick<State, "clientToken" | "sessionId" | "contentVersion"> {
@@ -115,22 +113,8 @@ export class StateFile {
 
   async #write(): Promise<void> {
     const text = `${JSON.stringify(this.#state, undefined, 2)}\n`;
-    const draft = `${this.#path}.new`;
-    await onDisk(this.#path, async () => {
-      // Readable for the owner only: the state names the session.
-      const file = await createOwn(draft);
-      try {
-        await file.writeFile(text);
-        await file.sync();
-      } catch (error) {
-        await rm(draft, { force: true });
-        throw error;
-      } finally {
-        await file.close();
-      }
-      await rename(draft, this.#path);
-      await syncDirectory(this.#directory);
-    });
+    // Readable for the owner only: the state names the session.
+    await onDisk(this.#path, () => replaceOwn(this.#path, text));
   }
 }
 

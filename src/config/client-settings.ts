@@ -21,13 +21,16 @@ export const usersFileVariable = "DOWNLEASE_USERS_FILE";
 /** A password has no flag: other users of a machine can read flags. */
 export const passwordVariable = "DOWNLEASE_PASSWORD";
 
+/** Called when neither the command line nor the list of servers names another one. */
+export const defaultServer = "http://127.0.0.1:8080";
+
 const own: readonly ClientSetting[] = [
   {
     name: "server",
-    usage: "--server <url>",
+    usage: "--server <server>",
     variable: "DOWNLEASE_SERVER",
-    help: "the service to call",
-    default: "http://127.0.0.1:8080",
+    help: "the service to call: its URL, or its name in the list of servers (downlease servers)",
+    default: defaultServer,
   },
   {
     name: "token",

@@ -1,4 +1,4 @@
-import { readdir, writeFile } from "node:fs/promises";
+import { mkdir, readdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { mainPath, runCommand } from "../support/command.ts";
@@ -37,7 +37,36 @@ const values = (lines: readonly string[]) => lines.map((line) => line.split("\t"
 
 describe("complete", () => {
   test.each([
-    [[""], ["serve", "get", "items", "sessions", "completion", "users", "help", ":4"]],
+    [
+      [""],
+      [
+        "serve",
+        "get",
+        "items",
+        "sessions",
+        "login",
+        "logout",
+        "servers",
+        "completion",
+        "users",
+        "version",
+        "help",
+        ":4",
+      ],
+    ],
+    [["--ser"], ["--server", ":4"]],
+    [
+      ["--server", "x", "sess"],
+      ["sessions", ":4"],
+    ],
+    [
+      ["get", "x", "--lim"],
+      ["--limit-rate", ":4"],
+    ],
+    [
+      ["sessions", "--state", ""],
+      ["ACTIVE", "CANCELED", "ERROR", ":4"],
+    ],
     [["sess"], ["sessions", ":4"]],
     [
       ["sessions", "k"],
@@ -53,7 +82,7 @@ describe("complete", () => {
     ],
     [
       ["completion", ""],
-      ["bash", "zsh", "fish", ":4"],
+      ["bash", "zsh", "fish", "powershell", ":4"],
     ],
     // The shell completes file names.
     [["get", "x", "--output", ""], [":0"]],
@@ -87,6 +116,15 @@ describe("complete", () => {
       ["sessions", "list", "--item", "ph"],
       ["photon", ":4"],
     ],
+    [
+      ["sessions", "--item", "ph"],
+      ["photon", ":4"],
+    ],
+    // Values of options are no operands.
+    [
+      ["--patience", "9", "get", "--parallel", "2", "photon", "photon."],
+      ["photon.ovf", ":4"],
+    ],
   ])("%j from the server", async (words, expected) => {
     expect(values(await completions(words))).toEqual(expected);
   });
@@ -99,6 +137,29 @@ describe("complete", () => {
     });
     const id = await answer.json();
     expect(await completions(["sessions", "cancel", ""])).toContain(`${id}\tdemo/photon ACTIVE`);
+  });
+
+  test("names of servers", async () => {
+    const list = { servers: { prod: { url: service.url }, "../x": { url: "y" } } };
+    const config = join(directory.path, "config");
+    await mkdir(join(config, "downlease"), { recursive: true });
+    const path = join(config, "downlease", "servers.json");
+    const env = { XDG_CONFIG_HOME: config };
+    const complete = (words: string[]) => runCommand(["complete", "--", ...words], { env });
+    await writeFile(path, JSON.stringify(list));
+    expect((await complete(["--server", ""])).stdout).toBe(":4\n");
+    await writeFile(path, JSON.stringify({ servers: { prod: { url: service.url } } }));
+    for (const words of [
+      ["--server", "p"],
+      ["items", "--server", ""],
+      ["servers", "remove", ""],
+    ]) {
+      expect((await complete(words)).stdout).toBe(`prod\t${service.url}\n:4\n`);
+    }
+    expect(values((await complete(["--server", "prod", "get", "ph"])).stdout.trimEnd().split("\n"))).toEqual([
+      "photon",
+      ":4",
+    ]);
   });
 
   test("the server is the one on the command line", async () => {
@@ -196,6 +257,11 @@ test.each([
   ["bash", "bash", ["-n"]],
   ["zsh", "zsh", ["-n"]],
   ["fish", "fish", ["--no-execute"]],
+  [
+    "powershell",
+    "pwsh",
+    ["-NoProfile", "-Command", "$null = [ScriptBlock]::Create((Get-Content -Raw $args[0]))"],
+  ],
 ] as const)("the script for %s is valid, where that shell is installed", async (shell, command, args) => {
   const { code, stdout, stderr } = await runCommand(["completion", shell]);
   expect({ code, stderr }).toEqual({ code: 0, stderr: "" });

@@ -310,7 +310,12 @@ describe("a failure is a line, an event and an exit code", () => {
     server.beforeCall = () => {
       throw new ConnectError("who are you?", Code.Unauthenticated);
     };
-    await expectFailure([], 4, "refused", /who are you\? Pass credentials with --token/);
+    await expectFailure(
+      [],
+      4,
+      "refused",
+      /who are you\?\.? Log in with downlease login, or pass credentials/,
+    );
   });
 
   test("a server that is unreachable for longer than --patience", async () => {

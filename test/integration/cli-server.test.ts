@@ -56,7 +56,9 @@ describe("credentials", () => {
   test("no credentials: 4, and what to do", async () => {
     const { code, stdout, stderr } = await list(toGuarded());
     expect({ code, stdout }).toEqual({ code: 4, stdout: "" });
-    expect(stderr).toMatch(/^downlease: .+ Pass credentials with --token, --user or --cert\.\n$/);
+    expect(stderr).toMatch(
+      /^downlease: .+ Log in with downlease login, or pass credentials with --token, --user or --cert\.\n$/,
+    );
   });
 
   test("a user with a password from the variable, whose login session is closed again", async () => {

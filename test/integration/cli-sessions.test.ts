@@ -91,6 +91,68 @@ describe("list", () => {
     expect(json(outcome).map((each) => each.library_item_id)).not.toContain("photon");
   });
 
+  test("is what sessions does without a command", async () => {
+    expect(json(await sessions("--json", "--item", "photon")).map((each) => each.id)).toContain(id);
+  });
+
+  test("--state and --limit choose the sessions of a state, and the newest ones", async () => {
+    const iso = await newSession(service, "tools-iso");
+    await call(service.url, "Cancel", { downloadSessionId: iso });
+    const last = await newSession(service);
+    const ids = async (...args: string[]) =>
+      json(await sessions("list", "--json", ...args)).map((each) => each.id);
+    const canceled = await ids("--state", "CANCELED");
+    expect(canceled).toContain(iso);
+    expect(canceled).not.toContain(id);
+    expect(await ids("--limit", "2")).toEqual([iso, last]);
+    expect(await ids("--limit", "1", "--state", "CANCELED")).toEqual([iso]);
+    expect(await ids("--limit", "1", "--state", "ACTIVE", "--item", "photon")).toEqual([last]);
+  });
+
+  test("shows the newest first on a terminal, without the columns that do not fit", async () => {
+    const last = await newSession(service);
+    const rows = async (columns: number) => {
+      const args = ["sessions", "--server", service.url, "--limit", "2"];
+      const { stdout } = await runCommand(args, { columns });
+      return stdout
+        .trimEnd()
+        .split("\n")
+        .map((line) => line.split(/ {2,}/));
+    };
+    expect((await rows(100)).map(([each]) => each)).toEqual(["ID", last, id]);
+    expect(await rows(70)).toEqual([
+      ["ID", "ITEM", "STATE", "PROGRESS"],
+      [last, "demo/photon", "ACTIVE", "0%"],
+      [id, "demo/photon", "ACTIVE", "0%"],
+    ]);
+    expect(await rows(40)).toEqual([["ID"], [last], [id]]);
+  });
+
+  test("--long shows the bytes of a download that runs", async () => {
+    const files = `${service.url}/api/content/library/item/download-session/${id}/file`;
+    const prepare = () =>
+      fetch(`${files}?action=prepare`, {
+        method: "POST",
+        headers: { "content-type": "application/json" },
+        body: JSON.stringify({ file_name: "photon.ovf" }),
+      });
+    const link = await eventually(
+      "the link",
+      async () =>
+        ((await (await prepare()).json()) as { download_endpoint?: { uri: string } }).download_endpoint?.uri,
+    );
+    const size = (await (await fetch(link)).arrayBuffer()).byteLength;
+    const session = await eventually("the bytes", async () => {
+      const listed = json(await sessions("list", "--long", "--json", "--limit", "1"))[0];
+      return listed.bytes_transferred > 0 ? listed : undefined;
+    });
+    expect(session).toMatchObject({ id, bytes_transferred: size, size: expect.any(Number) });
+    expect(session.size).toBeGreaterThan(size);
+    expect((await sessions("--long", "--limit", "1")).stdout).toMatch(
+      /^ID .* PROGRESS +BYTES {2}EXPIRES IN\n.* ACTIVE +0% {2}[\d.]+ K?i?B of [\d.]+ KiB /,
+    );
+  });
+
   test("an item that is not there is 3", async () => {
     expect(await sessions("list", "--item", "nothing")).toEqual({
       code: 3,
@@ -147,6 +209,21 @@ describe("commands that change a session", () => {
     expect(again.stderr).toMatch(/^downlease: .* is CANCELED, not ACTIVE\..*\n$/);
   });
 
+  test("cancel and delete take many ids, and go on after one that fails", async () => {
+    const other = await newSession(service);
+    const outcome = await sessions("cancel", id, "nothing", other, id);
+    expect(outcome).toMatchObject({ code: 3, stdout: `${id} is canceled\n${other} is canceled\n` });
+    expect(outcome.stderr).toMatch(
+      /^downlease: .*nothing.*\ndownlease: 1 of 3 sessions could not be ended\n$/,
+    );
+    expect(json(await sessions("delete", id, other, "--json"))).toEqual([
+      { id, deleted: true },
+      { id: other, deleted: true },
+    ]);
+    const unreachable = await runCommand(["sessions", "delete", "a", "b", "--server", "http://127.0.0.1:1"]);
+    expect(unreachable.stderr.match(/can't reach/g)).toHaveLength(1);
+  });
+
   test("fail says what went wrong", async () => {
     expect(json(await sessions("fail", id, "-m", "disk full", "--json"))).toEqual([
       { id, state: "ERROR", error_message: "disk full" },
@@ -167,6 +244,10 @@ describe("commands that change a session", () => {
     [["keep-alive", "some-id", "--progress", "1e1"], /must be a whole number from 0 to 100/],
     [["list", "--interval", "0"], /must be a number of seconds/],
     [["show"], /missing required argument 'id'/],
+    [["cancel"], /missing required argument 'ids'/],
+    [["list", "some-id"], /too many arguments/],
+    [["list", "--state", "OPEN"], /Allowed choices are ACTIVE, CANCELED, ERROR/],
+    [["list", "--limit", "0"], /must be a whole number from 1/],
     [["sho", "some-id"], /Did you mean show\?/],
   ])("%j is a mistake of usage", async (args, message) => {
     const { code, stdout, stderr } = await sessions(...args);

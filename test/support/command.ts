@@ -19,6 +19,8 @@ export interface CommandOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** Text of its standard input, which is no terminal. */
   readonly input?: string;
+  /** Makes its standard output a terminal of this width. */
+  readonly columns?: number;
 }
 
 /** A command that runs in this process. */
@@ -26,6 +28,7 @@ export interface Command {
   /** Its output so far. */
   readonly stdout: string;
   readonly stderr: string;
+  readonly stdoutBytes: Buffer;
   /** The exit code; undefined while it runs. */
   readonly code: number | undefined;
   /** Resolves when it has ended. Rejects with an error that is a bug. */
@@ -37,9 +40,9 @@ export interface Command {
 /** Starts a command in this process, through the function that the real program calls. */
 export function startCommand(
   args: readonly string[],
-  { env = {}, input = "" }: CommandOptions = {},
+  { env = {}, input = "", columns }: CommandOptions = {},
 ): Command {
-  const stdout = new Sink();
+  const stdout = Object.assign(new Sink(), columns !== undefined && { isTTY: true, columns });
   const stderr = new Sink();
   const signals = new EventEmitter();
   const io: Io = {
@@ -66,6 +69,9 @@ export function startCommand(
     },
     get stderr() {
       return stderr.text;
+    },
+    get stdoutBytes() {
+      return stdout.bytes;
     },
     get code() {
       return code;
@@ -113,17 +119,30 @@ export function startOnTerminal(args: readonly string[], env: NodeJS.ProcessEnv 
   });
 }
 
-/** An output stream that keeps its text. */
+/** An output stream that keeps what is written. */
 class Sink extends Writable {
-  text = "";
+  readonly #chunks: Buffer[] = [];
+
+  get bytes(): Buffer {
+    return Buffer.concat(this.#chunks);
+  }
+
+  get text(): string {
+    return this.bytes.toString();
+  }
 
   override _write(chunk: Buffer, _encoding: BufferEncoding, done: () => void): void {
-    this.text += chunk;
+    this.#chunks.push(Buffer.from(chunk));
     done();
   }
 }
 
 function withoutOwn(): NodeJS.ProcessEnv {
   const own = Object.keys(process.env).filter((name) => name.startsWith("DOWNLEASE_"));
-  return Object.fromEntries(own.map((name) => [name, undefined]));
+  return {
+    ...Object.fromEntries(own.map((name) => [name, undefined])),
+    // Nor does it read the files of the caller.
+    XDG_CONFIG_HOME: "/nonexistent",
+    XDG_STATE_HOME: "/nonexistent",
+  };
 }

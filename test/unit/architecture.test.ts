@@ -108,6 +108,8 @@ const rooms: Rooms = {
       "p-limit",
       "pretty-bytes",
       "string-width",
+      // The list of servers.
+      "zod",
     ],
     node: ["fs", "fs/promises", "readline"],
   },
@@ -187,6 +189,7 @@ test("the commands that call a service load nothing of it", () => {
     "src/config/client-settings.ts",
     "src/config/numbers.ts",
     "src/config/secret-file.ts",
+    "src/config/user-directories.ts",
   ]);
 });
 

@@ -117,6 +117,7 @@ describe("bars", () => {
       /^1 of 3 done +\[=+ +\] {2}50% {2}1\.5 MiB of 3 MiB {2}[\d.]+ MiB\/s {2}ETA 1s$/,
     );
     bars.done(result, 2000);
+    bars.finish(result, 2000);
     expect(drawn(err.text()).at(-1)).toBe(summary(result, 2000));
     // Not a terminal: it gets the checksums.
     expect(out.text()).toMatch(/^aa {2}.*\nbb {2}.*\n$/);
@@ -211,7 +212,8 @@ describe("lines", () => {
       );
     }
     progress(lines, [file("a.vmdk", "done", 1_048_576), file("b.vmdk", "done", 1_048_576)]);
-    lines.done(result, 2000);
+    lines.done(result);
+    lines.finish(result, 2000);
     expect(err.text().split("\n")).toEqual([
       "downlease: getting demo/photon into here",
       "downlease: a.vmdk: downloading",

@@ -50,6 +50,24 @@ describe("a table", () => {
     ).toEqual(["NAME        SIZE  ID", "日本語       1 B  a", "x       1000 MiB  bc"]);
   });
 
+  test("leaves out columns of a narrow terminal, those with the highest numbers first, but no other", () => {
+    const some = [
+      { title: "ID" },
+      { title: "NAME", shrinks: true, drop: 2 },
+      { title: "SIZE", drop: 1 },
+      { title: "AGE", drop: 3 },
+    ];
+    const rows = [["0123456789", "a-long-name.iso", "10 B", "1s"]];
+    const titles = (width?: number) => table(some, rows, width)[0]!.split(/ +/);
+    expect(titles()).toEqual(["ID", "NAME", "SIZE", "AGE"]);
+    expect(titles(31)).toEqual(["ID", "NAME", "SIZE", "AGE"]);
+    expect(titles(30)).toEqual(["ID", "NAME", "SIZE"]);
+    expect(titles(25)).toEqual(["ID", "SIZE"]);
+    expect(titles(15)).toEqual(["ID"]);
+    expect(table(some, rows, 5)).toEqual(["ID", "0123456789"]);
+    expect(table(some, rows, 31)[1]).toBe("0123456789  a-long-…  10 B  1s");
+  });
+
   test("without rows is its titles", () => {
     expect(table(columns, [])).toEqual(["NAME  SIZE  ID"]);
   });

@@ -1,12 +1,15 @@
 import pLimit from "p-limit";
-import { openServer, type ServerFlags } from "../connection.ts";
+import { openServer } from "../connection.ts";
 import { findItem } from "../find-item.ts";
 import type { Io } from "../io.ts";
 import type { Task } from "../run.ts";
+import { chooseServer } from "../server-choice.ts";
+import type { ServerFlags } from "../server-options.ts";
+import { readServerList } from "../servers/server-list.ts";
 import { SessionReader } from "../sessions/session-view.ts";
 
-/** The names of a server that can be completed. */
-export type Source = "items" | "files" | "libraries" | "sessions";
+/** The names that can be completed: those of a server, and those of servers. */
+export type Source = "items" | "files" | "libraries" | "sessions" | "servers";
 
 export interface Candidate {
   readonly value: string;
@@ -33,8 +36,7 @@ export async function candidatesFor(
   { flags, word, item }: Typed,
   io: Io,
 ): Promise<Partial<Record<Source, readonly Candidate[]>>> {
-  // There is no password prompt in the middle of a command line.
-  if (flags.user !== undefined && !flags.password && !flags.passwordFile) return {};
+  if (sources.has("servers")) return { servers: await servers(io) };
   const candidates: Partial<Record<Source, Candidate[]>> = {};
   const signal = AbortSignal.timeout(maxWaitMs);
   const add = (source: Source) => (value: string, description: string) => {
@@ -43,15 +45,18 @@ export async function candidatesFor(
     candidates[source].push({ value, description: description.replace(unusual, "?") });
   };
   try {
-    await using server = await openServer(flags, io);
+    const choice = await chooseServer(flags, io.environment);
+    // There is no password prompt in the middle of a command line.
+    if (choice.user !== undefined && !choice.password && !choice.passwordFile) return {};
+    await using server = await openServer(choice, io);
     const task = { server, call: { signal, timeoutMs: maxWaitMs } };
-    const requests: Record<Source, () => Promise<void>> = {
+    const requests: Record<Exclude<Source, "servers">, () => Promise<void>> = {
       items: () => items(task, word, add("items")),
       files: async () => void (item !== undefined && (await files(task, item, add("files")))),
       libraries: () => libraries(task, add("libraries")),
       sessions: () => sessions(task, add("sessions")),
     };
-    await Promise.allSettled([...sources].map((source) => requests[source]()));
+    await Promise.allSettled([...sources].map((source) => source !== "servers" && requests[source]()));
   } catch {
     // No server, no candidates.
   }
@@ -66,7 +71,20 @@ function isHarmless(value: string): boolean {
   return /^[A-Za-z0-9_][\w.@%+,/-]*$/.test(value);
 }
 
-const unusual = /[^\w .,@%+/()-]/g;
+const unusual = /[^\w .,:@%+/()-]/g;
+
+/** None if the list of servers is wrong. */
+async function servers({ environment }: Io): Promise<Candidate[]> {
+  try {
+    const { servers } = await readServerList(environment);
+    return Object.entries(servers).map(([value, { url }]) => ({
+      value,
+      description: url.replace(unusual, "?"),
+    }));
+  } catch {
+    return [];
+  }
+}
 
 type Add = (value: string, description: string) => void;
 
@@ -117,6 +135,5 @@ async function libraries({ server, call }: ServerCalls, add: Add): Promise<void>
 }
 
 async function sessions(task: ServerCalls, add: Add): Promise<void> {
-  for (const { id, item, state } of await new SessionReader(task).list(undefined))
-    add(id, `${item} ${state}`);
+  for (const { id, item, state } of await new SessionReader(task).list()) add(id, `${item} ${state}`);
 }

@@ -6,7 +6,14 @@ import type { Output } from "../output.ts";
 import { bytes, cutToWidth, duration } from "../text.ts";
 import { Notices } from "./notices.ts";
 import { Rate } from "./rate.ts";
-import { checksumLines, isDownloading, type Reporter, type Subject, summary } from "./reporter.ts";
+import {
+  checksumLines,
+  isDownloading,
+  type Reporter,
+  type Subject,
+  summary,
+  type Total,
+} from "./reporter.ts";
 
 /** The texts of a bar. */
 interface BarText {
@@ -124,15 +131,18 @@ export class GetBars implements Reporter {
     }
   }
 
-  done(result: DownloadResult, elapsedMs: number): void {
+  done(result: DownloadResult): void {
     this.#close();
-    this.#terminal.write(`${summary(result, elapsedMs)}\n`);
     // The terminal has shown the summary; only another reader needs the checksums.
     if (!this.#output.isTerminal) this.#output.lines(checksumLines(result));
   }
 
   failed(): void {
     this.#close();
+  }
+
+  finish(total: Total, elapsedMs: number): void {
+    this.#terminal.write(`${summary(total, elapsedMs)}\n`);
   }
 
   #open({ files, bytesTotal }: DownloadProgress): View {

@@ -4,7 +4,7 @@ import { exitCodes } from "../exit-codes.ts";
 import { explain } from "../failure.ts";
 import type { Output } from "../output.ts";
 import { Notices } from "./notices.ts";
-import type { Reporter, Subject } from "./reporter.ts";
+import type { Reporter, Subject, Total } from "./reporter.ts";
 
 /** Minimum time between two `progress` events. */
 const intervalMs = 1_000;
@@ -16,6 +16,7 @@ export class GetEvents implements Reporter {
   readonly #states = new Map<string, FileState>();
   readonly #notices = new Notices();
   #writtenAt = Number.NEGATIVE_INFINITY;
+  #itemId: string | undefined;
 
   constructor(output: Output, url: string) {
     this.#output = output;
@@ -28,6 +29,7 @@ export class GetEvents implements Reporter {
   }
 
   begin({ itemId, name, directory }: Subject): void {
+    this.#itemId = itemId;
     this.#write("item", { item_id: itemId, name, directory });
   }
 
@@ -70,7 +72,21 @@ export class GetEvents implements Reporter {
       reason: explanation.exit,
       exit_code: exitCodes[explanation.exit].code,
       message: explanation.message,
+      item_id: this.#itemId,
       file,
+    });
+  }
+
+  finish({ library, files, bytesTotal, bytesFetched }: Total, elapsedMs: number): void {
+    // The event about a single item says all of that.
+    if (library === undefined) return;
+    this.#write("summary", {
+      items: library.done,
+      items_total: library.of,
+      files: files.length,
+      bytes_total: bytesTotal,
+      bytes_fetched: bytesFetched,
+      elapsed_ms: Math.round(elapsedMs),
     });
   }
 

@@ -4,7 +4,14 @@ import type { Output } from "../output.ts";
 import { bytes, duration } from "../text.ts";
 import { Notices } from "./notices.ts";
 import { Rate } from "./rate.ts";
-import { checksumLines, isDownloading, type Reporter, type Subject, summary } from "./reporter.ts";
+import {
+  checksumLines,
+  isDownloading,
+  type Reporter,
+  type Subject,
+  summary,
+  type Total,
+} from "./reporter.ts";
 
 /** Minimum time between two lines about the whole download. */
 const intervalMs = 5_000;
@@ -55,10 +62,13 @@ export class GetLines implements Reporter {
     this.#output.note(parts.join(", "));
   }
 
-  done(result: DownloadResult, elapsedMs: number): void {
-    this.#output.note(summary(result, elapsedMs));
+  done(result: DownloadResult): void {
     this.#output.lines(checksumLines(result));
   }
 
   failed(): void {}
+
+  finish(total: Total, elapsedMs: number): void {
+    this.#output.note(summary(total, elapsedMs));
+  }
 }

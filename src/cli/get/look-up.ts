@@ -20,27 +20,38 @@ export interface Patience {
   readonly onWait: (text: string) => void;
 }
 
-/**
- * Finds the item of a download with its name, and repeats that after failures that may not occur again.
- *
- * @throws DownloadError `unreachable` if they last too long
- */
-export async function lookUp(
-  { server, call }: Pick<Task, "server" | "call">,
+/** Finds the item of a download with its name. @throws DownloadError `unreachable` */
+export function lookUp(
+  task: Pick<Task, "server" | "call">,
   reference: string,
-  { patienceMs, onWait }: Patience,
+  patience: Patience,
 ): Promise<NamedItem> {
+  return withPatience(task, patience, async (each) => {
+    const { id: itemId } = await findItem(each, reference);
+    return { itemId, name: await new ItemNames(each, isNetworkError).of(itemId) };
+  });
+}
+
+/**
+ * Repeats calls after failures that may not occur again.
+ *
+ * @param work makes the calls with the given options
+ * @throws DownloadError `unreachable` if the failures last too long
+ */
+export async function withPatience<T>(
+  { server, call }: Pick<Task, "server" | "call">,
+  { patienceMs, onWait }: Patience,
+  work: (task: Pick<Task, "server" | "call">) => Promise<T>,
+): Promise<T> {
   const retryLoop = new RetryLoop(patienceMs, onWait);
   let isReached = false;
   const onHeader = () => {
     isReached = true;
   };
   const task = { server, call: { ...call, onHeader } };
-  const names = new ItemNames(task, isNetworkError);
   for (let failures = 1; ; failures++) {
     try {
-      const { id: itemId } = await findItem(task, reference);
-      return { itemId, name: await names.of(itemId) };
+      return await work(task);
     } catch (error) {
       call.signal.throwIfAborted();
       if (!(error instanceof ConnectError) || !isRetryable(error)) throw error;

@@ -17,8 +17,17 @@ export interface Reporter {
   waiting(notice: string): void;
   begin(subject: Subject): void;
   progress(progress: DownloadProgress): void;
+  /** All files of an item are complete. */
   done(result: DownloadResult, elapsedMs: number): void;
   failed(error: unknown): void;
+  /** After the last item, when at least one was downloaded. */
+  finish(total: Total, elapsedMs: number): void;
+}
+
+/** What several items have in common with one: the files of all, and the sums. */
+export interface Total extends Pick<DownloadResult, "files" | "bytesTotal" | "bytesFetched"> {
+  /** Items that are complete, of those of the library; undefined for a single item. */
+  readonly library?: { readonly done: number; readonly of: number };
 }
 
 /** Shows nothing. */
@@ -28,6 +37,7 @@ export const silentReporter: Reporter = {
   progress() {},
   done() {},
   failed() {},
+  finish() {},
 };
 
 /** Whether any file is being downloaded. If none is, the rate says nothing about the time that is left. */
@@ -36,9 +46,10 @@ export function isDownloading({ files }: DownloadProgress): boolean {
 }
 
 /** The sentence at the end of a download. */
-export function summary({ files, bytesTotal, bytesFetched }: DownloadResult, elapsedMs: number): string {
+export function summary({ files, bytesTotal, bytesFetched, library }: Total, elapsedMs: number): string {
   const count = files.length === 1 ? "1 file" : `${files.length} files`;
-  const whole = `${count} of ${bytes(bytesTotal)}, checksums verified`;
+  const place = library === undefined ? "" : ` in ${library.done} of ${library.of} items`;
+  const whole = `${count} of ${bytes(bytesTotal)}${place}, checksums verified`;
   if (bytesFetched === 0) return `${whole}; nothing had to be fetched`;
   const rate = bytes((bytesFetched * 1000) / Math.max(1, elapsedMs));
   return `${whole}; ${bytes(bytesFetched)} fetched in ${duration(elapsedMs)}, ${rate}/s`;

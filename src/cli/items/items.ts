@@ -31,13 +31,17 @@ export async function list(task: Task<ListFlags>): Promise<void> {
     }
     return;
   }
-  const long: Column[] = [{ title: "FILES", right: true }, { title: "VERSION" }, { title: "MODIFIED" }];
+  const long: Column[] = [
+    { title: "FILES", right: true, drop: 3 },
+    { title: "VERSION", drop: 6 },
+    { title: "MODIFIED", drop: 5 },
+  ];
   const columns: Column[] = [
     { title: "LIBRARY", shrinks: true },
     { title: "NAME", shrinks: true },
-    { title: "ID" },
-    { title: "TYPE" },
-    { title: "SIZE", right: true },
+    { title: "ID", drop: 4 },
+    { title: "TYPE", drop: 2 },
+    { title: "SIZE", right: true, drop: 1 },
     ...(counts === undefined ? [] : long),
   ];
   const rows = items.map(({ id, item, libraryName }, index) => [
@@ -74,7 +78,11 @@ export async function show(task: Task): Promise<void> {
     ["modified", modifiedTime(item)],
     ["description", item.description],
   ].filter(([, value]) => value);
-  const columns = [{ title: "FILE", shrinks: true }, { title: "SIZE", right: true }, { title: "CHECKSUM" }];
+  const columns = [
+    { title: "FILE", shrinks: true },
+    { title: "SIZE", right: true },
+    { title: "CHECKSUM", drop: 1 },
+  ];
   const rows = listed.map((file) => [file.name, bytes(Number(file.size)), checksum(file) ?? ""]);
   output.lines([
     ...facts.map(([name, value]) => `${name!.padEnd(11)}  ${visible(value!)}`),

@@ -27,6 +27,18 @@ export interface SessionView {
   readonly expiresAt: Date | undefined;
   readonly expiresInMs: number;
   readonly error: string | undefined;
+  /** Of the files, when they were read: bytes that were sent, and of all files. */
+  readonly bytes?: { readonly sent: number; readonly total: number };
+}
+
+/** Which sessions are listed. */
+export interface SessionFilter {
+  readonly itemId?: string | undefined;
+  readonly state?: string | undefined;
+  /** Only this many, the newest ones. */
+  readonly limit?: number | undefined;
+  /** Whether the files of sessions that are ACTIVE are read. */
+  readonly long?: boolean | undefined;
 }
 
 export interface SessionFileView {
@@ -36,6 +48,13 @@ export interface SessionFileView {
   readonly bytesTransferred: number;
   readonly status: string;
   readonly error: string | undefined;
+}
+
+/** Lists of files that are read at the same time: each may be large. */
+const maxParallelLists = 4;
+
+function newest<T>(oldestFirst: readonly T[], limit: number | undefined): readonly T[] {
+  return limit === undefined ? oldestFirst : oldestFirst.slice(-limit);
 }
 
 /** Reads sessions with the names of their items and the time that is left. */
@@ -50,12 +69,32 @@ export class SessionReader {
   }
 
   /** Oldest first. Sessions that end in the meantime are left out. */
-  async list(itemId: string | undefined): Promise<SessionView[]> {
+  async list({ itemId, state, limit, long }: SessionFilter = {}): Promise<SessionView[]> {
     const { server, call } = this.#task;
     const request = itemId === undefined ? {} : { libraryItemId: itemId };
     const { downloadSessionIds } = await server.sessions.list(request, call);
-    const views = await callForEach(downloadSessionIds, (id) => this.find(id));
-    return views.filter((view) => view !== undefined);
+    // Without a state the identifiers are enough to know which ones are wanted.
+    const ids = state === undefined ? newest(downloadSessionIds, limit) : downloadSessionIds;
+    const views = (await callForEach(ids, (id) => this.find(id))).filter(
+      (view) => view !== undefined && (state === undefined || view.state === state),
+    ) as SessionView[];
+    const listed = [...newest(views, limit)];
+    return long ? callForEach(listed, (view) => this.#withBytes(view), maxParallelLists) : listed;
+  }
+
+  /** A session that is not ACTIVE sends nothing. */
+  async #withBytes(view: SessionView): Promise<SessionView> {
+    if (view.state !== "ACTIVE") return view;
+    const files = await this.files(view.id).catch((error) => {
+      if (error instanceof ConnectError && error.code === Code.NotFound) return undefined;
+      throw error;
+    });
+    if (files === undefined) return view;
+    const sum = (of: (file: SessionFileView) => number) => files.reduce((total, file) => total + of(file), 0);
+    return {
+      ...view,
+      bytes: { sent: sum((file) => file.bytesTransferred), total: sum(({ size = 0 }) => size) },
+    };
   }
 
   /** Undefined if there is no such session. */
@@ -124,6 +163,8 @@ export function sessionJson(view: SessionView, files?: readonly SessionFileView[
     client_progress: view.progress,
     expiration_time: view.expiresAt?.toISOString(),
     error_message: view.error,
+    bytes_transferred: view.bytes?.sent,
+    size: view.bytes?.total,
     files: files?.map(({ name, size, bytesTransferred, status, error }) => ({
       name,
       size,

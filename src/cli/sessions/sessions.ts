@@ -1,6 +1,8 @@
 import { momentOf, percentOf } from "../../client/numbers.ts";
 import { visible } from "../../client/printable.ts";
 import { required } from "../answers.ts";
+import type { ExitName } from "../exit-codes.ts";
+import { CliError, explain } from "../failure.ts";
 import { findItem } from "../find-item.ts";
 import type { CommonFlags, Task } from "../run.ts";
 import { bytes, duration, table } from "../text.ts";
@@ -15,25 +17,34 @@ interface WatchFlags extends CommonFlags {
 
 interface ListFlags extends WatchFlags {
   readonly item?: string;
+  readonly state?: string;
+  readonly limit?: number;
+  readonly long?: boolean;
 }
 
 export async function list(task: Task<ListFlags>): Promise<void> {
   const { output, flags } = task;
   const itemId = flags.item === undefined ? undefined : (await findItem(task, flags.item)).id;
   const reader = new SessionReader(task);
+  const { state, limit, long } = flags;
+  const read = async () => {
+    const views = await reader.list({ itemId, state, limit, long });
+    // People look for the newest ones at the top; programs get what they have always got.
+    return output.isTerminal ? views.reverse() : views;
+  };
   if (!flags.watch) {
-    const views = await reader.list(itemId);
+    const views = await read();
     if (output.isJson) for (const view of views) output.json(sessionJson(view));
     else output.lines(sessionTable(views, output.width));
     return;
   }
   await watch(task, {
-    read: () => reader.list(itemId),
+    read,
     frame: (views) => sessionTable(views, output.width),
     entries: (views) =>
       views.map((view) => ({
         key: view.id,
-        line: [view.id, view.item, view.state, `${view.progress}%`].map(visible).join("  "),
+        line: [view.id, view.item, view.state, `${view.progress}%`, ...bytesOf(view)].map(visible).join("  "),
         json: sessionJson(view),
       })),
     gone: (id) => ({ line: `${visible(id)}  gone`, json: { id, gone: true } }),
@@ -100,11 +111,13 @@ export async function keepAlive(task: Task<CommonFlags & { readonly progress?: n
   }
 }
 
-export async function cancel({ server, call, output, operands }: Task): Promise<void> {
-  const id = operands[0]!;
-  await server.sessions.cancel({ downloadSessionId: id }, call);
-  if (output.isJson) output.json({ id, state: "CANCELED" });
-  else output.lines([`${visible(id)} is canceled`]);
+export function cancel(task: Task): Promise<void> {
+  const { server, call, output } = task;
+  return forEachSession(task, async (id) => {
+    await server.sessions.cancel({ downloadSessionId: id }, call);
+    if (output.isJson) output.json({ id, state: "CANCELED" });
+    else output.lines([`${visible(id)} is canceled`]);
+  });
 }
 
 export async function fail(task: Task<CommonFlags & { readonly message: string }>): Promise<void> {
@@ -115,25 +128,66 @@ export async function fail(task: Task<CommonFlags & { readonly message: string }
   else output.lines([`${visible(id)} is in ERROR: ${visible(flags.message)}`]);
 }
 
-export async function remove({ server, call, output, operands }: Task): Promise<void> {
-  const id = operands[0]!;
-  await server.sessions.delete({ downloadSessionId: id }, call);
-  if (output.isJson) output.json({ id, deleted: true });
-  else output.lines([`${visible(id)} is deleted`]);
+export function remove(task: Task): Promise<void> {
+  const { server, call, output } = task;
+  return forEachSession(task, async (id) => {
+    await server.sessions.delete({ downloadSessionId: id }, call);
+    if (output.isJson) output.json({ id, deleted: true });
+    else output.lines([`${visible(id)} is deleted`]);
+  });
 }
 
+/** Does something to each session on the command line. A failure does not keep the others from it, unless it would repeat. */
+async function forEachSession(
+  { operands, output, server, call }: Task,
+  work: (id: string) => Promise<void>,
+): Promise<void> {
+  const ids = [...new Set(operands)];
+  if (ids.length === 1) return work(ids[0]!);
+  const failures: CliError[] = [];
+  for (const id of ids) {
+    try {
+      await work(id);
+    } catch (error) {
+      const failure = explain(error, server.url);
+      if (call.signal.aborted || failure === undefined || !ofOneSession.includes(failure.exit)) throw error;
+      output.note(failure.message);
+      failures.push(failure);
+    }
+  }
+  if (failures.length > 0) {
+    throw new CliError(failures[0]!.exit, `${failures.length} of ${ids.length} sessions could not be ended`);
+  }
+}
+
+/** Failures that say nothing about other sessions. */
+const ofOneSession: readonly ExitName[] = ["not_found", "lease_lost", "usage"];
+
 function sessionTable(views: readonly SessionView[], width: number | undefined): string[] {
+  const hasBytes = views.some((view) => view.bytes !== undefined);
   return table(
     [
       { title: "ID" },
-      { title: "ITEM", shrinks: true },
-      { title: "STATE" },
-      { title: "PROGRESS", right: true },
-      { title: "EXPIRES IN", right: true },
+      { title: "ITEM", shrinks: true, drop: 1 },
+      { title: "STATE", drop: 2 },
+      { title: "PROGRESS", right: true, drop: 3 },
+      ...(hasBytes ? [{ title: "BYTES", right: true, drop: 4 }] : []),
+      { title: "EXPIRES IN", right: true, drop: 5 },
     ],
-    views.map((view) => [view.id, view.item, view.state, `${view.progress}%`, duration(view.expiresInMs)]),
+    views.map((view) => [
+      view.id,
+      view.item,
+      view.state,
+      `${view.progress}%`,
+      ...(hasBytes ? [bytesOf(view)[0] ?? ""] : []),
+      duration(view.expiresInMs),
+    ]),
     width,
   );
+}
+
+function bytesOf({ bytes: known }: SessionView): string[] {
+  return known === undefined ? [] : [`${bytes(known.sent)} of ${bytes(known.total)}`];
 }
 
 function sessionPage(
@@ -155,9 +209,9 @@ function sessionPage(
   const hasErrors = files.some(({ error }) => error !== undefined);
   const columns = [
     { title: "FILE", shrinks: true },
-    { title: "STATUS" },
+    { title: "STATUS", drop: 1 },
     { title: "BYTES", right: true },
-    { title: "SIZE", right: true },
+    { title: "SIZE", right: true, drop: 2 },
     ...(hasErrors ? [{ title: "ERROR", shrinks: true }] : []),
   ];
   const rows = files.map((file) => [
