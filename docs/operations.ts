@@ -4,8 +4,16 @@ import { SessionService } from "../gen/cis/v1/session_pb.ts";
 import { FileService } from "../gen/content/library/item/downloadsession/v1/file_pb.ts";
 import { DownloadSessionService } from "../gen/content/library/item/v1/download_session_pb.ts";
 import { ItemFileService } from "../gen/content/library/item/v1/item_file_pb.ts";
+import { ItemStorageService } from "../gen/content/library/item/v1/item_storage_pb.ts";
+import { UpdateSessionService } from "../gen/content/library/item/v1/update_session_pb.ts";
 import { ItemService } from "../gen/content/library/v1/item_pb.ts";
+import { SubscriptionsService } from "../gen/content/library/v1/subscriptions_pb.ts";
 import { LibraryService } from "../gen/content/v1/library_pb.ts";
+import { LocalLibraryService } from "../gen/content/v1/local_library_pb.ts";
+import { SecurityPoliciesService } from "../gen/content/v1/security_policies_pb.ts";
+import { SubscribedLibraryService } from "../gen/content/v1/subscribed_library_pb.ts";
+import { TrustedCertificatesService } from "../gen/content/v1/trusted_certificates_pb.ts";
+import { TypeService } from "../gen/content/v1/type_pb.ts";
 import { operation as operationOption } from "../gen/vapi/v1/options_pb.ts";
 import { errorKinds, httpStatusOf } from "../src/domain/errors.ts";
 import { type Dialect, dialects } from "../src/protocols/vapi/dialects.ts";
@@ -24,6 +32,14 @@ export const services: readonly DescService[] = [
   LibraryService,
   ItemService,
   ItemFileService,
+  ItemStorageService,
+  LocalLibraryService,
+  SubscribedLibraryService,
+  SubscriptionsService,
+  UpdateSessionService,
+  TypeService,
+  SecurityPoliciesService,
+  TrustedCertificatesService,
 ];
 
 /** One way to call an operation. */

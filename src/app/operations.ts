@@ -4,8 +4,10 @@ import type { Backend } from "../domain/backend.ts";
 import type { ContentSource } from "../domain/content-source.ts";
 import { downloadSessionOperations } from "../operations/download-session.ts";
 import { type SessionFileParts, sessionFileOperations } from "../operations/download-session-file.ts";
+import { itemStorageOperations } from "../operations/item-storage.ts";
 import { libraryOperations } from "../operations/library.ts";
 import { loginOperations } from "../operations/login.ts";
+import { vsphereOperations } from "../operations/vsphere.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
 
 export interface OperationParts extends Pick<SessionFileParts, "preparations" | "linkFor"> {
@@ -28,6 +30,8 @@ export function openOperations(parts: OperationParts): Operations {
       ...sessionFileOperations({ sessions, files: sessionFiles, content, preparations, linkFor }),
       ...loginOperations({ logins, openLogin: loginOpener(logins, loginsPerPrincipal) }),
       ...libraryOperations(content),
+      ...itemStorageOperations(content),
+      ...vsphereOperations(content),
     ],
     streams,
   };

@@ -31,3 +31,6 @@ const idNamespace = "0f6b1c52-8a3d-4d7e-9b64-2c5e7f1a9d38";
 export function derivedId(place: string): string {
   return nameBasedUuid(place, idNamespace);
 }
+
+/** The id of a content source, by the same rule: a storage that is mounted or copied elsewhere stays the same source. */
+export const rootId = derivedId("");

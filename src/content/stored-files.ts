@@ -1,6 +1,6 @@
 import { hash } from "node:crypto";
 import { extname } from "node:path";
-import type { ItemFile, LibraryItem, Times } from "../domain/content-source.ts";
+import type { ItemFile, itemTypes, LibraryItem, Times } from "../domain/content-source.ts";
 import type { ChecksumsByName } from "./manifest.ts";
 
 /** A file of an item, as a source lists it. */
@@ -70,7 +70,7 @@ export function withType(type: string | undefined): Pick<LibraryItem, "type"> {
 }
 
 /** `ovf` or `iso`, by the extensions of an item's files; undefined when there are no such extensions. */
-export function typeOf(files: Iterable<{ readonly name: string }>): string | undefined {
+export function typeOf(files: Iterable<{ readonly name: string }>): keyof typeof itemTypes | undefined {
   const extensions = new Set([...files].map(({ name }) => extname(name).toLowerCase()));
   if (extensions.has(".ovf") || extensions.has(".ova")) return "ovf";
   return extensions.has(".iso") ? "iso" : undefined;

@@ -3,6 +3,12 @@
  * answers. A source that can't be read rejects with a ServiceError `downlease.content.unavailable`.
  */
 export interface ContentSource {
+  /** Identifies the source as a whole. */
+  readonly id: string;
+
+  /** URI of the storage, without a slash at its end. Only for callers who may read storage. */
+  readonly location: string;
+
   /** All libraries, by name. */
   libraries(): Promise<Library[]>;
 
@@ -127,7 +133,15 @@ export interface LibraryItem extends ItemEntry, Times {
   readonly size: number;
 }
 
+/** The types that an item has by its files, when it declares none, with a description of each. */
+export const itemTypes = {
+  iso: "Disc images: items with a file *.iso",
+  ovf: "OVF packages: items with a file *.ovf or *.ova",
+} as const;
+
 export interface ItemContents {
+  /** Where the item is in the storage: names of folders with `/` between them. */
+  readonly place: string;
   readonly contentVersion: string;
   /** By name. */
   readonly files: readonly ItemFile[];

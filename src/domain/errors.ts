@@ -81,6 +81,14 @@ export const errorMessages = {
     kind: "not_found",
     text: "Library '{0}' does not exist.",
   },
+  "downlease.library.not_subscribed": {
+    kind: "not_found",
+    text: "There is no subscribed library '{0}': all libraries of this service are local.",
+  },
+  "downlease.update_session.not_found": {
+    kind: "not_found",
+    text: "There is no update session '{0}': this service does not change content.",
+  },
   "downlease.item.not_found": {
     kind: "not_found",
     text: "Library item '{0}' does not exist.",
@@ -247,6 +255,10 @@ export const errorMessages = {
   "downlease.storage.role": {
     kind: "unauthorized",
     text: "DIRECT endpoints require the role 'storage'. Request an HTTPS endpoint.",
+  },
+  "downlease.storage.location_role": {
+    kind: "unauthorized",
+    text: "Locations on the storage require the role 'storage'. Without it, files are read in a download session.",
   },
   "downlease.storage.none": {
     kind: "unauthorized",

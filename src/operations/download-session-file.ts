@@ -4,6 +4,7 @@ import {
   type FileInfo,
   FileService,
   GetResponseSchema,
+  InspectResponseSchema,
   ListResponseSchema,
   PrepareResponseSchema,
 } from "../../gen/content/library/item/downloadsession/v1/file_pb.ts";
@@ -44,24 +45,40 @@ export interface SessionFileParts {
 export function sessionFileOperations(parts: SessionFileParts): Operation[] {
   const { sessions, files, content, preparations } = parts;
   const describe = fileDescriber(parts);
+  const list = async (
+    request: { readonly downloadSessionId: string },
+    renews: boolean,
+    caller: Caller,
+    call: Call,
+  ) => {
+    const time = new StoreTime();
+    const id = identifier(request.downloadSessionId, "download_session_id");
+    const sessionFiles = requireSession(id, await time.wait(files.files(id, caller)));
+    const all = [...(await itemOf(sessionFiles, content)).files.values()];
+    await turnFor(all);
+    let { session } = sessionFiles;
+    if (renews) session = await time.wait(renewIfActive(sessions, session, caller));
+    const requested = all.filter((file) => file.source !== undefined && file.request !== undefined);
+    const versions = requested.map((file) => versionedFile(session, file));
+    const results = await time.wait(preparations.find(versions));
+    const preparationOf = new Map(requested.map((file, index) => [file, results[index]]));
+    const viewer = { session, caller, call, time };
+    const infos = all.map((file) => describe(file, preparationOf.get(file), viewer));
+    return { files: await Promise.all(infos) };
+  };
   return [
     operation({
       method: rpc.list,
       sessionId,
       async run(request, caller, call) {
-        const time = new StoreTime();
-        const id = identifier(request.downloadSessionId, "download_session_id");
-        const sessionFiles = requireSession(id, await time.wait(files.files(id, caller)));
-        const { session } = sessionFiles;
-        const all = [...(await itemOf(sessionFiles, content)).files.values()];
-        await turnFor(all);
-        const requested = all.filter((file) => file.source !== undefined && file.request !== undefined);
-        const versions = requested.map((file) => versionedFile(session, file));
-        const results = await time.wait(preparations.find(versions));
-        const preparationOf = new Map(requested.map((file, index) => [file, results[index]]));
-        const viewer = { session, caller, call, time };
-        const infos = all.map((file) => describe(file, preparationOf.get(file), viewer));
-        return create(ListResponseSchema, { files: await Promise.all(infos) });
+        return create(ListResponseSchema, await list(request, true, caller, call));
+      },
+    }),
+    operation({
+      method: rpc.inspect,
+      sessionId,
+      async run(request, caller, call) {
+        return create(InspectResponseSchema, await list(request, false, caller, call));
       },
     }),
     operation({

@@ -263,6 +263,7 @@ const modelStates = {
 
 function modelOf(session: Session): MessageShape<typeof DownloadSessionModelSchema> {
   return create(DownloadSessionModelSchema, {
+    id: session.id,
     libraryItemId: session.libraryItemId,
     libraryItemContentVersion: session.contentVersion,
     clientProgress: BigInt(session.progress),

@@ -2,8 +2,6 @@ import { hash } from "node:crypto";
 import { create, type MessageShape } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import {
-  type ItemFileInfo,
-  ItemFileInfoSchema,
   ItemFileService,
   ItemFileServiceGetResponseSchema,
   ItemFileServiceListResponseSchema,
@@ -22,43 +20,66 @@ import {
   LibraryModelSchema,
   LibraryService,
   ListResponseSchema as ListLibrariesResponseSchema,
+  PublishInfo_AuthenticationMethod,
 } from "../../gen/content/v1/library_pb.ts";
+import {
+  LocalLibraryService,
+  LocalLibraryServiceGetResponseSchema,
+  LocalLibraryServiceListResponseSchema,
+} from "../../gen/content/v1/local_library_pb.ts";
 import { type Operation, operation } from "../calls/pipeline.ts";
-import type { ContentSource, ItemFile, Library, LibraryItem } from "../domain/content-source.ts";
+import type { ContentSource, Library, LibraryItem } from "../domain/content-source.ts";
 import { ServiceError } from "../domain/errors.ts";
-import { identifier, lookUpItem, requireItem } from "./arguments.ts";
-import { checksumInfoOf } from "./checksum-info.ts";
+import { identifier, lookUpItem, lookUpLibrary, requireFile, requireItem } from "./arguments.ts";
+import { itemFileInfoOf } from "./item-file-info.ts";
 import { turnFor } from "./long-lists.ts";
 
 const { method: libraryRpc } = LibraryService;
+const { method: localLibraryRpc } = LocalLibraryService;
 const { method: itemRpc } = ItemService;
 const { method: fileRpc } = ItemFileService;
 
 /**
- * The read operations of `com.vmware.content.library`, `com.vmware.content.library.item` and
- * `com.vmware.content.library.item.file`.
+ * The read operations of `com.vmware.content.library`, `com.vmware.content.local_library`,
+ * `com.vmware.content.library.item` and `com.vmware.content.library.item.file`.
  */
 export function libraryOperations(content: ContentSource): Operation[] {
   return [...libraries(content), ...items(content), ...files(content)];
 }
 
 function libraries(content: ContentSource) {
+  const list = async () => {
+    const all = await content.libraries();
+    await turnFor(all);
+    return { libraryIds: idsOf(all) };
+  };
+  const get = async ({ libraryId }: { readonly libraryId: string }) => {
+    const library = await lookUpLibrary(content, identifier(libraryId, "library_id"));
+    return { library: libraryModelOf(library, content) };
+  };
   return [
     operation({
       method: libraryRpc.list,
       async run() {
-        const all = await content.libraries();
-        await turnFor(all);
-        return create(ListLibrariesResponseSchema, { libraryIds: idsOf(all) });
+        return create(ListLibrariesResponseSchema, await list());
       },
     }),
     operation({
       method: libraryRpc.get,
       async run(request) {
-        const id = identifier(request.libraryId, "library_id");
-        const library = await content.library(id);
-        if (library === undefined) throw new ServiceError("downlease.library.not_found", [id]);
-        return create(GetLibraryResponseSchema, { library: libraryModelOf(library) });
+        return create(GetLibraryResponseSchema, await get(request));
+      },
+    }),
+    operation({
+      method: localLibraryRpc.list,
+      async run() {
+        return create(LocalLibraryServiceListResponseSchema, await list());
+      },
+    }),
+    operation({
+      method: localLibraryRpc.get,
+      async run(request) {
+        return create(LocalLibraryServiceGetResponseSchema, await get(request));
       },
     }),
     operation({
@@ -129,7 +150,7 @@ function files(content: ContentSource) {
         const id = identifier(request.libraryItemId, "library_item_id");
         const { files } = requireItem(await content.contents(id), id);
         await turnFor(files);
-        return create(ItemFileServiceListResponseSchema, { files: files.map(fileInfoOf) });
+        return create(ItemFileServiceListResponseSchema, { files: files.map(itemFileInfoOf) });
       },
     }),
     operation({
@@ -137,11 +158,8 @@ function files(content: ContentSource) {
       async run(request) {
         const id = identifier(request.libraryItemId, "library_item_id");
         const name = identifier(request.name, "name");
-        const file = requireItem(await content.contents(id), id).files.find(
-          (candidate) => candidate.name === name,
-        );
-        if (file === undefined) throw new ServiceError("downlease.file.not_found", [name, id]);
-        return create(ItemFileServiceGetResponseSchema, { file: fileInfoOf(file) });
+        const file = requireFile(requireItem(await content.contents(id), id), name, id);
+        return create(ItemFileServiceGetResponseSchema, { file: itemFileInfoOf(file) });
       },
     }),
   ];
@@ -183,7 +201,10 @@ function idsOf(entries: readonly { readonly id: string }[]): string[] {
   return entries.map(({ id }) => id);
 }
 
-function libraryModelOf(library: Library): MessageShape<typeof LibraryModelSchema> {
+function libraryModelOf(
+  library: Library,
+  { id: serverGuid }: ContentSource,
+): MessageShape<typeof LibraryModelSchema> {
   const { id, name, description = "", createdAt, modifiedAt } = library;
   return create(LibraryModelSchema, {
     id,
@@ -193,11 +214,18 @@ function libraryModelOf(library: Library): MessageShape<typeof LibraryModelSchem
     creationTime: timestampFromMs(createdAt),
     lastModifiedTime: timestampFromMs(modifiedAt),
     version: versionOf([name, description]),
+    serverGuid,
+    publishInfo: {
+      authenticationMethod: PublishInfo_AuthenticationMethod.NONE,
+      published: false,
+      persistJsonEnabled: false,
+    },
   });
 }
 
 function itemModelOf(item: LibraryItem): MessageShape<typeof ItemModelSchema> {
   const { id, libraryId, name, description = "", type, contentVersion, size, createdAt, modifiedAt } = item;
+  const version = versionOf([name, description, type]);
   return create(ItemModelSchema, {
     id,
     libraryId,
@@ -209,25 +237,12 @@ function itemModelOf(item: LibraryItem): MessageShape<typeof ItemModelSchema> {
     cached: true,
     creationTime: timestampFromMs(createdAt),
     lastModifiedTime: timestampFromMs(modifiedAt),
-    version: versionOf([name, description, type]),
+    version,
+    metadataVersion: version,
   });
 }
 
 /** As in vSphere, a version of the properties themselves, independent of the content. */
 function versionOf(properties: readonly (string | undefined)[]): string {
   return hash("sha256", JSON.stringify(properties)).slice(0, 16);
-}
-
-/** A file has one checksum in the response: the strongest that the source has. */
-const strongestFirst = ["SHA512", "SHA256", "SHA1", "MD5"] as const;
-
-function fileInfoOf({ name, size, version, checksums = {} }: ItemFile): ItemFileInfo {
-  const algorithm = strongestFirst.find((candidate) => checksums[candidate] !== undefined);
-  return create(ItemFileInfoSchema, {
-    name,
-    size: BigInt(size),
-    version,
-    cached: true,
-    ...(algorithm !== undefined && { checksumInfo: checksumInfoOf(algorithm, checksums[algorithm]!) }),
-  });
 }

@@ -33,7 +33,8 @@ export function contentFilesContract(implementation: string, createStorage: () =
         for (const content of ["", "one", "other"]) {
           await stage.storage.put("lib/it/more", content);
           const { contentVersion } = (await source.item("i"))!;
-          expect(await source.contents("i")).toEqual({ contentVersion, files: await filesOf(source, "i") });
+          const files = await filesOf(source, "i");
+          expect(await source.contents("i")).toEqual({ place: "lib/it", contentVersion, files });
           versions.add(contentVersion);
         }
         expect(versions.size).toBe(3);

@@ -37,6 +37,9 @@ export function contentSourceContract(implementation: string, createStorage: () 
         const ids = [...libraries, ...items].map(({ id }) => id);
         expect(new Set(ids).size).toBe(4);
         for (const id of ids) expect(id).toMatch(uuidV5);
+        expect(source.id).toMatch(uuidV5);
+        expect(source.location).toMatch(/^(file|s3):\/\/.+[^/]$/);
+        expect([replica.id, replica.location]).toEqual([source.id, source.location]);
         expect(await replica.libraries()).toEqual(libraries);
         expect(await replica.library(two!.id)).toEqual(two);
         expect(await replica.items()).toEqual(items);

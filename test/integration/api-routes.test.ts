@@ -66,8 +66,10 @@ describe("results are bare", () => {
   });
 
   test("get answers as documented, field by field", async () => {
-    const { text } = await call("GET", `${service}/${await newSession()}`);
+    const id = await newSession();
+    const { text } = await call("GET", `${service}/${id}`);
     expect(JSON.parse(text)).toEqual({
+      id,
       library_item_id: item,
       library_item_content_version: expect.stringMatching(/^[0-9a-f]{16}$/),
       client_progress: 0,

@@ -180,6 +180,13 @@ describe("show", () => {
     );
   });
 
+  test("does not hold the session that it shows", async () => {
+    const expiry = async () => (await call(service.url, "Get", { downloadSessionId: id })).downloadSession;
+    const before = await expiry();
+    expect((await sessions("show", id)).stdout).toContain("photon.ovf");
+    expect(await expiry()).toEqual(before);
+  });
+
   test("prints why a session is in ERROR", async () => {
     await call(service.url, "Fail", { downloadSessionId: id, clientErrorMessage: "disk full" });
     expect((await sessions("show", id)).stdout).toMatch(/^error {7}disk full$/m);

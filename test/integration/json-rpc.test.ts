@@ -84,7 +84,7 @@ describe.each(Object.keys(transports))("exchanges over %s", (transport) => {
         output: {
           STRUCTURE: {
             [modelName]: {
-              id: unset,
+              id: { OPTIONAL: id },
               library_item_id: { OPTIONAL: item },
               library_item_content_version: { OPTIONAL: expect.stringMatching(/^[0-9a-f]{16}$/) },
               error_message: unset,

@@ -38,6 +38,8 @@ async function put(path: string, content: string | object): Promise<void> {
 
 const time = expect.stringMatching(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z$/);
 const version = expect.stringMatching(/^[0-9a-f]{16}$/);
+/** The same for every service, because ids of libraries and items come from names alone. */
+const serverGuid = "c5989791-6b88-5016-b9b5-85bb444da06a";
 const noSuchLibrary = "404 downlease.library.not_found";
 const noSuchItem = "404 downlease.item.not_found";
 const noSuchFile = "404 downlease.file.not_found";
@@ -59,6 +61,8 @@ const cases: [what: keyof typeof lookUps, parameters: JsonObject, answer: unknow
       creation_time: time,
       last_modified_time: time,
       version,
+      server_guid: serverGuid,
+      publish_info: { authentication_method: "NONE", published: "false", persist_json_enabled: "false" },
     },
   ],
   ["library.get", { library_id: "discs" }, expect.objectContaining({ name: "discs", description: "" })],
@@ -98,6 +102,7 @@ const cases: [what: keyof typeof lookUps, parameters: JsonObject, answer: unknow
       creation_time: time,
       last_modified_time: time,
       version,
+      metadata_version: version,
     },
   ],
   ["item.get", { library_item_id: "tools" }, expect.objectContaining({ type: "Custom", size: "0" })],
@@ -259,6 +264,7 @@ describe("REST", () => {
         cached: true,
         size: 1,
         version,
+        metadata_version: version,
       },
     });
     expect(await get("library/item/file?library_item_id=notes")).toEqual({

@@ -1,4 +1,6 @@
-import { createClient } from "@connectrpc/connect";
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { createClient, type Interceptor } from "@connectrpc/connect";
 import { createGrpcTransport } from "@connectrpc/connect-node";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { type OperationRow, operationRows, services } from "../../docs/operations.ts";
@@ -7,10 +9,28 @@ import { type ErrorKind, errorKinds, httpStatusOf } from "../../src/domain/error
 import { templateOf } from "../../src/protocols/vapi/operation-options.ts";
 import { startTestApp, type TestApp } from "../support/app.ts";
 import { callsOf, type HttpCall, type OperationInput } from "../support/operation-calls.ts";
+import { type TempDir, tempDir } from "../support/temp-dir.ts";
+import { newIssuer } from "../support/tokens.ts";
 
 let app: TestApp;
+let directory: TempDir;
+/** Credentials of callers with and without the role `storage`. */
+let [keeper, visitor]: Record<string, string>[] = [];
 beforeAll(async () => {
-  app = await startTestApp({ settings: { maxSessionsPerPrincipal: String(maxSessions) } });
+  const issuer = await newIssuer();
+  directory = await tempDir();
+  const jwtJwks = join(directory.path, "jwks.json");
+  await writeFile(jwtJwks, JSON.stringify(issuer.jwks));
+  const { issuer: jwtIssuer, audience: jwtAudience } = issuer;
+  app = await startTestApp({
+    settings: { jwtJwks, jwtIssuer, jwtAudience, maxSessionsPerPrincipal: String(maxSessions) },
+  });
+  keeper = { authorization: `Bearer ${await issuer.token({ roles: ["storage"] })}` };
+  visitor = { authorization: `Bearer ${await issuer.token()}` };
+});
+afterAll(async () => {
+  await app.stop();
+  await directory.remove();
 });
 afterEach(async () => {
   const { text } = await send({ method: "GET", path: sessions, headers: {} });
@@ -18,7 +38,6 @@ afterEach(async () => {
     await send({ method: "DELETE", path: `${sessions}/${id}`, headers: {} });
   }
 });
-afterAll(() => app.stop());
 
 /** More than a case needs. */
 const maxSessions = 8;
@@ -26,7 +45,9 @@ const maxSessions = 8;
 /** What an operation needs in order to succeed; created for each call. */
 interface Fixture {
   readonly input: OperationInput;
-  readonly headers?: Readonly<Record<string, string>>;
+  readonly headers?: HttpCall["headers"];
+  /** Credentials of a caller without the role that the operation needs. */
+  readonly strangerHeaders?: HttpCall["headers"];
   /** Ends the state that the operation is allowed in. */
   readonly spend?: () => Promise<void>;
 }
@@ -71,7 +92,38 @@ const fixtures: Record<string, Record<string, () => Promise<Fixture>>> = {
     list: async () => ({ input: { library_item_id: await app.addItem() } }),
     get: async () => ({ input: { library_item_id: await app.addItem(), name: "disk.bin" } }),
   },
+  "com.vmware.content.library.item.storage": {
+    list: async () => ({ input: { library_item_id: await app.addItem() }, strangerHeaders: visitor! }),
+    get: async () => ({
+      input: { library_item_id: await app.addItem(), file_name: "disk.bin" },
+      strangerHeaders: visitor!,
+    }),
+  },
+  "com.vmware.content.local_library": {
+    list: async () => ({ input: {} }),
+    get: async () => ({ input: { library_id: await libraryId() } }),
+  },
+  "com.vmware.content.subscribed_library": {
+    list: async () => ({ input: {} }),
+    get: async () => ({ input: { library_id: await libraryId() } }),
+  },
+  "com.vmware.content.library.subscriptions": {
+    list: async () => ({ input: { library: await libraryId() } }),
+  },
+  "com.vmware.content.library.item.update_session": {
+    list: async () => ({ input: { library_item_id: await app.addItem() } }),
+    get: async () => ({ input: { update_session_id: "none" } }),
+  },
+  "com.vmware.content.type": { list: async () => ({ input: {} }) },
+  "com.vmware.content.security_policies": { list: async () => ({ input: {} }) },
+  "com.vmware.content.trusted_certificates": { list: async () => ({ input: {} }) },
 };
+
+/** Operations that find nothing, because there is nothing of the kind. */
+const neverSucceeds = new Set([
+  "com.vmware.content.subscribed_library get",
+  "com.vmware.content.library.item.update_session get",
+]);
 
 async function ofLogin(): Promise<Fixture> {
   const { text } = await send({ method: "POST", path: "/api/session", headers: {} });
@@ -114,17 +166,18 @@ const provocations: Partial<Record<ErrorKind, (row: OperationRow, fixture: Fixtu
     for (let n = 0; n < maxSessions; n++) await ofSession();
     return input;
   },
-  // The directory has no locations to give.
-  unauthorized: ({ protocol }, { input }) => ({
-    ...input,
-    endpoint_type: protocol === "RPC" ? "ENDPOINT_TYPE_DIRECT" : "DIRECT",
-  }),
+  unauthorized({ protocol }, { input, strangerHeaders }) {
+    if (strangerHeaders !== undefined) return input;
+    // The directory has no locations to give.
+    return { ...input, endpoint_type: protocol === "RPC" ? "ENDPOINT_TYPE_DIRECT" : "DIRECT" };
+  },
 };
 
 function withIds(input: OperationInput, id: string): OperationInput | undefined {
   let isChanged = false;
   const replaced = Object.entries(input).map(([name, value]) => {
-    const other = typeof value === "object" ? withIds(value, id) : name.endsWith("_id") ? id : undefined;
+    const isId = name.endsWith("_id") || name === "library";
+    const other = typeof value === "object" ? withIds(value, id) : isId ? id : undefined;
     isChanged ||= other !== undefined;
     return [name, other ?? value];
   });
@@ -148,7 +201,7 @@ function eachWithList(input: OperationInput): object[] {
 async function send({ method, path, headers, body }: HttpCall) {
   const response = await fetch(app.url + path, {
     method,
-    headers,
+    headers: { ...keeper, ...headers },
     ...(body !== undefined && { body }),
   });
   const type = response.headers.get("content-type");
@@ -162,7 +215,11 @@ function fixtureOf({ options }: OperationRow): Promise<Fixture> {
 }
 
 /** A request for each place that the row names. */
-async function answers(row: OperationRow, prepare: (fixture: Fixture) => unknown) {
+async function answers(
+  row: OperationRow,
+  prepare: (fixture: Fixture) => unknown,
+  headersOf: (fixture: Fixture) => HttpCall["headers"] | undefined = ({ headers }) => headers,
+) {
   const answered: Awaited<ReturnType<typeof send>>[] = [];
   const places = callsOf(row, {}).length;
   for (let place = 0; place < places; place++) {
@@ -170,7 +227,7 @@ async function answers(row: OperationRow, prepare: (fixture: Fixture) => unknown
     const input = await prepare(fixture);
     if (input === undefined) throw new Error("there is no way to provoke the error: the fixture needs one");
     const call = callsOf(row, input as OperationInput)[place]!;
-    answered.push(await send({ ...call, headers: { ...call.headers, ...fixture.headers } }));
+    answered.push(await send({ ...call, headers: { ...call.headers, ...headersOf(fixture) } }));
   }
   return answered;
 }
@@ -223,7 +280,12 @@ function titleOf(row: OperationRow): string {
 const rows = operationRows().map((row) => [titleOf(row), row] as const);
 
 test("the table lists exactly the services that are served", async () => {
-  const reflection = createClient(ServerReflection, createGrpcTransport({ baseUrl: app.url }));
+  const authorize: Interceptor = (next) => (request) => {
+    for (const [name, value] of Object.entries(keeper!)) request.header.set(name, value);
+    return next(request);
+  };
+  const transport = createGrpcTransport({ baseUrl: app.url, interceptors: [authorize] });
+  const reflection = createClient(ServerReflection, transport);
   async function* question() {
     yield { messageRequest: { case: "listServices" as const, value: "" } };
   }
@@ -239,14 +301,20 @@ test("the table lists exactly the services that are served", async () => {
 
 describe.each(rows)("%s", (_, row) => {
   test("answers as the table says", async () => {
-    for (const answer of await answers(row, ({ input }) => input)) expectSuccess(row, answer);
+    const isNothing = neverSucceeds.has(`${row.options.serviceId} ${row.options.operationId}`);
+    for (const answer of await answers(row, ({ input }) => input)) {
+      if (isNothing) expectError(row, "not_found", answer);
+      else expectSuccess(row, answer);
+    }
   });
 
   for (const kind of row.options.errors) {
     test(`answers ${kind} as the table says`, async () => {
       const provoke = provocations[kind];
       if (provoke === undefined) throw new Error(`nothing provokes ${kind}`);
-      for (const answer of await answers(row, (fixture) => provoke(row, fixture))) {
+      const headersOf = ({ headers, strangerHeaders }: Fixture) =>
+        kind === "unauthorized" ? strangerHeaders : headers;
+      for (const answer of await answers(row, (fixture) => provoke(row, fixture), headersOf)) {
         expectError(row, kind, answer);
       }
     });

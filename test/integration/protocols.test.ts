@@ -34,8 +34,9 @@ const badProgress = "INVALID_ARGUMENT downlease.argument.progress";
 const cases: Record<string, (client: ProtocolClient, item: string) => Promise<void>> = {
   async "a new session is ACTIVE, at 0 percent, and pins the item's version"(client, item) {
     const before = Date.now();
-    const session = await client.get(await client.create(item));
-    expect(session).toMatchObject({ library_item_id: item, client_progress: 0, state: "ACTIVE" });
+    const id = await client.create(item);
+    const session = await client.get(id);
+    expect(session).toMatchObject({ id, library_item_id: item, client_progress: 0, state: "ACTIVE" });
     expect(session.library_item_content_version).toMatch(/^[0-9a-f]{16}$/);
     expect(session.error_message).toBeUndefined();
     expect(session.expiration_time).toBeGreaterThanOrEqual(before + 299_000);

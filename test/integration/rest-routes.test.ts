@@ -40,6 +40,7 @@ test("get answers as documented, field by field", async () => {
   const { text } = await call("GET", `${service}/id:${id}`);
   expect(JSON.parse(text)).toEqual({
     value: {
+      id,
       library_item_id: item,
       library_item_content_version: expect.stringMatching(/^[0-9a-f]{16}$/),
       client_progress: 0,
@@ -62,7 +63,9 @@ test("a failed session shows its message in JSON and XML", async () => {
   });
   const asXml = await call("GET", `${service}/id:${id}`, { headers: { accept: "application/xml" } });
   expect(asXml.headers.get("content-type")).toBe("application/xml");
-  expect(asXml.text).toContain(`<ns0:Get-Result xmlns:ns0="${xmlns}"><value><library_item_id>${item}`);
+  expect(asXml.text).toContain(
+    `<ns0:Get-Result xmlns:ns0="${xmlns}"><value><id>${id}</id><library_item_id>${item}`,
+  );
   expect(asXml.text).toContain(
     "<default_message>a&lt;b</default_message><args-array></args-array></error_message>",
   );

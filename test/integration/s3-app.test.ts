@@ -92,6 +92,19 @@ test("what is in the bucket can be looked up", async () => {
   expect(await read("/item/i")).toMatchObject({ ...item, size: size + 6 + manifest.length });
 });
 
+test("callers who may read storage learn where files are", async () => {
+  const path = `${app.url}${api}/item/i/storage?file_name=disk%201.vmdk`;
+  const response = await fetch(path, { headers: as("alice") });
+  const storage = `s3://${bucket.name}/released`;
+  expect(await response.json()).toMatchObject([
+    {
+      storage_backing: { type: "OTHER", storage_uri: storage },
+      storage_uris: [`${storage}/lib/photon/disk%201.vmdk`],
+    },
+  ]);
+  expect((await fetch(path, { headers: as("bob") })).status).toBe(403);
+});
+
 test("a file is downloaded whole, and in parts that fit", async () => {
   const link = await preparedDisk();
   const whole = await fetch(link);

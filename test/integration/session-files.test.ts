@@ -1,7 +1,10 @@
 import { createHash } from "node:crypto";
 import { rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { Code, createClient } from "@connectrpc/connect";
+import { createGrpcTransport } from "@connectrpc/connect-node";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { FileService } from "../../gen/content/library/item/downloadsession/v1/file_pb.ts";
 import { type StoreKind, startTestApp, storeKinds, type TestApp } from "../support/app.ts";
 import { eventually } from "../support/eventually.ts";
 import { methodClients, tableClients } from "../support/method-clients.ts";
@@ -11,6 +14,7 @@ import {
   expiryOf,
   openSession,
   sessionFiles,
+  sessions,
   sha256,
   someBytes,
 } from "../support/session-files.ts";
@@ -246,13 +250,16 @@ describe.each(storeKinds)("%s", (kind: StoreKind) => {
     });
   });
 
-  test("prepare and get renew the lease, list does not", async () => {
+  test("list, prepare and get renew the lease", async () => {
     const id = await openSession(app.url, await newItem());
     const { list, prepare, get } = sessionFiles(clients["/api"]!(app.url), id);
     let before = await expiryOf(app.url, id);
-    await list();
-    expect(await expiryOf(app.url, id)).toBe(before);
-    for (const renew of [() => prepare("disk.vmdk"), () => get("disk.vmdk"), () => get("empty.nvram")]) {
+    for (const renew of [
+      list,
+      () => prepare("disk.vmdk"),
+      () => get("disk.vmdk"),
+      () => get("empty.nvram"),
+    ]) {
       await eventually("the lease to be renewed", async () => {
         await renew();
         return (await expiryOf(app.url, id)) > before;
@@ -262,6 +269,20 @@ describe.each(storeKinds)("%s", (kind: StoreKind) => {
     await get("none");
     await prepare("none");
     expect(await expiryOf(app.url, id)).toBe(before);
+  });
+
+  test("Inspect lists the same files, and does not renew the lease", async () => {
+    const id = await openSession(app.url, await newItem());
+    const client = createClient(FileService, createGrpcTransport({ baseUrl: app.url }));
+    await client.prepare({ downloadSessionId: id, fileName: "empty.nvram" });
+    const before = await expiryOf(app.url, id);
+    const { files } = await client.inspect({ downloadSessionId: id });
+    expect(await expiryOf(app.url, id)).toBe(before);
+    const { files: listed } = await client.list({ downloadSessionId: id });
+    expect(files.map(({ name, status }) => [name, status])).toEqual(
+      listed.map(({ name, status }) => [name, status]),
+    );
+    expect(await client.inspect({ downloadSessionId: "none" }).catch(({ code }) => code)).toBe(Code.NotFound);
   });
 
   test("a file that does not match its manifest is in error, until it is repaired and prepared again", async () => {
@@ -308,8 +329,9 @@ describe.each(storeKinds)("%s", (kind: StoreKind) => {
     await prepare("disk.vmdk");
     await eventually(
       "the session to expire",
-      async () => (await list()) === "404 downlease.session.not_found",
+      async () => (await fetch(`${brief.url}${sessions}/${id}`)).status === 404,
     );
+    expect(await list()).toBe("404 downlease.session.not_found");
     expect((await get("disk.vmdk")).status).toBe("404 downlease.session.not_found");
     expect((await prepare("disk.vmdk")).status).toBe("404 downlease.session.not_found");
     await brief.stop();

@@ -91,7 +91,7 @@ const prefixes: readonly (readonly [field: string, prefix: string])[] = [
   ["type", "LIBRARY_TYPE"],
   ["endpoint_type", "ENDPOINT_TYPE"],
 ];
-const prefix = /^(LIBRARY_TYPE|PREPARE_STATUS|CHECKSUM_ALGORITHM)_/;
+const prefix = /^(LIBRARY_TYPE|PREPARE_STATUS|CHECKSUM_ALGORITHM|AUTHENTICATION_METHOD|TYPE|STATE)_/;
 
 /** Adds the prefixes that names of enum values have in proto JSON. */
 function inProtoJson(value: JsonValue): JsonValue {
@@ -112,15 +112,18 @@ function throughRest(baseUrl: string, contentType: string, write: Write): CallMe
     const id = getOption(method.parent, serviceOption).id;
     const namespace = `http://vmware.com/${id.replace("com.vmware.", "").replaceAll(".", "/")}`;
     const action = getOption(method, operation).id;
-    const response = await fetch(`${baseUrl}/${id.replaceAll(".", "/")}?~action=${action}`, {
-      method: "POST",
-      headers: {
-        ...headers,
-        "content-type": contentType,
-        accept: isXml ? contentType : "application/json",
+    const response = await fetch(
+      `${baseUrl}/${id.replaceAll(".", "/").replaceAll("_", "-")}?~action=${action}`,
+      {
+        method: "POST",
+        headers: {
+          ...headers,
+          "content-type": contentType,
+          accept: isXml ? contentType : "application/json",
+        },
+        body: write(parameters, { name: `${method.name}-Input`, namespace }),
       },
-      body: write(parameters, { name: `${method.name}-Input`, namespace }),
-    });
+    );
     const text = await response.text();
     const root = response.ok
       ? { name: `${method.name}-Result`, namespace }

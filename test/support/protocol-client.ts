@@ -1,5 +1,6 @@
 /** A session in one form for every protocol. */
 export interface SeenSession {
+  readonly id: string;
   readonly library_item_id: string;
   readonly library_item_content_version: string;
   readonly client_progress: number;
@@ -43,6 +44,7 @@ export type WrittenSession = Record<string, unknown> & {
 
 export function seenSession(session: WrittenSession): SeenSession {
   return {
+    id: String(session.id),
     library_item_id: String(session.library_item_id),
     library_item_content_version: String(session.library_item_content_version),
     client_progress: Number(session.client_progress),

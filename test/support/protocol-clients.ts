@@ -120,6 +120,7 @@ function rpcClient(transport: Transport, keepAlive = unaryKeepAlive): ProtocolCl
     async get(downloadSessionId) {
       const { downloadSession: session } = await rethrowingRefusals(client.get({ downloadSessionId }));
       return {
+        id: session!.id!,
         library_item_id: session!.libraryItemId!,
         library_item_content_version: session!.libraryItemContentVersion!,
         client_progress: Number(session!.clientProgress),

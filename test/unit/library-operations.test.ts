@@ -4,6 +4,7 @@ import {
   ChecksumInfo_ChecksumAlgorithm,
   ItemFileService,
 } from "../../gen/content/library/item/v1/item_file_pb.ts";
+import { ItemStorageService } from "../../gen/content/library/item/v1/item_storage_pb.ts";
 import { ItemService } from "../../gen/content/library/v1/item_pb.ts";
 import { LibraryModel_LibraryType, LibraryService } from "../../gen/content/v1/library_pb.ts";
 import type { Call } from "../../src/calls/call.ts";
@@ -14,11 +15,12 @@ import type {
   Library,
   LibraryItem,
 } from "../../src/domain/content-source.ts";
+import { itemStorageOperations } from "../../src/operations/item-storage.ts";
 import { libraryOperations } from "../../src/operations/library.ts";
 import { callerNamed } from "../support/callers.ts";
 
 const times = { createdAt: 1_000, modifiedAt: 2_000 };
-const caller = callerNamed("anonymous");
+const caller = callerNamed("alice", "storage");
 
 /** A content source with only the methods that a test expects calls of. */
 function sourceOf(parts: Partial<ContentSource>): ContentSource {
@@ -30,7 +32,8 @@ async function run<M extends DescMethodUnary>(
   method: M,
   request: MessageInitShape<M["input"]>,
 ): Promise<MessageShape<M["output"]>> {
-  const row = libraryOperations(content).find((candidate) => candidate.method === method)!;
+  const rows = [...libraryOperations(content), ...itemStorageOperations(content)];
+  const row = rows.find((candidate) => candidate.method === method)!;
   return row.run(create(method.input, request as never), caller, {} as Call) as never;
 }
 
@@ -72,6 +75,7 @@ describe("long lists", () => {
     libraries: async () => many,
     items: async () => many,
     contents: async () => ({
+      place: "l/i",
       contentVersion: "v",
       files: many.map(({ name }) => ({ name, size: 1, version: "v" })),
     }),
@@ -82,6 +86,7 @@ describe("long lists", () => {
     items: () => run(content, ItemService.method.list, { libraryId: "l" }),
     "items that are looked for": () => run(content, ItemService.method.find, { spec: { name: "n1" } }),
     files: () => run(content, ItemFileService.method.list, { libraryItemId: "i" }),
+    "files where they are stored": () => run(content, ItemStorageService.method.list, { libraryItemId: "i" }),
   };
 
   test.each(Object.keys(lists))("of %s are answered one in a turn of the event loop", async (name) => {
@@ -127,7 +132,9 @@ describe("versions", () => {
 describe("a file", () => {
   const fileWith = async (checksums: ItemFile["checksums"]) => {
     const file = { name: "f", size: 2 ** 52, version: "v", ...(checksums && { checksums }) };
-    const content = sourceOf({ contents: async () => ({ contentVersion: "v", files: [file] }) });
+    const content = sourceOf({
+      contents: async () => ({ place: "l/i", contentVersion: "v", files: [file] }),
+    });
     const request = { libraryItemId: "i", name: "f" };
     return (await run(content, ItemFileService.method.get, request)).file!;
   };

@@ -15,7 +15,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file content/v1/library.proto.
  */
 export const file_content_v1_library: GenFile = /*@__PURE__*/
-  fileDesc("Chhjb250ZW50L3YxL2xpYnJhcnkucHJvdG8SCmNvbnRlbnQudjEitgQKDExpYnJhcnlNb2RlbBIPCgJpZBgBIAEoCUgAiAEBEjYKDWNyZWF0aW9uX3RpbWUYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wSAGIAQESGAoLZGVzY3JpcHRpb24YAyABKAlIAogBARI7ChJsYXN0X21vZGlmaWVkX3RpbWUYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wSAOIAQESEQoEbmFtZRgFIAEoCUgEiAEBEjwKEHN0b3JhZ2VfYmFja2luZ3MYBiADKAsyGi5jb250ZW50LnYxLlN0b3JhZ2VCYWNraW5nQgbq5xgCEAESNwoEdHlwZRgHIAEoDjIkLmNvbnRlbnQudjEuTGlicmFyeU1vZGVsLkxpYnJhcnlUeXBlSAWIAQESFAoHdmVyc2lvbhgIIAEoCUgGiAEBImAKC0xpYnJhcnlUeXBlEhwKGExJQlJBUllfVFlQRV9VTlNQRUNJRklFRBAAEhYKEkxJQlJBUllfVFlQRV9MT0NBTBABEhsKF0xJQlJBUllfVFlQRV9TVUJTQ1JJQkVEEAI6JuLnGCIKIGNvbS52bXdhcmUuY29udGVudC5saWJyYXJ5X21vZGVsQgUKA19pZEIQCg5fY3JlYXRpb25fdGltZUIOCgxfZGVzY3JpcHRpb25CFQoTX2xhc3RfbW9kaWZpZWRfdGltZUIHCgVfbmFtZUIHCgVfdHlwZUIKCghfdmVyc2lvbiJsCg5TdG9yYWdlQmFja2luZxIYCgtzdG9yYWdlX3VyaRgBIAEoCUgAiAEBOjDi5xgsCipjb20udm13YXJlLmNvbnRlbnQubGlicmFyeS5zdG9yYWdlX2JhY2tpbmdCDgoMX3N0b3JhZ2VfdXJpIpsBCg9MaWJyYXJ5RmluZFNwZWMSEQoEbmFtZRgBIAEoCUgAiAEBEjcKBHR5cGUYAiABKA4yJC5jb250ZW50LnYxLkxpYnJhcnlNb2RlbC5MaWJyYXJ5VHlwZUgBiAEBOiri5xgmCiRjb20udm13YXJlLmNvbnRlbnQubGlicmFyeS5maW5kX3NwZWNCBwoFX25hbWVCBwoFX3R5cGUiDQoLTGlzdFJlcXVlc3QiIwoMTGlzdFJlc3BvbnNlEhMKC2xpYnJhcnlfaWRzGAEgAygJIiAKCkdldFJlcXVlc3QSEgoKbGlicmFyeV9pZBgBIAEoCSI4CgtHZXRSZXNwb25zZRIpCgdsaWJyYXJ5GAEgASgLMhguY29udGVudC52MS5MaWJyYXJ5TW9kZWwiOAoLRmluZFJlcXVlc3QSKQoEc3BlYxgBIAEoCzIbLmNvbnRlbnQudjEuTGlicmFyeUZpbmRTcGVjIiMKDEZpbmRSZXNwb25zZRITCgtsaWJyYXJ5X2lkcxgBIAMoCTKfBQoOTGlicmFyeVNlcnZpY2USqgEKBExpc3QSFy5jb250ZW50LnYxLkxpc3RSZXF1ZXN0GhguY29udGVudC52MS5MaXN0UmVzcG9uc2Uib9rnGGsKBGxpc3QSC2xpYnJhcnlfaWRzGh0KGy9jb20vdm13YXJlL2NvbnRlbnQvbGlicmFyeRojIgRsaXN0EhsvY29tL3Ztd2FyZS9jb250ZW50L2xpYnJhcnkiEgoQL2NvbnRlbnQvbGlicmFyeRKRAgoDR2V0EhYuY29udGVudC52MS5HZXRSZXF1ZXN0GhcuY29udGVudC52MS5HZXRSZXNwb25zZSLYAdrnGNMBCgNnZXQSB2xpYnJhcnkaLQorL2NvbS92bXdhcmUvY29udGVudC9saWJyYXJ5L2lkOntsaWJyYXJ5X2lkfRoyIgNnZXQSKy9jb20vdm13YXJlL2NvbnRlbnQvbGlicmFyeS9pZDp7bGlicmFyeV9pZH0aIiIDZ2V0EhsvY29tL3Ztd2FyZS9jb250ZW50L2xpYnJhcnkiHwodL2NvbnRlbnQvbGlicmFyeS97bGlicmFyeV9pZH0qEGludmFsaWRfYXJndW1lbnQqCW5vdF9mb3VuZBKpAQoERmluZBIXLmNvbnRlbnQudjEuRmluZFJlcXVlc3QaGC5jb250ZW50LnYxLkZpbmRSZXNwb25zZSJu2ucYagoEZmluZBILbGlicmFyeV9pZHMaIyIEZmluZBIbL2NvbS92bXdhcmUvY29udGVudC9saWJyYXJ5Ih4iBGZpbmQyBHNwZWMSEC9jb250ZW50L2xpYnJhcnkqEGludmFsaWRfYXJndW1lbnQaINLnGBwKGmNvbS52bXdhcmUuY29udGVudC5saWJyYXJ5YgZwcm90bzM", [file_google_protobuf_timestamp, file_vapi_v1_options]);
+  fileDesc("Chhjb250ZW50L3YxL2xpYnJhcnkucHJvdG8SCmNvbnRlbnQudjEipQUKDExpYnJhcnlNb2RlbBIPCgJpZBgBIAEoCUgAiAEBEjYKDWNyZWF0aW9uX3RpbWUYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wSAGIAQESGAoLZGVzY3JpcHRpb24YAyABKAlIAogBARI7ChJsYXN0X21vZGlmaWVkX3RpbWUYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wSAOIAQESEQoEbmFtZRgFIAEoCUgEiAEBEjwKEHN0b3JhZ2VfYmFja2luZ3MYBiADKAsyGi5jb250ZW50LnYxLlN0b3JhZ2VCYWNraW5nQgbq5xgCEAESNwoEdHlwZRgHIAEoDjIkLmNvbnRlbnQudjEuTGlicmFyeU1vZGVsLkxpYnJhcnlUeXBlSAWIAQESFAoHdmVyc2lvbhgIIAEoCUgGiAEBEhgKC3NlcnZlcl9ndWlkGAkgASgJSAeIAQESMgoMcHVibGlzaF9pbmZvGAogASgLMhcuY29udGVudC52MS5QdWJsaXNoSW5mb0gIiAEBImAKC0xpYnJhcnlUeXBlEhwKGExJQlJBUllfVFlQRV9VTlNQRUNJRklFRBAAEhYKEkxJQlJBUllfVFlQRV9MT0NBTBABEhsKF0xJQlJBUllfVFlQRV9TVUJTQ1JJQkVEEAI6JuLnGCIKIGNvbS52bXdhcmUuY29udGVudC5saWJyYXJ5X21vZGVsQgUKA19pZEIQCg5fY3JlYXRpb25fdGltZUIOCgxfZGVzY3JpcHRpb25CFQoTX2xhc3RfbW9kaWZpZWRfdGltZUIHCgVfbmFtZUIHCgVfdHlwZUIKCghfdmVyc2lvbkIOCgxfc2VydmVyX2d1aWRCDwoNX3B1Ymxpc2hfaW5mbyLrAQoOU3RvcmFnZUJhY2tpbmcSGAoLc3RvcmFnZV91cmkYASABKAlIAIgBARIyCgR0eXBlGAIgASgOMh8uY29udGVudC52MS5TdG9yYWdlQmFja2luZy5UeXBlSAGIAQEiQAoEVHlwZRIUChBUWVBFX1VOU1BFQ0lGSUVEEAASEgoOVFlQRV9EQVRBU1RPUkUQARIOCgpUWVBFX09USEVSEAI6MOLnGCwKKmNvbS52bXdhcmUuY29udGVudC5saWJyYXJ5LnN0b3JhZ2VfYmFja2luZ0IOCgxfc3RvcmFnZV91cmlCBwoFX3R5cGUi2gMKC1B1Ymxpc2hJbmZvElAKFWF1dGhlbnRpY2F0aW9uX21ldGhvZBgBIAEoDjIsLmNvbnRlbnQudjEuUHVibGlzaEluZm8uQXV0aGVudGljYXRpb25NZXRob2RIAIgBARIWCglwdWJsaXNoZWQYAiABKAhIAYgBARIYCgtwdWJsaXNoX3VybBgDIAEoCUgCiAEBEhYKCXVzZXJfbmFtZRgEIAEoCUgDiAEBEiEKFHBlcnNpc3RfanNvbl9lbmFibGVkGAUgASgISASIAQEifgoUQXV0aGVudGljYXRpb25NZXRob2QSJQohQVVUSEVOVElDQVRJT05fTUVUSE9EX1VOU1BFQ0lGSUVEEAASHwobQVVUSEVOVElDQVRJT05fTUVUSE9EX0JBU0lDEAESHgoaQVVUSEVOVElDQVRJT05fTUVUSE9EX05PTkUQAjot4ucYKQonY29tLnZtd2FyZS5jb250ZW50LmxpYnJhcnkucHVibGlzaF9pbmZvQhgKFl9hdXRoZW50aWNhdGlvbl9tZXRob2RCDAoKX3B1Ymxpc2hlZEIOCgxfcHVibGlzaF91cmxCDAoKX3VzZXJfbmFtZUIXChVfcGVyc2lzdF9qc29uX2VuYWJsZWQimwEKD0xpYnJhcnlGaW5kU3BlYxIRCgRuYW1lGAEgASgJSACIAQESNwoEdHlwZRgCIAEoDjIkLmNvbnRlbnQudjEuTGlicmFyeU1vZGVsLkxpYnJhcnlUeXBlSAGIAQE6KuLnGCYKJGNvbS52bXdhcmUuY29udGVudC5saWJyYXJ5LmZpbmRfc3BlY0IHCgVfbmFtZUIHCgVfdHlwZSINCgtMaXN0UmVxdWVzdCIjCgxMaXN0UmVzcG9uc2USEwoLbGlicmFyeV9pZHMYASADKAkiIAoKR2V0UmVxdWVzdBISCgpsaWJyYXJ5X2lkGAEgASgJIjgKC0dldFJlc3BvbnNlEikKB2xpYnJhcnkYASABKAsyGC5jb250ZW50LnYxLkxpYnJhcnlNb2RlbCI4CgtGaW5kUmVxdWVzdBIpCgRzcGVjGAEgASgLMhsuY29udGVudC52MS5MaWJyYXJ5RmluZFNwZWMiIwoMRmluZFJlc3BvbnNlEhMKC2xpYnJhcnlfaWRzGAEgAygJMp8FCg5MaWJyYXJ5U2VydmljZRKqAQoETGlzdBIXLmNvbnRlbnQudjEuTGlzdFJlcXVlc3QaGC5jb250ZW50LnYxLkxpc3RSZXNwb25zZSJv2ucYawoEbGlzdBILbGlicmFyeV9pZHMaHQobL2NvbS92bXdhcmUvY29udGVudC9saWJyYXJ5GiMiBGxpc3QSGy9jb20vdm13YXJlL2NvbnRlbnQvbGlicmFyeSISChAvY29udGVudC9saWJyYXJ5EpECCgNHZXQSFi5jb250ZW50LnYxLkdldFJlcXVlc3QaFy5jb250ZW50LnYxLkdldFJlc3BvbnNlItgB2ucY0wEKA2dldBIHbGlicmFyeRotCisvY29tL3Ztd2FyZS9jb250ZW50L2xpYnJhcnkvaWQ6e2xpYnJhcnlfaWR9GjIiA2dldBIrL2NvbS92bXdhcmUvY29udGVudC9saWJyYXJ5L2lkOntsaWJyYXJ5X2lkfRoiIgNnZXQSGy9jb20vdm13YXJlL2NvbnRlbnQvbGlicmFyeSIfCh0vY29udGVudC9saWJyYXJ5L3tsaWJyYXJ5X2lkfSoQaW52YWxpZF9hcmd1bWVudCoJbm90X2ZvdW5kEqkBCgRGaW5kEhcuY29udGVudC52MS5GaW5kUmVxdWVzdBoYLmNvbnRlbnQudjEuRmluZFJlc3BvbnNlIm7a5xhqCgRmaW5kEgtsaWJyYXJ5X2lkcxojIgRmaW5kEhsvY29tL3Ztd2FyZS9jb250ZW50L2xpYnJhcnkiHiIEZmluZDIEc3BlYxIQL2NvbnRlbnQvbGlicmFyeSoQaW52YWxpZF9hcmd1bWVudBog0ucYHAoaY29tLnZtd2FyZS5jb250ZW50LmxpYnJhcnliBnByb3RvMw", [file_google_protobuf_timestamp, file_vapi_v1_options]);
 
 /**
  * A library (`com.vmware.content.library_model`).
@@ -78,6 +78,21 @@ export type LibraryModel = Message<"content.v1.LibraryModel"> & {
    * @generated from field: optional string version = 8;
    */
   version?: string | undefined;
+
+  /**
+   * Identifier of the server that the library is on; the same on every replica.
+   * Always set in results.
+   *
+   * @generated from field: optional string server_guid = 9;
+   */
+  serverGuid?: string | undefined;
+
+  /**
+   * How the library is published: never, in this service. Always set in results.
+   *
+   * @generated from field: optional content.v1.PublishInfo publish_info = 10;
+   */
+  publishInfo?: PublishInfo | undefined;
 };
 
 /**
@@ -129,17 +144,24 @@ export const LibraryModel_LibraryTypeSchema: GenEnum<LibraryModel_LibraryType> =
   enumDesc(file_content_v1_library, 0, 0);
 
 /**
- * Where a library is stored (`com.vmware.content.library.storage_backing`).
+ * Where content is stored (`com.vmware.content.library.storage_backing`).
  *
  * @generated from message content.v1.StorageBacking
  */
 export type StorageBacking = Message<"content.v1.StorageBacking"> & {
   /**
-   * URI of the storage.
+   * URI of the storage, when `type` is OTHER.
    *
    * @generated from field: optional string storage_uri = 1;
    */
   storageUri?: string | undefined;
+
+  /**
+   * Type of the storage.
+   *
+   * @generated from field: optional content.v1.StorageBacking.Type type = 2;
+   */
+  type?: StorageBacking_Type | undefined;
 };
 
 /**
@@ -148,6 +170,139 @@ export type StorageBacking = Message<"content.v1.StorageBacking"> & {
  */
 export const StorageBackingSchema: GenMessage<StorageBacking> = /*@__PURE__*/
   messageDesc(file_content_v1_library, 1);
+
+/**
+ * Type of a storage (`com.vmware.content.library.storage_backing.type`).
+ *
+ * @generated from enum content.v1.StorageBacking.Type
+ */
+export const StorageBacking_Type = {
+  /**
+   * Not specified.
+   *
+   * @generated from enum value: TYPE_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED: 0,
+
+  /**
+   * A datastore of vSphere. No storage of this service is one.
+   *
+   * @generated from enum value: TYPE_DATASTORE = 1;
+   */
+  DATASTORE: 1,
+
+  /**
+   * Any other storage.
+   *
+   * @generated from enum value: TYPE_OTHER = 2;
+   */
+  OTHER: 2,
+} as const;
+
+/**
+ * Type of a storage (`com.vmware.content.library.storage_backing.type`).
+ *
+ * @generated from enum content.v1.StorageBacking.Type
+ */
+export type StorageBacking_Type = (typeof StorageBacking_Type)[keyof typeof StorageBacking_Type] | UnknownEnum;
+
+/**
+ * Describes the enum content.v1.StorageBacking.Type.
+ */
+export const StorageBacking_TypeSchema: GenEnum<StorageBacking_Type> = /*@__PURE__*/
+  enumDesc(file_content_v1_library, 1, 0);
+
+/**
+ * How a library is published (`com.vmware.content.library.publish_info`).
+ *
+ * @generated from message content.v1.PublishInfo
+ */
+export type PublishInfo = Message<"content.v1.PublishInfo"> & {
+  /**
+   * How subscribers authenticate. Always NONE, because there are none.
+   *
+   * @generated from field: optional content.v1.PublishInfo.AuthenticationMethod authentication_method = 1;
+   */
+  authenticationMethod?: PublishInfo_AuthenticationMethod | undefined;
+
+  /**
+   * Whether the library is published. Always false.
+   *
+   * @generated from field: optional bool published = 2;
+   */
+  published?: boolean | undefined;
+
+  /**
+   * URL that subscribers read. Never set by this service.
+   *
+   * @generated from field: optional string publish_url = 3;
+   */
+  publishUrl?: string | undefined;
+
+  /**
+   * User name that subscribers authenticate with. Never set by this service.
+   *
+   * @generated from field: optional string user_name = 4;
+   */
+  userName?: string | undefined;
+
+  /**
+   * Whether metadata for subscribers is written to the storage. Always false.
+   *
+   * @generated from field: optional bool persist_json_enabled = 5;
+   */
+  persistJsonEnabled?: boolean | undefined;
+};
+
+/**
+ * Describes the message content.v1.PublishInfo.
+ * Use `create(PublishInfoSchema)` to create a new message.
+ */
+export const PublishInfoSchema: GenMessage<PublishInfo> = /*@__PURE__*/
+  messageDesc(file_content_v1_library, 2);
+
+/**
+ * How subscribers authenticate
+ * (`com.vmware.content.library.publish_info.authentication_method`).
+ *
+ * @generated from enum content.v1.PublishInfo.AuthenticationMethod
+ */
+export const PublishInfo_AuthenticationMethod = {
+  /**
+   * Not specified.
+   *
+   * @generated from enum value: AUTHENTICATION_METHOD_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED: 0,
+
+  /**
+   * By user name and password.
+   *
+   * @generated from enum value: AUTHENTICATION_METHOD_BASIC = 1;
+   */
+  BASIC: 1,
+
+  /**
+   * Not at all.
+   *
+   * @generated from enum value: AUTHENTICATION_METHOD_NONE = 2;
+   */
+  NONE: 2,
+} as const;
+
+/**
+ * How subscribers authenticate
+ * (`com.vmware.content.library.publish_info.authentication_method`).
+ *
+ * @generated from enum content.v1.PublishInfo.AuthenticationMethod
+ */
+export type PublishInfo_AuthenticationMethod = (typeof PublishInfo_AuthenticationMethod)[keyof typeof PublishInfo_AuthenticationMethod] | UnknownEnum;
+
+/**
+ * Describes the enum content.v1.PublishInfo.AuthenticationMethod.
+ */
+export const PublishInfo_AuthenticationMethodSchema: GenEnum<PublishInfo_AuthenticationMethod> = /*@__PURE__*/
+  enumDesc(file_content_v1_library, 2, 0);
 
 /**
  * Search criteria for libraries (`com.vmware.content.library.find_spec`).
@@ -175,7 +330,7 @@ export type LibraryFindSpec = Message<"content.v1.LibraryFindSpec"> & {
  * Use `create(LibraryFindSpecSchema)` to create a new message.
  */
 export const LibraryFindSpecSchema: GenMessage<LibraryFindSpec> = /*@__PURE__*/
-  messageDesc(file_content_v1_library, 2);
+  messageDesc(file_content_v1_library, 3);
 
 /**
  * Request of List.
@@ -190,7 +345,7 @@ export type ListRequest = Message<"content.v1.ListRequest"> & {
  * Use `create(ListRequestSchema)` to create a new message.
  */
 export const ListRequestSchema: GenMessage<ListRequest> = /*@__PURE__*/
-  messageDesc(file_content_v1_library, 3);
+  messageDesc(file_content_v1_library, 4);
 
 /**
  * Response of List.
@@ -211,7 +366,7 @@ export type ListResponse = Message<"content.v1.ListResponse"> & {
  * Use `create(ListResponseSchema)` to create a new message.
  */
 export const ListResponseSchema: GenMessage<ListResponse> = /*@__PURE__*/
-  messageDesc(file_content_v1_library, 4);
+  messageDesc(file_content_v1_library, 5);
 
 /**
  * Request of Get.
@@ -232,7 +387,7 @@ export type GetRequest = Message<"content.v1.GetRequest"> & {
  * Use `create(GetRequestSchema)` to create a new message.
  */
 export const GetRequestSchema: GenMessage<GetRequest> = /*@__PURE__*/
-  messageDesc(file_content_v1_library, 5);
+  messageDesc(file_content_v1_library, 6);
 
 /**
  * Response of Get.
@@ -253,7 +408,7 @@ export type GetResponse = Message<"content.v1.GetResponse"> & {
  * Use `create(GetResponseSchema)` to create a new message.
  */
 export const GetResponseSchema: GenMessage<GetResponse> = /*@__PURE__*/
-  messageDesc(file_content_v1_library, 6);
+  messageDesc(file_content_v1_library, 7);
 
 /**
  * Request of Find.
@@ -274,7 +429,7 @@ export type FindRequest = Message<"content.v1.FindRequest"> & {
  * Use `create(FindRequestSchema)` to create a new message.
  */
 export const FindRequestSchema: GenMessage<FindRequest> = /*@__PURE__*/
-  messageDesc(file_content_v1_library, 7);
+  messageDesc(file_content_v1_library, 8);
 
 /**
  * Response of Find.
@@ -295,7 +450,7 @@ export type FindResponse = Message<"content.v1.FindResponse"> & {
  * Use `create(FindResponseSchema)` to create a new message.
  */
 export const FindResponseSchema: GenMessage<FindResponse> = /*@__PURE__*/
-  messageDesc(file_content_v1_library, 8);
+  messageDesc(file_content_v1_library, 9);
 
 /**
  * Reads libraries (`com.vmware.content.library`).

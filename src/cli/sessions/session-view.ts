@@ -118,7 +118,7 @@ export class SessionReader {
   async files(id: string): Promise<SessionFileView[] | undefined> {
     const { server, call } = this.#task;
     try {
-      const { files } = await server.files.list({ downloadSessionId: id }, call);
+      const { files } = await server.files.inspect({ downloadSessionId: id }, call);
       return files.map(fileView);
     } catch (error) {
       if (error instanceof ConnectError && error.code === Code.Unimplemented) return undefined;

@@ -1,6 +1,7 @@
 import { stat } from "node:fs/promises";
 import { relative, sep } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
+import { pathToFileURL } from "node:url";
 import type {
   ContentFile,
   ContentSource,
@@ -10,6 +11,7 @@ import type {
   LibraryItem,
 } from "../../domain/content-source.ts";
 import { find } from "../catalog.ts";
+import { rootId } from "../names.ts";
 import { itemFilesOf, itemSummaryOf, libraryItemOf } from "../stored-files.ts";
 import { warnOnce } from "../warnings.ts";
 import { DirectoryFile } from "./directory-file.ts";
@@ -41,11 +43,14 @@ export interface DirectoryContentOptions {
  * is whenever an item comes or goes.
  */
 export class DirectoryContentSource implements ContentSource {
+  readonly id = rootId;
+  readonly location: string;
   readonly #openTree: () => Promise<LibraryTree>;
   readonly #index: DirectoryIndex;
 
   constructor({ root, warn = () => {} }: DirectoryContentOptions) {
     const warnOfNew = warnOnce(warn);
+    this.location = pathToFileURL(root).href.replace(/\/$/, "");
     this.#openTree = () => LibraryTree.at(root, warnOfNew);
     this.#index = new DirectoryIndex(this.#openTree);
   }
@@ -105,7 +110,8 @@ export class DirectoryContentSource implements ContentSource {
       if (opened === undefined) return undefined;
       const files = await tree.files(folder!, opened);
       const { contentVersion } = itemSummaryOf(files);
-      return { contentVersion, files: itemFilesOf(files, await tree.checksums(folder!, opened, files)) };
+      const checksums = await tree.checksums(folder!, opened, files);
+      return { place: folder!.place, contentVersion, files: itemFilesOf(files, checksums) };
     });
   }
 

@@ -10,7 +10,7 @@ import type {
 import { ServiceError } from "../../domain/errors.ts";
 import { find } from "../catalog.ts";
 import { type ChecksumsByName, isManifest, mergeChecksums } from "../manifest.ts";
-import { derivedId } from "../names.ts";
+import { derivedId, rootId } from "../names.ts";
 import { mapInParallel } from "../parallel.ts";
 import { type DescribedItem, itemFilesOf, itemSummaryOf, libraryItemOf } from "../stored-files.ts";
 import { ignoredManifest, type LeaveOut, leaveOutWith, warnOnce } from "../warnings.ts";
@@ -54,6 +54,8 @@ interface CurrentItem extends DescribedItem {
  * call, by two requests at the same time.
  */
 export class S3ContentSource implements ContentSource {
+  readonly id = rootId;
+  readonly location: string;
   readonly #bucket: S3Bucket;
   readonly #small: SmallObjects;
   readonly #checksums: StoredChecksums;
@@ -64,6 +66,8 @@ export class S3ContentSource implements ContentSource {
   constructor({ warn = () => {}, ...place }: S3ContentOptions) {
     this.#warn = warnOnce(warn);
     this.#leaveOut = leaveOutWith(this.#warn);
+    const prefix = place.prefix.split("/").filter(Boolean).map(encodeURIComponent);
+    this.location = ["s3:/", place.bucket, ...prefix].join("/");
     this.#bucket = new S3Bucket(place);
     this.#small = new SmallObjects(this.#bucket);
     this.#checksums = new StoredChecksums(this.#bucket);
@@ -117,7 +121,8 @@ export class S3ContentSource implements ContentSource {
     const { files } = item.listed;
     const [manifests, stored] = await Promise.all([this.#manifests(item), this.#checksums.of(files)]);
     const { contentVersion } = itemSummaryOf(files);
-    return { contentVersion, files: itemFilesOf(files, mergeChecksums([...manifests, stored])) };
+    const checksums = mergeChecksums([...manifests, stored]);
+    return { place: item.place, contentVersion, files: itemFilesOf(files, checksums) };
   }
 
   async openFile(itemId: string, fileName: string, contentVersion: string): Promise<ContentFile | undefined> {

@@ -31,8 +31,7 @@ export const file_content_library_item_v1_download_session: GenFile = /*@__PURE_
  */
 export type DownloadSessionModel = Message<"content.library.item.v1.DownloadSessionModel"> & {
   /**
-   * Identifier of the session. Ignored by Create and not set in results: the
-   * caller named it.
+   * Identifier of the session. Ignored by Create; always set in results.
    *
    * @generated from field: optional string id = 1;
    */
