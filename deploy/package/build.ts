@@ -22,6 +22,10 @@ export function build(dist = join(root, "dist")): void {
     recursive: true,
     filter: (source) => !source.endsWith(".ts"),
   });
+  cpSync(join(root, "proto"), join(dist, "proto"), {
+    recursive: true,
+    filter: (path) => !path.endsWith(".binpb"),
+  });
   for (const name of ["README.md", "LICENSE", "CHANGELOG.md"]) cpSync(join(root, name), join(dist, name));
   writeFileSync(join(dist, "package.json"), `${JSON.stringify(manifest(), undefined, 2)}\n`);
   for (const name of readdirSync(dist, { recursive: true, encoding: "utf8" })) {

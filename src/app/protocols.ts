@@ -4,6 +4,7 @@ import type { CallPipeline } from "../calls/pipeline.ts";
 import { firstOf, type ProtocolHandler, type ServerHandlers } from "../calls/protocol-handler.ts";
 import { ShareHolders } from "../calls/share-holders.ts";
 import type { Config } from "../config/settings.ts";
+import { descriptorSetHandler } from "../protocols/rpc/descriptor-set.ts";
 import { rpcHandler } from "../protocols/rpc/handler.ts";
 import { restHandler } from "../protocols/vapi/handler.ts";
 import { jsonRpcHandler } from "../protocols/vapi/json-rpc/handler.ts";
@@ -36,6 +37,7 @@ export function openProtocols(config: Config, parts: ProtocolParts): ServerHandl
     ...withKnownHosts({ isKnownHost: openHosts(config), pageHeaders, observe }, [
       ...withCors(corsOrigins, [
         downloads,
+        descriptorSetHandler(pipeline.operations, pageHeaders),
         rpcHandler({ pipeline, health, observe, ...lanes, ...ends }),
         jsonRpcHandler({ pipeline, maxBodyBytes, pageHeaders, observe }),
         restHandler({ pipeline, maxBodyBytes, pageHeaders, observe }),

@@ -30,6 +30,10 @@ export const callHeaders: HeaderNames = {
     "Vmware-Api-Session-Id",
     "Vmware-Use-Header-Authn",
     "X-Request-ID",
+    // What tracing in a browser adds to every request; without a name here it would lose the call.
+    "baggage",
+    "traceparent",
+    "tracestate",
   ],
   response: ["Retry-After", "WWW-Authenticate", "X-Request-ID"],
 };

@@ -25,6 +25,8 @@ export const errorKinds = {
   },
   invalid_argument: { grpc: "INVALID_ARGUMENT", vapi: "invalid_argument", http: 400 },
   invalid_request: { grpc: "INVALID_ARGUMENT", vapi: "invalid_request", http: 400 },
+  /** gRPC has a code of its own for messages whose framing contradicts the protocol. */
+  malformed_framing: { grpc: "INTERNAL", vapi: "invalid_request", http: 400 },
   unsupported_media_type: { grpc: "INVALID_ARGUMENT", vapi: "invalid_request", http: 415 },
   body_too_large: { grpc: "RESOURCE_EXHAUSTED", vapi: "invalid_request", http: 413 },
   unauthenticated: { grpc: "UNAUTHENTICATED", vapi: "unauthenticated", http: 401 },
@@ -168,6 +170,14 @@ export const errorMessages = {
   "downlease.request.malformed": {
     kind: "invalid_request",
     text: "The request can't be read: {0}.",
+  },
+  "downlease.request.flags": {
+    kind: "malformed_framing",
+    text: "The request can't be read: a message is compressed without an announced encoding, or has unknown flags.",
+  },
+  "downlease.request.message_count": {
+    kind: "unknown_operation",
+    text: "The method takes exactly one request message.",
   },
   "downlease.request.host": {
     kind: "misdirected",

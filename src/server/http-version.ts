@@ -24,10 +24,10 @@ export function detectHttpVersion(
     seen = seen.length === 0 ? chunk : Buffer.concat([seen, chunk]);
     const isPreface = seen.subarray(0, preface.length).equals(preface.subarray(0, seen.length));
     if (isPreface && seen.length < preface.length) return;
-    socket.off("readable", look).off("timeout", giveUp).setTimeout(0);
+    socket.off("readable", look).off("end", giveUp).off("timeout", giveUp).setTimeout(0);
     socket.unshift(seen);
     onDetected(isPreface ? "h2" : "http1");
   };
   const giveUp = () => socket.destroy();
-  socket.on("readable", look).on("timeout", giveUp).setTimeout(timeoutMs);
+  socket.on("readable", look).on("end", giveUp).on("timeout", giveUp).setTimeout(timeoutMs);
 }

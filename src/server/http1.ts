@@ -4,6 +4,7 @@ import type { Duplex } from "node:stream";
 import { connectionOfSocket } from "../calls/connection.ts";
 import type { HttpHandler } from "../calls/http.ts";
 import { hasOwnAnswerLimit } from "../calls/open-stream.ts";
+import { toOriginForm } from "./absolute-form.ts";
 import type { Limits } from "./limits.ts";
 import { lingerThenDestroy } from "./linger.ts";
 import type { Backlog } from "./slow-clients.ts";
@@ -44,6 +45,8 @@ export class Http1Connections {
       },
       (request, response) => this.#serve(request, response),
     );
+    // A client that ends its side after its last request still waits for the answers (RFC 9112, section 9.6).
+    Object.assign(this.#server, { httpAllowHalfOpen: true });
     this.#server.on("clientError", (error: NodeJS.ErrnoException, socket) => this.#refuse(error, socket));
     // It never listens, but its checks for slow clients start with this event.
     this.#server.emit("listening");
@@ -99,6 +102,7 @@ export class Http1Connections {
       this.#refuse(new Error("ambiguous request"), request.socket);
       return;
     }
+    toOriginForm(request);
     const { responses } = state;
     dropSent(responses);
     responses.push(response);

@@ -83,8 +83,8 @@ export class Server {
     this.#http1 = new Http1Connections(handler, this.#limits);
     this.#http2 = new Http2Connections({ handler, takeStream, takenStreams }, this.#limits);
     this.#slowClients = new SlowClients(this.#limits);
-    // TCP's own keep-alive detects peers that have vanished.
-    const tcp = { noDelay: true, keepAlive: true, keepAliveInitialDelay: 60_000 };
+    // TCP's own keep-alive detects peers that have vanished. Half-open, for clients that end their side early.
+    const tcp = { allowHalfOpen: true, noDelay: true, keepAlive: true, keepAliveInitialDelay: 60_000 };
     if (tls === undefined) {
       this.#listener = createServer(tcp, (socket) => this.#accept(socket));
     } else {
@@ -210,6 +210,8 @@ export class Server {
         socket.destroy();
         return;
       }
+      // The end of an HTTP/2 client is its end: it could not acknowledge anything any more.
+      if (version === "h2") socket.allowHalfOpen = false;
       this.#options.connections?.opened(version);
       socket.once("close", () => this.#options.connections?.closed(version));
       (version === "h2" ? this.#http2 : this.#http1).accept(socket, this.#onLargeAnswer);

@@ -192,6 +192,7 @@ describe.each([true, false])("with origins configured, fast lane: %s,", (fastLan
         const allowed = headers["access-control-allow-headers"]!.toLowerCase().split(",");
         for (const name of ["authorization", "vmware-api-session-id", "client-token", "x-request-id"])
           expect(allowed).toContain(name);
+        for (const name of ["traceparent", "tracestate", "baggage"]) expect(allowed).toContain(name);
         for (const name of ["content-type", "connect-protocol-version", "x-grpc-web", "grpc-timeout"])
           expect(allowed).toContain(name);
         expect(headers).not.toHaveProperty("access-control-allow-credentials");

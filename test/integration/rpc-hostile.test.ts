@@ -99,7 +99,13 @@ describe.each(lanes)("$lane", ({ fastLane }) => {
 
   /** Codes for mistakes of a caller. */
   const refusals = ["invalid_argument", "resource_exhausted", "unimplemented", "not_found"];
-  const grpcCodes = { "3": refusals[0], "8": refusals[1], "12": refusals[2], "5": refusals[3] };
+  const grpcCodes = ["3", "8", "12", "5"];
+  /** gRPC has INTERNAL for one mistake, a message with wrong flags. */
+  const expectRefusal = (status: unknown, message: string) => {
+    if (status === "13") expect(message).toMatch(/flags|compressed envelope/);
+    else expect(grpcCodes).toContain(status);
+    expect(message).not.toMatch(leak);
+  };
   const runs = { numRuns: 300 };
 
   describe("random bytes", () => {
@@ -108,8 +114,7 @@ describe.each(lanes)("$lane", ({ fastLane }) => {
         fc.asyncProperty(frames, async (body) => {
           const { httpStatus, headers } = await postHttp2("application/grpc", body, { te: "trailers" });
           expect(httpStatus).toBe(200);
-          expect(Object.keys(grpcCodes)).toContain(headers["grpc-status"]);
-          expect(decodeURIComponent(String(headers["grpc-message"]))).not.toMatch(leak);
+          expectRefusal(headers["grpc-status"], decodeURIComponent(String(headers["grpc-message"])));
         }),
         runs,
       );
@@ -122,8 +127,7 @@ describe.each(lanes)("$lane", ({ fastLane }) => {
           expect(response.status).toBe(200);
           const text = await response.text();
           const [, status] = /grpc-status: (\d+)\r\n/.exec(text) ?? [];
-          expect(Object.keys(grpcCodes)).toContain(status);
-          expect(decodeURIComponent(/grpc-message: (.*)\r\n/.exec(text)?.[1] ?? "")).not.toMatch(leak);
+          expectRefusal(status, decodeURIComponent(/grpc-message: (.*)\r\n/.exec(text)?.[1] ?? ""));
         }),
         runs,
       );
@@ -275,7 +279,6 @@ describe.each(lanes)("$lane", ({ fastLane }) => {
     test.each([
       ["text/plain", 415],
       ["application/grpc+thrift", 415],
-      ["application/grpc-web-text", 415],
     ])("a body of type %s gets %d", async (contentType, httpStatus) => {
       expect((await postHttp1(contentType, validMessage)).status).toBe(httpStatus);
     });

@@ -155,14 +155,14 @@ describe("over HTTP/1.1", () => {
     },
   );
 
-  test("a target with a host in it matches no path", async () => {
+  test("a target with a host in it is for that host, whatever the Host line says", async () => {
     item = await app.addItem();
     const body = bodyFor(item);
     using client = await rawConnection(app.port);
     client.socket.write(
       `POST http://b${service} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: ${body.length}\r\n\r\n${body}`,
     );
-    expect(statusesIn(await client.closed)).toEqual(["404"]);
+    expect(statusesIn(await client.closed)).toEqual(["421"]);
     expect(await sessionsOf(item)).toEqual([]);
   });
 

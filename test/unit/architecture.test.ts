@@ -51,7 +51,8 @@ const rooms: Rooms = {
   "protocols/rpc": {
     rooms: ["calls", "domain", "gen", "telemetry"],
     packages: ["@bufbuild/protobuf", "@connectrpc/connect", "@connectrpc/connect-node"],
-    node: ["http", "http2"],
+    // `crypto` for the digest of the descriptor set.
+    node: ["crypto", "http", "http2"],
   },
   "protocols/vapi": {
     rooms: ["calls", "domain", "gen"],

@@ -1,5 +1,5 @@
 import { createRegistry } from "@bufbuild/protobuf";
-import { ConnectError } from "@connectrpc/connect";
+import { Code, ConnectError } from "@connectrpc/connect";
 import type { UniversalServerResponse } from "@connectrpc/connect/protocol";
 import { ErrorInfoSchema, RetryInfoSchema } from "../../../gen/google/rpc/error_details_pb.ts";
 import { detailsOf, grpcCodeOf, metadataOf } from "../../calls/status.ts";
@@ -16,7 +16,16 @@ export function connectErrorOf(error: ServiceError): ConnectError {
   ]);
 }
 
-/** The error for bytes that are not a message, for which Connect's runtime has INTERNAL. */
+/** Whether Connect's runtime reports bytes that are not a message, for which it has INTERNAL, as a fault of the server. */
+export function isUnreadable(reason: unknown): boolean {
+  return (
+    reason instanceof ConnectError &&
+    reason.code === Code.Internal &&
+    reason.rawMessage.startsWith("parse binary:")
+  );
+}
+
+/** The error for bytes that are not a message. */
 export function unreadable(): ConnectError {
   return connectErrorOf(new ServiceError("downlease.request.malformed", ["a message is not well-formed"]));
 }

@@ -1,7 +1,5 @@
 import { type DescMethod, type DescMethodBiDiStreaming, type Message, toBinary } from "@bufbuild/protobuf";
 import {
-  Code,
-  ConnectError,
   type ConnectRouter,
   type ConnectRouterOptions,
   cors as connectCors,
@@ -36,7 +34,7 @@ import { type ErrorKind, ServiceError } from "../../domain/errors.ts";
 import type { Health } from "../../telemetry/health.ts";
 import { protocolByName, type RequestInfo, RpcCall, requestInfoKey } from "./call.ts";
 import { dropEndlessDeadline } from "./deadline.ts";
-import { connectErrorOf, jsonOptions, unreadable, withGrpcSpelling } from "./errors.ts";
+import { connectErrorOf, isUnreadable, jsonOptions, unreadable, withGrpcSpelling } from "./errors.ts";
 import { encodedEnvelope, envelope as envelopeOf } from "./fast-lane/envelope.ts";
 import { openFastLane } from "./fast-lane/fast-lane.ts";
 import { discardRest } from "./fast-lane/http2-stream.ts";
@@ -46,7 +44,10 @@ import type {
   LaneStreamMethod,
   ServeByRuntime,
 } from "./fast-lane/lane.ts";
+import { asText, binaryTypeOf, decoded } from "./grpc-web-text.ts";
 import { healthService, healthStream } from "./health.ts";
+import { mediaTypeOf } from "./media-type.ts";
+import { withKnownFlags } from "./message-flags.ts";
 import { placesIn, type TakePlace } from "./open-streams.ts";
 import { defaultPatience, type Patience } from "./patience.ts";
 import { reflection, reflectionMethods } from "./reflection.ts";
@@ -71,6 +72,8 @@ export interface RpcOptions {
   readonly streamsMustEnd: AbortSignal;
   /** Called for requests that never become a call of an operation; the pipeline calls it for the others. */
   readonly observe: CallObserver;
+  /** Adds methods that are no operations; Connect's runtime serves them. */
+  readonly routes?: ((router: ConnectRouter) => void) | undefined;
 }
 
 /** Every operation of the pipeline, `grpc.health.v1` and server reflection over gRPC, gRPC-Web and Connect. */
@@ -201,8 +204,8 @@ function refusalRecorder(
 function blameCaller({ signal, values }: HandlerContext): void {
   signal.addEventListener("abort", () => {
     const reason: unknown = signal.reason;
-    if (!(reason instanceof ConnectError) || reason.code !== Code.Internal) return;
-    if (!values.get(requestInfoKey).isCall) Object.assign(reason, unreadable());
+    if (isUnreadable(reason) && !values.get(requestInfoKey).isCall)
+      Object.assign(reason as Error, unreadable());
   });
 }
 
@@ -223,6 +226,7 @@ function addRoutes(router: ConnectRouter, options: RpcOptions, streams: readonly
     router.rpc(method, (requests, context) => serveStream(run, requests, context, streamsMustEnd, patience));
   }
   router.service(HealthService, healthService(health, streamsMustEnd));
+  options.routes?.(router);
 }
 
 /** What happens before a request is read: `Health/Watch` takes its place. */
@@ -241,9 +245,10 @@ function gate(takePlace: TakePlace): (context: HandlerContext) => void {
 }
 
 /**
- * Serves a request with Connect's runtime as `connectNodeAdapter` does, with three differences: a `Host` that does not
- * form a URL is answered with 400 instead of thrown, a caller that goes away is not logged to the console, and a refused
- * body does not close the connection before the answer is sent.
+ * Serves a request with Connect's runtime as `connectNodeAdapter` does, with these differences: a `Host` that does not
+ * form a URL is answered with 400 instead of thrown, a caller that goes away is not logged to the console, a refused body
+ * does not close the connection before the answer is sent, content types may have parameters, the text form of gRPC-Web is
+ * understood, and messages with unknown flags are refused.
  *
  * @param bodyFromStart replaces the request's own body, part of which has been read
  */
@@ -276,12 +281,18 @@ async function serve(
     const values = createContextValues().set(requestInfoKey, info);
     const request = universalRequestFromNodeRequest(req, res, undefined, values);
     dropEndlessDeadline(request.header);
-    const body = bodyFromStart ?? req.iterator({ destroyOnReturn: false });
+    const sentType = mediaTypeOf(req.headers["content-type"]);
+    const binaryType = binaryTypeOf(sentType);
+    const mediaType = binaryType ?? sentType;
+    if (mediaType !== "") request.header.set("content-type", mediaType);
+    const sent = bodyFromStart ?? req.iterator({ destroyOnReturn: false });
+    const body = withKnownFlags(binaryType === undefined ? sent : decoded(sent), mediaType);
     discardRestOnceAnswered(req, res);
+    if (handler.method.methodKind === "server_streaming") endWithCaller(req, res);
     // A stream of requests has time limits of its own.
     if ("stream" in req && handler.method.methodKind === "bidi_streaming") limitsOwnRequest(req.stream);
-    const response = await handler({ ...request, body });
-    await universalResponseToNodeResponse(withGrpcSpelling(response), res);
+    const answer = withGrpcSpelling(await handler({ ...request, body }));
+    await universalResponseToNodeResponse(binaryType === undefined ? answer : asText(answer), res);
   } catch {
     if (res.headersSent) {
       res.destroy();
@@ -306,6 +317,18 @@ function discardRestOnceAnswered(request: HttpRequest, response: HttpResponse): 
   } else {
     response.once("finish", () => discardBody(request));
   }
+}
+
+/**
+ * Ends a stream of answers over HTTP/1 once its caller has ended its side of the connection: it would go on until the
+ * next answer is refused, and there may never be one.
+ */
+function endWithCaller(request: HttpRequest, response: HttpResponse): void {
+  if ("stream" in request) return;
+  const { socket } = request;
+  const end = () => void response.destroy();
+  socket.once("end", end);
+  response.once("close", () => socket.off("end", end));
 }
 
 function protocolOf({ headers }: HttpRequest): Protocol {

@@ -3,7 +3,7 @@ import { Code, ConnectError, type HandlerContext } from "@connectrpc/connect";
 import { asServiceError, type Conversation, type StreamEntry } from "../../calls/pipeline.ts";
 import { ServiceError } from "../../domain/errors.ts";
 import { RpcCall } from "./call.ts";
-import { connectErrorOf, unreadable } from "./errors.ts";
+import { connectErrorOf, isUnreadable, unreadable } from "./errors.ts";
 import type { Patience } from "./patience.ts";
 import { untilAborted } from "./until-aborted.ts";
 
@@ -38,7 +38,7 @@ export async function* serveStream(
   } catch (reason) {
     if (reason instanceof ConnectError) {
       error = requestError(reason);
-      throw reason.code === Code.Internal ? unreadable() : reason;
+      throw isUnreadable(reason) ? unreadable() : reason;
     }
     error = asServiceError(reason, call);
     throw connectErrorOf(error);

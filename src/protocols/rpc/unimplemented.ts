@@ -4,6 +4,7 @@ import { Health } from "../../../gen/grpc/health/v1/health_pb.ts";
 import type { HttpRequest } from "../../calls/http.ts";
 import { ServiceError } from "../../domain/errors.ts";
 import { connectErrorOf } from "./errors.ts";
+import { mediaTypeOf } from "./media-type.ts";
 
 /** Content types of RPC clients only. Connect's `application/json` is not among them: REST clients use it too. */
 const rpcContentType = /^application\/(?:grpc|proto$|connect\+)/i;
@@ -22,10 +23,10 @@ export function unimplementedHandlers(
   const unary = handlers.find(({ method }) => method === Health.method.check);
   const streaming = handlers.find(({ method }) => method === Health.method.watch);
   return ({ method, headers }, path) => {
-    const contentType = headers["content-type"] ?? "";
+    const mediaType = mediaTypeOf(headers["content-type"]);
     const isOfServedService = method === "POST" && services.has(path.slice(1, path.lastIndexOf("/")));
-    if (!isOfServedService && !rpcContentType.test(contentType)) return undefined;
-    return /^application\/connect\+/i.test(contentType) ? streaming : unary;
+    if (!isOfServedService && !rpcContentType.test(mediaType)) return undefined;
+    return /^application\/connect\+/i.test(mediaType) ? streaming : unary;
   };
 }
 

@@ -7,6 +7,7 @@ import type { OpenStream } from "../../../calls/open-stream.ts";
 import { Slots } from "../../../calls/slots.ts";
 import { isEndless, parseConnectTimeoutMs, parseGrpcTimeoutMs } from "../deadline.ts";
 import { jsonOptions } from "../errors.ts";
+import { mediaTypeOf } from "../media-type.ts";
 import { ConnectCall, type Representation } from "./connect-call.ts";
 import { GrpcCall } from "./grpc-call.ts";
 import { Http1Exchange, Http2Exchange } from "./http-exchange.ts";
@@ -89,10 +90,11 @@ export function openFastLane(options: FastLaneOptions): FastLane {
         new GrpcCall(lane, method, stream, headers, rawHeaders).setDeadline(deadline);
         return true;
       }
-      if (headers[":method"] !== "POST" || !isPlainConnect(headers)) return false;
+      const type = mediaTypeOf(headers["content-type"]);
+      if (headers[":method"] !== "POST" || !isPlainConnect(headers, type)) return false;
       const deadline = deadlineOf(headers["connect-timeout-ms"], parseConnectTimeoutMs);
       if (deadline === "odd") return false;
-      const representation = representations.get(method)!(headers["content-type"] === "application/json");
+      const representation = representations.get(method)!(type === "application/json");
       const exchange = new Http2Exchange(stream, headers, rawHeaders);
       new ConnectCall(lane, method, exchange, representation).setDeadline(deadline);
       return true;
@@ -103,10 +105,11 @@ export function openFastLane(options: FastLaneOptions): FastLane {
       const method = unary.get(path);
       if (method === undefined || "stream" in request || "stream" in response) return false;
       const { headers } = request;
-      if (request.method !== "POST" || !isPlainConnect(headers)) return false;
+      const type = mediaTypeOf(headers["content-type"]);
+      if (request.method !== "POST" || !isPlainConnect(headers, type)) return false;
       const deadline = deadlineOf(headers["connect-timeout-ms"], parseConnectTimeoutMs);
       if (deadline === "odd") return false;
-      const representation = representations.get(method)!(headers["content-type"] === "application/json");
+      const representation = representations.get(method)!(type === "application/json");
       const exchange = new Http1Exchange(request, response);
       new ConnectCall(lane, method, exchange, representation).setDeadline(deadline);
       return true;
@@ -117,7 +120,7 @@ export function openFastLane(options: FastLaneOptions): FastLane {
 function isPlainGrpc(headers: Http2Headers): boolean {
   const { "content-type": type, "grpc-encoding": encoding } = headers;
   return (
-    (type === "application/grpc" || type === "application/grpc+proto") &&
+    isGrpc(mediaTypeOf(type)) &&
     headers.te === "trailers" &&
     headers[":method"] === "POST" &&
     (encoding === undefined || encoding === "identity") &&
@@ -125,8 +128,12 @@ function isPlainGrpc(headers: Http2Headers): boolean {
   );
 }
 
-function isPlainConnect(headers: IncomingHttpHeaders): boolean {
-  const { "content-type": type, "connect-protocol-version": version } = headers;
+function isGrpc(type: string): boolean {
+  return type === "application/grpc" || type === "application/grpc+proto";
+}
+
+function isPlainConnect(headers: IncomingHttpHeaders, type: string): boolean {
+  const { "connect-protocol-version": version } = headers;
   return (
     (type === "application/json" || type === "application/proto") &&
     headers["content-encoding"] === undefined &&

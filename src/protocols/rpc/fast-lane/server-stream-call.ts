@@ -5,6 +5,7 @@ import { requestIdFrom } from "../../../calls/call.ts";
 import { type Connection, connectionOfStream } from "../../../calls/connection.ts";
 import { asServiceError } from "../../../calls/pipeline.ts";
 import { type ErrorMessageId, ServiceError } from "../../../domain/errors.ts";
+import { unknownFlags } from "../message-flags.ts";
 import { headBytes, messageLength } from "./envelope.ts";
 import { errorTrailers, grpcHeaders, respondWithError, sendOk } from "./grpc-response.ts";
 import { discardRest } from "./http2-stream.ts";
@@ -88,17 +89,21 @@ export class ServerStreamCall implements LaneCall {
     if (this.stream.closed || this.#request === undefined) return;
     const body = Buffer.concat(this.#request);
     this.#request = undefined;
+    if (body.length >= headBytes && body[0] !== 0) {
+      this.#finish(unknownFlags());
+    } else if (body.length < headBytes || messageLength(body, 0) < body.length - headBytes) {
+      this.#finish(new ServiceError("downlease.request.message_count"));
+    } else {
+      this.#run(body);
+    }
+  }
+
+  #run(body: Buffer): void {
     try {
-      const isOneMessage =
-        body.length >= headBytes && body[0] === 0 && messageLength(body, 0) === body.length - headBytes;
-      if (!isOneMessage) throw new RangeError("not one message");
+      if (messageLength(body, 0) > body.length - headBytes) throw new RangeError("incomplete");
       void this.#send(fromBinary(this.#method.method.input, body.subarray(headBytes)));
     } catch {
-      this.#finish(
-        new ServiceError("downlease.request.malformed", [
-          "it is not one well-formed message without compression",
-        ]),
-      );
+      this.#finish(new ServiceError("downlease.request.malformed", ["a message is not well-formed"]));
     }
   }
 

@@ -7,6 +7,7 @@ import { keptHeaders } from "../../../calls/forwarded.ts";
 import { limitsOwnRequest } from "../../../calls/open-stream.ts";
 import { asServiceError, type Conversation } from "../../../calls/pipeline.ts";
 import { type ErrorMessageId, ServiceError } from "../../../domain/errors.ts";
+import { unknownFlags } from "../message-flags.ts";
 import { silent } from "../patience.ts";
 import { envelopes, headBytes, messageLength } from "./envelope.ts";
 import { errorTrailers, grpcHeaders, respondWithError, sendOk } from "./grpc-response.ts";
@@ -144,7 +145,7 @@ export class StreamCall implements Call, LaneCall {
         return;
       }
       if (bytes[offset] !== 0) {
-        this.#stopReading(malformed("a message is compressed or has unknown flags"));
+        this.#stopReading(unknownFlags());
         return;
       }
       const end = offset + headBytes + length;

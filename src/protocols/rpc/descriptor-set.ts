@@ -1,0 +1,60 @@
+import { createHash } from "node:crypto";
+import { create, type DescFile, toBinary } from "@bufbuild/protobuf";
+import { FileDescriptorSetSchema } from "@bufbuild/protobuf/wkt";
+import { file_google_rpc_error_details } from "../../../gen/google/rpc/error_details_pb.ts";
+import { Health as HealthService } from "../../../gen/grpc/health/v1/health_pb.ts";
+import { discardBody, pathOf } from "../../calls/http.ts";
+import type { Operations } from "../../calls/pipeline.ts";
+import type { ProtocolHandler } from "../../calls/protocol-handler.ts";
+
+/** Where the interface is served. */
+export const descriptorSetPath = "/proto/downlease.binpb";
+
+/**
+ * The interface as a file that protoc and most tools for gRPC read: a `google.protobuf.FileDescriptorSet` of the
+ * operations, `grpc.health.v1` and the details of errors, with all that they import. GET and HEAD, without credentials.
+ *
+ * @param pageHeaders names and values in turn; see `pageHeaders`
+ */
+export function descriptorSetHandler(
+  operations: Operations,
+  pageHeaders: readonly string[],
+): ProtocolHandler {
+  const services = [...operations.unary, ...operations.streams].map(({ method }) => method.parent);
+  const files = [...services, HealthService].map(({ file }) => file);
+  const bytes = descriptorSetOf([...files, file_google_rpc_error_details]);
+  const etag = `"${createHash("sha256").update(bytes).digest("base64url").slice(0, 22)}"`;
+  const caching = ["etag", etag, "cache-control", "public, max-age=3600", ...pageHeaders];
+  const length = ["content-type", "application/x-protobuf", "content-length", String(bytes.length)];
+  return {
+    name: "descriptor set",
+    headers: { request: [], response: [] },
+    takes: (request) => pathOf(request) === descriptorSetPath,
+    serve(request, response) {
+      const { method, headers } = request;
+      discardBody(request);
+      if (method !== "GET" && method !== "HEAD") {
+        response.writeHead(405, ["allow", "GET, HEAD", "content-length", "0", ...pageHeaders]);
+        response.end();
+      } else if (headers["if-none-match"]?.includes(etag)) {
+        response.writeHead(304, caching);
+        response.end();
+      } else {
+        response.writeHead(200, [...length, ...caching]);
+        response.end(method === "GET" ? bytes : "");
+      }
+    },
+  };
+}
+
+/** Each file after those that it imports. */
+function descriptorSetOf(files: readonly DescFile[]): Uint8Array {
+  const importsFirst = new Set<DescFile>();
+  const add = (file: DescFile) => {
+    for (const dependency of file.dependencies) add(dependency);
+    importsFirst.add(file);
+  };
+  for (const file of files) add(file);
+  const file = [...importsFirst].map(({ proto }) => proto);
+  return toBinary(FileDescriptorSetSchema, create(FileDescriptorSetSchema, { file }));
+}
