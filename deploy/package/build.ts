@@ -6,7 +6,7 @@ import { fileURLToPath } from "node:url";
 export const root = fileURLToPath(new URL("../..", import.meta.url));
 
 /** A module that is named by its path: in declarations, and where a file is opened beside the code. */
-const moduleName = /((?:from |import\(|new URL\()"\.{1,2}\/[^"]+)\.ts"/g;
+const moduleName = /((?:from |import |import\(|new URL\()"\.{1,2}\/[^"]+)\.ts"/g;
 
 /**
  * Makes the package in `dist/`, or elsewhere: Node.js strips no types inside of `node_modules`. It has what `src/` and

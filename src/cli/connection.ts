@@ -4,6 +4,7 @@ import { visible } from "../client/printable.ts";
 import { type ClientSecret, passwordVariable } from "../config/client-settings.ts";
 import { readSecretFile, SecretFileError } from "../config/secret-file.ts";
 import { CliError } from "./failure.ts";
+import { fileProblem } from "./file-problem.ts";
 import { askHidden } from "./hidden-input.ts";
 import type { Io } from "./io.ts";
 import type { ServerChoice } from "./server-choice.ts";
@@ -13,23 +14,26 @@ import type { ServerFlags } from "./server-options.ts";
 export async function openServer(choice: ServerChoice, io: Io): Promise<Downlease> {
   const { user } = withoutEmpty(choice);
   const password = user === undefined ? undefined : await passwordOf({ ...choice, user }, io);
-  return open(choice, { user, password, loginSessionId: choice.loginSessionId });
+  return open(choice, io, { user, password, loginSessionId: choice.loginSessionId });
 }
 
 /** The same for a command that logs in by itself. It sends a token or a certificate, but no password and no saved login. */
-export function openServerToLogIn(choice: ServerChoice): Promise<Downlease> {
-  return open(choice, {});
+export function openServerToLogIn(choice: ServerChoice, io: Io): Promise<Downlease> {
+  return open(choice, io, {});
 }
 
-async function open(choice: ServerChoice, credentials: object): Promise<Downlease> {
+async function open(choice: ServerChoice, io: Io, credentials: object): Promise<Downlease> {
   const { server: url, ca, cert, key } = withoutEmpty(choice);
   const token = secretOf("token", choice);
   const files = await Promise.all(
-    [ca, cert, key].map((path) => (path === undefined ? undefined : pem(path))),
+    Object.entries({ ca, cert, key }).map(([name, path]) =>
+      path === undefined ? undefined : pem(name, path),
+    ),
   );
   const options = { url, token, ca: files[0], cert: files[1], key: files[2], ...credentials };
+  const environment = { proxyEnv: io.environment };
   try {
-    return connect(withoutEmpty(options) as Parameters<typeof connect>[0]);
+    return connect({ ...withoutEmpty(options), ...environment } as Parameters<typeof connect>[0]);
   } catch (error) {
     // Options that contradict each other, or files that TLS can't use.
     if (!(error instanceof Error)) throw error;
@@ -61,11 +65,11 @@ function withoutEmpty<T extends object>(options: T): T {
   ) as T;
 }
 
-async function pem(path: string): Promise<Buffer> {
+async function pem(name: string, path: string): Promise<Buffer> {
   try {
     return await readFile(path);
   } catch (error) {
-    throw new CliError("usage", visible((error as Error).message));
+    throw new CliError("usage", `--${name} ${visible(path)} can't be read: ${fileProblem(error)}`);
   }
 }
 

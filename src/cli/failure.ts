@@ -1,7 +1,9 @@
 import { Code, ConnectError } from "@connectrpc/connect";
 import { DownloadError, type DownloadFailure } from "../client/download-error.ts";
+import { ForeignAnswer, proxyPasswordHint } from "../client/foreign-answer.ts";
 import { printable, visible } from "../client/printable.ts";
 import type { ExitName } from "./exit-codes.ts";
+import { fileProblem } from "./file-problem.ts";
 import { systemError } from "./system-error.ts";
 
 /** A failure of a command that is no bug. The message is for its user and says what to do. */
@@ -37,6 +39,7 @@ const exitsOfCodes: Partial<Record<Code, ExitName>> = {
   [Code.PermissionDenied]: "refused",
   [Code.FailedPrecondition]: "lease_lost",
   [Code.InvalidArgument]: "usage",
+  [Code.Unimplemented]: "usage",
   [Code.Unavailable]: "unreachable",
   [Code.DeadlineExceeded]: "unreachable",
   [Code.ResourceExhausted]: "unreachable",
@@ -56,7 +59,7 @@ export function explain(error: unknown, server: string): CliError | undefined {
   if (error instanceof ConnectError) return explainCall(error, server);
   const cause: unknown = systemError(error);
   if (isConnectionFailure(cause)) return unreachable(cause, server);
-  if (isFileFailure(cause)) return new CliError("disk", visible(cause.message));
+  if (isFileFailure(cause)) return new CliError("disk", `${visible(cause.path!)}: ${fileProblem(cause)}`);
   return undefined;
 }
 
@@ -74,6 +77,7 @@ function explainDownload({ reason, message, cause }: DownloadError): CliError {
 function explainCall(error: ConnectError, server: string): CliError {
   const cause = systemError(error.cause);
   if (isConnectionFailure(cause)) return unreachable(cause, server);
+  if (error.cause instanceof ForeignAnswer) return explainForeign(error, error.cause);
   const { code } = error;
   if (code === Code.DeadlineExceeded) {
     return new CliError("unreachable", `${visible(server)} does not answer in time. Try again.`);
@@ -82,12 +86,45 @@ function explainCall(error: ConnectError, server: string): CliError {
   return new CliError(exitsOfCodes[code] ?? "failed", message);
 }
 
-function unreachable({ code, message }: NodeJS.ErrnoException, server: string): CliError {
-  return new CliError("unreachable", `can't reach ${visible(server)}: ${visible(reasons[code!] ?? message)}`);
+/** An answer that is not one of the service. */
+function explainForeign({ code, rawMessage }: ConnectError, { status, isWrongUrl }: ForeignAnswer): CliError {
+  const exit = isWrongUrl
+    ? "usage"
+    : status === proxyAuthentication
+      ? "refused"
+      : (exitsOfCodes[code] ?? "unreachable");
+  const hint = code === Code.Unauthenticated ? `. ${advice[code]}` : "";
+  return new CliError(exit, printable(rawMessage) + hint);
+}
+
+function unreachable(cause: NodeJS.ErrnoException, server: string): CliError {
+  const proxy = proxyOf(cause, server);
+  const place = proxy === undefined ? "" : `the proxy ${visible(proxy)}: `;
+  const { code, message, statusCode } = cause as NodeJS.ErrnoException & { statusCode?: number };
+  const failure = `can't reach ${visible(server)}: `;
+  if (code === "ERR_PROXY_TUNNEL" && statusCode !== undefined) {
+    return statusCode === proxyAuthentication
+      ? new CliError("refused", `${failure}${proxyPasswordHint}`)
+      : new CliError("unreachable", `${failure}the proxy answers with HTTP ${statusCode}.`);
+  }
+  return new CliError("unreachable", `${failure}${place}${visible(reasons[code!] ?? message)}`);
+}
+
+/** HTTP status of a proxy. */
+const proxyAuthentication = 407;
+
+/** The proxy that could not be reached, which the error names instead of the server. */
+function proxyOf(cause: NodeJS.ErrnoException, server: string): string | undefined {
+  const { hostname, address, port } = cause as { hostname?: string; address?: string; port?: number };
+  if (!URL.canParse(server)) return undefined;
+  const url = new URL(server);
+  if (hostname !== undefined) return hostname === url.hostname ? undefined : hostname;
+  const ownPort = Number(url.port || (url.protocol === "https:" ? 443 : 80));
+  return port === undefined || port === ownPort ? undefined : `${address}:${port}`;
 }
 
 const reasons: Record<string, string> = {
-  ECONNREFUSED: "connection refused. Is the service running there?",
+  ECONNREFUSED: "connection refused. Is it running there?",
   ENOTFOUND: "the host does not exist.",
   EAI_AGAIN: "the name of the host can't be resolved.",
   ECONNRESET:
@@ -115,7 +152,7 @@ function isConnectionFailure(cause: unknown): cause is NodeJS.ErrnoException {
   return (
     (code !== undefined && code in reasons) ||
     /^(connect|getaddrinfo)$/.test(syscall ?? "") ||
-    /^ERR_(HTTP2|SSL|TLS)_/.test(code ?? "")
+    /^ERR_(HTTP2|PROXY|SSL|TLS)_/.test(code ?? "")
   );
 }
 

@@ -9,9 +9,11 @@ export class Output {
   readonly #out: NodeJS.WriteStream;
   readonly #err: NodeJS.WriteStream;
   readonly isJson: boolean;
+  readonly #isDumb: boolean;
 
-  constructor({ json = false, out, err }: OutputOptions) {
+  constructor({ json = false, isDumb = false, out, err }: OutputOptions) {
     this.isJson = json;
+    this.#isDumb = isDumb;
     this.#out = out;
     this.#err = err;
   }
@@ -25,9 +27,18 @@ export class Output {
     return this.#out.rows || 24;
   }
 
-  /** Whether lines can be drawn over. */
   get isTerminal(): boolean {
     return this.#out.isTTY === true && !this.isJson;
+  }
+
+  /** Whether lines of the standard output can be drawn over. */
+  get isDrawable(): boolean {
+    return this.isTerminal && !this.#isDumb;
+  }
+
+  /** The same of the standard error. */
+  get isErrorDrawable(): boolean {
+    return this.#err.isTTY === true && !this.#isDumb;
   }
 
   lines(lines: readonly string[]): void {
@@ -51,6 +62,8 @@ export class Output {
 
 export interface OutputOptions {
   readonly json?: boolean | undefined;
+  /** Whether a terminal understands no control sequences. */
+  readonly isDumb?: boolean;
   readonly out: NodeJS.WriteStream;
   readonly err: NodeJS.WriteStream;
 }

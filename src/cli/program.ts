@@ -2,9 +2,11 @@ import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
 import { withJson } from "./command-parts.ts";
 import { addClientCommands } from "./commands.ts";
-import type { Io } from "./io.ts";
+import { exitCodes } from "./exit-codes.ts";
+import { type Io, OutputWatch } from "./io.ts";
 import { LazyCommand, loadOptions } from "./lazy-command.ts";
 import { optionsOf } from "./server-options.ts";
+import { usageMessage } from "./usage-message.ts";
 import { addUsersCommands } from "./users/users.ts";
 
 const { version } = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8"));
@@ -24,9 +26,11 @@ export async function runCli(args: readonly string[], io: Io): Promise<number | 
     .configureOutput({
       writeOut: (text) => io.stdout.write(text),
       writeErr: (text) => io.stderr.write(text),
+      outputError: (text, write) => write(usageMessage(text)),
       getOutHelpWidth: () => io.stdout.columns,
       getErrHelpWidth: () => io.stderr.columns,
     });
+  const output = new OutputWatch(io);
   let isServing = false;
   const serve = new LazyCommand("serve", async (command) => {
     const { addSettings } = await import("./serve.ts");
@@ -52,9 +56,9 @@ export async function runCli(args: readonly string[], io: Io): Promise<number | 
   } catch (error) {
     if (!(error instanceof CommanderError)) throw error;
     // Commander has written the message. Help and version end here, too, with exit code 0.
-    return error.exitCode === 0 ? 0 : 2;
+    return await output.end(error.exitCode === 0 ? exitCodes.ok.code : exitCodes.usage.code);
   }
-  return isServing ? undefined : io.exitCode;
+  return isServing ? undefined : await output.end(io.exitCode);
 }
 
 function addVersionCommand(program: Command, { stdout }: Io): void {

@@ -1,5 +1,6 @@
 import type { CallOptions } from "@connectrpc/connect";
 import type { Downlease } from "../client/connect.ts";
+import { isDumbTerminal } from "../config/client-settings.ts";
 import { openServer, openServerToLogIn } from "./connection.ts";
 import { exitCodes } from "./exit-codes.ts";
 import { CliError, explain } from "./failure.ts";
@@ -38,8 +39,11 @@ export interface CommonFlags extends ServerFlags {
 
 const callMs = 15_000;
 
+/** The signals that end a command, with its exit. */
+const signals = { SIGINT: "interrupted", SIGTERM: "terminated", SIGHUP: "hung_up" } as const;
+
 /**
- * Runs a command and reports its failure in one line. The first SIGINT or SIGTERM aborts the calls and lets the command end by itself;
+ * Runs a command and reports its failure in one line. The first signal aborts the calls and lets the command end by itself;
  * the second ends the program immediately.
  *
  * @returns the exit code
@@ -50,22 +54,27 @@ export async function runTask<Flags extends CommonFlags>(
   work: (task: Task<Flags>) => Promise<void>,
 ): Promise<number> {
   const { flags, io } = input;
-  const output = new Output({ json: flags.json, out: io.stdout, err: io.stderr });
+  const output = outputOf(input);
   const aborted = new AbortController();
-  const abortWith = (exit: "interrupted" | "terminated") => () => {
-    if (aborted.signal.aborted) io.exit(exitCodes[exit].code);
-    aborted.abort(new CliError(exit, ""));
+  const handlers = Object.entries(signals).map(([signal, exit]) => {
+    const handle = () => {
+      if (aborted.signal.aborted) io.exit(exitCodes[exit].code);
+      aborted.abort(new CliError(exit, ""));
+    };
+    return [signal, handle] as const;
+  });
+  const onOutputError = () => {
+    // The failure itself is reported when the program ends.
+    if (io.endsOnBrokenPipe) aborted.abort(new CliError("disk", ""));
   };
   let url = flags.server ?? "";
-  const onInterrupt = abortWith("interrupted");
-  const onTerminate = abortWith("terminated");
   try {
     const choice = await chooseServer(flags, io.environment);
     url = choice.server;
-    const server = await (input.logsIn ? openServerToLogIn(choice) : openServer(choice, io));
+    const server = await (input.logsIn ? openServerToLogIn(choice, io) : openServer(choice, io));
     // Only after the password prompt, where Ctrl-C is a character.
-    io.signals.on("SIGINT", onInterrupt);
-    io.signals.on("SIGTERM", onTerminate);
+    for (const [signal, handle] of handlers) io.signals.on(signal, handle);
+    io.stdout.on("error", onOutputError);
     await using _ = server;
     const call = { signal: aborted.signal, timeoutMs: callMs };
     await work({ ...input, flags: { ...flags, ...choice }, server, output, call });
@@ -80,10 +89,8 @@ export async function runTask<Flags extends CommonFlags>(
     return exitCodes[explanation.exit].code;
   } finally {
     // After a signal the program ends with its exit code, also when another one comes before that.
-    if (!aborted.signal.aborted) {
-      io.signals.off("SIGINT", onInterrupt);
-      io.signals.off("SIGTERM", onTerminate);
-    }
+    if (!aborted.signal.aborted) for (const [signal, handle] of handlers) io.signals.off(signal, handle);
+    io.stdout.off("error", onOutputError);
   }
 }
 
@@ -92,8 +99,7 @@ export async function runLocalTask<Flags extends Pick<CommonFlags, "json">>(
   input: TaskInput<Flags>,
   work: (task: LocalTask<Flags>) => Promise<void>,
 ): Promise<number> {
-  const { flags, io } = input;
-  const output = new Output({ json: flags.json, out: io.stdout, err: io.stderr });
+  const output = outputOf(input);
   try {
     await work({ ...input, output });
     return exitCodes.ok.code;
@@ -103,4 +109,9 @@ export async function runLocalTask<Flags extends Pick<CommonFlags, "json">>(
     output.note(explanation.message);
     return exitCodes[explanation.exit].code;
   }
+}
+
+function outputOf({ flags, io }: TaskInput<Pick<CommonFlags, "json">>): Output {
+  const isDumb = isDumbTerminal(io.environment);
+  return new Output({ json: flags.json, isDumb, out: io.stdout, err: io.stderr });
 }

@@ -1,6 +1,7 @@
 import type { DescMethod } from "@bufbuild/protobuf";
 import { Code, ConnectError, type Transport } from "@connectrpc/connect";
 import { type ConnectTransportOptions, createConnectTransport } from "@connectrpc/connect-node";
+import { explainForeign } from "./foreign-answer.ts";
 
 const mebibyte = 1024 * 1024;
 /** The largest answer in bytes, as it arrives and decompressed. */
@@ -23,7 +24,8 @@ export function boundedTransport(options: ConnectTransportOptions): Transport {
       try {
         return await (hasList ? lists : plain).unary(method, ...call);
       } catch (error) {
-        throw isTooLarge(error) ? tooLargeError(hasList, error) : error;
+        if (isTooLarge(error)) throw tooLargeError(hasList, error);
+        throw explainForeign(error, options.baseUrl, method) ?? error;
       }
     },
     stream: (method, ...call) => plain.stream(method, ...call),

@@ -1,5 +1,6 @@
 import { Agent } from "node:http";
 import { Agent as TlsAgent } from "node:https";
+import { createSecureContext } from "node:tls";
 import { type Client, createClient, type Interceptor } from "@connectrpc/connect";
 import { SessionService } from "../../gen/cis/v1/session_pb.ts";
 import { FileService } from "../../gen/content/library/item/downloadsession/v1/file_pb.ts";
@@ -9,6 +10,7 @@ import { ItemService } from "../../gen/content/library/v1/item_pb.ts";
 import { LibraryService } from "../../gen/content/v1/library_pb.ts";
 import { boundedTransport } from "./bounded-transport.ts";
 import { LoginSession, withLoginSession } from "./login-session.ts";
+import { type Proxies, readProxies } from "./proxy.ts";
 
 /** The address of a server, and the credentials of its caller. */
 export interface ServerOptions {
@@ -26,6 +28,11 @@ export interface ServerOptions {
   /** PEM, with `key`: the certificate of the client. */
   readonly cert?: string | Buffer;
   readonly key?: string | Buffer;
+  /**
+   * Variables that name proxies: `HTTP_PROXY`, `HTTPS_PROXY` and `NO_PROXY`, in upper or lower case. By default those of
+   * the process; an empty object for none.
+   */
+  readonly proxyEnv?: Readonly<Record<string, string | undefined>>;
 }
 
 /** TLS options as `node:tls` takes them. */
@@ -41,6 +48,8 @@ export interface Downlease extends AsyncDisposable {
   readonly url: string;
   /** For download links, which are fetched without these clients. */
   readonly tls: TlsOptions;
+  /** For these, too. */
+  readonly proxies: Proxies;
   readonly sessions: Client<typeof DownloadSessionService>;
   readonly files: Client<typeof FileService>;
   readonly libraries: Client<typeof LibraryService>;
@@ -57,9 +66,9 @@ export interface Downlease extends AsyncDisposable {
 export function connect(options: ServerOptions): Downlease {
   const { url, tls } = validate(options);
   const { token, user, password, loginSessionId } = options;
-  const agent = url.startsWith("https:")
-    ? new TlsAgent({ keepAlive: true, ...tls })
-    : new Agent({ keepAlive: true });
+  const proxies = readProxies(options.proxyEnv);
+  const connection = { keepAlive: true, proxyEnv: proxies };
+  const agent = url.startsWith("https:") ? new TlsAgent({ ...connection, ...tls }) : new Agent(connection);
   const transportWith = (interceptors: Interceptor[]) =>
     boundedTransport({ httpVersion: "1.1", baseUrl: url, interceptors, nodeOptions: { agent } });
   const login =
@@ -75,6 +84,7 @@ export function connect(options: ServerOptions): Downlease {
   return {
     url,
     tls,
+    proxies,
     sessions: createClient(DownloadSessionService, transport),
     files: createClient(FileService, transport),
     libraries: createClient(LibraryService, transport),
@@ -96,13 +106,7 @@ function withToken(token: string): Interceptor {
 }
 
 function validate({ url, token, user, password, loginSessionId, ca, cert, key }: ServerOptions) {
-  if (!URL.canParse(url)) throw new TypeError(`'${url}' is not a URL`);
-  const parsed = new URL(url);
-  if (parsed.protocol !== "http:" && parsed.protocol !== "https:") {
-    throw new TypeError(
-      `the URL of a server must begin with http:// or https://, not '${parsed.protocol}//'`,
-    );
-  }
+  const parsed = parseUrl(url);
   if (parsed.username !== "" || parsed.password !== "") {
     throw new TypeError("the URL of a server must not contain a user and password; pass them as options");
   }
@@ -124,5 +128,42 @@ function validate({ url, token, user, password, loginSessionId, ca, cert, key }:
     ...(cert !== undefined && { cert }),
     ...(key !== undefined && { key }),
   };
+  requireUsable(tls);
   return { url: parsed.href.replace(/\/+$/, ""), tls };
+}
+
+function parseUrl(text: string): URL {
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  if (url?.protocol === "http:" || url?.protocol === "https:") return url;
+  // `host:port` may look like a scheme.
+  if (!text.includes("://")) {
+    const guess = `${/:443(?:\/|$)/.test(text) ? "https" : "http"}://${text}`;
+    const hint = URL.canParse(guess) ? `; did you mean ${guess}?` : "";
+    // What stands before an @ may be a password.
+    throw new TypeError(
+      text.includes("@") ? "the URL of the server is not a URL" : `'${text}' is not a URL${hint}`,
+    );
+  }
+  throw new TypeError(
+    url === undefined
+      ? "the URL of the server is not a URL"
+      : `the URL of a server must begin with http:// or https://, not '${url.protocol}//'`,
+  );
+}
+
+/** Otherwise each call would fail, and for an authority without a certificate as if the option were missing. */
+function requireUsable({ ca, cert, key }: TlsOptions): void {
+  if (ca !== undefined && !/-----BEGIN (?:TRUSTED |X509 )?CERTIFICATE-----/.test(ca.toString())) {
+    throw new TypeError("ca has no certificate (PEM)");
+  }
+  for (const [names, options] of [
+    ["ca", { ca }],
+    ["cert and key", { cert, key }],
+  ] as const) {
+    try {
+      createSecureContext(options);
+    } catch (error) {
+      throw new TypeError(`${names} can't be used: ${(error as Error).message}`, { cause: error });
+    }
+  }
 }

@@ -1,6 +1,6 @@
 import { rmSync } from "node:fs";
 import { join } from "node:path";
-import { DatabaseSync } from "node:sqlite";
+import type { DatabaseSync } from "node:sqlite";
 import { pathToFileURL } from "node:url";
 import { diskError, ownName } from "./disk.ts";
 import { DownloadError } from "./download-error.ts";
@@ -31,13 +31,26 @@ export class DiskLock implements Disposable {
     this.#database = database;
   }
 
-  /** @throws DownloadError `busy` if the lock is held, `disk` if the lock file can't be used */
-  static acquire(directory: string, kind: "item" | "file", identifier: string): DiskLock {
-    const path = join(directory, ownName(kind, identifier, "lock"));
+  /**
+   * @param key what the lock is known by, see `ownName`
+   * @throws DownloadError `busy` if the lock is held, `disk` if the lock file can't be used
+   */
+  static acquire(
+    directory: string,
+    kind: "item" | "file",
+    identifier: string,
+    key: string = identifier,
+  ): DiskLock {
+    const path = join(directory, ownName(kind, key, "lock"));
     try {
       return new DiskLock(path, openLocked(path));
     } catch (error) {
-      if (sqliteCode(error) !== sqliteBusy) throw diskError(path, error);
+      const code = sqliteCode(error);
+      if (code === undefined) throw diskError(path, error);
+      if (code !== sqliteBusy) {
+        const text = `${path} can't be locked. Choose a directory on a file system that offers locks`;
+        throw new DownloadError("disk", text, { cause: error });
+      }
       const what = kind === "item" ? `Item '${identifier}'` : `File '${identifier}'`;
       throw new DownloadError("busy", `${what} is being downloaded into ${directory} by another process`, {
         cause: error,
@@ -55,6 +68,8 @@ export class DiskLock implements Disposable {
 
 /** Opens and locks the file, and checks that it still has its name: the previous owner of the lock removes it. */
 function openLocked(path: string): DatabaseSync {
+  // Loaded now, so that a release of Node.js without it gets as far as saying that it is too old.
+  const { DatabaseSync } = process.getBuiltinModule("node:sqlite");
   // Never creates a file, where a link may lead.
   const location = pathToFileURL(path);
   location.search = "?mode=rw";

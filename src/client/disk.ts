@@ -1,7 +1,6 @@
 import { createHash } from "node:crypto";
 import { open } from "node:fs/promises";
 import { DownloadError } from "./download-error.ts";
-import { nameKey } from "./file-names.ts";
 
 const meanings: Readonly<Record<string, string>> = {
   ENOSPC: "the disk is full",
@@ -14,6 +13,11 @@ const meanings: Readonly<Record<string, string>> = {
   ENAMETOOLONG: "the name is too long",
   ELOOP: "it is a symbolic link",
   EISDIR: "a directory has that name",
+  EEXIST: "a file has that name",
+  ENOTDIR: "a part of the path is not a directory",
+  ENOENT: "no such file or directory",
+  EINVAL: "the file system does not accept the name",
+  EILSEQ: "the file system does not accept the name",
 };
 
 /** Runs file operations. An error of the file system becomes a `DownloadError` with reason `disk`. */
@@ -47,9 +51,12 @@ export async function syncDirectory(path: string): Promise<void> {
   await directory.sync();
 }
 
-/** Name of a file in which the client keeps data about an item or a file. Any identifier gives a valid name. */
-export function ownName(kind: "item" | "file", identifier: string, extension: string): string {
-  const key = kind === "file" ? nameKey(identifier) : identifier;
+/**
+ * Name of a file in which the client keeps data about an item or a file. Any key gives a valid name.
+ *
+ * @param key the identifier of the item, or the `nameKey` of the file
+ */
+export function ownName(kind: "item" | "file", key: string, extension: string): string {
   const digest = createHash("sha256").update(`${kind}\0${key}`).digest("hex").slice(0, 20);
   return `.downlease-${digest}.${extension}`;
 }

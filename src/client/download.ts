@@ -1,5 +1,6 @@
-import { mkdir, stat } from "node:fs/promises";
-import { join, resolve } from "node:path";
+import { mkdir, rmdir, stat } from "node:fs/promises";
+import { dirname, join, resolve } from "node:path";
+import { ConnectError } from "@connectrpc/connect";
 import pLimit from "p-limit";
 import type { FileInfo } from "../../gen/content/library/item/downloadsession/v1/file_pb.ts";
 import type { Downlease } from "./connect.ts";
@@ -9,12 +10,14 @@ import { DownloadError } from "./download-error.ts";
 import { Fetcher } from "./fetch.ts";
 import { FileDownload } from "./file-download.ts";
 import { prepareFile } from "./file-fetch.ts";
-import { collidingNames, nameProblem, nameTakenByPart, partSuffix } from "./file-names.ts";
+import { clashOf, type NameRules, nameProblem, partName } from "./file-names.ts";
 import type { HeldSession } from "./held-session.ts";
 import { checkLimits, type DownloadLimits } from "./limits.ts";
+import { readNameRules } from "./name-rules.ts";
 import { sizeOf } from "./numbers.ts";
 import { printable } from "./printable.ts";
 import type { DownloadProgress } from "./progress.ts";
+import { isRetryable } from "./retry.ts";
 import { abortedError, SessionRun } from "./session-run.ts";
 import { StateFile } from "./state-file.ts";
 
@@ -76,20 +79,32 @@ export async function downloadItem(server: Downlease, options: DownloadOptions):
   if (!(Number.isSafeInteger(parallel) && parallel > 0)) throw new TypeError("parallel must be 1 or more");
   if (options.files?.length === 0) throw new TypeError("files is empty; omit it for all files");
   if (signal?.aborted) throw abortedError(signal);
-  await onDisk(directory, () => mkdir(directory, { recursive: true }));
-  using _lock = DiskLock.acquire(directory, "item", itemId);
-  const state = await StateFile.open(directory, itemId);
-  using fetcher = new Fetcher(server, { parallel, idleMs, maxBytesPerSecond });
-  return await new ItemDownload(
-    server,
-    { ...options, directory, parallel, patienceMs },
-    state,
-    fetcher,
-  ).run();
+  const created = await onDisk(directory, () => mkdir(directory, { recursive: true }));
+  try {
+    const nameRules = await onDisk(directory, () => readNameRules(directory));
+    using _lock = DiskLock.acquire(directory, "item", itemId);
+    const state = await StateFile.open(directory, itemId);
+    using fetcher = new Fetcher(server, { parallel, idleMs, maxBytesPerSecond });
+    const job = { ...options, directory, nameRules, parallel, patienceMs };
+    return await new ItemDownload(server, job, state, fetcher).run();
+  } catch (error) {
+    if (created !== undefined) await removeEmpty(directory, created);
+    throw error;
+  }
 }
 
-/** Options with their defaults. */
-type Job = DownloadOptions & Required<Pick<DownloadOptions, "parallel" | "patienceMs">>;
+/** Options with their defaults, and what is known about the directory. */
+type Job = DownloadOptions &
+  Required<Pick<DownloadOptions, "parallel" | "patienceMs">> & { readonly nameRules: NameRules };
+
+/** Removes a directory, and those above it up to `last`, as long as they are empty. */
+async function removeEmpty(directory: string, last: string): Promise<void> {
+  const isRemoved = await rmdir(directory).then(
+    () => true,
+    () => false,
+  );
+  if (isRemoved && directory !== last) await removeEmpty(dirname(directory), last);
+}
 
 class ItemDownload {
   readonly #job: Job;
@@ -105,10 +120,7 @@ class ItemDownload {
   }
 
   async run(): Promise<DownloadResult> {
-    const { files, contentVersion } = await this.#run.run(async (session) => ({
-      files: await this.#downloadFiles(session),
-      contentVersion: session.contentVersion,
-    }));
+    const { files, contentVersion } = await this.#inSession();
     await this.#removeState();
     return {
       itemId: this.#job.itemId,
@@ -119,14 +131,27 @@ class ItemDownload {
     };
   }
 
+  async #inSession(): Promise<Pick<DownloadResult, "files" | "contentVersion">> {
+    try {
+      return await this.#run.run(async (session) => ({
+        files: await this.#downloadFiles(session),
+        contentVersion: session.contentVersion,
+      }));
+    } catch (error) {
+      if (this.#run.hasSession || isRefused(error)) await this.#state.closeIfEmpty().catch(() => {});
+      throw error;
+    }
+  }
+
   async #downloadFiles(session: HeldSession): Promise<DownloadedFile[]> {
-    const { directory, parallel, files: names } = this.#job;
-    const infos = chosenFiles(await session.files(this.#run.signal), names);
+    const { directory, nameRules, parallel } = this.#job;
+    const infos = chosenFiles(await session.files(this.#run.signal), this.#job);
     const { board, retryLoop, onFetched } = this.#run;
     board.begin(infos.map(({ name, size }) => ({ name, size: sizeOf(size) ?? 0 })));
     const failed = new AbortController();
     const context = {
       directory,
+      nameRules,
       session,
       fetcher: this.#fetcher,
       state: this.#state,
@@ -160,7 +185,7 @@ class ItemDownload {
   /** Removes the saved state, except that of partial files which this run did not request. */
   async #removeState(): Promise<void> {
     for (const { name } of this.#state.parts) {
-      const path = join(this.#job.directory, name + partSuffix);
+      const path = join(this.#job.directory, partName(name));
       const stats = nameProblem(name) === undefined && (await stat(path).catch(() => undefined));
       if (!stats) await this.#state.removePart(name);
     }
@@ -168,7 +193,11 @@ class ItemDownload {
   }
 }
 
-function chosenFiles(infos: readonly FileInfo[], names: readonly string[] | undefined): FileInfo[] {
+/** @throws DownloadError if a file does not exist, or can't be written under its name beside the others */
+function chosenFiles(
+  infos: readonly FileInfo[],
+  { directory, files: names, nameRules }: Pick<Job, "directory" | "files" | "nameRules">,
+): FileInfo[] {
   const missing = names?.find((name) => !infos.some((info) => info.name === name));
   if (missing !== undefined) {
     throw new DownloadError("not_found", `The item has no file '${missing}'`, { file: missing });
@@ -180,15 +209,19 @@ function chosenFiles(infos: readonly FileInfo[], names: readonly string[] | unde
     const text = `The item has a file whose name can't be used: '${printable(name.slice(0, 256))}' ${problem}`;
     throw new DownloadError("refused", text, { file: name });
   }
-  const all = infos.map(({ name }) => name);
-  const colliding = collidingNames(all);
-  if (colliding !== undefined) {
-    throw new DownloadError("refused", `Two files of the item would be one here: ${colliding.join(" and ")}`);
-  }
-  const taken = nameTakenByPart(all);
-  if (taken !== undefined) {
-    const text = `The item has a file '${taken}', which is the name of another file while it is incomplete`;
-    throw new DownloadError("refused", text, { file: taken });
-  }
-  return chosen;
+  const namesOf = (files: readonly FileInfo[]) => files.map(({ name }) => name);
+  const clash = clashOf(namesOf(chosen), namesOf(infos), nameRules);
+  if (clash === undefined) return chosen;
+  const { file, other, isPart } = clash;
+  const text = isPart
+    ? `The item has a file '${other}', which is the name of '${file}' while that is incomplete`
+    : file === other
+      ? `The item has two files '${file}'`
+      : `The files '${file}' and '${other}' would be one file in ${directory}. Choose a directory whose file system tells their names apart, or download them one by one into different directories`;
+  throw new DownloadError("refused", text, { file: other });
+}
+
+/** Whether the server has refused a call, rather than that its answer was lost. */
+function isRefused(error: unknown): boolean {
+  return error instanceof DownloadError && error.cause instanceof ConnectError && !isRetryable(error.cause);
 }

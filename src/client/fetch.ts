@@ -56,13 +56,13 @@ export class Fetcher implements Disposable {
 
   /** @param server links without TLS are refused if it was called over TLS */
   constructor(
-    { url, tls }: Pick<Downlease, "url" | "tls">,
+    { url, tls, proxies }: Pick<Downlease, "url" | "tls" | "proxies">,
     { parallel, idleMs, maxBytesPerSecond }: FetcherOptions,
   ) {
     this.#limit = maxBytesPerSecond === undefined ? undefined : new RateLimit(maxBytesPerSecond);
     this.#idleMs = Math.min(idleMs, maxTimerMs);
     // The timeout closes unused connections, so that links to many hosts keep few of them.
-    const options = { keepAlive: true, maxSockets: parallel, timeout: this.#idleMs };
+    const options = { keepAlive: true, maxSockets: parallel, timeout: this.#idleMs, proxyEnv: proxies };
     const { cert: _, key: __, ...anonymous } = tls;
     this.#origin = new URL(url).origin;
     this.#agent = new Agent(options);
@@ -92,7 +92,7 @@ export class Fetcher implements Disposable {
         if (target === undefined || redirects === maxRedirects) {
           return {
             outcome: "refused",
-            text: `the link redirects to another origin, or too often (${status})`,
+            text: `the link redirects to another host, or too often (${status})`,
           };
         }
         uri = target;
@@ -292,9 +292,14 @@ function strongTag(etag: string | undefined): string | undefined {
   return etag?.startsWith('"') ? etag : undefined;
 }
 
-/** The target of a redirect; undefined unless it has the same origin: the server has named no other host. */
+/**
+ * The target of a redirect; undefined unless it has the same origin, or the same host over TLS: the server has named no
+ * other host.
+ */
 function redirectTarget(from: string, location: string | undefined): string | undefined {
   if (location === undefined || !URL.canParse(location, from)) return undefined;
-  const target = new URL(location, from);
-  return target.origin === new URL(from).origin ? target.href : undefined;
+  const [source, target] = [new URL(from), new URL(location, from)];
+  const isUpgrade =
+    source.protocol === "http:" && target.protocol === "https:" && source.hostname === target.hostname;
+  return target.origin === source.origin || isUpgrade ? target.href : undefined;
 }

@@ -5,7 +5,7 @@ import { onDisk } from "./disk.ts";
 import { DiskLock } from "./disk-lock.ts";
 import { DownloadError } from "./download-error.ts";
 import { type FetchContext, FileFetch, type PreparedFile } from "./file-fetch.ts";
-import { partSuffix } from "./file-names.ts";
+import { type NameRules, nameKey, partName } from "./file-names.ts";
 import { PartFile } from "./part-file.ts";
 import type { StateFile } from "./state-file.ts";
 
@@ -15,6 +15,7 @@ const minResumableBytes = 1024 * 1024;
 /** The parts of a download that its files share. */
 export interface DownloadContext extends FetchContext {
   readonly directory: string;
+  readonly nameRules: NameRules;
   readonly state: StateFile;
 }
 
@@ -39,11 +40,11 @@ export class FileDownload {
    * @throws ItemChangedError
    */
   static async run(file: PreparedFile, context: DownloadContext): Promise<"downloaded" | "present"> {
-    const { directory, state, board } = context;
+    const { directory, nameRules, state, board } = context;
     const { name, size } = file;
-    using _ = DiskLock.acquire(directory, "file", name);
+    using _ = DiskLock.acquire(directory, "file", name, nameKey(name, nameRules));
     const target = join(directory, name);
-    const partPath = target + partSuffix;
+    const partPath = join(directory, partName(name));
     board.set(name, { size });
     if (await isPresent(target, file, context)) {
       await onDisk(partPath, () => rm(partPath, { force: true }), name);

@@ -1,12 +1,30 @@
+import { createHash } from "node:crypto";
 import { hasUnsafeCharacter } from "./printable.ts";
 
-/** The limit of file systems in bytes, minus the length of `partSuffix`. */
-const maxNameBytes = 255 - 5;
+/** The limit of file systems in bytes. */
+const maxNameBytes = 255;
 
-/** Suffix of the name of a file that is not complete and verified yet. */
-export const partSuffix = ".part";
+const partSuffix = ".part";
 
-const reservedOnWindows = /[<>:"|?*]|[. ]$|^(?:con|prn|aux|nul|com\d|lpt\d)(?:\.|$)/i;
+/** What Windows reads as something else: streams, patterns, names that lose their end, and devices with any extension. */
+const reservedOnWindows =
+  /[<>:"|?*]|[. ]$|^(?:con|prn|aux|nul|conin\$|conout\$|(?:com|lpt)[\d\u00b9\u00b2\u00b3]) *(?:\.|$)/i;
+
+/** Which names a directory takes for one. */
+export interface NameRules {
+  /** `A` and `a` are one name. */
+  readonly foldsCase: boolean;
+  /** The composed and the decomposed form of a letter with an accent are one name. */
+  readonly foldsForms: boolean;
+}
+
+/** The same for names that are one in a directory with these rules. */
+export function nameKey(name: string, { foldsCase, foldsForms }: NameRules): string {
+  const decomposed = foldsForms ? name.normalize("NFD") : name;
+  // Through the upper case, because several lower-case letters may have the same one.
+  const folded = foldsCase ? decomposed.toUpperCase().toLowerCase() : decomposed;
+  return foldsForms ? folded.normalize("NFC") : folded;
+}
 
 /**
  * Why a file name from a server is refused; undefined if it is acceptable. A name must be a single path segment and must
@@ -26,28 +44,51 @@ export function nameProblem(name: string, platform: NodeJS.Platform = process.pl
   return undefined;
 }
 
-/** Two names that are one file in a usual directory of this platform; undefined if there are none. */
-export function collidingNames(
-  names: readonly string[],
-  platform: NodeJS.Platform = process.platform,
-): readonly [string, string] | undefined {
+/**
+ * Name of a file that is not complete and verified yet: `<name>.part`. Where that is too long, the name is cut, and a
+ * digest of it tells it from others.
+ */
+export function partName(name: string): string {
+  const usual = name + partSuffix;
+  if (Buffer.byteLength(usual) <= maxNameBytes) return usual;
+  const digest = createHash("sha256").update(name).digest("hex").slice(0, 16);
+  const end = `~${digest}${partSuffix}`;
+  const bytes = Buffer.from(name);
+  let length = maxNameBytes - end.length;
+  // Not in the middle of a character.
+  while ((bytes[length]! & 0xc0) === 0x80) length -= 1;
+  return bytes.toString("utf8", 0, length) + end;
+}
+
+export interface Clash {
+  readonly file: string;
+  readonly other: string;
+  /** Whether `other` is the name of `file` while that is incomplete. */
+  readonly isPart: boolean;
+}
+
+/**
+ * Two files that would overwrite each other in a directory with these rules; undefined if there are none.
+ *
+ * @param chosen names of the files that are to be downloaded
+ * @param all names of all files, which may be downloaded later
+ */
+export function clashOf(
+  chosen: readonly string[],
+  all: readonly string[],
+  rules: NameRules,
+): Clash | undefined {
   const earlier = new Map<string, string>();
-  for (const name of names) {
-    const key = nameKey(name, platform);
+  for (const name of chosen) {
+    const key = nameKey(name, rules);
     const other = earlier.get(key);
-    if (other !== undefined) return [other, name];
+    if (other !== undefined) return { file: other, other: name, isPart: false };
     earlier.set(key, name);
   }
+  const byKey = new Map(all.map((name) => [nameKey(name, rules), name]));
+  for (const file of chosen) {
+    const other = byKey.get(nameKey(partName(file), rules));
+    if (other !== undefined) return { file, other, isPart: true };
+  }
   return undefined;
-}
-
-/** The same for names that are one file in a usual directory of this platform. */
-export function nameKey(name: string, platform: NodeJS.Platform = process.platform): string {
-  return platform === "darwin" || platform === "win32" ? name.normalize("NFC").toLowerCase() : name;
-}
-
-/** A name that another file of the list has while it is incomplete; undefined if there is none. */
-export function nameTakenByPart(names: readonly string[]): string | undefined {
-  const all = new Set(names);
-  return names.find((name) => name.endsWith(partSuffix) && all.has(name.slice(0, -partSuffix.length)));
 }

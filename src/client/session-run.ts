@@ -41,6 +41,11 @@ export class SessionRun {
     return this.#stop.signal;
   }
 
+  /** Whether a session was opened. */
+  get hasSession(): boolean {
+    return this.#session !== undefined;
+  }
+
   /** Bytes that were received, including repeated ones. */
   get bytesFetched(): number {
     return this.#bytesFetched;

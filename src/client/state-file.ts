@@ -95,6 +95,11 @@ export class StateFile {
     await onDisk(this.#path, () => rm(this.#path, { force: true }));
   }
 
+  /** Removes the file after a failure, if it has nothing that another run may resume. */
+  async closeIfEmpty(): Promise<void> {
+    if (this.#state.parts.length === 0) await this.close();
+  }
+
   #without(name: string): PartState[] {
     return this.#state.parts.filter((part) => part.name !== name);
   }

@@ -18,6 +18,12 @@ export interface ClientSetting {
 
 /** Names the users file for `downlease users`, as it does for the service. */
 export const usersFileVariable = "DOWNLEASE_USERS_FILE";
+
+/** Whether the terminal understands no control sequences. */
+export function isDumbTerminal({ TERM }: Readonly<Record<string, string | undefined>>): boolean {
+  return TERM === "dumb";
+}
+
 /** A password has no flag: other users of a machine can read flags. */
 export const passwordVariable = "DOWNLEASE_PASSWORD";
 

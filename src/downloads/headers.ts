@@ -1,4 +1,5 @@
 import { create as contentDisposition } from "content-disposition";
+import { asciiName } from "../domain/ascii-name.ts";
 import type { ContentFile } from "../domain/content-source.ts";
 import type { Digests } from "../domain/preparation.ts";
 
@@ -13,7 +14,7 @@ export function fileHeaders(fileName: string, digests: Digests | undefined): Hea
   const digest = digests && digestsField(digests);
   return [
     ...["content-type", "application/octet-stream"],
-    ...["content-disposition", contentDisposition(fileName)],
+    ...["content-disposition", contentDisposition(fileName, { fallback: asciiName(fileName) ?? true })],
     ...["cache-control", cacheControl],
     ...(digest === undefined ? [] : ["repr-digest", digest]),
   ];

@@ -128,7 +128,7 @@ describe("get --output -", () => {
 
   test("to a terminal is a mistake of usage", async () => {
     const args = ["get", "item", "disk.vmdk", "-o", "-", "--server", server.url];
-    expect(await runCommand(args, { columns: 80 })).toMatchObject({ code: 2, stdout: "" });
+    expect(await runCommand(args, { isTerminal: true })).toMatchObject({ code: 2, stdout: "" });
   });
 
   test("--limit-rate holds the connections of a get together to the rate", async () => {

@@ -90,9 +90,7 @@ describe("a download that goes well", () => {
     const lines = stderr.split("\n");
     expect(lines[0]).toBe(`downlease: getting item into ${target()}`);
     expect(lines).toContain("downlease: disk.vmdk: done, 293 KiB");
-    expect(lines.at(-2)).toMatch(
-      /^downlease: 2 files of 294 KiB, checksums verified; 294 KiB fetched in .*\/s$/,
-    );
+    expect(lines.at(-2)).toMatch(/^downlease: 2 files of 294 KiB, checksums verified; 294 KiB fetched$/);
     await writeFile(join(directory.path, "sums"), stdout);
     const check = await startProcess("sha256sum", ["--check", "sums"], { cwd: directory.path });
     expect(await check.exited).toEqual({ code: 0, signal: null });
@@ -388,6 +386,7 @@ describe("a download that is interrupted", () => {
   test.each([
     ["SIGINT", 130],
     ["SIGTERM", 143],
+    ["SIGHUP", 129],
   ] as const)(
     "by %s cancels its session, keeps the partial file, and says how to resume",
     async (signal, code) => {

@@ -175,7 +175,7 @@ describe("a server that can't be reached is 5 and named by its URL", () => {
 
 test("a server that is not downlease is called that", async () => {
   const { code, stderr } = await list(["--server", `${open.url}/nothing/here`]);
-  expect(code).toBe(1);
+  expect(code).toBe(2);
   expect(stderr).toMatch(/^downlease: [^\n]*Is this a downlease server[^\n]*\n$/);
 });
 

@@ -113,7 +113,7 @@ describe("list", () => {
     const last = await newSession(service);
     const rows = async (columns: number) => {
       const args = ["sessions", "--server", service.url, "--limit", "2"];
-      const { stdout } = await runCommand(args, { columns });
+      const { stdout } = await runCommand(args, { isTerminal: true, columns });
       return stdout
         .trimEnd()
         .split("\n")

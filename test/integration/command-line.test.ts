@@ -157,7 +157,10 @@ describe("problems that keep the service from starting", () => {
   test("a content root that does not exist", () => expectOneLine(["--content-root", "nowhere"], /nowhere/));
 
   test("a SQLite file in a directory that does not exist", () =>
-    expectOneLine(["--sqlite-path", "nowhere/sessions.db"], /nowhere\/sessions\.db/));
+    expectOneLine(
+      ["--sqlite-path", "nowhere/sessions.db"],
+      /nowhere\/sessions\.db' can't be used: no such directory: .*nowhere\n$/,
+    ));
 
   test("TLS files that do not exist", () =>
     expectOneLine(

@@ -6,6 +6,7 @@ import { promisify } from "node:util";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { apiReport, apiReportPath } from "../../deploy/package/api-report.ts";
 import { build } from "../../deploy/package/build.ts";
+import { nodeProblem } from "../../src/client/node-version.ts";
 import { searchPath } from "../support/executables.ts";
 import { startService } from "../support/service.ts";
 import { sharedRedisUrl } from "../support/shared-redis.ts";
@@ -91,6 +92,31 @@ test("its program serves from node_modules, and its client downloads what it ser
     expect(shown.stdout).toContain("photon");
   }
 });
+
+/** A release of Node.js that the system has beside that of the tests. */
+const otherNode = "/usr/bin/node";
+
+test.runIf(await isOldNode(otherNode))(
+  "an old release of Node.js gets one line, and no stack of its own",
+  async () => {
+    const line = /^downlease needs Node\.js 24\.15 or newer, this is [\d.]+$/m;
+    const program = await run(otherNode, [join(installed, "src/main.js"), "items"]).catch(
+      (error: { stderr: string }) => error,
+    );
+    expect(program.stderr.trimEnd()).toMatch(line);
+    expect(program.stderr.trimEnd().split("\n")).toHaveLength(1);
+    await writeFile(
+      join(project, "old.js"),
+      'await import("downlease/client").catch(({ message }) => console.log(message));',
+    );
+    expect((await run(otherNode, ["old.js"], { cwd: project })).stdout).toMatch(line);
+  },
+);
+
+async function isOldNode(path: string): Promise<boolean> {
+  const { stdout } = await run(path, ["--version"]).catch(() => ({ stdout: "" }));
+  return stdout !== "" && nodeProblem(stdout.trim().slice(1)) !== undefined;
+}
 
 test("its types compile in a project that uses it, as docs/sdk.md shows", { timeout: 120_000 }, async () => {
   const page = await readFile(join(root, "docs/sdk.md"), "utf8");

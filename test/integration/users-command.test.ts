@@ -72,9 +72,9 @@ test.each([
     `${"x".repeat(1025)}\n`,
     "a password must have no control characters and at most 1024 bytes\n",
   ],
-  [["add", "a:b"], "correct horse\n", /^the name must be/],
-  [["remove", "alice"], "", /^ENOENT/],
-  [["list"], "", /^ENOENT/],
+  [["add", "a:b"], "correct horse\n", /^downlease: the name must be/],
+  [["remove", "alice"], "", /^downlease: .* does not exist\./],
+  [["list"], "", /^downlease: .* does not exist\./],
 ] as const)("%j with input %# is refused in one line", async (args, input, message) => {
   const { code, stdout, stderr } = await users([...args, "--users-file", path], input);
   expect({ code, stdout }).toEqual({ code: 1, stdout: "" });

@@ -19,8 +19,12 @@ export interface CommandOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** Text of its standard input, which is no terminal. */
   readonly input?: string;
-  /** Makes its standard output a terminal of this width. */
+  /** Whether its outputs are terminals. */
+  readonly isTerminal?: boolean;
+  /** Columns of the terminals. */
   readonly columns?: number;
+  /** Code of the error of each write to the standard output, such as ENOSPC. */
+  readonly outputError?: string;
 }
 
 /** A command that runs in this process. */
@@ -34,16 +38,17 @@ export interface Command {
   /** Resolves when it has ended. Rejects with an error that is a bug. */
   readonly ended: Promise<Outcome>;
   /** Delivers a signal as if the process had received it. */
-  signal(signal: "SIGINT" | "SIGTERM"): void;
+  signal(signal: "SIGINT" | "SIGTERM" | "SIGHUP"): void;
 }
 
 /** Starts a command in this process, through the function that the real program calls. */
 export function startCommand(
   args: readonly string[],
-  { env = {}, input = "", columns }: CommandOptions = {},
+  { env = {}, input = "", isTerminal = false, columns = 100, outputError }: CommandOptions = {},
 ): Command {
-  const stdout = Object.assign(new Sink(), columns !== undefined && { isTTY: true, columns });
-  const stderr = new Sink();
+  const terminal = isTerminal ? { isTTY: true, columns, rows: 30 } : {};
+  const stdout = Object.assign(new Sink(outputError), terminal);
+  const stderr = Object.assign(new Sink(), terminal);
   const signals = new EventEmitter();
   const io: Io = {
     stdin: Readable.from([input]) as unknown as NodeJS.ReadStream,
@@ -122,6 +127,13 @@ export function startOnTerminal(args: readonly string[], env: NodeJS.ProcessEnv 
 /** An output stream that keeps what is written. */
 class Sink extends Writable {
   readonly #chunks: Buffer[] = [];
+  readonly #code: string | undefined;
+
+  /** @param code of the error of each write; undefined for none */
+  constructor(code?: string) {
+    super();
+    this.#code = code;
+  }
 
   get bytes(): Buffer {
     return Buffer.concat(this.#chunks);
@@ -132,6 +144,11 @@ class Sink extends Writable {
   }
 
   override _write(chunk: Buffer, _encoding: BufferEncoding, done: () => void): void {
+    if (this.#code !== undefined && chunk.length > 0) {
+      // The outputs of a process go on after an error, too.
+      this.emit("error", Object.assign(new Error(`${this.#code}: write`), { code: this.#code }));
+      return void done();
+    }
     this.#chunks.push(Buffer.from(chunk));
     done();
   }

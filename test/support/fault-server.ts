@@ -339,7 +339,7 @@ export class FaultServer implements AsyncDisposable {
   ): void {
     const bytes = Buffer.from(this.files.get(name)!);
     if (fault.flipAt !== undefined) bytes[fault.flipAt]! ^= 1;
-    const etag = `"${version}-${name}"`;
+    const etag = `"${version}-${encodeURIComponent(name)}"`;
     const requested = /^bytes=(\d+)-$/.exec(range ?? "")?.[1];
     const isPart = requested !== undefined && ifRange === etag && fault.ignoreRange !== true;
     const start = isPart ? Number(requested) + (fault.shiftRange ?? 0) : 0;

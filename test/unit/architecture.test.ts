@@ -96,7 +96,7 @@ const rooms: Rooms = {
   client: {
     rooms: ["gen"],
     packages: ["@bufbuild/protobuf", "@connectrpc/connect", "@connectrpc/connect-node", "p-limit", "zod"],
-    node: ["fs", "fs/promises", "http", "https", "sqlite"],
+    node: ["fs", "fs/promises", "http", "https", "sqlite", "tls"],
   },
   // The commands that call a service: the SDK in a terminal.
   cli: {
@@ -121,11 +121,14 @@ const rooms: Rooms = {
   },
   "cli/serve.ts": { rooms: ["app", "config"], packages: ["commander"], node: ["cluster", "os", "v8"] },
   "cli/program.ts": { rooms: ["cli", "cli/serve.ts", "cli/users"], packages: ["commander"], node: ["fs"] },
-  "main.ts": { rooms: ["cli", "cli/program.ts", "config"], node: ["module"] },
+  "main.ts": { rooms: ["cli", "cli/program.ts", "client", "config"], node: ["module"] },
 };
 
-/** Files outside of the configuration that name an environment variable, or pass the environment on. */
-const environmentReadersElsewhere = ["src/main.ts"];
+/**
+ * Files outside of the configuration that name an environment variable, or pass the environment on. The SDK runs in
+ * programs of others, and finds the proxies as these do.
+ */
+const environmentReadersElsewhere = ["src/client/proxy.ts", "src/main.ts"];
 
 const root = resolve(import.meta.dirname, "../..");
 const files = filesOf(root, "src");

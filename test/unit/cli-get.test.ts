@@ -51,6 +51,52 @@ const result: DownloadResult = {
   ],
 };
 
+const esc = "\u001b";
+/** Control sequences, line ends, and text between them. */
+const sequences = new RegExp(`${esc}\\[(\\??\\d*)([A-Za-z])|\\r?\\n|${esc}.|[^${esc}\\n]+`, "g");
+
+/** What a terminal shows, as far as the bars move its cursor. */
+class Screen {
+  readonly #rows: string[] = [""];
+  #row = 0;
+  #column = 0;
+
+  get lines(): string[] {
+    return this.#rows.map((row) => row.trimEnd()).filter((row) => row !== "");
+  }
+
+  write(text: string): void {
+    for (const [part, count, command] of text.matchAll(sequences)) {
+      if (part.endsWith("\n")) this.#move(this.#row + 1, 0);
+      else if (command === "A") this.#move(this.#row - Number(count || 1), this.#column);
+      else if (command === "G") this.#column = Number(count || 1) - 1;
+      else if (command === "J") this.#rows.splice(this.#row + 1);
+      if (command === "K" || command === "J")
+        this.#put(count === "2" ? "" : this.#line.slice(0, this.#column));
+      if (part.startsWith(esc) || part.endsWith("\n")) continue;
+      this.#put(
+        this.#line.slice(0, this.#column).padEnd(this.#column) +
+          part +
+          this.#line.slice(this.#column + part.length),
+      );
+      this.#column += part.length;
+    }
+  }
+
+  get #line(): string {
+    return this.#rows[this.#row]!;
+  }
+
+  #put(line: string): void {
+    this.#rows[this.#row] = line;
+  }
+
+  #move(row: number, column: number): void {
+    [this.#row, this.#column] = [Math.max(0, row), column];
+    while (this.#rows.length <= this.#row) this.#rows.push("");
+  }
+}
+
 beforeEach(() => {
   vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "performance", "Date"] });
 });
@@ -63,6 +109,10 @@ test("the summary says what was present and what was fetched", () => {
   expect(summary({ ...result, bytesFetched: 0 }, 10)).toBe(
     "2 files of 3 MiB, checksums verified; nothing had to be fetched",
   );
+  // No rate of a few bytes, and no time of 0 seconds.
+  expect(summary({ ...result, bytesFetched: 8_192 }, 330)).toMatch(/; 8 KiB fetched$/);
+  expect(summary({ ...result, bytesFetched: 8_192 }, 3_300)).toMatch(/; 8 KiB fetched$/);
+  expect(summary(result, 500)).toMatch(/; 2 MiB fetched in less than a second, 4 MiB\/s$/);
   expect(checksumLines(result)[0]).toMatch(/^aa {2}(\.\.\/)*there\/a\.vmdk$/);
 });
 
@@ -174,6 +224,30 @@ describe("bars", () => {
     const shown = new Set(drawn(err.text()).flatMap((line) => /^f\d+/.exec(line)?.[0] ?? []));
     expect(shown.size).toBe(20);
     expect([...shown].every((name) => Number(name.slice(1)) >= 50)).toBe(true);
+    bars.failed(new Error("it ends"));
+  });
+
+  test("stand on the line of their file when another one has been removed", async () => {
+    const screen = new Screen();
+    const err = stream(100);
+    err.on("data", (chunk: Buffer) => screen.write(chunk.toString()));
+    const bars: Reporter = new GetBars(new Output({ out: stream(100), err }), err, 4);
+    const files = (states: readonly FileState[]) =>
+      ["big.ovf", "disk.img", "tools.iso"].map((name, index) =>
+        file(name, states[index]!, states[index] === "done" ? 1_048_576 : 0),
+      );
+    progress(bars, files(["preparing", "preparing", "preparing"]));
+    await vi.advanceTimersByTimeAsync(200);
+    progress(bars, files(["done", "preparing", "preparing"]));
+    await vi.advanceTimersByTimeAsync(200);
+    progress(bars, files(["done", "preparing", "done"]));
+    await vi.advanceTimersByTimeAsync(1_000);
+    expect(screen.lines).toEqual([
+      "big.ovf  1 MiB  verified",
+      "tools.iso  1 MiB  verified",
+      expect.stringMatching(/^disk\.img .*preparing$/),
+      expect.stringMatching(/^2 of 3 done /),
+    ]);
     bars.failed(new Error("it ends"));
   });
 

@@ -6,7 +6,7 @@ import { FileInfoSchema } from "../../gen/content/library/item/downloadsession/v
 import { ChecksumInfo_ChecksumAlgorithm as Algorithm } from "../../gen/content/library/item/v1/item_file_pb.ts";
 import { ChecksumVerifier, checksumsOf } from "../../src/client/checksums.ts";
 import { DiskLock } from "../../src/client/disk-lock.ts";
-import { collidingNames, nameProblem, nameTakenByPart } from "../../src/client/file-names.ts";
+import { clashOf, nameKey, nameProblem, partName } from "../../src/client/file-names.ts";
 import { PartFile } from "../../src/client/part-file.ts";
 import { StateFile } from "../../src/client/state-file.ts";
 import { type TempDir, tempDir } from "../support/temp-dir.ts";
@@ -25,7 +25,7 @@ beforeEach(async () => {
 afterAll(() => Promise.all(all.map((dir) => dir.remove())));
 
 describe("a name that a server gives a file", () => {
-  test.each(["photon.ovf", "a", "ünï cödé.iso", "con", "a:b", "a..b", "x".repeat(250)])(
+  test.each(["photon.ovf", "a", "ünï cödé.iso", "con", "a:b", "a..b", "x".repeat(255)])(
     "may be %j",
     (name) => {
       expect(nameProblem(name, "linux")).toBeUndefined();
@@ -57,28 +57,79 @@ describe("a name that a server gives a file", () => {
     "\u3164",
     "a\u{e0041}",
     "\ud800",
-    "x".repeat(251),
-    "ü".repeat(126),
+    "x".repeat(256),
+    "ü".repeat(128),
   ])("is not %j", (name) => {
     expect(nameProblem(name, "linux")).toBeDefined();
   });
 
-  test.each(["con", "NUL.txt", "a:b", "a?", "a.", "a ", "COM1"])("is not %j on Windows", (name) => {
+  test.each([
+    ...["con", "NUL.txt", "a:b", "a?", "a.", "a ", "COM1", "Lpt9.iso"],
+    ...["COM¹.txt", "LPT³", "com².tar.gz", "CONIN$", "conout$.txt", "CON .txt", "aux  ", "CONIN$ .a"],
+  ])("is not %j on Windows", (name) => {
     expect(nameProblem(name, "win32")).toBeDefined();
     expect(nameProblem(name, "linux")).toBeUndefined();
   });
 
-  test("is not the name of another file of the item, as the system sees names", () => {
-    const names = ["Disk.iso", "disk.iso", "u\u0308.iso", "\u00fc.iso"];
-    expect(collidingNames(names, "linux")).toBeUndefined();
-    expect(collidingNames(names.slice(0, 2), "darwin")).toEqual(["Disk.iso", "disk.iso"]);
-    expect(collidingNames(names.slice(2), "win32")).toEqual(["u\u0308.iso", "\u00fc.iso"]);
-    expect(collidingNames(["a", "b", "a"], "linux")).toEqual(["a", "a"]);
+  test.each(["console.txt", "COM¹²", "COM⁴", "LPT10.iso", "CONIN", "CONIN$x", "con_.txt", "a con.txt"])(
+    "may be %j on Windows",
+    (name) => {
+      expect(nameProblem(name, "win32")).toBeUndefined();
+    },
+  );
+
+  const exact = { foldsCase: false, foldsForms: false };
+
+  test("is not the name of another file, as the directory takes names", () => {
+    const [upper, lower, decomposed, composed] = ["Disk.iso", "disk.iso", "u\u0308.iso", "\u00fc.iso"];
+    const all = [upper, lower, decomposed, composed];
+    expect(clashOf(all, all, exact)).toBeUndefined();
+    expect(clashOf(all, all, { ...exact, foldsCase: true })).toMatchObject({ file: upper, other: lower });
+    expect(clashOf(all, all, { ...exact, foldsForms: true })).toMatchObject({
+      file: decomposed,
+      other: composed,
+    });
+    expect(clashOf(["a", "b", "a"], ["a", "b", "a"], exact)).toMatchObject({ file: "a", other: "a" });
+    // The others go into another directory.
+    expect(clashOf([upper, decomposed], all, { foldsCase: true, foldsForms: true })).toBeUndefined();
+  });
+
+  test.each([
+    ["STRASSE", "stra\u00dfe"],
+    ["\u03c3\u03a3", "\u03a3\u03c2"],
+    ["\u212a.iso", "k.ISO"],
+    ["\u00c5", "a\u030a"],
+  ])("%s is the name of %s where case and forms do not count", (one, other) => {
+    const rules = { foldsCase: true, foldsForms: true };
+    expect(nameKey(one, rules)).toBe(nameKey(other, rules));
   });
 
   test("is not the name of another file while that is incomplete", () => {
-    expect(nameTakenByPart(["a.iso", "b.part", "a.iso.part"])).toBe("a.iso.part");
-    expect(nameTakenByPart(["b.part", "c"])).toBeUndefined();
+    const taken = { file: "a.iso", other: "a.iso.part", isPart: true };
+    expect(clashOf(["a.iso", "a.iso.part"], ["a.iso", "b.part", "a.iso.part"], exact)).toEqual(taken);
+    // The other one may be there already.
+    expect(clashOf(["a.iso"], ["a.iso", "a.iso.part"], exact)).toEqual(taken);
+    expect(clashOf(["a.iso"], ["a.iso", "A.ISO.PART"], exact)).toBeUndefined();
+    expect(clashOf(["a.iso"], ["a.iso", "A.ISO.PART"], { ...exact, foldsCase: true })).toBeDefined();
+    expect(clashOf(["b.part", "c"], ["b.part", "c"], exact)).toBeUndefined();
+  });
+
+  test("and that of its incomplete file fit into a file system", () => {
+    expect(partName("a.iso")).toBe("a.iso.part");
+    expect(partName("x".repeat(250))).toBe(`${"x".repeat(250)}.part`);
+    const long = [
+      "x".repeat(251),
+      "x".repeat(255),
+      `${"x".repeat(254)}y`,
+      "ü".repeat(127),
+      `a${"漢".repeat(84)}`,
+    ];
+    const parts = long.map(partName);
+    expect(new Set(parts).size).toBe(long.length);
+    for (const name of parts) {
+      expect(nameProblem(name)).toBeUndefined();
+      expect(name).toMatch(/~[0-9a-f]{16}\.part$/);
+    }
   });
 });
 

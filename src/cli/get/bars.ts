@@ -154,6 +154,8 @@ export class GetBars implements Reporter {
       barIncompleteChar: " ",
       hideCursor: true,
       clearOnComplete: true,
+      // Otherwise a bar that has moved up stays undrawn until its text changes.
+      forceRedraw: true,
     });
     const room = (this.#terminal.rows || 24) - otherLines;
     const count = Math.max(1, Math.min(this.#parallel, files.length, room));

@@ -1,4 +1,9 @@
-import { type DownloadResult, downloadToStream, type StreamedFile } from "../../client/index.ts";
+import {
+  DownloadError,
+  type DownloadResult,
+  downloadToStream,
+  type StreamedFile,
+} from "../../client/index.ts";
 import { visible } from "../../client/printable.ts";
 import { CliError, explain, resumeHint } from "../failure.ts";
 import { Output } from "../output.ts";
@@ -38,7 +43,10 @@ export async function getToStdout(task: GetTask): Promise<void> {
     reporter.done(result, performance.now() - startedAt);
     reporter.finish(result, performance.now() - startedAt);
   } catch (error) {
-    if (systemError(error)?.code === "EPIPE") throw new CliError("broken_pipe", "");
+    // Only the output is written to; unless its reader has gone, the end of the program reports what is wrong with it.
+    if (error instanceof DownloadError && error.reason === "disk") {
+      throw new CliError(systemError(error)?.code === "EPIPE" ? "broken_pipe" : "disk", "");
+    }
     const failure = explain(error, server.url);
     if (failure === undefined) throw error;
     // What has been written can't be resumed.

@@ -107,5 +107,5 @@ function interruption({ exit }: CliError): CliError {
 export function reporterFor({ output, flags, server, io }: GetTask): Reporter {
   if (output.isJson) return new GetEvents(output, server.url);
   if (flags.quiet) return silentReporter;
-  return io.stderr.isTTY ? new GetBars(output, io.stderr, flags.parallel) : new GetLines(output);
+  return output.isErrorDrawable ? new GetBars(output, io.stderr, flags.parallel) : new GetLines(output);
 }

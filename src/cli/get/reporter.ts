@@ -45,14 +45,20 @@ export function isDownloading({ files }: DownloadProgress): boolean {
   return files.some(({ state }) => state === "downloading");
 }
 
+/** The rate of a smaller download says nothing. */
+const minRatedBytes = 1024 * 1024;
+
 /** The sentence at the end of a download. */
 export function summary({ files, bytesTotal, bytesFetched, library }: Total, elapsedMs: number): string {
   const count = files.length === 1 ? "1 file" : `${files.length} files`;
   const place = library === undefined ? "" : ` in ${library.done} of ${library.of} items`;
   const whole = `${count} of ${bytes(bytesTotal)}${place}, checksums verified`;
   if (bytesFetched === 0) return `${whole}; nothing had to be fetched`;
-  const rate = bytes((bytesFetched * 1000) / Math.max(1, elapsedMs));
-  return `${whole}; ${bytes(bytesFetched)} fetched in ${duration(elapsedMs)}, ${rate}/s`;
+  const fetched = `${whole}; ${bytes(bytesFetched)} fetched`;
+  // For less, the time is that of the calls.
+  if (bytesFetched < minRatedBytes) return fetched;
+  const time = elapsedMs < 1_000 ? "less than a second" : duration(elapsedMs);
+  return `${fetched} in ${time}, ${bytes((bytesFetched * 1000) / Math.max(1, elapsedMs))}/s`;
 }
 
 /** One line per file, in the format of `sha256sum --check`. */

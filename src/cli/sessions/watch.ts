@@ -29,7 +29,7 @@ export async function watch<T>(
   { output, call, server, flags }: Task<{ readonly interval: number }>,
   watched: Watched<T>,
 ): Promise<void> {
-  const view = output.isTerminal ? new Screen(output, watched) : new Changes(output, watched);
+  const view = output.isDrawable ? new Screen(output, watched) : new Changes(output, watched);
   let isReached = true;
   while (!call.signal.aborted) {
     try {

@@ -9,6 +9,7 @@ import {
   type User,
   userNameRule,
 } from "../../auth/users-file.ts";
+import { fileProblem } from "../file-problem.ts";
 
 /** A failure to read or change the users file. The message is for the user of the command. */
 export class UsersError extends Error {
@@ -45,6 +46,9 @@ export async function removeUser(path: string, name: string): Promise<void> {
   });
 }
 
+/** Of the name of the new file that replaces the old one. */
+const draftSuffix = ".new";
+
 /** The name in the form that the file has (NFC). @throws UsersError */
 export function userName(text: string): string {
   const name = text.normalize("NFC");
@@ -64,7 +68,7 @@ async function edit(
   const old = await explainFailure(path, statOf(path, mayBeNew));
   // A symbolic link is kept.
   const target = old === undefined ? path : await realpath(path);
-  const draft = `${target}.new`;
+  const draft = target + draftSuffix;
   const file = await explainFailure(draft, open(draft, "wx", 0o600));
   try {
     const text = old === undefined ? "" : await explainFailure(path, readFile(target, "utf8"));
@@ -110,8 +114,11 @@ async function explainFailure<T>(path: string, work: Promise<T>): Promise<T> {
   try {
     return await work;
   } catch (error) {
-    const { code, message } = error as NodeJS.ErrnoException;
-    if (code !== "EEXIST") throw new UsersError(message);
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === "ENOENT" && !path.endsWith(draftSuffix)) {
+      throw new UsersError(`${path} does not exist. downlease users add creates it with its first user`);
+    }
+    if (code !== "EEXIST") throw new UsersError(`${path} can't be used: ${fileProblem(error)}`);
     throw new UsersError(
       `${path} exists: another command is changing the users. If none is, one was interrupted: remove the file`,
     );

@@ -76,7 +76,7 @@ function action(io: Io, work: (name: string, task: UsersTask) => Promise<void>) 
     } catch (error) {
       const { UsersError } = await import("./edit-users.ts");
       if (!(error instanceof UsersError)) throw error;
-      io.stderr.write(`${error.message}\n`);
+      io.stderr.write(`downlease: ${error.message}\n`);
       io.exitCode = 1;
     }
   };

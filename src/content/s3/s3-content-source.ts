@@ -1,4 +1,5 @@
 import { create as contentDisposition } from "content-disposition";
+import { asciiName } from "../../domain/ascii-name.ts";
 import type {
   ContentFile,
   ContentSource,
@@ -147,7 +148,8 @@ export class S3ContentSource implements ContentSource {
     if (head === undefined || head === "changed") return undefined;
     // Objects from before versions were kept are version `null`, which the next one without versions replaces.
     const versionId = head === "denied" || head.VersionId === "null" ? undefined : head.VersionId;
-    return this.#bucket.presign(file!.object.key, contentDisposition(fileName), versionId, seconds);
+    const disposition = contentDisposition(fileName, { fallback: asciiName(fileName) ?? true });
+    return this.#bucket.presign(file!.object.key, disposition, versionId, seconds);
   }
 
   get #parts() {
