@@ -4,6 +4,14 @@ import { type Credentials, checkCredentials, serverUrl } from "./credentials.ts"
 import { openClients, type ServiceClients } from "./services.ts";
 
 export { Code, ConnectError } from "@connectrpc/connect";
+export {
+  FileInfo_PrepareStatus as PrepareStatus,
+  FileInfo_PrepareStatusSchema as PrepareStatusSchema,
+} from "../../gen/content/library/item/downloadsession/v1/file_pb.ts";
+export {
+  DownloadSessionModel_State as SessionState,
+  DownloadSessionModel_StateSchema as SessionStateSchema,
+} from "../../gen/content/library/item/v1/download_session_pb.ts";
 export type { Credentials } from "./credentials.ts";
 export { type FoundItem, findItem, type ItemName } from "./find-item.ts";
 export {
@@ -14,14 +22,7 @@ export {
   type Renewal,
 } from "./lease-keeper.ts";
 export type { ServiceClients } from "./services.ts";
-export {
-  PrepareStatus,
-  PrepareStatusSchema,
-  prepareStatusName,
-  SessionState,
-  SessionStateSchema,
-  sessionStateName,
-} from "./states.ts";
+export { prepareStatusName, sessionStateName } from "./state-names.ts";
 
 /** That of the page; the types of Node.js do not have it. */
 declare const location: { readonly origin: string } | undefined;

@@ -2,6 +2,14 @@
 import "./require-node.ts";
 
 export { Code, ConnectError } from "@connectrpc/connect";
+export {
+  FileInfo_PrepareStatus as PrepareStatus,
+  FileInfo_PrepareStatusSchema as PrepareStatusSchema,
+} from "../../gen/content/library/item/downloadsession/v1/file_pb.ts";
+export {
+  DownloadSessionModel_State as SessionState,
+  DownloadSessionModel_StateSchema as SessionStateSchema,
+} from "../../gen/content/library/item/v1/download_session_pb.ts";
 export { connect, type Downlease, type ServerOptions, type TlsOptions } from "./connect.ts";
 export type { Credentials } from "./credentials.ts";
 export {
@@ -25,14 +33,7 @@ export type { DownloadLimits } from "./limits.ts";
 export type { DownloadProgress, FileProgress, FileState } from "./progress.ts";
 export type { Proxies } from "./proxy.ts";
 export type { ServiceClients } from "./services.ts";
-export {
-  PrepareStatus,
-  PrepareStatusSchema,
-  prepareStatusName,
-  SessionState,
-  SessionStateSchema,
-  sessionStateName,
-} from "./states.ts";
+export { prepareStatusName, sessionStateName } from "./state-names.ts";
 export {
   downloadToStream,
   type StreamedFile,
