@@ -2,8 +2,8 @@
  * `npm test`: runs the tests with all they need, Redis included. The last line has the number of tests that passed
  * and failed. Its own flags:
  *
- * - `--all` runs the tests of the benchmark in any case; otherwise they are skipped while `bench/` is as in the
- *   commit before.
+ * - `--all` runs the tests of the executable, which are skipped otherwise, and those of the benchmark in any case;
+ *   otherwise these are skipped while `bench/` is as in the commit before.
  * - `--clients` installs what other makers' clients need as well (about half a gigabyte), builds `govc`, and fails
  *   when a test is skipped: `npm run test:clients`.
  * - `--no-install` installs nothing and fails with one line when something is missing.
@@ -73,6 +73,7 @@ function vitest(args: readonly string[], tallyFile: string): Promise<number> {
         ...process.env,
         [tallyFileVariable]: tallyFile,
         ...(!benchIsTested(args) && { TEST_SKIP_BENCH: "true" }),
+        ...(isEverythingTested(args) && { TEST_ALL: "true" }),
       },
     },
   );
@@ -83,9 +84,14 @@ function vitest(args: readonly string[], tallyFile: string): Promise<number> {
   });
 }
 
-/** Asked for by `--all` or by naming files, or because the benchmark, or a version of its peers, differs. */
+/** Asked for by `--all` or by naming files. */
+function isEverythingTested(args: readonly string[]): boolean {
+  return flags.has("--all") || args.some((arg) => !arg.startsWith("-"));
+}
+
+/** As everything, or because the benchmark, or a version of its peers, differs. */
 function benchIsTested(args: readonly string[]): boolean {
-  if (flags.has("--all") || args.some((arg) => !arg.startsWith("-"))) return true;
+  if (isEverythingTested(args)) return true;
   const paths = ["bench", "test/integration/bench*", "package-lock.json"];
   // Fails when there is no commit before, or no git.
   const { status } = spawnSync("git", ["diff", "--quiet", "HEAD~", "--", ...paths], { cwd: root });
