@@ -8,12 +8,27 @@ import { ItemStorageService } from "../gen/content/library/item/v1/item_storage_
 import { UpdateSessionService } from "../gen/content/library/item/v1/update_session_pb.ts";
 import { ItemService } from "../gen/content/library/v1/item_pb.ts";
 import { SubscriptionsService } from "../gen/content/library/v1/subscriptions_pb.ts";
+import { ConfigurationService } from "../gen/content/v1/configuration_pb.ts";
 import { LibraryService } from "../gen/content/v1/library_pb.ts";
 import { LocalLibraryService } from "../gen/content/v1/local_library_pb.ts";
 import { SecurityPoliciesService } from "../gen/content/v1/security_policies_pb.ts";
 import { SubscribedLibraryService } from "../gen/content/v1/subscribed_library_pb.ts";
 import { TrustedCertificatesService } from "../gen/content/v1/trusted_certificates_pb.ts";
 import { TypeService } from "../gen/content/v1/type_pb.ts";
+import { OperationAuthenticationService } from "../gen/vapi/metadata/authentication/v1/authentication_pb.ts";
+import {
+  ComponentMetamodelService,
+  EnumerationMetamodelService,
+  OperationMetamodelService,
+  PackageMetamodelService,
+  ServiceMetamodelService,
+  StructureMetamodelService,
+} from "../gen/vapi/metadata/metamodel/v1/metamodel_pb.ts";
+import {
+  OperationIntrospectionService,
+  ProviderIntrospectionService,
+  ServiceIntrospectionService,
+} from "../gen/vapi/std/introspection/v1/introspection_pb.ts";
 import { operation as operationOption } from "../gen/vapi/v1/options_pb.ts";
 import { errorKinds, httpStatusOf } from "../src/domain/errors.ts";
 import { type Dialect, dialects } from "../src/protocols/vapi/dialects.ts";
@@ -32,6 +47,7 @@ export const services: readonly DescService[] = [
   LibraryService,
   ItemService,
   ItemFileService,
+  ConfigurationService,
   ItemStorageService,
   LocalLibraryService,
   SubscribedLibraryService,
@@ -40,6 +56,16 @@ export const services: readonly DescService[] = [
   TypeService,
   SecurityPoliciesService,
   TrustedCertificatesService,
+  ProviderIntrospectionService,
+  ServiceIntrospectionService,
+  OperationIntrospectionService,
+  OperationAuthenticationService,
+  ComponentMetamodelService,
+  PackageMetamodelService,
+  ServiceMetamodelService,
+  OperationMetamodelService,
+  StructureMetamodelService,
+  EnumerationMetamodelService,
 ];
 
 /** One way to call an operation. */

@@ -3,9 +3,10 @@
  * and failed. Its own flags:
  *
  * - `--all` runs the tests of the executable, which are skipped otherwise, and those of the benchmark in any case;
- *   otherwise these are skipped while `bench/` is as in the commit before.
- * - `--clients` installs what other makers' clients need as well (about half a gigabyte), builds `govc`, and fails
- *   when a test is skipped: `npm run test:clients`.
+ *   otherwise these are skipped while `bench/` is as in the commit before. It also runs Connect's conformance suite, if
+ *   its runner is available.
+ * - `--clients` installs what other makers' clients and test suites need as well (about a gigabyte), builds `govc`, and
+ *   fails when a test is skipped: `npm run test:clients`.
  * - `--no-install` installs nothing and fails with one line when something is missing.
  * - `--watch` runs tests again when files change.
  *
@@ -19,6 +20,7 @@ import { fileURLToPath } from "node:url";
 import { clientPackages } from "./support/clients.ts";
 import { neededExecutables, provide } from "./support/executables.ts";
 import { buildGovc } from "./support/govc.ts";
+import { conformanceTools, makePeerTools, peerTools } from "./support/peer-tools.ts";
 import { type Tally, tallyFileVariable } from "./support/tally-reporter.ts";
 import { tempDir } from "./support/temp-dir.ts";
 
@@ -34,6 +36,10 @@ async function main(args: readonly string[]): Promise<number> {
     const needed = withClients ? [...neededExecutables, ...clientPackages] : neededExecutables;
     provide(needed, { install: !flags.has("--no-install") });
     if (withClients) buildGovc();
+    if (!flags.has("--no-install")) {
+      const tools = withClients ? peerTools : flags.has("--all") ? conformanceTools : [];
+      for (const line of makePeerTools(tools)) process.stdout.write(`${line}\n`);
+    }
   } catch (error) {
     process.stderr.write(`${error instanceof Error ? error.message : error}\n`);
     return 1;
@@ -74,6 +80,7 @@ function vitest(args: readonly string[], tallyFile: string): Promise<number> {
         [tallyFileVariable]: tallyFile,
         ...(!benchIsTested(args) && { TEST_SKIP_BENCH: "true" }),
         ...(isEverythingTested(args) && { TEST_ALL: "true" }),
+        TEST_PEERS: peersOf(args),
       },
     },
   );
@@ -87,6 +94,12 @@ function vitest(args: readonly string[], tallyFile: string): Promise<number> {
 /** Asked for by `--all` or by naming files. */
 function isEverythingTested(args: readonly string[]): boolean {
   return flags.has("--all") || args.some((arg) => !arg.startsWith("-"));
+}
+
+/** Which tests with other makers' test suites run: they take minutes. */
+function peersOf(args: readonly string[]): "all" | "conformance" | "none" {
+  if (flags.has("--clients") || args.some((arg) => arg.includes("integration/clients-"))) return "all";
+  return flags.has("--all") ? "conformance" : "none";
 }
 
 /** As everything, or because the benchmark, or a version of its peers, differs. */

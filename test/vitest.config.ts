@@ -4,7 +4,12 @@ import { defineConfig, type TestProjectInlineConfiguration } from "vitest/config
 import { SlowestFirst } from "./support/slowest-first.ts";
 
 const bench = "test/integration/bench*.test.ts";
+/** Tests with other makers' test suites, of which CI runs the first. */
+const peers = ["conformance", "interop", "h2spec", "protos"].map(
+  (name) => `test/integration/clients-${name}.test.ts`,
+);
 /** Set by `run.ts`. */
+const excludedPeers = { all: [], conformance: peers.slice(1), none: peers }[process.env.TEST_PEERS ?? "none"];
 const skipsBench = process.env.TEST_SKIP_BENCH !== undefined;
 
 const project = (
@@ -15,11 +20,17 @@ const project = (
   test: { name, pool: "forks", testTimeout: 60_000, hookTimeout: 30_000, ...options },
 });
 
+/** Servers of tests are on this machine. */
+const noProxies = Object.fromEntries(
+  ["http_proxy", "https_proxy"].flatMap((name) => [name, name.toUpperCase()]).map((name) => [name, ""]),
+);
+
 export default defineConfig({
   root: fileURLToPath(new URL("..", import.meta.url)),
   test: {
     globalSetup: ["test/support/global-setup.ts"],
     teardownTimeout: 10_000,
+    env: noProxies,
     // Most of a test's time is waiting for a lease or a process, so there are more workers than cores.
     maxConcurrency: 20,
     maxWorkers: availableParallelism() + 3,
@@ -28,7 +39,10 @@ export default defineConfig({
     projects: [
       // These keep no state outside of themselves, so that one worker can run many files.
       project("unit", { include: ["test/unit/**/*.test.ts"], isolate: false }),
-      project("integration", { include: ["test/{contract,integration}/**/*.test.ts"], exclude: [bench] }),
+      project("integration", {
+        include: ["test/{contract,integration}/**/*.test.ts"],
+        exclude: [bench, ...(excludedPeers ?? [])],
+      }),
       project("bench", { include: [bench], setupFiles: skipsBench ? ["test/support/skip-bench.ts"] : [] }),
     ],
   },

@@ -28,6 +28,12 @@ ask "$item/downloadsession/file?download_session_id=$session" | field name | whi
     [ $tries -gt 0 ] || exit 1
     sleep 0.2
   done
-  echo "$(echo "$info" | field checksum | head -n 1)  $name" | sha256sum -c
+  # A large file can be read before its checksums are known.
+  until checksum=$(echo "$info" | field checksum | head -n 1) && [ -n "$checksum" ]; do
+    sleep 0.2
+    info=$(file get "$name")
+    case $info in *'"status":"ERROR"'*) echo "$info" >&2 && exit 1 ;; esac
+  done
+  echo "$checksum  $name" | sha256sum -c
 done
 ask -X DELETE "$item/download-session/id:$session"

@@ -9,6 +9,7 @@ import type { Config } from "../config/settings.ts";
 import { openContentSource } from "../content/open.ts";
 import type { Backend } from "../domain/backend.ts";
 import type { ContentSource } from "../domain/content-source.ts";
+import { Settings, type SettingValues } from "../domain/settings.ts";
 import type { ServerTls } from "../server/server.ts";
 import { openBackend, type RedisCredentials, sqliteUrl } from "../stores/open.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
@@ -54,6 +55,16 @@ export async function openStores(config: Config, metrics: Metrics, log: Logger):
       observeRoundTrip,
     }),
   );
+}
+
+/** The settings that may change while the service runs, until they are closed. */
+export function openSettings(
+  { transferBandwidthMbps }: Config,
+  { settings }: Backend,
+  log: Logger,
+): Promise<Settings> {
+  const onChange = (changed: Partial<SettingValues>) => log.info(changed, "settings have changed");
+  return Settings.open({ store: settings, first: { transferBandwidthMbps }, onChange });
 }
 
 /** @throws StartError when certificate and key do not belong together */

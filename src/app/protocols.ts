@@ -2,12 +2,13 @@ import type { CallObserver } from "../calls/call.ts";
 import type { ClientAddressOf } from "../calls/client-address.ts";
 import type { CallPipeline } from "../calls/pipeline.ts";
 import { firstOf, type ProtocolHandler, type ServerHandlers } from "../calls/protocol-handler.ts";
-import { ShareHolders } from "../calls/share-holders.ts";
+import type { ShareHolders } from "../calls/share-holders.ts";
 import type { Config } from "../config/settings.ts";
 import { descriptorSetHandler } from "../protocols/rpc/descriptor-set.ts";
 import { rpcHandler } from "../protocols/rpc/handler.ts";
 import { restHandler } from "../protocols/vapi/handler.ts";
 import { jsonRpcHandler } from "../protocols/vapi/json-rpc/handler.ts";
+import { soapHandler } from "../protocols/vapi/soap/handler.ts";
 import { healthHandler, metricsElsewhere } from "../server/admin.ts";
 import { withCors } from "../server/cors.ts";
 import { withKnownHosts } from "../server/known-hosts.ts";
@@ -21,16 +22,17 @@ export interface ProtocolParts {
   readonly pageHeaders: readonly string[];
   readonly observe: CallObserver;
   readonly clientAddressOf: ClientAddressOf;
+  /** Open streams that need no credentials, by address. */
+  readonly strangers: ShareHolders;
   readonly callsMustEnd: AbortSignal;
   readonly streamsMustEnd: AbortSignal;
 }
 
 /** Every protocol, in order: the first one that takes a request serves it. A new protocol is a row here. */
 export function openProtocols(config: Config, parts: ProtocolParts): ServerHandlers {
-  const { maxBodyBytes, maxWatches, fastLane, corsOrigins } = config;
-  const { pipeline, downloads, health, pageHeaders, observe, clientAddressOf, ...ends } = parts;
-  const watches = new ShareHolders(maxWatches);
-  const lanes = { maxBodyBytes, fastLane, watches, clientAddressOf };
+  const { maxBodyBytes, fastLane, corsOrigins } = config;
+  const { pipeline, downloads, health, pageHeaders, observe, clientAddressOf, strangers, ...ends } = parts;
+  const lanes = { maxBodyBytes, fastLane, strangers, clientAddressOf };
   return firstOf([
     healthHandler(health, pageHeaders),
     metricsElsewhere(pageHeaders),
@@ -39,6 +41,7 @@ export function openProtocols(config: Config, parts: ProtocolParts): ServerHandl
         downloads,
         descriptorSetHandler(pipeline.operations, pageHeaders),
         rpcHandler({ pipeline, health, observe, ...lanes, ...ends }),
+        soapHandler({ pipeline, maxBodyBytes, pageHeaders, observe }),
         jsonRpcHandler({ pipeline, maxBodyBytes, pageHeaders, observe }),
         restHandler({ pipeline, maxBodyBytes, pageHeaders, observe }),
       ]),

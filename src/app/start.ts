@@ -7,20 +7,19 @@ import { ShareHolders } from "../calls/share-holders.ts";
 import type { Program } from "../cluster/worker.ts";
 import { addressMatcher } from "../config/addresses.ts";
 import type { Config } from "../config/settings.ts";
-import { SharedPreparations } from "../preparation/shared-preparations.ts";
 import { Server } from "../server/server.ts";
 import { shutDown } from "../server/shutdown.ts";
 import { callObserver, overloadCounter } from "../telemetry/call-observer.ts";
 import { downloadObserver } from "../telemetry/download-observer.ts";
 import { Health } from "../telemetry/health.ts";
 import { Metrics, type MetricsSnapshot } from "../telemetry/metrics.ts";
-import { preparationObserver } from "../telemetry/preparation-observer.ts";
 import { StoreMonitor } from "../telemetry/store-monitor.ts";
 import { openAdmin } from "./admin.ts";
 import { openDownloads } from "./downloads.ts";
 import { openLog, summaryOf } from "./log.ts";
 import { openOperations } from "./operations.ts";
-import { openAuthentication, openContent, openStores, openTls } from "./parts.ts";
+import { openAuthentication, openContent, openSettings, openStores, openTls } from "./parts.ts";
+import { openPreparations } from "./preparations.ts";
 import { openProtocols } from "./protocols.ts";
 import { orStartError } from "./start-error.ts";
 
@@ -61,21 +60,19 @@ export async function startApp(config: Config, { logger, program }: AppOptions =
   const pageHeaders = pageHeadersFor(tls !== undefined);
   const content = await openContent(config, log);
   const backend = opened.use(await openStores(config, metrics, log));
+  const settings = await openSettings(config, backend, log);
+  opened.defer(() => settings.close());
   const authentication = await openAuthentication(config, { logins: backend.logins, clientAddressOf, log });
   opened.defer(() => authentication.close());
   const { authenticate, login } = authentication;
 
-  const preparations = new SharedPreparations({
-    store: backend.preparations,
-    content,
-    observer: preparationObserver(metrics, log),
-  });
-  opened.defer(() => preparations.close());
+  const preparations = openPreparations(config, { backend, content, metrics, log }, opened);
   const admission = new Admission(config.maxCalls);
   const downloads = openDownloads(config, {
     admission,
     backend,
     content,
+    settings,
     pageHeaders,
     isTrustedProxy,
     clientAddressOf,
@@ -86,13 +83,13 @@ export async function startApp(config: Config, { logger, program }: AppOptions =
   opened.defer(() => downloads.close());
 
   const { linkFor, handler } = downloads;
-  const { loginsPerPrincipal } = config;
-  const stores = { backend, content, preparations };
-  const operations = openOperations({ ...stores, linkFor, metrics, loginsPerPrincipal });
+  const stores = { backend, content, settings, preparations };
+  const operations = openOperations(config, { ...stores, linkFor, metrics });
   const observe = callObserver(metrics, log, clientAddressOf);
   const places = {
     admission,
     streams: new ShareHolders(config.maxStreams),
+    strangers: new ShareHolders(config.maxWatches),
     isOpen: config.auth === "none",
     clientAddressOf,
   };
@@ -103,7 +100,9 @@ export async function startApp(config: Config, { logger, program }: AppOptions =
   const monitor = new StoreMonitor({ store: backend, health, log });
   opened.defer(() => monitor.stop());
   const ends = { callsMustEnd, streamsMustEnd };
-  const parts = { pipeline, downloads: handler, health, pageHeaders, observe, clientAddressOf, ...ends };
+  const { strangers } = places;
+  const shared = { observe, clientAddressOf, strangers };
+  const parts = { pipeline, downloads: handler, health, pageHeaders, ...shared, ...ends };
   const { host, port, graceMs, drainMs, maxConnections } = config;
   const connections = { ...metrics.connections, refused: overloadCounter(log, "connections") };
   const listening = { host, port, tls, maxConnections, connections };

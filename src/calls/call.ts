@@ -4,7 +4,7 @@ import type { Connection } from "./connection.ts";
 import { type Credentials, HeaderCredentials } from "./credentials.ts";
 
 /** The protocol of a call. */
-export type Protocol = "grpc" | "grpc_web" | "connect" | "rest" | "json_rpc";
+export type Protocol = "grpc" | "grpc_web" | "connect" | "rest" | "json_rpc" | "soap";
 
 /**
  * A call as the pipeline sees it. Protocols implement expensive members as lazy getters.
@@ -75,6 +75,8 @@ export interface CallRecord {
   readonly call: CallOrigin;
   /** Name of the operation, for example `DownloadSession.KeepAlive`, or `unknown`. */
   readonly operation: string;
+  /** What the caller asked for, when it led to no operation: method and path, or service and operation. */
+  readonly target?: string | undefined;
   readonly outcome: "ok" | ErrorKind;
   readonly durationMs: number;
   /** High volume: successes are logged at debug. */

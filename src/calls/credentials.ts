@@ -25,6 +25,14 @@ export const loginHeader = "vmware-api-session-id";
 /** `WWW-Authenticate` challenge for a login session. */
 export const loginChallenge = `${loginHeader} realm="downlease"`;
 
+/** A value in quotes: double ones are allowed (RFC 6265, section 4.1.1), scripts for vSphere also send single ones. */
+const quotes = /^(["'])(.*)\1$/;
+
+/** The value of a cookie in the `Cookie` header, without quotes. */
+export function cookieIn(header: string | undefined, name: string): string | undefined {
+  return header === undefined ? undefined : parseCookie(header)[name]?.replace(quotes, "$2");
+}
+
 /** Credentials in request headers, parsed on use. */
 export class HeaderCredentials implements Credentials {
   readonly #headers: IncomingHttpHeaders;
@@ -44,8 +52,7 @@ export class HeaderCredentials implements Credentials {
   }
 
   get loginCookie(): string | undefined {
-    const { cookie } = this.#headers;
-    return cookie === undefined ? undefined : parseCookie(cookie)[loginHeader];
+    return cookieIn(this.#headers.cookie, loginHeader);
   }
 }
 

@@ -7,6 +7,8 @@ export type CutReason =
   /** The client accepted no bytes for too long, or the storage sent none. */
   | "stalled"
   | "content_changed"
+  /** The file contradicts its manifest, as its preparation has found out meanwhile. */
+  | "checksum_mismatch"
   | "read_failed"
   | "server_stopping";
 

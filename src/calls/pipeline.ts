@@ -6,6 +6,7 @@ import type {
   MessageShape,
 } from "@bufbuild/protobuf";
 import { ServiceError } from "../domain/errors.ts";
+import { noRoles } from "../domain/roles.ts";
 import type { Caller } from "../domain/session.ts";
 import type { Admission } from "./admission.ts";
 import type { Call, CallObserver } from "./call.ts";
@@ -13,12 +14,15 @@ import { type ClientAddressOf, networkOf } from "./client-address.ts";
 import { loginIdOf } from "./credentials.ts";
 import type { Encoder } from "./encoder.ts";
 import type { ShareHolders } from "./share-holders.ts";
+import { StreamPlace } from "./stream-place.ts";
 
 /** One row of the table of operations. */
 export interface Operation<I extends DescMessage = DescMessage, O extends DescMessage = DescMessage> {
   readonly method: DescMethodUnary<I, O>;
   /** High volume: successes are logged at debug. */
   readonly isRoutine?: boolean;
+  /** Whether callers need no credentials, and those that they send do not count. */
+  readonly isPublic?: boolean;
   /** Whether callers authenticate with credentials for logging in, such as a password. */
   readonly isLogin?: boolean;
   /** Whether the call closes its login session. */
@@ -88,8 +92,20 @@ export interface Conversation {
  */
 export type StreamEntry = (call: Call) => Promise<Conversation>;
 
+/** A stream whose caller is authenticated. */
+interface OpenedStream {
+  readonly row: StreamOperation;
+  readonly call: Call;
+  /** Authenticates the caller of later requests. */
+  readonly identity: Call;
+  readonly place: StreamPlace;
+}
+
 /** Delay before a refusal for overload is sent. */
 const refusalPauseMs = 100;
+
+const stranger: Caller = { principal: "stranger", roles: noRoles };
+const asStranger: Authenticate = () => stranger;
 
 export interface CallPipelineOptions {
   readonly operations: Operations;
@@ -99,6 +115,10 @@ export interface CallPipelineOptions {
   readonly admission: Admission;
   /** Open streams, by principal. */
   readonly streams: ShareHolders;
+  /**
+   * Open streams of strangers, by address. While nobody has to authenticate, a stream is one until its first request.
+   */
+  readonly strangers: ShareHolders;
   /** Whether nobody has to authenticate. Everybody is one principal then, so addresses share the streams. */
   readonly isOpen?: boolean;
   readonly clientAddressOf: ClientAddressOf;
@@ -115,12 +135,12 @@ export class CallPipeline {
   readonly #login: Authenticate;
   readonly #admission: Admission;
   readonly #streams: ShareHolders;
+  readonly #strangers: ShareHolders;
   readonly #isOpen: boolean;
   readonly #clientAddressOf: ClientAddressOf;
   readonly #observe: CallObserver;
   /** Made once: creating an error costs more than the refusal, which has to be cheap. */
   readonly #overloaded = ServiceError.overloaded();
-  readonly #tooManyStreams = ServiceError.tooManyStreams();
 
   constructor(options: CallPipelineOptions) {
     const { operations, authenticate, login = authenticate, admission, streams, observe } = options;
@@ -129,6 +149,7 @@ export class CallPipeline {
     this.#login = login;
     this.#admission = admission;
     this.#streams = streams;
+    this.#strangers = options.strangers;
     this.#isOpen = options.isOpen ?? false;
     this.#clientAddressOf = options.clientAddressOf;
     this.#observe = observe;
@@ -137,8 +158,8 @@ export class CallPipeline {
   /** Costs one promise and two functions a call, and must not cost more: every keep-alive passes here. */
   entry(row: Operation): Entry {
     const operation = operationNameOf(row.method);
-    const { isRoutine } = row;
-    const authenticate = row.isLogin ? this.#login : this.#authenticate;
+    const { isRoutine, isPublic = false } = row;
+    const authenticate = isPublic ? asStranger : row.isLogin ? this.#login : this.#authenticate;
     return (source, call) =>
       new Promise((resolve, reject) => {
         const startedAt = performance.now();
@@ -172,7 +193,7 @@ export class CallPipeline {
         call.onAbort = (reason) => fail(new ServiceError(reason));
         try {
           const runAs = (caller: Caller) => {
-            if (!connection.isTrusted) connection.trust();
+            if (!connection.isTrusted && !isPublic) connection.trust();
             request ??= (source as () => MessageShape<DescMessage>)();
             return row.run(request, caller, call);
           };
@@ -212,12 +233,15 @@ export class CallPipeline {
         this.#observe({ call, operation, outcome: error?.kind ?? "ok", durationMs, error });
       };
       try {
-        const leave = this.#placeFor(await this.#identify(call), call);
-        const identity = this.#identityOf(call);
+        const caller = await this.#identify(call);
+        const place = this.#isOpen
+          ? new StreamPlace(this.#strangers, networkOf(this.#clientAddressOf(call)))
+          : new StreamPlace(this.#streams, caller.principal);
+        const stream = { row, call, identity: this.#identityOf(call), place };
         return {
-          answer: (requests) => this.#answer(row, requests, call, identity),
+          answer: (requests) => this.#answer(stream, requests),
           end: (error) => {
-            leave();
+            place.leave();
             record(error);
           },
         };
@@ -236,18 +260,11 @@ export class CallPipeline {
     try {
       const caller = this.#authenticate(call);
       const resolved = caller instanceof Promise ? await unlessAborted(caller, call) : caller;
-      if (!connection.isTrusted) connection.trust();
+      if (!this.#isOpen && !connection.isTrusted) connection.trust();
       return resolved;
     } finally {
       this.#admission.leave(connection, 1);
     }
-  }
-
-  /** Takes a place among the streams; returns a function that gives it back. */
-  #placeFor({ principal }: Caller, call: Call): () => void {
-    const holder = this.#isOpen ? networkOf(this.#clientAddressOf(call)) : principal;
-    if (!this.#streams.enter(holder)) throw this.#tooManyStreams;
-    return () => this.#streams.leave(holder);
   }
 
   /**
@@ -262,12 +279,14 @@ export class CallPipeline {
   }
 
   async #answer(
-    row: StreamOperation,
+    { row, call, identity, place }: OpenedStream,
     requests: readonly MessageShape<DescMessage>[],
-    call: Call,
-    identity: Call,
   ): Promise<readonly MessageShape<DescMessage>[]> {
     try {
+      if (place.isAmong(this.#strangers)) {
+        place.move(this.#streams);
+        call.connection.trust();
+      }
       if (call.abortedWith !== undefined) throw new ServiceError(call.abortedWith);
       // For each group: a stream may outlive the credentials of its caller.
       const caller = this.#authenticate(identity);

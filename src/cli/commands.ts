@@ -99,7 +99,6 @@ function addSessions(program: Command, io: Io): void {
     .option("--item <item>", "list only sessions of this item")
     .addOption(new Option("--state <state>", "list only sessions in this state").choices(sessionStates))
     .option("--limit <number>", "list only this many, the newest ones", wholeNumberArgument(1, 1_000_000))
-    .option("-l, --long", "add the bytes that were sent, which may count as use of the sessions")
     // A misspelled command is an operand of the default command.
     .allowExcessArguments()
     .hook("preAction", (_, list) => refuseOperands(list))

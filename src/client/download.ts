@@ -224,7 +224,7 @@ function chosenFiles(
     ? `The item has a file '${other}', which is the name of '${file}' while that is incomplete`
     : file === other
       ? `The item has two files '${file}'`
-      : `The files '${file}' and '${other}' would be one file in ${directory}. Choose a directory whose file system tells their names apart, or download them one by one into different directories`;
+      : `The files '${file}' and '${other}' would be one file in ${directory}. Choose a directory whose file system distinguishes their names, or download them one by one into different directories`;
   throw new DownloadError("refused", text, { file: other });
 }
 

@@ -34,7 +34,7 @@ export interface PreparedFile {
 }
 
 /**
- * Asks the server to prepare a file, and waits until it is prepared.
+ * Asks the server to prepare a file, and waits until it is prepared and its checksums are there.
  *
  * @throws DownloadError if the server can't prepare it
  * @throws ItemChangedError
@@ -43,7 +43,8 @@ export async function prepareFile(name: string, context: FetchContext): Promise<
   const { session, retryLoop, board, signal } = context;
   let info = await session.prepare(name, signal);
   for (let polls = 1; ; polls++) {
-    if (info.status === Status.PREPARED) return toPreparedFile(name, info);
+    // A file may be read before the server knows its checksums. Without them it can't be verified.
+    if (info.status === Status.PREPARED && checksumsOf(info).size > 0) return toPreparedFile(name, info);
     if (info.status === Status.ERROR) {
       await session.requireUnchanged(signal);
       const text = info.errorMessage?.defaultMessage ?? "the server can't prepare it";

@@ -46,7 +46,7 @@ export function nameProblem(name: string, platform: NodeJS.Platform = process.pl
 
 /**
  * Name of a file that is not complete and verified yet: `<name>.part`. Where that is too long, the name is cut, and a
- * digest of it tells it from others.
+ * digest distinguishes it from others.
  */
 export function partName(name: string): string {
   const usual = name + partSuffix;

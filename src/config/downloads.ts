@@ -48,6 +48,10 @@ export const downloadFields = {
     argument: "number",
     help: "maximum number of downloads at a time, with shares by session, principal and address; more are refused at once",
   }),
+  transferBandwidthMbps: integer(0, 1_000_000).prefault("0").register(manual, {
+    argument: "number",
+    help: "limit of all downloads together in Mbit/s, over all replicas, until an update changes it; 0 for no limit",
+  }),
   offload: oneOf(offloads)
     .prefault("none")
     .register(manual, {

@@ -1,5 +1,5 @@
+import { closest } from "../domain/closest.ts";
 import { clientSettings } from "./client-settings.ts";
-import { closest } from "./closest.ts";
 import { settingNameOf } from "./fields.ts";
 import { SecretUrl } from "./secret.ts";
 import { readSecretFile, SecretFileError } from "./secret-file.ts";

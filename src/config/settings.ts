@@ -15,6 +15,7 @@ import {
   settingNameOf,
 } from "./fields.ts";
 import { addressFields, adminFields, corsFields, tlsFields, tlsOf, tlsRules } from "./listening.ts";
+import { preparationFields } from "./preparation.ts";
 import { redisFields, redisRules } from "./redis.ts";
 import { SecretUrl } from "./secret.ts";
 import { fileTwinOf } from "./secret-file.ts";
@@ -99,7 +100,7 @@ const callFields = {
   }),
   maxWatches: integer(1, 1_000_000).prefault("500").register(manual, {
     argument: "number",
-    help: "maximum number of open streams of gRPC health and server reflection, which need no credentials",
+    help: "maximum number of open streams that need no credentials (gRPC health, server reflection)",
   }),
   fastLane: onOff().prefault("on").register(manual, {
     argument: "on|off",
@@ -124,6 +125,7 @@ const logFields = {
 const fields = z.object({
   ...addressFields,
   ...contentFields,
+  ...preparationFields,
   ...sessionFields,
   ...shutdownFields,
   ...tlsFields,

@@ -1,8 +1,10 @@
+import type { BandwidthStore } from "./bandwidth-store.ts";
 import type { LinkKeyStore } from "./link-key-store.ts";
 import type { LoginStore } from "./login-store.ts";
 import type { PreparationStore } from "./preparation-store.ts";
 import type { SessionFileStore } from "./session-file-store.ts";
 import type { SessionStore } from "./session-store.ts";
+import type { SettingsStore } from "./settings-store.ts";
 
 /**
  * All state that outlives a call, shared by the processes that use the same backend. Its stores share one connection,
@@ -17,6 +19,8 @@ export interface Backend extends AsyncDisposable {
   readonly logins: LoginStore;
   readonly preparations: PreparationStore;
   readonly linkKeys: LinkKeyStore;
+  readonly settings: SettingsStore;
+  readonly bandwidth: BandwidthStore;
 
   /**
    * Announces every session that is canceled, fails or is deleted from now on, by any process; expiry is not

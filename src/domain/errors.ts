@@ -1,59 +1,7 @@
+import { type ErrorKind, errorKinds } from "./error-kinds.ts";
 import { identifierRule } from "./identifiers.ts";
 
-interface ErrorCodes {
-  readonly grpc: string;
-  readonly vapi: string;
-  /** Status on REST. */
-  readonly http: number;
-  /** Status on `/api`, where it is another one. */
-  readonly apiHttp?: number;
-}
-
-/**
- * Kinds of errors, by what the caller can do about them. The gRPC code, vAPI error and HTTP status of an error follow
- * from its kind and stand nowhere else; protocols translate the names into the constants of their library.
- */
-export const errorKinds = {
-  not_found: { grpc: "NOT_FOUND", vapi: "not_found", http: 404 },
-  operation_not_found: { grpc: "UNIMPLEMENTED", vapi: "not_found", http: 404 },
-  /** For JSON-RPC, where calls name their operation; on REST an unknown operation is just an unknown path. */
-  unknown_operation: { grpc: "UNIMPLEMENTED", vapi: "operation_not_found", http: 404 },
-  not_allowed_in_current_state: {
-    grpc: "FAILED_PRECONDITION",
-    vapi: "not_allowed_in_current_state",
-    http: 400,
-  },
-  invalid_argument: { grpc: "INVALID_ARGUMENT", vapi: "invalid_argument", http: 400 },
-  invalid_request: { grpc: "INVALID_ARGUMENT", vapi: "invalid_request", http: 400 },
-  /** gRPC has a code of its own for messages whose framing contradicts the protocol. */
-  malformed_framing: { grpc: "INTERNAL", vapi: "invalid_request", http: 400 },
-  unsupported_media_type: { grpc: "INVALID_ARGUMENT", vapi: "invalid_request", http: 415 },
-  body_too_large: { grpc: "RESOURCE_EXHAUSTED", vapi: "invalid_request", http: 413 },
-  unauthenticated: { grpc: "UNAUTHENTICATED", vapi: "unauthenticated", http: 401 },
-  unauthorized: { grpc: "PERMISSION_DENIED", vapi: "unauthorized", http: 403 },
-  /** As vSphere does, `/api` answers with a status of its own. */
-  unable_to_allocate_resource: {
-    grpc: "RESOURCE_EXHAUSTED",
-    vapi: "unable_to_allocate_resource",
-    http: 400,
-    apiHttp: 500,
-  },
-  /** A request for a host that the service does not go by. */
-  misdirected: { grpc: "PERMISSION_DENIED", vapi: "unauthorized", http: 421 },
-  too_many_attempts: { grpc: "RESOURCE_EXHAUSTED", vapi: "service_unavailable", http: 429 },
-  canceled: { grpc: "CANCELLED", vapi: "canceled", http: 500 },
-  timed_out: { grpc: "DEADLINE_EXCEEDED", vapi: "timed_out", http: 504 },
-  service_unavailable: { grpc: "UNAVAILABLE", vapi: "service_unavailable", http: 503 },
-  internal_server_error: { grpc: "INTERNAL", vapi: "internal_server_error", http: 500 },
-} as const satisfies Record<string, ErrorCodes>;
-
-export type ErrorKind = keyof typeof errorKinds;
-
-/** The HTTP status of an error in a dialect of REST. */
-export function httpStatusOf(kind: ErrorKind, dialect: "rest" | "api"): number {
-  const { http, apiHttp = http }: ErrorCodes = errorKinds[kind];
-  return dialect === "api" ? apiHttp : http;
-}
+export { type ErrorKind, errorKinds, httpStatusOf } from "./error-kinds.ts";
 
 interface ErrorRow {
   readonly kind: ErrorKind;
@@ -79,10 +27,7 @@ export const errorMessages = {
     kind: "unable_to_allocate_resource",
     text: "There are {0} download sessions of this principal, the most that --max-sessions-per-principal allows. Delete those that are no longer needed, or wait for them to expire; canceled and failed ones count until then.",
   },
-  "downlease.library.not_found": {
-    kind: "not_found",
-    text: "Library '{0}' does not exist.",
-  },
+  "downlease.library.not_found": { kind: "not_found", text: "Library '{0}' does not exist." },
   "downlease.library.not_subscribed": {
     kind: "not_found",
     text: "There is no subscribed library '{0}': all libraries of this service are local.",
@@ -91,10 +36,7 @@ export const errorMessages = {
     kind: "not_found",
     text: "There is no update session '{0}': this service does not change content.",
   },
-  "downlease.item.not_found": {
-    kind: "not_found",
-    text: "Library item '{0}' does not exist.",
-  },
+  "downlease.item.not_found": { kind: "not_found", text: "Library item '{0}' does not exist." },
   "downlease.file.not_found": {
     kind: "not_found",
     text: "There is no file '{0}' in library item '{1}'.",
@@ -102,6 +44,10 @@ export const errorMessages = {
   "downlease.argument.file_name": {
     kind: "invalid_argument",
     text: "There is no file '{0}' in library item '{1}' of the download session.",
+  },
+  "downlease.metadata.not_found": {
+    kind: "not_found",
+    text: "There is no {0} '{1}'.",
   },
   "downlease.link.not_found": {
     kind: "not_found",
@@ -129,7 +75,7 @@ export const errorMessages = {
   },
   "downlease.argument.missing": {
     kind: "invalid_argument",
-    text: "'{0}' must be set.",
+    text: "'{0}' must be set, and must not be empty.",
   },
   "downlease.argument.identifier": {
     kind: "invalid_argument",
@@ -193,7 +139,15 @@ export const errorMessages = {
   },
   "downlease.operation.not_found": {
     kind: "operation_not_found",
-    text: "There is no operation for {0} {1}.",
+    text: "There is no operation for {0} {1}{2}.",
+  },
+  "downlease.soap.method": {
+    kind: "unknown_operation",
+    text: "SOAP is only for logging in and out here: there is no '{0}'. Use REST or JSON-RPC.",
+  },
+  "downlease.soap.object": {
+    kind: "not_found",
+    text: "SOAP is only for logging in and out here: there is no managed object '{0}'.",
   },
   "vapi.method.input.invalid.interface": {
     kind: "unknown_operation",
@@ -273,6 +227,14 @@ export const errorMessages = {
   "downlease.storage.none": {
     kind: "unauthorized",
     text: "The content source has no DIRECT endpoint for '{0}'. Request an HTTPS endpoint.",
+  },
+  "downlease.configuration.role": {
+    kind: "unauthorized",
+    text: "Only the role 'admin' may change the configuration. While nobody authenticates no caller has it: use the settings of the service, such as --transfer-bandwidth-mbps.",
+  },
+  "downlease.configuration.read_only": {
+    kind: "invalid_argument",
+    text: "'{0}' is always {1} in this service and can't be changed. Nothing was changed.",
   },
   "downlease.call.canceled": {
     kind: "canceled",

@@ -3,7 +3,7 @@ import type { PreparationResult, StoredPreparation, VersionedFile } from "./prep
 /**
  * The preparations of files, shared by every process that uses the same store. A preparation belongs to one worker at a
  * time: its claim lapses when it has not reported for `claimMs`, and the file is then UNPREPARED again. PREPARED is kept
- * for `resultKeptMs` after it was last read, ERROR for `failureKeptMs`. A store that can't be reached rejects with a
+ * for `resultKeptMs` after it was last read, ERROR for `keptMs`. A store that can't be reached rejects with a
  * ServiceError `downlease.store.unavailable` within a second.
  */
 export interface PreparationStore {
@@ -11,7 +11,7 @@ export interface PreparationStore {
   find(files: readonly VersionedFile[]): Promise<(StoredPreparation | undefined)[]>;
 
   /**
-   * Claims a file that is UNPREPARED or in ERROR for a worker. Returns undefined when the worker has the claim now, also
+   * Claims a file that is UNPREPARED or in ERROR for a worker; one in ERROR is withheld until it is verified. Returns undefined when the worker has the claim now, also
    * when it had it before; else the preparation that is in the way.
    */
   claim(file: VersionedFile, worker: string, claimMs: number): Promise<StoredPreparation | undefined>;

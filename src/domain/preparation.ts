@@ -1,4 +1,5 @@
 import type { ChecksumAlgorithm, ItemFile } from "./content-source.ts";
+import type { FailureMessageId } from "./errors.ts";
 
 /** A file of an item in one content version. Its preparation counts for every session and replica. */
 export interface VersionedFile {
@@ -14,9 +15,14 @@ export type Digests = Readonly<Partial<Record<ChecksumAlgorithm, string>> & { re
 export type Preparation =
   | { readonly status: "UNPREPARED" }
   /** Requested, and waiting for its turn or for a replica that has gone. */
-  | { readonly status: "PREPARE_REQUESTED" }
-  | { readonly status: "PREPARING"; readonly bytesDone: number }
+  | ({ readonly status: "PREPARE_REQUESTED" } & Suspicion)
+  | ({ readonly status: "PREPARING"; readonly bytesDone: number } & Suspicion)
   | PreparationResult;
+
+interface Suspicion {
+  /** Set when the file contradicted its manifest before: it is withheld until it is verified. */
+  readonly verifyFirst?: true;
+}
 
 export type PreparationResult =
   | { readonly status: "PREPARED"; readonly digests: Digests }
@@ -34,8 +40,24 @@ export const resultKeptMs = 30 * dayMs;
 /** PREPARED is renewed by a read once it has lost this much of its time, so that few reads become writes. */
 export const resultRenewedMs = dayMs;
 
-/** How long ERROR is kept. */
-export const failureKeptMs = 60_000;
+const failureKeptMs = 60_000;
+
+/** How long a result is kept: what may be over soon for a minute, what is certain like PREPARED. */
+export function keptMs(result: PreparationResult): number {
+  return result.status === "PREPARED" || isMismatch(result) ? resultKeptMs : failureKeptMs;
+}
+
+/** Whether the bytes of a file are known to be wrong. */
+export function isMismatch(preparation: Preparation): boolean {
+  return preparation.status === "ERROR" && preparation.messageId === mismatchId;
+}
+
+const mismatchId: FailureMessageId = "downlease.file.checksum_mismatch";
+
+/** Whether nobody may have the file, not even one that has a link. */
+export function isWithheld(preparation: Preparation): boolean {
+  return isMismatch(preparation) || ("verifyFirst" in preparation && preparation.verifyFirst === true);
+}
 
 /** Prepares files for download: computes and checks their checksums, once for each content version. */
 export interface Preparations {

@@ -1,7 +1,7 @@
 /**
  * What a principal may do beyond its own sessions, by name.
  *
- * - `admin` sees everybody's sessions, and may do what every other role may.
+ * - `admin` sees everybody's sessions, changes settings of the service, and may do what every other role may.
  * - `storage` may read from the storage of the content source itself.
  */
 export const roles = ["admin", "storage"] as const;
@@ -49,4 +49,9 @@ export function isAdmin(holder: Holder): boolean {
 /** Whether the holder may read from the storage of the content source itself. */
 export function mayReadStorage(holder: Holder): boolean {
   return holder.roles.has("storage") || holder.roles.has("admin");
+}
+
+/** Whether the holder may change settings of the service while it runs. */
+export function mayChangeSettings(holder: Holder): boolean {
+  return holder.roles.has("admin");
 }

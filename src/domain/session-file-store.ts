@@ -7,6 +7,8 @@ export type EndpointType = "HTTPS" | "DIRECT";
 export interface SessionFile {
   /** Undefined: the file has not been requested in this session. */
   readonly requested?: EndpointType;
+  /** Milliseconds since it was first requested, by the clock of the store; set with `requested`. */
+  readonly requestedForMs?: number;
   /** Bytes that were sent to the session's client, repeated ones included. */
   readonly bytesSent: number;
 }

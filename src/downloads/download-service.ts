@@ -6,6 +6,7 @@ import type { ProtocolHandler } from "../calls/protocol-handler.ts";
 import type { Backend } from "../domain/backend.ts";
 import type { ContentSource } from "../domain/content-source.ts";
 import type { LinkKey } from "../domain/link-key-store.ts";
+import { Bandwidth } from "./bandwidth.ts";
 import { type BaseUrlOptions, baseUrlFinder } from "./base-url.ts";
 import { DownloadShares } from "./download-shares.ts";
 import { Downloads } from "./downloads.ts";
@@ -14,7 +15,10 @@ import { fixedLinkKeys, SharedLinkKeys } from "./link-keys.ts";
 import { type Link, Links } from "./links.ts";
 
 export interface DownloadServiceOptions extends BaseUrlOptions {
-  readonly backend: Pick<Backend, "sessions" | "sessionFiles" | "preparations" | "linkKeys" | "watchEnds">;
+  readonly backend: Pick<
+    Backend,
+    "sessions" | "sessionFiles" | "preparations" | "linkKeys" | "logins" | "bandwidth" | "watchEnds"
+  >;
   readonly content: Pick<ContentSource, "openFile">;
   /** The first one signs, each one verifies; empty: one that the store keeps. */
   readonly linkKeys: readonly LinkKey[];
@@ -23,6 +27,10 @@ export interface DownloadServiceOptions extends BaseUrlOptions {
   readonly stallMs: number;
   /** Downloads at a time; see `DownloadShares`. */
   readonly maxDownloads: number;
+  /** Limit of all downloads of all processes together, asked for at each use; 0: unlimited. */
+  readonly bytesPerSecond: () => number;
+  /** How long a login session lives without being used. */
+  readonly loginIdleMs: number;
   /** Whether sessions have owners that differ: false while every caller is anonymous. */
   readonly hasOwners: boolean;
   /** Counts links that are being looked up among the calls in flight. */
@@ -59,11 +67,14 @@ export function createDownloadService(options: DownloadServiceOptions): Download
     files,
     ends: backend,
     sessions,
+    preparations,
     leaseMs: options.leaseMs,
     stallMs: options.stallMs,
   });
   const shares = new DownloadShares(options.maxDownloads);
-  const { hasOwners, admission } = options;
+  const { hasOwners, admission, bytesPerSecond, loginIdleMs } = options;
+  const bandwidth = new Bandwidth({ store: backend.bandwidth, bytesPerSecond });
+  const logins = { store: backend.logins, idleMs: loginIdleMs };
   options.callsMustEnd.addEventListener("abort", () => downloads.cutAll(), { once: true });
   const pathPrefix = publicUrl === undefined ? "" : new URL(publicUrl).pathname.replace(/\/$/, "");
   return {
@@ -71,6 +82,7 @@ export function createDownloadService(options: DownloadServiceOptions): Download
     handler: downloadHandler(
       {
         ...{ links, sessions, content, preparations, files, downloads, shares, hasOwners, admission },
+        ...{ bandwidth, logins },
         ...{ offloadPrefix, pageHeaders, clientAddressOf, observe },
       },
       pathPrefix,

@@ -8,17 +8,19 @@ import { headersOf } from "../calls/status.ts";
 import { vapiErrorBody } from "../calls/vapi-error.ts";
 import type { ByteRange, ContentFile, ContentSource } from "../domain/content-source.ts";
 import { errorKinds, ServiceError } from "../domain/errors.ts";
-import type { Digests } from "../domain/preparation.ts";
+import { type Digests, isWithheld, type VersionedFile } from "../domain/preparation.ts";
 import type { PreparationStore } from "../domain/preparation-store.ts";
 import type { SessionFileStore } from "../domain/session-file-store.ts";
 import type { SessionStore } from "../domain/session-store.ts";
 import { StoreTime } from "../domain/store-time.ts";
+import type { Bandwidth } from "./bandwidth.ts";
 import type { Buffers } from "./buffers.ts";
 import { entityTagOf, select } from "./conditions.ts";
 import type { DownloadShares } from "./download-shares.ts";
 import type { Downloads } from "./downloads.ts";
 import { accelRedirect, digestsField, fileHeaders, type Headers, validatorHeaders } from "./headers.ts";
 import { type Link, type Links, linkBearer } from "./links.ts";
+import { type Logins, LoginUse } from "./login-use.ts";
 import { send } from "./send.ts";
 import type { ActiveDownload } from "./session-downloads.ts";
 
@@ -31,6 +33,8 @@ export interface DownloadParts {
   readonly files: Pick<SessionFileStore, "recordSent">;
   readonly downloads: Downloads;
   readonly shares: DownloadShares;
+  readonly bandwidth: Bandwidth;
+  readonly logins: Logins;
   /** Whether sessions have owners that differ: false while every caller is anonymous. */
   readonly hasOwners: boolean;
   /** Counts links that are being looked up among the calls in flight. */
@@ -51,6 +55,8 @@ interface SessionFileContent {
   /** Principal that created the session. */
   readonly owner: string;
   readonly file: ContentFile;
+  readonly version: VersionedFile;
+  /** Undefined while the file is not verified. */
   readonly digests: Digests | undefined;
 }
 
@@ -133,7 +139,8 @@ export class Download {
   async #answerFrom(link: Link, download: ActiveDownload): Promise<void> {
     const content = await this.#open(link);
     if (content === undefined) return this.#refuse();
-    const { owner, file, digests } = content;
+    const { owner, file, version, digests } = content;
+    if (digests === undefined) download.unverified = version;
     let mustClose = true;
     try {
       // The session may have ended while the file was opened.
@@ -166,19 +173,22 @@ export class Download {
     };
   }
 
-  /** Opens the file of a link; undefined when the link is closed or the file has changed. */
+  /** Opens the file of a link; undefined when the link is closed, or the file has changed or is known to be damaged. */
   async #open({ sessionId, fileName, contentVersion }: Link): Promise<SessionFileContent | undefined> {
     const { sessions, content, preparations } = this.#parts;
     const time = new StoreTime();
     const session = await time.wait(sessions.get(sessionId, linkBearer));
     if (session?.state !== "ACTIVE" || session.contentVersion !== contentVersion) return undefined;
     const itemId = session.libraryItemId;
-    const [preparation] = await time.wait(preparations.find([{ itemId, contentVersion, fileName }]));
+    const version = { itemId, contentVersion, fileName };
+    const [preparation] = await time.wait(preparations.find([version]));
+    if (preparation !== undefined && isWithheld(preparation)) return undefined;
     const file = await content.openFile(itemId, fileName, contentVersion);
     return (
       file && {
         owner: session.owner,
         file,
+        version,
         digests: preparation?.status === "PREPARED" ? preparation.digests : undefined,
       }
     );
@@ -223,16 +233,26 @@ export class Download {
   }
 
   async #send(file: ContentFile, { status, headers, range }: Body, download: ActiveDownload): Promise<void> {
-    const { buffers, observe } = this.#parts;
+    const { buffers, observe, logins } = this.#parts;
     const begin = () => this.#writeHead(status, headers);
-    const options = { response: this.#response, download, buffers, begin, onSent: observe.moved };
-    const { outcome, hasBegun, cause } = await send(file, range, options);
+    const bandwidth = this.#parts.bandwidth.begin();
+    const login = LoginUse.of(this.#request.headers, logins);
+    const onSent = (bytes: number) => {
+      observe.moved(bytes);
+      login?.moved();
+    };
+    const options = { response: this.#response, download, buffers, bandwidth, begin, onSent };
+    const { outcome, hasBegun, cause } = await send(file, range, options).finally(() => {
+      bandwidth.end();
+      login?.end();
+    });
     if (hasBegun || outcome === "client_gone") {
       return this.#recordEnd(outcome, download.bytesSent, undefined, cause);
     }
     switch (outcome) {
       case "session_ended":
       case "content_changed":
+      case "checksum_mismatch":
         return this.#refuse();
       case "server_stopping":
         throw new ServiceError("downlease.server.stopping");
@@ -250,6 +270,7 @@ export class Download {
     if (this.#method === "GET") {
       const { outcome } = await this.#parts.files.recordSent(sessionId, new Map([[fileName, 0]]));
       if (outcome !== "renewed") return this.#refuse();
+      LoginUse.of(this.#request.headers, this.#parts.logins)?.moved();
     }
     const headers = ["x-accel-redirect", redirect, ...fileHeaders(fileName, digests), "content-length", "0"];
     this.#answer(200, headers, "offloaded");

@@ -1,4 +1,6 @@
 import type { Backend } from "../domain/backend.ts";
+import { isWithheld } from "../domain/preparation.ts";
+import type { PreparationStore } from "../domain/preparation-store.ts";
 import type { SessionFileStore } from "../domain/session-file-store.ts";
 import type { SessionStore } from "../domain/session-store.ts";
 import { linkBearer } from "./links.ts";
@@ -8,12 +10,16 @@ export interface DownloadsOptions {
   readonly files: Pick<SessionFileStore, "recordSent">;
   readonly ends: Pick<Backend, "watchEnds">;
   readonly sessions: Pick<SessionStore, "get">;
+  readonly preparations: Pick<PreparationStore, "find">;
   readonly leaseMs: number;
   /** How long a download may be without any progress. */
   readonly stallMs: number;
 }
 
-/** Pause between checks of all sessions while announcements of their ends may be missing, in milliseconds. */
+/**
+ * Pause between checks of all sessions while announcements of their ends may be missing, and between checks of files that
+ * are sent before they are verified, in milliseconds.
+ */
 const checkMs = 500;
 
 /**
@@ -36,6 +42,8 @@ export class Downloads {
   readonly #tickMs: number;
   #timer: NodeJS.Timeout | undefined;
   #checkedAt = 0;
+  #verifiedAt = 0;
+  #isVerifying = false;
   #isStopping = false;
   /** Called when nothing is left to be recorded. */
   #onSettled: (() => void) | undefined;
@@ -99,7 +107,29 @@ export class Downloads {
     const now = performance.now();
     for (const session of this.#bySession.values()) session.tick(now, this.#options.stallMs);
     if (!this.#ends.isReliable && now - this.#checkedAt >= checkMs) this.#checkAll();
+    if (now - this.#verifiedAt >= checkMs) void this.#verifyFiles(now);
   };
+
+  /** Cuts the downloads of files whose checksums have turned out to be wrong, whichever process has computed them. */
+  async #verifyFiles(now: number): Promise<void> {
+    this.#verifiedAt = now;
+    if (this.#isVerifying) return;
+    const downloads = [...this.#bySession.values()].flatMap(({ unverified }) => unverified);
+    if (downloads.length === 0) return;
+    this.#isVerifying = true;
+    try {
+      const files = await this.#options.preparations.find(downloads.map(({ unverified }) => unverified!));
+      for (const [index, download] of downloads.entries()) {
+        const preparation = files[index];
+        if (preparation?.status === "PREPARED") download.unverified = undefined;
+        else if (preparation !== undefined && isWithheld(preparation)) download.cut("checksum_mismatch");
+      }
+    } catch {
+      // A store that does not answer; the next check follows soon.
+    } finally {
+      this.#isVerifying = false;
+    }
+  }
 
   #checkAll(): void {
     this.#checkedAt = performance.now();

@@ -9,6 +9,7 @@ import {
   type ContentFile,
   type ContentReader,
 } from "../domain/content-source.ts";
+import type { BandwidthTurns } from "./bandwidth.ts";
 import type { Buffers } from "./buffers.ts";
 import type { ActiveDownload } from "./session-downloads.ts";
 
@@ -28,6 +29,7 @@ export interface SendOptions {
   readonly response: HttpResponse;
   readonly download: ActiveDownload;
   readonly buffers: Buffers;
+  readonly bandwidth: BandwidthTurns;
   /** Writes the headers; called when the first bytes have been read. */
   begin(): void;
   /** Called with the number of bytes that the connection has accepted. */
@@ -107,14 +109,18 @@ class FileSender {
 
   /** Reads once and writes those bytes, piece by piece; resolves with their number. */
   async #move(reader: ContentReader, buffer: Buffer, left: number): Promise<number> {
-    const { download, onSent } = this.#options;
+    const { download, bandwidth, onSent } = this.#options;
     const bytes = await this.#waitFor(reader.read(buffer), "read_failed");
     download.progressedAt = performance.now();
     if (bytes === 0 || bytes > left) throw new Interruption("content_changed");
     this.#begin();
     this.#isWriting = true;
     for (let at = 0; at < bytes; ) {
-      const piece = buffer.subarray(at, Math.min(at + pieceBytes, bytes));
+      const turn = bandwidth.take(Math.min(pieceBytes, bytes - at));
+      const piece = buffer.subarray(
+        at,
+        at + (typeof turn === "number" ? turn : await this.#waitForTurn(turn)),
+      );
       await this.#write(piece);
       at += piece.byteLength;
       download.addSent(piece.byteLength);
@@ -122,6 +128,18 @@ class FileSender {
     }
     this.#isWriting = false;
     return bytes;
+  }
+
+  /** A download that waits for its turn does not stall. */
+  async #waitForTurn(turn: Promise<number>): Promise<number> {
+    const { download } = this.#options;
+    download.isWaitingForTurn = true;
+    try {
+      return await this.#waitFor(turn);
+    } finally {
+      download.isWaitingForTurn = false;
+      download.progressedAt = performance.now();
+    }
   }
 
   #begin(): void {

@@ -1,4 +1,5 @@
 import type { CutReason } from "../calls/download-record.ts";
+import type { VersionedFile } from "../domain/preparation.ts";
 import type { SessionFileStore } from "../domain/session-file-store.ts";
 
 /** A download of a verified link: from before its session is looked up, so that no announcement of its end is missed. */
@@ -13,6 +14,10 @@ export class ActiveDownload {
   onCut: ((reason: CutReason) => void) | undefined = undefined;
   /** When bytes were last read or accepted, by `performance.now()`. */
   progressedAt = performance.now();
+  /** Whether its client is ready for more, and the limit of the bandwidth holds it back. */
+  isWaitingForTurn = false;
+  /** Its file, until that is verified; undefined also before the file is open. */
+  unverified: VersionedFile | undefined = undefined;
 
   constructor(session: SessionDownloads, fileName: string) {
     this.session = session;
@@ -100,10 +105,15 @@ export class SessionDownloads {
     for (const download of this.#active) download.cut(reason);
   }
 
+  /** The downloads that send a file before it is verified. */
+  get unverified(): ActiveDownload[] {
+    return [...this.#active].filter(({ unverified }) => unverified !== undefined);
+  }
+
   /** Cuts stalled downloads, and records what has been sent if that is due. */
   tick(now: number, stallMs: number): void {
     for (const download of this.#active) {
-      if (now - download.progressedAt >= stallMs) download.cut("stalled");
+      if (!download.isWaitingForTurn && now - download.progressedAt >= stallMs) download.cut("stalled");
     }
     if (now >= this.#recordAt) void this.#record();
   }

@@ -12,7 +12,12 @@ import type { Call } from "../calls/call.ts";
 import { type Operation, operation } from "../calls/pipeline.ts";
 import type { ContentSource } from "../domain/content-source.ts";
 import { ServiceError } from "../domain/errors.ts";
-import type { Preparation, Preparations, VersionedFile } from "../domain/preparation.ts";
+import {
+  isWithheld,
+  type Preparation,
+  type Preparations,
+  type VersionedFile,
+} from "../domain/preparation.ts";
 import { mayReadStorage } from "../domain/roles.ts";
 import type { Caller, Session } from "../domain/session.ts";
 import type { EndpointType, SessionFileStore, SessionFiles } from "../domain/session-file-store.ts";
@@ -39,6 +44,11 @@ export interface SessionFileParts {
   readonly content: ContentSource;
   readonly preparations: Preparations;
   readonly linkFor: LinkFor;
+  /**
+   * Milliseconds after its request when a file may be read although its checksums are still being computed; Infinity:
+   * no file is given out unverified.
+   */
+  readonly unverifiedAfterMs: number;
 }
 
 /** The operations of `com.vmware.content.library.item.downloadsession.file`. */
@@ -104,7 +114,7 @@ export function sessionFileOperations(parts: SessionFileParts): Operation[] {
         const preparation =
           file.source &&
           (await time.wait(preparations.start(versionedFile(session, file), file.source, true)));
-        const requested = { ...file, request: { endpointType, bytesSent: file.request?.bytesSent ?? 0 } };
+        const requested = { ...file, request: { forMs: 0, bytesSent: 0, ...file.request, endpointType } };
         const viewer = { session: { ...session, expiresAt: renewal.expiresAt }, caller, call, time };
         return create(PrepareResponseSchema, { file: await describe(requested, preparation, viewer) });
       },
@@ -187,7 +197,7 @@ type DescribeFile = (
 ) => Promise<FileInfo>;
 
 /** Describes how far a file is, and where to read it from when it may be read. */
-function fileDescriber({ content, linkFor }: SessionFileParts): DescribeFile {
+function fileDescriber({ content, linkFor, unverifiedAfterMs }: SessionFileParts): DescribeFile {
   /** @param endpointType the endpoint type of the last request */
   const endpoint = async (
     file: FileView,
@@ -210,18 +220,15 @@ function fileDescriber({ content, linkFor }: SessionFileParts): DescribeFile {
     if (source === undefined)
       return failedInfo(file, { id: "downlease.file.changed", args: [session.libraryItemId] });
     if (request === undefined || preparation === undefined) return unpreparedInfo(file);
-    switch (preparation.status) {
-      case "ERROR":
-        return failedInfo(file, { id: preparation.messageId, args: preparation.args });
-      case "PREPARED": {
-        const { digests } = preparation;
-        if (session.state !== "ACTIVE") return preparedInfo(file, digests, undefined);
-        const uri = await endpoint(file, request.endpointType, viewer);
-        return typeof uri === "string" ? preparedInfo(file, digests, uri) : failedInfo(file, uri);
-      }
-      default:
-        return waitingInfo(file, preparation);
-    }
+    if (preparation.status === "ERROR")
+      return failedInfo(file, { id: preparation.messageId, args: preparation.args });
+    const isActive = session.state === "ACTIVE";
+    const digests = preparation.status === "PREPARED" ? preparation.digests : undefined;
+    const isEarly = isActive && request.forMs >= unverifiedAfterMs && !isWithheld(preparation);
+    if (digests === undefined && !isEarly) return waitingInfo(file, preparation);
+    if (!isActive) return preparedInfo(file, digests, undefined);
+    const uri = await endpoint(file, request.endpointType, viewer);
+    return typeof uri === "string" ? preparedInfo(file, digests, uri) : failedInfo(file, uri);
   };
 }
 

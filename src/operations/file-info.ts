@@ -33,19 +33,26 @@ export function waitingInfo(view: FileView, preparation: Preparation): FileInfo 
 }
 
 /**
- * A file that is prepared.
+ * A file that may be read.
  *
+ * @param digests undefined while they are being computed
  * @param uri where to read it from; undefined when it may no longer be read
  */
-export function preparedInfo(view: FileView, digests: Digests, uri: string | undefined): FileInfo {
+export function preparedInfo(
+  view: FileView,
+  digests: Digests | undefined,
+  uri: string | undefined,
+): FileInfo {
   const sent = Math.min(view.request?.bytesSent ?? 0, view.size ?? 0);
   return create(FileInfoSchema, {
     ...common(view, FileInfo_PrepareStatus.PREPARED),
     bytesTransferred: BigInt(sent),
-    checksumInfo: checksumInfoOf("SHA256", digests.SHA256),
-    checksums: algorithms.flatMap((algorithm) => {
-      const digest = digests[algorithm];
-      return digest === undefined ? [] : [checksumInfoOf(algorithm, digest)];
+    ...(digests !== undefined && {
+      checksumInfo: checksumInfoOf("SHA256", digests.SHA256),
+      checksums: algorithms.flatMap((algorithm) => {
+        const digest = digests[algorithm];
+        return digest === undefined ? [] : [checksumInfoOf(algorithm, digest)];
+      }),
     }),
     ...(uri !== undefined && { downloadEndpoint: { uri } }),
   });

@@ -27,6 +27,8 @@ export interface FileView {
 export interface FileRequest {
   /** The endpoint type of the last request. */
   readonly endpointType: EndpointType;
+  /** Milliseconds since the first request. */
+  readonly forMs: number;
   /** Bytes that the session's client has been sent, repeated ones included. */
   readonly bytesSent: number;
 }
@@ -69,5 +71,5 @@ export function fileOf({ id, files }: SessionItem, fileName: string): FileView {
 
 function requestOf(file: SessionFile | undefined): FileRequest | undefined {
   if (file?.requested === undefined) return undefined;
-  return { endpointType: file.requested, bytesSent: file.bytesSent };
+  return { endpointType: file.requested, forMs: file.requestedForMs ?? 0, bytesSent: file.bytesSent };
 }

@@ -7,8 +7,8 @@ import { DirectHashing } from "./hashing.ts";
 export const directBytes = 1024 * 1024;
 
 export interface ReadingOptions {
-  /** Called with the number of bytes after each read. */
-  onRead(bytes: number): void;
+  /** Called with the number of bytes after each read; the next one waits for what it returns. */
+  onRead(bytes: number): Promise<void> | undefined;
   /** Aborts the reading, which then rejects with the signal's reason. */
   readonly signal: AbortSignal;
 }
@@ -38,7 +38,7 @@ export async function checksumsOf(
         const bytes = await reader.read(buffer.subarray(filled, length));
         if (bytes === 0) throw new ContentChangedError("the file is shorter than it was");
         filled += bytes;
-        onRead(bytes);
+        await onRead(bytes);
       }
       hashing.write(buffer, filled);
       left -= filled;

@@ -19,20 +19,32 @@ export interface JobParts {
   /** How long a claim lasts without a report. */
   readonly claimMs: number;
   readonly reportMs: number;
+  /** Whether this process prepares a file that was requested. */
+  isBusy(): boolean;
 }
+
+/** How a job is done. */
+export interface JobOptions {
+  /** Whether the file contradicted its manifest before. */
+  readonly verifyFirst?: boolean;
+  /** Whether nobody waits for it. */
+  readonly isIdle?: boolean;
+}
+
+/** How often a job that nobody waits for looks whether those that were requested are done, in milliseconds. */
+const idlePauseMs = 100;
 
 /** Another process has the job now. */
 class ClaimLost extends Error {
   override readonly name = "ClaimLost";
 }
 
-const requested: Preparation = { status: "PREPARE_REQUESTED" };
-
 /** The preparation of a file by this process: running, or waiting for its turn. */
 export class PreparationJob {
   readonly #parts: JobParts;
   readonly #file: VersionedFile;
   readonly #itemFile: ItemFile;
+  readonly #suspicion: { readonly verifyFirst?: true };
   readonly #abort = new AbortController();
   #bytesDone = 0;
   #hasBegun = false;
@@ -41,15 +53,25 @@ export class PreparationJob {
   /** When the claim lapses, by `performance.now()`, if no report gets through. */
   #claimedUntil = 0;
   #cause: unknown;
+  /** Whether nobody waits for it. Set to false when the file is requested. */
+  isIdle: boolean;
+  #readAt = 0;
 
-  constructor(parts: JobParts, file: VersionedFile, itemFile: ItemFile) {
+  constructor(parts: JobParts, file: VersionedFile, itemFile: ItemFile, options: JobOptions = {}) {
     this.#parts = parts;
     this.#file = file;
     this.#itemFile = itemFile;
+    this.#suspicion = options.verifyFirst ? { verifyFirst: true } : {};
+    this.isIdle = options.isIdle ?? false;
   }
 
   get preparation(): Preparation {
-    return this.#hasBegun ? { status: "PREPARING", bytesDone: this.#bytesDone } : requested;
+    if (!this.#hasBegun) return this.#requested;
+    return { status: "PREPARING", bytesDone: this.#bytesDone, ...this.#suspicion };
+  }
+
+  get #requested(): Preparation {
+    return { status: "PREPARE_REQUESTED", ...this.#suspicion };
   }
 
   get bytesLeft(): number {
@@ -87,7 +109,7 @@ export class PreparationJob {
     } catch (reason) {
       if (reason instanceof ClaimLost) {
         reportEnd("lost");
-        return requested;
+        return this.#requested;
       }
       await this.#release();
       reportEnd("interrupted", { cause: reason });
@@ -115,6 +137,7 @@ export class PreparationJob {
       const onRead = (bytes: number) => {
         this.#bytesDone += bytes;
         observer.read(bytes);
+        return this.isIdle ? this.#letOthersGo() : undefined;
       };
       const digests = await checksumsOf(file, algorithms, hasher, { onRead, signal });
       return verify(digests, this.#itemFile);
@@ -128,6 +151,16 @@ export class PreparationJob {
     } finally {
       await file.close().catch(() => {});
     }
+  }
+
+  /** Waits for as long as the last read and what follows it have taken, and while files are prepared that were requested. */
+  async #letOthersGo(): Promise<void> {
+    const { signal } = this.#abort;
+    const pause = (ms: number) => delay(ms, undefined, { ref: false, signal }).catch(() => {});
+    const tookMs = performance.now() - this.#readAt;
+    await pause(Math.min(tookMs, idlePauseMs));
+    while (this.isIdle && this.#parts.isBusy() && !signal.aborted) await pause(idlePauseMs);
+    this.#readAt = performance.now();
   }
 
   /** Retries while the claim lasts: a store that does not answer for a moment must not cost the work of an hour. */

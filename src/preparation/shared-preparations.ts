@@ -1,11 +1,17 @@
 import pLimit from "p-limit";
 import type { ContentSource, ItemFile } from "../domain/content-source.ts";
 import { ServiceError } from "../domain/errors.ts";
-import type { Preparation, Preparations, StoredPreparation, VersionedFile } from "../domain/preparation.ts";
+import {
+  isMismatch,
+  type Preparation,
+  type Preparations,
+  type StoredPreparation,
+  type VersionedFile,
+} from "../domain/preparation.ts";
 import type { PreparationStore } from "../domain/preparation-store.ts";
 import { Hasher } from "./hasher.ts";
 import type { PreparationObserver } from "./observer.ts";
-import { type JobParts, PreparationJob } from "./preparation-job.ts";
+import { type JobOptions, type JobParts, PreparationJob } from "./preparation-job.ts";
 
 /** How files are prepared; times in milliseconds. */
 export interface PreparationTerms {
@@ -55,7 +61,16 @@ export class SharedPreparations implements Preparations {
   constructor(parts: SharedPreparationsParts) {
     const { store, content, observer = noObserver, hasher = new Hasher() } = parts;
     const { claimMs, reportMs, startWaitMs, jobs } = { ...usualTerms, ...parts.terms };
-    this.#parts = { store, content, observer, hasher, worker: crypto.randomUUID(), claimMs, reportMs };
+    this.#parts = {
+      store,
+      content,
+      observer,
+      hasher,
+      worker: crypto.randomUUID(),
+      claimMs,
+      reportMs,
+      isBusy: () => this.#isBusy,
+    };
     this.#startWaitMs = startWaitMs;
     this.#large = pLimit(jobs);
     this.#small = pLimit(jobs);
@@ -69,13 +84,32 @@ export class SharedPreparations implements Preparations {
 
   async start(file: VersionedFile, itemFile: ItemFile, retry: boolean): Promise<Preparation> {
     const key = keyOf(file);
+    let verifyFirst = false;
     if (!this.#running.has(key)) {
       const [stored] = await this.#parts.store.find([file]);
-      const existing = stored?.status === "ERROR" && retry ? await this.#forgetError(file) : stored;
-      if (existing !== undefined) return existing;
+      // What is certain stays in the store until the job claims the file, so that nobody gets it meanwhile.
+      verifyFirst = retry && stored !== undefined && isMismatch(stored);
+      const existing =
+        stored?.status === "ERROR" && retry && !verifyFirst ? await this.#forgetError(file) : stored;
+      if (existing !== undefined && !verifyFirst) return existing;
     }
     if (this.#isClosed) throw new ServiceError("downlease.server.stopping");
-    return this.#waitShortly(this.#running.get(key) ?? this.#begin(key, file, itemFile));
+    const running = this.#running.get(key) ?? this.#begin(key, file, itemFile, { verifyFirst });
+    running.job.isIdle = false;
+    return this.#waitShortly(running);
+  }
+
+  /**
+   * Prepares a file that nobody has requested, unless it is prepared or in ERROR, or some process prepares it. Resolves
+   * when this process has done what it can; with false when the file may have to be tried again. Yields to files that are requested, and becomes one of them when it is requested itself.
+   */
+  async ahead(file: VersionedFile, itemFile: ItemFile): Promise<boolean> {
+    const key = keyOf(file);
+    const [stored] = await this.#parts.store.find([file]);
+    if (stored !== undefined || this.#isClosed) return stored?.status !== "PREPARING";
+    const running = this.#running.get(key) ?? this.#begin(key, file, itemFile, { isIdle: true });
+    const { status } = await running.outcome;
+    return status === "PREPARED" || status === "ERROR";
   }
 
   /** Aborts the jobs of this process and gives their claims back, so that another process can do them. */
@@ -108,10 +142,16 @@ export class SharedPreparations implements Preparations {
     return existing;
   }
 
-  #begin(key: string, file: VersionedFile, itemFile: ItemFile): Running {
-    const job = new PreparationJob(this.#parts, file, itemFile);
+  get #isBusy(): boolean {
+    return [...this.#running.values()].some(({ job }) => !job.isIdle);
+  }
+
+  #begin(key: string, file: VersionedFile, itemFile: ItemFile, options: JobOptions): Running {
+    const job = new PreparationJob(this.#parts, file, itemFile, options);
     const limit = itemFile.size <= smallBytes ? this.#small : this.#large;
-    const outcome = limit(() => job.run()).finally(() => this.#running.delete(key));
+    const outcome = (options.isIdle ? job.run() : limit(() => job.run())).finally(() =>
+      this.#running.delete(key),
+    );
     // Often no caller waits for it; the observer gets the error.
     outcome.catch(() => {});
     const running = { job, outcome };

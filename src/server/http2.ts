@@ -24,6 +24,8 @@ export class Http2Connections {
   readonly #takenStreams: Iterable<OpenStream>;
   /** The open streams that have become requests. */
   readonly #streams = new Slots<OpenStream>();
+  /** When streams were reset that may not be closed yet. */
+  readonly #resets = new WeakMap<ServerHttp2Stream, number>();
   readonly #limits: Limits;
   /** Sessions with their connections. */
   readonly #sessions = new Map<ServerHttp2Session, Socket>();
@@ -92,11 +94,15 @@ export class Http2Connections {
     yield* this.#streams;
   }
 
-  /** Resets a stream; if its reset can't be sent either, the whole connection, which alone frees the memory. */
+  /** Resets a stream; if its reset can't be sent either, ends the whole connection, which alone frees the memory. */
   #cut(stream: ServerHttp2Stream): void {
-    if (!stream.closed) stream.close(constants.NGHTTP2_CANCEL);
-    else if (stream.session !== undefined)
+    const resetAt = this.#resets.get(stream);
+    if (resetAt === undefined) {
+      this.#resets.set(stream, performance.now());
+      stream.close(constants.NGHTTP2_CANCEL);
+    } else if (performance.now() - resetAt >= this.#limits.lingerMs && stream.session !== undefined) {
       this.#sessions.get(stream.session as ServerHttp2Session)?.destroy();
+    }
   }
 
   #watch(session: ServerHttp2Session, socket: Socket): void {

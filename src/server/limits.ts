@@ -16,7 +16,7 @@ export interface Limits {
   readonly keepAliveMs: number;
   /** HTTP/2: for an idle session. */
   readonly sessionIdleMs: number;
-  /** For the peer to close its end of a connection that we have closed. */
+  /** For the peer to close its end of a connection that we have closed, and for the reset of a stream to be sent. */
   readonly lingerMs: number;
   /** For the headers of a request. */
   readonly maxHeaderBytes: number;

@@ -12,7 +12,7 @@ export interface Backlog {
 interface Waiting extends Backlog {
   /** Its bytes and what else it costs. */
   readonly cost: number;
-  /** When it was first seen, or last seen to shrink. */
+  /** When it was first seen, later by a millisecond for each byte that its client has taken since. */
   readonly since: number;
 }
 
@@ -23,7 +23,8 @@ const overheadBytes = 8192;
 const graceMs = 200;
 
 /**
- * Ends answers that their clients do not take: those that wait for longer than the time limit and, when all that wait
+ * Ends answers that their clients do not take: those that wait for longer than the time limit, which a client that takes
+ * less than 1,000 bytes a second reaches as well, and, when all that wait
  * are more than the process has room for, those that have waited longest. Twice as much is never exceeded, not even by
  * answers that have only just begun to wait.
  */
@@ -43,7 +44,8 @@ export class SlowClients {
     let total = 0;
     for (const { holder, bytes, cut } of backlogs) {
       const before = this.#waiting.get(holder);
-      const since = before !== undefined && bytes >= before.bytes ? before.since : now;
+      const taken = before === undefined ? 0 : Math.max(0, before.bytes - bytes);
+      const since = before === undefined ? now : Math.min(now, before.since + taken);
       const cost = since === now ? bytes : bytes + overheadBytes;
       waiting.set(holder, { holder, bytes, cost, cut, since });
       total += cost;

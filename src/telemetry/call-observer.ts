@@ -100,17 +100,27 @@ interface LoggedFailure {
 }
 
 function logMembersOf(
-  { call, durationMs, sessionId, error }: CallRecord,
+  { call, target, durationMs, sessionId, error }: CallRecord,
   peer: string,
 ): Omit<LoggedCall, "operation" | "protocol" | "outcome"> & LoggedFailure {
   return {
     durationMs: Math.round(durationMs * 1000) / 1000,
     peer,
     requestId: call.requestId,
+    target: target && withoutIds(target),
     session: sessionId && beginningOf(sessionId),
     reason: error?.messageId,
     cause: error && causeOf(error.cause),
   };
+}
+
+/** Words of a path or a name that are longer than this are ids or signatures, or were never meant to be read. */
+const maxWordLength = 32;
+
+/** What a stranger asked for, in a length for the log, and without whole ids. */
+function withoutIds(target: string): string {
+  const words = target.slice(0, 256).split(/([/. ])/);
+  return words.map((word) => (word.length >= maxWordLength ? beginningOf(word) : word)).join("");
 }
 
 /** Enough of an id to recognize it, and never the whole id. */

@@ -16,12 +16,19 @@ const levels: Record<DownloadOutcome, "debug" | "info" | "warn" | "error"> = {
   refused: "info",
   nothing_sent: "debug",
   content_changed: "warn",
+  checksum_mismatch: "warn",
   read_failed: "error",
   failed: "warn",
 };
 
 /** Outcomes of requests that have cost a client little, so that they may come in masses. */
-const cheap: readonly DownloadOutcome[] = ["refused", "failed", "read_failed", "content_changed"];
+const cheap: readonly DownloadOutcome[] = [
+  "refused",
+  "failed",
+  "read_failed",
+  "content_changed",
+  "checksum_mismatch",
+];
 
 /**
  * Counts and logs downloads: one line each, without the link, because anyone who has the link can read the file. Requests

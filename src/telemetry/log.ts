@@ -78,6 +78,8 @@ export interface LoggedCall {
   readonly durationMs: number;
   readonly peer: string;
   readonly requestId: string;
+  /** Method and path, or the JSON-RPC operation, of a request that led to no operation. */
+  readonly target: string | undefined;
   readonly session: string | undefined;
 }
 
@@ -88,6 +90,7 @@ const callMembers = [
   "durationMs",
   "peer",
   "requestId",
+  "target",
   "session",
 ] as const;
 
@@ -115,10 +118,12 @@ function describe({
   durationMs,
   peer,
   requestId,
+  target,
   session,
 }: LoggedCall): string {
   const about = session === undefined ? "" : ` session ${session}`;
-  const text = `${operation} ${outcome} ${durationMs.toFixed(1)} ms, ${protocol} from ${peer}${about}, request ${requestId}`;
+  const place = target === undefined ? "" : ` ${target}`;
+  const text = `${operation}${place} ${outcome} ${durationMs.toFixed(1)} ms, ${protocol} from ${peer}${about}, request ${requestId}`;
   // A caller may have sent any text as the session: it must not control the terminal.
   return text.replace(/\p{C}/gu, "?");
 }

@@ -36,11 +36,11 @@ function streamOf(call: Call): ServerHttp2Stream | undefined {
 
 function decorateGrpc(stream: ServerHttp2Stream, { headers, trailers, error }: Answer): void {
   const { respond, sendTrailers } = stream;
-  const trailer = new Headers();
-  if (error !== undefined) setTrailerStatus(trailer, error);
-  const status = new Map(trailer);
+  const status = new Headers();
+  if (error !== undefined) setTrailerStatus(status, error);
   stream.respond = ((head: string[], options: ServerStreamResponseOptions) => {
-    const fields = [...pairsOf(head).map(([name, value]) => [name, status.get(name) ?? value]), ...headers];
+    const own = pairsOf(head).filter(([name]) => error === undefined || !name.startsWith("grpc-"));
+    const fields = [...own, ...status, ...headers];
     if (options.endStream === true) fields.push(...trailers);
     respond.call(stream, fields.flat() as never, options);
   }) as never;

@@ -56,11 +56,13 @@ export async function startSuiteServer(options: SuiteOptions): Promise<{ port: n
   const never = new AbortController().signal;
   const observe = () => {};
   const clientAddressOf = ({ connection }: Pick<Call, "connection">) => connection.peer;
+  const strangers = new ShareHolders(10_000);
   const pipeline = new CallPipeline({
     operations,
     authenticate: () => callerNamed("anonymous"),
     admission: new Admission(10_000),
     streams: new ShareHolders(10_000),
+    strangers,
     clientAddressOf,
     observe,
   });
@@ -69,7 +71,7 @@ export async function startSuiteServer(options: SuiteOptions): Promise<{ port: n
     fastLane,
     routes,
     health: new Health([]),
-    watches: new ShareHolders(10_000),
+    strangers,
     clientAddressOf,
     maxBodyBytes: maxMessageBytes,
     callsMustEnd: never,

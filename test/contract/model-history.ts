@@ -172,7 +172,7 @@ export async function perform(step: Step, replicas: Replicas, namespace: string)
     case "get":
       return await store.get(id, caller);
     case "files":
-      return await files.files(id, caller);
+      return withoutAges(await files.files(id, caller));
     case "request":
       return await files.request(id, caller, step.file, step.type);
     case "recordSent":
@@ -211,4 +211,12 @@ export async function everything(replicas: Replicas, namespace: string): Promise
   const answers: Answer[] = [];
   for (const step of [...gets, ...files, ...lists]) answers.push(await perform(step, replicas, namespace));
   return answers;
+}
+
+/** The model has no ages. */
+function withoutAges(found: SessionFiles | undefined): SessionFiles | undefined {
+  const entries = [...(found?.files ?? [])].map(
+    ([name, { requestedForMs: _, ...file }]) => [name, file] as const,
+  );
+  return found && { ...found, files: new Map(entries) };
 }

@@ -2,7 +2,12 @@ import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { Redis } from "ioredis";
 import { describe, expect, it } from "vitest";
-import { failureKeptMs, resultKeptMs, resultRenewedMs } from "../../src/domain/preparation.ts";
+import {
+  keptMs,
+  type PreparationResult,
+  resultKeptMs,
+  resultRenewedMs,
+} from "../../src/domain/preparation.ts";
 import { preparationKey } from "../../src/stores/redis/keys.ts";
 import { SqliteDatabase } from "../../src/stores/sqlite/database.ts";
 import { SqlitePreparationStore } from "../../src/stores/sqlite/sqlite-preparation-store.ts";
@@ -15,16 +20,21 @@ import { failed, newFile, preparationStoreContract, prepared } from "./preparati
 
 for (const backend of backends) preparationStoreContract(backend);
 
+const failureKeptMs = keptMs(failed);
+const mismatch: PreparationResult = { ...failed, messageId: "downlease.file.checksum_mismatch" };
+
 describe("results in SQLite", () => {
   it("are kept for a month after they were last read, failures for a minute", async () => {
     let time = 1_000_000;
     const database = new SqliteDatabase(":memory:", { clocks: clocksAt(() => time) });
     const store = new SqlitePreparationStore(database);
-    const [file, read, broken] = [newFile(), newFile(), newFile()];
+    expect(failureKeptMs).toBe(60_000);
+    const [file, read, broken, wrong] = [newFile(), newFile(), newFile(), newFile()];
     for (const [each, result] of [
       [file, prepared],
       [read, prepared],
       [broken, failed],
+      [wrong, mismatch],
     ] as const) {
       await store.claim(each, "one", 1_000);
       expect(await store.finish(each, "one", result)).toBe(true);
@@ -32,7 +42,7 @@ describe("results in SQLite", () => {
     time += failureKeptMs - 1;
     expect(await store.find([broken])).toEqual([failed]);
     time += 1;
-    expect(await store.find([broken])).toEqual([undefined]);
+    expect(await store.find([broken, wrong])).toEqual([undefined, mismatch]);
     time += resultRenewedMs;
     expect(await store.find([read])).toEqual([prepared]);
     time += resultKeptMs - 1;

@@ -61,7 +61,13 @@ function jobContract(backend: TestBackend): void {
     expect(await store.finish(file, "one", failed)).toBe(true);
     expect(await other.find([file])).toEqual([failed]);
     expect(await other.claim(file, "two", longMs)).toBeUndefined();
-    expect(await store.find([file])).toEqual([{ status: "PREPARING", bytesDone: 0 }]);
+    // Until it is known better, it is withheld; so it is when the worker claims it again.
+    const withheld = { status: "PREPARING", bytesDone: 0, verifyFirst: true };
+    expect(await store.find([file])).toEqual([withheld]);
+    expect(await other.claim(file, "two", longMs)).toBeUndefined();
+    expect(await store.claim(file, "three", longMs)).toEqual(withheld);
+    expect(await store.report(file, "two", 7, longMs)).toBe(true);
+    expect(await store.find([file])).toEqual([{ ...withheld, bytesDone: 7 }]);
     expect(await other.finish(file, "two", prepared)).toBe(true);
     expect(await store.find([file])).toEqual([prepared]);
   });

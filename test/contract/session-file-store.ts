@@ -7,6 +7,7 @@ import type { TestBackend } from "./backends.ts";
 import { endsContract } from "./session-file-store-ends.ts";
 import { expectLease, notFound, setStage } from "./stage.ts";
 
+const aWhile = expect.any(Number);
 const finalStates: FinalState[] = ["CANCELED", "ERROR"];
 
 /** What every store of sessions' files must do. */
@@ -27,6 +28,29 @@ function requestContract(backend: TestBackend): void {
     expect(await stage.store.files(session.id, stage.alice)).toEqual({ session, files: new Map() });
   });
 
+  it("counts the time from the first request of a file, in every instance", async () => {
+    await using stage = await setStage("sessionFiles", backend);
+    const { store: files, second, alice } = stage;
+    const id = await stage.newSessionId();
+    const ages = async (store: typeof files) =>
+      ["a.vmdk", "b.vmdk"].map(
+        async (name) => (await store.files(id, alice))!.files.get(name)?.requestedForMs,
+      );
+    const from = performance.now();
+    await files.request(id, alice, "a.vmdk", "HTTPS");
+    await new Promise((resolve) => setTimeout(resolve, 60));
+    await second.request(id, alice, "a.vmdk", "DIRECT");
+    await files.request(id, alice, "b.vmdk", "HTTPS");
+    for (const store of [files, second]) {
+      const [first, last] = (await Promise.all(await ages(store))) as [number, number];
+      const elapsedMs = performance.now() - from;
+      // The clock of a store may count whole milliseconds.
+      expect(first).toBeGreaterThanOrEqual(58);
+      expect(first).toBeLessThanOrEqual(elapsedMs + 2);
+      expect(last).toBeLessThanOrEqual(first - 50);
+    }
+  });
+
   it("keeps the endpoint type that was requested last, file by file", async () => {
     await using stage = await setStage("sessionFiles", backend);
     const { store: files, alice } = stage;
@@ -38,9 +62,9 @@ function requestContract(backend: TestBackend): void {
     await files.request(id, alice, "b.vmdk", "HTTPS");
     expect((await files.files(id, alice))!.files).toEqual(
       new Map([
-        ["a.vmdk", { requested: "HTTPS", bytesSent: 0 }],
-        ["b.vmdk", { requested: "HTTPS", bytesSent: 0 }],
-        ["c.vmdk", { requested: "DIRECT", bytesSent: 0 }],
+        ["a.vmdk", { requested: "HTTPS", requestedForMs: aWhile, bytesSent: 0 }],
+        ["b.vmdk", { requested: "HTTPS", requestedForMs: aWhile, bytesSent: 0 }],
+        ["c.vmdk", { requested: "DIRECT", requestedForMs: aWhile, bytesSent: 0 }],
       ]),
     );
   });
@@ -73,7 +97,11 @@ function requestContract(backend: TestBackend): void {
     await files.recordSent(id, new Map([["a.vmdk", 5]]));
     expect((await files.files(id, alice))!.files).toEqual(new Map([["a.vmdk", { bytesSent: 5 }]]));
     await files.request(id, alice, "a.vmdk", "HTTPS");
-    expect((await files.files(id, alice))!.files.get("a.vmdk")).toEqual({ requested: "HTTPS", bytesSent: 5 });
+    expect((await files.files(id, alice))!.files.get("a.vmdk")).toEqual({
+      requested: "HTTPS",
+      requestedForMs: aWhile,
+      bytesSent: 5,
+    });
   });
 
   it.each(Object.entries(oddNames))("keeps a file apart whose name is %s", async (_, fileName) => {
@@ -84,7 +112,9 @@ function requestContract(backend: TestBackend): void {
     await files.recordSent(session.id, new Map([[fileName, 7]]));
     await files.recordSent(session.id, new Map([[fileName, 8]]));
     const stored = (await files.files(session.id, alice))!;
-    expect([...stored.files]).toEqual([[fileName, { requested: "HTTPS", bytesSent: 15 }]]);
+    expect([...stored.files]).toEqual([
+      [fileName, { requested: "HTTPS", requestedForMs: aWhile, bytesSent: 15 }],
+    ]);
     expect(await sessions.get(session.id, alice)).toEqual(stored.session);
     expect(stored.session).toEqual({ ...session, expiresAt: stored.session.expiresAt });
   });
@@ -176,7 +206,8 @@ function recordSentContract(backend: TestBackend): void {
     const stored = (await files.files(id, alice))!.files;
     expect(stored.size).toBe(names.length);
     for (const [index, name] of names.entries()) {
-      const expected = index === 77 ? { requested: "HTTPS", bytesSent: 77 } : { bytesSent: index };
+      const expected =
+        index === 77 ? { requested: "HTTPS", requestedForMs: aWhile, bytesSent: 77 } : { bytesSent: index };
       if (JSON.stringify(stored.get(name)) !== JSON.stringify(expected)) {
         expect(stored.get(name), name).toEqual(expected);
       }
@@ -195,7 +226,7 @@ function visibilityContract(backend: TestBackend): void {
     expect(await files.request(id, admin, "a.vmdk", "DIRECT")).toMatchObject({ outcome: "renewed" });
     for (const caller of [alice, admin]) {
       expect((await files.files(id, caller))!.files).toEqual(
-        new Map([["a.vmdk", { requested: "DIRECT", bytesSent: 0 }]]),
+        new Map([["a.vmdk", { requested: "DIRECT", requestedForMs: aWhile, bytesSent: 0 }]]),
       );
     }
   });
@@ -206,7 +237,11 @@ function visibilityContract(backend: TestBackend): void {
     const [id, otherId] = [await stage.newSessionId(), await stage.newSessionId()];
     await files.request(id, alice, "a.vmdk", "HTTPS");
     await files.recordSent(otherId, new Map([["a.vmdk", 9]]));
-    expect((await files.files(id, alice))!.files.get("a.vmdk")).toEqual({ requested: "HTTPS", bytesSent: 0 });
+    expect((await files.files(id, alice))!.files.get("a.vmdk")).toEqual({
+      requested: "HTTPS",
+      requestedForMs: aWhile,
+      bytesSent: 0,
+    });
     expect((await files.files(otherId, alice))!.files.get("a.vmdk")).toEqual({ bytesSent: 9 });
   });
 
@@ -239,7 +274,7 @@ function visibilityContract(backend: TestBackend): void {
     expect(await files.recordSent(id, new Map([["a.vmdk", 10]]))).toEqual(refused);
     expect(await files.files(id, alice)).toEqual({
       session,
-      files: new Map([["a.vmdk", { requested: "HTTPS", bytesSent: 10 }]]),
+      files: new Map([["a.vmdk", { requested: "HTTPS", requestedForMs: aWhile, bytesSent: 10 }]]),
     });
   });
 
@@ -308,6 +343,7 @@ function lifeContract(backend: TestBackend): void {
     await stage.other.sessions.create(spec);
     expect((await files.files(spec.id, alice))!.files.get("a.vmdk")).toEqual({
       requested: "HTTPS",
+      requestedForMs: aWhile,
       bytesSent: 0,
     });
   });

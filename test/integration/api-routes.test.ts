@@ -229,17 +229,14 @@ describe("bodies", () => {
     expect((await call("POST", service, { body: whole })).status).toBe(201);
   });
 
-  test.each(["[]", '"x"', "5", "true", "null", '["library_item_id"]'])(
-    "%s is not a structure",
-    async (body) => {
-      const { text } = await call("GET", service);
-      expect(refusalIn(await call("POST", service, { body }))).toBe(malformed);
-      expect(refusalIn(await call("POST", `${service}/x?action=keep-alive`, { body }))).toBe(malformed);
-      expect((await call("GET", service)).text).toBe(text);
-    },
-  );
+  test.each(["[]", '"x"', "5", "true", '["library_item_id"]'])("%s is not a structure", async (body) => {
+    const { text } = await call("GET", service);
+    expect(refusalIn(await call("POST", service, { body }))).toBe(malformed);
+    expect(refusalIn(await call("POST", `${service}/x?action=keep-alive`, { body }))).toBe(malformed);
+    expect((await call("GET", service)).text).toBe(text);
+  });
 
-  test.each(["", "{}"])("create with '%s' has no item", async (body) => {
+  test.each(["", "{}", "null"])("create with '%s' has no item", async (body) => {
     expect(refusalIn(await call("POST", service, { body }))).toBe(
       "400 INVALID_ARGUMENT downlease.argument.missing",
     );

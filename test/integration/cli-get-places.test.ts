@@ -109,6 +109,15 @@ describe("get --output -", () => {
     expect(server.ends).toHaveLength(1);
   });
 
+  test("onto a full disk ends with 7 and one line", async () => {
+    const command = `'${process.execPath}' '${mainPath}' get item disk.vmdk -q -o - --server ${server.url} >/dev/full; echo "$?"`;
+    const child = await startProcess("bash", ["-c", command]);
+    await child.exited;
+    expect(child.stdout).toBe("7\n");
+    expect(child.stderr).toMatch(/^downlease: the output can't be written: [^\n]+\n$/);
+    expect(server.fileRequests).toHaveLength(1);
+  });
+
   test("waits for a slow reader, and holds few bytes meanwhile", async () => {
     const command = `'${process.execPath}' '${mainPath}' get item disk.vmdk -q -o - --server ${server.url} --idle 0.5 | (sleep 1.2; sha256sum)`;
     const child = await startProcess("bash", ["-c", command]);

@@ -68,11 +68,11 @@ describe("list", () => {
     const { code, stdout, stderr } = await sessions("list");
     expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
     const [titles, ...rows] = stdout.trimEnd().split("\n");
-    expect(titles).toMatch(/^ID +ITEM +STATE +PROGRESS {2}EXPIRES IN$/);
+    expect(titles).toMatch(/^ID +ITEM +STATE +PROGRESS +BYTES {2}EXPIRES IN$/);
     const own = rows.filter((row) => row.includes(id) || row.includes(iso)).map((row) => row.split(/ {2,}/));
     expect(own).toEqual([
-      [id, "demo/photon", "ACTIVE", "0%", expect.stringMatching(/^(5m|4m \d+s)$/)],
-      [iso, "demo/tools-iso", "ACTIVE", "42%", expect.stringMatching(/^(5m|4m \d+s)$/)],
+      [id, "demo/photon", "ACTIVE", "0%", "0 B of 8.59 KiB", expect.stringMatching(/^(5m|4m \d+s)$/)],
+      [iso, "demo/tools-iso", "ACTIVE", "42%", "0 B of 4 KiB", expect.stringMatching(/^(5m|4m \d+s)$/)],
     ]);
   });
 
@@ -87,6 +87,8 @@ describe("list", () => {
       state: "ACTIVE",
       client_progress: 0,
       expiration_time: expect.stringMatching(/^\d{4}-.*Z$/),
+      bytes_transferred: 0,
+      size: 4096,
     });
     expect(json(outcome).map((each) => each.library_item_id)).not.toContain("photon");
   });
@@ -128,7 +130,7 @@ describe("list", () => {
     expect(await rows(40)).toEqual([["ID"], [last], [id]]);
   });
 
-  test("--long shows the bytes of a download that runs", async () => {
+  test("shows the bytes of a download that runs", async () => {
     const files = `${service.url}/api/content/library/item/download-session/${id}/file`;
     const prepare = () =>
       fetch(`${files}?action=prepare`, {
@@ -143,12 +145,12 @@ describe("list", () => {
     );
     const size = (await (await fetch(link)).arrayBuffer()).byteLength;
     const session = await eventually("the bytes", async () => {
-      const listed = json(await sessions("list", "--long", "--json", "--limit", "1"))[0];
+      const listed = json(await sessions("list", "--json", "--limit", "1"))[0];
       return listed.bytes_transferred > 0 ? listed : undefined;
     });
     expect(session).toMatchObject({ id, bytes_transferred: size, size: expect.any(Number) });
     expect(session.size).toBeGreaterThan(size);
-    expect((await sessions("--long", "--limit", "1")).stdout).toMatch(
+    expect((await sessions("--limit", "1")).stdout).toMatch(
       /^ID .* PROGRESS +BYTES {2}EXPIRES IN\n.* ACTIVE +0% {2}[\d.]+ K?i?B of [\d.]+ KiB /,
     );
   });

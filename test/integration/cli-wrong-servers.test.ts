@@ -64,7 +64,7 @@ describe("an answer that is not one of the service", () => {
       /^URL answers with HTTP 404\. Is this a downlease server/,
     ],
     ["one that allows no POST", plain(405), 2, /^URL answers with HTTP 405\. Is this a downlease server\?$/],
-    ["a proxy that asks for a password", plain(401), 4, /^URL answers with HTTP 401\. Pass credentials with/],
+    ["a proxy that asks for a password", plain(401), 4, /^URL answers with HTTP 401\. Log in with/],
     ["a proxy that forbids it", plain(403), 4, /^URL answers with HTTP 403$/],
     ["a server that fails", plain(500), 5, /URL answers with HTTP 500/],
     ["a proxy without a server behind it", plain(502), 5, /URL answers with HTTP 502/],

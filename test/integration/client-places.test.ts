@@ -95,19 +95,18 @@ describe("names that are one in the directory", () => {
 });
 
 test.each([
-  [251, "x".repeat(251)],
   [255, `${"x".repeat(251)}.iso`],
   [254, `${"ü".repeat(126)}.a`],
 ])("a name of %i bytes is downloaded and resumed", async (length, name) => {
   expect(Buffer.byteLength(name)).toBe(length);
-  const bytes = server.addFile(name, 3_000_000);
-  server.faults.push({ stallAfter: 2_000_000 });
+  const bytes = server.addFile(name, 1_300_000);
+  server.faults.push({ stallAfter: 1_200_000 });
   const stop = new AbortController();
   const onProgress = ({ bytesDone }: DownloadProgress) => {
-    if (bytesDone === 2_000_000) stop.abort();
+    if (bytesDone === 1_200_000) stop.abort();
   };
   await expect(download({ onProgress, signal: stop.signal })).rejects.toMatchObject({ reason: "aborted" });
-  expect(await download()).toMatchObject({ bytesFetched: 1_000_000 });
+  expect(await download()).toMatchObject({ bytesFetched: 100_000 });
   expect(await readdir(target())).toEqual([name]);
   expect(await readFile(join(target(), name))).toEqual(bytes);
 });

@@ -278,7 +278,7 @@ describe("serve", () => {
     const [url] = /http:\/\/[^"]+/.exec(line) ?? [];
     await fetch(`${url}/nowhere`);
     await eventually("the call", () =>
-      /^\[[\d:.]+\] INFO: unknown operation_not_found [\d.]+ ms, rest from 127\.0\.0\.1, request \S+/m.test(
+      /^\[[\d:.]+\] INFO: unknown GET \/nowhere operation_not_found [\d.]+ ms, rest from 127\.0\.0\.1, request \S+/m.test(
         child.stdout,
       ),
     );

@@ -517,6 +517,38 @@ describe("a download that is canceled", () => {
   });
 });
 
+describe("a file that can be read before its checksums are known", () => {
+  beforeEach(() => {
+    server.addFile("disk.bin", size);
+    server.isReadableEarly = true;
+    server.preparingPolls = 2;
+  });
+
+  test("is verified with them when they are there", async () => {
+    await download();
+    await expectWholeItem();
+  });
+
+  test("is not taken for whole when they turn out to be wrong", async () => {
+    server.preparingPolls = Number.POSITIVE_INFINITY;
+    const onProgress = ({ files }: DownloadProgress) => {
+      if (files[0]?.state === "preparing") server.errors.set("disk.bin", "it does not match its manifest");
+    };
+    await expect(download({ onProgress })).rejects.toMatchObject({ reason: "unavailable_file" });
+    expect(await readdir(directory.path)).not.toContain("disk.bin");
+  });
+
+  test("is not taken for whole while they are missing", async () => {
+    server.preparingPolls = Number.POSITIVE_INFINITY;
+    const stop = new AbortController();
+    const onProgress = ({ files }: DownloadProgress) => {
+      if (files[0]?.state === "preparing") setTimeout(() => stop.abort(), 400);
+    };
+    await expect(download({ signal: stop.signal, onProgress })).rejects.toMatchObject({ reason: "aborted" });
+    expect(await readdir(directory.path)).not.toContain("disk.bin");
+  });
+});
+
 describe("a download is refused", () => {
   test("when there is no such item, or no such file", async () => {
     server.addFile("a", 1);

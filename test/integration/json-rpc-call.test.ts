@@ -34,6 +34,7 @@ beforeEach(async () => {
     authenticate: (call) => authenticate(call),
     admission: maxCalls,
     streams: new ShareHolders(10),
+    strangers: new ShareHolders(10),
     clientAddressOf: ({ connection }) => connection.peer,
     observe,
   });

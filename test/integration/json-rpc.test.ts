@@ -400,7 +400,7 @@ describe("malformed input of an operation", () => {
       "vapi.method.input.invalid",
       text(id, '{"library_item_id":{"OPTIONAL":1}}'),
     ],
-    ...["10.0", "1e1", '"10"', "9223372036854775808", "true", "[1]", "9".repeat(60_000)].map(
+    ...["10.0", "1e1", '""', '"ten"', "9223372036854775808", "true", "[1]", "9".repeat(60_000)].map(
       (value): [string, string, string, string] => [
         `${value.slice(0, 20)} for a long`,
         "invalid_argument",

@@ -155,7 +155,16 @@ describe("the cookie", () => {
     });
   });
 
-  test.each(["true", "false", ""])("is not set when vmware-use-header-authn is '%s'", async (value) => {
+  test.each(["", " "])("is set when vmware-use-header-authn is '%s', and counts in quotes", async (value) => {
+    const response = await call(path, "POST", { "vmware-use-header-authn": value });
+    const id = cookieOf(response)?.value;
+    for (const quote of ["", "'", '"']) {
+      const cookie = `${loginHeader}=${quote}${id}${quote}`;
+      expect((await call(`${path}?~action=get`, "POST", { cookie })).status).toBe(200);
+    }
+  });
+
+  test.each(["true", "false", "test"])("is not set when vmware-use-header-authn is '%s'", async (value) => {
     const response = await call(path, "POST", { "vmware-use-header-authn": value });
     expect(response.status).toBe(200);
     expect(cookieOf(response)).toBeUndefined();

@@ -14,7 +14,7 @@ import { newIssuer } from "../support/tokens.ts";
 
 let app: TestApp;
 let directory: TempDir;
-/** Credentials of callers with and without the role `storage`. */
+/** Credentials of callers with every role and with none. */
 let [keeper, visitor]: Record<string, string>[] = [];
 beforeAll(async () => {
   const issuer = await newIssuer();
@@ -25,7 +25,7 @@ beforeAll(async () => {
   app = await startTestApp({
     settings: { jwtJwks, jwtIssuer, jwtAudience, maxSessionsPerPrincipal: String(maxSessions) },
   });
-  keeper = { authorization: `Bearer ${await issuer.token({ roles: ["storage"] })}` };
+  keeper = { authorization: `Bearer ${await issuer.token({ roles: ["admin", "storage"] })}` };
   visitor = { authorization: `Bearer ${await issuer.token()}` };
 });
 afterAll(async () => {
@@ -51,6 +51,8 @@ interface Fixture {
   /** Ends the state that the operation is allowed in. */
   readonly spend?: () => Promise<void>;
 }
+
+const loginService = "com.vmware.cis.session";
 
 /** By service and operation. An operation without one fails. */
 const fixtures: Record<string, Record<string, () => Promise<Fixture>>> = {
@@ -92,6 +94,13 @@ const fixtures: Record<string, Record<string, () => Promise<Fixture>>> = {
     list: async () => ({ input: { library_item_id: await app.addItem() } }),
     get: async () => ({ input: { library_item_id: await app.addItem(), name: "disk.bin" } }),
   },
+  "com.vmware.content.configuration": {
+    get: async () => ({ input: {} }),
+    update: async () => ({
+      input: { model: { transfer_throttling_bandwidth_total: 0 } },
+      strangerHeaders: visitor!,
+    }),
+  },
   "com.vmware.content.library.item.storage": {
     list: async () => ({ input: { library_item_id: await app.addItem() }, strangerHeaders: visitor! }),
     get: async () => ({
@@ -117,6 +126,27 @@ const fixtures: Record<string, Record<string, () => Promise<Fixture>>> = {
   "com.vmware.content.type": { list: async () => ({ input: {} }) },
   "com.vmware.content.security_policies": { list: async () => ({ input: {} }) },
   "com.vmware.content.trusted_certificates": { list: async () => ({ input: {} }) },
+  "com.vmware.vapi.std.introspection.provider": { get: async () => ({ input: {} }) },
+  "com.vmware.vapi.std.introspection.service": {
+    list: async () => ({ input: {} }),
+    get: async () => ({ input: { id: loginService } }),
+  },
+  "com.vmware.vapi.std.introspection.operation": ofOperations(),
+  ...Object.fromEntries(
+    Object.entries({
+      component: "com.vmware.downlease",
+      package: "com.vmware.cis",
+      service: loginService,
+      structure: `${loginService}.info`,
+      enumeration: "com.vmware.content.library.item.download_session_model.state",
+    }).map(([kind, id]) => {
+      const named = async () => ({ input: { [`${kind}_id`]: id } });
+      const rows = { list: async () => ({ input: {} }), get: named, fingerprint: named };
+      return [`com.vmware.vapi.metadata.metamodel.${kind}`, rows];
+    }),
+  ),
+  "com.vmware.vapi.metadata.authentication.service.operation": ofOperations(),
+  "com.vmware.vapi.metadata.metamodel.service.operation": ofOperations(),
 };
 
 /** Operations that find nothing, because there is nothing of the kind. */
@@ -124,6 +154,14 @@ const neverSucceeds = new Set([
   "com.vmware.content.subscribed_library get",
   "com.vmware.content.library.item.update_session get",
 ]);
+
+/** Operations about operations. */
+function ofOperations(): Record<string, () => Promise<Fixture>> {
+  return {
+    list: async () => ({ input: { service_id: loginService } }),
+    get: async () => ({ input: { service_id: loginService, operation_id: "get" } }),
+  };
+}
 
 async function ofLogin(): Promise<Fixture> {
   const { text } = await send({ method: "POST", path: "/api/session", headers: {} });
@@ -176,7 +214,7 @@ const provocations: Partial<Record<ErrorKind, (row: OperationRow, fixture: Fixtu
 function withIds(input: OperationInput, id: string): OperationInput | undefined {
   let isChanged = false;
   const replaced = Object.entries(input).map(([name, value]) => {
-    const isId = name.endsWith("_id") || name === "library";
+    const isId = /(^|_)id$/.test(name) || name === "library";
     const other = typeof value === "object" ? withIds(value, id) : isId ? id : undefined;
     isChanged ||= other !== undefined;
     return [name, other ?? value];

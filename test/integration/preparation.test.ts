@@ -18,7 +18,9 @@ afterEach(async () => {
 });
 
 async function started(options: Parameters<typeof startTestApp>[0]): Promise<TestApp> {
-  const app = await startTestApp(options);
+  // However busy the machine is, a file is PREPARED when it is hashed.
+  const settings = { verifyFirst: "on", ...options?.settings };
+  const app = await startTestApp({ ...options, settings });
   ends.push(() => app.stop());
   return app;
 }

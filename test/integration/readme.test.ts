@@ -1,6 +1,7 @@
-import { rm } from "node:fs/promises";
-import { join } from "node:path";
+import { mkdir, rm, symlink } from "node:fs/promises";
+import { delimiter, join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { mainPath } from "../support/command.ts";
 import { readSection, runSteps, stepsOf } from "../support/pages.ts";
 import { freePort } from "../support/ports.ts";
 import { type Service, startService } from "../support/service.ts";
@@ -28,6 +29,21 @@ test.each([
   expect(steps.length).toBeGreaterThanOrEqual(minSteps);
   // The README says so where it waits for a lease to end.
   await runSteps(steps, ({ commands }) => (commands.includes("sleep") ? withShortLease : service).port);
+});
+
+test("every command of docs/cli.md runs", { timeout: 60_000 }, async () => {
+  await using directory = await tempDir();
+  const [programs, settings] = [join(directory.path, "bin"), join(directory.path, "settings")];
+  await mkdir(programs);
+  await symlink(mainPath, join(programs, "downlease"));
+  const steps = stepsOf(readSection("docs/cli.md"));
+  expect(steps.length).toBeGreaterThanOrEqual(6);
+  await runSteps(steps, () => service.port, {
+    ...process.env,
+    PATH: [programs, process.env.PATH].join(delimiter),
+    XDG_CONFIG_HOME: settings,
+    XDG_STATE_HOME: settings,
+  });
 });
 
 test("the server of the download in docs/downloads.md is killed and started again", {

@@ -77,7 +77,7 @@ describe("sessions' files in a Redis of its own", () => {
     await redis.restart();
     await eventually("the store to be answered again", () => one.probe().then(() => true));
     expect((await one.sessionFiles.files(id, alice))!.files).toEqual(
-      new Map([["a.vmdk", { requested: "HTTPS", bytesSent: 10 }]]),
+      new Map([["a.vmdk", { requested: "HTTPS", requestedForMs: expect.any(Number), bytesSent: 10 }]]),
     );
   });
 

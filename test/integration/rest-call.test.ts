@@ -27,6 +27,7 @@ async function listen(authenticate: Authenticate): Promise<number> {
     authenticate,
     admission: new Admission(10),
     streams: new ShareHolders(10),
+    strangers: new ShareHolders(10),
     clientAddressOf: ({ connection }) => connection.peer,
     observe: () => {},
   });

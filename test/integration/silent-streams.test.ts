@@ -53,13 +53,17 @@ function streams(path: string, message: string | undefined): string {
   return bytes + frame(frameType.ping, 0, 0, "12345678");
 }
 
+const keepAliveStream = `/${serviceName}/KeepAliveStream`;
+
 test.each([
-  ["Health/Watch", "/grpc.health.v1.Health/Watch", emptyMessage],
-  ["server reflection", "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", undefined],
-  ["KeepAliveStream", `/${serviceName}/KeepAliveStream`, undefined],
-  ["KeepAlive without a message", `/${serviceName}/KeepAlive`, undefined],
-])("16 connections full of silent streams without credentials: %s", async (_, path, message) => {
-  await using service = await startService(["--users-file", usersFile, "--content-root", directory.path]);
+  ["Health/Watch", "users", "/grpc.health.v1.Health/Watch", emptyMessage],
+  ["server reflection", "users", "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", undefined],
+  ["KeepAliveStream", "users", keepAliveStream, undefined],
+  ["KeepAliveStream while nobody has to log in", "none", keepAliveStream, undefined],
+  ["KeepAlive without a message", "users", `/${serviceName}/KeepAlive`, undefined],
+])("16 connections full of silent streams without credentials: %s", async (_, auth, path, message) => {
+  const authentication = auth === "users" ? ["--users-file", usersFile] : ["--allowed-hosts", "a"];
+  await using service = await startService([...authentication, "--content-root", directory.path]);
   const { port, pid, url } = service;
   const before = await residentMegabytes(pid);
   const bytes = streams(path, message);

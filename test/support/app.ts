@@ -59,7 +59,7 @@ export async function startTestApp(options: TestAppOptions = {}): Promise<TestAp
       ...(tls !== undefined && { tlsCert: tls.cert, tlsKey: tls.key }),
       ...(store === "Redis" || redisUrl !== undefined
         ? { redisUrl: redisUrl ?? sharedRedisUrl() }
-        : { sqlitePath: join(directory.path, "sessions.db") }),
+        : { sqlitePath: settings?.sqlitePath ?? join(directory.path, "sessions.db") }),
     },
     {},
   );

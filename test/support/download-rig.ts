@@ -6,25 +6,29 @@ import { clientAddressFinder } from "../../src/calls/client-address.ts";
 import type { DownloadRecord } from "../../src/calls/download-record.ts";
 import { firstOf, type ProtocolHandler } from "../../src/calls/protocol-handler.ts";
 import { DirectoryContentSource } from "../../src/content/directory/directory-content-source.ts";
+import type { BandwidthStore } from "../../src/domain/bandwidth-store.ts";
 import type { ContentSource } from "../../src/domain/content-source.ts";
 import type { LinkKey } from "../../src/domain/link-key-store.ts";
 import type { PreparationStore } from "../../src/domain/preparation-store.ts";
 import type { Session } from "../../src/domain/session.ts";
+import { Bandwidth } from "../../src/downloads/bandwidth.ts";
 import { DownloadShares } from "../../src/downloads/download-shares.ts";
 import { Downloads, type DownloadsOptions } from "../../src/downloads/downloads.ts";
 import { downloadHandler } from "../../src/downloads/handler.ts";
 import { fixedLinkKeys } from "../../src/downloads/link-keys.ts";
-
 import { Links, signedPath } from "../../src/downloads/links.ts";
+import type { Logins } from "../../src/downloads/login-use.ts";
 import type { Limits } from "../../src/server/limits.ts";
 import { Server, type ServerTls } from "../../src/server/server.ts";
 import { SqliteDatabase } from "../../src/stores/sqlite/database.ts";
+import { SqliteBandwidthStore } from "../../src/stores/sqlite/sqlite-bandwidth-store.ts";
 import { SqliteSessionStore } from "../../src/stores/sqlite/sqlite-session-store.ts";
 import { callerNamed } from "./callers.ts";
 import { MemorySessionFiles } from "./memory-session-files.ts";
 import { tempDir } from "./temp-dir.ts";
 
-export interface DownloadRigOptions extends Partial<Omit<DownloadsOptions, "files" | "ends" | "sessions">> {
+export interface DownloadRigOptions
+  extends Partial<Omit<DownloadsOptions, "files" | "ends" | "sessions" | "preparations">> {
   readonly content?: (source: DirectoryContentSource) => Pick<ContentSource, "openFile">;
   readonly preparations?: Pick<PreparationStore, "find">;
   readonly offloadPrefix?: string;
@@ -37,6 +41,10 @@ export interface DownloadRigOptions extends Partial<Omit<DownloadsOptions, "file
   readonly maxLookUps?: number;
   /** Whether sessions have owners that differ. */
   readonly hasOwners?: boolean;
+  /** Limit of the bandwidth; none by default. */
+  readonly bytesPerSecond?: () => number;
+  readonly bandwidthStore?: BandwidthStore;
+  readonly logins?: Logins;
 }
 
 /** The download protocol alone behind a real port, over a directory, with stores that tests control. */
@@ -54,7 +62,8 @@ export async function downloadRig(options: DownloadRigOptions = {}) {
   const files = new MemorySessionFiles();
   const key: LinkKey = { id: "k1", secret: randomBytes(32) };
   const records: DownloadRecord[] = [];
-  const downloads = new Downloads({ files, ends: files, sessions, leaseMs, stallMs });
+  const preparations = options.preparations ?? { find: async (files) => files.map(() => undefined) };
+  const downloads = new Downloads({ files, ends: files, sessions, preparations, leaseMs, stallMs });
   const shares = new DownloadShares(options.limit ?? 1000);
   const admission = new Admission(options.maxLookUps ?? 1000);
   let running = 0;
@@ -71,10 +80,15 @@ export async function downloadRig(options: DownloadRigOptions = {}) {
     links: new Links(fixedLinkKeys([key])),
     sessions,
     content: options.content?.(source) ?? source,
-    preparations: options.preparations ?? { find: async (files) => files.map(() => undefined) },
+    preparations,
     files,
     downloads,
     shares,
+    bandwidth: new Bandwidth({
+      store: options.bandwidthStore ?? new SqliteBandwidthStore(database),
+      bytesPerSecond: options.bytesPerSecond ?? (() => 0),
+    }),
+    logins: options.logins ?? { store: { find: () => undefined }, idleMs: 60_000 },
     hasOwners: options.hasOwners ?? false,
     admission,
     clientAddressOf: clientAddressFinder(() => true),

@@ -77,6 +77,8 @@ export class FaultServer implements AsyncDisposable {
   everyFault: Fault | undefined;
   /** Number of Get calls that report a file as being prepared. */
   preparingPolls = 0;
+  /** Whether a file that is being prepared can be read already. */
+  isReadableEarly = false;
   /** Error messages of files that can't be prepared. */
   readonly errors = new Map<string, string>();
   /** Checksums to send instead of the right ones. */
@@ -267,7 +269,7 @@ export class FaultServer implements AsyncDisposable {
       return { name, size, status: Status.ERROR, errorMessage: { defaultMessage: error } };
     const left = session.prepared.get(name);
     if (left === undefined) return { name, size, status: Status.UNPREPARED };
-    if (left > 0) return { name, size, status: Status.PREPARING };
+    if (left > 0 && !this.isReadableEarly) return { name, size, status: Status.PREPARING };
     const sha256 = this.wrongChecksums.get(name) ?? createHash("sha256").update(bytes).digest("hex");
     const path = `/download/${session.id}/${encodeURIComponent(name)}?v=${session.contentVersion}`;
     return {
@@ -275,11 +277,13 @@ export class FaultServer implements AsyncDisposable {
       size,
       status: Status.PREPARED,
       downloadEndpoint: { uri: (this.linkBase ?? this.url) + path },
-      checksumInfo: { algorithm: Algorithm.SHA256, checksum: sha256 },
-      checksums: [
-        { algorithm: Algorithm.SHA256, checksum: sha256 },
-        { algorithm: Algorithm.SHA1, checksum: createHash("sha1").update(bytes).digest("hex") },
-      ],
+      ...(left === 0 && {
+        checksumInfo: { algorithm: Algorithm.SHA256, checksum: sha256 },
+        checksums: [
+          { algorithm: Algorithm.SHA256, checksum: sha256 },
+          { algorithm: Algorithm.SHA1, checksum: createHash("sha1").update(bytes).digest("hex") },
+        ],
+      }),
     };
   }
 

@@ -128,6 +128,7 @@ function throughRest(baseUrl: string, contentType: string, write: Write): CallMe
     const root = response.ok
       ? { name: `${method.name}-Result`, namespace }
       : { name: "Error", namespace: "http://vmware.com/vapi/std/errors" };
+    if (response.ok && text === "") return undefined;
     const { value } = isXml ? (decodeXml(Buffer.from(text), root) as JsonObject) : JSON.parse(text);
     return response.ok ? plain(value) : `${response.status} ${value.messages[0].id}`;
   };
@@ -144,7 +145,9 @@ function throughTable(baseUrl: string, matches: (row: OperationRow) => boolean):
       headers: { ...call.headers, ...headers },
       ...(call.body !== undefined && { body: call.body }),
     });
-    const body = JSON.parse(await response.text());
+    const text = await response.text();
+    if (response.ok && text === "") return undefined;
+    const body = JSON.parse(text);
     if (row.protocol === "JSON-RPC") return outcomeOf(body.result);
     const value = row.protocol === "REST" && row.dialect.routes === "rest" ? body.value : body;
     return response.ok ? plain(value) : `${response.status} ${value.messages[0].id}`;

@@ -143,12 +143,13 @@ export async function startRpcService({
     void records.push({ ...record, call: { protocol, requestId, connection, headers } });
   const admission = new Admission(maxCalls);
   const clientAddressOf: ClientAddressOf = ({ connection }) => connection.peer;
-  const [streams, watches] = [new ShareHolders(maxStreams), new ShareHolders(maxStreams)];
+  const [streams, strangers] = [new ShareHolders(maxStreams), new ShareHolders(maxStreams)];
   const pipeline = new CallPipeline({
     operations: downloadSessionOperations({ store, content }),
     authenticate,
     admission,
     streams,
+    strangers,
     clientAddressOf,
     observe,
   });
@@ -159,7 +160,7 @@ export async function startRpcService({
     pipeline,
     fastLane,
     health,
-    watches,
+    strangers,
     clientAddressOf,
     maxBodyBytes: maxMessageBytes,
     patience,
@@ -197,7 +198,7 @@ export async function startRpcService({
     store,
     admission,
     streams,
-    watches,
+    watches: strangers,
     rpc: rpcHandlers,
     protocols,
     stalledCalls: () => (store as FaultyStore).stalledCalls,

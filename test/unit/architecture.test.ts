@@ -71,7 +71,7 @@ const rooms: Rooms = {
   },
   cluster: { rooms: ["telemetry"], packages: ["pino"], node: ["cluster"] },
   // `fs` and `os` for where compiled code is cached.
-  config: { packages: ["zod"], node: ["fs", "net", "os"] },
+  config: { rooms: ["domain"], packages: ["zod"], node: ["fs", "net", "os"] },
   app: {
     rooms: [
       "auth",

@@ -11,6 +11,10 @@ function disposition(name: string): string {
 describe("the name that a link gives a file", () => {
   test.each([
     ["photon.ova", "attachment; filename=photon.ova"],
+    [
+      "naïve €.iso",
+      "attachment; filename=\"na%C3%AFve %E2%82%AC.iso\"; filename*=UTF-8''na%C3%AFve%20%E2%82%AC.iso",
+    ],
     ["a b;c's.iso", 'attachment; filename="a b;c\'s.iso"'],
     ["漢字.iso", "attachment; filename=%E6%BC%A2%E5%AD%97.iso; filename*=UTF-8''%E6%BC%A2%E5%AD%97.iso"],
     ['quote".iso', "attachment; filename=quote%22.iso; filename*=UTF-8''quote%22.iso"],

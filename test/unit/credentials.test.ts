@@ -18,7 +18,11 @@ describe("the id of a login", () => {
     ["among others", `a=b; ${cookie}; c=d`, "from-cookie"],
     ["given twice: the first counts", `${cookie}; ${loginHeader}=second`, "from-cookie"],
 
-    ["in quotes, which belong to it", `${loginHeader}="quoted"`, '"quoted"'],
+    ["in quotes", `${loginHeader}="quoted"`, "quoted"],
+    ["in single quotes", `${loginHeader}='quoted'; a=b`, "quoted"],
+    ["with quotes within it", `${loginHeader}=a'b"c`, `a'b"c`],
+    ["with a quote that is not closed", `${loginHeader}="quoted'`, `"quoted'`],
+    ["that is a quote", `${loginHeader}='`, "'"],
     ["percent-encoded", `${loginHeader}=a%20b`, "a b"],
     ["with a broken percent-encoding", `${loginHeader}=%zz%`, "%zz%"],
     ["with a percent-encoding that is no UTF-8", `${loginHeader}=%ff`, "%ff"],

@@ -85,6 +85,7 @@ test("of sessions whose bytes a store does not record, only so many are kept", (
     files: { recordSent: () => new Promise(() => {}) },
     ends: { watchEnds: () => ({ isReliable: true, stop() {} }) },
     sessions: { get: async () => undefined },
+    preparations: { find: async () => [] },
     leaseMs: 60_000,
     stallMs: 60_000,
   });

@@ -18,6 +18,7 @@ import { callerNamed } from "../support/callers.ts";
 
 const { list, prepare, get } = FileService.method;
 const leaseMs = 60_000;
+const unverifiedAfterMs = 10_000;
 const digests = { SHA256: "aa", SHA1: "bb" };
 const prepared: Preparation = { status: "PREPARED", digests };
 const itemFile: ItemFile = { name: "disk", size: 100, version: "1" };
@@ -30,6 +31,8 @@ let itemFiles: ItemFile[];
 /** The preparation of each file. */
 let preparation: Preparation;
 let directUri: ContentSource["directUri"];
+/** Milliseconds since files were requested. */
+let requestedForMs: number;
 /** What was done, in order. */
 let done: string[];
 /** What the store says to a renewal. */
@@ -50,6 +53,7 @@ beforeEach(() => {
   item = { contentVersion: "v1" };
   itemFiles = [itemFile];
   preparation = prepared;
+  requestedForMs = 0;
   directUri = undefined;
   done = [];
   refusal = undefined;
@@ -74,6 +78,7 @@ async function run<M extends DescMethodUnary>(
       contents: async () => item && { ...item, files: itemFiles },
       ...(directUri !== undefined && { directUri }),
     } as Partial<ContentSource> as ContentSource,
+    unverifiedAfterMs,
     preparations: {
       find: async (files) => {
         done.push(`find ${files.map(({ fileName }) => fileName).join(" ")}`);
@@ -99,7 +104,7 @@ const prepareDisk = async (endpointType?: Endpoint) =>
 const getDisk = async () => (await run(get, ofDisk)).file!;
 const listed = async () => (await run(list, { downloadSessionId: "s" })).files;
 const ask = (name = "disk", requested: EndpointType = "HTTPS", bytesSent = 0) =>
-  files.set(name, { requested, bytesSent });
+  files.set(name, { requested, requestedForMs, bytesSent });
 
 async function refused(work: Promise<unknown>): Promise<string> {
   const error = await work.then(
@@ -137,6 +142,49 @@ describe("how a file is described", () => {
       expect(info).toMatchObject({ name: "disk", size: 100n, bytesTransferred, status });
       expect(info.downloadEndpoint ?? info.checksumInfo ?? info.errorMessage).toBeUndefined();
     }
+  });
+
+  describe.each<Preparation>([
+    { status: "UNPREPARED" },
+    { status: "PREPARE_REQUESTED" },
+    { status: "PREPARING", bytesDone: 60 },
+  ])("that is %o some time after it was requested", (stored) => {
+    beforeEach(() => {
+      preparation = stored;
+      requestedForMs = unverifiedAfterMs;
+    });
+
+    test("PREPARED, without checksums", async () => {
+      ask("disk", "HTTPS", 55);
+      for (const info of [(await listed())[0]!, await getDisk(), await prepareDisk()]) {
+        expect(info).toMatchObject({ status: Status.PREPARED, bytesTransferred: 55n, checksums: [] });
+        expect(info.downloadEndpoint?.uri).toBeDefined();
+        expect(info.checksumInfo).toBeUndefined();
+      }
+    });
+
+    test.each<[string, () => void]>([
+      ["a moment earlier", () => void requestedForMs--],
+      [
+        "when its session is over",
+        () => {
+          session = { ...session!, state: "CANCELED" };
+        },
+      ],
+      [
+        "when it contradicted its manifest",
+        () => {
+          preparation = { ...stored, verifyFirst: true } as Preparation;
+        },
+      ],
+    ])("but not %s", async (_, change) => {
+      change();
+      ask("disk", "HTTPS", 55);
+      for (const info of [(await listed())[0]!, await getDisk()]) {
+        expect(info.status).not.toBe(Status.PREPARED);
+        expect(info.downloadEndpoint).toBeUndefined();
+      }
+    });
   });
 
   test.each([

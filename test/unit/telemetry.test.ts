@@ -43,6 +43,21 @@ beforeEach(() => {
 });
 
 describe("a finished call", () => {
+  test.each([
+    [
+      `POST /api/content/library/item/download-session/${sessionId}`,
+      "POST /api/content/library/item/download-session/3f1c9b52…",
+    ],
+    ["com.vmware.vapi.std.introspection.provider get", "com.vmware.vapi.std.introspection.provider get"],
+    ["GET /wp-login.php", "GET /wp-login.php"],
+    [`GET /${"a/".repeat(1000)}`, `GET /${"a/".repeat(125)}a`],
+  ])("without an operation is logged with what was asked for, without ids: %s", (target, expected) => {
+    const error = new ServiceError("downlease.operation.not_found");
+    callObserver(new Metrics(), log(), peerOf)({ ...failed(error), target, sessionId: undefined });
+    expect(logged()).toEqual([expect.objectContaining({ target: expected, reason: error.messageId })]);
+    expect(prettyLine(false)(lines[0]!)).toContain(expected);
+  });
+
   test("is logged with a truncated session id", () => {
     callObserver(new Metrics(), log(), peerOf)(finished);
     expect(logged()).toEqual([

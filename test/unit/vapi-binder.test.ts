@@ -19,9 +19,9 @@ import { fieldEncoderOf } from "../../src/protocols/vapi/encoder.ts";
 import type { TreeObject } from "../../src/protocols/vapi/tree.ts";
 
 const root = { name: "Create-Input", namespace: "http://vmware.com/content/library/item/download_session" };
-const json = (text: string): [TreeObject, boolean] => [decodeJson(Buffer.from(text)), false];
+const json = (text: string): [TreeObject, boolean] => [decodeJson(Buffer.from(text))!, false];
 const form = (text: string): [TreeObject, boolean] => [decodeForm(Buffer.from(text)), true];
-const xml = (text: string): [TreeObject, boolean] => [decodeXml(Buffer.from(text), root), true];
+const xml = (text: string): [TreeObject, boolean] => [decodeXml(Buffer.from(text), root)!, true];
 
 function bindCreate([tree, textual]: [TreeObject, boolean]) {
   const message = create(CreateRequestSchema);
@@ -96,10 +96,26 @@ describe("values", () => {
 
   test("null is unset", () => expect(bindProgress(json('{"progress":null}'))).toBeUndefined());
 
-  test.each(['"10"', "10.5", "10.0", "1e3", "1e1", "9223372036854775808", "true", "[10]", "{}"])(
-    "a JSON long is not %s",
-    (value) =>
-      expect(() => bindProgress(json(`{"progress":${value}}`))).toThrow("'progress' must be an integer"),
+  test.each(["10", '"10"', '"+10"', '" 10 "'])("a JSON long may be %s", (value) =>
+    expect(bindProgress(json(`{"progress":${value}}`))).toBe(10n),
+  );
+
+  test.each([
+    "10.5",
+    "10.0",
+    "1e3",
+    "1e1",
+    "9223372036854775808",
+    "true",
+    "[10]",
+    "{}",
+    '""',
+    '"ten"',
+    '"10.0"',
+    '"1e1"',
+    '"0x10"',
+  ])("a JSON long is not %s", (value) =>
+    expect(() => bindProgress(json(`{"progress":${value}}`))).toThrow("'progress' must be an integer"),
   );
 
   test.each(["", "ten", "0x10", "1e1", "10.0", "99999999999999999999"])("a form long is not %s", (value) =>
@@ -170,7 +186,7 @@ describe("values", () => {
     bindInto(
       message,
       planOf(LocalizableMessageSchema),
-      decodeJson(Buffer.from(JSON.stringify(tree))),
+      decodeJson(Buffer.from(JSON.stringify(tree)))!,
       false,
       "x",
     );

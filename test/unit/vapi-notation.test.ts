@@ -22,15 +22,11 @@ import { ItemService } from "../../gen/content/library/v1/item_pb.ts";
 import { LibraryService } from "../../gen/content/v1/library_pb.ts";
 import { StatusSchema } from "../../gen/google/rpc/status_pb.ts";
 import { operation as operationOption } from "../../gen/vapi/v1/options_pb.ts";
+import { isOptional } from "../../src/calls/vapi-schema.ts";
 import { bindInto, planOf, UnsupportedFieldError } from "../../src/protocols/vapi/binder.ts";
 import { decodeJson, encodeJson } from "../../src/protocols/vapi/codecs/json.ts";
 import { fieldEncoderOf } from "../../src/protocols/vapi/encoder.ts";
-import {
-  apiNotation,
-  dataValueNotation,
-  isOptional,
-  restNotation,
-} from "../../src/protocols/vapi/notation.ts";
+import { apiNotation, dataValueNotation, restNotation } from "../../src/protocols/vapi/notation.ts";
 import type { TreeObject } from "../../src/protocols/vapi/tree.ts";
 
 const services = [DownloadSessionService, SessionService, LibraryService, ItemService, ItemFileService];
@@ -129,7 +125,7 @@ describe.each(notations)("$name", (notation) => {
         }
         // Through the codec, as on the wire.
         const read = create(desc);
-        bindInto(read, plan, decodeJson(Buffer.from(encodeJson(tree as TreeObject))), false, "input");
+        bindInto(read, plan, decodeJson(Buffer.from(encodeJson(tree as TreeObject)))!, false, "input");
         expect(equals(desc, read, message)).toBe(true);
       }),
       { numRuns: 50 },

@@ -35,12 +35,17 @@ def main(address, item, directory):
 def download(interface, session, name, directory):
     prepare, get = (interface.unary(FILES, method) for method in ("Prepare", "Get"))
     file = prepare(download_session_id=session, file_name=name).file
-    # It has an endpoint when it is PREPARED.
-    while not file.HasField("download_endpoint"):
-        if file.HasField("error_message"):
-            sys.exit(f"{name}: {file.error_message.default_message}")
-        time.sleep(0.2)
-        file = get(download_session_id=session, file_name=name).file
+
+    def wait_for(field, file):
+        while not file.HasField(field):
+            if file.HasField("error_message"):
+                sys.exit(f"{name}: {file.error_message.default_message}")
+            time.sleep(0.2)
+            file = get(download_session_id=session, file_name=name).file
+        return file
+
+    # It has an endpoint when it is PREPARED, and a large one has its checksums later.
+    file = wait_for("download_endpoint", file)
     digest, size = hashlib.sha256(), 0
     # Without credentials: the link is enough.
     with urllib.request.urlopen(file.download_endpoint.uri) as response:
@@ -49,6 +54,7 @@ def download(interface, session, name, directory):
                 target.write(chunk)
                 digest.update(chunk)
                 size += len(chunk)
+    file = wait_for("checksum_info", file)
     if size != file.size or digest.hexdigest() != file.checksum_info.checksum:
         sys.exit(f"{name}: {size} bytes with SHA256 {digest.hexdigest()} are not the file")
     print(f"{name}: {size} bytes, SHA256 verified")

@@ -179,7 +179,7 @@ export const SessionService: GenService<{
    * (`session.create`).
    *
    * On `/rest` the response also sets the identifier as a cookie, unless the
-   * request has the header `vmware-use-header-authn`.
+   * header `vmware-use-header-authn` of the request has a value.
    *
    * Errors: RESOURCE_EXHAUSTED (`SERVICE_UNAVAILABLE`) after too many wrong
    * credentials; a `google.rpc.RetryInfo` says when to retry.

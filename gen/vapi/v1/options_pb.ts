@@ -9,7 +9,7 @@
 
 import type { GenExtension, GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
 import { extDesc, fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
-import type { FieldOptions, MessageOptions, MethodOptions, ServiceOptions } from "@bufbuild/protobuf/wkt";
+import type { EnumOptions, FieldOptions, MessageOptions, MethodOptions, ServiceOptions } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_descriptor } from "@bufbuild/protobuf/wkt";
 import type { Message } from "@bufbuild/protobuf";
 
@@ -17,7 +17,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file vapi/v1/options.proto.
  */
 export const file_vapi_v1_options: GenFile = /*@__PURE__*/
-  fileDesc("ChV2YXBpL3YxL29wdGlvbnMucHJvdG8SB3ZhcGkudjEiFQoHU2VydmljZRIKCgJpZBgBIAEoCSJ6CglPcGVyYXRpb24SCgoCaWQYASABKAkSDgoGcmVzdWx0GAIgASgJEiAKBHJlc3QYAyADKAsyEi52YXBpLnYxLlJlc3RSb3V0ZRIfCgNhcGkYBCADKAsyEi52YXBpLnYxLlJlc3RSb3V0ZRIOCgZlcnJvcnMYBSADKAkiFwoJU3RydWN0dXJlEgoKAmlkGAEgASgJIikKBUZpZWxkEg4KBnNlY3JldBgBIAEoCBIQCghvcHRpb25hbBgCIAEoCCKyAQoJUmVzdFJvdXRlEg0KA2dldBgBIAEoCUgAEg4KBHBvc3QYAiABKAlIABIQCgZkZWxldGUYAyABKAlIABIOCgZhY3Rpb24YBCABKAkSDgoGc3RhdHVzGAUgASgFEgwKBGJvZHkYBiABKAkSEAoIZGlzcGF0Y2gYByABKAkSKQoHaGVhZGVycxgIIAMoCzIYLnZhcGkudjEuSGVhZGVyUGFyYW1ldGVyQgkKB3BhdHRlcm4iLgoPSGVhZGVyUGFyYW1ldGVyEgwKBG5hbWUYASABKAkSDQoFZmllbGQYAiABKAk6UAoHc2VydmljZRIfLmdvb2dsZS5wcm90b2J1Zi5TZXJ2aWNlT3B0aW9ucxj6jAMgASgLMhAudmFwaS52MS5TZXJ2aWNlUgdzZXJ2aWNliAEBOlUKCW9wZXJhdGlvbhIeLmdvb2dsZS5wcm90b2J1Zi5NZXRob2RPcHRpb25zGPuMAyABKAsyEi52YXBpLnYxLk9wZXJhdGlvblIJb3BlcmF0aW9uiAEBOlYKCXN0cnVjdHVyZRIfLmdvb2dsZS5wcm90b2J1Zi5NZXNzYWdlT3B0aW9ucxj8jAMgASgLMhIudmFwaS52MS5TdHJ1Y3R1cmVSCXN0cnVjdHVyZYgBATpICgVmaWVsZBIdLmdvb2dsZS5wcm90b2J1Zi5GaWVsZE9wdGlvbnMY/YwDIAEoCzIOLnZhcGkudjEuRmllbGRSBWZpZWxkiAEBQk4KFGlvLmRvd25sZWFzZS52YXBpLnYxUAFaNGdpdGh1Yi5jb20vZG93bmxlYXNlL2Rvd25sZWFzZS9nZW4vZ28vdmFwaS92MTt2YXBpdjFiBnByb3RvMw", [file_google_protobuf_descriptor]);
+  fileDesc("ChV2YXBpL3YxL29wdGlvbnMucHJvdG8SB3ZhcGkudjEiFQoHU2VydmljZRIKCgJpZBgBIAEoCSJ6CglPcGVyYXRpb24SCgoCaWQYASABKAkSDgoGcmVzdWx0GAIgASgJEiAKBHJlc3QYAyADKAsyEi52YXBpLnYxLlJlc3RSb3V0ZRIfCgNhcGkYBCADKAsyEi52YXBpLnYxLlJlc3RSb3V0ZRIOCgZlcnJvcnMYBSADKAkiJwoJU3RydWN0dXJlEgoKAmlkGAEgASgJEg4KBmhvbGRlchgCIAEoCCIZCgtFbnVtZXJhdGlvbhIKCgJpZBgBIAEoCSI+CgVGaWVsZBIOCgZzZWNyZXQYASABKAgSEAoIb3B0aW9uYWwYAiABKAgSEwoLb3V0cHV0X29ubHkYAyABKAgiwwEKCVJlc3RSb3V0ZRINCgNnZXQYASABKAlIABIOCgRwb3N0GAIgASgJSAASEAoGZGVsZXRlGAMgASgJSAASDwoFcGF0Y2gYCSABKAlIABIOCgZhY3Rpb24YBCABKAkSDgoGc3RhdHVzGAUgASgFEgwKBGJvZHkYBiABKAkSEAoIZGlzcGF0Y2gYByABKAkSKQoHaGVhZGVycxgIIAMoCzIYLnZhcGkudjEuSGVhZGVyUGFyYW1ldGVyQgkKB3BhdHRlcm4iLgoPSGVhZGVyUGFyYW1ldGVyEgwKBG5hbWUYASABKAkSDQoFZmllbGQYAiABKAk6UAoHc2VydmljZRIfLmdvb2dsZS5wcm90b2J1Zi5TZXJ2aWNlT3B0aW9ucxj6jAMgASgLMhAudmFwaS52MS5TZXJ2aWNlUgdzZXJ2aWNliAEBOlUKCW9wZXJhdGlvbhIeLmdvb2dsZS5wcm90b2J1Zi5NZXRob2RPcHRpb25zGPuMAyABKAsyEi52YXBpLnYxLk9wZXJhdGlvblIJb3BlcmF0aW9uiAEBOlYKCXN0cnVjdHVyZRIfLmdvb2dsZS5wcm90b2J1Zi5NZXNzYWdlT3B0aW9ucxj8jAMgASgLMhIudmFwaS52MS5TdHJ1Y3R1cmVSCXN0cnVjdHVyZYgBATpZCgtlbnVtZXJhdGlvbhIcLmdvb2dsZS5wcm90b2J1Zi5FbnVtT3B0aW9ucxj+jAMgASgLMhQudmFwaS52MS5FbnVtZXJhdGlvblILZW51bWVyYXRpb26IAQE6SAoFZmllbGQSHS5nb29nbGUucHJvdG9idWYuRmllbGRPcHRpb25zGP2MAyABKAsyDi52YXBpLnYxLkZpZWxkUgVmaWVsZIgBAUJOChRpby5kb3dubGVhc2UudmFwaS52MVABWjRnaXRodWIuY29tL2Rvd25sZWFzZS9kb3dubGVhc2UvZ2VuL2dvL3ZhcGkvdjE7dmFwaXYxYgZwcm90bzM", [file_google_protobuf_descriptor]);
 
 /**
  * A vAPI service.
@@ -113,6 +113,14 @@ export type Structure = Message<"vapi.v1.Structure"> & {
    * @generated from field: string id = 1;
    */
   id: string;
+
+  /**
+   * The message is no structure: its only field, a list or a map, stands for
+   * it, and can be set and empty at the same time.
+   *
+   * @generated from field: bool holder = 2;
+   */
+  holder: boolean;
 };
 
 /**
@@ -121,6 +129,28 @@ export type Structure = Message<"vapi.v1.Structure"> & {
  */
 export const StructureSchema: GenMessage<Structure> = /*@__PURE__*/
   messageDesc(file_vapi_v1_options, 2);
+
+/**
+ * A vAPI enumeration.
+ *
+ * @generated from message vapi.v1.Enumeration
+ */
+export type Enumeration = Message<"vapi.v1.Enumeration"> & {
+  /**
+   * Canonical name, for example
+   * `com.vmware.content.library.item.download_session_model.state`.
+   *
+   * @generated from field: string id = 1;
+   */
+  id: string;
+};
+
+/**
+ * Describes the message vapi.v1.Enumeration.
+ * Use `create(EnumerationSchema)` to create a new message.
+ */
+export const EnumerationSchema: GenMessage<Enumeration> = /*@__PURE__*/
+  messageDesc(file_vapi_v1_options, 3);
 
 /**
  * A field of a vAPI structure or operation. A field is optional in vAPI when
@@ -143,6 +173,14 @@ export type Field = Message<"vapi.v1.Field"> & {
    * @generated from field: bool optional = 2;
    */
   optional: boolean;
+
+  /**
+   * Only results have the field. In a request it is ignored, whatever its
+   * value is, so that clients may send back what they have read.
+   *
+   * @generated from field: bool output_only = 3;
+   */
+  outputOnly: boolean;
 };
 
 /**
@@ -150,7 +188,7 @@ export type Field = Message<"vapi.v1.Field"> & {
  * Use `create(FieldSchema)` to create a new message.
  */
 export const FieldSchema: GenMessage<Field> = /*@__PURE__*/
-  messageDesc(file_vapi_v1_options, 3);
+  messageDesc(file_vapi_v1_options, 4);
 
 /**
  * One HTTP route to an operation.
@@ -191,6 +229,14 @@ export type RestRoute = Message<"vapi.v1.RestRoute"> & {
      */
     value: string;
     case: "delete";
+  } | {
+    /**
+     * A PATCH route. Its parameters come from the same places as for POST.
+     *
+     * @generated from field: string patch = 9;
+     */
+    value: string;
+    case: "patch";
   } | { case: undefined; value?: undefined };
 
   /**
@@ -239,7 +285,7 @@ export type RestRoute = Message<"vapi.v1.RestRoute"> & {
  * Use `create(RestRouteSchema)` to create a new message.
  */
 export const RestRouteSchema: GenMessage<RestRoute> = /*@__PURE__*/
-  messageDesc(file_vapi_v1_options, 4);
+  messageDesc(file_vapi_v1_options, 5);
 
 /**
  * A request field that is sent as a header.
@@ -267,7 +313,7 @@ export type HeaderParameter = Message<"vapi.v1.HeaderParameter"> & {
  * Use `create(HeaderParameterSchema)` to create a new message.
  */
 export const HeaderParameterSchema: GenMessage<HeaderParameter> = /*@__PURE__*/
-  messageDesc(file_vapi_v1_options, 5);
+  messageDesc(file_vapi_v1_options, 6);
 
 /**
  * Presence exposes the service over the vAPI protocols.
@@ -295,10 +341,19 @@ export const structure: GenExtension<MessageOptions, Structure> = /*@__PURE__*/
   extDesc(file_vapi_v1_options, 2);
 
 /**
+ * The vAPI enumeration that the enum is. Without it, an enum within a
+ * structure is named after that.
+ *
+ * @generated from extension: optional vapi.v1.Enumeration enumeration = 50814;
+ */
+export const enumeration: GenExtension<EnumOptions, Enumeration> = /*@__PURE__*/
+  extDesc(file_vapi_v1_options, 3);
+
+/**
  * What vAPI's type system states about a field and protobuf's does not.
  *
  * @generated from extension: optional vapi.v1.Field field = 50813;
  */
 export const field: GenExtension<FieldOptions, Field> = /*@__PURE__*/
-  extDesc(file_vapi_v1_options, 3);
+  extDesc(file_vapi_v1_options, 4);
 

@@ -7,7 +7,7 @@ import { visible } from "../../client/printable.ts";
 import { required } from "../answers.ts";
 import type { ExitName } from "../exit-codes.ts";
 import { CliError, explain } from "../failure.ts";
-import { download, type GetTask, patienceOf, reporterFor, reporting } from "./get.ts";
+import { download, type GetTask, patienceOf, reporterFor, reporting } from "./get-task.ts";
 import { type NamedItem, withPatience } from "./look-up.ts";
 import type { Reporter } from "./reporter.ts";
 

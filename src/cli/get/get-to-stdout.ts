@@ -5,10 +5,11 @@ import {
   type StreamedFile,
 } from "../../client/index.ts";
 import { visible } from "../../client/printable.ts";
+import { isDumbTerminal } from "../../config/client-settings.ts";
 import { CliError, explain, resumeHint } from "../failure.ts";
 import { Output } from "../output.ts";
 import { systemError } from "../system-error.ts";
-import { type GetTask, limitsOf, lookUpItem, reporterFor, reporting } from "./get.ts";
+import { type GetTask, limitsOf, lookUpItem, reporterFor, reporting } from "./get-task.ts";
 
 /** Downloads one file to the standard output. Everything else that is printed goes to the standard error. */
 export async function getToStdout(task: GetTask): Promise<void> {
@@ -24,7 +25,7 @@ export async function getToStdout(task: GetTask): Promise<void> {
     );
   }
   const startedAt = performance.now();
-  const messages = new Output({ out: io.stderr, err: io.stderr });
+  const messages = new Output({ isDumb: isDumbTerminal(io.environment), out: io.stderr, err: io.stderr });
   const reporter = reporterFor({ ...task, output: messages });
   try {
     const result = await reporting(task, reporter, async () => {

@@ -38,8 +38,8 @@ export interface SessionFilter {
   readonly state?: string | undefined;
   /** Only this many, the newest ones. */
   readonly limit?: number | undefined;
-  /** Whether the files of sessions that are ACTIVE are read. */
-  readonly long?: boolean | undefined;
+  /** Whether the files of sessions that are ACTIVE are read, for the bytes. That does not renew their leases. */
+  readonly withBytes?: boolean | undefined;
 }
 
 export interface SessionFileView {
@@ -70,7 +70,7 @@ export class SessionReader {
   }
 
   /** Oldest first. Sessions that end in the meantime are left out. */
-  async list({ itemId, state, limit, long }: SessionFilter = {}): Promise<SessionView[]> {
+  async list({ itemId, state, limit, withBytes }: SessionFilter = {}): Promise<SessionView[]> {
     const { server, call } = this.#task;
     const request = itemId === undefined ? {} : { libraryItemId: itemId };
     const { downloadSessionIds } = await server.sessions.list(request, call);
@@ -80,7 +80,7 @@ export class SessionReader {
       (view) => view !== undefined && (state === undefined || view.state === state),
     ) as SessionView[];
     const listed = [...newest(views, limit)];
-    return long ? callForEach(listed, (view) => this.#withBytes(view), maxParallelLists) : listed;
+    return withBytes ? callForEach(listed, (view) => this.#withBytes(view), maxParallelLists) : listed;
   }
 
   /** A session that is not ACTIVE sends nothing. */

@@ -19,16 +19,15 @@ interface ListFlags extends WatchFlags {
   readonly item?: string;
   readonly state?: string;
   readonly limit?: number;
-  readonly long?: boolean;
 }
 
 export async function list(task: Task<ListFlags>): Promise<void> {
   const { output, flags } = task;
   const itemId = flags.item === undefined ? undefined : (await findItem(task, flags.item)).id;
   const reader = new SessionReader(task);
-  const { state, limit, long } = flags;
+  const { state, limit } = flags;
   const read = async () => {
-    const views = await reader.list({ itemId, state, limit, long });
+    const views = await reader.list({ itemId, state, limit, withBytes: true });
     // People look for the newest ones at the top; programs get what they have always got.
     return output.isTerminal ? views.reverse() : views;
   };
@@ -44,7 +43,7 @@ export async function list(task: Task<ListFlags>): Promise<void> {
     entries: (views) =>
       views.map((view) => ({
         key: view.id,
-        line: [view.id, view.item, view.state, `${view.progress}%`, ...bytesOf(view)].map(visible).join("  "),
+        line: [view.id, view.item, view.state, `${view.progress}%`].map(visible).join("  "),
         json: sessionJson(view),
       })),
     gone: (id) => ({ line: `${visible(id)}  gone`, json: { id, gone: true } }),

@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { create, type DescFile, toBinary } from "@bufbuild/protobuf";
-import { FileDescriptorSetSchema } from "@bufbuild/protobuf/wkt";
+import { FileDescriptorSetSchema, FileOptionsSchema } from "@bufbuild/protobuf/wkt";
 import { file_google_rpc_error_details } from "../../../gen/google/rpc/error_details_pb.ts";
 import { Health as HealthService } from "../../../gen/grpc/health/v1/health_pb.ts";
 import { discardBody, pathOf } from "../../calls/http.ts";
@@ -47,6 +47,17 @@ export function descriptorSetHandler(
   };
 }
 
+/** protobuf-es has this file without its options, and code that others generate for what imports it would not compile. */
+const descriptorProto = {
+  name: "google/protobuf/descriptor.proto",
+  options: create(FileOptionsSchema, {
+    csharpNamespace: "Google.Protobuf.Reflection",
+    goPackage: "google.golang.org/protobuf/types/descriptorpb",
+    javaOuterClassname: "DescriptorProtos",
+    javaPackage: "com.google.protobuf",
+  }),
+};
+
 /** Each file after those that it imports. */
 function descriptorSetOf(files: readonly DescFile[]): Uint8Array {
   const importsFirst = new Set<DescFile>();
@@ -55,6 +66,8 @@ function descriptorSetOf(files: readonly DescFile[]): Uint8Array {
     importsFirst.add(file);
   };
   for (const file of files) add(file);
-  const file = [...importsFirst].map(({ proto }) => proto);
+  const file = [...importsFirst].map(({ proto }) =>
+    proto.name === descriptorProto.name ? { ...proto, ...descriptorProto } : proto,
+  );
   return toBinary(FileDescriptorSetSchema, create(FileDescriptorSetSchema, { file }));
 }

@@ -58,7 +58,7 @@ export interface RpcOptions {
   readonly pipeline: CallPipeline;
   readonly health: Health;
   /** Streams that need no credentials, `Health/Watch` and server reflection, by address. */
-  readonly watches: ShareHolders;
+  readonly strangers: ShareHolders;
   readonly clientAddressOf: ClientAddressOf;
   /** Largest request message, in bytes, before and after decompression; a larger one is RESOURCE_EXHAUSTED. */
   readonly maxBodyBytes: number;
@@ -85,7 +85,7 @@ export function rpcHandler(options: RpcOptions): ProtocolHandler {
     readMaxBytes: options.maxBodyBytes,
     shutdownSignal: options.callsMustEnd,
   };
-  const takePlace = placesIn(options.watches, options.clientAddressOf, observe);
+  const takePlace = placesIn(options.strangers, options.clientAddressOf, observe);
   const streams = streamRows(options, takePlace);
   const router = createConnectRouter({ ...routerOptions, requestGate: gate(takePlace) });
   addRoutes(router, options, streams);

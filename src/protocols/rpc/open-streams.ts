@@ -3,6 +3,7 @@ import type { CallObserver, CallOrigin } from "../../calls/call.ts";
 import { type ClientAddressOf, networkOf, type Requester } from "../../calls/client-address.ts";
 import { operationNameOf } from "../../calls/pipeline.ts";
 import type { ShareHolders } from "../../calls/share-holders.ts";
+import { StreamPlace } from "../../calls/stream-place.ts";
 import { ServiceError } from "../../domain/errors.ts";
 
 /**
@@ -14,15 +15,19 @@ export type TakePlace = (call: CallOrigin & Requester, method: DescMethod) => ()
 
 /** Places by the address of the caller. A refusal is recorded; the stream itself is no operation. */
 export function placesIn(
-  watches: ShareHolders,
+  strangers: ShareHolders,
   clientAddressOf: ClientAddressOf,
   observe: CallObserver,
 ): TakePlace {
-  const error = ServiceError.tooManyStreams();
   return (call, method) => {
-    const address = networkOf(clientAddressOf(call));
-    if (watches.enter(address)) return () => watches.leave(address);
-    observe({ call, operation: operationNameOf(method), outcome: error.kind, durationMs: 0, error });
-    throw error;
+    try {
+      const place = new StreamPlace(strangers, networkOf(clientAddressOf(call)));
+      return () => place.leave();
+    } catch (error) {
+      if (error instanceof ServiceError) {
+        observe({ call, operation: operationNameOf(method), outcome: error.kind, durationMs: 0, error });
+      }
+      throw error;
+    }
   };
 }

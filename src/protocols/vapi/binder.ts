@@ -9,14 +9,15 @@ import {
   ScalarType,
 } from "@bufbuild/protobuf";
 import { TimestampSchema, timestampFromMs } from "@bufbuild/protobuf/wkt";
+import { heldFieldOf, isOptional, isOutputOnly, isSecret, structureIdOf } from "../../calls/vapi-schema.ts";
 import { ServiceError } from "../../domain/errors.ts";
 import { parseDateTime } from "./date-time.ts";
-import { isOptional, isSecret, type Notation, restNotation, structureIdOf } from "./notation.ts";
+import { type Notation, restNotation } from "./notation.ts";
 import { isTreeObject, NumberLiteral, type Tree, type TreeObject } from "./tree.ts";
 
 /**
- * Turns a tree into a field value; undefined when unset. `textual`: leaves are texts (XML, form), so "10" is a valid
- * long.
+ * Turns a tree into a field value; undefined when unset. `textual`: all leaves are texts (XML, form). In JSON, numbers
+ * may be texts: clients fill them in from environment variables and templates.
  */
 type Bind = (tree: Tree, path: string, textual: boolean) => unknown;
 
@@ -107,6 +108,7 @@ function isSame(field: DescField, present: unknown, bound: unknown): boolean {
 
 /** Binds a member of a structure, which may be unset. */
 function bindMember(field: DescField, notation: Notation): Bind {
+  if (isOutputOnly(field)) return () => undefined;
   const bind = bindField(field, notation);
   const wrongType = wrongTypeIn(notation);
   if (!notation.isStrict)
@@ -178,7 +180,7 @@ function bindSecret(notation: Notation): Bind {
 const integer = /^[+-]?\d{1,19}$/;
 function bindLong(wrongType: WrongType): Bind {
   return (tree, path, textual) => {
-    const text = numberText(tree, textual);
+    const text = numberText(tree);
     const value = text !== undefined && integer.test(text) ? BigInt(text.replace("+", "")) : undefined;
     if (value === undefined || BigInt.asIntN(64, value) !== value) {
       throw wrongType(tree, path, "an integer of 64 bits", textual);
@@ -190,7 +192,7 @@ function bindLong(wrongType: WrongType): Bind {
 const decimal = /^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$/;
 function bindDouble(wrongType: WrongType): Bind {
   return (tree, path, textual) => {
-    const text = numberText(tree, textual);
+    const text = numberText(tree);
     if (text === undefined || !decimal.test(text)) throw wrongType(tree, path, "a number", textual);
     return Number(text);
   };
@@ -205,10 +207,10 @@ function bindBoolean(wrongType: WrongType): Bind {
   };
 }
 
-function numberText(tree: Tree, textual: boolean): string | undefined {
+function numberText(tree: Tree): string | undefined {
   if (typeof tree === "number") return String(tree);
   if (tree instanceof NumberLiteral) return tree.text;
-  return textual && typeof tree === "string" ? tree.trim() : undefined;
+  return typeof tree === "string" ? tree.trim() : undefined;
 }
 
 /** vAPI names have no prefix: `ACTIVE`, not `STATE_ACTIVE`. */
@@ -228,6 +230,11 @@ function bindEnum(desc: DescEnum, notation: Notation): Bind {
 function bindMessage(desc: DescMessage, notation: Notation): Bind {
   const wrongType = wrongTypeIn(notation);
   if (desc.typeName === TimestampSchema.typeName) return bindDateTime(wrongType);
+  const held = heldFieldOf(desc);
+  if (held !== undefined) {
+    const bind = bindField(held, notation);
+    return (tree, path, textual) => create(desc, { [held.localName]: bind(tree, path, textual) });
+  }
   const plan = planOf(desc, notation);
   const id = structureIdOf(desc);
   if (notation.isStrict && id === undefined) throw unsupported(desc);
@@ -279,8 +286,7 @@ function bindMap(bindValue: Bind, notation: Notation): Bind {
     if (read === undefined) throw wrongType(tree, path, "a map");
     const entries = read.map(([key, value]) => {
       if (typeof key !== "string") throw wrongType(key ?? null, `${path}.key`, "a string");
-      if (value === undefined || value === null)
-        throw new ServiceError("downlease.argument.missing", [`${path}.value`]);
+      if (value === undefined || value === null) throw wrongType(null, `${path}.value`, "set");
       return [key, bindValue(value, `${path}.value`, textual)] as const;
     });
     const names = new Set(entries.map(([key]) => key));

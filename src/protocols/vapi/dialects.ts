@@ -19,7 +19,11 @@ export interface Dialect {
   readonly requestFormats: readonly RequestFormat[];
   /** Formats of responses, the default first. */
   readonly responseTypes: readonly ResponseType[];
+  /** Below this prefix, another format has to be preferred to the default; elsewhere the one named first counts. */
+  readonly strictPrefix?: string;
   readonly notation: Notation;
+  /** The path, without prefix, at which the routes of a service begin by the convention of the dialect. */
+  pathOf(serviceId: string): string;
   /** Whether a login sets a cookie. */
   readonly hasLoginCookie?: boolean;
   /** XML can only carry a structure. */
@@ -34,8 +38,11 @@ export const restDialect: Dialect = {
   actionParameter: "~action",
   requestFormats: ["json", "xml", "form"],
   responseTypes: ["application/json", "application/xml", "text/xml"],
+  // `/rest` of vSphere has no XML: libraries that list it before JSON do so by default.
+  strictPrefix: "/rest",
   notation: restNotation,
   hasLoginCookie: true,
+  pathOf: (serviceId) => `/${serviceId.replaceAll(".", "/").replaceAll("_", "-")}`,
   wrapResult: (value) => ({ value }),
   wrapError: (error) => ({
     type: vapiErrorName(error),
@@ -53,6 +60,7 @@ export const apiDialect: Dialect = {
   requestFormats: ["json"],
   responseTypes: ["application/json"],
   notation: apiNotation,
+  pathOf: (serviceId) => restDialect.pathOf(serviceId.replace(/^com\.vmware\./, "")),
   wrapResult: (value) => value,
   wrapError: vapiErrorBody,
 };
@@ -61,6 +69,10 @@ export const dialects: readonly Dialect[] = [restDialect, apiDialect];
 
 /** The dialect of the error response when the path matches no route. */
 export function dialectOf(path: string): Dialect {
-  const isBelow = (prefix: string) => prefix !== "" && (path === prefix || path.startsWith(`${prefix}/`));
-  return dialects.find(({ prefixes }) => prefixes.some(isBelow)) ?? restDialect;
+  return dialects.find(({ prefixes }) => prefixes.some((prefix) => isBelow(prefix, path))) ?? restDialect;
+}
+
+/** @returns false for the empty prefix, which every path begins with */
+export function isBelow(prefix: string | undefined, path: string): boolean {
+  return !!prefix && (path === prefix || path.startsWith(`${prefix}/`));
 }

@@ -7,9 +7,10 @@ import {
   ScalarType,
 } from "@bufbuild/protobuf";
 import { type Timestamp, TimestampSchema, timestampMs } from "@bufbuild/protobuf/wkt";
+import { heldFieldOf, isOptional, isSecret, structureIdOf } from "../../calls/vapi-schema.ts";
 import { unsupported } from "./binder.ts";
 import { formatDateTime } from "./date-time.ts";
-import { isOptional, isSecret, type Notation, restNotation, structureIdOf } from "./notation.ts";
+import { type Notation, restNotation } from "./notation.ts";
 import { NumberLiteral, type Tree } from "./tree.ts";
 
 /** Encodes one field value as a tree. */
@@ -70,6 +71,11 @@ function hasPresence(field: DescField, notation: Notation): boolean {
 function encodeMessage(desc: DescMessage, notation: Notation): Encode {
   if (desc.typeName === TimestampSchema.typeName) {
     return (value: Timestamp) => formatDateTime(timestampMs(value));
+  }
+  const held = heldFieldOf(desc);
+  if (held !== undefined) {
+    const encode = encodeField(held, notation);
+    return (message: Message) => encode((message as unknown as Record<string, never>)[held.localName]!);
   }
   const id = structureIdOf(desc);
   if (notation.isStrict && id === undefined) throw unsupported(desc);

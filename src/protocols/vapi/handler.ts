@@ -12,9 +12,10 @@ import { readBody } from "./body.ts";
 import { decodeForm, nest, type Pair } from "./codecs/form.ts";
 import { decodeJson, encodeJson } from "./codecs/json.ts";
 import { decodeXml, encodeXml, type XmlRoot } from "./codecs/xml.ts";
-import { type Dialect, dialectOf, dialects } from "./dialects.ts";
+import { type Dialect, dialectOf, dialects, isBelow } from "./dialects.ts";
 import { loginCookieHeaders } from "./login-cookie.ts";
 import { type RequestFormat, requestFormat, responseType } from "./media-types.ts";
+import { missingOperation } from "./missing-operation.ts";
 import { type Endpoint, endpointOf, pathMembers, type RouteMatch, RouteTable } from "./route-table.ts";
 import type { Tree, TreeObject } from "./tree.ts";
 
@@ -30,7 +31,8 @@ export interface RestOptions {
 
 const errorRoot: XmlRoot = { name: "Error", namespace: "http://vmware.com/vapi/std/errors" };
 
-const decoders: Record<RequestFormat, (body: Buffer, root: XmlRoot) => TreeObject> = {
+/** Null is an empty body. */
+const decoders: Record<RequestFormat, (body: Buffer, root: XmlRoot) => TreeObject | null> = {
   json: decodeJson,
   xml: decodeXml,
   form: decodeForm,
@@ -88,7 +90,7 @@ class RestCall extends HttpCall {
       const query = match?.queries.read(queryText);
       const endpoint = query && endpointOf(match!, this.#req.method ?? "", query);
       if (match === undefined || endpoint === undefined) {
-        throw new ServiceError("downlease.operation.not_found", [this.#req.method ?? "", shorten(path)]);
+        throw missingOperation(this.#req.method ?? "", path, match && { route: match, query: query! });
       }
       this.#operation = endpoint.binding.name;
       // The body of a GET is ignored; some clients send `{}`.
@@ -131,7 +133,7 @@ class RestCall extends HttpCall {
       );
       const tree = decoders[format](body, binding.inputRoot);
       const members = route.body === undefined ? tree : { [route.body]: tree };
-      bindInto(request, plan, members, format !== "json", operationId);
+      if (members !== null) bindInto(request, plan, members, format !== "json", operationId);
     }
     for (const { field, spellings } of route.headers) {
       for (const spelling of spellings) {
@@ -161,7 +163,8 @@ class RestCall extends HttpCall {
     if (!this.#isInPipeline) {
       const { kind: outcome } = error;
       const durationMs = performance.now() - this.#startedAt;
-      this.#observe({ call: this, operation: this.#operation, outcome, durationMs, error });
+      const target = `${this.#req.method} ${pathOf(this.#req)}`;
+      this.#observe({ call: this, operation: this.#operation, target, outcome, durationMs, error });
     }
     const headers = ["cache-control", "no-store", "x-request-id", this.requestId];
     headers.push(...Object.entries(headersOf(error)).flat());
@@ -184,14 +187,15 @@ class RestCall extends HttpCall {
   #write(
     status: number,
     headers: string[],
-    { responseTypes }: Dialect,
+    { responseTypes, strictPrefix }: Dialect,
     tree: Tree | undefined,
     root: XmlRoot,
   ): void {
     if (this.#res.destroyed) return;
     let body = "";
     if (tree !== undefined) {
-      const type = responseType(this.#req.headers.accept, responseTypes);
+      const isStrict = isBelow(strictPrefix, pathOf(this.#req));
+      const type = responseType(this.#req.headers.accept, responseTypes, isStrict);
       // Dialects with XML wrap every result into a structure.
       body = type === "application/json" ? encodeJson(tree) : encodeXml(tree as TreeObject, root);
       headers.push("content-type", type, ...this.#pageHeaders);
@@ -207,9 +211,4 @@ class RestCall extends HttpCall {
 function splitUrl(url: string): [path: string, query: string] {
   const mark = url.indexOf("?");
   return mark < 0 ? [url, ""] : [url.slice(0, mark), url.slice(mark + 1)];
-}
-
-/** Shortens a path for an error message. Its query, which may hold secrets, is never part of one. */
-function shorten(path: string): string {
-  return path.length > 200 ? `${path.slice(0, 200)}…` : path;
 }

@@ -3,7 +3,7 @@ import { loginHeader } from "../../calls/credentials.ts";
 import { type HttpRequest, isEncrypted } from "../../calls/http.ts";
 import type { Tree } from "./tree.ts";
 
-/** A request with this header gets no cookie: the caller sends the identifier as a header. */
+/** A request in which this header is not empty gets no cookie: the caller sends the identifier as a header. */
 const withoutCookie = "vmware-use-header-authn";
 
 /**
@@ -18,7 +18,7 @@ export function loginCookieHeaders(
   prefix: string,
   loginId: Tree | undefined,
 ): readonly string[] {
-  if (withoutCookie in req.headers) return [];
+  if (req.headers[withoutCookie]) return [];
   const cookie = stringifySetCookie({
     name: loginHeader,
     value: loginId === undefined ? "" : String(loginId),

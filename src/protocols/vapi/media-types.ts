@@ -45,11 +45,40 @@ function unsupported(problem: string, accepted: readonly RequestFormat[]): Servi
   return new ServiceError("downlease.request.media_type", [problem, types.join(" or ")]);
 }
 
-/** Negotiates the response type; the first one when `Accept` is missing or matches none. */
-export function responseType(accept: string | undefined, available: readonly ResponseType[]): ResponseType {
-  const [preferred] = available as readonly [ResponseType];
-  if (available.length === 1 || accept === undefined || accept === "*/*" || accept === preferred)
-    return preferred;
-  const accepted = new Negotiator({ headers: { accept } }).mediaType([...available]);
-  return (accepted as ResponseType | undefined) ?? preferred;
+/**
+ * Negotiates the response type; the first one when `Accept` is missing or matches none.
+ *
+ * @param isStrict whether another type than the first has to be preferred to it, and not only named before it or more
+ *   precisely. A browser, which names XML beside HTML as a kin of XHTML, does not prefer it either.
+ */
+export function responseType(
+  accept: string | undefined,
+  available: readonly ResponseType[],
+  isStrict: boolean,
+): ResponseType {
+  const [first] = available as readonly [ResponseType];
+  if (available.length === 1 || accept === undefined || accept === "*/*" || accept === first) return first;
+  const negotiator = new Negotiator({ headers: { accept } });
+  const accepted = (negotiator.mediaType([...available]) as ResponseType | undefined) ?? first;
+  const isPreferred = () => {
+    const quality = qualityOf(rangesFor(accepted), accept);
+    return quality > qualityOf(rangesFor(first), accept) && quality > qualityOf(["text/html"], accept);
+  };
+  return accepted === first || !isStrict || isPreferred() ? accepted : first;
+}
+
+/** The ranges that match a type, the most precise one first. */
+function rangesFor(type: string): string[] {
+  return [type, type.replace(/\/.*/, "/*"), "*/*"];
+}
+
+/** The quality of the first of these ranges that `Accept` has (RFC 9110, section 12.5.1); 0 when it has none. */
+function qualityOf(ranges: readonly string[], accept: string): number {
+  const accepted = accept.split(",").map((range) => {
+    const [name = "", ...parameters] = range.split(";").map((part) => part.trim().toLowerCase());
+    const weight = parameters.find((parameter) => parameter.startsWith("q="));
+    return { name, quality: weight === undefined ? 1 : Number(weight.slice(2)) || 0 };
+  });
+  const [range] = ranges.flatMap((name) => accepted.filter((candidate) => candidate.name === name));
+  return range?.quality ?? 0;
 }

@@ -1,5 +1,3 @@
-import { type DescField, type DescMessage, getOption, hasOption } from "@bufbuild/protobuf";
-import { field as fieldOption, structure as structureOption } from "../../../gen/vapi/v1/options_pb.ts";
 import type { ErrorMessageId } from "../../domain/errors.ts";
 import { ServiceError } from "../../domain/errors.ts";
 import { isTreeObject, type Tree, type TreeObject } from "./tree.ts";
@@ -79,20 +77,6 @@ export const dataValueNotation: Notation = {
   readSecret: (tree) => unwrap(tree, "SECRET"),
   readMap: (tree) => entriesOf(tree, (item) => dataValueNotation.readStructure(item, "map-entry") ?? null),
 };
-
-/** Canonical name of the message's vAPI structure; undefined when it has none. */
-export function structureIdOf(desc: DescMessage): string | undefined {
-  return hasOption(desc, structureOption) ? getOption(desc, structureOption).id : undefined;
-}
-
-/** Whether the field is optional in vAPI. */
-export function isOptional(field: DescField): boolean {
-  return field.proto.proto3Optional || getOption(field, fieldOption).optional;
-}
-
-export function isSecret(field: DescField): boolean {
-  return getOption(field, fieldOption).secret;
-}
 
 /** The value of an object whose only member has this name. */
 function unwrap(tree: Tree, name: string): Tree | undefined {

@@ -1,7 +1,7 @@
 import type { Binding, MessageMapping } from "./bindings.ts";
 import { decodePercent } from "./codecs/utf8.ts";
 import type { Dialect } from "./dialects.ts";
-import { BindingError, type Route, templateOf } from "./operation-options.ts";
+import { BindingError, type Route, type Segment, templateOf } from "./operation-options.ts";
 import { type Query, QueryReader } from "./query.ts";
 import type { TreeObject } from "./tree.ts";
 
@@ -46,8 +46,10 @@ export class RouteTable {
   readonly #queries = new Map<Dialect, QueryReader>();
 
   add(binding: Binding, dialect: Dialect): void {
-    for (const route of binding.routes[dialect.routes]) {
-      for (const prefix of dialect.prefixes) this.#add(prefix, route, binding, dialect);
+    for (const prefix of dialect.prefixes) {
+      for (const route of binding.routes[dialect.routes]) this.#add(prefix, route, binding, dialect);
+      // The name of a service is never an id.
+      this.#descend(literals(prefix + dialect.pathOf(binding.serviceId)));
     }
   }
 
@@ -75,12 +77,8 @@ export class RouteTable {
     return { dialect, prefix, queries, endpoints, values };
   }
 
-  #add(prefix: string, route: Route, binding: Binding, dialect: Dialect): void {
-    const prefixSegments = prefix.split("/").slice(1);
-    const segments = [
-      ...prefixSegments.map((literal) => ({ literal, variable: undefined })),
-      ...route.segments,
-    ];
+  /** The node at the end of a path; created if there is none. */
+  #descend(segments: readonly Segment[]): Node {
     let node = this.#root;
     let literalPath: string | undefined = "";
     for (const { literal, variable } of segments) {
@@ -92,6 +90,11 @@ export class RouteTable {
         variable === undefined && literalPath !== undefined ? `${literalPath}/${literal}` : undefined;
       if (literalPath !== undefined) this.#byPath.set(literalPath, node);
     }
+    return node;
+  }
+
+  #add(prefix: string, route: Route, binding: Binding, dialect: Dialect): void {
+    const node = this.#descend([...literals(prefix), ...route.segments]);
     const queries = this.#queries.get(dialect) ?? new QueryReader(dialect);
     this.#queries.set(dialect, queries);
     queries.prepareAction(route.action);
@@ -121,9 +124,20 @@ export function endpointOf(match: RouteMatch, method: string, query: Query): End
   if (endpoints === undefined) return undefined;
   for (const endpoint of endpoints) {
     const { dispatch } = endpoint.route;
-    if (dispatch === undefined || query.members.some(([name]) => name === dispatch)) return endpoint;
+    if (dispatch !== undefined && !query.members.some(([name]) => name === dispatch)) continue;
+    return query.members.length > 0 && isContradicted(endpoint, match, query) ? undefined : endpoint;
   }
   return undefined;
+}
+
+/**
+ * Whether the query gives another id than the last segment of the path. A segment that is nothing but an id is then
+ * meant as a name: `/content/library/subscribed-item?library_id=demo` is no library.
+ */
+function isContradicted({ route }: Endpoint, { values }: RouteMatch, query: Query): boolean {
+  const { literal, variable } = route.segments.at(-1)!;
+  if (variable === undefined || literal !== "") return false;
+  return query.members.some(([name, value]) => name === variable && value !== values.at(-1));
 }
 
 /** The values of the path variables as a tree. */
@@ -149,6 +163,11 @@ function step(node: Node, raw: string, values: string[]): Node | undefined {
     return child;
   }
   return undefined;
+}
+
+function literals(path: string): Segment[] {
+  const segments = path.split("/").slice(1);
+  return segments.map((literal) => ({ literal, variable: undefined }));
 }
 
 function newNode(): Node {

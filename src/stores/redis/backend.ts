@@ -5,11 +5,13 @@ import type { LeaseTerms } from "../../domain/session.ts";
 import { RedisConnection, type RedisConnectionOptions } from "./connection.ts";
 import { endsChannel } from "./keys.ts";
 import { Probe } from "./probe.ts";
+import { RedisBandwidthStore } from "./redis-bandwidth-store.ts";
 import { RedisLinkKeyStore } from "./redis-link-key-store.ts";
 import { RedisLoginStore } from "./redis-login-store.ts";
 import { RedisPreparationStore } from "./redis-preparation-store.ts";
 import { RedisSessionFileStore } from "./redis-session-file-store.ts";
 import { RedisSessionStore } from "./redis-session-store.ts";
+import { RedisSettingsStore } from "./redis-settings-store.ts";
 import type { Subscription } from "./subscriber.ts";
 
 export interface RedisBackendOptions extends RedisConnectionOptions {
@@ -25,6 +27,8 @@ export class RedisBackend implements Backend {
   readonly logins: RedisLoginStore;
   readonly preparations: RedisPreparationStore;
   readonly linkKeys: RedisLinkKeyStore;
+  readonly settings: RedisSettingsStore;
+  readonly bandwidth: RedisBandwidthStore;
   readonly #watchers = new EventEmitter<{ ended: [sessionId: string]; established: [] }>().setMaxListeners(0);
   readonly #probe: Probe;
   /** Starts with the first watcher, and stays. */
@@ -43,6 +47,8 @@ export class RedisBackend implements Backend {
     this.preparations = new RedisPreparationStore(this.connection);
     this.#probe = new Probe(this.connection);
     this.linkKeys = new RedisLinkKeyStore(this.connection);
+    this.settings = new RedisSettingsStore(this.connection);
+    this.bandwidth = new RedisBandwidthStore(this.connection);
   }
 
   watchEnds(ended: (sessionId: string) => void, established: () => void = () => {}): EndsSubscription {

@@ -6,8 +6,8 @@ import type { VersionedFile } from "../../domain/preparation.ts";
  * session in its slot.
  *
  * A session is a hash: `s` state, `p` progress, `o` owner, `i` library item id, `v` content version, `c` creation
- * time in µs, `n` place in the index of its owner, `e` error message. For each file of its item it has `r:<file>` the requested endpoint type and
- * `b:<file>` bytes sent. Its TTL is the lease.
+ * time in µs, `n` place in the index of its owner, `e` error message. For each file of its item it has `r:<file>` the requested endpoint type,
+ * `q:<file>` the time in ms of its first request and `b:<file>` bytes sent. Its TTL is the lease.
  */
 export function sessionKey(id: string): string {
   return `dl:{${id}}`;
@@ -35,7 +35,8 @@ export function failureKey(digest: string): string {
 }
 
 /**
- * A hash: `s` state (`running`, `done` or `failed`); while it is running `w` worker and `b` bytes done, then `r` the
+ * A hash: `s` state (`running`, `done` or `failed`); while it is running `w` worker, `b` bytes done and
+ * `x` "1" if it has to be verified before it is given out, then `r` the
  * result as JSON. Its TTL is what the worker's claim or the result has left.
  */
 export function preparationKey({ itemId, contentVersion, fileName }: VersionedFile): string {
@@ -48,8 +49,20 @@ export function preparationKey({ itemId, contentVersion, fileName }: VersionedFi
 /** The key that links are signed with: its id and its secret in base64, with a colon between them. */
 export const linkKeyKey = "dl:link-key";
 
+/** A hash: `version`, and `s:<name>` the text of each setting that was changed while the service ran. */
+export const settingsKey = "dl:settings";
+
+/**
+ * A hash: `until` when the portions that were given out are over, in ms with a fraction; `w:<worker>` the downloads of a
+ * process and until when they count. Its TTL ends soon after the last portion.
+ */
+export const bandwidthKey = "dl:bandwidth";
+
 /** Channel that announces the ids of canceled, failed and deleted sessions. */
 export const endsChannel = "dl:ended";
 
 /** Channel that announces the digests of closed login sessions. */
 export const revocationChannel = "dl:revoked";
+
+/** Channel that announces new versions of the settings. */
+export const settingsChannel = "dl:settings-changed";

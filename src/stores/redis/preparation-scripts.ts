@@ -1,5 +1,5 @@
 import {
-  failureKeptMs,
+  keptMs,
   type PreparationResult,
   resultKeptMs,
   resultRenewedMs,
@@ -53,7 +53,7 @@ export const finishPreparationScript = script<OfWorker & { readonly result: Prep
       worker,
       storedStatuses[result.status],
       encodeResult(result),
-      result.status === "PREPARED" ? resultKeptMs : failureKeptMs,
+      keptMs(result),
     ],
     output: hasClaim,
   },
@@ -65,10 +65,14 @@ export const releasePreparationScript = script<OfWorker, boolean>("releasePrepar
   output: hasClaim,
 });
 
-function preparationOf([tag, value]: Reply): StoredPreparation {
+function preparationOf([tag, value, verifyFirst]: Reply): StoredPreparation {
   switch (tag) {
     case "PREPARING":
-      return { status: "PREPARING", bytesDone: Number(value) };
+      return {
+        status: "PREPARING",
+        bytesDone: Number(value),
+        ...(verifyFirst === "1" && { verifyFirst: true }),
+      };
     case "RESULT":
       return decodeResult(String(value));
     default:

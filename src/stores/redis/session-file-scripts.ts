@@ -44,13 +44,18 @@ export const readFilesScript = script<
   },
 });
 
-function sessionAndFiles([, expiresAt, ...parts]: Reply) {
+function sessionAndFiles([, expiresAt, now, ...parts]: Reply) {
   const fields = new Map<string, string>();
   const files = new Map<string, SessionFile>();
   for (let index = 0; index < parts.length; index += 2) {
     const [field, value] = [String(parts[index]), String(parts[index + 1])];
     const file = () => files.get(field.slice(2)) ?? { bytesSent: 0 };
-    if (field.startsWith("r:")) files.set(field.slice(2), { ...file(), requested: value as EndpointType });
+    if (field.startsWith("r:")) {
+      // A release that did not keep the time of the request may have recorded it.
+      const requestedForMs = file().requestedForMs ?? 0;
+      files.set(field.slice(2), { ...file(), requested: value as EndpointType, requestedForMs });
+    } else if (field.startsWith("q:"))
+      files.set(field.slice(2), { ...file(), requestedForMs: Number(now) - Number(value) });
     else if (field.startsWith("b:")) files.set(field.slice(2), { ...file(), bytesSent: Number(value) });
     else fields.set(field, value);
   }

@@ -2,11 +2,13 @@ import type { Backend, EndsSubscription } from "../../domain/backend.ts";
 import type { LoginTerms } from "../../domain/login-store.ts";
 import type { LeaseTerms } from "../../domain/session.ts";
 import type { SqliteDatabase } from "./database.ts";
+import { SqliteBandwidthStore } from "./sqlite-bandwidth-store.ts";
 import { SqliteLinkKeyStore } from "./sqlite-link-key-store.ts";
 import { SqliteLoginStore } from "./sqlite-login-store.ts";
 import { SqlitePreparationStore } from "./sqlite-preparation-store.ts";
 import { SqliteSessionFileStore } from "./sqlite-session-file-store.ts";
 import { SqliteSessionStore } from "./sqlite-session-store.ts";
+import { SqliteSettingsStore } from "./sqlite-settings-store.ts";
 
 export interface SqliteBackendOptions {
   readonly leaseTerms: LeaseTerms;
@@ -23,6 +25,8 @@ export class SqliteBackend implements Backend {
   readonly logins: SqliteLoginStore;
   readonly preparations: SqlitePreparationStore;
   readonly linkKeys: SqliteLinkKeyStore;
+  readonly settings: SqliteSettingsStore;
+  readonly bandwidth: SqliteBandwidthStore;
   readonly #database: SqliteDatabase;
 
   /** @param database closed with the backend */
@@ -33,6 +37,8 @@ export class SqliteBackend implements Backend {
     this.logins = new SqliteLoginStore({ database, terms: loginTerms });
     this.preparations = new SqlitePreparationStore(database);
     this.linkKeys = new SqliteLinkKeyStore(database);
+    this.settings = new SqliteSettingsStore(database);
+    this.bandwidth = new SqliteBandwidthStore(database);
   }
 
   watchEnds(ended: (sessionId: string) => void): EndsSubscription {

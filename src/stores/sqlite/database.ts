@@ -32,6 +32,8 @@ export class SqliteDatabase {
   readonly clock: StoreClock;
   /** Announces each session that this process ends, once that is committed. */
   readonly ends = new EventEmitter<{ session: [id: string] }>().setMaxListeners(0);
+  /** Announces each update of the settings by this process, once that is committed. */
+  readonly updates = new EventEmitter<{ settings: [] }>().setMaxListeners(0);
   readonly #files: DatabaseFiles | undefined;
   readonly #lock = new LockQueue();
   readonly #sign: (isLarge: boolean) => void;

@@ -7,9 +7,16 @@ import { isBusy } from "./driver-errors.ts";
 const applicationId = 0x646c7365;
 
 /** The additions of each schema version, in order. The version of a file is the number of additions that it has. */
-const schema = ["1-sessions", "2-logins", "3-downloads", "4-roles", "5-time", "6-session-counts"].map(
-  (name) => readFileSync(new URL(`schema/${name}.sql`, import.meta.url), "utf8"),
-);
+const schema = [
+  "1-sessions",
+  "2-logins",
+  "3-downloads",
+  "4-roles",
+  "5-time",
+  "6-session-counts",
+  "7-settings",
+  "8-early-files",
+].map((name) => readFileSync(new URL(`schema/${name}.sql`, import.meta.url), "utf8"));
 
 /** The path of a database that is no file. */
 export const inMemory = ":memory:";

@@ -1,6 +1,6 @@
 import type { StatementSync } from "node:sqlite";
 import {
-  failureKeptMs,
+  keptMs,
   type PreparationResult,
   resultKeptMs,
   resultRenewedMs,
@@ -26,6 +26,7 @@ interface PreparationRow {
   readonly state: (typeof storedStatuses)[StoredPreparation["status"]];
   readonly worker: string | null;
   readonly bytesDone: number;
+  readonly verifyFirst: 0 | 1;
   readonly result: string | null;
   readonly expiresAt: number;
 }
@@ -65,7 +66,9 @@ export class SqlitePreparationStore implements PreparationStore {
       const isInTheWay = row?.state === PREPARED || (row?.state === PREPARING && row.worker !== worker);
       if (isInTheWay) return preparationOf(row!);
       const bytesDone = row?.state === PREPARING ? row.bytesDone : 0;
-      this.#statements.claim.run({ ...nameOf(file), worker, bytesDone, expiresAt: now + claimMs });
+      const verifyFirst = row === undefined || row.state === PREPARING ? (row?.verifyFirst ?? 0) : 1;
+      const claim = { worker, bytesDone, verifyFirst, expiresAt: now + claimMs };
+      this.#statements.claim.run({ ...nameOf(file), ...claim });
       return undefined;
     });
   }
@@ -85,7 +88,7 @@ export class SqlitePreparationStore implements PreparationStore {
       const now = this.#clock.now();
       const { status } = result;
       const state = storedStatuses[status];
-      const expiresAt = now + (status === "PREPARED" ? resultKeptMs : failureKeptMs);
+      const expiresAt = now + keptMs(result);
       const change = { ...nameOf(file), worker, now, state, result: encodeResult(result), expiresAt };
       return this.#statements.finish.run(change).changes === 1;
     });
@@ -107,18 +110,19 @@ function prepareStatements({ connection: db }: SqliteDatabase) {
   return {
     /** :now; returns a PreparationRow. */
     find: db.prepare(`
-      SELECT state, worker, bytes_done AS bytesDone, result, expires_at AS expiresAt
+      SELECT state, worker, bytes_done AS bytesDone, verify_first AS verifyFirst, result, expires_at AS expiresAt
       FROM preparation WHERE ${isFile} AND expires_at > :now`),
 
     /** :now and :expiresAt. */
     renew: db.prepare(`
       UPDATE preparation SET expires_at = :expiresAt WHERE ${isFile} AND expires_at > :now AND state = '${PREPARED}'`),
 
-    /** :worker, :bytesDone and :expiresAt. */
+    /** :worker, :bytesDone, :verifyFirst and :expiresAt. */
     claim: db.prepare(`
       INSERT OR REPLACE INTO preparation
-        (item_id, content_version, file_name, state, worker, bytes_done, expires_at)
-      VALUES (:itemId, :contentVersion, :fileName, '${PREPARING}', :worker, :bytesDone, :expiresAt)`),
+        (item_id, content_version, file_name, state, worker, bytes_done, verify_first, expires_at)
+      VALUES
+        (:itemId, :contentVersion, :fileName, '${PREPARING}', :worker, :bytesDone, :verifyFirst, :expiresAt)`),
 
     /** :worker, :now, :bytesDone and :expiresAt. */
     report: db.prepare(`
@@ -146,6 +150,7 @@ function nameOf({ itemId, contentVersion, fileName }: VersionedFile) {
   return { itemId, contentVersion, fileName };
 }
 
-function preparationOf({ state, bytesDone, result }: PreparationRow): StoredPreparation {
-  return state === PREPARING ? { status: "PREPARING", bytesDone } : decodeResult(result ?? "");
+function preparationOf({ state, bytesDone, verifyFirst, result }: PreparationRow): StoredPreparation {
+  if (state !== PREPARING) return decodeResult(result ?? "");
+  return { status: "PREPARING", bytesDone, ...(verifyFirst === 1 && { verifyFirst: true }) };
 }

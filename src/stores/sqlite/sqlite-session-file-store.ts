@@ -27,6 +27,7 @@ const maxBytes = Number.MAX_SAFE_INTEGER;
 interface FileRow {
   readonly name: string;
   readonly requested: EndpointType | null;
+  readonly requestedAt: number | null;
   readonly bytesSent: number;
 }
 
@@ -53,13 +54,14 @@ export class SqliteSessionFileStore implements SessionFileStore {
 
   async files(id: string, caller: Caller): Promise<SessionFiles | undefined> {
     return this.#db.snapshot(() => {
-      const session = this.#sessions.findFor(id, caller, this.#clock.now());
+      const now = this.#clock.now();
+      const session = this.#sessions.findFor(id, caller, now);
       if (session === undefined) return undefined;
       const rows = this.#statements.files.all({ id }) as unknown as FileRow[];
       const expiresAt = this.#clock.wall(session.expiresAt);
       return {
         session: { ...session, expiresAt },
-        files: new Map(rows.map((row) => [row.name, fileOf(row)])),
+        files: new Map(rows.map((row) => [row.name, fileOf(row, now)])),
       };
     });
   }
@@ -70,7 +72,9 @@ export class SqliteSessionFileStore implements SessionFileStore {
     name: string,
     endpointType: EndpointType,
   ): Promise<Renewal | Refusal> {
-    return this.#renewWith(id, caller, () => this.#statements.request.run({ id, name, endpointType }));
+    return this.#renewWith(id, caller, (now) =>
+      this.#statements.request.run({ id, name, endpointType, now }),
+    );
   }
 
   async recordSent(id: string, sent: ReadonlyMap<string, number>): Promise<Renewal | Refusal> {
@@ -80,14 +84,18 @@ export class SqliteSessionFileStore implements SessionFileStore {
   }
 
   /** A keep-alive without progress, in one step with what `write` writes. */
-  #renewWith(id: string, caller: Caller, write: () => void): Renewal | Refusal | Promise<Renewal | Refusal> {
+  #renewWith(
+    id: string,
+    caller: Caller,
+    write: (now: number) => void,
+  ): Renewal | Refusal | Promise<Renewal | Refusal> {
     return this.#db.transaction((): Renewal | Refusal => {
       const now = this.#clock.now();
       const session = this.#sessions.findFor(id, caller, now);
       if (session === undefined) return { outcome: "not_found" };
       const renewed = keepAlive(session, undefined, now, this.#terms);
       if (isRefusal(renewed)) return renewed;
-      write();
+      write(now);
       this.#sessions.update(renewed);
       const expiresAt = this.#clock.wall(renewed.expiresAt);
       return { outcome: "renewed", expiresAt, progress: renewed.progress };
@@ -99,12 +107,14 @@ function prepareStatements({ connection: db }: SqliteDatabase) {
   return {
     /** :id; gives FileRows. */
     files: db.prepare(`
-      SELECT name, requested, bytes_sent AS bytesSent FROM session_file WHERE session_id = :id`),
+      SELECT name, requested, requested_at AS requestedAt, bytes_sent AS bytesSent FROM session_file WHERE session_id = :id`),
 
-    /** :id, :name and :endpointType. */
+    /** :id, :name, :endpointType and :now. */
     request: db.prepare(`
-      INSERT INTO session_file (session_id, name, requested, bytes_sent) VALUES (:id, :name, :endpointType, 0)
-      ON CONFLICT DO UPDATE SET requested = excluded.requested`),
+      INSERT INTO session_file (session_id, name, requested, requested_at, bytes_sent)
+        VALUES (:id, :name, :endpointType, :now, 0)
+      ON CONFLICT DO UPDATE SET
+        requested = excluded.requested, requested_at = coalesce(requested_at, excluded.requested_at)`),
 
     /** :id, :name and :bytes. */
     addSent: db.prepare(`
@@ -113,6 +123,7 @@ function prepareStatements({ connection: db }: SqliteDatabase) {
   } satisfies Record<string, StatementSync>;
 }
 
-function fileOf({ requested, bytesSent }: FileRow): SessionFile {
-  return requested === null ? { bytesSent } : { requested, bytesSent };
+function fileOf({ requested, requestedAt, bytesSent }: FileRow, now: number): SessionFile {
+  if (requested === null) return { bytesSent };
+  return { requested, requestedForMs: now - (requestedAt ?? now), bytesSent };
 }

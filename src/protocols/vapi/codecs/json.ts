@@ -12,10 +12,10 @@ const otherNumber = /\d[.eE]|\d{16}|-0/;
 const keepNumbers: Reviver = (_key, value, context) =>
   typeof value === "number" ? new NumberLiteral(context.source ?? String(value)) : value;
 
-/** Reads a JSON object. */
-export function decodeJson(bytes: Buffer): TreeObject {
+/** Reads a JSON object. `null` is an empty body: some client libraries send it for none. */
+export function decodeJson(bytes: Buffer): TreeObject | null {
   const tree = parseJson(decodeUtf8(bytes));
-  if (!isTreeObject(tree)) throw malformed("the body must be a JSON object");
+  if (tree !== null && !isTreeObject(tree)) throw malformed("the body must be a JSON object");
   return tree;
 }
 

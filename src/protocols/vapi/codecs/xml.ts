@@ -26,11 +26,11 @@ interface OpenElement {
 /**
  * Reads the XML that the 2014 documentation shows: unqualified children in any order, named as the JSON members;
  * `f-array` with `array-item` children for a list `f`. Qualified children, any prefix and a root without a
- * namespace are accepted; `xsi:nil="true"` is an unset member. Leaves are texts.
+ * namespace are accepted; `xsi:nil="true"` is an unset member, at the root an empty body. Leaves are texts.
  *
  * A document type declaration is refused, and with it every entity except the five predefined ones.
  */
-export function decodeXml(bytes: Buffer, root: XmlRoot): TreeObject {
+export function decodeXml(bytes: Buffer, root: XmlRoot): TreeObject | null {
   const parser = new SaxesParser({ xmlns: true });
   const stack: OpenElement[] = [];
   let result: Tree = emptyObject();
@@ -81,7 +81,7 @@ export function decodeXml(bytes: Buffer, root: XmlRoot): TreeObject {
     }
   });
   parser.write(decodeUtf8(bytes)).close();
-  if (isTreeObject(result)) return result;
+  if (result === null || isTreeObject(result)) return result;
   if (typeof result === "string" && blank.test(result)) return emptyObject();
   throw malformed(`'${root.name}' must contain elements, not text`);
 }
@@ -142,7 +142,7 @@ const escapes: Record<string, string> = { "&": "&amp;", "<": "&lt;", ">": "&gt;"
 // biome-ignore lint/suspicious/noControlCharactersInRegex: characters that XML 1.0 cannot carry
 const unrepresentable = /[\u0000-\u0008\u000b\u000c\u000e-\u001f\ufffe\uffff]/g;
 
-function escapeXml(text: string): string {
+export function escapeXml(text: string): string {
   return text
     .toWellFormed()
     .replace(unrepresentable, "\ufffd")

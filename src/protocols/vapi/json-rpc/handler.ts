@@ -76,10 +76,11 @@ async function serve(
 ): Promise<void> {
   const write = writerOf(response, connectionOf(request), pageHeaders);
   const startedAt = performance.now();
-  const recordFailure = (call: CallOrigin, error: ServiceError) =>
+  const recordFailure = (call: CallOrigin, error: ServiceError, target = `POST ${endpoint}`) =>
     observe({
       call,
       operation: "unknown",
+      target,
       outcome: error.kind,
       durationMs: performance.now() - startedAt,
       error,
@@ -109,7 +110,7 @@ async function serve(
     const error = services.has(serviceId)
       ? new ServiceError("vapi.method.input.invalid.method", [serviceId, operationId])
       : new ServiceError("vapi.method.input.invalid.interface", [serviceId]);
-    recordFailure(call, error);
+    recordFailure(call, error, `${serviceId} ${operationId}`);
     refuse(write, call, id, error);
     return;
   }

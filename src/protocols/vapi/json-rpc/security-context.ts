@@ -22,7 +22,7 @@ export function credentialsOf(security: TreeObject, headers: IncomingHttpHeaders
   return credentialsInScheme(schemeId, security);
 }
 
-const none = {
+export const noCredentials = {
   authorization: undefined,
   loginId: undefined,
   loginCookie: undefined,
@@ -36,16 +36,19 @@ function credentialsInScheme(schemeId: Tree, security: TreeObject): Credentials 
   };
   switch (schemeId) {
     case `${schemes}session_id`:
-      return { ...none, loginId: text("sessionId") };
-    case `${schemes}user_pass`: {
-      const name = text("userName");
-      // A colon ends the name in Basic credentials: "alice:x" would be read as alice.
-      const pair = name.includes(":") ? "" : Buffer.from(`${name}:${text("password")}`).toString("base64");
-      return { ...none, authorization: `Basic ${pair}` };
-    }
+      return { ...noCredentials, loginId: text("sessionId") };
+    case `${schemes}user_pass`:
+      return passwordCredentials(text("userName"), text("password"));
     case `${schemes}oauth`:
-      return { ...none, authorization: `Bearer ${text("accessToken")}` };
+      return { ...noCredentials, authorization: `Bearer ${text("accessToken")}` };
     default:
       throw new ServiceError("downlease.authentication.scheme", [acceptedSchemes.join(", ")]);
   }
+}
+
+/** A user name and a password that come in the body of a request. */
+export function passwordCredentials(name: string, password: string): Credentials {
+  // A colon ends the name in Basic credentials: "alice:x" would be read as alice.
+  const pair = name.includes(":") ? "" : Buffer.from(`${name}:${password}`).toString("base64");
+  return { ...noCredentials, authorization: `Basic ${pair}` };
 }

@@ -10,19 +10,22 @@
 
   Output
     { "CLAIMED" }
-    { "PREPARING", bytes done }
+    { "PREPARING", bytes done, "1" if it is withheld }
     { "RESULT", result as JSON }
 ]]
-local preparation = redis.call("HMGET", KEYS[1], "s", "w", "b", "r")
+local preparation = redis.call("HMGET", KEYS[1], "s", "w", "b", "r", "x")
 if preparation[1] == "done" then
   return { "RESULT", preparation[4] }
 end
 if preparation[1] == "running" and preparation[2] ~= ARGV[1] then
-  return { "PREPARING", preparation[3] }
+  return { "PREPARING", preparation[3], preparation[5] or "" }
 end
 if preparation[1] ~= "running" then
   redis.call("DEL", KEYS[1])
   redis.call("HSET", KEYS[1], "s", "running", "w", ARGV[1], "b", 0)
+  if preparation[1] == "failed" then
+    redis.call("HSET", KEYS[1], "x", "1")
+  end
 end
 redis.call("PEXPIRE", KEYS[1], ARGV[2])
 return { "CLAIMED" }

@@ -9,16 +9,16 @@
   ARGV[2]  ms that it loses before it is renewed
 
   Output
-    { "PREPARING", bytes done }
+    { "PREPARING", bytes done, "1" if it is withheld }
     { "RESULT", result as JSON }
     { "UNPREPARED" }
 ]]
-local preparation = redis.call("HMGET", KEYS[1], "s", "b", "r")
+local preparation = redis.call("HMGET", KEYS[1], "s", "b", "r", "x")
 if not preparation[1] then
   return { "UNPREPARED" }
 end
 if preparation[1] == "running" then
-  return { "PREPARING", preparation[2] }
+  return { "PREPARING", preparation[2], preparation[4] or "" }
 end
 if preparation[1] == "done" and redis.call("PTTL", KEYS[1]) <= ARGV[1] - ARGV[2] then
   redis.call("PEXPIRE", KEYS[1], ARGV[1])

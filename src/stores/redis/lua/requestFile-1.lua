@@ -21,4 +21,6 @@ local state, owner, progress = session[1], session[2], session[3]
 -- @include requireOwner
 -- @include requireActive
 call("HSET", key, "r:" .. ARGV[3], ARGV[4])
+local time = call("TIME")
+call("HSETNX", key, "q:" .. ARGV[3], ("%d"):format(time[1] * 1000 + math.floor(time[2] / 1000)))
 -- @include renewLease
