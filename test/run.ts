@@ -17,6 +17,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { constants } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { clientsNotRun, clientTools } from "./support/client-tools.ts";
 import { clientPackages } from "./support/clients.ts";
 import { neededExecutables, provide } from "./support/executables.ts";
 import { buildGovc } from "./support/govc.ts";
@@ -37,8 +38,9 @@ async function main(args: readonly string[]): Promise<number> {
     provide(needed, { install: !flags.has("--no-install") });
     if (withClients) buildGovc();
     if (!flags.has("--no-install")) {
-      const tools = withClients ? peerTools : flags.has("--all") ? conformanceTools : [];
-      for (const line of makePeerTools(tools)) process.stdout.write(`${line}\n`);
+      const tools = withClients ? [...peerTools, ...clientTools] : flags.has("--all") ? conformanceTools : [];
+      const lines = [...makePeerTools(tools), ...(withClients ? clientsNotRun : [])];
+      for (const line of lines) process.stdout.write(`${line}\n`);
     }
   } catch (error) {
     process.stderr.write(`${error instanceof Error ? error.message : error}\n`);
