@@ -52,7 +52,9 @@ test("the package has no TypeScript but declarations, and everything that is rea
   }
   expect(others.length).toBeGreaterThan(10);
   expect(others.filter((name) => !packed.includes(join("src", name)))).toEqual([]);
-  const protos = (await readdir(join(root, "proto"), { recursive: true })).filter((name) => /proto$/.test(name));
+  const protos = (await readdir(join(root, "proto"), { recursive: true })).filter((name) =>
+    /proto$/.test(name),
+  );
   expect(protos.length).toBeGreaterThan(10);
   expect(protos.filter((name) => !packed.includes(join("proto", name)))).toEqual([]);
 });
