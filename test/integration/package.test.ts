@@ -46,6 +46,11 @@ test("downlease has no TypeScript but declarations, and everything that is read 
   }
   expect(others.length).toBeGreaterThan(10);
   expect(others.filter((name) => !packed.includes(join("src", name)))).toEqual([]);
+  const protos = (await readdir(join(root, "proto"), { recursive: true })).filter((name) =>
+    /proto$/.test(name),
+  );
+  expect(protos.length).toBeGreaterThan(10);
+  expect(protos.filter((name) => !packed.includes(join("proto", name)))).toEqual([]);
 });
 
 test.each(packages)(
