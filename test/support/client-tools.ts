@@ -12,7 +12,7 @@ const govcCommands = ["about", "library", "library/session", "session", "version
 export const currentGovc: PeerTool = {
   name: `govc ${govmomiVersion}`,
   commands: ["go"],
-  path: join(cache, `govc-${govmomiVersion}`, "govc"),
+  path: join(cache, "go", `govc-${govmomiVersion}`, "govc"),
   make(path) {
     const directory = mkdtempSync(join(tmpdir(), "downlease-go-"));
     const cli = "github.com/vmware/govmomi/cli";

@@ -27,7 +27,7 @@ export function program(name: string, source: string): PeerTool {
   return {
     name,
     commands: ["go"],
-    path: join(cache, `${name}-${version}`, name),
+    path: join(cache, "go", `${name}-${version}`, name),
     make: (path) => install(source, path),
   };
 }
