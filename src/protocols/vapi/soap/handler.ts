@@ -21,7 +21,15 @@ import { ServiceError } from "../../../domain/errors.ts";
 import { readBody } from "../body.ts";
 import { formatDateTime } from "../date-time.ts";
 import { noCredentials, passwordCredentials } from "../json-rpc/security-context.ts";
-import { element, elements, readEnvelope, type SoapRequest, type TextPath, writeFault, writeResponse } from "./envelope.ts";
+import {
+  element,
+  elements,
+  readEnvelope,
+  type SoapRequest,
+  type TextPath,
+  writeFault,
+  writeResponse,
+} from "./envelope.ts";
 
 export interface SoapOptions {
   readonly pipeline: CallPipeline;
