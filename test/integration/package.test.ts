@@ -52,6 +52,11 @@ test("the package has no TypeScript but declarations, and everything that is rea
   }
   expect(others.length).toBeGreaterThan(10);
   expect(others.filter((name) => !packed.includes(join("src", name)))).toEqual([]);
+  const protos = (await readdir(join(root, "proto"), { recursive: true })).filter((name) =>
+    /proto$/.test(name),
+  );
+  expect(protos.length).toBeGreaterThan(10);
+  expect(protos.filter((name) => !packed.includes(join("proto", name)))).toEqual([]);
 });
 
 test("its interface is as docs/client-api.txt reports it; npm run api writes it", async () => {
