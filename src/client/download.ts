@@ -1,10 +1,10 @@
-import { mkdir, rmdir, stat } from "node:fs/promises";
+import { rmdir, stat } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import { ConnectError } from "@connectrpc/connect";
 import pLimit from "p-limit";
 import type { FileInfo } from "../../gen/content/library/item/downloadsession/v1/file_pb.ts";
 import type { Downlease } from "./connect.ts";
-import { onDisk } from "./disk.ts";
+import { makeDirectories, onDisk } from "./disk.ts";
 import { DiskLock } from "./disk-lock.ts";
 import { DownloadError } from "./download-error.ts";
 import { Fetcher } from "./fetch.ts";
@@ -83,7 +83,7 @@ export async function downloadItem(server: Downlease, options: DownloadOptions):
   if (options.files?.length === 0) throw new TypeError("files is empty; omit it for all files");
   if (signal?.aborted) throw abortedError(signal);
   const itemId = await itemIdOf(server, { ...options, patienceMs });
-  const created = await onDisk(directory, () => mkdir(directory, { recursive: true }));
+  const created = await onDisk(directory, () => makeDirectories(directory));
   try {
     const nameRules = await onDisk(directory, () => readNameRules(directory));
     using _lock = DiskLock.acquire(directory, "item", itemId);
