@@ -2,8 +2,9 @@
  * `npm test`: runs the tests with all they need, Redis included. The last line has the number of tests that passed
  * and failed. Its own flags:
  *
- * - `--all` runs the tests of the benchmark in any case; otherwise they are skipped while `bench/` is as in the
- *   commit before. It also runs Connect's conformance suite, if its runner is available.
+ * - `--all` runs the tests of the executable, which are skipped otherwise, and those of the benchmark in any case;
+ *   otherwise these are skipped while `bench/` is as in the commit before. It also runs Connect's conformance suite, if
+ *   its runner is available.
  * - `--clients` installs what other makers' clients and test suites need as well (about a gigabyte), builds `govc`, and
  *   fails when a test is skipped: `npm run test:clients`.
  * - `--no-install` installs nothing and fails with one line when something is missing.
@@ -16,6 +17,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { constants } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { clientsNotRun, clientTools } from "./support/client-tools.ts";
 import { clientPackages } from "./support/clients.ts";
 import { neededExecutables, provide } from "./support/executables.ts";
 import { buildGovc } from "./support/govc.ts";
@@ -36,8 +38,9 @@ async function main(args: readonly string[]): Promise<number> {
     provide(needed, { install: !flags.has("--no-install") });
     if (withClients) buildGovc();
     if (!flags.has("--no-install")) {
-      const tools = withClients ? peerTools : flags.has("--all") ? conformanceTools : [];
-      for (const line of makePeerTools(tools)) process.stdout.write(`${line}\n`);
+      const tools = withClients ? [...peerTools, ...clientTools] : flags.has("--all") ? conformanceTools : [];
+      const lines = [...makePeerTools(tools), ...(withClients ? clientsNotRun : [])];
+      for (const line of lines) process.stdout.write(`${line}\n`);
     }
   } catch (error) {
     process.stderr.write(`${error instanceof Error ? error.message : error}\n`);
@@ -78,6 +81,7 @@ function vitest(args: readonly string[], tallyFile: string): Promise<number> {
         ...process.env,
         [tallyFileVariable]: tallyFile,
         ...(!benchIsTested(args) && { TEST_SKIP_BENCH: "true" }),
+        ...(isEverythingTested(args) && { TEST_ALL: "true" }),
         TEST_PEERS: peersOf(args),
       },
     },
@@ -89,15 +93,20 @@ function vitest(args: readonly string[], tallyFile: string): Promise<number> {
   });
 }
 
+/** Asked for by `--all` or by naming files. */
+function isEverythingTested(args: readonly string[]): boolean {
+  return flags.has("--all") || args.some((arg) => !arg.startsWith("-"));
+}
+
 /** Which tests with other makers' test suites run: they take minutes. */
 function peersOf(args: readonly string[]): "all" | "conformance" | "none" {
   if (flags.has("--clients") || args.some((arg) => arg.includes("integration/clients-"))) return "all";
   return flags.has("--all") ? "conformance" : "none";
 }
 
-/** Asked for by `--all` or by naming files, or because the benchmark, or a version of its peers, differs. */
+/** As everything, or because the benchmark, or a version of its peers, differs. */
 function benchIsTested(args: readonly string[]): boolean {
-  if (flags.has("--all") || args.some((arg) => !arg.startsWith("-"))) return true;
+  if (isEverythingTested(args)) return true;
   const paths = ["bench", "test/integration/bench*", "package-lock.json"];
   // Fails when there is no commit before, or no git.
   const { status } = spawnSync("git", ["diff", "--quiet", "HEAD~", "--", ...paths], { cwd: root });

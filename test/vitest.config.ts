@@ -4,8 +4,8 @@ import { defineConfig, type TestProjectInlineConfiguration } from "vitest/config
 import { SlowestFirst } from "./support/slowest-first.ts";
 
 const bench = "test/integration/bench*.test.ts";
-/** Tests with other makers' test suites, of which CI runs the first. */
-const peers = ["conformance", "interop", "h2spec", "protos"].map(
+/** Tests with other makers' test suites and clients from other registries, of which CI runs the first. */
+const peers = ["conformance", "interop", "h2spec", "protos", "vmware", "packages"].map(
   (name) => `test/integration/clients-${name}.test.ts`,
 );
 /** Set by `run.ts`. */

@@ -1,7 +1,9 @@
 import { execFileSync } from "node:child_process";
 import { cpSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
+import { clientManifest, importedPackages, serviceManifest } from "./manifests.ts";
+import { dropDeadLinks } from "./pages.ts";
 
 export const root = fileURLToPath(new URL("../..", import.meta.url));
 
@@ -9,44 +11,71 @@ export const root = fileURLToPath(new URL("../..", import.meta.url));
 const moduleName = /((?:from |import |import\(|new URL\()"\.{1,2}\/[^"]+)\.ts"/g;
 
 /**
- * Makes the package in `dist/`, or elsewhere: Node.js strips no types inside of `node_modules`. It has what `src/` and
- * `gen/` have, as JavaScript with declarations, everything else that lies there as it is, and a manifest of its own.
+ * Makes the package `downlease` in `dist/downlease`, or elsewhere: Node.js strips no types inside of `node_modules`. It
+ * has what `src/` and `gen/` have, as JavaScript with declarations, everything else that lies there as it is, the
+ * documentation, and a manifest of its own.
  */
-export function build(dist = join(root, "dist")): void {
+export function build(dist = join(root, "dist/downlease")): void {
   rmSync(dist, { recursive: true, force: true });
   const tsc = join(root, "node_modules/.bin/tsc");
   execFileSync(tsc, ["-p", join(root, "deploy/package/tsconfig.json"), "--outDir", dist], {
     stdio: "inherit",
   });
-  cpSync(join(root, "src"), join(dist, "src"), {
-    recursive: true,
-    filter: (source) => !source.endsWith(".ts"),
-  });
-  cpSync(join(root, "proto"), join(dist, "proto"), {
-    recursive: true,
-    filter: (path) => !path.endsWith(".binpb"),
-  });
-  for (const name of ["README.md", "LICENSE", "CHANGELOG.md"]) cpSync(join(root, name), join(dist, name));
-  writeFileSync(join(dist, "package.json"), `${JSON.stringify(manifest(), undefined, 2)}\n`);
-  for (const name of readdirSync(dist, { recursive: true, encoding: "utf8" })) {
+  copy("src", dist, (path) => !path.endsWith(".ts"));
+  copyPages(dist, "downlease", [
+    "SECURITY.md",
+    "deploy/haproxy.cfg",
+    "deploy/nginx.conf",
+    "examples/clients",
+  ]);
+  copy("docs", dist, (path) => !path.endsWith(".ts") && !path.includes("decisions"));
+  dropDeadLinks(dist);
+  writeJson(join(dist, "package.json"), serviceManifest(readManifest()));
+  for (const name of filesIn(dist)) {
     if (/\.(js|d\.ts)$/.test(name)) pointToJavaScript(join(dist, name));
   }
 }
 
-/** That of the checkout without what is of no use to those who install the package. */
-function manifest(): object {
-  const ours = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
-  return {
-    ...ours,
-    exports: {
-      "./client": { types: "./src/client/index.d.ts", default: "./src/client/index.js" },
-      "./package.json": "./package.json",
-    },
-    bin: { downlease: "src/main.js" },
-    scripts: undefined,
-    devDependencies: undefined,
-    allowScripts: undefined,
-  };
+/**
+ * Makes the package `@downlease/client` in `dist/client`, or elsewhere, of the code in the package `downlease`: the SDK,
+ * and what is generated from the interface.
+ */
+export function buildClient(service = join(root, "dist/downlease"), dist = join(root, "dist/client")): void {
+  rmSync(dist, { recursive: true, force: true });
+  for (const name of ["src/client", "gen"]) {
+    cpSync(join(service, name), join(dist, name), { recursive: true });
+  }
+  copyPages(dist, "client", ["docs/sdk.md", "examples/clients/typescript"]);
+  dropDeadLinks(dist);
+  const code = filesIn(dist).filter((name) => name.endsWith(".js"));
+  const packages = importedPackages(code.map((name) => readFileSync(join(dist, name), "utf8")));
+  writeJson(join(dist, "package.json"), clientManifest(readManifest(), packages));
+}
+
+/** What both packages have besides code; the README is the package's own. */
+function copyPages(dist: string, readme: string, others: readonly string[]): void {
+  copy("proto", dist, (path) => !path.endsWith(".binpb"));
+  for (const name of ["LICENSE", "CHANGELOG.md", ...others]) copy(name, dist);
+  cpSync(join(root, "deploy/package", readme, "README.md"), join(dist, "README.md"));
+}
+
+function copy(name: string, dist: string, filter = (_path: string) => true): void {
+  cpSync(join(root, name), join(dist, name), {
+    recursive: true,
+    filter: (source) => filter(relative(root, source)),
+  });
+}
+
+function filesIn(directory: string): string[] {
+  return readdirSync(directory, { recursive: true, encoding: "utf8" });
+}
+
+function readManifest() {
+  return JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
+}
+
+function writeJson(path: string, value: object): void {
+  writeFileSync(path, `${JSON.stringify(value, undefined, 2)}\n`);
 }
 
 /** `tsc` rewrites imports in code only. */
@@ -58,4 +87,7 @@ function pointToJavaScript(path: string): void {
   if (rewritten !== text) writeFileSync(path, rewritten);
 }
 
-if (import.meta.main) build();
+if (import.meta.main) {
+  build();
+  buildClient();
+}

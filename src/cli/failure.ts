@@ -19,6 +19,7 @@ export class CliError extends Error {
 
 const exitsOfDownloads: Record<DownloadFailure, ExitName> = {
   not_found: "not_found",
+  ambiguous: "usage",
   changed: "corrupt",
   checksum: "corrupt",
   unavailable_file: "corrupt",

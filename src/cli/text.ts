@@ -120,8 +120,3 @@ export function duration(ms: number): string {
 export function bytes(count: number): string {
   return prettyBytes(Math.round(count), { binary: true });
 }
-
-/** The name of a value of a generated enumeration, or its number if this release has no name for it. */
-export function valueName(values: Readonly<Record<string, number>>, value: number | undefined): string {
-  return Object.keys(values).find((name) => values[name] === value) ?? String(value);
-}

@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
-import { open } from "node:fs/promises";
+import { mkdir, open, stat } from "node:fs/promises";
+import { dirname } from "node:path";
 import { DownloadError } from "./download-error.ts";
 
 const meanings: Readonly<Record<string, string>> = {
@@ -42,6 +43,36 @@ export function diskError(path: string, error: unknown, file?: string): unknown 
     cause: error,
     ...(file !== undefined && { file }),
   });
+}
+
+/**
+ * Makes a directory and those above it that do not exist. Returns the first one that it made; undefined if the directory
+ * exists. `mkdir` with `recursive` never ends where a file system refuses new names with ENOENT, as `/proc` does.
+ */
+export async function makeDirectories(path: string, mode?: number): Promise<string | undefined> {
+  try {
+    return await makeDirectory(path, mode);
+  } catch (error) {
+    if (!hasCode(error, "ENOENT") || dirname(path) === path) throw error;
+    const first = await makeDirectories(dirname(path), mode);
+    const made = await makeDirectory(path, mode);
+    return first ?? made;
+  }
+}
+
+/** Returns its path; undefined if it exists. */
+async function makeDirectory(path: string, mode: number | undefined): Promise<string | undefined> {
+  try {
+    await mkdir(path, { mode });
+    return path;
+  } catch (error) {
+    if (hasCode(error, "EEXIST") && (await stat(path)).isDirectory()) return undefined;
+    throw error;
+  }
+}
+
+function hasCode(error: unknown, code: string): boolean {
+  return error instanceof Error && "code" in error && error.code === code;
 }
 
 /** Syncs the names in a directory. Windows can't sync directories and needs no sync for names to last. */

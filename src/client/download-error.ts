@@ -4,6 +4,8 @@ import { printable } from "./printable.ts";
 export type DownloadFailure =
   /** The item does not exist, or has no such file. */
   | "not_found"
+  /** Several items have the name. */
+  | "ambiguous"
   /** The item changed twice during the download. */
   | "changed"
   /** The bytes did not match the checksum of the server, twice. */

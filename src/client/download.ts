@@ -1,10 +1,10 @@
-import { mkdir, rmdir, stat } from "node:fs/promises";
+import { rmdir, stat } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import { ConnectError } from "@connectrpc/connect";
 import pLimit from "p-limit";
 import type { FileInfo } from "../../gen/content/library/item/downloadsession/v1/file_pb.ts";
 import type { Downlease } from "./connect.ts";
-import { onDisk } from "./disk.ts";
+import { makeDirectories, onDisk } from "./disk.ts";
 import { DiskLock } from "./disk-lock.ts";
 import { DownloadError } from "./download-error.ts";
 import { Fetcher } from "./fetch.ts";
@@ -12,6 +12,7 @@ import { FileDownload } from "./file-download.ts";
 import { prepareFile } from "./file-fetch.ts";
 import { clashOf, type NameRules, nameProblem, partName } from "./file-names.ts";
 import type { HeldSession } from "./held-session.ts";
+import { checkItemChoice, type ItemChoice, itemIdOf } from "./item-choice.ts";
 import { checkLimits, type DownloadLimits } from "./limits.ts";
 import { readNameRules } from "./name-rules.ts";
 import { sizeOf } from "./numbers.ts";
@@ -22,8 +23,10 @@ import { abortedError, SessionRun } from "./session-run.ts";
 import { StateFile } from "./state-file.ts";
 
 /** Options of `downloadItem`. */
-export interface DownloadOptions extends DownloadLimits {
-  readonly itemId: string;
+export type DownloadOptions = ItemChoice & DownloadSettings;
+
+/** Options of `downloadItem` besides the item. */
+export interface DownloadSettings extends DownloadLimits {
   /** Names of the files; all files of the item by default. */
   readonly files?: readonly string[];
   /** Directory for the files; created if it does not exist. */
@@ -72,20 +75,21 @@ const maxPreparations = 16;
  * @throws DownloadError
  */
 export async function downloadItem(server: Downlease, options: DownloadOptions): Promise<DownloadResult> {
-  const { itemId, parallel = 4, signal } = options;
+  const { parallel = 4, signal } = options;
   const directory = resolve(options.directory);
   const { patienceMs, idleMs, maxBytesPerSecond } = checkLimits(options);
-  if (itemId === "") throw new TypeError("itemId is empty");
+  checkItemChoice(options);
   if (!(Number.isSafeInteger(parallel) && parallel > 0)) throw new TypeError("parallel must be 1 or more");
   if (options.files?.length === 0) throw new TypeError("files is empty; omit it for all files");
   if (signal?.aborted) throw abortedError(signal);
-  const created = await onDisk(directory, () => mkdir(directory, { recursive: true }));
+  const itemId = await itemIdOf(server, { ...options, patienceMs });
+  const created = await onDisk(directory, () => makeDirectories(directory));
   try {
     const nameRules = await onDisk(directory, () => readNameRules(directory));
     using _lock = DiskLock.acquire(directory, "item", itemId);
     const state = await StateFile.open(directory, itemId);
     using fetcher = new Fetcher(server, { parallel, idleMs, maxBytesPerSecond });
-    const job = { ...options, directory, nameRules, parallel, patienceMs };
+    const job = { ...options, itemId, directory, nameRules, parallel, patienceMs };
     return await new ItemDownload(server, job, state, fetcher).run();
   } catch (error) {
     if (created !== undefined) await removeEmpty(directory, created);
@@ -94,8 +98,11 @@ export async function downloadItem(server: Downlease, options: DownloadOptions):
 }
 
 /** Options with their defaults, and what is known about the directory. */
-type Job = DownloadOptions &
-  Required<Pick<DownloadOptions, "parallel" | "patienceMs">> & { readonly nameRules: NameRules };
+type Job = DownloadSettings &
+  Required<Pick<DownloadSettings, "parallel" | "patienceMs">> & {
+    readonly itemId: string;
+    readonly nameRules: NameRules;
+  };
 
 /** Removes a directory, and those above it up to `last`, as long as they are empty. */
 async function removeEmpty(directory: string, last: string): Promise<void> {

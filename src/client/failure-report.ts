@@ -4,6 +4,7 @@ import { printable } from "./printable.ts";
 
 const reports: Record<DownloadFailure, string> = {
   not_found: "the item or the file does not exist",
+  ambiguous: "several items have the name",
   changed: "the item changed twice",
   checksum: "the checksum differs from that of the server",
   lease_lost: "the session was lost",

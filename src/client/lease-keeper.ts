@@ -1,5 +1,4 @@
 import { Code, ConnectError } from "@connectrpc/connect";
-import type { Downlease } from "./connect.ts";
 import {
   heartbeatBackOff,
   heartbeatPauseMs,
@@ -10,6 +9,7 @@ import {
 import { momentOf, percentOf } from "./numbers.ts";
 import { printable } from "./printable.ts";
 import { backOffMs, finalCallTimeoutMs, isRetryable, pause, retryAfterMs } from "./retry.ts";
+import type { ServiceClients } from "./services.ts";
 
 /** The result of a heartbeat. */
 export interface Renewal {
@@ -59,7 +59,7 @@ export class LeaseLostError extends Error {
  */
 export class LeaseKeeper implements AsyncDisposable {
   readonly sessionId: string;
-  readonly #server: Pick<Downlease, "sessions">;
+  readonly #server: Pick<ServiceClients, "sessions">;
   readonly #options: LeaseKeeperOptions;
   readonly #lost = new AbortController();
   readonly #ended = new AbortController();
@@ -69,7 +69,7 @@ export class LeaseKeeper implements AsyncDisposable {
   #sentProgress = 0;
   #disposal: Promise<void> | undefined;
 
-  constructor(server: Pick<Downlease, "sessions">, sessionId: string, options: LeaseKeeperOptions = {}) {
+  constructor(server: Pick<ServiceClients, "sessions">, sessionId: string, options: LeaseKeeperOptions = {}) {
     this.#server = server;
     this.sessionId = sessionId;
     this.#options = options;
@@ -93,9 +93,13 @@ export class LeaseKeeper implements AsyncDisposable {
   }
 
   /** Ends the heartbeats; sends the progress if it has risen since the last one. Does not end the session. */
-  [Symbol.asyncDispose](): Promise<void> {
+  close(): Promise<void> {
     this.#disposal ??= this.#dispose();
     return this.#disposal;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
   }
 
   async #dispose(): Promise<void> {

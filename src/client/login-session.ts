@@ -10,7 +10,8 @@ export const headerValue = /^[!-~]{1,1024}$/;
 
 /** Value of the `authorization` header that opens a login session. */
 export function basicCredentials(user: string, password: string): string {
-  return `Basic ${Buffer.from(`${user}:${password}`).toString("base64")}`;
+  const bytes = new TextEncoder().encode(`${user}:${password}`);
+  return `Basic ${btoa(Array.from(bytes, (byte) => String.fromCharCode(byte)).join(""))}`;
 }
 
 interface Password {

@@ -1,4 +1,3 @@
-import { setTimeout as delay } from "node:timers/promises";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { RetryInfoSchema } from "../../gen/google/rpc/error_details_pb.ts";
 import { clamp, maxTimerMs } from "./numbers.ts";
@@ -120,9 +119,15 @@ export class RetryLimit {
 
 /** Resolves after a delay, at most 24 days; rejects with the reason of the signal if it is aborted before. */
 export async function pause(ms: number, signal?: AbortSignal): Promise<void> {
+  signal?.throwIfAborted();
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  const timer = setTimeout(resolve, clamp(ms, 0, maxTimerMs));
+  const onAbort = () => reject(signal!.reason);
+  signal?.addEventListener("abort", onAbort, { once: true });
   try {
-    await delay(clamp(ms, 0, maxTimerMs), undefined, signal === undefined ? {} : { signal });
-  } catch (error) {
-    throw signal?.aborted ? signal.reason : error;
+    await promise;
+  } finally {
+    clearTimeout(timer);
+    signal?.removeEventListener("abort", onAbort);
   }
 }

@@ -112,7 +112,7 @@ export function abortedError(signal: AbortSignal): DownloadError {
 }
 
 /** Turns a failure into a `DownloadError`. Bugs and errors that `onProgress` throws stay as they are. */
-function toDownloadError(error: unknown): unknown {
+export function toDownloadError(error: unknown): unknown {
   if (error instanceof ItemChangedError) {
     return new DownloadError("changed", "The item has changed twice during the download", {
       cause: error,

@@ -6,6 +6,7 @@ import { DownloadError } from "./download-error.ts";
 import { Fetcher } from "./fetch.ts";
 import { type FileBytes, FileFetch, prepareFile } from "./file-fetch.ts";
 import { SessionMemory } from "./held-session.ts";
+import { checkItemChoice, type ItemChoice, itemIdOf } from "./item-choice.ts";
 import { checkLimits, type DownloadLimits } from "./limits.ts";
 import { sizeOf } from "./numbers.ts";
 import type { DownloadProgress } from "./progress.ts";
@@ -13,8 +14,10 @@ import { abortedError, SessionRun } from "./session-run.ts";
 import { unlessAborted } from "./unless-aborted.ts";
 
 /** Options of `downloadToStream`. */
-export interface StreamOptions extends DownloadLimits {
-  readonly itemId: string;
+export type StreamOptions = ItemChoice & StreamSettings;
+
+/** Options of `downloadToStream` besides the item. */
+export interface StreamSettings extends DownloadLimits {
   /** Name of the file. */
   readonly file: string;
   /** Gets the bytes; it is not ended. */
@@ -46,12 +49,14 @@ export interface StreamedFile {
  * @throws DownloadError `checksum` or `changed` if what was written is wrong, `disk` if the stream fails
  */
 export async function downloadToStream(server: Downlease, options: StreamOptions): Promise<StreamedFile> {
-  const { itemId, file: name, output, signal } = options;
+  const { file: name, output, signal } = options;
   const { patienceMs, idleMs, maxBytesPerSecond } = checkLimits(options);
-  if (itemId === "" || name === "") throw new TypeError("itemId or file is empty");
+  checkItemChoice(options);
+  if (name === "") throw new TypeError("file is empty");
   if (signal?.aborted) throw abortedError(signal);
+  const itemId = await itemIdOf(server, { ...options, patienceMs });
   using fetcher = new Fetcher(server, { parallel: 1, idleMs, maxBytesPerSecond });
-  const run = new SessionRun(server, { ...options, patienceMs }, new SessionMemory());
+  const run = new SessionRun(server, { ...options, itemId, patienceMs }, new SessionMemory());
   const { board, retryLoop, onFetched } = run;
   // Each failure of the stream is reported by the write that it concerns.
   const ignore = () => {};

@@ -20,10 +20,22 @@ const openers: { readonly [K in Kind]: (options: OptionsByKind[K]) => Promise<Co
     return DirectoryContentSource.open(options);
   },
   async s3(options) {
-    const { S3ContentSource } = await import("./s3/s3-content-source.ts");
+    const { S3ContentSource } = await import("./s3/s3-content-source.ts").catch(explainMissingSdk);
     return S3ContentSource.open(options);
   },
 };
+
+/** The SDK is an optional dependency. */
+function explainMissingSdk(error: unknown): never {
+  const missing =
+    error instanceof Error && /^Cannot find package '(@aws-sdk\/[^']+)'/.exec(error.message)?.[1];
+  if (!missing) throw error;
+  throw new Error(
+    `content in S3 needs the package ${missing}, an optional dependency that is not installed: ` +
+      "install downlease without --omit=optional",
+    { cause: error },
+  );
+}
 
 /**
  * Opens a content source and reads it once. Rejects with an Error for the operator when it can't be used.

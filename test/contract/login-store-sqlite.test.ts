@@ -205,7 +205,7 @@ describe("an SQLite file of release 0.1.0", () => {
     const store = new SqliteLoginStore({ database, terms });
     expect(store.find(await store.open(newLogin()))).toBeDefined();
     database.close();
-    expect(rows("PRAGMA user_version")).toEqual([{ user_version: 6 }]);
+    expect(rows("PRAGMA user_version")).toEqual([{ user_version: 8 }]);
     expect(rows("SELECT owner, sessions FROM session_count")).toEqual([{ owner: "alice", sessions: 1 }]);
     new SqliteDatabase(path, { clocks }).close();
   });

@@ -6,8 +6,8 @@ import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import {
   connect,
   type Downlease,
-  type DownloadOptions,
   type DownloadProgress,
+  type DownloadSettings,
   downloadItem,
 } from "../../src/client/index.ts";
 import { runCommand } from "../support/command.ts";
@@ -32,7 +32,7 @@ afterEach(async () => {
 });
 
 const target = () => join(directory.path, "new/out");
-const download = (options: Partial<DownloadOptions> = {}) =>
+const download = (options: Partial<DownloadSettings & { itemId: string }> = {}) =>
   downloadItem(client, { itemId: "item", directory: target(), ...options });
 
 /** Looks names up as on a disk where names are one that `fold` makes equal. */
@@ -114,7 +114,7 @@ test.each([
 describe("nothing is left behind", () => {
   beforeEach(() => void server.addFile("disk.img", 3_000_000));
 
-  test.each<[string, Partial<DownloadOptions>]>([
+  test.each<[string, Partial<DownloadSettings & { itemId: string }>]>([
     ["a file that does not exist", { files: ["nofile"] }],
     ["an item that does not exist", { itemId: "wrong" }],
   ])("by %s", async (_, options) => {

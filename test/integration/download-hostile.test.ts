@@ -6,7 +6,7 @@ import type { TLSSocket } from "node:tls";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { ownName } from "../../src/client/disk.ts";
 import { Fetcher, type Sink } from "../../src/client/fetch.ts";
-import { connect, type Downlease, type DownloadOptions, downloadItem } from "../../src/client/index.ts";
+import { connect, type Downlease, type DownloadSettings, downloadItem } from "../../src/client/index.ts";
 import { makeCertificate } from "../support/certificates.ts";
 import { runCommand } from "../support/command.ts";
 import { FaultServer } from "../support/fault-server.ts";
@@ -31,7 +31,7 @@ afterEach(async () => {
   await directory.remove();
 });
 
-const download = (options: Partial<DownloadOptions> = {}) =>
+const download = (options: Partial<DownloadSettings> = {}) =>
   downloadItem(client, { itemId: "item", directory: target, patienceMs: 0, ...options });
 
 const planted: readonly (readonly [string, string])[] = [

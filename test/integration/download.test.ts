@@ -8,8 +8,8 @@ import { DownloadSessionModel_State as State } from "../../gen/content/library/i
 import {
   connect,
   type Downlease,
-  type DownloadOptions,
   type DownloadProgress,
+  type DownloadSettings,
   downloadItem,
 } from "../../src/client/index.ts";
 import { eventually } from "../support/eventually.ts";
@@ -31,7 +31,7 @@ afterEach(async () => {
   await directory.remove();
 });
 
-function download(options: Partial<DownloadOptions> = {}) {
+function download(options: Partial<DownloadSettings & { itemId: string }> = {}) {
   return downloadItem(client, {
     itemId: "item",
     directory: directory.path,
@@ -599,7 +599,7 @@ describe("a download is refused", () => {
     await expect(download()).rejects.toMatchObject({ reason: "disk", file: "disk.bin" });
   });
 
-  test.each<[string, Partial<DownloadOptions>]>([
+  test.each<[string, Partial<DownloadSettings & { itemId: string }>]>([
     ["no item", { itemId: "" }],
     ["no files", { files: [] }],
     ["half a file at once", { parallel: 0.5 }],

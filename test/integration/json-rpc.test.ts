@@ -327,6 +327,12 @@ describe("malformed input of an operation", () => {
       "vapi.data.structure.field.missing",
       text(id, "{}", "get"),
     ],
+    [
+      "an unexpected field that is set",
+      "invalid_argument",
+      "vapi.data.structure.field.unexpected",
+      text(id, '{"a":{"OPTIONAL":1}}'),
+    ],
     ["an unexpected field", "invalid_argument", "vapi.data.structure.field.unexpected", text(id, '{"a":1}')],
     [
       "__proto__",
@@ -433,6 +439,14 @@ describe("malformed input of an operation", () => {
       text(id, '{"download_session_id":"a\\u0000"}', "get"),
     ],
   ];
+  test("an unexpected field that is unset is not: newer clients have more fields", async () => {
+    const { headers, text: answer } = await postOverHttp1(app.url)(text(id, '{"a":{"OPTIONAL":null}}'));
+    expect([headers["vapi-error"], JSON.parse(answer).result]).toEqual([
+      undefined,
+      { output: expect.any(Array) },
+    ]);
+  });
+
   test.each(rows)("%s", async (_name, type, messageId, body) => {
     const { status, headers, text: answer } = await postOverHttp1(app.url)(body);
     const name = `com.vmware.vapi.std.errors.${type}`;

@@ -1,8 +1,10 @@
 import { spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
-import { dirname } from "node:path";
+import { delimiter, dirname } from "node:path";
+import { ghz, grpcurl } from "./client-tools.ts";
 import { isExecutable, missingPackages, type Requirement, searchPath } from "./executables.ts";
 import { goSources, govc } from "./govc.ts";
+import { type PeerTool, reasonAgainstTools } from "./peer-tools.ts";
 
 /** Debian's Python, even if another one comes first on the PATH: only it finds Debian's packages. */
 export const debianPython = "/usr/bin/python3";
@@ -24,7 +26,10 @@ const onPath = (debianPackage: string, command: string): Requirement => ({
 
 const go = onPath("golang-go", "go");
 
-/** What each client needs to run; the keys are the headings of docs/clients.md. */
+/** What comes from other registries, by client. */
+const tools: Readonly<Record<string, readonly PeerTool[]>> = { "grpcurl and ghz": [grpcurl, ghz] };
+
+/** What each client needs from Debian; the keys are the headings of docs/clients.md with commands. */
 const requirements: Readonly<Record<string, readonly Requirement[]>> = {
   curl: [onPath("curl", "curl")],
   grpcio: [
@@ -33,6 +38,7 @@ const requirements: Readonly<Record<string, readonly Requirement[]>> = {
   ],
   govc: [],
   govmomi: [go, ofGo("golang-github-vmware-govmomi-dev", "github.com/vmware/govmomi")],
+  "grpcurl and ghz": [],
   "VMware's SDKs": [{ debianPackage: "python3", isMet: () => existsSync(debianPython) }],
 };
 
@@ -51,18 +57,22 @@ export const clientPackages: readonly Requirement[] = [
 
 export const clients: readonly string[] = Object.keys(requirements);
 
+/** Headings of docs/clients.md without commands. */
+export const clientsWithoutCommands: readonly string[] = ["Ansible", "PowerCLI"];
+
 /** Why a client cannot be run here; undefined when it can. */
 export function reasonAgainst(client: string): string | undefined {
   const missing = [...missingPackages(requirements[client] ?? [])];
   if (client === "govc" && !existsSync(govc)) missing.push("govc");
-  return missing.length === 0 ? undefined : `without ${missing.join(" and ")}; see npm run test:clients`;
+  if (missing.length === 0) return reasonAgainstTools(tools[client] ?? []);
+  return `without ${missing.join(" and ")}; see npm run test:clients`;
 }
 
 /** The environment in which clients are run. @param home directory for files that they keep between calls */
 export function clientEnvironment(home: string): NodeJS.ProcessEnv {
   return {
     ...process.env,
-    PATH: `${dirname(govc)}:${searchPath}`,
+    PATH: [govc, grpcurl.path, ghz.path].map(dirname).concat(searchPath).join(delimiter),
     GO111MODULE: "off",
     GOPATH: goSources,
     GOVMOMI_HOME: home,

@@ -1,7 +1,7 @@
 import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { homedir, tmpdir } from "node:os";
-import { join, resolve } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import { isExecutable } from "./executables.ts";
 
 const grpcVersion = "v1.85.0";
@@ -19,14 +19,15 @@ export interface PeerTool {
 }
 
 /** Outside of `node_modules`, because `npm ci` empties that. */
-const cache = join(process.env.XDG_CACHE_HOME ?? join(homedir(), ".cache"), "downlease-tests");
+export const cache = join(process.env.XDG_CACHE_HOME ?? join(homedir(), ".cache"), "downlease-tests");
 
-function program(name: string, source: string): PeerTool {
+/** A program of a Go module, in a folder of its own. */
+export function program(name: string, source: string): PeerTool {
   const version = source.slice(source.indexOf("@") + 1);
   return {
     name,
     commands: ["go"],
-    path: join(cache, `${name}-${version}`),
+    path: join(cache, "go", `${name}-${version}`, name),
     make: (path) => install(source, path),
   };
 }
@@ -142,6 +143,7 @@ export function makePeerTools(tools: readonly PeerTool[]): readonly string[] {
     if (missing.length > 0) return [`${name} is unavailable: it needs ${missing.join(" and ")}`];
     process.stdout.write(`getting ${name} with ${commands[0]}, for the tests\n`);
     try {
+      mkdirSync(dirname(path), { recursive: true });
       make(path);
       return [];
     } catch (error) {
@@ -215,7 +217,13 @@ func main() {
 }
 `;
 
-function run(command: string, args: readonly string[], env: NodeJS.ProcessEnv = {}, cwd?: string): Buffer {
+/** @throws Error with the end of what it wrote */
+export function run(
+  command: string,
+  args: readonly string[],
+  env: NodeJS.ProcessEnv = {},
+  cwd?: string,
+): Buffer {
   const { status, error, stdout, stderr } = spawnSync(command, args, {
     cwd,
     env: { ...process.env, GO111MODULE: "on", ...env },

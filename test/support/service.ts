@@ -31,7 +31,7 @@ const stopMs = 30_000;
  *
  * @param args flags, for example `["--redis-url", url]`; without a store, sessions are kept in memory
  * @param env added to the environment, from which the caller's own `DOWNLEASE_…` variables are removed
- * @param main the program, when it is not that of this checkout
+ * @param main the program, a script or an executable, when it is not that of this checkout
  */
 export async function startService(
   args: readonly string[],
@@ -39,9 +39,10 @@ export async function startService(
   main = ownMain,
 ): Promise<Service> {
   const own = Object.keys(process.env).filter((name) => name.startsWith("DOWNLEASE_"));
+  const isScript = /\.[jt]s$/.test(main);
   const program = await startProcess(
-    process.execPath,
-    [main, "serve", "--port", "0", "--log-format", "json", ...args],
+    isScript ? process.execPath : main,
+    [...(isScript ? [main] : []), "serve", "--port", "0", "--log-format", "json", ...args],
     {
       env: {
         ...Object.fromEntries(own.map((name) => [name, undefined])),

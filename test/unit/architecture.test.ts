@@ -92,10 +92,17 @@ const rooms: Rooms = {
     packages: ["pino"],
     node: ["fs", "fs/promises", "net", "tls"],
   },
-  // The SDK: a package of its own in all but name.
+  // The SDK, a package of its own. What `browser.ts` loads runs in browsers (test/integration/package.test.ts).
   client: {
     rooms: ["gen"],
-    packages: ["@bufbuild/protobuf", "@connectrpc/connect", "@connectrpc/connect-node", "p-limit", "zod"],
+    packages: [
+      "@bufbuild/protobuf",
+      "@connectrpc/connect",
+      "@connectrpc/connect-node",
+      "@connectrpc/connect-web",
+      "p-limit",
+      "zod",
+    ],
     node: ["fs", "fs/promises", "http", "https", "sqlite", "tls"],
   },
   // The commands that call a service: the SDK in a terminal.

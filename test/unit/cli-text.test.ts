@@ -3,7 +3,8 @@ import stringWidth from "string-width";
 import { describe, expect, test } from "vitest";
 import { Rate } from "../../src/cli/get/rate.ts";
 import { ServerClock } from "../../src/cli/sessions/server-clock.ts";
-import { cutToWidth, duration, jsonLine, table, valueName } from "../../src/cli/text.ts";
+import { cutToWidth, duration, jsonLine, table } from "../../src/cli/text.ts";
+import { enumName } from "../../src/client/enum-name.ts";
 import { visible } from "../../src/client/printable.ts";
 
 /** Characters that could fool a terminal or its user. */
@@ -103,8 +104,8 @@ test.each([
 });
 
 test("a value that this release does not know is its number", () => {
-  expect(valueName({ A: 0, B: 1 }, 1)).toBe("B");
-  expect(valueName({ A: 0, B: 1 }, 7)).toBe("7");
+  expect(enumName({ A: 0, B: 1 }, 1)).toBe("B");
+  expect(enumName({ A: 0, B: 1 }, 7)).toBe("7");
 });
 
 describe("a rate", () => {

@@ -5,6 +5,7 @@ import { afterAll, beforeEach, describe, expect, test } from "vitest";
 import { FileInfoSchema } from "../../gen/content/library/item/downloadsession/v1/file_pb.ts";
 import { ChecksumInfo_ChecksumAlgorithm as Algorithm } from "../../gen/content/library/item/v1/item_file_pb.ts";
 import { ChecksumVerifier, checksumsOf } from "../../src/client/checksums.ts";
+import { makeDirectories } from "../../src/client/disk.ts";
 import { DiskLock } from "../../src/client/disk-lock.ts";
 import { clashOf, nameKey, nameProblem, partName } from "../../src/client/file-names.ts";
 import { PartFile } from "../../src/client/part-file.ts";
@@ -321,5 +322,23 @@ describe("a partial file", () => {
     expect(part.length).toBe(0);
     await part.write(Buffer.from("abc"));
     expect(part.mismatch()).toBeUndefined();
+  });
+});
+
+describe("a directory that is made", () => {
+  test("is made with those above it, and the first one is returned", async () => {
+    expect(await makeDirectories(join(directory, "a/b/c"))).toBe(join(directory, "a"));
+    expect(await makeDirectories(join(directory, "a/b/d"))).toBe(join(directory, "a/b/d"));
+    expect(await makeDirectories(join(directory, "a/b"))).toBeUndefined();
+  });
+
+  test("is refused where a file has its name, or that of one above it", async () => {
+    await writeFile(join(directory, "file"), "");
+    await expect(makeDirectories(join(directory, "file"))).rejects.toMatchObject({ code: "EEXIST" });
+    await expect(makeDirectories(join(directory, "file/a"))).rejects.toMatchObject({ code: "ENOTDIR" });
+  });
+
+  test.skipIf(process.platform !== "linux")("is refused where the file system accepts no names", async () => {
+    await expect(makeDirectories("/proc/downlease/a")).rejects.toMatchObject({ code: "ENOENT" });
   });
 });

@@ -160,9 +160,16 @@ describe("a pause", () => {
   });
 
   test("ends by itself", async () => {
-    vi.useFakeTimers({ toFake: ["setTimeout"] });
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
     try {
-      await expect(pause(0)).resolves.toBeUndefined();
+      let hasEnded = false;
+      const paused = pause(1_000).then(() => {
+        hasEnded = true;
+      });
+      await vi.advanceTimersByTimeAsync(999);
+      expect(hasEnded).toBe(false);
+      await vi.advanceTimersByTimeAsync(1);
+      await paused;
     } finally {
       vi.useRealTimers();
     }

@@ -146,6 +146,12 @@ describe("values", () => {
     ],
   ])("%s is refused", (_, text, message) => expect(() => bindCreate(json(text))).toThrow(message));
 
+  test("an unknown member that is unset is ignored", () => {
+    expect(bindCreate(json('{"create_spec":{"no":null,"library_item_id":"a"}}'))).toEqual(
+      bindCreate(json('{"create_spec":{"library_item_id":"a"}}')),
+    );
+  });
+
   test("two sources of a member must agree", () => {
     const message = create(KeepAliveRequestSchema);
     const plan = planOf(KeepAliveRequestSchema);

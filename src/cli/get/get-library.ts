@@ -1,11 +1,12 @@
 import { join } from "node:path";
+import { callForEach } from "../../client/call-for-each.ts";
 import { nameProblem } from "../../client/file-names.ts";
+import { findLibraries } from "../../client/find-item.ts";
 import type { DownloadResult } from "../../client/index.ts";
 import { visible } from "../../client/printable.ts";
-import { callForEach, required } from "../answers.ts";
+import { required } from "../answers.ts";
 import type { ExitName } from "../exit-codes.ts";
 import { CliError, explain } from "../failure.ts";
-import { findLibraries } from "../find-item.ts";
 import { download, type GetTask, patienceOf, reporterFor, reporting } from "./get-task.ts";
 import { type NamedItem, withPatience } from "./look-up.ts";
 import type { Reporter } from "./reporter.ts";

@@ -1,14 +1,17 @@
 import type { ItemFileInfo } from "../../../gen/content/library/item/v1/item_file_pb.ts";
 import { ChecksumInfo_ChecksumAlgorithm as Algorithm } from "../../../gen/content/library/item/v1/item_file_pb.ts";
 import type { ItemModel } from "../../../gen/content/library/v1/item_pb.ts";
+import { callForEach } from "../../client/call-for-each.ts";
+import { enumName } from "../../client/enum-name.ts";
+import { type FoundItem, type FoundLibrary, findLibraries } from "../../client/find-item.ts";
 import { momentOf } from "../../client/numbers.ts";
 import { visible } from "../../client/printable.ts";
-import { callForEach, required } from "../answers.ts";
+import { required } from "../answers.ts";
 import { CliError } from "../failure.ts";
-import { type FoundItem, type FoundLibrary, findItem, findLibraries } from "../find-item.ts";
+import { findItem } from "../find-item.ts";
 import { ItemNames } from "../item-names.ts";
 import type { CommonFlags, Task } from "../run.ts";
-import { bytes, type Column, table, valueName } from "../text.ts";
+import { bytes, type Column, table } from "../text.ts";
 
 interface ListFlags extends CommonFlags {
   readonly long?: boolean;
@@ -150,7 +153,7 @@ function checksum(file: ItemFileInfo): string | undefined {
 }
 
 function algorithm({ checksumInfo }: ItemFileInfo): string {
-  return valueName(Algorithm, checksumInfo?.algorithm ?? Algorithm.SHA1);
+  return enumName(Algorithm, checksumInfo?.algorithm ?? Algorithm.SHA1);
 }
 
 function modifiedTime({ lastModifiedTime }: ItemModel): string | undefined {

@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
-import { mkdir, readdir, rm } from "node:fs/promises";
-import { join } from "node:path";
+import { readdir, rm } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { makeDirectories } from "../../client/disk.ts";
 import { headerValue } from "../../client/login-session.ts";
 import { openOwnToRead, replaceOwn } from "../../client/own-files.ts";
 import { loginsDirectory } from "../../config/user-directories.ts";
@@ -32,7 +33,7 @@ export async function saveLogin(login: SavedLogin, environment: Environment): Pr
   if (path === undefined) {
     throw new CliError("usage", "there is no directory for saved logins: set HOME or XDG_STATE_HOME");
   }
-  await mkdir(join(path, ".."), { recursive: true, mode: 0o700 });
+  await makeDirectories(dirname(path), 0o700);
   await replaceOwn(path, `${JSON.stringify({ ...login, server: serverKey(login.server) }, undefined, 2)}\n`);
 }
 

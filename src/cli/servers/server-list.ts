@@ -1,6 +1,7 @@
-import { mkdir, readFile, realpath } from "node:fs/promises";
+import { readFile, realpath } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
 import { z } from "zod";
+import { makeDirectories } from "../../client/disk.ts";
 import { replaceOwn } from "../../client/own-files.ts";
 import { visible } from "../../client/printable.ts";
 import { serverListPath } from "../../config/user-directories.ts";
@@ -66,7 +67,7 @@ export async function changeServerList(
   }
   const list = await readServerList(environment);
   change(list);
-  await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+  await makeDirectories(dirname(path), 0o700);
   // A symbolic link is kept: configurations are often linked.
   const target = await realpath(path).catch(() => path);
   await replaceOwn(target, `${JSON.stringify(list, undefined, 2)}\n`);

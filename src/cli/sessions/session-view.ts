@@ -7,11 +7,12 @@ import {
   type DownloadSessionModel,
   DownloadSessionModel_State as SessionState,
 } from "../../../gen/content/library/item/v1/download_session_pb.ts";
+import { callForEach } from "../../client/call-for-each.ts";
+import { enumName } from "../../client/enum-name.ts";
 import { momentOf, percentOf } from "../../client/numbers.ts";
-import { callForEach, required } from "../answers.ts";
+import { required } from "../answers.ts";
 import { ItemNames } from "../item-names.ts";
 import type { Task } from "../run.ts";
-import { valueName } from "../text.ts";
 import { ServerClock } from "./server-clock.ts";
 
 /** A session with everything that is shown of it. */
@@ -134,7 +135,7 @@ export class SessionReader {
       itemId,
       item: await this.#names.of(itemId),
       contentVersion: session.libraryItemContentVersion ?? "",
-      state: valueName(SessionState, session.state),
+      state: enumName(SessionState, session.state),
       progress: percentOf(session.clientProgress),
       expiresAt,
       expiresInMs: expiresAt === undefined ? 0 : this.#clock.until(expiresAt),
@@ -148,7 +149,7 @@ function fileView({ name, size, bytesTransferred, status, errorMessage }: FileIn
     name,
     size: size === undefined ? undefined : Number(size),
     bytesTransferred: Number(bytesTransferred),
-    status: valueName(PrepareStatus, status),
+    status: enumName(PrepareStatus, status),
     error: errorMessage?.defaultMessage,
   };
 }

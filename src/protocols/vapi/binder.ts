@@ -84,7 +84,11 @@ export function bindInto(
   for (const name of Object.keys(tree)) {
     const path = prefix + name;
     const plannedField = plan.fields.get(name);
-    if (plannedField === undefined) throw new ServiceError(plan.notation.messages.unknown, [path, owner]);
+    if (plannedField === undefined) {
+      // A client of a newer release has optional fields that this one does not know, and sends them unset.
+      if (plan.notation.readOptional(tree[name]!) === null) continue;
+      throw new ServiceError(plan.notation.messages.unknown, [path, owner]);
+    }
     const { field, bind } = plannedField;
     const bound = bind(tree[name]!, path, textual);
     if (bound === undefined) continue;

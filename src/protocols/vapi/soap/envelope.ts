@@ -7,9 +7,17 @@ import { maxDepth } from "../tree.ts";
 export interface SoapRequest {
   /** For example `Login`. */
   readonly method: string;
-  /** The texts of its elements by their paths, for example `specSet/propSet/pathSet`; the first one of each path. */
-  readonly texts: ReadonlyMap<string, string>;
+  /** The texts of its elements that an operation reads; the first one of each path. */
+  readonly texts: ReadonlyMap<TextPath, string>;
 }
+
+/** Where an element is in a request. Others are not kept: a path may be as long as a request, and there may be many. */
+export type TextPath = (typeof textPaths)[number];
+const textPaths = ["userName", "password", "specSet/objectSet/obj"] as const;
+const namesByPath = textPaths.map((path) => [path, path.split("/")] as const);
+
+/** The envelope, its body and the request are around the elements of a request. */
+const requestDepth = 3;
 
 /**
  * Reads a SOAP 1.1 envelope.
@@ -19,7 +27,7 @@ export interface SoapRequest {
 export function readEnvelope(bytes: Buffer): SoapRequest {
   const parser = new SaxesParser({ xmlns: true });
   const path: string[] = [];
-  const texts = new Map<string, string>();
+  const texts = new Map<TextPath, string>();
   let method: string | undefined;
   let text = "";
   parser.on("error", ({ message }) => {
@@ -32,7 +40,7 @@ export function readEnvelope(bytes: Buffer): SoapRequest {
     if (path.length >= maxDepth) throw malformed("the XML is nested too deeply");
     path.push(local);
     text = "";
-    if (path.length === 3 && path[1] === "Body") method ??= local;
+    if (path.length === requestDepth && path[1] === "Body") method ??= local;
   });
   parser.on("text", (piece) => {
     text += piece;
@@ -41,14 +49,24 @@ export function readEnvelope(bytes: Buffer): SoapRequest {
     text += piece;
   });
   parser.on("closetag", () => {
-    const within = path[1] === "Body" ? path.slice(3).join("/") : "";
-    if (within !== "" && !texts.has(within)) texts.set(within, text);
+    const textPath = textPathOf(path);
+    if (textPath !== undefined && !texts.has(textPath)) texts.set(textPath, text);
     path.pop();
     text = "";
   });
   parser.write(decodeUtf8(bytes)).close();
   if (method === undefined) throw malformed("the SOAP envelope has no request");
   return { method, texts };
+}
+
+/** @param path names of elements, from the envelope on */
+function textPathOf(path: readonly string[]): TextPath | undefined {
+  if (path[1] !== "Body") return undefined;
+  return namesByPath.find(
+    ([, names]) =>
+      path.length === requestDepth + names.length &&
+      names.every((name, index) => path[requestDepth + index] === name),
+  )?.[0];
 }
 
 const declarations = [

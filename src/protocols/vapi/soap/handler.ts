@@ -21,7 +21,15 @@ import { ServiceError } from "../../../domain/errors.ts";
 import { readBody } from "../body.ts";
 import { formatDateTime } from "../date-time.ts";
 import { noCredentials, passwordCredentials } from "../json-rpc/security-context.ts";
-import { element, elements, readEnvelope, type SoapRequest, writeFault, writeResponse } from "./envelope.ts";
+import {
+  element,
+  elements,
+  readEnvelope,
+  type SoapRequest,
+  type TextPath,
+  writeFault,
+  writeResponse,
+} from "./envelope.ts";
 
 export interface SoapOptions {
   readonly pipeline: CallPipeline;
@@ -249,7 +257,7 @@ class SoapCall extends HttpCall {
   }
 
   /** The text of an element of the request, by its path; "" when there is none. */
-  text(path: string): string {
+  text(path: TextPath): string {
     return this.request?.texts.get(path) ?? "";
   }
 }
