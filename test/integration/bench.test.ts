@@ -1,5 +1,6 @@
 import { once } from "node:events";
 import { type AddressInfo, createServer, type Socket } from "node:net";
+import { setTimeout as delay } from "node:timers/promises";
 import { Redis } from "ioredis";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { startProbedContender } from "../../bench/contender-process.ts";
@@ -63,6 +64,8 @@ async function outcomes(calls: readonly DriverCall[], times: number): Promise<Re
 
 /** Keep-alives that the service has renewed so far, according to its metrics. */
 async function servedKeepAlives(): Promise<number> {
+  // A page of metrics may be a second old.
+  await delay(1100);
   const text = await (await fetch(`${service.adminUrl}/metrics`)).text();
   const lines = text.matchAll(
     /^downlease_requests_total\{operation="DownloadSession.KeepAlive",.*code="ok"\} (\d+)$/gm,

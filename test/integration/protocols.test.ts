@@ -265,10 +265,10 @@ describe("a Redis that is down", () => {
   );
 });
 
-describe.each(storeKinds)("%s with a lease of 300 ms", (kind) => {
+describe.each(storeKinds)("%s with a lease of a second", (kind) => {
   let app: TestApp;
   beforeAll(async () => {
-    app = await startTestApp({ store: kind, leaseSeconds: 0.3 });
+    app = await startTestApp({ store: kind, leaseSeconds: 1 });
   });
   afterAll(() => app.stop());
 
