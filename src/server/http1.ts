@@ -104,8 +104,7 @@ export class Http1Connections {
     }
     toOriginForm(request);
     const { responses } = state;
-    dropSent(responses);
-    responses.push(response);
+    addResponse(responses, response);
     if (responses.length > 1 && responses.length >= this.#limits.maxPipelined) {
       state.fill = "full";
       response.shouldKeepAlive = false;
@@ -140,6 +139,16 @@ export class Http1Connections {
       `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`,
     );
     lingerThenDestroy(socket, this.#limits.lingerMs);
+  }
+}
+
+/** An array that is emptied and filled again for every request would be allocated again as well. */
+function addResponse(responses: ServerResponse[], response: ServerResponse): void {
+  if (responses.length === 1 && responses[0]!.writableFinished) {
+    responses[0] = response;
+  } else {
+    dropSent(responses);
+    responses.push(response);
   }
 }
 
