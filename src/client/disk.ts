@@ -71,7 +71,8 @@ async function makeDirectory(path: string, mode: number | undefined): Promise<st
   }
 }
 
-function hasCode(error: unknown, code: string): boolean {
+/** Whether an error of the system has the code, for example `ENOENT`. */
+export function hasCode(error: unknown, code: string): boolean {
   return error instanceof Error && "code" in error && error.code === code;
 }
 

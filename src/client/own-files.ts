@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import { closeSync, constants, fstatSync, lstatSync, openSync, type Stats, unlinkSync } from "node:fs";
 import { type FileHandle, lstat, open, rename, rm, unlink } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { syncDirectory } from "./disk.ts";
+import { hasCode, syncDirectory } from "./disk.ts";
 import { DownloadError } from "./download-error.ts";
 
 // Files that the library keeps in a directory: partial files, states and locks. Others may be allowed to write to the
@@ -25,7 +25,7 @@ export async function openOwn(path: string, file?: string): Promise<FileHandle> 
   try {
     return await open(path, creation, usualMode);
   } catch (error) {
-    if (!isError(error, "EEXIST")) throw error;
+    if (!hasCode(error, "EEXIST")) throw error;
   }
   return await openExisting(path, constants.O_RDWR, file);
 }
@@ -40,7 +40,7 @@ export async function createOwn(path: string): Promise<FileHandle> {
   try {
     return await open(path, creation, privateMode);
   } catch (error) {
-    if (!isError(error, "EEXIST")) throw error;
+    if (!hasCode(error, "EEXIST")) throw error;
   }
   requireOwn(path, await lstat(path));
   await unlink(path);
@@ -74,7 +74,7 @@ export function makeOwnEmpty(path: string): Stats | undefined {
   try {
     closeSync(openSync(path, creation, privateMode));
   } catch (error) {
-    if (!isError(error, "EEXIST")) throw error;
+    if (!hasCode(error, "EEXIST")) throw error;
   }
   const stats = lstatSync(path, { throwIfNoEntry: false });
   if (stats === undefined) return undefined;
@@ -138,8 +138,4 @@ function isOfThisUser(path: string, { uid }: Stats): boolean {
 function foreign(path: string, problem: string, file?: string): DownloadError {
   const text = `${path} ${problem}, so others may have put it there, and it is not used. Move it away, or choose a directory that only you can write to`;
   return new DownloadError("disk", text, file === undefined ? {} : { file });
-}
-
-function isError(error: unknown, code: string): boolean {
-  return error instanceof Error && "code" in error && error.code === code;
 }

@@ -1,7 +1,7 @@
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
-import { onDisk, ownName } from "./disk.ts";
+import { hasCode, onDisk, ownName } from "./disk.ts";
 import { openOwnToRead, replaceOwn } from "./own-files.ts";
 
 const partSchema = z.strictObject({
@@ -131,7 +131,7 @@ async function readState(path: string): Promise<State | undefined> {
     return stateSchema.parse(JSON.parse(await file.readFile("utf8")));
   } catch (error) {
     if (error instanceof z.ZodError || error instanceof SyntaxError) return undefined;
-    if (error instanceof Error && "code" in error && error.code === "ENOENT") return undefined;
+    if (hasCode(error, "ENOENT")) return undefined;
     throw error;
   }
 }

@@ -124,7 +124,7 @@ function flaws(
   }
 }
 
-test("nobody has to log in, and whoever sends credentials need not send good ones", async () => {
+test("nobody has to log in, and callers that send credentials need not send good ones", async () => {
   const listed = await read<string[]>(`${introspection}.service`, "list");
   expect(listed).toEqual(
     expect.arrayContaining([sessions, `${introspection}.operation`, `${metamodel}.package`]),

@@ -157,7 +157,7 @@ describe("the service", () => {
     );
     session.destroy();
     expect(pages).not.toContain("");
-    // Each computation counts the time of the processor anew.
+    // Each computation reads the time of the processor again.
     expect(pages.size).toBeLessThanOrEqual(2 + (performance.now() - since) / 1000);
   });
 });
