@@ -81,14 +81,22 @@ async function readRedisCredentials({ redis }: Config): Promise<RedisCredentials
 
 /** How callers are authenticated, until it is closed. @throws StartError */
 export async function openAuthentication(
-  { auth, usersFile, jwt, mtls, login, host, corsOrigins }: Config,
+  config: Config,
   parts: Pick<AuthenticatorOptions, "logins" | "clientAddressOf"> & { readonly log: Logger },
 ): Promise<Authentication & { close(): void }> {
+  const { auth, usersFile, jwt, mtls, login, host, corsOrigins } = config;
   if (auth === "none") {
     if (!isLoopback(host)) parts.log.warn({ host }, "every caller that reaches this address is anonymous");
-    return { ...noAuthentication, close() {} };
+    return { ...noAuthentication(isLocal(config)), close() {} };
   }
   const methods = { usersFile, jwt, mtls };
   const failureLimits = login.failures;
   return orStartError(() => Authenticator.open({ methods, failureLimits, corsOrigins, ...parts }));
+}
+
+/** Whether only this machine reaches the service: not by another name, and not through a proxy, as far as is configured. */
+function isLocal({ host, publicUrl, allowedHosts, trustedProxies }: Config): boolean {
+  return (
+    isLoopback(host) && publicUrl === undefined && allowedHosts.length === 0 && trustedProxies.length === 0
+  );
 }

@@ -64,7 +64,7 @@ export async function startApp(config: Config, { logger, program }: AppOptions =
   opened.defer(() => settings.close());
   const authentication = await openAuthentication(config, { logins: backend.logins, clientAddressOf, log });
   opened.defer(() => authentication.close());
-  const { authenticate, login } = authentication;
+  const { authenticate, login, administrate } = authentication;
 
   const preparations = openPreparations(config, { backend, content, metrics, log }, opened);
   const admission = new Admission(config.maxCalls);
@@ -93,7 +93,7 @@ export async function startApp(config: Config, { logger, program }: AppOptions =
     isOpen: config.auth === "none",
     clientAddressOf,
   };
-  const pipeline = new CallPipeline({ operations, authenticate, login, ...places, observe });
+  const pipeline = new CallPipeline({ operations, authenticate, login, administrate, ...places, observe });
 
   const health = new Health(serviceNamesOf(operations));
   if (program !== undefined) health.watch("", program.reportStatus);

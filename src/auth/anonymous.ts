@@ -1,11 +1,25 @@
-import { noRoles } from "../domain/roles.ts";
+import { isOfOwnPage } from "../calls/credentials.ts";
+import { ServiceError } from "../domain/errors.ts";
+import { noRoles, rolesFrom } from "../domain/roles.ts";
 import type { Authentication } from "./authenticator.ts";
 import { ProvenCaller } from "./proven-caller.ts";
 
 const anonymous = new ProvenCaller("anonymous", noRoles, "anonymous");
+const operator = new ProvenCaller("anonymous", rolesFrom(["admin"]), "anonymous");
 
-/** Every caller is the principal `anonymous`, and logs in with any credentials or none. */
-export const noAuthentication: Authentication = {
-  authenticate: () => anonymous,
-  login: () => anonymous,
-};
+/**
+ * Every caller is the principal `anonymous`, and logs in with any credentials or none.
+ *
+ * @param isLocal whether only programs on this machine reach the service: then they may administer it, and pages of
+ *   other origins may not
+ */
+export function noAuthentication(isLocal: boolean): Authentication {
+  return {
+    authenticate: () => anonymous,
+    login: () => anonymous,
+    administrate({ headers }) {
+      if (isLocal && isOfOwnPage(headers)) return operator;
+      throw new ServiceError("downlease.admin.role");
+    },
+  };
+}

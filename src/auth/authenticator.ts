@@ -5,7 +5,7 @@ import type { Authenticate } from "../calls/pipeline.ts";
 import { type ErrorMessageId, ServiceError } from "../domain/errors.ts";
 import { isIdentifier } from "../domain/identifiers.ts";
 import type { Login, LoginStore } from "../domain/login-store.ts";
-import { noRoles, type Role, type Roles, rolesFrom } from "../domain/roles.ts";
+import { isAdmin, noRoles, type Role, type Roles, rolesFrom } from "../domain/roles.ts";
 import type { Caller } from "../domain/session.ts";
 import { basicChallenge, isBasic, readBasic } from "./basic-credentials.ts";
 import {
@@ -26,6 +26,8 @@ export interface Authentication {
   readonly authenticate: Authenticate;
   /** For logins; `loginOpener` accepts the callers that it returns. */
   readonly login: Authenticate;
+  /** For administration: refuses callers that are no operators of the service. */
+  readonly administrate: Authenticate;
 }
 
 /** Accepted authentication methods. */
@@ -132,6 +134,12 @@ export class Authenticator implements Authentication {
     if (authorization === undefined) return this.#byCertificate(call, this.#loginRefusals);
     if (isBasic(authorization)) return this.#byPassword(authorization, call);
     return this.#byToken(authorization, this.#loginRefusals);
+  };
+
+  readonly administrate: Authenticate = async (call) => {
+    const caller = await this.authenticate(call);
+    if (!isAdmin(caller)) throw new ServiceError("downlease.admin.role");
+    return caller;
   };
 
   /** Stops watching files. */

@@ -25,6 +25,8 @@ export interface Operation<I extends DescMessage = DescMessage, O extends DescMe
   readonly isPublic?: boolean;
   /** Whether callers authenticate with credentials for logging in, such as a password. */
   readonly isLogin?: boolean;
+  /** Whether only operators of the service may call it. */
+  readonly isAdministration?: boolean;
   /** Whether the call closes its login session. */
   readonly isLogout?: boolean;
   /** Encodes the response in place of `toBinary`, on protocols that support it. */
@@ -112,6 +114,8 @@ export interface CallPipelineOptions {
   readonly authenticate: Authenticate;
   /** For login operations; `authenticate` when left out. */
   readonly login?: Authenticate;
+  /** For administration: refuses callers that are no operators; `authenticate` when left out. */
+  readonly administrate?: Authenticate;
   readonly admission: Admission;
   /** Open streams, by principal. */
   readonly streams: ShareHolders;
@@ -133,6 +137,7 @@ export class CallPipeline {
   readonly operations: Operations;
   readonly #authenticate: Authenticate;
   readonly #login: Authenticate;
+  readonly #administrate: Authenticate;
   readonly #admission: Admission;
   readonly #streams: ShareHolders;
   readonly #strangers: ShareHolders;
@@ -147,6 +152,7 @@ export class CallPipeline {
     this.operations = operations;
     this.#authenticate = authenticate;
     this.#login = login;
+    this.#administrate = options.administrate ?? authenticate;
     this.#admission = admission;
     this.#streams = streams;
     this.#strangers = options.strangers;
@@ -159,7 +165,7 @@ export class CallPipeline {
   entry(row: Operation): Entry {
     const operation = operationNameOf(row.method);
     const { isRoutine, isPublic = false } = row;
-    const authenticate = isPublic ? asStranger : row.isLogin ? this.#login : this.#authenticate;
+    const authenticate = this.#authenticateFor(row);
     return (source, call) =>
       new Promise((resolve, reject) => {
         const startedAt = performance.now();
@@ -204,6 +210,12 @@ export class CallPipeline {
           fail(reason);
         }
       });
+  }
+
+  #authenticateFor({ isPublic, isLogin, isAdministration }: Operation): Authenticate {
+    if (isPublic) return asStranger;
+    if (isLogin) return this.#login;
+    return isAdministration ? this.#administrate : this.#authenticate;
   }
 
   /**

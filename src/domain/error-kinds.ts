@@ -38,6 +38,7 @@ export const errorKinds = {
   },
   /** A request for a host that the service does not go by. */
   misdirected: { grpc: "PERMISSION_DENIED", vapi: "unauthorized", http: 421 },
+  concurrent_change: { grpc: "ABORTED", vapi: "concurrent_change", http: 409 },
   too_many_attempts: { grpc: "RESOURCE_EXHAUSTED", vapi: "service_unavailable", http: 429 },
   canceled: { grpc: "CANCELLED", vapi: "canceled", http: 500 },
   timed_out: { grpc: "DEADLINE_EXCEEDED", vapi: "timed_out", http: 504 },

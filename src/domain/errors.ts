@@ -232,6 +232,18 @@ export const errorMessages = {
     kind: "unauthorized",
     text: "The content source has no DIRECT endpoint for '{0}'. Request an HTTPS endpoint.",
   },
+  "downlease.admin.role": {
+    kind: "unauthorized",
+    text: "Only the role 'admin' may administer the service. While nobody authenticates, programs on its own machine may, unless the service is reachable by another name or through a proxy.",
+  },
+  "downlease.page.token": {
+    kind: "invalid_argument",
+    text: "The page token is none of this service, or was returned for another filter. Begin with the first page, without a token.",
+  },
+  "downlease.settings.conflict": {
+    kind: "concurrent_change",
+    text: "The settings have version {0} by now, not {1}. Read them again, then repeat the change.",
+  },
   "downlease.configuration.role": {
     kind: "unauthorized",
     text: "Only the role 'admin' may change the configuration. While nobody authenticates no caller has it: use the settings of the service, such as --transfer-bandwidth-mbps.",

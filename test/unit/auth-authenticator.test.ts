@@ -111,16 +111,44 @@ async function logIn({ login }: Authenticator, shown: Shown): Promise<string> {
 }
 
 test("without authentication every caller is anonymous, at once, with any credentials", () => {
+  const open = noAuthentication(true);
   for (const shown of [{}, { authorization: "nonsense", loginId: "x" }, { authorization: basic("a", "b") }]) {
-    expect(noAuthentication.authenticate(callWith(shown))).toMatchObject({
+    expect(open.authenticate(callWith(shown))).toMatchObject({
       principal: "anonymous",
       roles: noRoles,
     });
-    expect(noAuthentication.login(callWith(shown))).toMatchObject({
+    expect(open.login(callWith(shown))).toMatchObject({
       principal: "anonymous",
       proof: "anonymous",
     });
   }
+});
+
+describe("administration", () => {
+  const { administrate: local } = noAuthentication(true);
+  const { administrate: reachable } = noAuthentication(false);
+  const role = { messageId: "downlease.admin.role" };
+
+  test("without authentication programs of this machine and own pages may, other pages may not", async () => {
+    for (const shown of [{}, { headers: { host: "localhost", origin: "http://localhost" } }])
+      expect(await outcome(local, shown)).toMatchObject({ principal: "anonymous", roles: admin });
+    for (const headers of [{ "sec-fetch-site": "cross-site" }, { host: "localhost", origin: "http://a.example" }])
+      expect(await outcome(local, { headers })).toMatchObject(role);
+    expect(await outcome(reachable, {})).toMatchObject(role);
+  });
+
+  test("takes the role admin", async () => {
+    const authenticator = await open(await users());
+    const [alice, bob] = [
+      await logIn(authenticator, { authorization: basic("alice", "alice's password") }),
+      await logIn(authenticator, { authorization: basic("bob", "bob's password") }),
+    ];
+    expect(await outcome(authenticator.administrate, { loginId: alice })).toMatchObject({ roles: admin });
+    expect(await outcome(authenticator.administrate, { loginId: bob })).toMatchObject(role);
+    expect(await outcome(authenticator.administrate, {})).toMatchObject({
+      messageId: "downlease.authentication.required",
+    });
+  });
 });
 
 describe("users of a file", () => {
