@@ -132,7 +132,10 @@ describe("administration", () => {
   test("without authentication programs of this machine and own pages may, other pages may not", async () => {
     for (const shown of [{}, { headers: { host: "localhost", origin: "http://localhost" } }])
       expect(await outcome(local, shown)).toMatchObject({ principal: "anonymous", roles: admin });
-    for (const headers of [{ "sec-fetch-site": "cross-site" }, { host: "localhost", origin: "http://a.example" }])
+    for (const headers of [
+      { "sec-fetch-site": "cross-site" },
+      { host: "localhost", origin: "http://a.example" },
+    ])
       expect(await outcome(local, { headers })).toMatchObject(role);
     expect(await outcome(reachable, {})).toMatchObject(role);
   });
