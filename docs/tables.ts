@@ -24,9 +24,15 @@ import { operationCells, operationHeader, operationRows } from "./operations.ts"
 export const tables: Record<string, { page: string; header: readonly string[]; rows: () => string[][] }> = {
   settings: {
     page: "configuration.md",
-    header: ["flag", "variable", "default", "meaning"],
+    header: ["flag", "variable", "default", "at run time", "meaning"],
     rows: () =>
-      settings.map(({ usage, variable, default: value, help }) => [code(usage), code(variable), value, help]),
+      settings.map(({ usage, variable, default: value, help, changeable }) => [
+        code(usage),
+        code(variable),
+        value,
+        changeable ? "may change" : "",
+        help,
+      ]),
   },
   "client-settings": {
     page: "cli.md",

@@ -14,7 +14,8 @@ export function callObserver(metrics: Metrics, log: Logger, clientAddressOf: Cli
     const key = `${operation} ${protocol} ${outcome}`;
     let child = children.get(key);
     if (child === undefined) {
-      child = log.child({ operation, protocol, outcome });
+      // Its own level would stay when that of the log changes.
+      child = log.child({ operation, protocol, outcome }, { level: "trace" });
       children.set(key, child);
     }
     return child;

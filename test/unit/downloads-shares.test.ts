@@ -86,7 +86,7 @@ test("of sessions whose bytes a store does not record, only so many are kept", (
     ends: { watchEnds: () => ({ isReliable: true, stop() {} }) },
     sessions: { get: async () => undefined },
     preparations: { find: async () => [] },
-    leaseMs: 60_000,
+    terms: { leaseMs: 60_000 },
     stallMs: 60_000,
   });
   const active = downloads.begin("active", "f");
