@@ -132,7 +132,11 @@ function commands(): Command[] {
   addClientCommands(program, processIo({}));
   // The hidden one is for the scripts of shells.
   const shown = program.commands.filter((command) => command.name() !== "complete");
-  return shown.flatMap((command) => (command.commands.length > 0 ? command.commands : [command]));
+  return shown.flatMap(withoutGroups);
+}
+
+function withoutGroups(command: Command): readonly Command[] {
+  return command.commands.length > 0 ? command.commands.flatMap(withoutGroups) : [command];
 }
 
 /** For example `downlease sessions show <id>`. */

@@ -3,7 +3,7 @@ import type { Admission } from "../calls/admission.ts";
 import type { Program } from "../cluster/worker.ts";
 import type { Config } from "../config/settings.ts";
 import type { Backend } from "../domain/backend.ts";
-import { Settings, type SettingsChange } from "../domain/settings.ts";
+import { Settings, type SettingsChange, type SettingsUpdate } from "../domain/settings.ts";
 import type { SettingValues } from "../domain/settings-schema.ts";
 import type { DownloadService } from "../downloads/download-service.ts";
 
@@ -31,7 +31,7 @@ export async function openSettings(
     schema: changeable,
     values,
     onChange: (change) => logChange(change, log),
-    onUpdate: (update) => log.info(update, "settings were updated"),
+    onUpdate: (update) => logUpdate(update, log),
   });
   let level = logLevel;
   settings.follow(({ maxCalls, maxTransfers, logLevel: current }) => {
@@ -43,6 +43,12 @@ export async function openSettings(
     program?.reportLogLevel(current);
   });
   return settings;
+}
+
+/** JSON has no undefined: a change that is taken back is null. */
+function logUpdate({ changes, ...update }: SettingsUpdate, log: Logger): void {
+  const texts = Object.entries(changes).map(([name, text]) => [name, text ?? null]);
+  log.info({ ...update, changes: Object.fromEntries(texts) }, "settings were updated");
 }
 
 function logChange({ version, changed, ignored }: SettingsChange, log: Logger): void {

@@ -181,8 +181,8 @@ export class Settings {
       ([name, value]) => this.values[name as keyof SettingValues] !== value,
     );
     Object.assign(this.values, values);
-    this.#onChange({ version: stored.version, changed: Object.fromEntries(changed), ignored });
     for (const follower of this.#followers) follower(this.values);
+    this.#onChange({ version: stored.version, changed: Object.fromEntries(changed), ignored });
   }
 }
 

@@ -329,12 +329,15 @@ test("a principal opens a limited number of login sessions a minute", async () =
   const { login } = await open(mtls);
   const ops = await login(callWith({ certificate }));
   const other = await login(callWith({ certificate: { ...certificate, name: "other" } }));
-  const openLogin = loginOpener(logins, { loginsPerPrincipal: 2 });
+  const limits = { loginsPerPrincipal: 2 };
+  const openLogin = loginOpener(logins, limits);
   for (let count = 0; count < 2; count++) expect(await openLogin(ops)).toEqual(expect.any(String));
   const error: ServiceError = await openLogin(ops).catch((reason) => reason);
   expect(error).toMatchObject({ messageId: "downlease.login.too_many", kind: "too_many_attempts" });
   expect(error.retryAfterSeconds).toBeGreaterThan(0);
   expect(await openLogin(other)).toEqual(expect.any(String));
+  limits.loginsPerPrincipal = 100;
+  expect(await openLogin(ops)).toEqual(expect.any(String));
   for (let count = 0; count < 5; count++) {
     expect(await loginOpener(logins, { loginsPerPrincipal: 0 })(ops)).toEqual(expect.any(String));
   }

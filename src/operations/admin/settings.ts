@@ -59,7 +59,9 @@ function changesIn(values: SettingValues | undefined, resets: readonly string[])
   for (const { name, localName } of SettingValuesSchema.fields) {
     const value = values?.[localName as keyof MessageShape<typeof SettingValuesSchema>];
     if (value === undefined) continue;
-    if (Object.hasOwn(changes, name)) throw new ServiceError("downlease.argument.conflict", [name]);
+    if (Object.hasOwn(changes, name)) {
+      throw new ServiceError("downlease.settings.invalid", [`'${name}' is in values and in resets`]);
+    }
     changes[name] = String(value);
   }
   if (Object.keys(changes).length === 0) throw new ServiceError("downlease.argument.missing", ["values"]);
