@@ -14,8 +14,7 @@ export function callObserver(metrics: Metrics, log: Logger, clientAddressOf: Cli
     const key = `${operation} ${protocol} ${outcome}`;
     let child = children.get(key);
     if (child === undefined) {
-      // Its own level would stay when that of the log changes.
-      child = log.child({ operation, protocol, outcome }, { level: "trace" });
+      child = log.child({ operation, protocol, outcome });
       children.set(key, child);
     }
     return child;

@@ -63,9 +63,9 @@ export async function reset(task: Task<ChangeFlags>): Promise<void> {
   await change(task, new Map(task.operands.map((operand) => [settingName(operand), undefined])));
 }
 
-/** Flags are accepted as well: `--lease-seconds` is `lease_seconds`. */
+/** Names may be those of flags as well: `lease-seconds`. */
 function settingName(text: string): string {
-  return text.replace(/^--/, "").replaceAll("-", "_");
+  return text.replaceAll("-", "_");
 }
 
 async function readSettings({ server, call }: Pick<Task, "server" | "call">): Promise<Settings> {
