@@ -232,10 +232,12 @@ test("parts of the service that compute from the values follow", async () => {
   const program = { worker: 1, reportStatus() {}, reportLogLevel };
   const opened = await openSettings(config, firstValues(config.changeable), { ...parts, program });
   await opened.update({ max_calls: "100", max_transfers: "9", log_level: "debug" }, { by });
+  const [busy, other] = [{ load: 1 }, { load: 1 }];
+  expect(admission.enter(busy, 50)).toBe(true);
+  admission.leave(busy, 50);
   await opened.update({ log_level: undefined, max_calls: undefined }, { by });
   opened.close();
-  expect(admission.enter({ load: 1 }, 8)).toBe(true);
-  expect(admission.enter({ load: 1 }, 1)).toBe(false);
+  expect([admission.enter(busy, 8), admission.enter(other, 1)]).toEqual([true, false]);
   expect(setMaxDownloads.mock.calls).toEqual([[1000], [9], [9]]);
   expect([log.level, reportLogLevel.mock.calls]).toEqual(["info", [["debug"], ["info"]]]);
   const logged = lines.map((line) => JSON.parse(line));
