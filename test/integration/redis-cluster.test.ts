@@ -105,6 +105,16 @@ describe("on a Redis Cluster", () => {
     }
   });
 
+  it("a master is walked from its beginning again when its server is another one than before", async () => {
+    await Promise.all(Array.from({ length: 200 }, createSession));
+    const first = await backend.sessionRecords.page({ maxSessions: 20 });
+    const otherRun = first.cursor!.replace(/[0-9a-f]{40}/, "0".repeat(40));
+    expect(otherRun).not.toBe(first.cursor);
+    const again = await backend.sessionRecords.page({ cursor: otherRun, maxSessions: 1_000 });
+    const ids = again.sessions.map(({ id }) => id);
+    expect(first.sessions.filter(({ id }) => !ids.includes(id))).toEqual([]);
+  });
+
   it("many heartbeats find their nodes, each of which gets a lost script once", async () => {
     const sessions = await Promise.all(Array.from({ length: 200 }, createSession));
     for (const node of nodes) {
