@@ -91,6 +91,9 @@ describe("on a Redis Cluster", () => {
   it("a walk over all sessions visits every node", async () => {
     const sessions = await Promise.all(Array.from({ length: 300 }, createSession));
     const holders = await Promise.all(sessions.map(nodeOf));
+    // As a probe of another process has one.
+    const probe = { id: randomUUID(), owner: "\u0000", libraryItemId: "probe", contentVersion: "probe" };
+    await store.create(probe);
     const seen = new Map<string, number>();
     let cursor: string | undefined;
     do {
@@ -98,6 +101,7 @@ describe("on a Redis Cluster", () => {
       for (const { id } of page.sessions) seen.set(id, (seen.get(id) ?? 0) + 1);
       cursor = page.cursor;
     } while (cursor !== undefined);
+    expect(seen.has(probe.id)).toBe(false);
     for (const node of [0, 1, 2]) {
       const held = sessions.filter((_, index) => holders[index] === node);
       expect(held.length).toBeGreaterThan(0);
