@@ -1,5 +1,6 @@
 import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
+import { type ConfigFile, findConfigFile } from "../config/config-file.ts";
 import { type ConfigSources, loadConfig } from "../config/load.ts";
 import type { Config } from "../config/settings.ts";
 import { checkBackendUrl } from "../stores/open.ts";
@@ -7,7 +8,19 @@ import { checkBackendUrl } from "../stores/open.ts";
 const exampleLibrary = fileURLToPath(new URL("../../examples/library", import.meta.url));
 
 /** Reads the configuration of the service. In a checkout its content is the example library unless set. @throws ConfigError */
-export function readConfig(flags: ConfigSources["flags"], environment: ConfigSources["environment"]): Config {
+export function readConfig(
+  flags: ConfigSources["flags"],
+  environment: ConfigSources["environment"],
+  file?: ConfigFile,
+): Config {
   const defaultContentRoot = existsSync(exampleLibrary) ? exampleLibrary : undefined;
-  return loadConfig({ flags, environment, defaultContentRoot, checkRedisUrl: checkBackendUrl });
+  return loadConfig({ flags, environment, file, defaultContentRoot, checkRedisUrl: checkBackendUrl });
+}
+
+/** As above, with the configuration file that a flag or a variable names. @throws ConfigError */
+export async function readWholeConfig({
+  flags,
+  environment,
+}: Pick<ConfigSources, "flags" | "environment">): Promise<Config> {
+  return readConfig(flags, environment, await findConfigFile({ flags, environment }));
 }

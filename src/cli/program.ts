@@ -40,7 +40,7 @@ export async function runCli(args: readonly string[], io: Io): Promise<number | 
     .description("serve download sessions over gRPC, Connect, gRPC-Web and REST")
     .addHelpText(
       "after",
-      "\nEvery flag is also a variable: --lease-seconds is DOWNLEASE_LEASE_SECONDS. The flag wins.",
+      "\nEvery flag is also a variable, and a setting of the file in --config: --lease-seconds is DOWNLEASE_LEASE_SECONDS\nand lease-seconds. The flag wins over the variable, the variable over the file.",
     )
     .action(async (flags) => {
       await (await import("./serve.ts")).serve({ flags, environment: io.environment });

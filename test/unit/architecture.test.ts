@@ -71,7 +71,7 @@ const rooms: Rooms = {
   },
   cluster: { rooms: ["telemetry"], packages: ["pino"], node: ["cluster"] },
   // `fs` and `os` for where compiled code is cached.
-  config: { rooms: ["domain"], packages: ["zod"], node: ["fs", "net", "os"] },
+  config: { rooms: ["domain"], packages: ["yaml", "zod"], node: ["fs", "net", "os"] },
   app: {
     rooms: [
       "auth",
@@ -200,6 +200,7 @@ test("the commands that call a service load nothing of it", () => {
     "src/config/client-settings.ts",
     "src/config/numbers.ts",
     "src/config/secret-file.ts",
+    "src/config/small-file.ts",
     "src/config/user-directories.ts",
   ]);
 });
