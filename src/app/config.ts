@@ -7,7 +7,7 @@ import { checkBackendUrl } from "../stores/open.ts";
 
 const exampleLibrary = fileURLToPath(new URL("../../examples/library", import.meta.url));
 
-/** Reads the configuration of the service. In a checkout its content is the example library unless set. @throws ConfigError */
+/** Reads the configuration of the service, see `withConfigFile`. In a checkout its content is the example library unless set. @throws ConfigError */
 export function readConfig(
   flags: ConfigSources["flags"],
   environment: ConfigSources["environment"],
@@ -17,10 +17,7 @@ export function readConfig(
   return loadConfig({ flags, environment, file, defaultContentRoot, checkRedisUrl: checkBackendUrl });
 }
 
-/** As above, with the configuration file that a flag or a variable names. @throws ConfigError */
-export async function readWholeConfig({
-  flags,
-  environment,
-}: Pick<ConfigSources, "flags" | "environment">): Promise<Config> {
-  return readConfig(flags, environment, await findConfigFile({ flags, environment }));
+/** Adds the configuration file that a flag or a variable names. */
+export async function withConfigFile(named: Omit<ConfigSources, "file">): Promise<ConfigSources> {
+  return { ...named, file: await findConfigFile(named) };
 }

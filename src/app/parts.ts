@@ -11,7 +11,7 @@ import type { Backend } from "../domain/backend.ts";
 import type { ContentSource } from "../domain/content-source.ts";
 import { Settings, type SettingValues } from "../domain/settings.ts";
 import type { ServerTls } from "../server/server.ts";
-import { openBackend, type RedisCredentials, sqliteUrl } from "../stores/open.ts";
+import { type BackendOptions, openBackend, type RedisCredentials, sqliteUrl } from "../stores/open.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
 import { orStartError } from "./start-error.ts";
 
@@ -38,23 +38,29 @@ export async function openContent({ content }: Config, log: Logger): Promise<Con
 
 /** A server that does not answer yet is no error. @throws StartError */
 export async function openStores(config: Config, metrics: Metrics, log: Logger): Promise<Backend> {
-  const { redisUrl, redis, sqlitePath, maxDowntimeMs, login } = config;
-  const { leaseMs, retentionMs, maxSessionsPerPrincipal: maxPerOwner } = config;
-  const url = redisUrl?.reveal() ?? sqliteUrl(sqlitePath);
   const { observeRoundTrip } = metrics;
+  const options = await backendOptions(config, log);
+  return orStartError(() => openBackend(backendUrl(config), { ...options, observeRoundTrip }));
+}
+
+/** The store that sessions are kept in. */
+export function backendUrl({ redisUrl, sqlitePath }: Config): string {
+  return redisUrl?.reveal() ?? sqliteUrl(sqlitePath);
+}
+
+/** @throws StartError */
+export async function backendOptions(config: Config, log: Logger): Promise<BackendOptions> {
+  const { redis, maxDowntimeMs, login: loginTerms } = config;
+  const { leaseMs, retentionMs, maxSessionsPerPrincipal: maxPerOwner } = config;
   const redisCredentials = await readRedisCredentials(config);
-  const leaseTerms = { leaseMs, retentionMs, maxPerOwner };
-  const redisOptions = { redisCredentials, redisWaitReplicas: redis.waitReplicas };
-  return orStartError(() =>
-    openBackend(url, {
-      leaseTerms,
-      loginTerms: login,
-      maxDowntimeMs,
-      ...redisOptions,
-      log,
-      observeRoundTrip,
-    }),
-  );
+  return {
+    leaseTerms: { leaseMs, retentionMs, maxPerOwner },
+    loginTerms,
+    maxDowntimeMs,
+    redisCredentials,
+    redisWaitReplicas: redis.waitReplicas,
+    log,
+  };
 }
 
 /** The settings that may change while the service runs, until they are closed. */

@@ -1,26 +1,17 @@
 import cluster from "node:cluster";
 import { constants } from "node:os";
 import { setFlagsFromString } from "node:v8";
-import { type Command, Option } from "commander";
-import { readWholeConfig } from "../app/config.ts";
+import { readConfig, withConfigFile } from "../app/config.ts";
 import { type Logger, openLog } from "../app/log.ts";
 import { type App, startApp } from "../app/start.ts";
 import { StartError } from "../app/start-error.ts";
 import { startWorkerApp, superviseApps, WorkerFailure } from "../app/workers.ts";
 import { ConfigError, type ConfigSources, serviceLinksIn } from "../config/load.ts";
-import { type Config, settings } from "../config/settings.ts";
+import type { Config } from "../config/settings.ts";
 
 // Otherwise a first burst of calls can make V8 allocate the objects of calls in the old heap for the rest of the process,
 // and a call costs up to half as much again (docs/performance.md).
 setFlagsFromString("--no-allocation-site-pretenuring");
-
-/** Adds every setting as a flag. */
-export function addSettings(command: Command): void {
-  for (const { usage, alone, help, default: value } of settings) {
-    const option = new Option(usage, `${help} (default: ${value})`);
-    command.addOption(alone === undefined ? option : option.preset(alone));
-  }
-}
 
 /** The program, as signals end it. */
 interface Service {
@@ -37,7 +28,8 @@ export async function serve({
   environment,
 }: Pick<ConfigSources, "flags" | "environment">): Promise<void> {
   try {
-    await start(await readWholeConfig({ flags, environment }), serviceLinksIn(environment));
+    const { file } = await withConfigFile({ flags, environment });
+    await start(readConfig(flags, environment, file), serviceLinksIn(environment));
   } catch (error) {
     process.exit(report(error));
   }

@@ -207,3 +207,11 @@ export function serviceLinksIn(environment: ConfigSources["environment"]): strin
       variableValue(variable, environment) === undefined,
   );
 }
+
+/** The paths of the files that hold secrets. */
+export function secretFilesIn(sources: ConfigSources): string[] {
+  return fieldSettings.flatMap(({ file }) => {
+    const origin = file && places.map((from) => givenBy(from, file, sources)).find((each) => each);
+    return origin === undefined || origin.text === "" ? [] : [origin.text];
+  });
+}

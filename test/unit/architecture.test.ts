@@ -126,8 +126,16 @@ const rooms: Rooms = {
     packages: ["commander"],
     node: ["fs", "fs/promises", "readline"],
   },
-  "cli/serve.ts": { rooms: ["app", "config"], packages: ["commander"], node: ["cluster", "os", "v8"] },
-  "cli/program.ts": { rooms: ["cli", "cli/serve.ts", "cli/users"], packages: ["commander"], node: ["fs"] },
+  // The settings of the service as flags.
+  "cli/setting-options.ts": { rooms: ["config"], packages: ["commander"] },
+  "cli/serve.ts": { rooms: ["app", "config"], node: ["cluster", "os", "v8"] },
+  "cli/check": { rooms: ["app", "cli", "config"] },
+  "cli/backup": { rooms: ["app", "cli", "config"], node: ["fs/promises"] },
+  "cli/program.ts": {
+    rooms: ["cli", "cli/backup", "cli/check", "cli/serve.ts", "cli/setting-options.ts", "cli/users"],
+    packages: ["commander"],
+    node: ["fs"],
+  },
   "main.ts": { rooms: ["cli", "cli/program.ts", "client", "config"], node: ["module"] },
 };
 

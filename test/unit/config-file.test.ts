@@ -2,7 +2,7 @@ import { chmodSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { readWholeConfig } from "../../src/app/config.ts";
+import { readConfig, withConfigFile } from "../../src/app/config.ts";
 import { ConfigError, type ConfigSources, loadConfig, serviceLinksIn } from "../../src/config/load.ts";
 import { settings } from "../../src/config/settings.ts";
 
@@ -13,6 +13,11 @@ beforeAll(() => {
   [path, secretPath] = [join(directory, "settings.yaml"), join(directory, "secret")];
 });
 afterAll(() => rmSync(join(path, ".."), { recursive: true }));
+
+async function readWholeConfig(named: Pick<ConfigSources, "flags" | "environment">) {
+  const { flags, environment, file } = await withConfigFile(named);
+  return readConfig(flags, environment, file);
+}
 
 interface Sources {
   readonly flags?: ConfigSources["flags"];
