@@ -41,6 +41,8 @@ describe("complete", () => {
       [""],
       [
         "serve",
+        "check",
+        "backup",
         "get",
         "items",
         "sessions",
