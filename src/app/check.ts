@@ -8,6 +8,7 @@ import { isLoopback } from "../config/addresses.ts";
 import type { Config } from "../config/settings.ts";
 import { openContentSource } from "../content/open.ts";
 import { type Finding, ok, warning, wrong } from "../domain/finding.ts";
+import { firstValues } from "../domain/settings.ts";
 import { inspectBackend } from "../stores/open.ts";
 import { certificateFindings } from "./check-certificates.ts";
 import { backendOptions, backendUrl } from "./parts.ts";
@@ -69,7 +70,8 @@ async function contentFindings({ content }: Config): Promise<Finding[]> {
 
 async function storeFindings(config: Config): Promise<readonly Finding[]> {
   const log = pino({ level: "silent" });
-  return inspectBackend(backendUrl(config), await backendOptions(config, log));
+  const options = await backendOptions(config, firstValues(config.changeable), log);
+  return inspectBackend(backendUrl(config), options);
 }
 
 async function callerFindings({ auth, usersFile, host, mtls, jwt }: Config): Promise<Finding[]> {

@@ -1,7 +1,10 @@
 import { closest } from "../domain/closest.ts";
+import type { SettingSource } from "../domain/settings-schema.ts";
+import { changeableSettings } from "./changeable.ts";
 import { clientSettings } from "./client-settings.ts";
 import type { ConfigFile } from "./config-file.ts";
 import { settingNameOf } from "./fields.ts";
+import { inputFrom, type Origin, type Origins } from "./origins.ts";
 import { SecretUrl } from "./secret.ts";
 import { readSecretFile } from "./secret-file.ts";
 import { isServiceLink } from "./service-links.ts";
@@ -40,19 +43,8 @@ export interface ConfigSources {
 }
 
 /** Where values come from: what is further to the front wins. */
-const places = ["flag", "variable", "file"] as const;
-
-/** The text of a setting, and where it comes from. */
-interface Origin {
-  readonly from: (typeof places)[number] | "default";
-  /** As messages name it. */
-  readonly label: string;
-  /** Empty when there is a mistake. */
-  readonly text: string;
-  readonly mistake?: string;
-}
-
-type Origins = ReadonlyMap<SettingName, Origin>;
+const places = ["flag", "variable", "file"] as const satisfies readonly SettingSource[];
+type Place = (typeof places)[number];
 
 /**
  * Reads all settings. A flag wins over its variable, which wins over the configuration file; an empty variable counts
@@ -64,7 +56,7 @@ export function loadConfig(sources: ConfigSources): Config {
   const { file } = sources;
   if (file?.isBroken) throw new ConfigError([...file.mistakes, ...unknownVariables(sources.environment)]);
   const origins = originsFrom(sources);
-  const result = configSchema.safeParse(inputFrom(origins));
+  const result = configSchema.safeParse(inputFrom((name) => origins.get(name)?.text));
   const wrong = new Map<string, string>();
   for (const [name, { mistake }] of origins) if (mistake !== undefined) wrong.set(name, mistake);
   for (const { path, message } of result.error?.issues ?? []) {
@@ -84,7 +76,7 @@ export function loadConfig(sources: ConfigSources): Config {
     .map((setting) => describe(setting, origins.get(setting.name), wrong.get(setting.name)!))
     .concat(file?.mistakes ?? [], unknownVariables(sources.environment));
   if (result.data === undefined || mistakes.length > 0) throw new ConfigError(mistakes);
-  return deepFreeze(result.data);
+  return deepFreeze({ ...result.data, changeable: changeableSettings(origins) });
 }
 
 function originsFrom(sources: ConfigSources): Origins {
@@ -95,7 +87,7 @@ function originsFrom(sources: ConfigSources): Origins {
   }
   const { defaultContentRoot } = sources;
   if (defaultContentRoot !== undefined && !origins.has("s3Bucket") && !origins.has("contentRoot")) {
-    origins.set("contentRoot", { from: "default", label: "--content-root", text: defaultContentRoot });
+    origins.set("contentRoot", { source: "default", label: "--content-root", text: defaultContentRoot });
   }
   return origins;
 }
@@ -116,22 +108,22 @@ function originOf(setting: FieldSetting, sources: ConfigSources): Origin | undef
 }
 
 /** What a setting is called where its value comes from. */
-function labelIn(from: (typeof places)[number], { flag, variable }: Setting): string {
+function labelIn(from: Place, { flag, variable }: Setting): string {
   if (from === "variable") return variable;
   return from === "flag" ? flag : flag.slice("--".length);
 }
 
 function givenBy(
-  from: (typeof places)[number],
+  from: Place,
   setting: Setting,
   { flags, environment, file }: ConfigSources,
 ): Origin | undefined {
   if (from === "file") {
     const value = file?.values.get(setting.name);
-    return value && { from, ...value };
+    return value && { source: from, ...value };
   }
   const text = from === "flag" ? flags[setting.name] : variableValue(setting.variable, environment);
-  return text === undefined ? undefined : { from, label: labelIn(from, setting), text };
+  return text === undefined ? undefined : { source: from, label: labelIn(from, setting), text };
 }
 
 function variableValue(variable: string, environment: ConfigSources["environment"]): string | undefined {
@@ -140,12 +132,12 @@ function variableValue(variable: string, environment: ConfigSources["environment
 }
 
 /** @param origin of the path of a secret's file */
-function originInFile({ from, label, text: path }: Origin): Origin {
+function originInFile({ source, label, text: path }: Origin): Origin {
   try {
-    return { from, label: `the text in ${label}`, text: readSecretFile(path) };
+    return { source, label: `the text in ${label}`, text: readSecretFile(path) };
   } catch (error) {
     if (!(error instanceof SmallFileError)) throw error;
-    return { from, label, text: "", mistake: error.message };
+    return { source, label, text: "", mistake: error.message };
   }
 }
 
@@ -155,25 +147,6 @@ function describe(setting: FieldSetting, origin: Origin | undefined, rule: strin
   // Whatever the setting, a URL in it may have a password.
   if (origin.mistake !== undefined) return `${origin.label} ${origin.mistake}`;
   return `${origin.label} ${rule}${secret || unquoted ? "" : `, not '${new SecretUrl(origin.text)}'`}`;
-}
-
-interface Group {
-  [key: string]: Group | string;
-}
-
-/** The texts at the paths of their settings. Every group is there, even an empty one. */
-function inputFrom(origins: Origins): Group {
-  const input: Group = {};
-  for (const { name, path } of fieldSettings) {
-    let group = input;
-    for (const key of path.slice(0, -1)) {
-      group[key] ??= {};
-      group = group[key] as Group;
-    }
-    const origin = origins.get(name);
-    if (origin !== undefined) group[path.at(-1)!] = origin.text;
-  }
-  return input;
 }
 
 function deepFreeze<T extends object>(value: T): T {

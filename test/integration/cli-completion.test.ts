@@ -49,6 +49,7 @@ describe("complete", () => {
         "login",
         "logout",
         "servers",
+        "admin",
         "completion",
         "users",
         "version",

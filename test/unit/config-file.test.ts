@@ -94,6 +94,15 @@ describe("a configuration file", () => {
     expect((await load(file, { environment: variable })).redisUrl?.reveal()).toBe("redis://from-a-variable");
   });
 
+  test("is the source of settings that may change while the service runs", async () => {
+    const config = await load("lease-seconds: 60\nmax-calls: 5", {
+      environment: { DOWNLEASE_MAX_CALLS: "6" },
+    });
+    const sources = config.changeable.describe({}).map(({ name, value, source }) => [name, value, source]);
+    expect(sources).toContainEqual(["lease_seconds", "60", "file"]);
+    expect(sources).toContainEqual(["max_calls", "6", "variable"]);
+  });
+
   test("is named by a variable, too; the flag wins", async () => {
     await load("port: 77");
     const flags = { contentRoot: "library" };

@@ -151,6 +151,7 @@ describe("a right configuration", () => {
       fastLane: true,
       logLevel: "info",
       logFormat: "auto",
+      changeable: expect.anything(),
     });
   });
 
