@@ -28,6 +28,7 @@ import {
 export class RedisSessionStore implements SessionStore {
   readonly #redis: RedisConnection;
   readonly #terms: LeaseTerms;
+  /** Which sessions owners have. */
   readonly index: OwnerIndex;
 
   constructor(redis: RedisConnection, terms: LeaseTerms) {
