@@ -1,5 +1,6 @@
 import type { Logger } from "pino";
 import type { Backend } from "../domain/backend.ts";
+import type { LeaseCounts } from "../domain/lease-counts.ts";
 import type { LoginTerms } from "../domain/login-store.ts";
 import type { LeaseTerms } from "../domain/session.ts";
 import type { RedisCredentials } from "./redis/client.ts";
@@ -15,6 +16,8 @@ export interface BackendOptions {
    * in SQLite.
    */
   readonly maxDowntimeMs: number;
+  /** Where it counts what happens to leases. */
+  readonly leaseCounts?: LeaseCounts;
   readonly log: Logger;
   /** What a Redis needs besides its URL. */
   readonly redisCredentials?: RedisCredentials;
