@@ -4,6 +4,7 @@ import type { Config } from "../config/settings.ts";
 import type { Backend } from "../domain/backend.ts";
 import type { ContentSource } from "../domain/content-source.ts";
 import type { Settings } from "../domain/settings.ts";
+import { overviewOperations } from "../operations/admin/overview.ts";
 import { configurationOperations } from "../operations/configuration.ts";
 import { downloadSessionOperations } from "../operations/download-session.ts";
 import { type SessionFileParts, sessionFileOperations } from "../operations/download-session-file.ts";
@@ -13,17 +14,19 @@ import { loginOperations } from "../operations/login.ts";
 import { metadataOperations } from "../operations/metadata.ts";
 import { vsphereOperations } from "../operations/vsphere.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
+import type { Replicas } from "./replicas.ts";
 
 export interface OperationParts extends Pick<SessionFileParts, "preparations" | "linkFor"> {
   readonly backend: Backend;
   readonly content: ContentSource;
   readonly settings: Settings;
   readonly metrics: Metrics;
+  readonly replicas: Replicas;
 }
 
 /** The table of all operations. */
 export function openOperations(config: Config, parts: OperationParts): Operations {
-  const { backend, content, settings, preparations, linkFor, metrics } = parts;
+  const { backend, content, settings, preparations, linkFor, metrics, replicas } = parts;
   const { sessions, sessionFiles: files, logins } = backend;
   const unverifiedAfterMs = config.verifyFirst ? Number.POSITIVE_INFINITY : config.prepareMs;
   const { countKeepAlive } = metrics;
@@ -36,6 +39,12 @@ export function openOperations(config: Config, parts: OperationParts): Operation
     ...configurationOperations({ settings, maxDownloads: config.maxTransfers }),
     ...itemStorageOperations(content),
     ...vsphereOperations(content),
+    ...overviewOperations({
+      backend,
+      content,
+      own: () => replicas.own,
+      isWritable: metrics.store.isWritable,
+    }),
   ];
   return { unary: [...operations, ...metadataOperations(operations)], streams };
 }

@@ -42,6 +42,7 @@ export async function openStores(config: Config, metrics: Metrics, log: Logger):
   const { leaseMs, retentionMs, maxSessionsPerPrincipal: maxPerOwner } = config;
   const url = redisUrl?.reveal() ?? sqliteUrl(sqlitePath);
   const { observeRoundTrip } = metrics;
+  const { counts: leaseCounts } = metrics.leases;
   const redisCredentials = await readRedisCredentials(config);
   const leaseTerms = { leaseMs, retentionMs, maxPerOwner };
   const redisOptions = { redisCredentials, redisWaitReplicas: redis.waitReplicas };
@@ -51,6 +52,7 @@ export async function openStores(config: Config, metrics: Metrics, log: Logger):
       loginTerms: login,
       maxDowntimeMs,
       ...redisOptions,
+      leaseCounts,
       log,
       observeRoundTrip,
     }),

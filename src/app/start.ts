@@ -7,6 +7,7 @@ import { ShareHolders } from "../calls/share-holders.ts";
 import type { Program } from "../cluster/worker.ts";
 import { addressMatcher } from "../config/addresses.ts";
 import type { Config } from "../config/settings.ts";
+import { version } from "../config/version.ts";
 import { Server } from "../server/server.ts";
 import { shutDown } from "../server/shutdown.ts";
 import { callObserver, overloadCounter } from "../telemetry/call-observer.ts";
@@ -21,6 +22,7 @@ import { openOperations } from "./operations.ts";
 import { openAuthentication, openContent, openSettings, openStores, openTls } from "./parts.ts";
 import { openPreparations } from "./preparations.ts";
 import { openProtocols } from "./protocols.ts";
+import { openReplicas } from "./replicas.ts";
 import { orStartError } from "./start-error.ts";
 
 /** A running service. */
@@ -49,7 +51,7 @@ export interface AppOptions {
  */
 export async function startApp(config: Config, { logger, program }: AppOptions = {}): Promise<App> {
   const log = logger ?? openLog(config, program);
-  const metrics = new Metrics();
+  const metrics = new Metrics(version);
   const [endStreams, endCalls] = [new AbortController(), new AbortController()];
   const [streamsMustEnd, callsMustEnd] = [endStreams.signal, endCalls.signal];
   await using opened = new AsyncDisposableStack();
@@ -84,7 +86,9 @@ export async function startApp(config: Config, { logger, program }: AppOptions =
 
   const { linkFor, handler } = downloads;
   const stores = { backend, content, settings, preparations };
-  const operations = openOperations(config, { ...stores, linkFor, metrics });
+  const isReady = () => health.statuses.get("") === "SERVING";
+  const replicas = openReplicas({ backend, metrics, isReady, log, program }, opened);
+  const operations = openOperations(config, { ...stores, linkFor, metrics, replicas });
   const observe = callObserver(metrics, log, clientAddressOf);
   const places = {
     admission,
@@ -97,14 +101,14 @@ export async function startApp(config: Config, { logger, program }: AppOptions =
 
   const health = new Health(serviceNamesOf(operations));
   if (program !== undefined) health.watch("", program.reportStatus);
-  const monitor = new StoreMonitor({ store: backend, health, log });
+  const monitor = new StoreMonitor({ store: backend, health, metrics: metrics.store, log });
   opened.defer(() => monitor.stop());
   const ends = { callsMustEnd, streamsMustEnd };
   const { strangers } = places;
   const shared = { observe, clientAddressOf, strangers };
   const parts = { pipeline, downloads: handler, health, pageHeaders, ...shared, ...ends };
   const { host, port, graceMs, drainMs, maxConnections } = config;
-  const connections = { ...metrics.connections, refused: overloadCounter(log, "connections") };
+  const connections = countedConnections(metrics, log);
   const listening = { host, port, tls, maxConnections, connections };
   const server = new Server({ ...openProtocols(config, parts), ...listening });
   // The supervisor of several workers has the admin address.
@@ -113,6 +117,7 @@ export async function startApp(config: Config, { logger, program }: AppOptions =
   opened.use(admin);
   await monitor.start();
   await orStartError(() => server.listen());
+  replicas.start(server.url);
   const adminUrl = admin?.url;
   if (program === undefined) log.info({ url: server.url, adminUrl, ...summaryOf(config) }, "serving");
 
@@ -126,4 +131,14 @@ export async function startApp(config: Config, { logger, program }: AppOptions =
     metricsSnapshot: () => metrics.snapshot(),
     stop: () => (stopped ??= stop()),
   };
+}
+
+/** Counts connections, and logs those that are refused. */
+function countedConnections({ connections }: Metrics, log: Logger) {
+  const logRefusal = overloadCounter(log, "connections");
+  const refused = () => {
+    connections.refused();
+    logRefusal();
+  };
+  return { ...connections, refused };
 }

@@ -1,5 +1,5 @@
-import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
+import { version } from "../config/version.ts";
 import { withJson } from "./command-parts.ts";
 import { addClientCommands } from "./commands.ts";
 import { exitCodes } from "./exit-codes.ts";
@@ -8,8 +8,6 @@ import { LazyCommand, loadOptions } from "./lazy-command.ts";
 import { optionsOf } from "./server-options.ts";
 import { usageMessage } from "./usage-message.ts";
 import { addUsersCommands } from "./users/users.ts";
-
-const { version } = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8"));
 
 /**
  * Runs one command line.

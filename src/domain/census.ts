@@ -2,7 +2,7 @@
  * The count of all sessions, and of the leases that ran out. Nothing happens when a lease runs out, in neither store: a
  * keep-alive would have to pay for it. So one process at a time walks over all sessions, and what is missing has expired.
  */
-import type { LeaseTotals } from "./replica-store.ts";
+import type { LeaseTotals } from "./lease-counts.ts";
 import type { Session, SessionState } from "./session.ts";
 
 /** A count of all sessions. Times are in milliseconds since the epoch, by the clock of the store. */
@@ -79,7 +79,6 @@ export class CensusTally {
       previous,
       before,
       after,
-      startedAt,
       endedAt,
       active: states.ACTIVE,
     });
@@ -103,7 +102,6 @@ export interface Account {
   readonly before: LeaseTotals;
   /** Totals that have everything from before the end of the walk. */
   readonly after: LeaseTotals;
-  readonly startedAt: number;
   readonly endedAt: number;
   /** Sessions in state ACTIVE that the walk has met. */
   readonly active: number;
@@ -118,15 +116,15 @@ export interface Account {
  * since. Sessions that vanished otherwise, as when a Redis is emptied or an older copy takes its place, have not expired;
  * they are accounted for without being counted.
  */
-export function account({ previous, before, after, startedAt, endedAt, active }: Account): {
+export function account({ previous, before, after, endedAt, active }: Account): {
   readonly expired: number;
   readonly ledger: Pick<Ledger, "accounted" | "excess">;
 } {
   const least = before.granted - after.ended - active;
   const most = after.granted - before.ended - active;
-  // The first census of this store, or the totals were lost.
+  // The first census, or the totals were lost. Sessions from before the first total may exist as well.
   if (previous === undefined || before.granted < previous.ledger.granted)
-    return { expired: 0, ledger: { accounted: most, excess: 0 } };
+    return { expired: 0, ledger: { accounted: Math.max(least, Math.min(most, 0)), excess: 0 } };
   const { ledger } = previous;
   const excess = Math.max(0, ledger.accounted - most);
   // One walk may have met some sessions twice.

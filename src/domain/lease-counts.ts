@@ -1,3 +1,9 @@
+/** Leases that all processes together have granted and ended, since the store has counted. */
+export interface LeaseTotals {
+  readonly granted: number;
+  readonly ended: number;
+}
+
 /**
  * What has happened to leases through this process since it started. The stores count where they learn the outcome, so
  * that every way to it is counted once. A number only grows.

@@ -1,4 +1,5 @@
 import type { Census } from "./census.ts";
+import type { LeaseTotals } from "./lease-counts.ts";
 
 /** One process that serves. Rates are those of its last seconds. */
 export interface Replica {
@@ -23,12 +24,6 @@ export interface Replica {
 export interface SeenReplica extends Replica {
   /** When it last reported: milliseconds since the epoch, by the clock of the store. */
   readonly seenAt: number;
-}
-
-/** Leases that all processes together have granted and ended, since the store has counted. */
-export interface LeaseTotals {
-  readonly granted: number;
-  readonly ended: number;
 }
 
 /** What the processes that share a store know of each other. */

@@ -145,6 +145,9 @@ const fixtures: Record<string, Record<string, () => Promise<Fixture>>> = {
       return [`com.vmware.vapi.metadata.metamodel.${kind}`, rows];
     }),
   ),
+  "downlease.admin": {
+    get_overview: async () => ({ input: {}, strangerHeaders: visitor! }),
+  },
   "com.vmware.vapi.metadata.authentication.service.operation": ofOperations(),
   "com.vmware.vapi.metadata.metamodel.service.operation": ofOperations(),
 };

@@ -90,7 +90,8 @@ const rooms: Rooms = {
       "telemetry",
     ],
     packages: ["pino"],
-    node: ["fs", "fs/promises", "net", "tls"],
+    // `os` for the name of the host.
+    node: ["fs", "fs/promises", "net", "os", "tls"],
   },
   // The SDK, a package of its own. What `browser.ts` loads runs in browsers (test/integration/package.test.ts).
   client: {
@@ -127,7 +128,7 @@ const rooms: Rooms = {
     node: ["fs", "fs/promises", "readline"],
   },
   "cli/serve.ts": { rooms: ["app", "config"], packages: ["commander"], node: ["cluster", "os", "v8"] },
-  "cli/program.ts": { rooms: ["cli", "cli/serve.ts", "cli/users"], packages: ["commander"], node: ["fs"] },
+  "cli/program.ts": { rooms: ["cli", "cli/serve.ts", "cli/users", "config"], packages: ["commander"] },
   "main.ts": { rooms: ["cli", "cli/program.ts", "client", "config"], node: ["module"] },
 };
 

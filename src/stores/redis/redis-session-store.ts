@@ -29,13 +29,13 @@ import {
 export class RedisSessionStore implements SessionStore {
   readonly #redis: RedisConnection;
   readonly #terms: LeaseTerms;
-  readonly #index: OwnerIndex;
+  readonly index: OwnerIndex;
   readonly #counts: LeaseCounts;
 
   constructor(redis: RedisConnection, terms: LeaseTerms, counts: LeaseCounts) {
     this.#redis = redis;
     this.#terms = terms;
-    this.#index = new OwnerIndex(redis, terms);
+    this.index = new OwnerIndex(redis, terms);
     this.#counts = counts;
   }
 
@@ -43,10 +43,10 @@ export class RedisSessionStore implements SessionStore {
     const { leaseMs } = this.#terms;
     const time = new StoreTime();
     // First the place, then the session: a crash between the two leaves a place too many, never one too few.
-    const place = await this.#index.take(session, time);
+    const place = await this.index.take(session, time);
     const creation = this.#redis.runReplicated(createSessionScript, { ...session, leaseMs, place });
     // What is on too few replicas is not acknowledged.
-    const confirmed = this.#redis.waitsForReplicas ? this.#index.confirm(session, place) : undefined;
+    const confirmed = this.#redis.waitsForReplicas ? this.index.confirm(session, place) : undefined;
     const [{ isNew, session: created }] = await time.wait(Promise.all([creation, confirmed]));
     if (isNew) this.#counts.granted++;
     else if (created.state === "ACTIVE") this.#counts.renewed++;
@@ -61,7 +61,7 @@ export class RedisSessionStore implements SessionStore {
   async list(owner: string, libraryItemId?: string): Promise<string[]> {
     const { client } = this.#redis;
     const createdAt = new Map<string, number>();
-    await this.#index.forEachPage(owner, new StoreTime(), async (ids) => {
+    await this.index.forEachPage(owner, new StoreTime(), async (ids) => {
       const reads = ids.map((id) => client.hmget(sessionKey(id), "o", "c", "i"));
       const gone: { id: string }[] = [];
       for (const [index, fields] of (await this.#redis.guard(Promise.all(reads))).entries()) {
@@ -70,7 +70,7 @@ export class RedisSessionStore implements SessionStore {
         if (sessionOwner !== owner) gone.push({ id });
         else if (libraryItemId === undefined || itemId === libraryItemId) createdAt.set(id, Number(time));
       }
-      if (gone.length > 0) void this.#index.remove(owner, gone);
+      if (gone.length > 0) void this.index.remove(owner, gone);
     });
     return [...createdAt].sort(([, a], [, b]) => a - b).map(([id]) => id);
   }
@@ -109,7 +109,7 @@ export class RedisSessionStore implements SessionStore {
     const { owner, place, wasActive } = deleted;
     if (wasActive) this.#counts.deleted++;
     // So that its owner may create another one at once, on any replica. The session is deleted whether this works or not.
-    await time.wait(this.#index.remove(owner, [{ id, place }])).catch(() => {});
+    await time.wait(this.index.remove(owner, [{ id, place }])).catch(() => {});
     return true;
   }
 }

@@ -9,6 +9,7 @@ import { SqliteLoginStore } from "./sqlite-login-store.ts";
 import { SqlitePreparationStore } from "./sqlite-preparation-store.ts";
 import { SqliteReplicaStore } from "./sqlite-replica-store.ts";
 import { SqliteSessionFileStore } from "./sqlite-session-file-store.ts";
+import { SqliteSessionRecordStore } from "./sqlite-session-record-store.ts";
 import { SqliteSessionStore } from "./sqlite-session-store.ts";
 import { SqliteSettingsStore } from "./sqlite-settings-store.ts";
 
@@ -25,6 +26,7 @@ export interface SqliteBackendOptions {
 export class SqliteBackend implements Backend {
   readonly sessions: SqliteSessionStore;
   readonly sessionFiles: SqliteSessionFileStore;
+  readonly sessionRecords: SqliteSessionRecordStore;
   readonly logins: SqliteLoginStore;
   readonly preparations: SqlitePreparationStore;
   readonly linkKeys: SqliteLinkKeyStore;
@@ -41,6 +43,7 @@ export class SqliteBackend implements Backend {
     this.#database = database;
     this.sessions = new SqliteSessionStore({ database, terms, counts });
     this.sessionFiles = new SqliteSessionFileStore({ database, terms, counts });
+    this.sessionRecords = new SqliteSessionRecordStore(database);
     this.logins = new SqliteLoginStore({ database, terms: loginTerms });
     this.preparations = new SqlitePreparationStore(database);
     this.linkKeys = new SqliteLinkKeyStore(database);

@@ -16,6 +16,7 @@ const schema = [
   "6-session-counts",
   "7-settings",
   "8-early-files",
+  "9-session-records",
   "11-replicas",
 ].map((name) => readFileSync(new URL(`schema/${name}.sql`, import.meta.url), "utf8"));
 

@@ -1,0 +1,110 @@
+import { setTimeout as delay } from "node:timers/promises";
+import type { Logger } from "pino";
+import { type Census, CensusTally } from "../domain/census.ts";
+import type { ReplicaStore } from "../domain/replica-store.ts";
+import type { SessionRecordStore } from "../domain/session-record-store.ts";
+import { causeOf } from "./cause.ts";
+import type { LeaseMetrics } from "./lease-metrics.ts";
+import { type ReplicaReporter, reportMs } from "./replica-reporter.ts";
+
+export interface CensusTakerOptions {
+  readonly sessions: Pick<SessionRecordStore, "page">;
+  readonly replicas: Pick<ReplicaStore, "recordCensus">;
+  readonly reporter: Pick<ReplicaReporter, "latest" | "replica">;
+  readonly metrics: Pick<LeaseMetrics, "countExpired" | "showCensus">;
+  readonly log: Logger;
+}
+
+/** Part of the time that it walks. The rest it waits, so that counting takes a few per cent of a core. */
+const workShare = 0.08;
+/** Interval between two looks at what the store has answered. */
+const pollMs = 250;
+/**
+ * After this time every process has added what it had counted before: reports begin a second apart, and the store
+ * answers within a second or not at all.
+ */
+const settledMs = 2 * reportMs + pollMs;
+
+/**
+ * Shows the latest census of the store, and takes it while it is this process's to take: it walks over all sessions, some
+ * at a time, again and again.
+ */
+export class CensusTaker {
+  readonly #options: CensusTakerOptions;
+  readonly #closing = new AbortController();
+  readonly #running: Promise<void>;
+
+  constructor(options: CensusTakerOptions) {
+    this.#options = options;
+    this.#running = this.#run();
+  }
+
+  async close(): Promise<void> {
+    this.#closing.abort();
+    await this.#running;
+  }
+
+  async #run(): Promise<void> {
+    while (!this.#closing.signal.aborted) {
+      try {
+        const { latest } = this.#options.reporter;
+        if (latest?.census !== undefined) this.#options.metrics.showCensus(latest.census);
+        if (latest?.takesCensus) await this.#take();
+      } catch (error) {
+        // The store monitor reports a store that does not answer; the next census counts what this one has missed.
+        if (!this.#closing.signal.aborted) this.#options.log.debug({ cause: causeOf(error) }, "no census");
+      }
+      await this.#pause(pollMs).catch(() => {});
+    }
+  }
+
+  async #take(): Promise<void> {
+    const { reporter, replicas, metrics } = this.#options;
+    const before = reporter.latest;
+    if (before === undefined) return;
+    // By the clock of the store, as the leases are.
+    const clockMs = before.now - before.askedAt;
+    const tally = new CensusTally(Math.round(clockMs + performance.now()));
+    await this.#walk(tally);
+    const walkedAt = performance.now();
+    metrics.showCensus({ states: tally.states, endedAt: clockMs + walkedAt });
+    const after = await this.#answerAfter(walkedAt + settledMs);
+    if (after === undefined) return;
+    const previous: Census | undefined = after.census;
+    const census = tally.census(Math.round(clockMs + walkedAt), previous, before.totals, after.totals);
+    // First kept, then counted: nothing is counted by two.
+    if (await replicas.recordCensus(reporter.replica.name, census)) metrics.countExpired(census.expired);
+  }
+
+  async #walk(tally: CensusTally): Promise<void> {
+    const { sessions } = this.#options;
+    let cursor: string | undefined;
+    do {
+      const begunAt = performance.now();
+      const page = await sessions.page({
+        cursor,
+        maxSessions: 1,
+        matches(session) {
+          tally.add(session);
+          return false;
+        },
+      });
+      ({ cursor } = page);
+      if (cursor !== undefined) await this.#pause((performance.now() - begunAt) * (1 / workShare - 1));
+    } while (cursor !== undefined);
+  }
+
+  /** The answer to a report that began later; undefined when the census is not this process's any more. */
+  async #answerAfter(time: number) {
+    for (;;) {
+      const { latest } = this.#options.reporter;
+      if (latest?.takesCensus === false) return undefined;
+      if (latest !== undefined && latest.askedAt > time) return latest;
+      await this.#pause(pollMs);
+    }
+  }
+
+  async #pause(ms: number): Promise<void> {
+    await delay(ms, undefined, { ref: false, signal: this.#closing.signal });
+  }
+}

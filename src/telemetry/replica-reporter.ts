@@ -1,0 +1,93 @@
+import type { LeaseTotals } from "../domain/lease-counts.ts";
+import type { Replica, ReplicaStore } from "../domain/replica-store.ts";
+import type { Activity } from "./metrics.ts";
+
+export interface ReplicaReporterOptions {
+  readonly store: ReplicaStore;
+  readonly identity: Pick<Replica, "name" | "version" | "address">;
+  readonly activity: () => Activity;
+  readonly isReady: () => boolean;
+}
+
+/** What the store answered to the latest report. */
+export interface Answer extends Awaited<ReturnType<ReplicaStore["report"]>> {
+  /** When the report was begun, by `performance.now()`. */
+  readonly askedAt: number;
+}
+
+/** Interval between two reports. */
+export const reportMs = 1_000;
+
+/** Reports this process to the store, for the overview and the census, until it is closed. */
+export class ReplicaReporter {
+  readonly #options: ReplicaReporterOptions;
+  readonly #startedAt = Date.now();
+  #before: { readonly at: number; readonly activity: Activity };
+  /** Totals that the store has been given. */
+  #added: LeaseTotals = { granted: 0, ended: 0 };
+  #replica: Replica;
+  #timer: NodeJS.Timeout | undefined;
+  #isClosed = false;
+  /** Undefined while the store does not answer. */
+  latest: Answer | undefined;
+
+  constructor(options: ReplicaReporterOptions) {
+    this.#options = options;
+    this.#before = { at: performance.now(), activity: options.activity() };
+    this.#replica = this.#measure();
+  }
+
+  /** This process as it has last reported, or tried to. */
+  get replica(): Replica {
+    return this.#replica;
+  }
+
+  /** Resolves after the first report, whether it succeeded or not. */
+  async start(): Promise<void> {
+    await this.#report();
+  }
+
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    clearTimeout(this.#timer);
+    // A store that does not answer forgets it by itself.
+    await this.#options.store.leave(this.#replica.name).catch(() => {});
+  }
+
+  async #report(): Promise<void> {
+    const askedAt = performance.now();
+    this.#replica = this.#measure();
+    const { granted, ended } = this.#before.activity;
+    const counted = { granted: granted - this.#added.granted, ended: ended - this.#added.ended };
+    try {
+      const answer = await this.#options.store.report({ replica: this.#replica, counted });
+      this.#added = { granted, ended };
+      this.latest = { ...answer, askedAt };
+    } catch {
+      // The store monitor reports it. What was counted is added next time.
+      this.latest = undefined;
+    }
+    if (this.#isClosed) return;
+    this.#timer = setTimeout(() => void this.#report(), reportMs).unref();
+  }
+
+  #measure(): Replica {
+    const { identity, activity: read, isReady } = this.#options;
+    const before = this.#before;
+    const [at, activity] = [performance.now(), read()];
+    this.#before = { at, activity };
+    const seconds = Math.max(at - before.at, 1) / 1000;
+    const rate = (name: keyof Activity) => (activity[name] - before.activity[name]) / seconds;
+    return {
+      ...identity,
+      startedAt: this.#startedAt,
+      isReady: isReady(),
+      callsPerSecond: rate("calls"),
+      downloads: activity.downloads,
+      bytesPerSecond: rate("bytesSent"),
+      connections: activity.connections,
+      grantedPerSecond: rate("granted"),
+      renewedPerSecond: rate("renewed"),
+    };
+  }
+}

@@ -1,0 +1,4 @@
+import { backends } from "./backends.ts";
+import { replicaStoreContract } from "./replica-store.ts";
+
+for (const backend of backends) replicaStoreContract(backend);
