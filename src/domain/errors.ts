@@ -240,6 +240,10 @@ export const errorMessages = {
     kind: "invalid_argument",
     text: "The page token is none of this service, or was returned for another filter. Begin with the first page, without a token.",
   },
+  "downlease.settings.invalid": {
+    kind: "invalid_argument",
+    text: "{0}. Nothing was changed.",
+  },
   "downlease.settings.conflict": {
     kind: "concurrent_change",
     text: "The settings have version {0} by now, not {1}. Read them again, then repeat the change.",

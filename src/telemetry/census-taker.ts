@@ -15,8 +15,10 @@ export interface CensusTakerOptions {
   readonly log: Logger;
 }
 
-/** Part of the time that it walks. The rest it waits, so that counting takes a few per cent of a core. */
-const workShare = 0.08;
+/** Part of a core that counting takes in this process; a Redis needs a little more. */
+const cpuShare = 0.04;
+/** Pause between two pages at most: a process that is busy with calls seems to need a lot for a page. */
+const maxPauseMs = 2_000;
 /** Interval between two looks at what the store has answered. */
 const pollMs = 250;
 /**
@@ -80,7 +82,7 @@ export class CensusTaker {
     const { sessions } = this.#options;
     let cursor: string | undefined;
     do {
-      const begunAt = performance.now();
+      const before = process.threadCpuUsage();
       const page = await sessions.page({
         cursor,
         maxSessions: 1,
@@ -90,7 +92,9 @@ export class CensusTaker {
         },
       });
       ({ cursor } = page);
-      if (cursor !== undefined) await this.#pause((performance.now() - begunAt) * (1 / workShare - 1));
+      const { user, system } = process.threadCpuUsage(before);
+      const pauseMs = ((user + system) / 1000) * (1 / cpuShare - 1);
+      if (cursor !== undefined) await this.#pause(Math.min(pauseMs, maxPauseMs));
     } while (cursor !== undefined);
   }
 

@@ -74,6 +74,8 @@ export class LeaseMetrics {
       aggregator: "max",
       registers,
     });
+    // Before the first census there is nothing to show.
+    this.#countedAt.remove();
     for (const reason of ["canceled", "failed", "deleted"]) this.#ended.inc({ reason }, 0);
   }
 

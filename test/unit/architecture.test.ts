@@ -111,6 +111,7 @@ const rooms: Rooms = {
     rooms: ["client", "config", "gen"],
     packages: [
       "@bomb.sh/tab",
+      "@bufbuild/protobuf",
       "@connectrpc/connect",
       "cli-progress",
       "commander",
