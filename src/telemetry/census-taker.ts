@@ -16,7 +16,7 @@ export interface CensusTakerOptions {
 }
 
 /** Part of a core that counting takes in this process; a Redis needs a little more. */
-const cpuShare = 0.04;
+const cpuShare = 0.06;
 /** Pause between two pages at most: a process that is busy with calls seems to need a lot for a page. */
 const maxPauseMs = 2_000;
 /** Interval between two looks at what the store has answered. */
