@@ -21,6 +21,8 @@ const cpuShare = 0.06;
 const maxPauseMs = 2_000;
 /** Interval between two looks at what the store has answered. */
 const pollMs = 250;
+/** Pause after a census that has failed. */
+const retryMs = 5_000;
 /**
  * After this time every process has added what it had counted before: reports begin a second apart, and the store
  * answers within a second or not at all.
@@ -35,6 +37,7 @@ export class CensusTaker {
   readonly #options: CensusTakerOptions;
   readonly #closing = new AbortController();
   readonly #running: Promise<void>;
+  #failures = 0;
 
   constructor(options: CensusTakerOptions) {
     this.#options = options;
@@ -51,13 +54,22 @@ export class CensusTaker {
       try {
         const { latest } = this.#options.reporter;
         if (latest?.census !== undefined) this.#options.metrics.showCensus(latest.census);
-        if (latest?.takesCensus) await this.#take();
+        if (!latest?.takesCensus) continue;
+        await this.#take();
+        this.#failures = 0;
       } catch (error) {
-        // The store monitor reports a store that does not answer; the next census counts what this one has missed.
-        if (!this.#closing.signal.aborted) this.#options.log.debug({ cause: causeOf(error) }, "no census");
+        if (!this.#closing.signal.aborted) this.#recordFailure(error);
+      } finally {
+        await this.#pause(this.#failures > 0 ? retryMs : pollMs).catch(() => {});
       }
-      await this.#pause(pollMs).catch(() => {});
     }
+  }
+
+  /** The second of several failures in a row is logged: the first may be one of the store, which its monitor reports. */
+  #recordFailure(error: unknown): void {
+    if (++this.#failures !== 2) return;
+    const cause = causeOf((error as Error).cause ?? error)!;
+    this.#options.log.warn({ cause }, `sessions are not counted: ${cause.message}`);
   }
 
   async #take(): Promise<void> {
