@@ -250,7 +250,7 @@ export const errorMessages = {
   },
   "downlease.configuration.role": {
     kind: "unauthorized",
-    text: "Only the role 'admin' may change the configuration. While nobody authenticates no caller has it: use the settings of the service, such as --transfer-bandwidth-mbps.",
+    text: "Only the role 'admin' may change the configuration. While nobody authenticates no caller has it: use downlease admin settings on its machine.",
   },
   "downlease.configuration.read_only": {
     kind: "invalid_argument",

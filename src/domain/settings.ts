@@ -1,6 +1,6 @@
 import { ServiceError } from "./errors.ts";
 import type { SettingEntry, SettingsSchema, SettingValues } from "./settings-schema.ts";
-import type { SettingChanges, SettingsStore, SettingsWatch, StoredSettings } from "./settings-store.ts";
+import type { SettingChanges, SettingsStore, StoredSettings } from "./settings-store.ts";
 
 /** The settings at one moment, as operators see them. */
 export interface SettingsState {
@@ -40,9 +40,8 @@ export function firstValues(schema: SettingsSchema): SettingValues {
   return { ...schema.read({}).values };
 }
 
-/** Pause between two readings while updates may not be announced, and while they are. Milliseconds. */
+/** Pause between two readings, in milliseconds: announcements may be missing, and an update counts within two seconds. */
 const readMs = 1_000;
-const reliableReadMs = 15_000;
 
 /** Updates by others at the same time that one update yields to. */
 const maxAttempts = 20;
@@ -57,10 +56,11 @@ export class Settings {
   readonly #onChange: (change: SettingsChange) => void;
   readonly #onUpdate: (update: SettingsUpdate) => void;
   readonly #followers = new Set<(values: SettingValues) => void>();
-  readonly #watch: SettingsWatch;
+  readonly #stopWatch: () => void;
   readonly #timer: NodeJS.Timeout;
   #stored: StoredSettings = { version: 0, values: {} };
-  #readAt = Number.NEGATIVE_INFINITY;
+  /** Number of those that this process has made. */
+  #updates = 0;
   #reading: Promise<void> | undefined;
   #mustReadAgain = false;
   /** One object, whose members change. They are to be read at each use, never kept: that costs no look-up. */
@@ -72,8 +72,8 @@ export class Settings {
     this.values = values;
     this.#onChange = onChange;
     this.#onUpdate = onUpdate;
-    this.#watch = store.watch(() => void this.#read());
-    this.#timer = setInterval(() => this.#tick(), readMs).unref();
+    this.#stopWatch = store.watch(() => void this.#read());
+    this.#timer = setInterval(() => void this.#read(), readMs).unref();
   }
 
   /** Resolves when the values are those of the store, or when it is known that it does not answer. */
@@ -91,7 +91,10 @@ export class Settings {
 
   /** Brings those into force that the store has now. Rejects with ServiceError `downlease.store.unavailable`. */
   async refresh(): Promise<void> {
-    this.#apply(await this.#store.read());
+    const updates = this.#updates;
+    const stored = await this.#store.read();
+    // Otherwise an update has overtaken the reading, and what is in force is newer.
+    if (updates === this.#updates) this.#apply(stored);
   }
 
   /**
@@ -113,6 +116,7 @@ export class Settings {
       const checked = this.#schema.check(changes, stored.values);
       const updated = await this.#store.update(stored.version, checked);
       if (updated === undefined) continue;
+      this.#updates++;
       this.#onUpdate({ version: updated.version, changes: checked, by });
       this.#apply(updated);
       return;
@@ -138,15 +142,9 @@ export class Settings {
 
   /** The values stay as they are. */
   close(): void {
-    this.#watch.stop();
+    this.#stopWatch();
     clearInterval(this.#timer);
     this.#followers.clear();
-  }
-
-  #tick(): void {
-    const pauseMs = this.#watch.isReliable ? reliableReadMs : readMs;
-    // Ticks are not exact.
-    if (performance.now() - this.#readAt >= pauseMs - readMs / 2) void this.#read();
   }
 
   /** One reading at a time; what is announced meanwhile is read afterwards. */
@@ -161,14 +159,12 @@ export class Settings {
   async #readAll(): Promise<void> {
     do {
       this.#mustReadAgain = false;
-      this.#readAt = performance.now();
-      const stored = await this.#store.read().catch(() => undefined);
-      if (stored === undefined) {
+      try {
+        await this.refresh();
+      } catch {
         // The store monitor reports it; the next tick reads again.
-        this.#readAt = Number.NEGATIVE_INFINITY;
         return;
       }
-      this.#apply(stored);
     } while (this.#mustReadAgain);
   }
 

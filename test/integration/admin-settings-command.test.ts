@@ -24,9 +24,7 @@ test("settings are shown, changed and taken back", async () => {
     stdout: "lease_seconds: 120 → 60 seconds\nmax_calls: 1000 → 7\nchanged; version 1\n",
     stderr: "",
   });
-  expect(row((await settings("show")).stdout, "lease_seconds")).toContain(
-    " 60 seconds   changed, first 120 ",
-  );
+  expect(row((await settings("show")).stdout, "lease_seconds")).toContain(" 60 seconds  changed, first 120 ");
   const reset = await settings("reset", "lease_seconds", "--yes", "--json");
   const { version, settings: after } = JSON.parse(reset.stdout);
   expect([version, after.find(({ name }: { name: string }) => name === "lease_seconds")]).toEqual([

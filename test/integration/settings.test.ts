@@ -109,13 +109,16 @@ describe.each(storeKinds)("settings that change while two replicas serve, %s", (
       },
     });
     expect(settings!.version).toBe(1n);
-    await createSession(first);
+    const downloadSessionId = await createSession(first);
     await eventually("the other replica to have the quota", () =>
       createSession(second).then(
         () => false,
         ({ code }) => code === Code.ResourceExhausted,
       ),
     );
+    await second.sessions.cancel({ downloadSessionId });
+    const { downloadSession } = await second.sessions.get({ downloadSessionId });
+    expect(timestampMs(downloadSession!.expirationTime!) - Date.now()).toBeGreaterThan(800_000);
     const logIns = await Promise.allSettled([1, 2, 3].map(() => second.logins.create({})));
     expect(logIns.filter(({ status }) => status === "rejected")).toHaveLength(1);
     expect((await second.configuration.get({})).model?.transferThreadsPoolSize).toBe(17n);

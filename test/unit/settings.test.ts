@@ -1,37 +1,16 @@
+import { pino } from "pino";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { SettingValuesSchema } from "../../gen/downlease/admin/v1/admin_pb.ts";
+import { openSettings } from "../../src/app/settings.ts";
+import { Admission } from "../../src/calls/admission.ts";
 import { loadConfig } from "../../src/config/load.ts";
 import { settings as allSettings } from "../../src/config/settings.ts";
 import { firstValues, Settings, type SettingsOptions } from "../../src/domain/settings.ts";
-import type { SettingsStore, StoredSettings } from "../../src/domain/settings-store.ts";
-
-/** A store that other processes may change. */
-class MemoryStore implements SettingsStore {
-  stored: StoredSettings = { version: 0, values: {} };
-  announce = () => {};
-
-  async read() {
-    return this.stored;
-  }
-
-  async update(version: number, changes: Readonly<Record<string, string | undefined>>) {
-    if (version !== this.stored.version) return undefined;
-    const texts = Object.entries({ ...this.stored.values, ...changes });
-    const values = Object.fromEntries(
-      texts.filter((entry): entry is [string, string] => entry[1] !== undefined),
-    );
-    this.stored = { version: version + 1, values };
-    return this.stored;
-  }
-
-  watch(changed: () => void) {
-    this.announce = changed;
-    return { isReliable: true, stop() {} };
-  }
-}
+import type { StoredSettings } from "../../src/domain/settings-store.ts";
+import { MemorySettingsStore } from "../support/memory-settings-store.ts";
 
 const by = "root";
-let store: MemoryStore;
+let store: MemorySettingsStore;
 let settings: Settings;
 
 async function open(
@@ -44,7 +23,7 @@ async function open(
 }
 
 beforeEach(async () => {
-  store = new MemoryStore();
+  store = new MemorySettingsStore();
   settings = await open();
 });
 afterEach(() => settings.close());
@@ -217,6 +196,21 @@ test("followers are called at once and after each change, whoever makes it, unti
   ]);
 });
 
+test("a reading that an update has overtaken does not count", async () => {
+  const { read } = store;
+  const late = Promise.withResolvers<StoredSettings>();
+  const old = store.stored;
+  store.read = () => {
+    store.read = read;
+    return late.promise;
+  };
+  const refreshed = settings.refresh();
+  await settings.update({ lease_seconds: "9" }, { by });
+  late.resolve(old);
+  await refreshed;
+  expect(settings.values.leaseMs).toBe(9000);
+});
+
 test("a failover that loses an update is followed, also to another one of the same number", async () => {
   await settings.update({ lease_seconds: "9" }, { by });
   store.stored = { version: 1, values: { lease_seconds: "5" } };
@@ -225,4 +219,30 @@ test("a failover that loses an update is followed, also to another one of the sa
   store.stored = { version: 0, values: {} };
   await settings.refresh();
   expect(settings.values.leaseMs).toBe(300_000);
+});
+
+test("parts of the service that compute from the values follow", async () => {
+  const config = loadConfig({ flags: { contentRoot: "library", maxCalls: "10" }, environment: {} });
+  const admission = new Admission(10);
+  const setMaxDownloads = vi.fn();
+  const reportLogLevel = vi.fn();
+  const lines: string[] = [];
+  const log = pino({ level: "info" }, { write: (line) => void lines.push(line) });
+  const parts = { backend: { settings: store }, admission, downloads: { setMaxDownloads }, log };
+  const program = { worker: 1, reportStatus() {}, reportLogLevel };
+  const opened = await openSettings(config, firstValues(config.changeable), { ...parts, program });
+  await opened.update({ max_calls: "100", max_transfers: "9", log_level: "debug" }, { by });
+  const [busy, other] = [{ load: 1 }, { load: 1 }];
+  expect(admission.enter(busy, 50)).toBe(true);
+  admission.leave(busy, 50);
+  await opened.update({ log_level: undefined, max_calls: undefined }, { by });
+  opened.close();
+  expect([admission.enter(busy, 8), admission.enter(other, 1)]).toEqual([true, false]);
+  expect(setMaxDownloads.mock.calls).toEqual([[1000], [9], [9]]);
+  expect([log.level, reportLogLevel.mock.calls]).toEqual(["info", [["debug"], ["info"]]]);
+  const logged = lines.map((line) => JSON.parse(line));
+  expect(logged.map(({ msg }) => msg)).toEqual(
+    Array(2).fill(["settings were updated", "settings have changed"]).flat(),
+  );
+  expect(logged[2]).toMatchObject({ by, version: 2, changes: { log_level: null, max_calls: null } });
 });
