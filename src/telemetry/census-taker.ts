@@ -38,6 +38,7 @@ export class CensusTaker {
   readonly #closing = new AbortController();
   readonly #running: Promise<void>;
   #failures = 0;
+  #shownAt = 0;
 
   constructor(options: CensusTakerOptions) {
     this.#options = options;
@@ -53,7 +54,7 @@ export class CensusTaker {
     while (!this.#closing.signal.aborted) {
       try {
         const { latest } = this.#options.reporter;
-        if (latest?.census !== undefined) this.#options.metrics.showCensus(latest.census);
+        this.#show(latest?.census);
         if (!latest?.takesCensus) continue;
         await this.#take();
         this.#failures = 0;
@@ -63,6 +64,13 @@ export class CensusTaker {
         await this.#pause(this.#failures > 0 ? retryMs : pollMs).catch(() => {});
       }
     }
+  }
+
+  /** Shows a census that the store has given for the first time: what this process has counted since is newer. */
+  #show(census: Census | undefined): void {
+    if (census === undefined || census.endedAt === this.#shownAt) return;
+    this.#shownAt = census.endedAt;
+    this.#options.metrics.showCensus(census);
   }
 
   /** The second of several failures in a row is logged: the first may be one of the store, which its monitor reports. */

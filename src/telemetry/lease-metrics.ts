@@ -31,8 +31,12 @@ export class LeaseMetrics {
   readonly #countedAt: Gauge;
   #reported = { granted: 0, renewed: 0, canceled: 0, failed: 0, deleted: 0 };
 
-  constructor(registers: Registry[]) {
-    const collect = () => this.#collect();
+  /** @param flush called before numbers are read: counts what has not been counted yet */
+  constructor(registers: Registry[], flush: () => void) {
+    const collect = () => {
+      flush();
+      this.#collect();
+    };
     this.#granted = new Counter({
       name: "downlease_leases_granted_total",
       help: "Leases granted: sessions that were created. A creation that finds its session by the client token renews.",

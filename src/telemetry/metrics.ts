@@ -47,7 +47,7 @@ export class Metrics {
   readonly #registry = new Registry();
   readonly #registers = [this.#registry];
 
-  readonly leases = new LeaseMetrics(this.#registers);
+  readonly leases = new LeaseMetrics(this.#registers, () => this.#tallies.flush());
 
   readonly #requests = new Counter({
     name: "downlease_requests_total",
