@@ -13,21 +13,16 @@ export interface CensusTakerOptions {
   readonly reporter: Pick<ReplicaReporter, "latest" | "replica">;
   readonly metrics: Pick<LeaseMetrics, "countExpired" | "showCensus">;
   readonly log: Logger;
+  /** Interval between the reports of each process; that of the reporter by default. */
+  readonly intervalMs?: number;
 }
 
 /** Part of a core that counting takes in this process; a Redis needs a little more. */
 const cpuShare = 0.06;
 /** Pause between two pages at most: a process that is busy with calls seems to need a lot for a page. */
 const maxPauseMs = 2_000;
-/** Interval between two looks at what the store has answered. */
-const pollMs = 250;
 /** Pause after a census that has failed. */
 const retryMs = 5_000;
-/**
- * After this time every process has added what it had counted before: reports begin a second apart, and the store
- * answers within a second or not at all.
- */
-const settledMs = 2 * reportMs + pollMs;
 
 /**
  * Shows the latest census of the store, and takes it while it is this process's to take: it walks over all sessions, some
@@ -35,6 +30,13 @@ const settledMs = 2 * reportMs + pollMs;
  */
 export class CensusTaker {
   readonly #options: CensusTakerOptions;
+  /** Interval between two looks at what the store has answered. */
+  readonly #pollMs: number;
+  /**
+   * After this time every process has added what it had counted before: reports begin an interval apart, and the store
+   * answers within a second or not at all.
+   */
+  readonly #settledMs: number;
   readonly #closing = new AbortController();
   readonly #running: Promise<void>;
   #failures = 0;
@@ -42,6 +44,9 @@ export class CensusTaker {
 
   constructor(options: CensusTakerOptions) {
     this.#options = options;
+    const { intervalMs = reportMs } = options;
+    this.#pollMs = intervalMs / 4;
+    this.#settledMs = 2 * intervalMs + this.#pollMs;
     this.#running = this.#run();
   }
 
@@ -61,7 +66,7 @@ export class CensusTaker {
       } catch (error) {
         if (!this.#closing.signal.aborted) this.#recordFailure(error);
       } finally {
-        await this.#pause(this.#failures > 0 ? retryMs : pollMs).catch(() => {});
+        await this.#pause(this.#failures > 0 ? retryMs : this.#pollMs).catch(() => {});
       }
     }
   }
@@ -90,7 +95,7 @@ export class CensusTaker {
     await this.#walk(tally);
     const walkedAt = performance.now();
     metrics.showCensus({ states: tally.states, endedAt: clockMs + walkedAt });
-    const after = await this.#answerAfter(walkedAt + settledMs);
+    const after = await this.#answerAfter(walkedAt + this.#settledMs);
     if (after === undefined) return;
     const previous: Census | undefined = after.census;
     const census = tally.census(Math.round(clockMs + walkedAt), previous, before.totals, after.totals);
@@ -124,7 +129,7 @@ export class CensusTaker {
       const { latest } = this.#options.reporter;
       if (latest?.takesCensus === false) return undefined;
       if (latest !== undefined && latest.askedAt > time) return latest;
-      await this.#pause(pollMs);
+      await this.#pause(this.#pollMs);
     }
   }
 

@@ -7,6 +7,8 @@ export interface ReplicaReporterOptions {
   readonly identity: Pick<Replica, "name" | "version" | "address">;
   readonly activity: () => Activity;
   readonly isReady: () => boolean;
+  /** Interval between two reports; a second by default. */
+  readonly intervalMs?: number;
 }
 
 /** What the store answered to the latest report. */
@@ -15,7 +17,7 @@ export interface Answer extends Awaited<ReturnType<ReplicaStore["report"]>> {
   readonly askedAt: number;
 }
 
-/** Interval between two reports. */
+/** The default interval between two reports. */
 export const reportMs = 1_000;
 
 /** Reports this process to the store, for the overview and the census, until it is closed. */
@@ -68,7 +70,8 @@ export class ReplicaReporter {
       this.latest = undefined;
     }
     if (this.#isClosed) return;
-    this.#timer = setTimeout(() => void this.#report(), reportMs).unref();
+    const { intervalMs = reportMs } = this.#options;
+    this.#timer = setTimeout(() => void this.#report(), intervalMs).unref();
   }
 
   #measure(): Replica {
