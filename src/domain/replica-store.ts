@@ -39,6 +39,8 @@ export interface ReplicaReport {
   readonly replica: Replica;
   /** What it has granted and ended since its last report. */
   readonly counted: LeaseTotals;
+  /** Names what was counted, without blanks: when a report is repeated, it is added once. */
+  readonly batch: string;
 }
 
 /** A replica that has not reported for so long is forgotten, and another one takes the census. */
@@ -53,7 +55,8 @@ export const maxReplicas = 200;
  */
 export interface ReplicaStore {
   /**
-   * Reports a replica and adds what it has counted to the totals. When the call rejects, that may have been added.
+   * Reports a replica and adds what it has counted to the totals. When the call rejects, that may have been added: repeat
+   * the batch then.
    * `takesCensus` says whether the census is this replica's: it is one replica's at a time, as long as that one reports.
    */
   report(report: ReplicaReport): Promise<Fleet & { readonly takesCensus: boolean }>;

@@ -89,8 +89,8 @@ export class CensusTaker {
     const { reporter, replicas, metrics } = this.#options;
     const before = reporter.latest;
     if (before === undefined) return;
-    // By the clock of the store, as the leases are.
-    const clockMs = before.now - before.askedAt;
+    // By the clock of the store, as the leases are; rather too early than too late.
+    const clockMs = before.now - before.answeredAt;
     const tally = new CensusTally(Math.round(clockMs + performance.now()));
     await this.#walk(tally);
     const walkedAt = performance.now();

@@ -1,5 +1,5 @@
 import type { LeaseTotals } from "../domain/lease-counts.ts";
-import type { Replica, ReplicaStore } from "../domain/replica-store.ts";
+import type { Replica, ReplicaReport, ReplicaStore } from "../domain/replica-store.ts";
 import type { Activity } from "./metrics.ts";
 
 export interface ReplicaReporterOptions {
@@ -13,9 +13,12 @@ export interface ReplicaReporterOptions {
 
 /** What the store answered to the latest report. */
 export interface Answer extends Awaited<ReturnType<ReplicaStore["report"]>> {
-  /** When the report was begun, by `performance.now()`. */
+  /** When the report was begun and when it was answered, by `performance.now()`. */
   readonly askedAt: number;
+  readonly answeredAt: number;
 }
+
+type Batch = Pick<ReplicaReport, "counted" | "batch">;
 
 /** The default interval between two reports. */
 export const reportMs = 1_000;
@@ -25,8 +28,11 @@ export class ReplicaReporter {
   readonly #options: ReplicaReporterOptions;
   readonly #startedAt = Date.now();
   #before: { readonly at: number; readonly activity: Activity };
-  /** Totals that the store has been given. */
-  #added: LeaseTotals = { granted: 0, ended: 0 };
+  /** What is in a batch already. */
+  #counted: LeaseTotals = { granted: 0, ended: 0 };
+  #batches = 0;
+  /** The batch that the store may not have yet. */
+  #batch: Batch | undefined;
   #replica: Replica;
   #timer: NodeJS.Timeout | undefined;
   #isClosed = false;
@@ -57,21 +63,34 @@ export class ReplicaReporter {
   }
 
   async #report(): Promise<void> {
-    const askedAt = performance.now();
     this.#replica = this.#measure();
-    const { granted, ended } = this.#before.activity;
-    const counted = { granted: granted - this.#added.granted, ended: ended - this.#added.ended };
     try {
-      const answer = await this.#options.store.report({ replica: this.#replica, counted });
-      this.#added = { granted, ended };
-      this.latest = { ...answer, askedAt };
+      // What was counted while the store did not answer is no part of the batch that is repeated.
+      if (this.#batch !== undefined) await this.#send(this.#batch);
+      this.latest = await this.#send(this.#count());
     } catch {
-      // The store monitor reports it. What was counted is added next time.
+      // The store monitor reports it.
       this.latest = undefined;
     }
     if (this.#isClosed) return;
     const { intervalMs = reportMs } = this.#options;
     this.#timer = setTimeout(() => void this.#report(), intervalMs).unref();
+  }
+
+  async #send(batch: Batch): Promise<Answer> {
+    this.#batch = batch;
+    const askedAt = performance.now();
+    const answer = await this.#options.store.report({ replica: this.#replica, ...batch });
+    this.#batch = undefined;
+    return { ...answer, askedAt, answeredAt: performance.now() };
+  }
+
+  /** What this process has counted since the last batch. */
+  #count(): Batch {
+    const { granted, ended } = this.#options.activity();
+    const counted = { granted: granted - this.#counted.granted, ended: ended - this.#counted.ended };
+    this.#counted = { granted, ended };
+    return { counted, batch: `${this.#startedAt}-${++this.#batches}` };
   }
 
   #measure(): Replica {

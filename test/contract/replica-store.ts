@@ -38,12 +38,26 @@ export function replicaStoreContract(backend: TestBackend): void {
       const { store, second } = stage;
       expect(await store.read()).toMatchObject({ totals: none, replicas: [] });
       const from = await stage.now();
-      const first = await store.report({ replica: replica("b"), counted: { granted: 5, ended: 1 } });
+      const first = await store.report({
+        replica: replica("b"),
+        counted: { granted: 5, ended: 1 },
+        batch: "1",
+      });
       expect(first).toMatchObject({ totals: { granted: 5, ended: 1 }, census: undefined, takesCensus: true });
       for (const name of Object.values(oddNames)) {
-        await second.report({ replica: replica(`a ${name}`), counted: none });
+        await second.report({ replica: replica(`a ${name}`), counted: none, batch: "-" });
       }
-      await second.report({ replica: replica("b", { downloads: 9 }), counted: { granted: 2, ended: 3 } });
+      await second.report({
+        replica: replica("b", { downloads: 9 }),
+        counted: { granted: 2, ended: 3 },
+        batch: "2",
+      });
+      // Its answer was lost.
+      await store.report({
+        replica: replica("b", { downloads: 9 }),
+        counted: { granted: 2, ended: 3 },
+        batch: "2",
+      });
       const { now, totals, replicas } = await second.read();
       expect(totals).toEqual({ granted: 7, ended: 4 });
       const names = Object.values(oddNames).map((name) => `a ${name}`);
@@ -59,13 +73,15 @@ export function replicaStoreContract(backend: TestBackend): void {
       await using stage = await setStage("replicas", alone);
       const { store, second } = stage;
       const takes = async (name: string) =>
-        (await second.report({ replica: replica(name), counted: none })).takesCensus;
+        (await second.report({ replica: replica(name), counted: none, batch: "-" })).takesCensus;
       expect([await takes("a"), await takes("b"), await takes("a")]).toEqual([true, false, true]);
       expect(await store.recordCensus("b", census)).toBe(false);
       expect((await store.read()).census).toBeUndefined();
       expect(await store.recordCensus("a", census)).toBe(true);
       expect((await second.read()).census).toEqual(census);
-      expect((await store.report({ replica: replica("b"), counted: none })).census).toEqual(census);
+      expect((await store.report({ replica: replica("b"), counted: none, batch: "-" })).census).toEqual(
+        census,
+      );
       await store.leave("a");
       expect((await store.read()).replicas.map(({ name }) => name)).toEqual(["b"]);
       expect(await takes("b")).toBe(true);
@@ -78,15 +94,15 @@ export function replicaStoreContract(backend: TestBackend): void {
       await using stage = await setStage("replicas", alone);
       const { store } = stage;
       const time = await stage.stopTime();
-      await store.report({ replica: replica("a"), counted: none });
+      await store.report({ replica: replica("a"), counted: none, batch: "-" });
       await time.pass(replicaMs - 1, [], []);
-      expect(await store.report({ replica: replica("b"), counted: none })).toMatchObject({
+      expect(await store.report({ replica: replica("b"), counted: none, batch: "-" })).toMatchObject({
         takesCensus: false,
       });
       expect((await store.read()).replicas).toHaveLength(2);
       await time.pass(1, [], []);
       expect((await store.read()).replicas).toHaveLength(1);
-      expect(await store.report({ replica: replica("b"), counted: none })).toMatchObject({
+      expect(await store.report({ replica: replica("b"), counted: none, batch: "-" })).toMatchObject({
         takesCensus: true,
       });
     });

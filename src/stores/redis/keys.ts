@@ -69,7 +69,8 @@ export const bandwidthKey = "dl:bandwidth";
 
 /**
  * A hash: `granted` and `ended` leases that all processes have counted, `taker` until when the census is whose, in ms,
- * `census` the latest one as JSON, and for each replica `r:<name>` when it reported, in ms, and its report as JSON.
+ * `census` the latest one as JSON, and for each replica `r:<name>` when it reported, in ms, which batch
+ * of leases it counted, and its report as JSON.
  */
 export const replicasKey = "dl:replicas";
 

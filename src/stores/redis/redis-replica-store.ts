@@ -16,9 +16,9 @@ const key = () => replicasKey;
 
 const reportScript = script<ReplicaReport, Fleet & { readonly takesCensus: boolean }>("reportReplica-1", {
   key,
-  args: ({ replica, counted }) => [
+  args: ({ replica, counted, batch }) => [
     ...[replica.name, JSON.stringify(replica), counted.granted, counted.ended],
-    ...[replicaMs, maxReplicas],
+    ...[replicaMs, maxReplicas, batch],
   ],
   output: ([tag, now, granted, ended, takes, census]) => {
     if (tag !== "OK") throw unexpected(tag);
@@ -93,7 +93,7 @@ export class RedisReplicaStore implements ReplicaStore {
 }
 
 function seenReplica(value: string): SeenReplica {
-  const blank = value.indexOf(" ");
-  const replica: Replica = JSON.parse(value.slice(blank + 1));
-  return { ...replica, seenAt: Number(value.slice(0, blank)) };
+  const [, seenAt, report] = /^(\S+) \S+ (.*)$/s.exec(value)!;
+  const replica: Replica = JSON.parse(report!);
+  return { ...replica, seenAt: Number(seenAt) };
 }

@@ -19,15 +19,19 @@ export class SqliteReplicaStore implements ReplicaStore {
     this.#statements = prepareStatements(database);
   }
 
-  async report({ replica, counted }: ReplicaReport): Promise<Fleet & { readonly takesCensus: boolean }> {
+  async report({
+    replica,
+    counted,
+    batch,
+  }: ReplicaReport): Promise<Fleet & { readonly takesCensus: boolean }> {
     const { add, take, purge, report } = this.#statements;
     const { name } = replica;
     return this.#db.transaction(() => {
       const now = this.#db.clock.now();
-      add.run({ granted: counted.granted, ended: counted.ended });
+      add.run({ name, batch, granted: counted.granted, ended: counted.ended });
       const takesCensus = take.run({ name, now, until: now + replicaMs }).changes === 1;
       if (takesCensus) purge.run({ silentSince: now - replicaMs });
-      report.run({ name, now, report: JSON.stringify(replica) });
+      report.run({ name, now, batch, report: JSON.stringify(replica) });
       return { ...this.#fleet(now), takesCensus };
     });
   }
@@ -73,7 +77,9 @@ export class SqliteReplicaStore implements ReplicaStore {
 function prepareStatements({ connection: db }: SqliteDatabase) {
   return {
     census: db.prepare("SELECT granted, ended, latest FROM census"),
-    add: db.prepare("UPDATE census SET granted = granted + :granted, ended = ended + :ended"),
+    add: db.prepare(`
+      UPDATE census SET granted = granted + :granted, ended = ended + :ended
+      WHERE NOT EXISTS (SELECT 1 FROM replica WHERE name = :name AND batch = :batch)`),
     take: db.prepare(
       "UPDATE census SET taker = :name, taken_until = :until WHERE taker = :name OR taken_until <= :now",
     ),
@@ -83,9 +89,9 @@ function prepareStatements({ connection: db }: SqliteDatabase) {
       "SELECT report, seen_at AS seenAt FROM replica WHERE seen_at > :silentSince ORDER BY name",
     ),
     report: db.prepare(`
-      INSERT INTO replica (name, seen_at, report)
-        SELECT :name, :now, :report WHERE (SELECT count(*) FROM replica WHERE name <> :name) < ${maxReplicas}
-      ON CONFLICT DO UPDATE SET seen_at = excluded.seen_at, report = excluded.report`),
+      INSERT INTO replica (name, seen_at, batch, report)
+        SELECT :name, :now, :batch, :report WHERE (SELECT count(*) FROM replica WHERE name <> :name) < ${maxReplicas}
+      ON CONFLICT DO UPDATE SET seen_at = excluded.seen_at, batch = excluded.batch, report = excluded.report`),
     purge: db.prepare("DELETE FROM replica WHERE seen_at <= :silentSince"),
     forget: db.prepare("DELETE FROM replica WHERE name = :name"),
   };

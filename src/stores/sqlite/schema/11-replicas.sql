@@ -3,6 +3,8 @@ CREATE TABLE replica (
   name TEXT NOT NULL PRIMARY KEY,
   -- When it last reported, in milliseconds on the clock of the file.
   seen_at INTEGER NOT NULL,
+  -- The leases that it has counted last, so that a repeated report adds them once.
+  batch TEXT NOT NULL,
   -- What it reported, as JSON.
   report TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
