@@ -11,7 +11,7 @@ import type { Backend } from "../domain/backend.ts";
 import type { ContentSource } from "../domain/content-source.ts";
 import type { LeaseTerms } from "../domain/session.ts";
 import type { ServerTls } from "../server/server.ts";
-import { openBackend, type RedisCredentials, sqliteUrl } from "../stores/open.ts";
+import { type BackendOptions, openBackend, type RedisCredentials, sqliteUrl } from "../stores/open.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
 import { orStartError } from "./start-error.ts";
 
@@ -47,23 +47,33 @@ export async function openStores(
   leaseTerms: LeaseTerms,
   { metrics, log }: { readonly metrics: Metrics; readonly log: Logger },
 ): Promise<Backend> {
-  const { redisUrl, redis, sqlitePath, maxDowntimeMs, login } = config;
-  const url = redisUrl?.reveal() ?? sqliteUrl(sqlitePath);
   const { observeRoundTrip } = metrics;
   const { counts: leaseCounts } = metrics.leases;
+  const options = await backendOptions(config, leaseTerms, log);
+  return orStartError(() => openBackend(backendUrl(config), { ...options, observeRoundTrip, leaseCounts }));
+}
+
+/** The store that sessions are kept in. */
+export function backendUrl({ redisUrl, sqlitePath }: Config): string {
+  return redisUrl?.reveal() ?? sqliteUrl(sqlitePath);
+}
+
+/** @throws StartError */
+export async function backendOptions(
+  config: Config,
+  leaseTerms: LeaseTerms,
+  log: Logger,
+): Promise<BackendOptions> {
+  const { redis, maxDowntimeMs, login: loginTerms } = config;
   const redisCredentials = await readRedisCredentials(config);
-  const redisOptions = { redisCredentials, redisWaitReplicas: redis.waitReplicas };
-  return orStartError(() =>
-    openBackend(url, {
-      leaseTerms,
-      loginTerms: login,
-      maxDowntimeMs,
-      ...redisOptions,
-      leaseCounts,
-      log,
-      observeRoundTrip,
-    }),
-  );
+  return {
+    leaseTerms,
+    loginTerms,
+    maxDowntimeMs,
+    redisCredentials,
+    redisWaitReplicas: redis.waitReplicas,
+    log,
+  };
 }
 
 /** @throws StartError when certificate and key do not belong together */

@@ -58,16 +58,19 @@ export class ReplicaReporter {
   async close(): Promise<void> {
     this.#isClosed = true;
     clearTimeout(this.#timer);
-    // A store that does not answer forgets it by itself.
-    await this.#options.store.leave(this.#replica.name).catch(() => {});
+    try {
+      // What was counted since the last report.
+      await this.#sendAll();
+      await this.#options.store.leave(this.#replica.name);
+    } catch {
+      // The store forgets it by itself.
+    }
   }
 
   async #report(): Promise<void> {
     this.#replica = this.#measure();
     try {
-      // What was counted while the store did not answer is no part of the batch that is repeated.
-      if (this.#batch !== undefined) await this.#send(this.#batch);
-      this.latest = await this.#send(this.#count());
+      this.latest = await this.#sendAll();
     } catch {
       // The store monitor reports it.
       this.latest = undefined;
@@ -75,6 +78,12 @@ export class ReplicaReporter {
     if (this.#isClosed) return;
     const { intervalMs = reportMs } = this.#options;
     this.#timer = setTimeout(() => void this.#report(), intervalMs).unref();
+  }
+
+  /** What was counted while the store did not answer is no part of the batch that is repeated. */
+  async #sendAll(): Promise<Answer> {
+    if (this.#batch !== undefined) await this.#send(this.#batch);
+    return this.#send(this.#count());
   }
 
   async #send(batch: Batch): Promise<Answer> {
