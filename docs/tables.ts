@@ -1,6 +1,6 @@
 /**
- * The tables of the documentation that list what the code defines. `npm run docs` writes them into the pages;
- * a test holds the pages to them.
+ * The tables of the documentation that list what the code defines. `npm run docs` writes them into the pages, and the
+ * settings into the schema of the Helm chart; a test holds both to them.
  */
 import { readFileSync, writeFileSync } from "node:fs";
 import { codeFromString } from "@connectrpc/connect/protocol-connect";
@@ -17,6 +17,7 @@ import {
   failureMessages,
   httpStatusOf,
 } from "../src/domain/errors.ts";
+import { writeSchema } from "../deploy/helm/schema.ts";
 import { scenarios } from "../test/chaos/scenarios/scenarios.ts";
 import { operationCells, operationHeader, operationRows } from "./operations.ts";
 
@@ -156,4 +157,5 @@ if (import.meta.main) {
   for (const page of new Set(Object.values(tables).map((table) => table.page))) {
     writeFileSync(new URL(page, import.meta.url), rewritten(page));
   }
+  writeSchema();
 }

@@ -48,7 +48,7 @@ export interface AppOptions {
  * @throws StartError
  */
 export async function startApp(config: Config, { logger, program }: AppOptions = {}): Promise<App> {
-  const log = logger ?? openLog(config, program);
+  const log = logger ?? (await openLog(config, program));
   const metrics = new Metrics();
   const [endStreams, endCalls] = [new AbortController(), new AbortController()];
   const [streamsMustEnd, callsMustEnd] = [endStreams.signal, endCalls.signal];

@@ -13,10 +13,10 @@ export function startWorkerApp(config: Config, explain: Parameters<typeof runWor
   return runWorker((program) => startApp(config, { program }), explain);
 }
 
-/** A program of several workers, not yet started. Its supervisor has the admin address. */
-export function superviseApps(config: Config, { onFailure }: SupervisorEvents) {
+/** A program of several workers, not yet started. Its supervisor has the admin address. @throws StartError */
+export async function superviseApps(config: Config, { onFailure }: SupervisorEvents) {
   const { workers, port, graceMs } = config;
-  const log = openLog(config);
+  const log = await openLog(config);
   let admin: Admin | undefined;
   const served = () => ({ adminUrl: admin?.url, ...summaryOf(config) });
   const supervisor = new Supervisor({ workers, port, graceMs, log, served, onFailure });

@@ -3,10 +3,12 @@ import { constants } from "node:os";
 import { setFlagsFromString } from "node:v8";
 import { type Command, Option } from "commander";
 import { readConfig } from "../app/config.ts";
+import { type Notifier, openNotifier } from "../app/service-manager.ts";
 import { type App, startApp } from "../app/start.ts";
 import { StartError } from "../app/start-error.ts";
 import { startWorkerApp, superviseApps, WorkerFailure } from "../app/workers.ts";
 import { ConfigError, type ConfigSources } from "../config/load.ts";
+import { type ServiceManager, serviceManagerOf } from "../config/service-manager.ts";
 import { type Config, settings } from "../config/settings.ts";
 
 // Otherwise a first burst of calls can make V8 allocate the objects of calls in the old heap for the rest of the process,
@@ -20,6 +22,9 @@ export function addSettings(command: Command): void {
     command.addOption(alone === undefined ? option : option.preset(alone));
   }
 }
+
+/** The time that a stop may take beyond the grace: killing workers, and closing the store. */
+const stopMarginMs = 5000;
 
 /** The program, as signals end it. */
 interface Service {
@@ -36,15 +41,16 @@ export async function serve({
   environment,
 }: Pick<ConfigSources, "flags" | "environment">): Promise<void> {
   try {
-    await start(readConfig(flags, environment));
+    await start(readConfig(flags, environment), serviceManagerOf(environment, process.pid));
   } catch (error) {
     process.exit(report(error));
   }
 }
 
-async function start(config: Config): Promise<void> {
+async function start(config: Config, manager: ServiceManager | undefined): Promise<void> {
   if (config.workers > 1 && cluster.isWorker) return startWorkerApp(config, explain);
-  const service = config.workers > 1 ? severalProcesses(config) : oneProcess(config);
+  const notifier = openNotifier(manager, (line) => process.stderr.write(`downlease: ${line}\n`));
+  const service = config.workers > 1 ? await severalProcesses(config, notifier) : oneProcess(config);
   let canStop = false;
   for (const signal of ["SIGINT", "SIGTERM"] as const) {
     process.on(signal, () => {
@@ -53,12 +59,14 @@ async function start(config: Config): Promise<void> {
         process.exit(128 + constants.signals[signal]);
       }
       canStop = false;
+      void notifier.stopping(config.graceMs + stopMarginMs);
       // A stop that fails is a bug: unhandled, it ends the process with a stack and exit code 1.
       void service.stop().then((code) => process.exit(code));
     });
   }
   await service.start();
   canStop = true;
+  void notifier.ready();
 }
 
 function oneProcess(config: Config): Service {
@@ -75,12 +83,12 @@ function oneProcess(config: Config): Service {
   };
 }
 
-function severalProcesses(config: Config): Service {
-  const supervisor = superviseApps(config, { onFailure: (failure) => process.exit(report(failure)) });
+async function severalProcesses(config: Config, notifier: Notifier): Promise<Service> {
+  const supervisor = await superviseApps(config, { onFailure: (failure) => process.exit(report(failure)) });
   return {
     async start() {
       await supervisor.start();
-      process.on("SIGHUP", () => void supervisor.restart());
+      process.on("SIGHUP", () => void notifier.reload(() => supervisor.restart()));
     },
     stop: async () => ((await supervisor.stop()) ? 0 : 1),
     kill: () => supervisor.kill(),

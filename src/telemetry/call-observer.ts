@@ -2,7 +2,7 @@ import type { Logger } from "pino";
 import type { CallObserver, CallRecord } from "../calls/call.ts";
 import type { ClientAddressOf } from "../calls/client-address.ts";
 import { causeOf, type LoggedCause } from "./cause.ts";
-import type { LoggedCall } from "./log.ts";
+import type { LoggedCall } from "./pretty-log.ts";
 import type { Metrics } from "./metrics.ts";
 import { Repetitions } from "./repetitions.ts";
 

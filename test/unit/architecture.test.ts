@@ -90,7 +90,8 @@ const rooms: Rooms = {
       "telemetry",
     ],
     packages: ["pino"],
-    node: ["fs", "fs/promises", "net", "tls"],
+    // For `systemd-notify`.
+    node: ["child_process", "fs", "fs/promises", "net", "tls"],
   },
   // The SDK, a package of its own. What `browser.ts` loads runs in browsers (test/integration/package.test.ts).
   client: {
