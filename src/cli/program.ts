@@ -1,5 +1,5 @@
-import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
+import { program as downlease } from "../config/program.ts";
 import { withJson } from "./command-parts.ts";
 import { addClientCommands } from "./commands.ts";
 import { exitCodes } from "./exit-codes.ts";
@@ -9,7 +9,7 @@ import { optionsOf } from "./server-options.ts";
 import { usageMessage } from "./usage-message.ts";
 import { addUsersCommands } from "./users/users.ts";
 
-const { version } = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8"));
+const { version } = downlease;
 
 /**
  * Runs one command line.

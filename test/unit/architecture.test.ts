@@ -120,7 +120,7 @@ const rooms: Rooms = {
       // The list of servers.
       "zod",
     ],
-    node: ["fs", "fs/promises", "readline"],
+    node: ["fs", "fs/promises", "http", "https", "readline"],
   },
   "cli/users": {
     rooms: ["auth", "cli", "config", "domain"],
@@ -128,7 +128,7 @@ const rooms: Rooms = {
     node: ["fs", "fs/promises", "readline"],
   },
   "cli/serve.ts": { rooms: ["app", "config"], packages: ["commander"], node: ["cluster", "os", "v8"] },
-  "cli/program.ts": { rooms: ["cli", "cli/serve.ts", "cli/users"], packages: ["commander"], node: ["fs"] },
+  "cli/program.ts": { rooms: ["cli", "cli/serve.ts", "cli/users", "config"], packages: ["commander"] },
   "main.ts": { rooms: ["cli", "cli/program.ts", "client", "config"], node: ["module"] },
 };
 
@@ -200,6 +200,7 @@ test("the commands that call a service load nothing of it", () => {
   expect(others.sort()).toEqual([
     "src/config/client-settings.ts",
     "src/config/numbers.ts",
+    "src/config/own-url.ts",
     "src/config/secret-file.ts",
     "src/config/user-directories.ts",
   ]);
