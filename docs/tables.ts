@@ -5,6 +5,7 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { codeFromString } from "@connectrpc/connect/protocol-connect";
 import { Command } from "commander";
+import { writeSchema } from "../deploy/helm/schema.ts";
 import { addClientCommands } from "../src/cli/commands.ts";
 import { exitCodes } from "../src/cli/exit-codes.ts";
 import { processIo } from "../src/cli/io.ts";
@@ -17,7 +18,6 @@ import {
   failureMessages,
   httpStatusOf,
 } from "../src/domain/errors.ts";
-import { writeSchema } from "../deploy/helm/schema.ts";
 import { scenarios } from "../test/chaos/scenarios/scenarios.ts";
 import { operationCells, operationHeader, operationRows } from "./operations.ts";
 

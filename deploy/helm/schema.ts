@@ -18,8 +18,7 @@ export function rewrittenSchema(): string {
   const schema = JSON.parse(readSchema());
   const others = variablesOfTemplates();
   const open = settings.filter(
-    ({ variable, secret }) =>
-      !secret && !others.has(variable) && !others.has(variable.replace(/_FILE$/, "")),
+    ({ variable, secret }) => !secret && !others.has(variable) && !others.has(variable.replace(/_FILE$/, "")),
   );
   schema.properties.settings.properties = Object.fromEntries(
     open.map(({ name, help }) => [name, { description: help, type: ["string", "number", "boolean"] }]),

@@ -110,7 +110,16 @@ export const attw: PeerTool = {
   },
 };
 
-export const clientTools: readonly PeerTool[] = [currentGovc, grpcurl, ghz, vmwareSdk, ansible, attw];
+/** Renders charts. */
+export const helm = program("helm", "helm.sh/helm/v4/cmd/helm@v4.3.2");
+
+/** The schemas of Kubernetes, and a program that compares with them. */
+export const kubernetesSchemas = pythonWith("kubernetes-validate", "1.37.0", ["kubernetes-validate==1.37.0"]);
+
+export const clientTools: readonly PeerTool[] = [
+  ...[currentGovc, grpcurl, ghz, vmwareSdk, ansible, attw],
+  ...[helm, kubernetesSchemas],
+];
 
 /** Clients that are in none of the registries that the tests use. */
 export const clientsNotRun: readonly string[] = [

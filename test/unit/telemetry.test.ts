@@ -9,9 +9,9 @@ import { callObserver } from "../../src/telemetry/call-observer.ts";
 import { downloadObserver } from "../../src/telemetry/download-observer.ts";
 import { Health } from "../../src/telemetry/health.ts";
 import { createLogger } from "../../src/telemetry/log.ts";
-import { prettyLine } from "../../src/telemetry/pretty-log.ts";
 import { Metrics } from "../../src/telemetry/metrics.ts";
 import { preparationObserver } from "../../src/telemetry/preparation-observer.ts";
+import { prettyLine } from "../../src/telemetry/pretty-log.ts";
 import { StoreMonitor } from "../../src/telemetry/store-monitor.ts";
 import { eventually } from "../support/eventually.ts";
 
