@@ -1,60 +1,54 @@
-import { execFile } from "node:child_process";
-import { promisify } from "node:util";
+import { spawn } from "node:child_process";
 import type { ServiceManager } from "../config/service-manager.ts";
 
-/** Notifies the service manager of the states of the program. Failures are reported once and do no other harm. */
+/** Notifies the service manager of the states of the program. */
 export interface Notifier {
-  ready(): Promise<void>;
+  ready(): void;
   /** Before and after a reload, which lasts until the step has ended. */
   reload(step: () => Promise<void>): Promise<void>;
   /** @param withinMs how long the stop may take, however short the manager's own timeout is */
-  stopping(withinMs: number): Promise<void>;
+  stopping(withinMs: number): void;
 }
 
-/** How long a notification may take; a busy manager answers later than usual. */
-const timeoutMs = 5000;
-
-const run = promisify(execFile);
+/** Sends a notification for each line, and ends with the code of the first one that fails. */
+const notifyLoop = "while read -r states; do systemd-notify $states || exit $?; done";
+const notFound = 127;
 
 /**
  * Node.js has no datagram sockets of the family AF_UNIX, so `systemd-notify` sends: it is wherever systemd is, and finds
- * the socket, an abstract one too, in the environment that it inherits.
+ * the socket, an abstract one too, in the environment that it inherits. A shell starts it, because each process that this
+ * one starts stops the event loop for tens of milliseconds once its memory has grown.
  *
  * @param manager undefined: nothing is sent
- * @param warn takes a line for the operator
+ * @param warn takes the line that says that nothing can be sent
  */
 export function openNotifier(manager: ServiceManager | undefined, warn: (line: string) => void): Notifier {
-  if (manager === undefined) return { async ready() {}, reload: (step) => step(), async stopping() {} };
-  let hasFailed = false;
-  const send = async (...states: readonly string[]) => {
-    try {
-      await run("systemd-notify", states, { timeout: timeoutMs });
-    } catch (error) {
-      if (!hasFailed) warn(explain(error));
-      hasFailed = true;
-    }
-  };
+  if (manager === undefined) return { ready() {}, reload: (step) => step(), stopping() {} };
+  const shell = spawn("sh", ["-c", notifyLoop], { stdio: ["pipe", "ignore", "ignore"] });
+  const fail = (reason: string) => warn(`the service manager can't be notified: ${reason}`);
+  shell.once("error", () => fail("there is no shell"));
+  shell.once("exit", (code) => {
+    if (code !== 0) fail(code === notFound ? "systemd-notify is not installed" : "systemd-notify failed");
+  });
+  // Whatever is written when the shell has ended, which has been reported then.
+  shell.stdin.on("error", () => {});
+  shell.unref();
+  const send = (...states: readonly string[]) => void shell.stdin.write(`${states.join(" ")}\n`);
   let watchdog: NodeJS.Timeout | undefined;
   return {
-    async ready() {
-      await send("READY=1");
+    ready() {
+      send("READY=1");
       if (manager.watchdogMs === undefined) return;
       // Twice as often as the manager demands, as its manual advises.
-      watchdog ??= setInterval(() => void send("WATCHDOG=1"), manager.watchdogMs / 2).unref();
+      watchdog ??= setInterval(() => send("WATCHDOG=1"), manager.watchdogMs / 2).unref();
     },
     async reload(step) {
-      await send("RELOADING=1", `MONOTONIC_USEC=${process.hrtime.bigint() / 1000n}`);
+      send("RELOADING=1", `MONOTONIC_USEC=${process.hrtime.bigint() / 1000n}`);
       await step().finally(() => send("READY=1"));
     },
-    async stopping(withinMs) {
+    stopping(withinMs) {
       clearInterval(watchdog);
-      await send("STOPPING=1", `EXTEND_TIMEOUT_USEC=${Math.ceil(withinMs * 1000)}`);
+      send("STOPPING=1", `EXTEND_TIMEOUT_USEC=${Math.ceil(withinMs * 1000)}`);
     },
   };
-}
-
-function explain(error: unknown): string {
-  const { code } = error as NodeJS.ErrnoException;
-  const reason = code === "ENOENT" ? "the program systemd-notify is not installed" : "systemd-notify failed";
-  return `the service manager can't be notified: ${reason}`;
 }

@@ -59,14 +59,14 @@ async function start(config: Config, manager: ServiceManager | undefined): Promi
         process.exit(128 + constants.signals[signal]);
       }
       canStop = false;
-      void notifier.stopping(config.graceMs + stopMarginMs);
+      notifier.stopping(config.graceMs + stopMarginMs);
       // A stop that fails is a bug: unhandled, it ends the process with a stack and exit code 1.
       void service.stop().then((code) => process.exit(code));
     });
   }
   await service.start();
   canStop = true;
-  void notifier.ready();
+  notifier.ready();
 }
 
 function oneProcess(config: Config): Service {

@@ -1,4 +1,4 @@
-import { chmod, readFile, writeFile } from "node:fs/promises";
+import { chmod, readFile, symlink, writeFile } from "node:fs/promises";
 import { delimiter, join } from "node:path";
 import { expect, test } from "vitest";
 import { eventually } from "../support/eventually.ts";
@@ -36,13 +36,15 @@ test("a service manager is notified of start, life, reload and stop", async () =
 });
 
 test("a service that can't notify says so, once, and serves", async () => {
+  await using directory = await tempDir();
+  await symlink("/bin/sh", join(directory.path, "sh"));
   await using service = await startService([], {
-    // Nothing is there but Node.js, by its path.
-    PATH: "/nonexistent",
+    // Nothing is there but a shell.
+    PATH: directory.path,
     NOTIFY_SOCKET: "@downlease-test",
     WATCHDOG_USEC: String(0.1 * usec),
   });
-  const complaint = "the service manager can't be notified: the program systemd-notify is not installed";
+  const complaint = "the service manager can't be notified: systemd-notify is not installed";
   await eventually("the complaint", () => service.output.includes(complaint));
   expect((await fetch(`${service.url}/readyz`)).status).toBe(200);
   await service.stop();

@@ -185,17 +185,12 @@ describe("compose", () => {
   });
 
   test("for other machines has every secret in a file, and nobody who is anonymous", () => {
-    const tag = (name: string) => ({ tag: name, resolve: (text: unknown) => text, collection: undefined });
-    const { services: secure, secrets } = parse(secureCompose, {
-      customTags: [
-        { tag: "!reset", resolve: () => null },
-        { ...tag("!override"), collection: "seq" },
-      ] as never,
-    });
+    const override = { tag: "!override", collection: "seq" } as const;
+    const { services: secure, secrets } = parse(secureCompose, { customTags: [override] });
     const used = Object.values<{ secrets: string[] }>(secure).flatMap((service) => service.secrets);
     expect(new Set(used)).toEqual(new Set(Object.keys(secrets)));
     expect(secure["replica-1"].environment).toMatchObject({
-      ...{ DOWNLEASE_INSECURE_NO_AUTH: null, DOWNLEASE_REDIS_URL: null },
+      ...{ DOWNLEASE_INSECURE_NO_AUTH: "", DOWNLEASE_REDIS_URL: "" },
       DOWNLEASE_REDIS_URL_FILE: "/run/secrets/redis-url",
     });
   });
