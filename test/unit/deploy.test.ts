@@ -68,12 +68,16 @@ describe("settings of the deployment", () => {
   });
 
   test("give Docker more patience than the service needs to stop", () => {
-    const { graceMs } = loadConfig({
-      flags: {},
-      environment: { ...settingsIn(dockerfile), ...settingsIn(compose) },
-    });
-    const [, patience] = /stop_grace_period: (\d+)s/.exec(compose) ?? [];
-    expect(Number(patience) * 1000).toBeGreaterThan(graceMs);
+    const environment = { ...settingsIn(dockerfile), ...settingsIn(compose) };
+    const { DOWNLEASE_TRANSFER_GRACE_SECONDS } = settingsIn(secureCompose);
+    for (const [text, own] of [
+      [compose, environment],
+      [secureCompose, { ...environment, DOWNLEASE_TRANSFER_GRACE_SECONDS }],
+    ] as const) {
+      const { graceMs, transferGraceMs } = loadConfig({ flags: {}, environment: own });
+      const [, patience] = /stop_grace_period: (\d+)s/.exec(text) ?? [];
+      expect(Number(patience) * 1000).toBeGreaterThan(Math.max(graceMs, transferGraceMs));
+    }
   });
 });
 

@@ -159,6 +159,6 @@ DOWNLEASE_ALLOWED_HOSTS: {{ join "," .allowedHosts | quote }}
 {{/* Of a stop, with a margin for the end of the process. */}}
 {{- define "downlease.stopSeconds" -}}
 {{- with .Values.shutdown }}
-{{- ceil (addf .graceSeconds .transferGraceSeconds 10) | int }}
+{{- ceil (addf (maxf .graceSeconds .transferGraceSeconds) 10) | int }}
 {{- end }}
 {{- end }}
