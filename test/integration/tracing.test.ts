@@ -2,7 +2,7 @@ import { randomBytes } from "node:crypto";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { runProgram } from "../support/command.ts";
+import { runCommand, runProgram } from "../support/command.ts";
 import { eventually } from "../support/eventually.ts";
 import { type OtlpReceiver, type ReceivedSpan, startOtlpReceiver } from "../support/otlp-receiver.ts";
 import { protocolClients, Refused } from "../support/protocol-clients.ts";
@@ -191,6 +191,19 @@ test("a stream of keep-alives is one span, which ends with it", async () => {
   await eventually("the span of the stream", () =>
     spansOf(traceId).some((span) => span.parentId === parentId && span.name.endsWith("/KeepAliveStream")),
   );
+});
+
+test("a command passes the trace of its caller on, with its calls and its downloads", async () => {
+  const { traceId, parentId, headers } = beginTrace();
+  const { url } = services.SQLite;
+  const args = ["get", await itemOf(services.SQLite), "-o", join(directory.path, "got"), "--server", url];
+  expect(await runCommand(args, { env: { TRACEPARENT: headers.traceparent } })).toMatchObject({ code: 0 });
+  await eventually("the spans", () => {
+    const ofCommand = namesOf(spansOf(traceId).filter((span) => span.parentId === parentId));
+    expect(ofCommand).toContain("GET /download/{session}/{file}");
+    expect(ofCommand).toContain("content.library.item.v1.DownloadSessionService/Create");
+    return true;
+  });
 });
 
 test("the last spans are sent when the service stops", async () => {
