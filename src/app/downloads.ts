@@ -5,6 +5,7 @@ import {
   type DownloadService,
   type DownloadServiceOptions,
 } from "../downloads/download-service.ts";
+import type { Tracing } from "./tracing.ts";
 
 interface Parts
   extends Pick<
@@ -20,14 +21,18 @@ interface Parts
     | "callsMustEnd"
   > {
   readonly settings: Settings;
+  readonly tracing: Tracing;
 }
 
 /** Of 10^6 bits, as links are sold. */
 const bytesPerMbit = 125_000;
 
 /** Download links and the files that they lead to, as configured. */
-export function openDownloads(config: Config, { settings, ...parts }: Parts): DownloadService {
-  return createDownloadService({
+export function openDownloads(
+  config: Config,
+  { settings, tracing, observe, ...parts }: Parts,
+): DownloadService {
+  const service = createDownloadService({
     publicUrl: config.publicUrl,
     linkKeys: config.linkKeys.map(({ id, secret }) => ({ id, secret: secret.reveal() })),
     leaseMs: config.leaseMs,
@@ -37,6 +42,8 @@ export function openDownloads(config: Config, { settings, ...parts }: Parts): Do
     loginIdleMs: config.login.idleMs,
     hasOwners: config.auth === "required",
     offloadPrefix: config.offloadPrefix,
+    observe: tracing.downloadObserver(observe),
     ...parts,
   });
+  return { ...service, handler: tracing.downloadHandler(service.handler) };
 }

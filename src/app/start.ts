@@ -2,7 +2,7 @@ import type { Logger } from "pino";
 import { Admission } from "../calls/admission.ts";
 import { clientAddressFinder } from "../calls/client-address.ts";
 import { pageHeaders as pageHeadersFor } from "../calls/page-headers.ts";
-import { CallPipeline, serviceNamesOf } from "../calls/pipeline.ts";
+import { serviceNamesOf } from "../calls/pipeline.ts";
 import { ShareHolders } from "../calls/share-holders.ts";
 import type { Program } from "../cluster/worker.ts";
 import { addressMatcher } from "../config/addresses.ts";
@@ -22,6 +22,7 @@ import { openAuthentication, openContent, openSettings, openStores, openTls } fr
 import { openPreparations } from "./preparations.ts";
 import { openProtocols } from "./protocols.ts";
 import { orStartError } from "./start-error.ts";
+import { openTracing } from "./tracing.ts";
 
 /** A running service. */
 export interface App {
@@ -58,11 +59,13 @@ export async function startApp(config: Config, { logger, program }: AppOptions =
   const clientAddressOf = clientAddressFinder(isTrustedProxy);
   const tls = await openTls(config);
   const pageHeaders = pageHeadersFor(tls !== undefined);
-  const content = await openContent(config, log);
-  const backend = opened.use(await openStores(config, metrics, log));
+  const tracing = opened.use(await openTracing(config, log));
+  const content = await openContent(config, { log, tracing });
+  const backend = opened.use(await openStores(config, { metrics, log, tracing }));
   const settings = await openSettings(config, backend, log);
   opened.defer(() => settings.close());
-  const authentication = await openAuthentication(config, { logins: backend.logins, clientAddressOf, log });
+  const { logins } = backend;
+  const authentication = await openAuthentication(config, { logins, clientAddressOf, log, tracing });
   opened.defer(() => authentication.close());
   const { authenticate, login, administrate } = authentication;
 
@@ -77,6 +80,7 @@ export async function startApp(config: Config, { logger, program }: AppOptions =
     isTrustedProxy,
     clientAddressOf,
     observe: downloadObserver(metrics, log),
+    tracing,
     fallback: () => server.url,
     callsMustEnd,
   });
@@ -93,7 +97,8 @@ export async function startApp(config: Config, { logger, program }: AppOptions =
     isOpen: config.auth === "none",
     clientAddressOf,
   };
-  const pipeline = new CallPipeline({ operations, authenticate, login, administrate, ...places, observe });
+  const callers = { authenticate, login, administrate };
+  const pipeline = tracing.pipeline({ operations, ...callers, ...places, observe });
 
   const health = new Health(serviceNamesOf(operations));
   if (program !== undefined) health.watch("", program.reportStatus);

@@ -14,6 +14,7 @@ import { LRUCache } from "lru-cache";
 import { ServiceError } from "../domain/errors.ts";
 import { isIdentifier } from "../domain/identifiers.ts";
 import { rolesFrom } from "../domain/roles.ts";
+import type { TraceHeaders } from "../domain/trace.ts";
 import { ProvenCaller } from "./proven-caller.ts";
 import { WatchedFile } from "./watched-file.ts";
 
@@ -35,6 +36,8 @@ export interface JwtOptions {
 
 export interface BearerTokensOptions extends JwtOptions {
   readonly log: { error(message: string): void };
+  /** Further headers of a request for keys, for the trace that it belongs to. */
+  readonly traceHeaders?: TraceHeaders | undefined;
   /** How often to check a file of keys for changes, in milliseconds; once a second by default. */
   readonly pollMs?: number;
 }
@@ -92,11 +95,15 @@ export class BearerTokens {
 
   /** @throws Error when a file of keys can't be used. Keys at a URL are fetched with the first token. */
   static async open(options: BearerTokensOptions): Promise<BearerTokens> {
-    const { jwks, log, pollMs = 1000 } = options;
+    const { jwks, log, traceHeaders, pollMs = 1000 } = options;
     if (/^https?:/i.test(jwks)) {
       const find = createRemoteJWKSet(new URL(jwks), {
         timeoutDuration: fetchMs,
-        [customFetch]: fetchBounded,
+        [customFetch]: (url, options) => {
+          const headers = new Headers(options.headers);
+          for (const [name, value] of Object.entries(traceHeaders?.() ?? {})) headers.set(name, value);
+          return fetchBounded(url, { ...options, headers });
+        },
       });
       return new BearerTokens(options, { find, close() {} });
     }

@@ -12,6 +12,7 @@ import {
   type SettingName,
   settings,
 } from "./settings.ts";
+import { readTracing } from "./tracing.ts";
 
 /** The user's mistakes in the configuration, all of them, one line each. */
 export class ConfigError extends Error {
@@ -67,12 +68,14 @@ export function loadConfig(sources: ConfigSources): Config {
       wrong.set("redisUrl", (error as Error).message);
     }
   }
+  const traceMistakes: string[] = [];
+  const tracing = readTracing(sources.environment, (message) => traceMistakes.push(message));
   const mistakes = fieldSettings
     .filter(({ name }) => wrong.has(name))
     .map((setting) => describe(setting, origins.get(setting.name), wrong.get(setting.name)!))
-    .concat(unknownVariables(sources.environment));
+    .concat(unknownVariables(sources.environment), traceMistakes);
   if (result.data === undefined || mistakes.length > 0) throw new ConfigError(mistakes);
-  return deepFreeze(result.data);
+  return deepFreeze({ ...result.data, tracing });
 }
 
 function originsFrom(sources: ConfigSources): Origins {

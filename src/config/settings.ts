@@ -19,6 +19,7 @@ import { preparationFields } from "./preparation.ts";
 import { redisFields, redisRules } from "./redis.ts";
 import { SecretUrl } from "./secret.ts";
 import { fileTwinOf } from "./secret-file.ts";
+import type { TracingConfig } from "./tracing.ts";
 
 const logLevels = ["trace", "debug", "info", "warn", "error", "fatal", "silent"] as const;
 const logFormats = ["auto", "pretty", "json"] as const;
@@ -186,7 +187,10 @@ export const configSchema = checked.transform(({ s3, ...values }) => ({
 }));
 
 /** All settings of the service, checked; lengths of time in milliseconds. */
-export type Config = Readonly<z.output<typeof configSchema>>;
+export type Config = Readonly<z.output<typeof configSchema>> & {
+  /** Undefined while OpenTelemetry's own variables ask for no traces. */
+  readonly tracing?: TracingConfig | undefined;
+};
 
 /** What the command line and the environment may hold. */
 export interface Setting extends Omit<Manual, "argument"> {

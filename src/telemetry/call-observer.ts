@@ -100,13 +100,14 @@ interface LoggedFailure {
 }
 
 function logMembersOf(
-  { call, target, durationMs, sessionId, error }: CallRecord,
+  { call, target, durationMs, sessionId, error, traceId }: CallRecord,
   peer: string,
 ): Omit<LoggedCall, "operation" | "protocol" | "outcome"> & LoggedFailure {
   return {
     durationMs: Math.round(durationMs * 1000) / 1000,
     peer,
     requestId: call.requestId,
+    traceId,
     target: target && withoutIds(target),
     session: sessionId && beginningOf(sessionId),
     reason: error?.messageId,

@@ -10,6 +10,8 @@ export interface LoggedCall {
   readonly durationMs: number;
   readonly peer: string;
   readonly requestId: string;
+  /** While traces are made. */
+  readonly traceId: string | undefined;
   /** Method and path, or the JSON-RPC operation, of a request that led to no operation. */
   readonly target: string | undefined;
   readonly session: string | undefined;
@@ -22,6 +24,7 @@ const callMembers = [
   "durationMs",
   "peer",
   "requestId",
+  "traceId",
   "target",
   "session",
 ] as const;
@@ -50,12 +53,14 @@ function describe({
   durationMs,
   peer,
   requestId,
+  traceId,
   target,
   session,
 }: LoggedCall): string {
   const about = session === undefined ? "" : ` session ${session}`;
   const place = target === undefined ? "" : ` ${target}`;
-  const text = `${operation}${place} ${outcome} ${durationMs.toFixed(1)} ms, ${protocol} from ${peer}${about}, request ${requestId}`;
+  const trace = traceId === undefined ? "" : `, trace ${traceId}`;
+  const text = `${operation}${place} ${outcome} ${durationMs.toFixed(1)} ms, ${protocol} from ${peer}${about}, request ${requestId}${trace}`;
   // A caller may have sent any text as the session: it must not control the terminal.
   return text.replace(/\p{C}/gu, "?");
 }

@@ -62,7 +62,21 @@ const rooms: Rooms = {
   downloads: {
     rooms: ["calls", "domain"],
     packages: ["content-disposition", "range-parser"],
-    node: ["http", "http2", "net"],
+    // `async_hooks` for timers that belong to no request.
+    node: ["async_hooks", "http", "http2", "net"],
+  },
+  // OpenTelemetry, loaded only when its variables ask for traces.
+  tracing: {
+    rooms: ["calls", "config", "domain", "telemetry"],
+    packages: [
+      "@opentelemetry/api",
+      "@opentelemetry/core",
+      "@opentelemetry/exporter-trace-otlp-proto",
+      "@opentelemetry/resources",
+      "@opentelemetry/sdk-trace",
+      "pino",
+    ],
+    node: ["async_hooks", "http"],
   },
   server: {
     rooms: ["calls", "domain", "telemetry"],
@@ -88,6 +102,7 @@ const rooms: Rooms = {
       "server",
       "stores",
       "telemetry",
+      "tracing",
     ],
     packages: ["pino"],
     // For `systemd-notify`.
