@@ -18,7 +18,7 @@ interface Parts
     | "clientAddressOf"
     | "observe"
     | "fallback"
-    | "callsMustEnd"
+    | "downloadsMustEnd"
   > {
   readonly settings: Settings;
   readonly tracing: Tracing;

@@ -8,7 +8,7 @@ import type { Program } from "../cluster/worker.ts";
 import { addressMatcher } from "../config/addresses.ts";
 import type { Config } from "../config/settings.ts";
 import { Server } from "../server/server.ts";
-import { shutDown } from "../server/shutdown.ts";
+import { newEndings, shutDown } from "../server/shutdown.ts";
 import { callObserver, overloadCounter } from "../telemetry/call-observer.ts";
 import { downloadObserver } from "../telemetry/download-observer.ts";
 import { Health } from "../telemetry/health.ts";
@@ -51,8 +51,8 @@ export interface AppOptions {
 export async function startApp(config: Config, { logger, program }: AppOptions = {}): Promise<App> {
   const log = logger ?? (await openLog(config, program));
   const metrics = new Metrics();
-  const [endStreams, endCalls] = [new AbortController(), new AbortController()];
-  const [streamsMustEnd, callsMustEnd] = [endStreams.signal, endCalls.signal];
+  const endings = newEndings();
+  const { endStreams, endCalls, endDownloads } = endings;
   await using opened = new AsyncDisposableStack();
 
   const isTrustedProxy = addressMatcher(config.trustedProxies);
@@ -82,7 +82,7 @@ export async function startApp(config: Config, { logger, program }: AppOptions =
     observe: downloadObserver(metrics, log),
     tracing,
     fallback: () => server.url,
-    callsMustEnd,
+    downloadsMustEnd: endDownloads.signal,
   });
   opened.defer(() => downloads.close());
 
@@ -104,11 +104,11 @@ export async function startApp(config: Config, { logger, program }: AppOptions =
   if (program !== undefined) health.watch("", program.reportStatus);
   const monitor = new StoreMonitor({ store: backend, health, log });
   opened.defer(() => monitor.stop());
-  const ends = { callsMustEnd, streamsMustEnd };
+  const ends = { callsMustEnd: endCalls.signal, streamsMustEnd: endStreams.signal };
   const { strangers } = places;
   const shared = { observe, clientAddressOf, strangers };
   const parts = { pipeline, downloads: handler, health, pageHeaders, ...shared, ...ends };
-  const { host, port, graceMs, drainMs, maxConnections } = config;
+  const { host, port, graceMs, transferGraceMs, drainMs, maxConnections } = config;
   const connections = { ...metrics.connections, refused: overloadCounter(log, "connections") };
   const listening = { host, port, tls, maxConnections, connections };
   const server = new Server({ ...openProtocols(config, parts), ...listening });
@@ -122,7 +122,7 @@ export async function startApp(config: Config, { logger, program }: AppOptions =
   if (program === undefined) log.info({ url: server.url, adminUrl, ...summaryOf(config) }, "serving");
 
   const rest = opened.move();
-  const stop = () => shutDown({ health, server, rest, endStreams, endCalls, graceMs, drainMs, log });
+  const stop = () => shutDown({ health, server, rest, ...endings, graceMs, transferGraceMs, drainMs, log });
   let stopped: Promise<void> | undefined;
   return {
     url: server.url,

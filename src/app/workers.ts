@@ -15,11 +15,11 @@ export function startWorkerApp(config: Config, explain: Parameters<typeof runWor
 
 /** A program of several workers, not yet started. Its supervisor has the admin address. @throws StartError */
 export async function superviseApps(config: Config, { onFailure }: SupervisorEvents) {
-  const { workers, port, graceMs } = config;
+  const { workers, port, graceMs, transferGraceMs } = config;
   const log = await openLog(config);
   let admin: Admin | undefined;
   const served = () => ({ adminUrl: admin?.url, ...summaryOf(config) });
-  const supervisor = new Supervisor({ workers, port, graceMs, log, served, onFailure });
+  const supervisor = new Supervisor({ workers, port, graceMs, transferGraceMs, log, served, onFailure });
   return {
     /** @throws StartError, WorkerFailure */
     async start(): Promise<void> {

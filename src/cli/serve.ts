@@ -59,7 +59,7 @@ async function start(config: Config, manager: ServiceManager | undefined): Promi
         process.exit(128 + constants.signals[signal]);
       }
       canStop = false;
-      notifier.stopping(config.graceMs + stopMarginMs);
+      notifier.stopping(Math.max(config.graceMs, config.transferGraceMs) + stopMarginMs);
       // A stop that fails is a bug: unhandled, it ends the process with a stack and exit code 1.
       void service.stop().then((code) => process.exit(code));
     });

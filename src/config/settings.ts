@@ -77,6 +77,12 @@ const shutdownFields = {
   graceMs: seconds(0.001, 3600)
     .prefault("10")
     .register(manual, { argument: "seconds", help: "shutdown timeout" }),
+  transferGraceMs: seconds(0, 7 * day)
+    .prefault("0")
+    .register(manual, {
+      argument: "seconds",
+      help: "how long downloads that are running at a shutdown may go on, when that is longer than the shutdown timeout",
+    }),
   drainMs: seconds(0, 3600).prefault("0").register(manual, {
     argument: "seconds",
     help: "part of the shutdown timeout to keep accepting while /readyz reports not ready, for load balancers",
