@@ -1,5 +1,5 @@
 import type { Config } from "../config/settings.ts";
-import type { Settings } from "../domain/settings.ts";
+import type { SettingValues } from "../domain/settings-schema.ts";
 import {
   createDownloadService,
   type DownloadService,
@@ -20,7 +20,8 @@ interface Parts
     | "fallback"
     | "downloadsMustEnd"
   > {
-  readonly settings: Settings;
+  /** Read at each use, because they may change. */
+  readonly values: SettingValues;
   readonly tracing: Tracing;
 }
 
@@ -30,15 +31,15 @@ const bytesPerMbit = 125_000;
 /** Download links and the files that they lead to, as configured. */
 export function openDownloads(
   config: Config,
-  { settings, tracing, observe, ...parts }: Parts,
+  { values, tracing, observe, ...parts }: Parts,
 ): DownloadService {
   const service = createDownloadService({
     publicUrl: config.publicUrl,
     linkKeys: config.linkKeys.map(({ id, secret }) => ({ id, secret: secret.reveal() })),
-    leaseMs: config.leaseMs,
+    terms: values,
     stallMs: config.transferStallMs,
-    maxDownloads: config.maxTransfers,
-    bytesPerSecond: () => settings.values.transferBandwidthMbps * bytesPerMbit,
+    maxDownloads: values.maxTransfers,
+    bytesPerSecond: () => values.transferBandwidthMbps * bytesPerMbit,
     loginIdleMs: config.login.idleMs,
     hasOwners: config.auth === "required",
     offloadPrefix: config.offloadPrefix,

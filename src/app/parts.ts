@@ -9,7 +9,7 @@ import type { Config } from "../config/settings.ts";
 import { openContentSource } from "../content/open.ts";
 import type { Backend } from "../domain/backend.ts";
 import type { ContentSource } from "../domain/content-source.ts";
-import { Settings, type SettingValues } from "../domain/settings.ts";
+import type { LeaseTerms } from "../domain/session.ts";
 import type { ServerTls } from "../server/server.ts";
 import { openBackend, type RedisCredentials, sqliteUrl } from "../stores/open.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
@@ -43,17 +43,21 @@ export async function openContent(
   return tracing.content(await orStartError(() => openContentSource(options)));
 }
 
-/** A server that does not answer yet is no error. @throws StartError */
+/**
+ * A server that does not answer yet is no error.
+ *
+ * @param leaseTerms read at each use, because they may change
+ * @throws StartError
+ */
 export async function openStores(
   config: Config,
+  leaseTerms: LeaseTerms,
   { metrics, log, tracing }: { readonly metrics: Metrics; readonly log: Logger; readonly tracing: Tracing },
 ): Promise<Backend> {
   const { redisUrl, redis, sqlitePath, maxDowntimeMs, login } = config;
-  const { leaseMs, retentionMs, maxSessionsPerPrincipal: maxPerOwner } = config;
   const url = redisUrl?.reveal() ?? sqliteUrl(sqlitePath);
   const { observeRoundTrip } = metrics;
   const redisCredentials = await readRedisCredentials(config);
-  const leaseTerms = { leaseMs, retentionMs, maxPerOwner };
   const redisOptions = { redisCredentials, redisWaitReplicas: redis.waitReplicas };
   const backend = await orStartError(() =>
     openBackend(url, {
@@ -67,16 +71,6 @@ export async function openStores(
     }),
   );
   return redisUrl === undefined ? tracing.backend(backend) : backend;
-}
-
-/** The settings that may change while the service runs, until they are closed. */
-export function openSettings(
-  { transferBandwidthMbps }: Config,
-  { settings }: Backend,
-  log: Logger,
-): Promise<Settings> {
-  const onChange = (changed: Partial<SettingValues>) => log.info(changed, "settings have changed");
-  return Settings.open({ store: settings, first: { transferBandwidthMbps }, onChange });
 }
 
 /** @throws StartError when certificate and key do not belong together */

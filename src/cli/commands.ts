@@ -1,5 +1,6 @@
 import { Argument, type Command, Option } from "commander";
 import { type ClientSetting, clientSettings } from "../config/client-settings.ts";
+import { addAdmin } from "./admin/admin.ts";
 import {
   localAction,
   rateArgument,
@@ -32,6 +33,7 @@ export function addClientCommands(program: Command, io: Io): void {
   addLogins(program, io);
   addServers(program, io);
   addHealth(program, io);
+  addAdmin(program, io);
   program
     .command("completion")
     .description("print the script for completion in a shell: source <(downlease completion bash)")

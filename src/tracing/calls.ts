@@ -21,7 +21,7 @@ export class TracedPipeline extends CallPipeline {
   constructor(options: CallPipelineOptions, spans: Spans) {
     const observe = (record: CallRecord) => {
       const { active, traceId } = spans;
-      if (active !== undefined) end(active, record);
+      if (active?.isRecording()) end(active, record);
       options.observe({ ...record, traceId });
     };
     super({ ...options, observe });
@@ -31,8 +31,9 @@ export class TracedPipeline extends CallPipeline {
 
   override entry(row: Operation): Entry {
     const run = super.entry(row);
+    const name = fullNameOf(row);
     return (source, call) =>
-      this.#serve(row, call, () => {
+      this.#serve(name, call, () => {
         const response = run(source, call);
         // An abort comes from an event of the connection, outside of the span.
         if (call.onAbort !== undefined) call.onAbort = AsyncLocalStorage.bind(call.onAbort);
@@ -42,8 +43,9 @@ export class TracedPipeline extends CallPipeline {
 
   override streamEntry(row: StreamOperation): StreamEntry {
     const open = super.streamEntry(row);
+    const name = fullNameOf(row);
     return (call) =>
-      this.#serve(row, call, async () => {
+      this.#serve(name, call, async () => {
         const conversation = await open(call);
         return {
           answer: conversation.answer,
@@ -52,19 +54,23 @@ export class TracedPipeline extends CallPipeline {
       });
   }
 
-  #serve<T>({ method }: Operation | StreamOperation, call: Call, work: () => T): T {
+  #serve<T>(fullName: string, call: Call, work: () => T): T {
     const { protocol, headers, rest } = call;
-    const fullName = `${method.parent.typeName}/${method.name}`;
     const name = rest === undefined ? fullName : `${rest.method} ${rest.template}`;
-    const attributes: Attributes = {
+    const attributes = () => ({
       "rpc.method": fullName,
       "client.address": this.#addressOf(call),
       ...(rest === undefined
         ? { "rpc.system.name": systems[protocol] }
         : { "http.request.method": rest.method, "http.route": rest.template }),
-    };
+    });
     return this.#spans.serve(headers, name, attributes, work);
   }
+}
+
+/** For example `cis.v1.SessionService/Create`. */
+function fullNameOf({ method }: Pick<Operation | StreamOperation, "method">): string {
+  return `${method.parent.typeName}/${method.name}`;
 }
 
 /** As OpenTelemetry's conventions name them. */

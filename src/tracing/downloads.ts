@@ -13,7 +13,7 @@ export function tracedDownloadHandler(handler: ProtocolHandler, spans: Spans): P
     serve(request, response) {
       const { method, headers } = request;
       if (method !== "GET" && method !== "HEAD") return handler.serve(request, response);
-      const attributes = { "http.request.method": method, "http.route": route };
+      const attributes = () => ({ "http.request.method": method, "http.route": route });
       spans.serve(headers, `${method} ${route}`, attributes, () => handler.serve(request, response));
     },
   };

@@ -26,10 +26,15 @@ export class Spans {
     this.#propagator = propagator;
   }
 
-  /** Runs the work for a request in a new span, which continues the trace of the caller. The work ends the span. */
-  serve<T>(headers: IncomingHttpHeaders, name: string, attributes: Attributes, work: () => T): T {
+  /**
+   * Runs the work for a request in a new span, which continues the trace of the caller. The work ends the span.
+   *
+   * @param attributes called when the span is recorded: many are not
+   */
+  serve<T>(headers: IncomingHttpHeaders, name: string, attributes: () => Attributes, work: () => T): T {
     const parent = this.#propagator.extract(ROOT_CONTEXT, headers, defaultTextMapGetter);
-    const span = this.#tracer.startSpan(name, { kind: SpanKind.SERVER, attributes }, parent);
+    const span = this.#tracer.startSpan(name, server, parent);
+    if (span.isRecording()) span.setAttributes(attributes());
     return this.#active.run(trace.setSpan(parent, span), work);
   }
 
@@ -74,6 +79,8 @@ export class Spans {
     return headers;
   }
 }
+
+const server = { kind: SpanKind.SERVER };
 
 /** Without the text of the error, which may have secrets. */
 function fail(span: Span, error: unknown): void {

@@ -152,6 +152,7 @@ describe("a right configuration", () => {
       fastLane: true,
       logLevel: "info",
       logFormat: "auto",
+      changeable: expect.anything(),
     });
   });
 
