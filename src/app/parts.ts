@@ -11,7 +11,7 @@ import type { Backend } from "../domain/backend.ts";
 import type { ContentSource } from "../domain/content-source.ts";
 import type { LeaseTerms } from "../domain/session.ts";
 import type { ServerTls } from "../server/server.ts";
-import { openBackend, type RedisCredentials, sqliteUrl } from "../stores/open.ts";
+import { type BackendOptions, openBackend, type RedisCredentials, sqliteUrl } from "../stores/open.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
 import { orStartError } from "./start-error.ts";
 import type { Tracing } from "./tracing.ts";
@@ -54,23 +54,36 @@ export async function openStores(
   leaseTerms: LeaseTerms,
   { metrics, log, tracing }: { readonly metrics: Metrics; readonly log: Logger; readonly tracing: Tracing },
 ): Promise<Backend> {
-  const { redisUrl, redis, sqlitePath, maxDowntimeMs, login } = config;
-  const url = redisUrl?.reveal() ?? sqliteUrl(sqlitePath);
   const { observeRoundTrip } = metrics;
-  const redisCredentials = await readRedisCredentials(config);
-  const redisOptions = { redisCredentials, redisWaitReplicas: redis.waitReplicas };
+  const options = await backendOptions(config, leaseTerms, log);
+  const { roundTrip: trace } = tracing;
   const backend = await orStartError(() =>
-    openBackend(url, {
-      leaseTerms,
-      loginTerms: login,
-      maxDowntimeMs,
-      ...redisOptions,
-      log,
-      observeRoundTrip,
-      trace: tracing.roundTrip,
-    }),
+    openBackend(backendUrl(config), { ...options, observeRoundTrip, trace }),
   );
-  return redisUrl === undefined ? tracing.backend(backend) : backend;
+  return config.redisUrl === undefined ? tracing.backend(backend) : backend;
+}
+
+/** The store that sessions are kept in. */
+export function backendUrl({ redisUrl, sqlitePath }: Config): string {
+  return redisUrl?.reveal() ?? sqliteUrl(sqlitePath);
+}
+
+/** @throws StartError */
+export async function backendOptions(
+  config: Config,
+  leaseTerms: LeaseTerms,
+  log: Logger,
+): Promise<BackendOptions> {
+  const { redis, maxDowntimeMs, login: loginTerms } = config;
+  const redisCredentials = await readRedisCredentials(config);
+  return {
+    leaseTerms,
+    loginTerms,
+    maxDowntimeMs,
+    redisCredentials,
+    redisWaitReplicas: redis.waitReplicas,
+    log,
+  };
 }
 
 /** @throws StartError when certificate and key do not belong together */

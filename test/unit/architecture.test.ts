@@ -85,7 +85,7 @@ const rooms: Rooms = {
   },
   cluster: { rooms: ["telemetry"], packages: ["pino"], node: ["cluster"] },
   // `fs` and `os` for where compiled code is cached.
-  config: { rooms: ["domain"], packages: ["zod"], node: ["fs", "net", "os"] },
+  config: { rooms: ["domain"], packages: ["yaml", "zod"], node: ["fs", "net", "os"] },
   app: {
     rooms: [
       "auth",
@@ -135,15 +135,32 @@ const rooms: Rooms = {
       // The list of servers.
       "zod",
     ],
-    node: ["fs", "fs/promises", "http", "https", "readline"],
+    node: ["fs", "fs/promises", "readline"],
   },
   "cli/users": {
     rooms: ["auth", "cli", "config", "domain"],
     packages: ["commander"],
     node: ["fs", "fs/promises", "readline"],
   },
-  "cli/serve.ts": { rooms: ["app", "config"], packages: ["commander"], node: ["cluster", "os", "v8"] },
-  "cli/program.ts": { rooms: ["cli", "cli/serve.ts", "cli/users", "config"], packages: ["commander"] },
+  // The settings of the service as flags.
+  "cli/setting-options.ts": { rooms: ["config"], packages: ["commander"] },
+  "cli/serve.ts": { rooms: ["app", "config"], node: ["cluster", "os", "v8"] },
+  "cli/health": { rooms: ["cli", "config"], packages: ["commander"], node: ["http", "https"] },
+  "cli/check": { rooms: ["app", "cli", "config"] },
+  "cli/backup": { rooms: ["app", "cli", "config"], node: ["fs/promises"] },
+  "cli/program.ts": {
+    rooms: [
+      "cli",
+      "cli/backup",
+      "cli/check",
+      "cli/health",
+      "cli/serve.ts",
+      "cli/setting-options.ts",
+      "cli/users",
+      "config",
+    ],
+    packages: ["commander"],
+  },
   "main.ts": { rooms: ["cli", "cli/program.ts", "client", "config"], node: ["module"] },
 };
 
@@ -215,8 +232,8 @@ test("the commands that call a service load nothing of it", () => {
   expect(others.sort()).toEqual([
     "src/config/client-settings.ts",
     "src/config/numbers.ts",
-    "src/config/own-url.ts",
     "src/config/secret-file.ts",
+    "src/config/small-file.ts",
     "src/config/user-directories.ts",
   ]);
 });
