@@ -56,8 +56,10 @@ export async function openStores(
 ): Promise<Backend> {
   const { observeRoundTrip } = metrics;
   const options = await backendOptions(config, leaseTerms, log);
-  const observed = { ...options, observeRoundTrip, trace: tracing.roundTrip };
-  const backend = await orStartError(() => openBackend(backendUrl(config), observed));
+  const { roundTrip: trace } = tracing;
+  const backend = await orStartError(() =>
+    openBackend(backendUrl(config), { ...options, observeRoundTrip, trace }),
+  );
   return config.redisUrl === undefined ? tracing.backend(backend) : backend;
 }
 

@@ -96,9 +96,8 @@ export class BearerTokens {
   /** @throws Error when a file of keys can't be used. Keys at a URL are fetched with the first token. */
   static async open(options: BearerTokensOptions): Promise<BearerTokens> {
     const { jwks, traceHeaders } = options;
-    if (isRemote(jwks)) {
+    if (isRemote(jwks))
       return new BearerTokens(options, { find: remoteKeys(jwks, traceHeaders), close() {} });
-    }
     const file = await openKeysFile(options);
     const find: JWTVerifyGetKey = (header, token) => file.value(header, token);
     return new BearerTokens(options, { find, close: () => file.close() });
@@ -207,12 +206,12 @@ function isRemote(jwks: string): boolean {
   return /^https?:/i.test(jwks);
 }
 
-function remoteKeys(jwks: string, traceHeaders?: BearerTokensOptions["traceHeaders"]) {
+function remoteKeys(jwks: string, traceHeaders: TraceHeaders = () => ({})) {
   return createRemoteJWKSet(new URL(jwks), {
     timeoutDuration: fetchMs,
     [customFetch]: (url, options) => {
       const headers = new Headers(options.headers);
-      for (const [name, value] of Object.entries(traceHeaders?.() ?? {})) headers.set(name, value);
+      for (const [name, value] of Object.entries(traceHeaders())) headers.set(name, value);
       return fetchBounded(url, { ...options, headers });
     },
   });

@@ -15,7 +15,6 @@ import {
 } from "./command-parts.ts";
 import { shells } from "./completion/shells.ts";
 import { exitCodes } from "./exit-codes.ts";
-import type { HealthFlags } from "./health/health.ts";
 import type { Io } from "./io.ts";
 import { addServerOptions } from "./server-options.ts";
 
@@ -32,7 +31,6 @@ export function addClientCommands(program: Command, io: Io): void {
   addSessions(program, io);
   addLogins(program, io);
   addServers(program, io);
-  addHealth(program, io);
   addAdmin(program, io);
   program
     .command("completion")
@@ -168,23 +166,6 @@ function addServers(program: Command, io: Io): void {
     .description("remove a name")
     .argument("<name>", "of the server")
     .action(localAction(io, async () => (await work()).remove));
-}
-
-function addHealth(program: Command, io: Io): void {
-  program
-    .command("health")
-    .description("ask the service on this machine whether it is ready; exits with 0 or 1")
-    .option("--url <url>", "of the service, instead of host and port; the admin address has the answer, too")
-    .option("--host <address>", "address that the service listens on (env: DOWNLEASE_HOST)")
-    .option("--port <number>", "port that the service listens on (env: DOWNLEASE_PORT)")
-    .addOption(
-      new Option("--timeout <seconds>", "wait this long for the answer")
-        .argParser(secondsArgument)
-        .default(2),
-    )
-    .action(async (flags: HealthFlags) => {
-      io.exitCode = await (await import("./health/health.ts")).printHealth(flags, io);
-    });
 }
 
 function exitCodeHelp(): string {

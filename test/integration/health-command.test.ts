@@ -1,7 +1,9 @@
 import { once } from "node:events";
+import { writeFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import { createServer as createTlsServer } from "node:https";
 import { type AddressInfo, createServer as createNetServer, type Server } from "node:net";
+import { join } from "node:path";
 import { afterEach, describe, expect, test } from "vitest";
 import { makeCertificate } from "../support/certificates.ts";
 import { type CommandOptions, type Outcome, runCommand } from "../support/command.ts";
@@ -38,6 +40,16 @@ describe("downlease health", () => {
     expect(await health(["--port", port])).toEqual(ready);
     expect(await health([], { DOWNLEASE_PORT: port, DOWNLEASE_HOST: "0.0.0.0" })).toEqual(ready);
     expect(await health(["--url", `http://127.0.0.1:${port}`], { DOWNLEASE_PORT: "1" })).toEqual(ready);
+  });
+
+  test("asks the service of a configuration file, but not a port that Kubernetes has set", async () => {
+    await using directory = await tempDir();
+    const config = join(directory.path, "downlease.yaml");
+    await writeFile(config, `port: ${await portOf(answering())}\nhost: 0.0.0.0\n`);
+    expect(await health(["--config", config])).toEqual(ready);
+    const env = { DOWNLEASE_CONFIG: config, DOWNLEASE_PORT: "tcp://10.0.0.1:80" };
+    expect(await health([], env)).toEqual(ready);
+    expect(await health(["--config", `${config}.none`])).toMatchObject({ code: 2, stdout: "" });
   });
 
   test("reaches a service on every IPv6 address", async () => {

@@ -136,7 +136,7 @@ const rooms: Rooms = {
       // The list of servers.
       "zod",
     ],
-    node: ["fs", "fs/promises", "http", "https", "readline"],
+    node: ["fs", "fs/promises", "readline"],
   },
   "cli/users": {
     rooms: ["auth", "cli", "config", "domain"],
@@ -146,6 +146,7 @@ const rooms: Rooms = {
   // The settings of the service as flags.
   "cli/setting-options.ts": { rooms: ["config"], packages: ["commander"] },
   "cli/serve.ts": { rooms: ["app", "config"], node: ["cluster", "os", "v8"] },
+  "cli/health": { rooms: ["cli", "config"], packages: ["commander"], node: ["http", "https"] },
   "cli/check": { rooms: ["app", "cli", "config"] },
   "cli/backup": { rooms: ["app", "cli", "config"], node: ["fs/promises"] },
   "cli/program.ts": {
@@ -153,6 +154,7 @@ const rooms: Rooms = {
       "cli",
       "cli/backup",
       "cli/check",
+      "cli/health",
       "cli/serve.ts",
       "cli/setting-options.ts",
       "cli/users",
@@ -231,7 +233,6 @@ test("the commands that call a service load nothing of it", () => {
   expect(others.sort()).toEqual([
     "src/config/client-settings.ts",
     "src/config/numbers.ts",
-    "src/config/own-url.ts",
     "src/config/secret-file.ts",
     "src/config/small-file.ts",
     "src/config/user-directories.ts",

@@ -8,6 +8,8 @@ export interface HealthFlags {
   readonly url?: string;
   readonly host?: string;
   readonly port?: string;
+  /** Path of the configuration file. */
+  readonly config?: string;
   /** Seconds. */
   readonly timeout: number;
 }
@@ -21,7 +23,7 @@ export interface HealthFlags {
 export async function printHealth({ timeout, ...flags }: HealthFlags, io: Io): Promise<number> {
   let url: URL;
   try {
-    url = readinessUrl(flags, io);
+    url = await readinessUrl(flags, io);
   } catch (error) {
     if (!(error instanceof OwnUrlError)) throw error;
     io.stderr.write(`downlease: ${error.message}\n`);
@@ -37,8 +39,11 @@ export async function printHealth({ timeout, ...flags }: HealthFlags, io: Io): P
 }
 
 /** @throws OwnUrlError */
-function readinessUrl({ url, ...flags }: Omit<HealthFlags, "timeout">, { environment }: Io): URL {
-  const base = URL.parse(url ?? ownUrl({ flags, environment }));
+async function readinessUrl(
+  { url, ...flags }: Omit<HealthFlags, "timeout">,
+  { environment }: Io,
+): Promise<URL> {
+  const base = URL.parse(url ?? (await ownUrl({ flags, environment })));
   if (base === null || !/^https?:$/.test(base.protocol))
     throw new OwnUrlError("the URL must be that of a service, such as https://127.0.0.1:8443");
   return new URL("/readyz", base);
