@@ -5,6 +5,7 @@ import {
   type DownloadService,
   type DownloadServiceOptions,
 } from "../downloads/download-service.ts";
+import type { Tracing } from "./tracing.ts";
 
 interface Parts
   extends Pick<
@@ -17,18 +18,22 @@ interface Parts
     | "clientAddressOf"
     | "observe"
     | "fallback"
-    | "callsMustEnd"
+    | "downloadsMustEnd"
   > {
   /** Read at each use, because they may change. */
   readonly values: SettingValues;
+  readonly tracing: Tracing;
 }
 
 /** Of 10^6 bits, as links are sold. */
 const bytesPerMbit = 125_000;
 
 /** Download links and the files that they lead to, as configured. */
-export function openDownloads(config: Config, { values, ...parts }: Parts): DownloadService {
-  return createDownloadService({
+export function openDownloads(
+  config: Config,
+  { values, tracing, observe, ...parts }: Parts,
+): DownloadService {
+  const service = createDownloadService({
     publicUrl: config.publicUrl,
     linkKeys: config.linkKeys.map(({ id, secret }) => ({ id, secret: secret.reveal() })),
     terms: values,
@@ -38,6 +43,8 @@ export function openDownloads(config: Config, { values, ...parts }: Parts): Down
     loginIdleMs: config.login.idleMs,
     hasOwners: config.auth === "required",
     offloadPrefix: config.offloadPrefix,
+    observe: tracing.downloadObserver(observe),
     ...parts,
   });
+  return { ...service, handler: tracing.downloadHandler(service.handler) };
 }

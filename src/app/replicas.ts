@@ -1,7 +1,7 @@
 import { hostname } from "node:os";
 import type { Logger } from "pino";
 import type { Program } from "../cluster/worker.ts";
-import { version } from "../config/version.ts";
+import { program as downlease } from "../config/program.ts";
 import type { Backend } from "../domain/backend.ts";
 import type { Replica } from "../domain/replica-store.ts";
 import { CensusTaker } from "../telemetry/census-taker.ts";
@@ -39,7 +39,7 @@ export function openReplicas(
       const name = program === undefined ? place : `${place}/${program.worker}`;
       reporter = new ReplicaReporter({
         store: replicas,
-        identity: { name, version, address },
+        identity: { name, version: downlease.version, address },
         activity: () => metrics.activity,
         isReady,
       });

@@ -2,15 +2,15 @@ import type { Logger } from "pino";
 import { Admission } from "../calls/admission.ts";
 import { clientAddressFinder } from "../calls/client-address.ts";
 import { pageHeaders as pageHeadersFor } from "../calls/page-headers.ts";
-import { CallPipeline, serviceNamesOf } from "../calls/pipeline.ts";
+import { serviceNamesOf } from "../calls/pipeline.ts";
 import { ShareHolders } from "../calls/share-holders.ts";
 import type { Program } from "../cluster/worker.ts";
 import { addressMatcher } from "../config/addresses.ts";
+import { program as downlease } from "../config/program.ts";
 import type { Config } from "../config/settings.ts";
-import { version } from "../config/version.ts";
 import { firstValues } from "../domain/settings.ts";
 import { Server } from "../server/server.ts";
-import { shutDown } from "../server/shutdown.ts";
+import { newEndings, shutDown } from "../server/shutdown.ts";
 import { callObserver, overloadCounter } from "../telemetry/call-observer.ts";
 import { downloadObserver } from "../telemetry/download-observer.ts";
 import { Health } from "../telemetry/health.ts";
@@ -26,6 +26,7 @@ import { openProtocols } from "./protocols.ts";
 import { openReplicas } from "./replicas.ts";
 import { openSettings } from "./settings.ts";
 import { orStartError } from "./start-error.ts";
+import { openTracing } from "./tracing.ts";
 
 /** A running service. */
 export interface App {
@@ -52,20 +53,22 @@ export interface AppOptions {
  * @throws StartError
  */
 export async function startApp(config: Config, { logger, program }: AppOptions = {}): Promise<App> {
-  const log = logger ?? openLog(config, program);
-  const metrics = new Metrics(version);
-  const [endStreams, endCalls] = [new AbortController(), new AbortController()];
-  const [streamsMustEnd, callsMustEnd] = [endStreams.signal, endCalls.signal];
+  const log = logger ?? (await openLog(config, program));
+  const metrics = new Metrics(downlease.version);
+  const endings = newEndings();
+  const { endStreams, endCalls, endDownloads } = endings;
   await using opened = new AsyncDisposableStack();
 
   const isTrustedProxy = addressMatcher(config.trustedProxies);
   const clientAddressOf = clientAddressFinder(isTrustedProxy);
   const tls = await openTls(config);
   const pageHeaders = pageHeadersFor(tls !== undefined);
-  const content = await openContent(config, log);
+  const tracing = opened.use(await openTracing(config, log));
+  const content = await openContent(config, { log, tracing });
   const values = firstValues(config.changeable);
-  const backend = opened.use(await openStores(config, values, { metrics, log }));
-  const authentication = await openAuthentication(config, { logins: backend.logins, clientAddressOf, log });
+  const backend = opened.use(await openStores(config, values, { metrics, log, tracing }));
+  const { logins } = backend;
+  const authentication = await openAuthentication(config, { logins, clientAddressOf, log, tracing });
   opened.defer(() => authentication.close());
   const { authenticate, login, administrate } = authentication;
 
@@ -80,18 +83,18 @@ export async function startApp(config: Config, { logger, program }: AppOptions =
     isTrustedProxy,
     clientAddressOf,
     observe: downloadObserver(metrics, log),
+    tracing,
     fallback: () => server.url,
-    callsMustEnd,
+    downloadsMustEnd: endDownloads.signal,
   });
   opened.defer(() => downloads.close());
   const settings = await openSettings(config, values, { backend, admission, downloads, log, program });
   opened.defer(() => settings.close());
 
-  const { linkFor, handler } = downloads;
   const stores = { backend, content, settings, preparations };
   const isReady = () => health.statuses.get("") === "SERVING";
   const replicas = openReplicas({ backend, metrics, isReady, log, program }, opened);
-  const operations = openOperations(config, { ...stores, linkFor, metrics, replicas });
+  const operations = openOperations(config, { ...stores, linkFor: downloads.linkFor, metrics, replicas });
   const observe = callObserver(metrics, log, clientAddressOf);
   const places = {
     admission,
@@ -100,17 +103,16 @@ export async function startApp(config: Config, { logger, program }: AppOptions =
     isOpen: config.auth === "none",
     clientAddressOf,
   };
-  const pipeline = new CallPipeline({ operations, authenticate, login, administrate, ...places, observe });
+  const pipeline = tracing.pipeline({ operations, authenticate, login, administrate, ...places, observe });
 
   const health = new Health(serviceNamesOf(operations));
   if (program !== undefined) health.watch("", program.reportStatus);
   const monitor = new StoreMonitor({ store: backend, health, metrics: metrics.store, log });
   opened.defer(() => monitor.stop());
-  const ends = { callsMustEnd, streamsMustEnd };
-  const { strangers } = places;
-  const shared = { observe, clientAddressOf, strangers };
-  const parts = { pipeline, downloads: handler, health, pageHeaders, ...shared, ...ends };
-  const { host, port, graceMs, drainMs, maxConnections } = config;
+  const ends = { callsMustEnd: endCalls.signal, streamsMustEnd: endStreams.signal };
+  const shared = { observe, clientAddressOf, strangers: places.strangers };
+  const parts = { pipeline, downloads: downloads.handler, health, pageHeaders, ...shared, ...ends };
+  const { host, port, graceMs, transferGraceMs, drainMs, maxConnections } = config;
   const connections = countedConnections(metrics, log);
   const listening = { host, port, tls, maxConnections, connections };
   const server = new Server({ ...openProtocols(config, parts), ...listening });
@@ -125,7 +127,7 @@ export async function startApp(config: Config, { logger, program }: AppOptions =
   if (program === undefined) log.info({ url: server.url, adminUrl, ...summaryOf(config) }, "serving");
 
   const rest = opened.move();
-  const stop = () => shutDown({ health, server, rest, endStreams, endCalls, graceMs, drainMs, log });
+  const stop = () => shutDown({ health, server, rest, ...endings, graceMs, transferGraceMs, drainMs, log });
   let stopped: Promise<void> | undefined;
   return {
     url: server.url,

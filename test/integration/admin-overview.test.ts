@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { version } from "../../src/config/version.ts";
+import { program } from "../../src/config/program.ts";
 import { startTestApp, type TestApp, type TestAppOptions } from "../support/app.ts";
 import { runCommand, startCommand } from "../support/command.ts";
 import { eventually } from "../support/eventually.ts";
@@ -67,7 +67,7 @@ describe.concurrent("the overview", () => {
       store: { kind: "SQLite", is_reachable: true, is_writable: true },
       top_items: [{ id: item, name: item }],
       top_principals: [{ id: "anonymous" }],
-      replicas: [{ version, address: app.url, is_ready: true, downloads: 0 }],
+      replicas: [{ version: program.version, address: app.url, is_ready: true, downloads: 0 }],
     });
     const metric = (name: string) => app.metric(`downlease_${name}`);
     const leases = ["granted", "renewed", "ended"].map((name) => metric(`leases_${name}_total`));

@@ -55,6 +55,8 @@ export const clientPackages: readonly Requirement[] = [
   ...(existsSync(govc) ? [] : forGovc),
   // With promtool: for the alerts and the board.
   onPath("prometheus", "prometheus"),
+  // Checks units of systemd.
+  onPath("systemd", "systemd-analyze"),
 ];
 
 export const clients: readonly string[] = Object.keys(requirements);
