@@ -5,6 +5,7 @@ import type { Config } from "../config/settings.ts";
 import type { Backend } from "../domain/backend.ts";
 import type { ContentSource } from "../domain/content-source.ts";
 import type { Settings } from "../domain/settings.ts";
+import { overviewOperations } from "../operations/admin/overview.ts";
 import { SessionInfos } from "../operations/admin/session-info.ts";
 import { adminSessionOperations } from "../operations/admin/sessions.ts";
 import { settingsOperations } from "../operations/admin/settings.ts";
@@ -17,6 +18,7 @@ import { loginOperations } from "../operations/login.ts";
 import { metadataOperations } from "../operations/metadata.ts";
 import { vsphereOperations } from "../operations/vsphere.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
+import type { Replicas } from "./replicas.ts";
 
 export interface OperationParts extends Pick<SessionFileParts, "preparations" | "linkFor"> {
   readonly backend: Backend;
@@ -24,11 +26,12 @@ export interface OperationParts extends Pick<SessionFileParts, "preparations" | 
   readonly settings: Settings;
   readonly metrics: Metrics;
   readonly clients: SessionClients;
+  readonly replicas: Replicas;
 }
 
 /** The table of all operations. */
 export function openOperations(config: Config, parts: OperationParts): Operations {
-  const { backend, content, settings, preparations, linkFor, metrics, clients } = parts;
+  const { backend, content, settings, preparations, linkFor, metrics, clients, replicas } = parts;
   const { sessions, sessionFiles: files, sessionRecords: records, logins } = backend;
   const { values } = settings;
   const unverifiedAfterMs = () => (config.verifyFirst ? Number.POSITIVE_INFINITY : values.prepareMs);
@@ -43,6 +46,12 @@ export function openOperations(config: Config, parts: OperationParts): Operation
     ...configurationOperations({ settings }),
     ...itemStorageOperations(content),
     ...vsphereOperations(content),
+    ...overviewOperations({
+      backend,
+      content,
+      own: () => replicas.own,
+      isWritable: metrics.store.isWritable,
+    }),
     ...settingsOperations(settings),
     ...adminSessionOperations({ sessions, records, infos }),
   ];

@@ -14,6 +14,7 @@ export function addAdmin(program: Command, io: Io): void {
   const admin = withServer(program.command("admin")).description("administer a service (role admin)");
   addSessions(admin, io);
   addEnd(admin, io);
+  addOverview(admin, io);
   addSettings(admin, io);
 }
 
@@ -65,6 +66,12 @@ function stateOption(help: string): Option {
   return option.argParser((state, others: readonly string[] = []) => [
     ...new Set([...others, one<string>(state, "")]),
   ]);
+}
+
+function addOverview(admin: Command, io: Io): void {
+  withWatch(withServer(admin.command("overview")))
+    .description("show the state of the service: sessions, leases, downloads, the store and all replicas")
+    .action(serverAction(io, async () => (await import("./overview.ts")).overview));
 }
 
 function addSettings(admin: Command, io: Io): void {
