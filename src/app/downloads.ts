@@ -1,3 +1,5 @@
+import type { DownloadObserver } from "../calls/download-record.ts";
+import type { SessionClients } from "../calls/session-clients.ts";
 import type { Config } from "../config/settings.ts";
 import type { SettingValues } from "../domain/settings-schema.ts";
 import {
@@ -23,6 +25,7 @@ interface Parts
   /** Read at each use, because they may change. */
   readonly values: SettingValues;
   readonly tracing: Tracing;
+  readonly clients: SessionClients;
 }
 
 /** Of 10^6 bits, as links are sold. */
@@ -31,7 +34,7 @@ const bytesPerMbit = 125_000;
 /** Download links and the files that they lead to, as configured. */
 export function openDownloads(
   config: Config,
-  { values, tracing, observe, ...parts }: Parts,
+  { values, tracing, clients, observe, ...parts }: Parts,
 ): DownloadService {
   const service = createDownloadService({
     publicUrl: config.publicUrl,
@@ -43,8 +46,26 @@ export function openDownloads(
     loginIdleMs: config.login.idleMs,
     hasOwners: config.auth === "required",
     offloadPrefix: config.offloadPrefix,
-    observe: tracing.downloadObserver(observe),
+    observe: tracing.downloadObserver(withClients(observe, clients)),
     ...parts,
   });
   return { ...service, handler: tracing.downloadHandler(service.handler) };
+}
+
+/** An observer that follows the clients of sessions as well. */
+function withClients(observe: DownloadObserver, clients: SessionClients): DownloadObserver {
+  return {
+    ...observe,
+    began(sessionId, clientAddress) {
+      observe.began(sessionId, clientAddress);
+      clients.calledFrom(sessionId, clientAddress);
+    },
+    finished(record) {
+      observe.finished(record);
+      // A proxy sends the file: it does not begin here.
+      if (record.outcome === "offloaded" && record.sessionId !== undefined) {
+        clients.calledFrom(record.sessionId, record.peer);
+      }
+    },
+  };
 }

@@ -24,6 +24,7 @@ import { openAuthentication, openContent, openStores, openTls } from "./parts.ts
 import { openPreparations } from "./preparations.ts";
 import { openProtocols } from "./protocols.ts";
 import { openReplicas } from "./replicas.ts";
+import { openSessionClients } from "./session-clients.ts";
 import { openSettings } from "./settings.ts";
 import { orStartError } from "./start-error.ts";
 import { openTracing } from "./tracing.ts";
@@ -68,6 +69,7 @@ export async function startApp(config: Config, { logger, program }: AppOptions =
   const values = firstValues(config.changeable);
   const backend = opened.use(await openStores(config, values, { metrics, log, tracing }));
   const { logins } = backend;
+  const clients = openSessionClients(backend, clientAddressOf, opened);
   const authentication = await openAuthentication(config, { logins, clientAddressOf, log, tracing });
   opened.defer(() => authentication.close());
   const { authenticate, login, administrate } = authentication;
@@ -79,6 +81,7 @@ export async function startApp(config: Config, { logger, program }: AppOptions =
     backend,
     content,
     values,
+    clients,
     pageHeaders,
     isTrustedProxy,
     clientAddressOf,
@@ -94,7 +97,8 @@ export async function startApp(config: Config, { logger, program }: AppOptions =
   const stores = { backend, content, settings, preparations };
   const isReady = () => health.statuses.get("") === "SERVING";
   const replicas = openReplicas({ backend, metrics, isReady, log, program }, opened);
-  const operations = openOperations(config, { ...stores, linkFor: downloads.linkFor, metrics, replicas });
+  const { linkFor } = downloads;
+  const operations = openOperations(config, { ...stores, linkFor, metrics, replicas, clients });
   const observe = callObserver(metrics, log, clientAddressOf);
   const places = {
     admission,
