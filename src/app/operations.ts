@@ -25,13 +25,13 @@ export interface OperationParts extends Pick<SessionFileParts, "preparations" | 
   readonly content: ContentSource;
   readonly settings: Settings;
   readonly metrics: Metrics;
-  readonly clients: SessionClients;
   readonly replicas: Replicas;
+  readonly clients: SessionClients;
 }
 
 /** The table of all operations. */
 export function openOperations(config: Config, parts: OperationParts): Operations {
-  const { backend, content, settings, preparations, linkFor, metrics, clients, replicas } = parts;
+  const { backend, content, settings, preparations, linkFor, metrics, replicas, clients } = parts;
   const { sessions, sessionFiles: files, sessionRecords: records, logins } = backend;
   const { values } = settings;
   const unverifiedAfterMs = () => (config.verifyFirst ? Number.POSITIVE_INFINITY : values.prepareMs);

@@ -4,8 +4,6 @@ import { createSecureContext } from "node:tls";
 import type { Logger } from "pino";
 import { noAuthentication } from "../auth/anonymous.ts";
 import { type Authentication, Authenticator, type AuthenticatorOptions } from "../auth/authenticator.ts";
-import type { ClientAddressOf } from "../calls/client-address.ts";
-import { SessionClients } from "../calls/session-clients.ts";
 import { isLoopback } from "../config/addresses.ts";
 import type { Config } from "../config/settings.ts";
 import { openContentSource } from "../content/open.ts";
@@ -99,18 +97,6 @@ async function readRedisCredentials({ redis }: Config): Promise<RedisCredentials
     if (ca !== undefined) new X509Certificate(ca);
     return { tls: { ca, cert, key }, sentinel: { username, password: sentinelPassword?.reveal() } };
   }, "TLS to Redis can't be used: ");
-}
-
-/** Follows the clients of sessions until it is closed, before the backend. */
-export function openSessionClients(
-  { sessionRecords }: Backend,
-  clientAddressOf: ClientAddressOf,
-  opened: AsyncDisposableStack,
-): SessionClients {
-  const record = (addresses: ReadonlyMap<string, string>) => sessionRecords.recordClients(addresses);
-  const clients = new SessionClients({ clientAddressOf, record });
-  opened.defer(() => clients.close());
-  return clients;
 }
 
 /** How callers are authenticated, until it is closed. @throws StartError */

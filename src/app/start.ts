@@ -20,10 +20,11 @@ import { openAdmin } from "./admin.ts";
 import { openDownloads } from "./downloads.ts";
 import { openLog, summaryOf } from "./log.ts";
 import { openOperations } from "./operations.ts";
-import { openAuthentication, openContent, openSessionClients, openStores, openTls } from "./parts.ts";
+import { openAuthentication, openContent, openStores, openTls } from "./parts.ts";
 import { openPreparations } from "./preparations.ts";
 import { openProtocols } from "./protocols.ts";
 import { openReplicas } from "./replicas.ts";
+import { openSessionClients } from "./session-clients.ts";
 import { openSettings } from "./settings.ts";
 import { orStartError } from "./start-error.ts";
 import { openTracing } from "./tracing.ts";
@@ -67,8 +68,8 @@ export async function startApp(config: Config, { logger, program }: AppOptions =
   const content = await openContent(config, { log, tracing });
   const values = firstValues(config.changeable);
   const backend = opened.use(await openStores(config, values, { metrics, log, tracing }));
-  const clients = openSessionClients(backend, clientAddressOf, opened);
   const { logins } = backend;
+  const clients = openSessionClients(backend, clientAddressOf, opened);
   const authentication = await openAuthentication(config, { logins, clientAddressOf, log, tracing });
   opened.defer(() => authentication.close());
   const { authenticate, login, administrate } = authentication;
@@ -96,7 +97,7 @@ export async function startApp(config: Config, { logger, program }: AppOptions =
   const stores = { backend, content, settings, preparations, linkFor: downloads.linkFor };
   const isReady = () => health.statuses.get("") === "SERVING";
   const replicas = openReplicas({ backend, metrics, isReady, log, program }, opened);
-  const operations = openOperations(config, { ...stores, metrics, clients, replicas });
+  const operations = openOperations(config, { ...stores, metrics, replicas, clients });
   const observe = callObserver(metrics, log, clientAddressOf);
   const places = {
     admission,
