@@ -15,6 +15,7 @@ interface Parts
     | "pageHeaders"
     | "isTrustedProxy"
     | "clientAddressOf"
+    | "isUser"
     | "observe"
     | "fallback"
     | "callsMustEnd"

@@ -15,12 +15,15 @@ import { Health } from "../telemetry/health.ts";
 import { Metrics, type MetricsSnapshot } from "../telemetry/metrics.ts";
 import { StoreMonitor } from "../telemetry/store-monitor.ts";
 import { openAdmin } from "./admin.ts";
+import { openAudit } from "./audit.ts";
+import { openAuthentication } from "./authentication.ts";
 import { openDownloads } from "./downloads.ts";
 import { openLog, summaryOf } from "./log.ts";
 import { openOperations } from "./operations.ts";
-import { openAuthentication, openContent, openSettings, openStores, openTls } from "./parts.ts";
+import { openContent, openSettings, openStores, openTls } from "./parts.ts";
 import { openPreparations } from "./preparations.ts";
 import { openProtocols } from "./protocols.ts";
+import { reloader } from "./reload.ts";
 import { orStartError } from "./start-error.ts";
 
 /** A running service. */
@@ -31,6 +34,8 @@ export interface App {
   /** Where health and metrics are; undefined without an admin address, and in a worker. */
   readonly adminUrl: string | undefined;
   metricsSnapshot(): Promise<MetricsSnapshot>;
+  /** Reads certificates, users and keys again, and opens the audit log again; see `reloader`. */
+  reload(): Promise<void>;
   /** Resolves when everything has ended, within the shutdown timeout; every call returns the same promise. */
   stop(): Promise<void>;
 }
@@ -62,7 +67,8 @@ export async function startApp(config: Config, { logger, program }: AppOptions =
   const backend = opened.use(await openStores(config, metrics, log));
   const settings = await openSettings(config, backend, log);
   opened.defer(() => settings.close());
-  const authentication = await openAuthentication(config, { logins: backend.logins, clientAddressOf, log });
+  const audit = opened.use(await openAudit(config, { metrics, log }));
+  const authentication = await openAuthentication(config, { backend, clientAddressOf, log });
   opened.defer(() => authentication.close());
   const { authenticate, login, administrate } = authentication;
 
@@ -76,6 +82,7 @@ export async function startApp(config: Config, { logger, program }: AppOptions =
     pageHeaders,
     isTrustedProxy,
     clientAddressOf,
+    isUser: (name) => authentication.users.has(name),
     observe: downloadObserver(metrics, log),
     fallback: () => server.url,
     callsMustEnd,
@@ -93,15 +100,16 @@ export async function startApp(config: Config, { logger, program }: AppOptions =
     isOpen: config.auth === "none",
     clientAddressOf,
   };
-  const pipeline = new CallPipeline({ operations, authenticate, login, administrate, ...places, observe });
+  const ways = { authenticate, login, administrate };
+  const { record } = audit.log;
+  const pipeline = new CallPipeline({ operations, ...ways, ...places, observe, audit: record });
 
   const health = new Health(serviceNamesOf(operations));
   if (program !== undefined) health.watch("", program.reportStatus);
   const monitor = new StoreMonitor({ store: backend, health, log });
   opened.defer(() => monitor.stop());
   const ends = { callsMustEnd, streamsMustEnd };
-  const { strangers } = places;
-  const shared = { observe, clientAddressOf, strangers };
+  const shared = { observe, clientAddressOf, strangers: places.strangers };
   const parts = { pipeline, downloads: handler, health, pageHeaders, ...shared, ...ends };
   const { host, port, graceMs, drainMs, maxConnections } = config;
   const connections = { ...metrics.connections, refused: overloadCounter(log, "connections") };
@@ -116,6 +124,7 @@ export async function startApp(config: Config, { logger, program }: AppOptions =
   const adminUrl = admin?.url;
   if (program === undefined) log.info({ url: server.url, adminUrl, ...summaryOf(config) }, "serving");
 
+  const reload = reloader(config, { server, authentication, audit, log });
   const rest = opened.move();
   const stop = () => shutDown({ health, server, rest, endStreams, endCalls, graceMs, drainMs, log });
   let stopped: Promise<void> | undefined;
@@ -123,6 +132,7 @@ export async function startApp(config: Config, { logger, program }: AppOptions =
     url: server.url,
     port: server.port,
     adminUrl,
+    reload,
     metricsSnapshot: () => metrics.snapshot(),
     stop: () => (stopped ??= stop()),
   };

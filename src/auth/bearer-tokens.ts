@@ -13,6 +13,7 @@ import {
 import { LRUCache } from "lru-cache";
 import { ServiceError } from "../domain/errors.ts";
 import { isIdentifier } from "../domain/identifiers.ts";
+import { proofPrefixes } from "../domain/proof.ts";
 import { rolesFrom } from "../domain/roles.ts";
 import { ProvenCaller } from "./proven-caller.ts";
 import { WatchedFile } from "./watched-file.ts";
@@ -46,9 +47,6 @@ export interface VerifiedToken {
   readonly validUntil: number;
 }
 
-/** Prefix of a token's proof; the end of its validity follows, in milliseconds since the epoch. */
-export const tokenProof = "token:";
-
 export const bearerChallenge = 'Bearer realm="downlease"';
 /** Challenge after an invalid token (RFC 6750, section 3.1). */
 export const badTokenChallenge = `${bearerChallenge}, error="invalid_token"`;
@@ -68,13 +66,20 @@ const fetchMs = 3000;
 /** Tokens in the cache, and characters of all of them. A token that is evicted is verified again. */
 const cacheLimits = { max: 10_000, maxSize: 16 * 1024 * 1024 };
 
+interface Keys {
+  readonly find: JWTVerifyGetKey;
+  /** Resolves with whether they could be read; logs why not. */
+  reload(): Promise<boolean>;
+  close(): void;
+}
+
 /**
  * Verifies JSON Web Tokens. A verified token is cached until it expires, so that the next call with it costs a look-up
  * and no promise.
  */
 export class BearerTokens {
   readonly #options: BearerTokensOptions;
-  readonly #keys: { readonly find: JWTVerifyGetKey; close(): void };
+  readonly #keys: Keys;
   /** By `Authorization` header. */
   readonly #verified = new LRUCache<string, VerifiedToken>({
     ...cacheLimits,
@@ -84,7 +89,7 @@ export class BearerTokens {
   readonly #types: ReadonlySet<string>;
   #keysAreMissing = false;
 
-  private constructor(options: BearerTokensOptions, keys: { find: JWTVerifyGetKey; close(): void }) {
+  private constructor(options: BearerTokensOptions, keys: Keys) {
     this.#options = options;
     this.#keys = keys;
     this.#types = new Set(options.types.length === 0 ? usualTypes : options.types.map(typeOf));
@@ -98,7 +103,16 @@ export class BearerTokens {
         timeoutDuration: fetchMs,
         [customFetch]: fetchBounded,
       });
-      return new BearerTokens(options, { find, close() {} });
+      const reload = async () => {
+        try {
+          await find.reload();
+          return true;
+        } catch (error) {
+          log.error(`${jwks} can't be read; keeping the previous keys: ${(error as Error).message}`);
+          return false;
+        }
+      };
+      return new BearerTokens(options, { find, reload, close() {} });
     }
     const file = await WatchedFile.open({
       path: jwks,
@@ -108,7 +122,7 @@ export class BearerTokens {
       onBroken: (reason) => log.error(`${jwks} is invalid; keeping the previous keys: ${reason}`),
     });
     const find: JWTVerifyGetKey = (header, token) => file.value(header, token);
-    return new BearerTokens(options, { find, close: () => file.close() });
+    return new BearerTokens(options, { find, reload: () => file.reload(), close: () => file.close() });
   }
 
   /**
@@ -124,6 +138,11 @@ export class BearerTokens {
     if (Date.now() < verified.validUntil) return verified;
     this.#verified.delete(authorization);
     return "expired";
+  }
+
+  /** Reads the keys again. Tokens that were accepted with the previous ones are verified again. */
+  async reload(): Promise<void> {
+    if (await this.#keys.reload()) this.#verified.clear();
   }
 
   close(): void {
@@ -169,7 +188,7 @@ export class BearerTokens {
     if (!isIdentifier(principal)) return undefined;
     const validUntil = claims.exp! * 1000 + clockToleranceMs;
     const roles = rolesFrom(namesIn(claims[roleClaim]));
-    return { caller: new ProvenCaller(principal, roles, `${tokenProof}${validUntil}`), validUntil };
+    return { caller: new ProvenCaller(principal, roles, `${proofPrefixes.token}${validUntil}`), validUntil };
   }
 
   /**

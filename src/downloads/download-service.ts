@@ -33,6 +33,8 @@ export interface DownloadServiceOptions extends BaseUrlOptions {
   readonly loginIdleMs: number;
   /** Whether sessions have owners that differ: false while every caller is anonymous. */
   readonly hasOwners: boolean;
+  /** Whether the users file has this user; see `Session.endsWithUser`. */
+  readonly isUser: (name: string) => boolean;
   /** Counts links that are being looked up among the calls in flight. */
   readonly admission: Admission;
   /** Path of the proxy's location over the content root; undefined: this service sends the files. */
@@ -72,7 +74,7 @@ export function createDownloadService(options: DownloadServiceOptions): Download
     stallMs: options.stallMs,
   });
   const shares = new DownloadShares(options.maxDownloads);
-  const { hasOwners, admission, bytesPerSecond, loginIdleMs } = options;
+  const { hasOwners, isUser, admission, bytesPerSecond, loginIdleMs } = options;
   const bandwidth = new Bandwidth({ store: backend.bandwidth, bytesPerSecond });
   const logins = { store: backend.logins, idleMs: loginIdleMs };
   options.callsMustEnd.addEventListener("abort", () => downloads.cutAll(), { once: true });
@@ -81,7 +83,7 @@ export function createDownloadService(options: DownloadServiceOptions): Download
     linkFor: async (link, call) => baseUrlOf(call) + (await links.sign(link)),
     handler: downloadHandler(
       {
-        ...{ links, sessions, content, preparations, files, downloads, shares, hasOwners, admission },
+        ...{ links, sessions, content, preparations, files, downloads, shares, hasOwners, isUser, admission },
         ...{ bandwidth, logins },
         ...{ offloadPrefix, pageHeaders, clientAddressOf, observe },
       },

@@ -35,6 +35,10 @@ export function configurationOperations({
     }),
     operation({
       method: rpc.update,
+      changes: true,
+      auditDetails: ({ model }) => ({
+        transfer_throttling_bandwidth_total: String(model?.transferThrottlingBandwidthTotal ?? ""),
+      }),
       async run({ model }, caller) {
         if (!mayChangeSettings(caller)) throw new ServiceError("downlease.configuration.role");
         if (model === undefined) throw new ServiceError("downlease.argument.missing", ["model"]);

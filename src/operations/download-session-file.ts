@@ -93,7 +93,9 @@ export function sessionFileOperations(parts: SessionFileParts): Operation[] {
     }),
     operation({
       method: rpc.prepare,
+      changes: true,
       sessionId,
+      auditDetails: ({ fileName }) => ({ file_name: fileName }),
       async run(request, caller, call) {
         const time = new StoreTime();
         const id = identifier(request.downloadSessionId, "download_session_id");

@@ -23,6 +23,7 @@ import { statusOf } from "../calls/status.ts";
 import type { ContentSource } from "../domain/content-source.ts";
 import { type ErrorKind, ServiceError, textOf } from "../domain/errors.ts";
 import { isClientToken } from "../domain/identifiers.ts";
+import { restsOnUser } from "../domain/proof.ts";
 import {
   type Caller,
   keptErrorMessage,
@@ -68,6 +69,9 @@ function lifeCycleOperations({ store, content }: DownloadSessionParts): Operatio
   return [
     operation({
       method: rpc.create,
+      changes: true,
+      sessionId: (_, response) => response?.downloadSessionId,
+      itemId: (request) => request.createSpec?.libraryItemId,
       async run(request, caller) {
         const itemId = identifier(request.createSpec?.libraryItemId, "create_spec.library_item_id");
         const token = request.clientToken;
@@ -80,6 +84,7 @@ function lifeCycleOperations({ store, content }: DownloadSessionParts): Operatio
           owner: caller.principal,
           libraryItemId: item.id,
           contentVersion: item.contentVersion,
+          ...(restsOnUser(caller.proof) && { endsWithUser: true }),
         });
         return create(CreateResponseSchema, { downloadSessionId: session.id });
       },
@@ -106,6 +111,7 @@ function lifeCycleOperations({ store, content }: DownloadSessionParts): Operatio
     }),
     operation({
       method: rpc.cancel,
+      changes: true,
       sessionId,
       async run(request, caller) {
         const id = identifier(request.downloadSessionId, "download_session_id");
@@ -116,7 +122,9 @@ function lifeCycleOperations({ store, content }: DownloadSessionParts): Operatio
     }),
     operation({
       method: rpc.fail,
+      changes: true,
       sessionId,
+      auditDetails: ({ clientErrorMessage }) => ({ error_message: clientErrorMessage }),
       async run(request, caller) {
         const id = identifier(request.downloadSessionId, "download_session_id");
         const message = keptErrorMessage(request.clientErrorMessage);
@@ -127,6 +135,7 @@ function lifeCycleOperations({ store, content }: DownloadSessionParts): Operatio
     }),
     operation({
       method: rpc.delete,
+      changes: true,
       sessionId,
       async run(request, caller) {
         const id = identifier(request.downloadSessionId, "download_session_id");

@@ -81,6 +81,7 @@ export interface LoggedCall {
   /** Method and path, or the JSON-RPC operation, of a request that led to no operation. */
   readonly target: string | undefined;
   readonly session: string | undefined;
+  readonly item: string | undefined;
 }
 
 const callMembers = [
@@ -92,6 +93,7 @@ const callMembers = [
   "requestId",
   "target",
   "session",
+  "item",
 ] as const;
 
 /** A line of JSON → a line for people. */
@@ -120,8 +122,10 @@ function describe({
   requestId,
   target,
   session,
+  item,
 }: LoggedCall): string {
-  const about = session === undefined ? "" : ` session ${session}`;
+  const about =
+    (session === undefined ? "" : ` session ${session}`) + (item === undefined ? "" : ` item ${item}`);
   const place = target === undefined ? "" : ` ${target}`;
   const text = `${operation}${place} ${outcome} ${durationMs.toFixed(1)} ms, ${protocol} from ${peer}${about}, request ${requestId}`;
   // A caller may have sent any text as the session: it must not control the terminal.

@@ -119,6 +119,13 @@ export class Metrics {
     registers: this.#registers,
   });
 
+  readonly #auditFailures = new Counter({
+    name: "downlease_audit_failures_total",
+    help: "Writes of the audit log that failed (write), and entries that were given up (dropped).",
+    labelNames: ["reason"],
+    registers: this.#registers,
+  });
+
   constructor() {
     collectDefaultMetrics({ register: this.#registry });
     for (const gauge of Object.values(this.#connectionsOf)) gauge.set(0);
@@ -144,6 +151,9 @@ export class Metrics {
 
   /** For keep-alives that share a call. */
   readonly countKeepAlive = (code: CallRecord["outcome"]): void => this.#keepAlives.inc({ code });
+
+  /** For the audit log. */
+  readonly countAuditFailure = (reason: "write" | "dropped"): void => this.#auditFailures.inc({ reason });
 
   /** For preparing files. */
   readonly preparations = {

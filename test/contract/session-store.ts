@@ -132,6 +132,24 @@ function operationsContract(backend: TestBackend): void {
     }
   });
 
+  it("remembers whether a session ends with its user, as it was first created", async () => {
+    await using stage = await setStage("sessions", backend);
+    const { store, one, alice } = stage;
+    const ofUser = await store.create(stage.newSession({ endsWithUser: true }));
+    const other = await store.create(stage.newSession());
+    for (const session of [ofUser, other]) {
+      const seen = { endsWithUser: session === ofUser ? true : undefined };
+      expect(session.endsWithUser).toBe(seen.endsWithUser);
+      const again = { ...stage.newSession(), id: session.id, endsWithUser: true };
+      expect((await store.create(again)).endsWithUser).toBe(seen.endsWithUser);
+      await store.finish(session.id, alice, "ERROR", "disk full");
+      const stored = { ...seen, errorMessage: "disk full" };
+      expect(await store.get(session.id, alice)).toMatchObject(stored);
+      expect((await one.sessionFiles.files(session.id, alice))?.session).toMatchObject(stored);
+      expect((await one.sessionRecords.find([session.id]))[0]).toMatchObject(stored);
+    }
+  });
+
   it("creates a session again when it is ACTIVE: content and progress stay, the lease is renewed", async () => {
     await using stage = await setStage("sessions", backend);
     const { store, alice, now } = stage;

@@ -47,6 +47,8 @@ const rooms: Rooms = {
   telemetry: {
     rooms: ["calls", "domain", "preparation"],
     packages: ["@prometheus-io/client", "pino", "pino-pretty"],
+    // The file of the audit log.
+    node: ["fs/promises"],
   },
   "protocols/rpc": {
     rooms: ["calls", "domain", "gen", "telemetry"],

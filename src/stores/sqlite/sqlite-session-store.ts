@@ -68,7 +68,7 @@ export class SqliteSessionStore implements SessionStore {
       if (existing !== undefined) this.#statements.remove.run({ id: spec.id });
       if (!this.#hasRoom(spec.owner, now)) return tooManySessions(this.#terms);
       const session = openSession(spec, now, this.#terms);
-      this.#statements.insert.run({ ...session, errorMessage: null, createdAt: now });
+      this.#statements.insert.run({ ...session, createdAt: now, endsWithUser: session.endsWithUser ? 1 : 0 });
       return this.#announced(session);
     });
     if (result instanceof ServiceError) throw result;
