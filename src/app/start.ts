@@ -36,6 +36,8 @@ export interface App {
   metricsSnapshot(): Promise<MetricsSnapshot>;
   /** Reads certificates, users and keys again, and opens the audit log again; see `reloader`. */
   reload(): Promise<void>;
+  /** Logs a signal that does nothing. */
+  ignore(signal: string): void;
   /** Resolves when everything has ended, within the shutdown timeout; every call returns the same promise. */
   stop(): Promise<void>;
 }
@@ -124,7 +126,6 @@ export async function startApp(config: Config, { logger, program }: AppOptions =
   const adminUrl = admin?.url;
   if (program === undefined) log.info({ url: server.url, adminUrl, ...summaryOf(config) }, "serving");
 
-  const reload = reloader(config, { server, authentication, audit, log });
   const rest = opened.move();
   const stop = () => shutDown({ health, server, rest, endStreams, endCalls, graceMs, drainMs, log });
   let stopped: Promise<void> | undefined;
@@ -132,7 +133,8 @@ export async function startApp(config: Config, { logger, program }: AppOptions =
     url: server.url,
     port: server.port,
     adminUrl,
-    reload,
+    reload: reloader(config, { server, authentication, audit, log }),
+    ignore: (signal) => log.warn({ signal }, "the signal is ignored"),
     metricsSnapshot: () => metrics.snapshot(),
     stop: () => (stopped ??= stop()),
   };

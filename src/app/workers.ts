@@ -26,7 +26,9 @@ export function superviseApps(config: Config, { onFailure }: SupervisorEvents) {
       admin = await openAdmin(config, { readiness: supervisor, metrics: supervisor, log });
       await supervisor.start();
     },
-    restart: () => supervisor.restart(),
+    reload: () => supervisor.reload(),
+    /** Logs a signal that does nothing. */
+    ignore: (signal: string) => log.warn({ signal }, "the signal is ignored"),
     /** Resolves with whether every worker ended in time and without an error. */
     async stop(): Promise<boolean> {
       const isWell = await supervisor.stop();

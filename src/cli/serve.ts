@@ -1,5 +1,6 @@
 import cluster from "node:cluster";
 import { constants } from "node:os";
+import { isatty } from "node:tty";
 import { setFlagsFromString } from "node:v8";
 import { type Command, Option } from "commander";
 import { readConfig } from "../app/config.ts";
@@ -28,6 +29,10 @@ interface Service {
   stop(): Promise<number>;
   /** Kills processes that would outlive this one. */
   kill(): void;
+  /** Reads files again; nothing is cut. */
+  reload(): void;
+  /** Logs a signal that does nothing. */
+  ignore(signal: string): void;
 }
 
 /** Resolves when the service is up; it ends with the process, at once when it can't start. */
@@ -46,19 +51,33 @@ async function start(config: Config): Promise<void> {
   if (config.workers > 1 && cluster.isWorker) return startWorkerApp(config, explain);
   const service = config.workers > 1 ? severalProcesses(config) : oneProcess(config);
   let canStop = false;
-  for (const signal of ["SIGINT", "SIGTERM"] as const) {
-    process.on(signal, () => {
-      if (!canStop) {
-        service.kill();
-        process.exit(128 + constants.signals[signal]);
-      }
-      canStop = false;
-      // A stop that fails is a bug: unhandled, it ends the process with a stack and exit code 1.
-      void service.stop().then((code) => process.exit(code));
-    });
-  }
+  const stop = (signal: "SIGINT" | "SIGTERM" | "SIGHUP") => {
+    if (!canStop) {
+      service.kill();
+      process.exit(128 + constants.signals[signal]);
+    }
+    canStop = false;
+    // A stop that fails is a bug: unhandled, it ends the process with a stack and exit code 1.
+    void service.stop().then((code) => process.exit(code));
+  };
+  for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, stop);
+  const isTerminalGone = terminalWatch();
+  process.on("SIGHUP", () => {
+    if (isTerminalGone()) stop("SIGHUP");
+    else if (canStop) service.reload();
+  });
+  process.on("SIGUSR2", (signal) => service.ignore(signal));
   await service.start();
   canStop = true;
+}
+
+/**
+ * Makes a function that says whether the terminal that the program was started in has been closed. The system sends SIGHUP
+ * then too: without a terminal, as below `nohup` or a service manager, it always asks for the files to be read again.
+ */
+function terminalWatch(): () => boolean {
+  const terminals = [0, 1, 2].filter((descriptor) => isatty(descriptor));
+  return () => terminals.length > 0 && !terminals.some((descriptor) => isatty(descriptor));
 }
 
 function oneProcess(config: Config): Service {
@@ -72,18 +91,19 @@ function oneProcess(config: Config): Service {
       return 0;
     },
     kill() {},
+    reload: () => void app?.reload(),
+    ignore: (signal) => app?.ignore(signal),
   };
 }
 
 function severalProcesses(config: Config): Service {
   const supervisor = superviseApps(config, { onFailure: (failure) => process.exit(report(failure)) });
   return {
-    async start() {
-      await supervisor.start();
-      process.on("SIGHUP", () => void supervisor.restart());
-    },
+    start: () => supervisor.start(),
     stop: async () => ((await supervisor.stop()) ? 0 : 1),
     kill: () => supervisor.kill(),
+    reload: () => supervisor.reload(),
+    ignore: (signal) => supervisor.ignore(signal),
   };
 }
 

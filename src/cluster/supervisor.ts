@@ -39,9 +39,6 @@ export class Supervisor {
   /** Workers whose metrics are awaited, with what their answer resolves. */
   readonly #awaited = new Map<WorkerProcess, () => void>();
   readonly #stopping = new AbortController();
-  #isRestarting = false;
-  /** The worker whose successor is starting; it needs no other replacement. */
-  #outgoing: WorkerProcess | undefined;
   /** The port that all workers share; 0 until the first one serves. */
   #port = 0;
 
@@ -70,21 +67,9 @@ export class Supervisor {
     }
   }
 
-  /** Replaces the workers one by one; a worker stops when its successor serves. */
-  async restart(): Promise<void> {
-    if (this.#isRestarting || this.#isStopping) return;
-    this.#isRestarting = true;
-    this.#log.info("restarting the workers");
-    try {
-      for (const old of [...this.#workers].filter(({ serves }) => serves)) {
-        if (this.#workers.has(old)) await this.#startSuccessor(old);
-      }
-      this.#log.info("restarted the workers");
-    } catch (error) {
-      if (!this.#isStopping) this.#log.error({ reason: reasonOf(error) }, "the restart was abandoned");
-    } finally {
-      this.#isRestarting = false;
-    }
+  /** Has every worker read its files again; nothing is cut. */
+  reload(): void {
+    for (const worker of this.#workers) worker.send({ type: "reload" });
   }
 
   /** Stops all workers in order. Resolves when all have ended, with whether each did so in time and without an error. */
@@ -155,7 +140,7 @@ export class Supervisor {
       if (worker.isLeaving) return;
       this.#log.error({ worker: worker.number, code, signal }, "a worker ended unexpectedly");
       this.#metrics.countCrash();
-      if (worker !== this.#outgoing && !this.#isStopping) void this.#replace(worker);
+      if (!this.#isStopping) void this.#replace(worker);
     });
   }
 
@@ -180,20 +165,6 @@ export class Supervisor {
         }
       }
     }
-  }
-
-  async #startSuccessor(old: WorkerProcess): Promise<void> {
-    this.#outgoing = old;
-    try {
-      await this.#serves(this.#fork(0));
-    } catch (error) {
-      // It may have ended while its successor was starting.
-      if (!this.#workers.has(old)) void this.#replace(old);
-      throw error;
-    } finally {
-      this.#outgoing = undefined;
-    }
-    await this.#stopAll([old]);
   }
 
   /** Resolves when a worker that was added later serves, on the port of all others. */

@@ -13,6 +13,7 @@ export interface Program {
 
 export interface WorkerApp extends Serving {
   metricsSnapshot(): Promise<MetricsSnapshot>;
+  reload(): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -27,8 +28,9 @@ export async function runWorker(
   explain: (error: unknown) => StartFailure | undefined,
 ): Promise<void> {
   const self = cluster.worker!;
-  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, () => {});
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP", "SIGUSR2"] as const) process.on(signal, () => {});
   let app: WorkerApp | undefined;
+  let mustReload = false;
   const left = Promise.withResolvers<void>();
 
   const sendMetrics = async () => {
@@ -49,6 +51,9 @@ export async function runWorker(
         return void stop();
       case "snapshot":
         return void sendMetrics();
+      case "reload":
+        mustReload = app === undefined;
+        return void app?.reload();
       case "left":
         return left.resolve();
     }
@@ -69,6 +74,8 @@ export async function runWorker(
     await send({ type: "failed", failure });
     process.exit(failure.exitCode);
   }
+  // The files may have been read before the supervisor was asked.
+  if (mustReload) void app.reload();
   await send({ type: "serving", at: { url: app.url, port: app.port } });
 }
 

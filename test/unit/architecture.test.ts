@@ -128,7 +128,7 @@ const rooms: Rooms = {
     packages: ["commander"],
     node: ["fs", "fs/promises", "readline"],
   },
-  "cli/serve.ts": { rooms: ["app", "config"], packages: ["commander"], node: ["cluster", "os", "v8"] },
+  "cli/serve.ts": { rooms: ["app", "config"], packages: ["commander"], node: ["cluster", "os", "tty", "v8"] },
   "cli/program.ts": { rooms: ["cli", "cli/serve.ts", "cli/users"], packages: ["commander"], node: ["fs"] },
   "main.ts": { rooms: ["cli", "cli/program.ts", "client", "config"], node: ["module"] },
 };
