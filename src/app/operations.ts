@@ -1,9 +1,15 @@
+import type { Authentication } from "../auth/authenticator.ts";
 import { loginOpener } from "../auth/proven-caller.ts";
 import type { Operations } from "../calls/pipeline.ts";
+import type { SessionClients } from "../calls/session-clients.ts";
 import type { Config } from "../config/settings.ts";
 import type { Backend } from "../domain/backend.ts";
 import type { ContentSource } from "../domain/content-source.ts";
 import type { Settings } from "../domain/settings.ts";
+import { adminAuditOperations } from "../operations/admin/audit.ts";
+import { adminLoginOperations } from "../operations/admin/logins.ts";
+import { SessionInfos } from "../operations/admin/session-info.ts";
+import { adminSessionOperations } from "../operations/admin/sessions.ts";
 import { configurationOperations } from "../operations/configuration.ts";
 import { downloadSessionOperations } from "../operations/download-session.ts";
 import { type SessionFileParts, sessionFileOperations } from "../operations/download-session-file.ts";
@@ -12,6 +18,7 @@ import { libraryOperations } from "../operations/library.ts";
 import { loginOperations } from "../operations/login.ts";
 import { metadataOperations } from "../operations/metadata.ts";
 import { vsphereOperations } from "../operations/vsphere.ts";
+import type { AuditLog } from "../telemetry/audit-log.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
 
 export interface OperationParts extends Pick<SessionFileParts, "preparations" | "linkFor"> {
@@ -19,18 +26,25 @@ export interface OperationParts extends Pick<SessionFileParts, "preparations" | 
   readonly content: ContentSource;
   readonly settings: Settings;
   readonly metrics: Metrics;
+  readonly clients: SessionClients;
+  readonly authentication: Pick<Authentication, "users">;
+  readonly audit: Pick<AuditLog, "entries">;
 }
 
 /** The table of all operations. */
 export function openOperations(config: Config, parts: OperationParts): Operations {
-  const { backend, content, settings, preparations, linkFor, metrics } = parts;
-  const { sessions, sessionFiles: files, logins } = backend;
+  const { backend, content, settings, preparations, linkFor, metrics, clients } = parts;
+  const { sessions, sessionFiles: files, sessionRecords: records, logins } = backend;
   const unverifiedAfterMs = config.verifyFirst ? Number.POSITIVE_INFINITY : config.prepareMs;
   const { countKeepAlive } = metrics;
-  const { unary, streams } = downloadSessionOperations({ store: sessions, content, countKeepAlive });
+  const { unary, streams } = downloadSessionOperations({ store: sessions, content, countKeepAlive, clients });
+  const infos = new SessionInfos({ content, leaseTerms: { leaseMs: config.leaseMs } });
   const operations = [
     ...unary,
-    ...sessionFileOperations({ sessions, files, content, preparations, linkFor, unverifiedAfterMs }),
+    ...sessionFileOperations({ sessions, files, content, preparations, linkFor, unverifiedAfterMs, clients }),
+    ...adminSessionOperations({ sessions, records, infos }),
+    ...adminLoginOperations({ logins, users: () => parts.authentication.users.entries() }),
+    ...adminAuditOperations({ entries: () => parts.audit.entries() }),
     ...loginOperations({ logins, openLogin: loginOpener(logins, config.loginsPerPrincipal) }),
     ...libraryOperations(content),
     ...configurationOperations({ settings, maxDownloads: config.maxTransfers }),

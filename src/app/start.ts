@@ -3,6 +3,7 @@ import { Admission } from "../calls/admission.ts";
 import { clientAddressFinder } from "../calls/client-address.ts";
 import { pageHeaders as pageHeadersFor } from "../calls/page-headers.ts";
 import { CallPipeline, serviceNamesOf } from "../calls/pipeline.ts";
+import { SessionClients } from "../calls/session-clients.ts";
 import { ShareHolders } from "../calls/share-holders.ts";
 import type { Program } from "../cluster/worker.ts";
 import { addressMatcher } from "../config/addresses.ts";
@@ -67,6 +68,9 @@ export async function startApp(config: Config, { logger, program }: AppOptions =
   const pageHeaders = pageHeadersFor(tls !== undefined);
   const content = await openContent(config, log);
   const backend = opened.use(await openStores(config, metrics, log));
+  const record = (addresses: ReadonlyMap<string, string>) => backend.sessionRecords.recordClients(addresses);
+  const clients = new SessionClients({ clientAddressOf, record });
+  opened.defer(() => clients.close());
   const settings = await openSettings(config, backend, log);
   opened.defer(() => settings.close());
   const audit = opened.use(await openAudit(config, { metrics, log }));
@@ -81,6 +85,7 @@ export async function startApp(config: Config, { logger, program }: AppOptions =
     backend,
     content,
     settings,
+    clients,
     pageHeaders,
     isTrustedProxy,
     clientAddressOf,
@@ -93,7 +98,8 @@ export async function startApp(config: Config, { logger, program }: AppOptions =
 
   const { linkFor, handler } = downloads;
   const stores = { backend, content, settings, preparations };
-  const operations = openOperations(config, { ...stores, linkFor, metrics });
+  const callParts = { linkFor, metrics, clients, authentication, audit: audit.log };
+  const operations = openOperations(config, { ...stores, ...callParts });
   const observe = callObserver(metrics, log, clientAddressOf);
   const places = {
     admission,
@@ -103,8 +109,7 @@ export async function startApp(config: Config, { logger, program }: AppOptions =
     clientAddressOf,
   };
   const ways = { authenticate, login, administrate };
-  const { record } = audit.log;
-  const pipeline = new CallPipeline({ operations, ...ways, ...places, observe, audit: record });
+  const pipeline = new CallPipeline({ operations, ...ways, ...places, observe, audit: audit.log.record });
 
   const health = new Health(serviceNamesOf(operations));
   if (program !== undefined) health.watch("", program.reportStatus);
@@ -126,14 +131,25 @@ export async function startApp(config: Config, { logger, program }: AppOptions =
   const adminUrl = admin?.url;
   if (program === undefined) log.info({ url: server.url, adminUrl, ...summaryOf(config) }, "serving");
 
+  const reload = reloader(config, { server, authentication, audit, log });
   const rest = opened.move();
   const stop = () => shutDown({ health, server, rest, endStreams, endCalls, graceMs, drainMs, log });
+  return runningApp({ server, adminUrl, metrics, log, reload, stop });
+}
+
+interface RunningParts extends Pick<App, "adminUrl" | "reload" | "stop"> {
+  readonly server: Server;
+  readonly metrics: Metrics;
+  readonly log: Logger;
+}
+
+function runningApp({ server, adminUrl, metrics, log, reload, stop }: RunningParts): App {
   let stopped: Promise<void> | undefined;
   return {
     url: server.url,
     port: server.port,
     adminUrl,
-    reload: reloader(config, { server, authentication, audit, log }),
+    reload,
     ignore: (signal) => log.warn({ signal }, "the signal is ignored"),
     metricsSnapshot: () => metrics.snapshot(),
     stop: () => (stopped ??= stop()),

@@ -10,6 +10,7 @@ import {
 } from "../../gen/content/library/item/downloadsession/v1/file_pb.ts";
 import type { Call } from "../calls/call.ts";
 import { type Operation, operation } from "../calls/pipeline.ts";
+import type { SessionClients } from "../calls/session-clients.ts";
 import type { ContentSource } from "../domain/content-source.ts";
 import { ServiceError } from "../domain/errors.ts";
 import {
@@ -49,47 +50,27 @@ export interface SessionFileParts {
    * no file is given out unverified.
    */
   readonly unverifiedAfterMs: number;
+  /** Follows the clients that renew sessions. */
+  readonly clients?: Pick<SessionClients, "called"> | undefined;
 }
 
 /** The operations of `com.vmware.content.library.item.downloadsession.file`. */
 export function sessionFileOperations(parts: SessionFileParts): Operation[] {
-  const { sessions, files, content, preparations } = parts;
+  const { sessions, files, content, preparations, clients } = parts;
   const describe = fileDescriber(parts);
-  const list = async (
-    request: { readonly downloadSessionId: string },
-    renews: boolean,
-    caller: Caller,
-    call: Call,
-  ) => {
-    const time = new StoreTime();
-    const id = identifier(request.downloadSessionId, "download_session_id");
-    const sessionFiles = requireSession(id, await time.wait(files.files(id, caller)));
-    const all = [...(await itemOf(sessionFiles, content)).files.values()];
-    await turnFor(all);
-    let { session } = sessionFiles;
-    if (renews) session = await time.wait(renewIfActive(sessions, session, caller));
-    const requested = all.filter((file) => file.source !== undefined && file.request !== undefined);
-    const versions = requested.map((file) => versionedFile(session, file));
-    const results = await time.wait(preparations.find(versions));
-    const preparationOf = new Map(requested.map((file, index) => [file, results[index]]));
-    const viewer = { session, caller, call, time };
-    const infos = all.map((file) => describe(file, preparationOf.get(file), viewer));
-    return { files: await Promise.all(infos) };
-  };
+  const list = fileLister(parts);
   return [
     operation({
       method: rpc.list,
       sessionId,
-      async run(request, caller, call) {
-        return create(ListResponseSchema, await list(request, true, caller, call));
-      },
+      run: async (request, caller, call) =>
+        create(ListResponseSchema, await list(request, true, caller, call)),
     }),
     operation({
       method: rpc.inspect,
       sessionId,
-      async run(request, caller, call) {
-        return create(InspectResponseSchema, await list(request, false, caller, call));
-      },
+      run: async (request, caller, call) =>
+        create(InspectResponseSchema, await list(request, false, caller, call)),
     }),
     operation({
       method: rpc.prepare,
@@ -113,6 +94,7 @@ export function sessionFileOperations(parts: SessionFileParts): Operation[] {
         }
         const renewal = await time.wait(files.request(id, caller, file.name, endpointType));
         if (renewal.outcome !== "renewed") throw refusalError(id, renewal);
+        clients?.called(id, call);
         const preparation =
           file.source &&
           (await time.wait(preparations.start(versionedFile(session, file), file.source, true)));
@@ -130,6 +112,7 @@ export function sessionFileOperations(parts: SessionFileParts): Operation[] {
         const sessionFiles = requireSession(id, await time.wait(files.files(id, caller)));
         const file = fileOf(await itemOf(sessionFiles, content), request.fileName);
         const session = await time.wait(renewIfActive(sessions, sessionFiles.session, caller));
+        clients?.called(id, call);
         let preparation: Preparation | undefined;
         if (file.source !== undefined && file.request !== undefined) {
           const version = versionedFile(session, file);
@@ -144,6 +127,36 @@ export function sessionFileOperations(parts: SessionFileParts): Operation[] {
       },
     }),
   ];
+}
+
+/** Describes all files of a session; renews its lease when that is asked for. */
+function fileLister(parts: SessionFileParts) {
+  const { sessions, files, content, preparations, clients } = parts;
+  const describe = fileDescriber(parts);
+  return async (
+    request: { readonly downloadSessionId: string },
+    renews: boolean,
+    caller: Caller,
+    call: Call,
+  ) => {
+    const time = new StoreTime();
+    const id = identifier(request.downloadSessionId, "download_session_id");
+    const sessionFiles = requireSession(id, await time.wait(files.files(id, caller)));
+    const all = [...(await itemOf(sessionFiles, content)).files.values()];
+    await turnFor(all);
+    let { session } = sessionFiles;
+    if (renews) {
+      session = await time.wait(renewIfActive(sessions, session, caller));
+      clients?.called(id, call);
+    }
+    const requested = all.filter((file) => file.source !== undefined && file.request !== undefined);
+    const versions = requested.map((file) => versionedFile(session, file));
+    const results = await time.wait(preparations.find(versions));
+    const preparationOf = new Map(requested.map((file, index) => [file, results[index]]));
+    const viewer = { session, caller, call, time };
+    const infos = all.map((file) => describe(file, preparationOf.get(file), viewer));
+    return { files: await Promise.all(infos) };
+  };
 }
 
 /** @throws ServiceError `not_found` */

@@ -1,5 +1,5 @@
 import type { AuditRecord } from "../calls/audit.ts";
-import { formatRoles } from "../domain/roles.ts";
+import { rolesIn } from "../domain/roles.ts";
 import { loggedId } from "./logged-id.ts";
 
 /** Where the lines go: each is one call. */
@@ -91,11 +91,10 @@ function cut(text: string): string {
 
 /** One line of JSON with its end, in which no character controls a terminal. */
 export function lineOf(entry: AuditRecord): string {
-  const { roles } = entry;
   const json = JSON.stringify({
     time: new Date(entry.time).toISOString(),
     principal: entry.principal,
-    roles: roles.size === 0 ? [] : formatRoles(roles).split(","),
+    roles: rolesIn(entry.roles),
     proof: entry.proof,
     client_address: entry.clientAddress,
     operation: entry.operation,
