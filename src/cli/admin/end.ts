@@ -2,8 +2,8 @@ import { Ending, type EndSessionsReport } from "../../../gen/downlease/admin/v1/
 import { visible } from "../../client/printable.ts";
 import { required } from "../answers.ts";
 import { CliError } from "../failure.ts";
-import { ask } from "../hidden-input.ts";
 import type { Task } from "../run.ts";
+import { confirm, requireTerminal } from "./confirm.ts";
 import { type FilterFlags, filterOf, type SessionFilter } from "./session-filter.ts";
 
 interface EndFlags extends FilterFlags {
@@ -64,7 +64,7 @@ export async function end(task: EndTask): Promise<void> {
   const choices = await choicesOf(task);
   if (flags.dryRun) return report(task, way, await run(task, way, choices, true));
   if (!flags.yes) {
-    const expected = await confirm(task, way, choices);
+    const expected = await confirmCount(task, way, choices);
     if (expected === 0) return output.note("there is nothing to end");
   }
   const outcome = await run(task, way, choices, false);
@@ -110,20 +110,12 @@ async function choicesOf(task: EndTask): Promise<readonly object[]> {
 }
 
 /** Asks on the terminal. @returns how many sessions would be ended @throws CliError unless the answer is yes */
-async function confirm(task: EndTask, way: Way, choices: readonly object[]): Promise<number> {
+async function confirmCount(task: EndTask, way: Way, choices: readonly object[]): Promise<number> {
   const { io, server } = task;
-  if (!io.stdin.isTTY) {
-    throw new CliError(
-      "usage",
-      "without a terminal nobody can be asked: pass --yes, or look first with --dry-run",
-    );
-  }
+  requireTerminal(io, "pass --yes, or look first with --dry-run");
   const { ended } = await run(task, way, choices, true);
   if (ended === 0) return 0;
-  const question = `${way.verb} ${sessions(ended)} of ${visible(server.url)}? Type yes to go on: `;
-  const answer = await ask(question, io);
-  if (answer === undefined) throw new CliError("interrupted", "nothing was ended");
-  if (!/^y(es)?$/i.test(answer.trim())) throw new CliError("failed", "nothing was ended");
+  await confirm(`${way.verb} ${sessions(ended)} of ${visible(server.url)}`, io);
   return ended;
 }
 
