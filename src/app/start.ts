@@ -8,6 +8,7 @@ import { ShareHolders } from "../calls/share-holders.ts";
 import type { Program } from "../cluster/worker.ts";
 import { addressMatcher } from "../config/addresses.ts";
 import type { Config } from "../config/settings.ts";
+import { firstValues } from "../domain/settings.ts";
 import { Server } from "../server/server.ts";
 import { shutDown } from "../server/shutdown.ts";
 import { callObserver, overloadCounter } from "../telemetry/call-observer.ts";
@@ -21,10 +22,11 @@ import { openAuthentication } from "./authentication.ts";
 import { openDownloads } from "./downloads.ts";
 import { openLog, summaryOf } from "./log.ts";
 import { openOperations } from "./operations.ts";
-import { openContent, openSettings, openStores, openTls } from "./parts.ts";
+import { openContent, openStores, openTls } from "./parts.ts";
 import { openPreparations } from "./preparations.ts";
 import { openProtocols } from "./protocols.ts";
 import { reloader } from "./reload.ts";
+import { openSettings } from "./settings.ts";
 import { orStartError } from "./start-error.ts";
 
 /** A running service. */
@@ -67,24 +69,23 @@ export async function startApp(config: Config, { logger, program }: AppOptions =
   const tls = await openTls(config);
   const pageHeaders = pageHeadersFor(tls !== undefined);
   const content = await openContent(config, log);
-  const backend = opened.use(await openStores(config, metrics, log));
+  const values = firstValues(config.changeable);
+  const backend = opened.use(await openStores(config, values, { metrics, log }));
   const record = (addresses: ReadonlyMap<string, string>) => backend.sessionRecords.recordClients(addresses);
   const clients = new SessionClients({ clientAddressOf, record });
   opened.defer(() => clients.close());
-  const settings = await openSettings(config, backend, log);
-  opened.defer(() => settings.close());
   const audit = opened.use(await openAudit(config, { metrics, log }));
   const authentication = await openAuthentication(config, { backend, clientAddressOf, log });
   opened.defer(() => authentication.close());
   const { authenticate, login, administrate } = authentication;
 
   const preparations = openPreparations(config, { backend, content, metrics, log }, opened);
-  const admission = new Admission(config.maxCalls);
+  const admission = new Admission(values.maxCalls);
   const downloads = openDownloads(config, {
     admission,
     backend,
     content,
-    settings,
+    values,
     clients,
     pageHeaders,
     isTrustedProxy,
@@ -95,6 +96,8 @@ export async function startApp(config: Config, { logger, program }: AppOptions =
     callsMustEnd,
   });
   opened.defer(() => downloads.close());
+  const settings = await openSettings(config, values, { backend, admission, downloads, log, program });
+  opened.defer(() => settings.close());
 
   const { linkFor, handler } = downloads;
   const stores = { backend, content, settings, preparations };

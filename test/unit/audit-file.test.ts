@@ -115,7 +115,7 @@ test("is closed soon on a full disk", async () => {
   const file = await open();
   file.write("lost\n");
   await closing.pop()!.close();
-  expect(failures.at(-1)).toBe("dropped");
+  expect(failures.filter((reason) => reason === "dropped")).toHaveLength(1);
   file.write("late\n");
   expect(failures.filter((reason) => reason === "dropped")).toHaveLength(2);
 });

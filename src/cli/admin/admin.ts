@@ -9,13 +9,12 @@ import {
 } from "../command-parts.ts";
 import type { Io } from "../io.ts";
 
-/** Adds the commands for operators of a service. This file only describes them, as `commands.ts` does. */
+/** Adds the commands of operators. This file only describes them, as `commands.ts` does. */
 export function addAdmin(program: Command, io: Io): void {
-  const admin = withServer(program.command("admin")).description(
-    "administer a service; needs the role admin, or a service on this machine without authentication",
-  );
+  const admin = withServer(program.command("admin")).description("administer a service (role admin)");
   addSessions(admin, io);
   addEnd(admin, io);
+  addSettings(admin, io);
   addLogins(admin, io);
   withServer(admin.command("users"))
     .description("list the users of the users file that the service uses")
@@ -36,11 +35,10 @@ function addLogins(admin: Command, io: Io): void {
     .allowExcessArguments()
     .hook("preAction", (_, list) => refuseOperands(list))
     .action(serverAction(io, async () => (await work()).list));
-  withServer(logins.command("end"))
+  withYes(withServer(logins.command("end")))
     .description("end login sessions, whose holders have to log in again")
     .argument("[ids...]", "as listed; or choose them by --of")
     .option("--of <name>", "those of this principal")
-    .option("-y, --yes", "do not ask; needed where there is no terminal")
     .action(serverAction(io, async () => (await work()).end));
 }
 
@@ -59,7 +57,7 @@ function addSessions(admin: Command, io: Io): void {
 
 function addEnd(admin: Command, io: Io): void {
   const state = "only sessions in this state; may be repeated (default: ACTIVE, any with --delete)";
-  withFilter(withServer(admin.command("end")), state)
+  withYes(withFilter(withServer(admin.command("end")), state))
     .description("end download sessions and cut their running downloads")
     .argument("[ids...]", "of the sessions; or choose them by options")
     .option("--all", "end the sessions of everybody")
@@ -67,7 +65,6 @@ function addEnd(admin: Command, io: Io): void {
     .option("--fail <text>", "end them with an error that their owners read")
     .option("--delete", "remove them at once, in any state")
     .option("--dry-run", "only count the sessions that would be ended")
-    .option("-y, --yes", "do not ask; needed where there is no terminal")
     .action(serverAction(io, async () => (await import("./end.ts")).end));
 }
 
@@ -93,4 +90,30 @@ function stateOption(help: string): Option {
   return option.argParser((state, others: readonly string[] = []) => [
     ...new Set([...others, one<string>(state, "")]),
   ]);
+}
+
+function addSettings(admin: Command, io: Io): void {
+  const settings = withServer(admin.command("settings")).description(
+    "show and change the settings that may change while the service runs",
+  );
+  const work = () => import("./settings.ts");
+  withWatch(withServer(settings.command("show", { isDefault: true })))
+    .description("show the settings: values, where they come from, and what they may be")
+    // A misspelled command is an operand of the default command.
+    .allowExcessArguments()
+    .hook("preAction", (_, show) => refuseOperands(show))
+    .action(serverAction(io, async () => (await work()).show));
+  withYes(withServer(settings.command("set")))
+    .description("change settings for all processes of the service")
+    .argument("<changes...>", "name=value, for example lease_seconds=60")
+    .action(serverAction(io, async () => (await work()).set));
+  withYes(withServer(settings.command("reset")))
+    .description("take changes back: the values are those of the flags again")
+    .argument("<names...>", "of the settings")
+    .action(serverAction(io, async () => (await work()).reset));
+}
+
+/** For a command that asks before it acts. */
+function withYes(command: Command): Command {
+  return command.option("-y, --yes", "do not ask");
 }

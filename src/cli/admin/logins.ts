@@ -6,7 +6,7 @@ import { CliError } from "../failure.ts";
 import type { CommonFlags, Task } from "../run.ts";
 import { ServerClock } from "../sessions/server-clock.ts";
 import { duration, table } from "../text.ts";
-import { confirm, requireTerminal } from "./confirm.ts";
+import { confirm } from "./confirm.ts";
 
 interface ListFlags extends CommonFlags {
   readonly of?: string;
@@ -66,10 +66,9 @@ export async function end(task: Task<EndFlags>): Promise<void> {
   }
   const ids = [...new Set(operands)];
   if (!flags.yes) {
-    requireTerminal(io, "pass --yes, or look first with downlease admin logins");
     const which =
       principal === undefined ? logins(ids.length) : `all login sessions of '${visible(principal)}'`;
-    await confirm(`end ${which} at ${visible(server.url)}`, io);
+    await confirm(io, () => `end ${which} at ${visible(server.url)}?`, "nothing was ended");
   }
   let ended = 0;
   const requests =
