@@ -7,11 +7,13 @@ import { isLoopback } from "../config/addresses.ts";
 import type { Config } from "../config/settings.ts";
 import type { Backend } from "../domain/backend.ts";
 import { orStartError } from "./start-error.ts";
+import type { Tracing } from "./tracing.ts";
 
 export interface AuthenticationParts {
   readonly backend: Pick<Backend, "logins" | "sessions" | "sessionRecords">;
   readonly clientAddressOf: ClientAddressOf;
   readonly log: Logger;
+  readonly tracing: Pick<Tracing, "outgoingHeaders">;
 }
 
 export interface OpenedAuthentication extends Authentication {
@@ -25,7 +27,7 @@ export interface OpenedAuthentication extends Authentication {
  */
 export async function openAuthentication(
   config: Config,
-  { backend, clientAddressOf, log }: AuthenticationParts,
+  { backend, clientAddressOf, log, tracing }: AuthenticationParts,
 ): Promise<OpenedAuthentication> {
   const { auth, usersFile, jwt, mtls, login, host, corsOrigins } = config;
   if (auth === "none") {
@@ -43,6 +45,7 @@ export async function openAuthentication(
       clientAddressOf,
       corsOrigins,
       onUsersRemoved: removed.end,
+      traceHeaders: tracing.outgoingHeaders,
       log,
     }),
   );

@@ -7,6 +7,7 @@ import {
   type DownloadService,
   type DownloadServiceOptions,
 } from "../downloads/download-service.ts";
+import type { Tracing } from "./tracing.ts";
 
 interface Parts
   extends Pick<
@@ -20,11 +21,12 @@ interface Parts
     | "isUser"
     | "observe"
     | "fallback"
-    | "callsMustEnd"
+    | "downloadsMustEnd"
   > {
   /** Read at each use, because they may change. */
   readonly values: SettingValues;
   readonly clients: SessionClients;
+  readonly tracing: Tracing;
 }
 
 /** Of 10^6 bits, as links are sold. */
@@ -33,9 +35,9 @@ const bytesPerMbit = 125_000;
 /** Download links and the files that they lead to, as configured. */
 export function openDownloads(
   config: Config,
-  { values, clients, observe, ...parts }: Parts,
+  { values, clients, tracing, observe, ...parts }: Parts,
 ): DownloadService {
-  return createDownloadService({
+  const service = createDownloadService({
     publicUrl: config.publicUrl,
     linkKeys: config.linkKeys.map(({ id, secret }) => ({ id, secret: secret.reveal() })),
     terms: values,
@@ -45,9 +47,10 @@ export function openDownloads(
     loginIdleMs: config.login.idleMs,
     hasOwners: config.auth === "required",
     offloadPrefix: config.offloadPrefix,
-    observe: withClients(observe, clients),
+    observe: tracing.downloadObserver(withClients(observe, clients)),
     ...parts,
   });
+  return { ...service, handler: tracing.downloadHandler(service.handler) };
 }
 
 /** An observer that follows the clients of sessions as well. */

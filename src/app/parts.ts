@@ -8,9 +8,10 @@ import type { Backend } from "../domain/backend.ts";
 import type { ContentSource } from "../domain/content-source.ts";
 import type { LeaseTerms } from "../domain/session.ts";
 import type { ServerTls } from "../server/server.ts";
-import { openBackend, type RedisCredentials, sqliteUrl } from "../stores/open.ts";
+import { type BackendOptions, openBackend, type RedisCredentials, sqliteUrl } from "../stores/open.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
 import { orStartError } from "./start-error.ts";
+import type { Tracing } from "./tracing.ts";
 
 /** Reads the PEM files; undefined for clear text. @throws StartError when certificate and key do not belong together */
 export async function openTls({ tls, mtls }: Config): Promise<ServerTls | undefined> {
@@ -29,8 +30,14 @@ export async function openTls({ tls, mtls }: Config): Promise<ServerTls | undefi
 }
 
 /** @throws StartError */
-export async function openContent({ content }: Config, log: Logger): Promise<ContentSource> {
-  return orStartError(() => openContentSource({ ...content, warn: (message) => log.warn(message) }));
+export async function openContent(
+  { content }: Config,
+  { log, tracing }: { readonly log: Logger; readonly tracing: Tracing },
+): Promise<ContentSource> {
+  const warn = (message: string) => log.warn(message);
+  const { outgoingHeaders: traceHeaders } = tracing;
+  const options = content.kind === "s3" ? { ...content, warn, traceHeaders } : { ...content, warn };
+  return tracing.content(await orStartError(() => openContentSource(options)));
 }
 
 /**
@@ -42,23 +49,38 @@ export async function openContent({ content }: Config, log: Logger): Promise<Con
 export async function openStores(
   config: Config,
   leaseTerms: LeaseTerms,
-  { metrics, log }: { readonly metrics: Metrics; readonly log: Logger },
+  { metrics, log, tracing }: { readonly metrics: Metrics; readonly log: Logger; readonly tracing: Tracing },
 ): Promise<Backend> {
-  const { redisUrl, redis, sqlitePath, maxDowntimeMs, login } = config;
-  const url = redisUrl?.reveal() ?? sqliteUrl(sqlitePath);
   const { observeRoundTrip } = metrics;
-  const redisCredentials = await readRedisCredentials(config);
-  const redisOptions = { redisCredentials, redisWaitReplicas: redis.waitReplicas };
-  return orStartError(() =>
-    openBackend(url, {
-      leaseTerms,
-      loginTerms: login,
-      maxDowntimeMs,
-      ...redisOptions,
-      log,
-      observeRoundTrip,
-    }),
+  const options = await backendOptions(config, leaseTerms, log);
+  const { roundTrip: trace } = tracing;
+  const backend = await orStartError(() =>
+    openBackend(backendUrl(config), { ...options, observeRoundTrip, trace }),
   );
+  return config.redisUrl === undefined ? tracing.backend(backend) : backend;
+}
+
+/** The store that sessions are kept in. */
+export function backendUrl({ redisUrl, sqlitePath }: Config): string {
+  return redisUrl?.reveal() ?? sqliteUrl(sqlitePath);
+}
+
+/** @throws StartError */
+export async function backendOptions(
+  config: Config,
+  leaseTerms: LeaseTerms,
+  log: Logger,
+): Promise<BackendOptions> {
+  const { redis, maxDowntimeMs, login: loginTerms } = config;
+  const redisCredentials = await readRedisCredentials(config);
+  return {
+    leaseTerms,
+    loginTerms,
+    maxDowntimeMs,
+    redisCredentials,
+    redisWaitReplicas: redis.waitReplicas,
+    log,
+  };
 }
 
 /** @throws StartError when certificate and key do not belong together */

@@ -2,7 +2,7 @@ import type { Logger } from "pino";
 import { Admission } from "../calls/admission.ts";
 import { clientAddressFinder } from "../calls/client-address.ts";
 import { pageHeaders as pageHeadersFor } from "../calls/page-headers.ts";
-import { CallPipeline, serviceNamesOf } from "../calls/pipeline.ts";
+import { serviceNamesOf } from "../calls/pipeline.ts";
 import { SessionClients } from "../calls/session-clients.ts";
 import { ShareHolders } from "../calls/share-holders.ts";
 import type { Program } from "../cluster/worker.ts";
@@ -10,7 +10,7 @@ import { addressMatcher } from "../config/addresses.ts";
 import type { Config } from "../config/settings.ts";
 import { firstValues } from "../domain/settings.ts";
 import { Server } from "../server/server.ts";
-import { shutDown } from "../server/shutdown.ts";
+import { newEndings, shutDown } from "../server/shutdown.ts";
 import { callObserver, overloadCounter } from "../telemetry/call-observer.ts";
 import { downloadObserver } from "../telemetry/download-observer.ts";
 import { Health } from "../telemetry/health.ts";
@@ -28,6 +28,7 @@ import { openProtocols } from "./protocols.ts";
 import { reloader } from "./reload.ts";
 import { openSettings } from "./settings.ts";
 import { orStartError } from "./start-error.ts";
+import { openTracing } from "./tracing.ts";
 
 /** A running service. */
 export interface App {
@@ -39,8 +40,6 @@ export interface App {
   metricsSnapshot(): Promise<MetricsSnapshot>;
   /** Reads certificates, users and keys again, and opens the audit log again; see `reloader`. */
   reload(): Promise<void>;
-  /** Logs a signal that does nothing. */
-  ignore(signal: string): void;
   /** Resolves when everything has ended, within the shutdown timeout; every call returns the same promise. */
   stop(): Promise<void>;
 }
@@ -58,24 +57,25 @@ export interface AppOptions {
  * @throws StartError
  */
 export async function startApp(config: Config, { logger, program }: AppOptions = {}): Promise<App> {
-  const log = logger ?? openLog(config, program);
+  const log = logger ?? (await openLog(config, program));
   const metrics = new Metrics();
-  const [endStreams, endCalls] = [new AbortController(), new AbortController()];
-  const [streamsMustEnd, callsMustEnd] = [endStreams.signal, endCalls.signal];
+  const endings = newEndings();
+  const { endStreams, endCalls, endDownloads } = endings;
   await using opened = new AsyncDisposableStack();
 
   const isTrustedProxy = addressMatcher(config.trustedProxies);
   const clientAddressOf = clientAddressFinder(isTrustedProxy);
   const tls = await openTls(config);
   const pageHeaders = pageHeadersFor(tls !== undefined);
-  const content = await openContent(config, log);
+  const tracing = opened.use(await openTracing(config, log));
+  const content = await openContent(config, { log, tracing });
   const values = firstValues(config.changeable);
-  const backend = opened.use(await openStores(config, values, { metrics, log }));
+  const backend = opened.use(await openStores(config, values, { metrics, log, tracing }));
   const record = (addresses: ReadonlyMap<string, string>) => backend.sessionRecords.recordClients(addresses);
   const clients = new SessionClients({ clientAddressOf, record });
   opened.defer(() => clients.close());
   const audit = opened.use(await openAudit(config, { metrics, log }));
-  const authentication = await openAuthentication(config, { backend, clientAddressOf, log });
+  const authentication = await openAuthentication(config, { backend, clientAddressOf, log, tracing });
   opened.defer(() => authentication.close());
   const { authenticate, login, administrate } = authentication;
 
@@ -92,14 +92,15 @@ export async function startApp(config: Config, { logger, program }: AppOptions =
     clientAddressOf,
     isUser: (name) => authentication.users.has(name),
     observe: downloadObserver(metrics, log),
+    tracing,
     fallback: () => server.url,
-    callsMustEnd,
+    downloadsMustEnd: endDownloads.signal,
   });
   opened.defer(() => downloads.close());
   const settings = await openSettings(config, values, { backend, admission, downloads, log, program });
   opened.defer(() => settings.close());
 
-  const { linkFor, handler } = downloads;
+  const { linkFor } = downloads;
   const stores = { backend, content, settings, preparations };
   const callParts = { linkFor, metrics, clients, authentication, audit: audit.log };
   const operations = openOperations(config, { ...stores, ...callParts });
@@ -111,17 +112,17 @@ export async function startApp(config: Config, { logger, program }: AppOptions =
     isOpen: config.auth === "none",
     clientAddressOf,
   };
-  const ways = { authenticate, login, administrate };
-  const pipeline = new CallPipeline({ operations, ...ways, ...places, observe, audit: audit.log.record });
+  const callers = { authenticate, login, administrate };
+  const pipeline = tracing.pipeline({ operations, ...callers, ...places, observe, audit: audit.log.record });
 
   const health = new Health(serviceNamesOf(operations));
   if (program !== undefined) health.watch("", program.reportStatus);
   const monitor = new StoreMonitor({ store: backend, health, log });
   opened.defer(() => monitor.stop());
-  const ends = { callsMustEnd, streamsMustEnd };
+  const ends = { callsMustEnd: endCalls.signal, streamsMustEnd: endStreams.signal };
   const shared = { observe, clientAddressOf, strangers: places.strangers };
-  const parts = { pipeline, downloads: handler, health, pageHeaders, ...shared, ...ends };
-  const { host, port, graceMs, drainMs, maxConnections } = config;
+  const parts = { pipeline, downloads: downloads.handler, health, pageHeaders, ...shared, ...ends };
+  const { host, port, graceMs, transferGraceMs, drainMs, maxConnections } = config;
   const connections = { ...metrics.connections, refused: overloadCounter(log, "connections") };
   const listening = { host, port, tls, maxConnections, connections };
   const server = new Server({ ...openProtocols(config, parts), ...listening });
@@ -131,29 +132,27 @@ export async function startApp(config: Config, { logger, program }: AppOptions =
   opened.use(admin);
   await monitor.start();
   await orStartError(() => server.listen());
-  const adminUrl = admin?.url;
-  if (program === undefined) log.info({ url: server.url, adminUrl, ...summaryOf(config) }, "serving");
+  if (program === undefined)
+    log.info({ url: server.url, adminUrl: admin?.url, ...summaryOf(config) }, "serving");
 
   const reload = reloader(config, { server, authentication, audit, log });
   const rest = opened.move();
-  const stop = () => shutDown({ health, server, rest, endStreams, endCalls, graceMs, drainMs, log });
-  return runningApp({ server, adminUrl, metrics, log, reload, stop });
+  const stop = () => shutDown({ health, server, rest, ...endings, graceMs, transferGraceMs, drainMs, log });
+  return runningApp({ server, adminUrl: admin?.url, metrics, reload, stop });
 }
 
 interface RunningParts extends Pick<App, "adminUrl" | "reload" | "stop"> {
   readonly server: Server;
   readonly metrics: Metrics;
-  readonly log: Logger;
 }
 
-function runningApp({ server, adminUrl, metrics, log, reload, stop }: RunningParts): App {
+function runningApp({ server, adminUrl, metrics, reload, stop }: RunningParts): App {
   let stopped: Promise<void> | undefined;
   return {
     url: server.url,
     port: server.port,
     adminUrl,
     reload,
-    ignore: (signal) => log.warn({ signal }, "the signal is ignored"),
     metricsSnapshot: () => metrics.snapshot(),
     stop: () => (stopped ??= stop()),
   };

@@ -13,8 +13,8 @@ import {
 import { LRUCache } from "lru-cache";
 import { ServiceError } from "../domain/errors.ts";
 import { isIdentifier } from "../domain/identifiers.ts";
-import { proofPrefixes } from "../domain/proof.ts";
 import { rolesFrom } from "../domain/roles.ts";
+import type { TraceHeaders } from "../domain/trace.ts";
 import { ProvenCaller } from "./proven-caller.ts";
 import { WatchedFile } from "./watched-file.ts";
 
@@ -36,6 +36,8 @@ export interface JwtOptions {
 
 export interface BearerTokensOptions extends JwtOptions {
   readonly log: { error(message: string): void };
+  /** Further headers of a request for keys, for the trace that it belongs to. */
+  readonly traceHeaders?: TraceHeaders | undefined;
   /** How often to check a file of keys for changes, in milliseconds; once a second by default. */
   readonly pollMs?: number;
 }
@@ -46,6 +48,9 @@ export interface VerifiedToken {
   /** Milliseconds since the epoch. */
   readonly validUntil: number;
 }
+
+/** Prefix of a token's proof; the end of its validity follows, in milliseconds since the epoch. */
+export const tokenProof = "token:";
 
 export const bearerChallenge = 'Bearer realm="downlease"';
 /** Challenge after an invalid token (RFC 6750, section 3.1). */
@@ -97,30 +102,8 @@ export class BearerTokens {
 
   /** @throws Error when a file of keys can't be used. Keys at a URL are fetched with the first token. */
   static async open(options: BearerTokensOptions): Promise<BearerTokens> {
-    const { jwks, log, pollMs = 1000 } = options;
-    if (/^https?:/i.test(jwks)) {
-      const find = createRemoteJWKSet(new URL(jwks), {
-        timeoutDuration: fetchMs,
-        [customFetch]: fetchBounded,
-      });
-      const reload = async () => {
-        try {
-          await find.reload();
-          return true;
-        } catch (error) {
-          log.error(`${jwks} can't be read; keeping the previous keys: ${(error as Error).message}`);
-          return false;
-        }
-      };
-      return new BearerTokens(options, { find, reload, close() {} });
-    }
-    const file = await WatchedFile.open({
-      path: jwks,
-      maxBytes: maxJwksBytes,
-      pollMs,
-      parse: (text) => createLocalJWKSet(JSON.parse(text) as JSONWebKeySet),
-      onBroken: (reason) => log.error(`${jwks} is invalid; keeping the previous keys: ${reason}`),
-    });
+    if (isRemote(options.jwks)) return new BearerTokens(options, keysAtUrl(options));
+    const file = await openKeysFile(options);
     const find: JWTVerifyGetKey = (header, token) => file.value(header, token);
     return new BearerTokens(options, { find, reload: () => file.reload(), close: () => file.close() });
   }
@@ -188,7 +171,7 @@ export class BearerTokens {
     if (!isIdentifier(principal)) return undefined;
     const validUntil = claims.exp! * 1000 + clockToleranceMs;
     const roles = rolesFrom(namesIn(claims[roleClaim]));
-    return { caller: new ProvenCaller(principal, roles, `${proofPrefixes.token}${validUntil}`), validUntil };
+    return { caller: new ProvenCaller(principal, roles, `${tokenProof}${validUntil}`), validUntil };
   }
 
   /**
@@ -215,6 +198,60 @@ export class BearerTokens {
     const detail = cause instanceof Error && cause.cause instanceof Error ? ` (${cause.cause.message})` : "";
     this.#options.log.error(`the token signing keys are unavailable: ${message}${detail}`);
   }
+}
+
+/** Reads a key set once, from its file or its URL. @returns how many keys it has @throws Error when it can't be used */
+export async function countKeys(jwks: string): Promise<number> {
+  if (isRemote(jwks)) {
+    const keys = remoteKeys(jwks);
+    await keys.reload();
+    return keys.jwks()?.keys.length ?? 0;
+  }
+  const file = await openKeysFile({ jwks, log: { error() {} } });
+  file.close();
+  return file.value.jwks().keys.length;
+}
+
+function isRemote(jwks: string): boolean {
+  return /^https?:/i.test(jwks);
+}
+
+function remoteKeys(jwks: string, traceHeaders: TraceHeaders = () => ({})) {
+  return createRemoteJWKSet(new URL(jwks), {
+    timeoutDuration: fetchMs,
+    [customFetch]: (url, options) => {
+      const headers = new Headers(options.headers);
+      for (const [name, value] of Object.entries(traceHeaders())) headers.set(name, value);
+      return fetchBounded(url, { ...options, headers });
+    },
+  });
+}
+
+function keysAtUrl({ jwks, log, traceHeaders }: BearerTokensOptions): Keys {
+  const find = remoteKeys(jwks, traceHeaders);
+  return {
+    find,
+    async reload() {
+      try {
+        await find.reload();
+        return true;
+      } catch (error) {
+        log.error(`${jwks} can't be read; keeping the previous keys: ${(error as Error).message}`);
+        return false;
+      }
+    },
+    close() {},
+  };
+}
+
+function openKeysFile({ jwks, log, pollMs = 1000 }: Pick<BearerTokensOptions, "jwks" | "log" | "pollMs">) {
+  return WatchedFile.open({
+    path: jwks,
+    maxBytes: maxJwksBytes,
+    pollMs,
+    parse: (text) => createLocalJWKSet(JSON.parse(text) as JSONWebKeySet),
+    onBroken: (reason) => log.error(`${jwks} is invalid; keeping the previous keys: ${reason}`),
+  });
 }
 
 /**

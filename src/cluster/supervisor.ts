@@ -18,6 +18,8 @@ export interface SupervisorOptions extends SupervisorEvents {
   readonly port: number;
   /** Shutdown timeout. */
   readonly graceMs: number;
+  /** How long the downloads of a worker that stops may go on, if that is longer. */
+  readonly transferGraceMs: number;
   readonly log: Logger;
   /** Further members of the log line "serving". */
   readonly served: () => object;
@@ -39,6 +41,9 @@ export class Supervisor {
   /** Workers whose metrics are awaited, with what their answer resolves. */
   readonly #awaited = new Map<WorkerProcess, () => void>();
   readonly #stopping = new AbortController();
+  #isRestarting = false;
+  /** The worker whose successor is starting; it needs no other replacement. */
+  #outgoing: WorkerProcess | undefined;
   /** The port that all workers share; 0 until the first one serves. */
   #port = 0;
 
@@ -67,9 +72,26 @@ export class Supervisor {
     }
   }
 
-  /** Has every worker read its files again; nothing is cut. */
-  reload(): void {
+  /**
+   * Replaces the workers one by one; a worker stops when its successor serves. One that only has downloads any more
+   * goes on with them beside the others. Before that every worker reads its files again, whether the restart then succeeds
+   * or not.
+   */
+  async restart(): Promise<void> {
+    if (this.#isRestarting || this.#isStopping) return;
+    this.#isRestarting = true;
+    this.#log.info("restarting the workers");
     for (const worker of this.#workers) worker.send({ type: "reload" });
+    try {
+      for (const old of [...this.#workers].filter(({ accepts }) => accepts)) {
+        if (this.#workers.has(old)) await this.#startSuccessor(old);
+      }
+      this.#log.info("restarted the workers");
+    } catch (error) {
+      if (!this.#isStopping) this.#log.error({ reason: reasonOf(error) }, "the restart was abandoned");
+    } finally {
+      this.#isRestarting = false;
+    }
   }
 
   /** Stops all workers in order. Resolves when all have ended, with whether each did so in time and without an error. */
@@ -140,7 +162,7 @@ export class Supervisor {
       if (worker.isLeaving) return;
       this.#log.error({ worker: worker.number, code, signal }, "a worker ended unexpectedly");
       this.#metrics.countCrash();
-      if (!this.#isStopping) void this.#replace(worker);
+      if (worker !== this.#outgoing && !this.#isStopping) void this.#replace(worker);
     });
   }
 
@@ -167,6 +189,21 @@ export class Supervisor {
     }
   }
 
+  async #startSuccessor(old: WorkerProcess): Promise<void> {
+    this.#outgoing = old;
+    try {
+      await this.#serves(this.#fork(0));
+    } catch (error) {
+      // It may have ended while its successor was starting.
+      if (!this.#workers.has(old)) void this.#replace(old);
+      throw error;
+    } finally {
+      this.#outgoing = undefined;
+    }
+    const afterCalls = delay(this.#options.graceMs + killMarginMs, undefined, { ref: false });
+    await Promise.race([this.#stopAll([old]), afterCalls]);
+  }
+
   /** Resolves when a worker that was added later serves, on the port of all others. */
   async #serves(worker: WorkerProcess): Promise<void> {
     const { port } = await worker.serving;
@@ -181,13 +218,14 @@ export class Supervisor {
 
   async #stopAll(workers: readonly WorkerProcess[]): Promise<boolean> {
     const serving = workers.filter(({ serves }) => serves);
+    const { graceMs, transferGraceMs } = this.#options;
     for (const worker of workers) worker.stop();
     const timer = setTimeout(() => {
       for (const worker of workers.filter((each) => this.#workers.has(each))) {
         this.#log.warn({ worker: worker.number }, "a worker did not end within the grace time and is killed");
         worker.kill();
       }
-    }, this.#options.graceMs + killMarginMs);
+    }, Math.max(graceMs, transferGraceMs) + killMarginMs);
     await Promise.all(workers.map(({ ended }) => ended));
     clearTimeout(timer);
     let isWell = true;

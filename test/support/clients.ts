@@ -53,6 +53,8 @@ const forGovc: readonly Requirement[] = [
 export const clientPackages: readonly Requirement[] = [
   ...Object.values(requirements).flat(),
   ...(existsSync(govc) ? [] : forGovc),
+  // Checks units of systemd.
+  onPath("systemd", "systemd-analyze"),
 ];
 
 export const clients: readonly string[] = Object.keys(requirements);
