@@ -12,6 +12,7 @@ const peers = [
   "protos",
   "vmware",
   "packages",
+  "prometheus",
   "deploy",
   "deploy-files",
 ].map((name) => `test/integration/clients-${name}.test.ts`);

@@ -25,8 +25,8 @@ interface Parts
   > {
   /** Read at each use, because they may change. */
   readonly values: SettingValues;
-  readonly clients: SessionClients;
   readonly tracing: Tracing;
+  readonly clients: SessionClients;
 }
 
 /** Of 10^6 bits, as links are sold. */
@@ -35,7 +35,7 @@ const bytesPerMbit = 125_000;
 /** Download links and the files that they lead to, as configured. */
 export function openDownloads(
   config: Config,
-  { values, clients, tracing, observe, ...parts }: Parts,
+  { values, tracing, clients, observe, ...parts }: Parts,
 ): DownloadService {
   const service = createDownloadService({
     publicUrl: config.publicUrl,

@@ -52,10 +52,11 @@ export async function openStores(
   { metrics, log, tracing }: { readonly metrics: Metrics; readonly log: Logger; readonly tracing: Tracing },
 ): Promise<Backend> {
   const { observeRoundTrip } = metrics;
+  const { counts: leaseCounts } = metrics.leases;
   const options = await backendOptions(config, leaseTerms, log);
   const { roundTrip: trace } = tracing;
   const backend = await orStartError(() =>
-    openBackend(backendUrl(config), { ...options, observeRoundTrip, trace }),
+    openBackend(backendUrl(config), { ...options, observeRoundTrip, leaseCounts, trace }),
   );
   return config.redisUrl === undefined ? tracing.backend(backend) : backend;
 }

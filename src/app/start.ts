@@ -3,10 +3,10 @@ import { Admission } from "../calls/admission.ts";
 import { clientAddressFinder } from "../calls/client-address.ts";
 import { pageHeaders as pageHeadersFor } from "../calls/page-headers.ts";
 import { serviceNamesOf } from "../calls/pipeline.ts";
-import { SessionClients } from "../calls/session-clients.ts";
 import { ShareHolders } from "../calls/share-holders.ts";
 import type { Program } from "../cluster/worker.ts";
 import { addressMatcher } from "../config/addresses.ts";
+import { program as downlease } from "../config/program.ts";
 import type { Config } from "../config/settings.ts";
 import { firstValues } from "../domain/settings.ts";
 import { Server } from "../server/server.ts";
@@ -26,6 +26,8 @@ import { openContent, openStores, openTls } from "./parts.ts";
 import { openPreparations } from "./preparations.ts";
 import { openProtocols } from "./protocols.ts";
 import { reloader } from "./reload.ts";
+import { openReplicas } from "./replicas.ts";
+import { openSessionClients } from "./session-clients.ts";
 import { openSettings } from "./settings.ts";
 import { orStartError } from "./start-error.ts";
 import { openTracing } from "./tracing.ts";
@@ -58,7 +60,7 @@ export interface AppOptions {
  */
 export async function startApp(config: Config, { logger, program }: AppOptions = {}): Promise<App> {
   const log = logger ?? (await openLog(config, program));
-  const metrics = new Metrics();
+  const metrics = new Metrics(downlease.version);
   const endings = newEndings();
   const { endStreams, endCalls, endDownloads } = endings;
   await using opened = new AsyncDisposableStack();
@@ -71,9 +73,7 @@ export async function startApp(config: Config, { logger, program }: AppOptions =
   const content = await openContent(config, { log, tracing });
   const values = firstValues(config.changeable);
   const backend = opened.use(await openStores(config, values, { metrics, log, tracing }));
-  const record = (addresses: ReadonlyMap<string, string>) => backend.sessionRecords.recordClients(addresses);
-  const clients = new SessionClients({ clientAddressOf, record });
-  opened.defer(() => clients.close());
+  const clients = openSessionClients(backend, clientAddressOf, opened);
   const audit = opened.use(await openAudit(config, { metrics, log }));
   const authentication = await openAuthentication(config, { backend, clientAddressOf, log, tracing });
   opened.defer(() => authentication.close());
@@ -100,10 +100,12 @@ export async function startApp(config: Config, { logger, program }: AppOptions =
   const settings = await openSettings(config, values, { backend, admission, downloads, log, program });
   opened.defer(() => settings.close());
 
-  const { linkFor } = downloads;
   const stores = { backend, content, settings, preparations };
-  const callParts = { linkFor, metrics, clients, authentication, audit: audit.log };
-  const operations = openOperations(config, { ...stores, ...callParts });
+  const isReady = () => health.statuses.get("") === "SERVING";
+  const replicas = openReplicas({ backend, metrics, isReady, log, program }, opened);
+  const { linkFor } = downloads;
+  const others = { linkFor, metrics, replicas, clients, authentication, audit: audit.log };
+  const operations = openOperations(config, { ...stores, ...others });
   const observe = callObserver(metrics, log, clientAddressOf);
   const places = {
     admission,
@@ -117,13 +119,13 @@ export async function startApp(config: Config, { logger, program }: AppOptions =
 
   const health = new Health(serviceNamesOf(operations));
   if (program !== undefined) health.watch("", program.reportStatus);
-  const monitor = new StoreMonitor({ store: backend, health, log });
+  const monitor = new StoreMonitor({ store: backend, health, metrics: metrics.store, log });
   opened.defer(() => monitor.stop());
   const ends = { callsMustEnd: endCalls.signal, streamsMustEnd: endStreams.signal };
   const shared = { observe, clientAddressOf, strangers: places.strangers };
   const parts = { pipeline, downloads: downloads.handler, health, pageHeaders, ...shared, ...ends };
   const { host, port, graceMs, transferGraceMs, drainMs, maxConnections } = config;
-  const connections = { ...metrics.connections, refused: overloadCounter(log, "connections") };
+  const connections = countedConnections(metrics, log);
   const listening = { host, port, tls, maxConnections, connections };
   const server = new Server({ ...openProtocols(config, parts), ...listening });
   // The supervisor of several workers has the admin address.
@@ -132,11 +134,11 @@ export async function startApp(config: Config, { logger, program }: AppOptions =
   opened.use(admin);
   await monitor.start();
   await orStartError(() => server.listen());
+  replicas.start(server.url);
   if (program === undefined)
     log.info({ url: server.url, adminUrl: admin?.url, ...summaryOf(config) }, "serving");
 
-  const reload = reloader(config, { server, authentication, audit, log });
-  const rest = opened.move();
+  const [reload, rest] = [reloader(config, { server, authentication, audit, log }), opened.move()];
   const stop = () => shutDown({ health, server, rest, ...endings, graceMs, transferGraceMs, drainMs, log });
   return runningApp({ server, adminUrl: admin?.url, metrics, reload, stop });
 }
@@ -156,4 +158,14 @@ function runningApp({ server, adminUrl, metrics, reload, stop }: RunningParts): 
     metricsSnapshot: () => metrics.snapshot(),
     stop: () => (stopped ??= stop()),
   };
+}
+
+/** Counts connections, and logs those that are refused. */
+function countedConnections({ connections }: Metrics, log: Logger) {
+  const logRefusal = overloadCounter(log, "connections");
+  const refused = () => {
+    connections.refused();
+    logRefusal();
+  };
+  return { ...connections, refused };
 }

@@ -1,6 +1,7 @@
 import type { Logger } from "pino";
 import type { Backend } from "../domain/backend.ts";
 import type { Finding } from "../domain/finding.ts";
+import type { LeaseCounts } from "../domain/lease-counts.ts";
 import type { LoginTerms } from "../domain/login-store.ts";
 import type { LeaseTerms } from "../domain/session.ts";
 import type { TraceStore } from "../domain/trace.ts";
@@ -17,6 +18,8 @@ export interface BackendOptions {
    * in SQLite.
    */
   readonly maxDowntimeMs: number;
+  /** Where it counts what happens to leases. */
+  readonly leaseCounts?: LeaseCounts;
   readonly log: Logger;
   /** What a Redis needs besides its URL. */
   readonly redisCredentials?: RedisCredentials;

@@ -107,8 +107,8 @@ const rooms: Rooms = {
       "tracing",
     ],
     packages: ["pino"],
-    // For `systemd-notify`.
-    node: ["child_process", "fs", "fs/promises", "net", "tls"],
+    // For `systemd-notify`; `os` for the name of the host.
+    node: ["child_process", "fs", "fs/promises", "net", "os", "tls"],
   },
   // The SDK, a package of its own. What `browser.ts` loads runs in browsers (test/integration/package.test.ts).
   client: {

@@ -351,6 +351,7 @@ describe("the store monitor", () => {
         if (this.isUp) return;
         throw new ServiceError("downlease.store.unavailable", [], new Error("database or disk is full"));
       },
+      async describe() {},
     };
   }
   test("stays NOT_SERVING after a shutdown", () => {
@@ -411,7 +412,8 @@ describe("the store monitor", () => {
   test("leaves the health alone once it is stopped, even when an answer arrives later", async () => {
     const health = new Health([]);
     const answer = Promise.withResolvers<void>();
-    const monitor = new StoreMonitor({ store: { probe: () => answer.promise }, health, log: log() });
+    const store = { probe: () => answer.promise, describe: async () => {} };
+    const monitor = new StoreMonitor({ store, health, log: log() });
     const started = monitor.start();
     monitor.stop();
     answer.resolve();

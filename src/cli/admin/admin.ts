@@ -12,6 +12,7 @@ import type { Io } from "../io.ts";
 /** Adds the commands of operators. This file only describes them, as `commands.ts` does. */
 export function addAdmin(program: Command, io: Io): void {
   const admin = withServer(program.command("admin")).description("administer a service (role admin)");
+  addOverview(admin, io);
   addSessions(admin, io);
   addEnd(admin, io);
   addSettings(admin, io);
@@ -40,6 +41,12 @@ function addLogins(admin: Command, io: Io): void {
     .argument("[ids...]", "as listed; or choose them by --of")
     .option("--of <name>", "those of this principal")
     .action(serverAction(io, async () => (await work()).end));
+}
+
+function addOverview(admin: Command, io: Io): void {
+  withWatch(withServer(admin.command("overview")))
+    .description("show the state of the service: sessions, leases, downloads, the store and all replicas")
+    .action(serverAction(io, async () => (await import("./overview.ts")).overview));
 }
 
 function addSessions(admin: Command, io: Io): void {
