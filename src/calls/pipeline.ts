@@ -9,6 +9,7 @@ import { ServiceError } from "../domain/errors.ts";
 import { noRoles } from "../domain/roles.ts";
 import type { Caller } from "../domain/session.ts";
 import type { Admission } from "./admission.ts";
+import { type Audit, type AuditDetails, type AuditedRecord, auditRecordOf } from "./audit.ts";
 import type { Call, CallObserver } from "./call.ts";
 import { type ClientAddressOf, networkOf } from "./client-address.ts";
 import { loginIdOf } from "./credentials.ts";
@@ -33,8 +34,14 @@ export interface Operation<I extends DescMessage = DescMessage, O extends DescMe
   readonly encode?: Encoder<O>;
   /** Weight of a request among the calls in flight; 1 when left out. */
   weight?(request: MessageShape<I>): number;
-  /** Id of the download session that a request is about, for the log. */
-  sessionId?(request: MessageShape<I>): string;
+  /** Whether it changes something, so that the audit log has an entry for each call. */
+  readonly changes?: boolean;
+  /** Id of the download session that a call is about, for the logs; with the response once there is one. */
+  sessionId?(request: MessageShape<I>, response?: MessageShape<O>): string | undefined;
+  /** Id of the library item that a call is about, for the logs. Not asked for when the operation is routine. */
+  itemId?(request: MessageShape<I>): string | undefined;
+  /** What else the audit log has about a call; with the response once there is one. */
+  auditDetails?(request: MessageShape<I>, response?: MessageShape<O>): AuditDetails;
   /** Checks the arguments and does the work. Throws ServiceError. */
   run(request: MessageShape<I>, caller: Caller, call: Call): Promise<MessageShape<O>>;
 }
@@ -134,6 +141,7 @@ export interface CallPipelineOptions {
   readonly isOpen?: boolean;
   readonly clientAddressOf: ClientAddressOf;
   readonly observe: CallObserver;
+  readonly audit?: Audit | undefined;
 }
 
 /**
@@ -151,6 +159,7 @@ export class CallPipeline {
   readonly #isOpen: boolean;
   readonly #clientAddressOf: ClientAddressOf;
   readonly #observe: CallObserver;
+  readonly #audit: Audit | undefined;
   /** Made once: creating an error costs more than the refusal, which has to be cheap. */
   readonly #overloaded = ServiceError.overloaded();
 
@@ -166,12 +175,15 @@ export class CallPipeline {
     this.#isOpen = options.isOpen ?? false;
     this.#clientAddressOf = options.clientAddressOf;
     this.#observe = observe;
+    this.#audit = options.audit;
   }
 
   /** Costs one promise and two functions a call, and must not cost more: every keep-alive passes here. */
   entry(row: Operation): Entry {
     const operation = operationNameOf(row.method);
     const { isRoutine, isPublic = false } = row;
+    const itemOf = isRoutine ? undefined : row.itemId;
+    const audit = this.#auditFor(row);
     const authenticate = this.#authenticateFor(row);
     return (source, call) =>
       new Promise((resolve, reject) => {
@@ -180,14 +192,27 @@ export class CallPipeline {
         let request = typeof source === "function" ? undefined : source;
         const weight = request === undefined ? 1 : (row.weight?.(request) ?? 1);
         const isAdmitted = this.#admission.enter(connection, weight);
+        let identified: Caller | undefined;
         let isOver = false;
-        const end = (error: ServiceError | undefined): void => {
+        const end = (error: ServiceError | undefined, response?: MessageShape<DescMessage>): void => {
           isOver = true;
           if (isAdmitted) this.#admission.leave(connection, weight);
           const outcome = error?.kind ?? "ok";
           const durationMs = performance.now() - startedAt;
-          const sessionId = request && row.sessionId?.(request);
-          this.#observe({ call, operation, outcome, durationMs, isRoutine, sessionId, error });
+          const sessionId = request && row.sessionId?.(request, response);
+          const itemId = request && itemOf?.(request);
+          const record: AuditedRecord = {
+            call,
+            operation,
+            outcome,
+            durationMs,
+            isRoutine,
+            sessionId,
+            itemId,
+            error,
+          };
+          this.#observe(record);
+          if (isAdmitted) audit?.(record, identified, request, response);
         };
         const fail = (reason: unknown): void => {
           if (isOver) return;
@@ -197,7 +222,7 @@ export class CallPipeline {
         };
         const succeed = (response: MessageShape<DescMessage>): void => {
           if (isOver) return;
-          end(undefined);
+          end(undefined, response);
           resolve(response);
         };
         if (!isAdmitted) return this.#refuse(call, end, reject);
@@ -207,6 +232,7 @@ export class CallPipeline {
         try {
           const runAs = (caller: Caller) => {
             if (!connection.isTrusted && !isPublic) connection.trust();
+            identified = caller;
             request ??= (source as () => MessageShape<DescMessage>)();
             return row.run(request, caller, call);
           };
@@ -217,6 +243,22 @@ export class CallPipeline {
           fail(reason);
         }
       });
+  }
+
+  /** Undefined when there is nothing to record. Calls that are refused for overload are not: they come in masses. */
+  #auditFor(row: Operation) {
+    const audit = this.#audit;
+    if (audit === undefined || !row.changes) return undefined;
+    return (
+      record: AuditedRecord,
+      caller: Caller | undefined,
+      request: MessageShape<DescMessage> | undefined,
+      response: MessageShape<DescMessage> | undefined,
+    ): void => {
+      const details = request && row.auditDetails?.(request, response);
+      const isLogin = row.isLogin ?? false;
+      audit(auditRecordOf({ ...record, caller, isLogin, details }, this.#clientAddressOf));
+    };
   }
 
   #authenticateFor({ isPublic, isLogin, isAdministration }: Operation): Authenticate {

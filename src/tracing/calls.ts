@@ -10,7 +10,7 @@ import {
   type StreamOperation,
 } from "../calls/pipeline.ts";
 import { errorKinds } from "../domain/errors.ts";
-import { beginningOf } from "../telemetry/call-observer.ts";
+import { beginningOf } from "../telemetry/logged-id.ts";
 import type { Spans } from "./spans.ts";
 
 /** The pipeline whose calls are spans, from the admission to the outcome. A stream is one span, without its messages. */
@@ -24,7 +24,12 @@ export class TracedPipeline extends CallPipeline {
       if (active?.isRecording()) end(active, record);
       options.observe({ ...record, traceId });
     };
-    super({ ...options, observe });
+    const { audit } = options;
+    super({
+      ...options,
+      observe,
+      audit: audit && ((record) => audit({ ...record, traceId: spans.traceId })),
+    });
     this.#spans = spans;
     this.#addressOf = options.clientAddressOf;
   }

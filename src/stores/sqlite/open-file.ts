@@ -19,6 +19,7 @@ const schema = [
   "8-early-files",
   "9-session-records",
   "11-replicas",
+  "12-users",
 ].map((name) => readFileSync(new URL(`schema/${name}.sql`, import.meta.url), "utf8"));
 
 /** The path of a database that is no file. */
