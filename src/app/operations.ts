@@ -58,6 +58,7 @@ export function openOperations(config: Config, parts: OperationParts): Operation
       backend,
       content,
       own: () => replicas.own,
+      history: () => replicas.history,
       isWritable: metrics.store.isWritable,
     }),
     ...settingsOperations(settings),
