@@ -37,5 +37,5 @@ export function openOperations(config: Config, parts: OperationParts): Operation
     ...itemStorageOperations(content),
     ...vsphereOperations(content),
   ];
-  return { unary: [...operations, ...metadataOperations(operations)], streams };
+  return { unary: [...operations, ...metadataOperations(operations)], streams, serverStreams: [] };
 }

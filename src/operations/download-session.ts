@@ -60,7 +60,7 @@ export interface DownloadSessionParts {
  */
 export function downloadSessionOperations(parts: DownloadSessionParts): Operations {
   const { unary, streams } = keepAliveOperations(parts);
-  return { unary: [...lifeCycleOperations(parts), ...unary], streams };
+  return { unary: [...lifeCycleOperations(parts), ...unary], streams, serverStreams: [] };
 }
 
 /** Everything from creation to deletion but the keep-alives. */
@@ -138,7 +138,7 @@ function lifeCycleOperations({ store, content }: DownloadSessionParts): Operatio
 }
 
 /** Keep-alives one by one, in batches and in streams. */
-function keepAliveOperations(parts: DownloadSessionParts): Operations {
+function keepAliveOperations(parts: DownloadSessionParts): Pick<Operations, "unary" | "streams"> {
   const { store } = parts;
   const keepAliveAll = batchKeepAlives(parts);
   const unary = [
