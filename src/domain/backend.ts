@@ -3,6 +3,7 @@ import type { LinkKeyStore } from "./link-key-store.ts";
 import type { LoginStore } from "./login-store.ts";
 import type { PreparationStore } from "./preparation-store.ts";
 import type { SessionFileStore } from "./session-file-store.ts";
+import type { SessionRecordStore } from "./session-record-store.ts";
 import type { SessionStore } from "./session-store.ts";
 import type { SettingsStore } from "./settings-store.ts";
 
@@ -16,6 +17,7 @@ import type { SettingsStore } from "./settings-store.ts";
 export interface Backend extends AsyncDisposable {
   readonly sessions: SessionStore;
   readonly sessionFiles: SessionFileStore;
+  readonly sessionRecords: SessionRecordStore;
   readonly logins: LoginStore;
   readonly preparations: PreparationStore;
   readonly linkKeys: LinkKeyStore;

@@ -10,6 +10,7 @@ import { RedisLinkKeyStore } from "./redis-link-key-store.ts";
 import { RedisLoginStore } from "./redis-login-store.ts";
 import { RedisPreparationStore } from "./redis-preparation-store.ts";
 import { RedisSessionFileStore } from "./redis-session-file-store.ts";
+import { RedisSessionRecordStore } from "./redis-session-record-store.ts";
 import { RedisSessionStore } from "./redis-session-store.ts";
 import { RedisSettingsStore } from "./redis-settings-store.ts";
 import type { Subscription } from "./subscriber.ts";
@@ -24,6 +25,7 @@ export class RedisBackend implements Backend {
   readonly connection: RedisConnection;
   readonly sessions: RedisSessionStore;
   readonly sessionFiles: RedisSessionFileStore;
+  readonly sessionRecords: RedisSessionRecordStore;
   readonly logins: RedisLoginStore;
   readonly preparations: RedisPreparationStore;
   readonly linkKeys: RedisLinkKeyStore;
@@ -43,6 +45,7 @@ export class RedisBackend implements Backend {
     this.connection = RedisConnection.open(url, options);
     this.sessions = new RedisSessionStore(this.connection, leaseTerms);
     this.sessionFiles = new RedisSessionFileStore(this.connection, leaseTerms);
+    this.sessionRecords = new RedisSessionRecordStore(this.connection, this.sessions.index);
     this.logins = new RedisLoginStore(this.connection, loginTerms);
     this.preparations = new RedisPreparationStore(this.connection);
     this.#probe = new Probe(this.connection);

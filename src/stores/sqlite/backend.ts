@@ -7,6 +7,7 @@ import { SqliteLinkKeyStore } from "./sqlite-link-key-store.ts";
 import { SqliteLoginStore } from "./sqlite-login-store.ts";
 import { SqlitePreparationStore } from "./sqlite-preparation-store.ts";
 import { SqliteSessionFileStore } from "./sqlite-session-file-store.ts";
+import { SqliteSessionRecordStore } from "./sqlite-session-record-store.ts";
 import { SqliteSessionStore } from "./sqlite-session-store.ts";
 import { SqliteSettingsStore } from "./sqlite-settings-store.ts";
 
@@ -22,6 +23,7 @@ export interface SqliteBackendOptions {
 export class SqliteBackend implements Backend {
   readonly sessions: SqliteSessionStore;
   readonly sessionFiles: SqliteSessionFileStore;
+  readonly sessionRecords: SqliteSessionRecordStore;
   readonly logins: SqliteLoginStore;
   readonly preparations: SqlitePreparationStore;
   readonly linkKeys: SqliteLinkKeyStore;
@@ -34,6 +36,7 @@ export class SqliteBackend implements Backend {
     this.#database = database;
     this.sessions = new SqliteSessionStore({ database, terms: leaseTerms });
     this.sessionFiles = new SqliteSessionFileStore({ database, terms: leaseTerms });
+    this.sessionRecords = new SqliteSessionRecordStore(database);
     this.logins = new SqliteLoginStore({ database, terms: loginTerms });
     this.preparations = new SqlitePreparationStore(database);
     this.linkKeys = new SqliteLinkKeyStore(database);
