@@ -9,6 +9,7 @@ import { RedisBandwidthStore } from "./redis-bandwidth-store.ts";
 import { RedisLinkKeyStore } from "./redis-link-key-store.ts";
 import { RedisLoginStore } from "./redis-login-store.ts";
 import { RedisPreparationStore } from "./redis-preparation-store.ts";
+import { RedisSessionChanges } from "./redis-session-changes.ts";
 import { RedisSessionFileStore } from "./redis-session-file-store.ts";
 import { RedisSessionRecordStore } from "./redis-session-record-store.ts";
 import { RedisSessionStore } from "./redis-session-store.ts";
@@ -26,6 +27,7 @@ export class RedisBackend implements Backend {
   readonly sessions: RedisSessionStore;
   readonly sessionFiles: RedisSessionFileStore;
   readonly sessionRecords: RedisSessionRecordStore;
+  readonly sessionChanges: RedisSessionChanges;
   readonly logins: RedisLoginStore;
   readonly preparations: RedisPreparationStore;
   readonly linkKeys: RedisLinkKeyStore;
@@ -46,6 +48,7 @@ export class RedisBackend implements Backend {
     this.sessions = new RedisSessionStore(this.connection, leaseTerms);
     this.sessionFiles = new RedisSessionFileStore(this.connection, leaseTerms);
     this.sessionRecords = new RedisSessionRecordStore(this.connection, this.sessions.index);
+    this.sessionChanges = new RedisSessionChanges(this.connection);
     this.logins = new RedisLoginStore(this.connection, loginTerms);
     this.preparations = new RedisPreparationStore(this.connection);
     this.#probe = new Probe(this.connection);
@@ -76,6 +79,7 @@ export class RedisBackend implements Backend {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    this.sessionChanges.close();
     this.connection.close();
   }
 }
