@@ -15,6 +15,7 @@ import { SecurityPoliciesService } from "../gen/content/v1/security_policies_pb.
 import { SubscribedLibraryService } from "../gen/content/v1/subscribed_library_pb.ts";
 import { TrustedCertificatesService } from "../gen/content/v1/trusted_certificates_pb.ts";
 import { TypeService } from "../gen/content/v1/type_pb.ts";
+import { AdminService } from "../gen/downlease/admin/v1/admin_pb.ts";
 import { OperationAuthenticationService } from "../gen/vapi/metadata/authentication/v1/authentication_pb.ts";
 import {
   ComponentMetamodelService,
@@ -66,6 +67,7 @@ export const services: readonly DescService[] = [
   OperationMetamodelService,
   StructureMetamodelService,
   EnumerationMetamodelService,
+  AdminService,
 ];
 
 /** One way to call an operation. */

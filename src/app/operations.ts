@@ -1,9 +1,12 @@
 import { loginOpener } from "../auth/proven-caller.ts";
 import type { Operations } from "../calls/pipeline.ts";
+import type { SessionClients } from "../calls/session-clients.ts";
 import type { Config } from "../config/settings.ts";
 import type { Backend } from "../domain/backend.ts";
 import type { ContentSource } from "../domain/content-source.ts";
 import type { Settings } from "../domain/settings.ts";
+import { SessionInfos } from "../operations/admin/session-info.ts";
+import { adminSessionOperations } from "../operations/admin/sessions.ts";
 import { configurationOperations } from "../operations/configuration.ts";
 import { downloadSessionOperations } from "../operations/download-session.ts";
 import { type SessionFileParts, sessionFileOperations } from "../operations/download-session-file.ts";
@@ -19,18 +22,21 @@ export interface OperationParts extends Pick<SessionFileParts, "preparations" | 
   readonly content: ContentSource;
   readonly settings: Settings;
   readonly metrics: Metrics;
+  readonly clients: SessionClients;
 }
 
 /** The table of all operations. */
 export function openOperations(config: Config, parts: OperationParts): Operations {
-  const { backend, content, settings, preparations, linkFor, metrics } = parts;
-  const { sessions, sessionFiles: files, logins } = backend;
+  const { backend, content, settings, preparations, linkFor, metrics, clients } = parts;
+  const { sessions, sessionFiles: files, sessionRecords: records, logins } = backend;
   const unverifiedAfterMs = config.verifyFirst ? Number.POSITIVE_INFINITY : config.prepareMs;
   const { countKeepAlive } = metrics;
-  const { unary, streams } = downloadSessionOperations({ store: sessions, content, countKeepAlive });
+  const { unary, streams } = downloadSessionOperations({ store: sessions, content, countKeepAlive, clients });
+  const infos = new SessionInfos({ content, leaseTerms: { leaseMs: config.leaseMs } });
   const operations = [
     ...unary,
-    ...sessionFileOperations({ sessions, files, content, preparations, linkFor, unverifiedAfterMs }),
+    ...sessionFileOperations({ sessions, files, content, preparations, linkFor, unverifiedAfterMs, clients }),
+    ...adminSessionOperations({ sessions, records, infos }),
     ...loginOperations({ logins, openLogin: loginOpener(logins, config.loginsPerPrincipal) }),
     ...libraryOperations(content),
     ...configurationOperations({ settings, maxDownloads: config.maxTransfers }),

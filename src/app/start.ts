@@ -3,6 +3,7 @@ import { Admission } from "../calls/admission.ts";
 import { clientAddressFinder } from "../calls/client-address.ts";
 import { pageHeaders as pageHeadersFor } from "../calls/page-headers.ts";
 import { CallPipeline, serviceNamesOf } from "../calls/pipeline.ts";
+import { SessionClients } from "../calls/session-clients.ts";
 import { ShareHolders } from "../calls/share-holders.ts";
 import type { Program } from "../cluster/worker.ts";
 import { addressMatcher } from "../config/addresses.ts";
@@ -60,6 +61,9 @@ export async function startApp(config: Config, { logger, program }: AppOptions =
   const pageHeaders = pageHeadersFor(tls !== undefined);
   const content = await openContent(config, log);
   const backend = opened.use(await openStores(config, metrics, log));
+  const record = (addresses: ReadonlyMap<string, string>) => backend.sessionRecords.recordClients(addresses);
+  const clients = new SessionClients({ clientAddressOf, record });
+  opened.defer(() => clients.close());
   const settings = await openSettings(config, backend, log);
   opened.defer(() => settings.close());
   const authentication = await openAuthentication(config, { logins: backend.logins, clientAddressOf, log });
@@ -73,6 +77,7 @@ export async function startApp(config: Config, { logger, program }: AppOptions =
     backend,
     content,
     settings,
+    clients,
     pageHeaders,
     isTrustedProxy,
     clientAddressOf,
@@ -84,7 +89,7 @@ export async function startApp(config: Config, { logger, program }: AppOptions =
 
   const { linkFor, handler } = downloads;
   const stores = { backend, content, settings, preparations };
-  const operations = openOperations(config, { ...stores, linkFor, metrics });
+  const operations = openOperations(config, { ...stores, linkFor, metrics, clients });
   const observe = callObserver(metrics, log, clientAddressOf);
   const places = {
     admission,

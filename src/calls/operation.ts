@@ -40,8 +40,14 @@ export interface StreamOperation<I extends DescMessage = DescMessage, O extends 
   /**
    * Responds to the requests that have arrived together. An error of a single request is part of its response; throws
    * ServiceError for errors that end the stream.
+   *
+   * @param clientAddress when the stream began
    */
-  answer(requests: readonly MessageShape<I>[], caller: Caller): Promise<readonly MessageShape<O>[]>;
+  answer(
+    requests: readonly MessageShape<I>[],
+    caller: Caller,
+    clientAddress: string,
+  ): Promise<readonly MessageShape<O>[]>;
 }
 
 /** How an operation ends its stream of answers, and how it learns that the stream is over. */

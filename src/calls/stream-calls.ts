@@ -55,6 +55,7 @@ interface Opened {
   readonly caller: Caller;
   /** Authenticates the caller again: a stream may outlive its credentials. */
   readonly identity: Call;
+  readonly clientAddress: string;
   readonly place: StreamPlace;
   record(error: ServiceError | undefined): void;
 }
@@ -112,10 +113,11 @@ export class StreamCalls {
     };
     try {
       const caller = await this.#identify(call, authenticate);
+      const clientAddress = clientAddressOf(call);
       const place = isOpen
-        ? new StreamPlace(strangers, networkOf(clientAddressOf(call)))
+        ? new StreamPlace(strangers, networkOf(clientAddress))
         : new StreamPlace(streams, caller.principal);
-      return { call, caller, identity: this.#identityOf(call), place, record };
+      return { call, caller, identity: this.#identityOf(call), clientAddress, place, record };
     } catch (reason) {
       const error = asServiceError(reason, call);
       record(error);
@@ -163,15 +165,15 @@ export class StreamCalls {
     opened: Opened,
     requests: readonly AnyMessage[],
   ): Promise<readonly AnyMessage[]> {
-    const { call, identity } = opened;
+    const { call, identity, clientAddress } = opened;
     try {
       this.#begin(opened);
       if (call.abortedWith !== undefined) throw new ServiceError(call.abortedWith);
       const caller = this.#options.authenticate(identity);
       const answers =
         caller instanceof Promise
-          ? caller.then((resolved) => row.answer(requests, resolved))
-          : row.answer(requests, caller);
+          ? caller.then((resolved) => row.answer(requests, resolved, clientAddress))
+          : row.answer(requests, caller, clientAddress);
       return await unlessAborted(answers, call);
     } catch (reason) {
       throw asServiceError(reason, call);

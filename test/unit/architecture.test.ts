@@ -18,7 +18,7 @@ const rooms: Rooms = {
   domain: { node: ["crypto"], pure: true },
   calls: {
     rooms: ["domain", "gen"],
-    packages: ["@bufbuild/protobuf", "cookie", "forwarded-parse"],
+    packages: ["@bufbuild/protobuf", "cookie", "forwarded-parse", "lru-cache"],
     node: ["http", "http2", "net", "tls"],
   },
   operations: { rooms: ["calls", "domain", "gen"], packages: ["@bufbuild/protobuf", "uuid"] },
