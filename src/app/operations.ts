@@ -7,6 +7,7 @@ import type { ContentSource } from "../domain/content-source.ts";
 import type { Settings } from "../domain/settings.ts";
 import { SessionInfos } from "../operations/admin/session-info.ts";
 import { adminSessionOperations } from "../operations/admin/sessions.ts";
+import { watchOperations } from "../operations/admin/watch.ts";
 import { configurationOperations } from "../operations/configuration.ts";
 import { downloadSessionOperations } from "../operations/download-session.ts";
 import { type SessionFileParts, sessionFileOperations } from "../operations/download-session-file.ts";
@@ -15,6 +16,7 @@ import { libraryOperations } from "../operations/library.ts";
 import { loginOperations } from "../operations/login.ts";
 import { metadataOperations } from "../operations/metadata.ts";
 import { vsphereOperations } from "../operations/vsphere.ts";
+import { SessionFeed } from "../session-feed/session-feed.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
 
 export interface OperationParts extends Pick<SessionFileParts, "preparations" | "linkFor"> {
@@ -43,5 +45,8 @@ export function openOperations(config: Config, parts: OperationParts): Operation
     ...itemStorageOperations(content),
     ...vsphereOperations(content),
   ];
-  return { unary: [...operations, ...metadataOperations(operations)], streams, serverStreams: [] };
+  const { sessionChanges: changes, watchEnds } = backend;
+  const feed = new SessionFeed({ records, changes, watchEnds });
+  const serverStreams = watchOperations({ feed, infos });
+  return { unary: [...operations, ...metadataOperations(operations)], streams, serverStreams };
 }

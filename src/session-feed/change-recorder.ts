@@ -35,9 +35,11 @@ export class ChangeRecorder {
     this.#timer ??= setTimeout(() => void this.#publish(), collectMs).unref();
   }
 
-  close(): void {
+  /** Publishes what is collected. Never rejects. */
+  async close(): Promise<void> {
     this.#isClosed = true;
     clearTimeout(this.#timer);
+    await this.#publish();
   }
 
   async #publish(): Promise<void> {

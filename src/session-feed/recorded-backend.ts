@@ -9,17 +9,28 @@ import type {
   SessionRecordStore,
 } from "../domain/session-record-store.ts";
 import type { Heartbeat, SessionStore } from "../domain/session-store.ts";
-import type { ChangeRecorder } from "./change-recorder.ts";
+import { ChangeRecorder } from "./change-recorder.ts";
 
-/** The stores through which this process changes sessions; while somebody watches, each change is recorded. */
-export function recordedStores(
-  { sessions, sessionFiles, sessionRecords }: Pick<Backend, "sessions" | "sessionFiles" | "sessionRecords">,
-  recorder: ChangeRecorder,
-) {
+/** The backend; while somebody watches, the changes of sessions that this process makes are published. */
+export function recordedBackend(backend: Backend): Backend {
+  const { logins, preparations, linkKeys, settings, bandwidth, sessionChanges } = backend;
+  const recorder = new ChangeRecorder(sessionChanges);
   return {
-    sessions: new RecordedSessions(sessions, recorder),
-    sessionFiles: new RecordedFiles(sessionFiles, recorder),
-    sessionRecords: new RecordedRecords(sessionRecords, recorder),
+    sessions: new RecordedSessions(backend.sessions, recorder),
+    sessionFiles: new RecordedFiles(backend.sessionFiles, recorder),
+    sessionRecords: new RecordedRecords(backend.sessionRecords, recorder),
+    sessionChanges,
+    logins,
+    preparations,
+    linkKeys,
+    settings,
+    bandwidth,
+    watchEnds: (ended, established) => backend.watchEnds(ended, established),
+    probe: () => backend.probe(),
+    async [Symbol.asyncDispose]() {
+      await recorder.close();
+      await backend[Symbol.asyncDispose]();
+    },
   };
 }
 
