@@ -34,7 +34,7 @@ export interface SessionChanges {
 }
 
 /** How often a process that watches says so, and how long that counts. Milliseconds. */
-export const watchPulse = { everyMs: 1_000, countsMs: 3_500 } as const;
+export const watchPulse = { everyMs: 1_000, countsMs: 2_500 } as const;
 
 /** Writes changes as one text. */
 export function formatChanges(changes: readonly SessionChange[]): string {

@@ -79,6 +79,7 @@ export class SqliteSessionChanges implements SessionChanges {
       stop: () => {
         clearTimeout(settled);
         this.#listeners.delete(listener);
+        if (this.#listeners.size === 0) this.#leave();
       },
     };
   }
@@ -107,6 +108,11 @@ export class SqliteSessionChanges implements SessionChanges {
       purge.run({ now });
     });
     if (isAnnounced) this.#announcedAt = now;
+  }
+
+  #leave(): void {
+    this.#announcedAt = Number.NEGATIVE_INFINITY;
+    if (!this.#db.isPrivate) this.#db.attempt(() => this.#statements.leave.run({ worker: this.#worker }));
   }
 
   #readChanges(): void {
@@ -141,7 +147,9 @@ function prepareStatements({ connection: db }: SqliteDatabase) {
     announce: db.prepare(
       "INSERT OR REPLACE INTO session_watcher (worker, counts_until) VALUES (:worker, :until)",
     ),
-    /** :now; processes that do not watch any more. */
+    /** :worker does not watch any more. */
+    leave: db.prepare("DELETE FROM session_watcher WHERE worker = :worker"),
+    /** :now; processes that have ended without leaving. */
     purge: db.prepare("DELETE FROM session_watcher WHERE counts_until <= :now"),
     /** :worker, :now and :changes, null for missing ones. */
     add: db.prepare(
