@@ -1,7 +1,7 @@
 import type { DownloadObserver } from "../calls/download-record.ts";
 import type { SessionClients } from "../calls/session-clients.ts";
 import type { Config } from "../config/settings.ts";
-import type { Settings } from "../domain/settings.ts";
+import type { SettingValues } from "../domain/settings-schema.ts";
 import {
   createDownloadService,
   type DownloadService,
@@ -21,7 +21,8 @@ interface Parts
     | "fallback"
     | "callsMustEnd"
   > {
-  readonly settings: Settings;
+  /** Read at each use, because they may change. */
+  readonly values: SettingValues;
   readonly clients: SessionClients;
 }
 
@@ -31,15 +32,15 @@ const bytesPerMbit = 125_000;
 /** Download links and the files that they lead to, as configured. */
 export function openDownloads(
   config: Config,
-  { settings, clients, observe, ...parts }: Parts,
+  { values, clients, observe, ...parts }: Parts,
 ): DownloadService {
   return createDownloadService({
     publicUrl: config.publicUrl,
     linkKeys: config.linkKeys.map(({ id, secret }) => ({ id, secret: secret.reveal() })),
-    leaseMs: config.leaseMs,
+    terms: values,
     stallMs: config.transferStallMs,
-    maxDownloads: config.maxTransfers,
-    bytesPerSecond: () => settings.values.transferBandwidthMbps * bytesPerMbit,
+    maxDownloads: values.maxTransfers,
+    bytesPerSecond: () => values.transferBandwidthMbps * bytesPerMbit,
     loginIdleMs: config.login.idleMs,
     hasOwners: config.auth === "required",
     offloadPrefix: config.offloadPrefix,

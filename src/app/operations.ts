@@ -7,6 +7,7 @@ import type { ContentSource } from "../domain/content-source.ts";
 import type { Settings } from "../domain/settings.ts";
 import { SessionInfos } from "../operations/admin/session-info.ts";
 import { adminSessionOperations } from "../operations/admin/sessions.ts";
+import { settingsOperations } from "../operations/admin/settings.ts";
 import { watchOperations } from "../operations/admin/watch.ts";
 import { configurationOperations } from "../operations/configuration.ts";
 import { downloadSessionOperations } from "../operations/download-session.ts";
@@ -31,22 +32,24 @@ export interface OperationParts extends Pick<SessionFileParts, "preparations" | 
 export function openOperations(config: Config, parts: OperationParts): Operations {
   const { backend, content, settings, preparations, linkFor, metrics, clients } = parts;
   const { sessions, sessionFiles: files, sessionRecords: records, logins } = backend;
-  const unverifiedAfterMs = config.verifyFirst ? Number.POSITIVE_INFINITY : config.prepareMs;
+  const { values } = settings;
+  const unverifiedAfterMs = () => (config.verifyFirst ? Number.POSITIVE_INFINITY : values.prepareMs);
   const { countKeepAlive } = metrics;
   const { unary, streams } = downloadSessionOperations({ store: sessions, content, countKeepAlive, clients });
-  const infos = new SessionInfos({ content, leaseTerms: { leaseMs: config.leaseMs } });
+  const infos = new SessionInfos({ content, leaseTerms: values });
   const operations = [
     ...unary,
     ...sessionFileOperations({ sessions, files, content, preparations, linkFor, unverifiedAfterMs, clients }),
     ...adminSessionOperations({ sessions, records, infos }),
-    ...loginOperations({ logins, openLogin: loginOpener(logins, config.loginsPerPrincipal) }),
+    ...loginOperations({ logins, openLogin: loginOpener(logins, values) }),
     ...libraryOperations(content),
-    ...configurationOperations({ settings, maxDownloads: config.maxTransfers }),
+    ...configurationOperations({ settings }),
     ...itemStorageOperations(content),
     ...vsphereOperations(content),
+    ...settingsOperations(settings),
   ];
   const { sessionChanges: changes, watchEnds } = backend;
   const feed = new SessionFeed({ records, changes, watchEnds });
-  const serverStreams = watchOperations({ feed, infos });
+  const serverStreams = watchOperations({ feed, infos, settings });
   return { unary: [...operations, ...metadataOperations(operations)], streams, serverStreams };
 }

@@ -127,6 +127,8 @@ const fixtures: Record<string, Record<string, (row: OperationRow) => Promise<Fix
   "com.vmware.content.security_policies": { list: async () => ({ input: {} }) },
   "com.vmware.content.trusted_certificates": { list: async () => ({ input: {} }) },
   "downlease.admin": {
+    get_settings: async () => ({ input: {}, strangerHeaders: visitor! }),
+    update_settings: async () => ({ input: { values: { max_calls: 1000 } }, strangerHeaders: visitor! }),
     list_sessions: async () => ({
       input: { library_item_id: "any", page_size: 5 },
       strangerHeaders: visitor!,
@@ -210,6 +212,8 @@ const provocations: Partial<Record<ErrorKind, (row: OperationRow, fixture: Fixtu
     await spend();
     return input;
   },
+  // No version of these settings.
+  concurrent_change: (_, { input }) => ({ ...input, version: 1_000_000 }),
   unable_to_allocate_resource: async (_, { input }) => {
     for (let n = 0; n < maxSessions; n++) await ofSession();
     return input;

@@ -150,6 +150,7 @@ describe("a right configuration", () => {
       fastLane: true,
       logLevel: "info",
       logFormat: "auto",
+      changeable: expect.anything(),
     });
   });
 

@@ -4,25 +4,29 @@ import {
   SessionEvent_Kind as Kind,
   type WatchSessionsResponse,
   WatchSessionsResponseSchema,
+  WatchSettingsResponseSchema,
 } from "../../../gen/downlease/admin/v1/admin_pb.ts";
 import { sharedEncoder } from "../../calls/encoder.ts";
 import { type ServerStreamOperation, serverStreamOperation } from "../../calls/pipeline.ts";
 import { ServiceError } from "../../domain/errors.ts";
+import type { Settings, SettingsState } from "../../domain/settings.ts";
 import type { SessionEvent, SessionEventKind } from "../../session-feed/session-event.ts";
 import type { SessionFeed } from "../../session-feed/session-feed.ts";
 import type { WatchStep } from "../../session-feed/session-watcher.ts";
 import { sessionFilter } from "./session-filter.ts";
 import type { SessionInfos } from "./session-info.ts";
+import { settingsMessage } from "./settings.ts";
 
 const rpc = AdminService.method;
 
 export interface WatchParts {
   readonly feed: SessionFeed;
   readonly infos: SessionInfos;
+  readonly settings: Pick<Settings, "state" | "follow">;
 }
 
 /** The streams of `downlease.admin`. */
-export function watchOperations({ feed, infos }: WatchParts): ServerStreamOperation[] {
+export function watchOperations({ feed, infos, settings }: WatchParts): ServerStreamOperation[] {
   const responses = new SessionResponses(infos);
   return [
     serverStreamOperation({
@@ -35,7 +39,33 @@ export function watchOperations({ feed, infos }: WatchParts): ServerStreamOperat
         for await (const step of feed.watch(filter, over, onSlow)) yield await responses.of(step);
       },
     }),
+    serverStreamOperation({
+      method: rpc.watchSettings,
+      isAdministration: true,
+      async *answers(_request, _caller, { over }) {
+        for await (const state of statesOf(settings, over)) {
+          yield create(WatchSettingsResponseSchema, { settings: settingsMessage(state) });
+        }
+      },
+    }),
   ];
+}
+
+/** The settings now and after each change, until `over` aborts; a slow reader gets the latest ones. */
+async function* statesOf(settings: WatchParts["settings"], over: AbortSignal): AsyncGenerator<SettingsState> {
+  if (over.aborted) return;
+  let change = Promise.withResolvers<void>();
+  const stop = settings.follow(() => change.resolve());
+  over.addEventListener("abort", () => {
+    stop();
+    change.resolve();
+  });
+  for (;;) {
+    await change.promise;
+    if (over.aborted) return;
+    change = Promise.withResolvers();
+    yield settings.state;
+  }
 }
 
 /** Responses of WatchSessions. Those with the same events are one, for all watchers. */
