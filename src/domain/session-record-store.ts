@@ -52,9 +52,9 @@ export interface SessionRecordStore {
 /** Bounds of a page. */
 export const pageBounds = {
   /** How many sessions are read in one turn, at most. */
-  stepLength: 128,
+  stepLength: 64,
   /** How many turns a page takes, at most. */
-  maxSteps: 32,
+  maxSteps: 64,
   /** After this time in milliseconds no further turn begins: callers are promised an answer within a second. */
   maxMs: 300,
 } as const;

@@ -21,7 +21,7 @@ const maxMatching = 1_000;
 const maxMs = 1_000;
 const pageLength = 250;
 /** Sessions that are ended together: keep-alives are served between two groups. */
-const groupLength = 16;
+const groupLength = 4;
 /** Ids that the report names of each kind of refusal. */
 const maxRefusedIds = 10;
 
