@@ -40,13 +40,13 @@ export function openOperations(config: Config, parts: OperationParts): Operation
   const operations = [
     ...unary,
     ...sessionFileOperations({ sessions, files, content, preparations, linkFor, unverifiedAfterMs, clients }),
-    ...adminSessionOperations({ sessions, records, infos }),
     ...loginOperations({ logins, openLogin: loginOpener(logins, values) }),
     ...libraryOperations(content),
     ...configurationOperations({ settings }),
     ...itemStorageOperations(content),
     ...vsphereOperations(content),
     ...settingsOperations(settings),
+    ...adminSessionOperations({ sessions, records, infos }),
   ];
   const { sessionChanges: changes, watchEnds } = backend;
   const feed = new SessionFeed({ records, changes, watchEnds });
