@@ -214,12 +214,12 @@ describe.each(lanes)("$lane", ({ fastLane }) => {
     await delay(100);
     opened[0]!.end(new ServiceError("downlease.watch.slow"));
     expect(opened[0]!.over.aborted).toBe(true);
+    await isEmpty();
+    expect(recorded()).toEqual(["Admin.WatchSettings unable_to_allocate_resource"]);
     stream.resume();
     const [trailers] = await once(stream, "trailers");
     expect(trailers["grpc-status"]).toBe(String(Code.ResourceExhausted));
-    await isEmpty();
-    await eventually("the record", () => service.records.length === 1);
-    expect(recorded()).toEqual(["Admin.WatchSettings unable_to_allocate_resource"]);
+    expect(service.records).toHaveLength(1);
   });
 
   test.each([
