@@ -12,9 +12,16 @@ import type { Io } from "../io.ts";
 /** Adds the commands of operators. This file only describes them, as `commands.ts` does. */
 export function addAdmin(program: Command, io: Io): void {
   const admin = withServer(program.command("admin")).description("administer a service (role admin)");
+  addOverview(admin, io);
   addSessions(admin, io);
   addEnd(admin, io);
   addSettings(admin, io);
+}
+
+function addOverview(admin: Command, io: Io): void {
+  withWatch(withServer(admin.command("overview")))
+    .description("show the state of the service: sessions, leases, downloads, the store and all replicas")
+    .action(serverAction(io, async () => (await import("./overview.ts")).overview));
 }
 
 function addSessions(admin: Command, io: Io): void {

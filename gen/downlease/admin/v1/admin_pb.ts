@@ -1271,7 +1271,7 @@ export const StoreInfoSchema: GenMessage<StoreInfo> = /*@__PURE__*/
  */
 export type ReplicaInfo = Message<"downlease.admin.v1.ReplicaInfo"> & {
   /**
-   * Name of the process: its host, and its worker when there are several.
+   * Name of the process: its host and port, and its worker when there are several.
    *
    * @generated from field: string name = 1;
    */
