@@ -136,6 +136,10 @@ const logFields = {
   logFormat: oneOf(logFormats)
     .prefault("auto")
     .register(manual, { argument: "format", help: "pretty, json, or auto: pretty on a terminal, else json" }),
+  auditLog: filePath().prefault("off").register(manual, {
+    argument: "off|path|-",
+    help: "append a line of JSON to this file, or to the standard output (-), for each call that changes something and each login",
+  }),
 };
 
 /**
