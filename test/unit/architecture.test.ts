@@ -21,7 +21,9 @@ const rooms: Rooms = {
     packages: ["@bufbuild/protobuf", "cookie", "forwarded-parse", "lru-cache"],
     node: ["http", "http2", "net", "tls"],
   },
-  operations: { rooms: ["calls", "domain", "gen"], packages: ["@bufbuild/protobuf", "uuid"] },
+  // What operators watch.
+  "session-feed": { rooms: ["domain"] },
+  operations: { rooms: ["calls", "domain", "gen", "session-feed"], packages: ["@bufbuild/protobuf", "uuid"] },
   auth: {
     rooms: ["calls", "domain"],
     packages: ["jose", "lru-cache", "p-limit"],
@@ -102,6 +104,7 @@ const rooms: Rooms = {
       "protocols/rpc",
       "protocols/vapi",
       "server",
+      "session-feed",
       "stores",
       "telemetry",
       "tracing",

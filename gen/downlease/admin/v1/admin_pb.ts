@@ -1861,6 +1861,11 @@ export const AdminService: GenService<{
    * most a second late. Changes of a session within that time are one event.
    * Never renews a lease.
    *
+   * An event may be about a session that was not reported before, while the
+   * first ones are being sent, or repeat what is known: the last event of a
+   * session says how it is. While nothing changes an empty response is sent
+   * three times a minute.
+   *
    * Errors: RESOURCE_EXHAUSTED when the caller reads too slowly. Watch again
    * then.
    *
@@ -1986,7 +1991,8 @@ export const AdminService: GenService<{
     output: typeof UpdateSettingsResponseSchema;
   },
   /**
-   * Watches the settings: sends them at once, and again when they change.
+   * Watches the settings: sends them at once, again when they change, and while
+   * they do not, three times a minute.
    *
    * @generated from rpc downlease.admin.v1.AdminService.WatchSettings
    */
