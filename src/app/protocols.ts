@@ -1,3 +1,4 @@
+import { fileURLToPath } from "node:url";
 import type { CallObserver } from "../calls/call.ts";
 import type { ClientAddressOf } from "../calls/client-address.ts";
 import type { CallPipeline } from "../calls/pipeline.ts";
@@ -10,6 +11,7 @@ import { restHandler } from "../protocols/vapi/handler.ts";
 import { jsonRpcHandler } from "../protocols/vapi/json-rpc/handler.ts";
 import { soapHandler } from "../protocols/vapi/soap/handler.ts";
 import { healthHandler, metricsElsewhere } from "../server/admin.ts";
+import { consoleHandler } from "../server/console.ts";
 import { withCors } from "../server/cors.ts";
 import { withKnownHosts } from "../server/known-hosts.ts";
 import type { Health } from "../telemetry/health.ts";
@@ -28,15 +30,19 @@ export interface ProtocolParts {
   readonly streamsMustEnd: AbortSignal;
 }
 
+/** What `npm run console` has built. */
+const consoleFolder = fileURLToPath(new URL("../../dist/console", import.meta.url));
+
 /** Every protocol, in order: the first one that takes a request serves it. A new protocol is a row here. */
 export function openProtocols(config: Config, parts: ProtocolParts): ServerHandlers {
-  const { maxBodyBytes, fastLane, corsOrigins } = config;
+  const { maxBodyBytes, fastLane, corsOrigins, console } = config;
   const { pipeline, downloads, health, pageHeaders, observe, clientAddressOf, strangers, ...ends } = parts;
   const lanes = { maxBodyBytes, fastLane, strangers, clientAddressOf };
   return firstOf([
     healthHandler(health, pageHeaders),
     metricsElsewhere(pageHeaders),
     ...withKnownHosts({ isKnownHost: openHosts(config), pageHeaders, observe }, [
+      ...(console ? [consoleHandler(consoleFolder, pageHeaders)] : []),
       ...withCors(corsOrigins, [
         downloads,
         descriptorSetHandler(pipeline.operations, pageHeaders),

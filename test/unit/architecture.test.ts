@@ -66,8 +66,9 @@ const rooms: Rooms = {
   },
   server: {
     rooms: ["calls", "domain", "telemetry"],
-    packages: ["cors", "pino"],
-    node: ["http", "http2", "net", "tls"],
+    packages: ["cors", "pino", "sirv"],
+    // The files of the console.
+    node: ["fs", "http", "http2", "net", "tls"],
   },
   cluster: { rooms: ["telemetry"], packages: ["pino"], node: ["cluster"] },
   // `fs` and `os` for where compiled code is cached.
@@ -104,6 +105,25 @@ const rooms: Rooms = {
       "zod",
     ],
     node: ["fs", "fs/promises", "http", "https", "sqlite", "tls"],
+  },
+  // The web page: code for browsers.
+  console: {
+    rooms: ["gen"],
+    packages: [
+      "@bufbuild/protobuf",
+      "@connectrpc/connect",
+      "@connectrpc/connect-query",
+      "@connectrpc/connect-web",
+      "@tanstack/react-query",
+      "@vitejs/plugin-react",
+      "react",
+      "react-aria-components",
+      "react-dom",
+      "vite",
+      "wouter",
+    ],
+    // To build it.
+    node: ["zlib"],
   },
   // The commands that call a service: the SDK in a terminal.
   cli: {

@@ -87,6 +87,7 @@ describe("settings", () => {
       ["--offload-prefix", "DOWNLEASE_OFFLOAD_PREFIX", "/_content/"],
       ["--cors-origins", "DOWNLEASE_CORS_ORIGINS", "none"],
       ["--admin-listen", "DOWNLEASE_ADMIN_LISTEN", "127.0.0.1:9480"],
+      ["--console", "DOWNLEASE_CONSOLE", "on"],
       ["--allowed-hosts", "DOWNLEASE_ALLOWED_HOSTS", "none"],
       ["--max-body-bytes", "DOWNLEASE_MAX_BODY_BYTES", "65536"],
       ["--max-calls", "DOWNLEASE_MAX_CALLS", "1000"],
@@ -148,6 +149,7 @@ describe("a right configuration", () => {
       maxStreams: 2000,
       maxWatches: 500,
       fastLane: true,
+      console: true,
       logLevel: "info",
       logFormat: "auto",
     });

@@ -1,0 +1,10 @@
+/**
+ * Builds the console when the dependencies of a checkout are installed, so that `npm ci` is all that it takes. An
+ * installation without development dependencies has no Vite; it brings the built files along, or does without them.
+ */
+import { fileURLToPath } from "node:url";
+
+const root = fileURLToPath(new URL("../../src/console", import.meta.url));
+
+const vite = await import("vite").catch(() => undefined);
+await vite?.build({ root, logLevel: "warn" });

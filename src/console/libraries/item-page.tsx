@@ -1,0 +1,3 @@
+export default function ItemPage({ id }: { readonly id: string }) {
+  return <h1>Item {id}</h1>;
+}

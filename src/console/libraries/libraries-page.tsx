@@ -1,0 +1,3 @@
+export default function LibrariesPage() {
+  return <h1>Libraries</h1>;
+}

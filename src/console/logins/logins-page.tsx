@@ -1,0 +1,3 @@
+export default function LoginsPage() {
+  return <h1>Logins</h1>;
+}

@@ -1,0 +1,3 @@
+export default function ReplicasPage() {
+  return <h1>Replicas</h1>;
+}
