@@ -1,9 +1,13 @@
-import type { ReactNode } from "react";
+import { lazy, type ReactNode, Suspense } from "react";
 import { Button } from "react-aria-components";
 import { Link } from "wouter";
 import { useIdentity } from "../login/identity.tsx";
 import { useConnection } from "./connection.ts";
 import { ThemeChoice } from "./theme.tsx";
+
+const DownloadTray = lazy(async () => ({
+  default: (await import("../libraries/download-tray.tsx")).DownloadTray,
+}));
 
 const pages = [
   { path: "/overview", title: "Overview", isForAdmins: true },
@@ -51,6 +55,9 @@ export function Shell({ children }: { readonly children: ReactNode }) {
       <main id="content" tabIndex={-1}>
         {children}
       </main>
+      <Suspense>
+        <DownloadTray />
+      </Suspense>
     </div>
   );
 }
