@@ -121,13 +121,16 @@ async function isOperator(): Promise<boolean> {
   return (await unlessRefused(() => createClient(AdminService, transport).getSettings({}))) !== undefined;
 }
 
+/** A proxy may keep the administration from browsers, which is then unimplemented. */
+const refusals: readonly Code[] = [Code.Unauthenticated, Code.PermissionDenied, Code.Unimplemented];
+
 /** The answer; undefined when the caller has no right to it. */
 async function unlessRefused<T>(call: () => Promise<T>): Promise<T | undefined> {
   try {
     return await call();
   } catch (error) {
     const { code } = ConnectError.from(error);
-    if (code === Code.Unauthenticated || code === Code.PermissionDenied) return undefined;
+    if (refusals.includes(code)) return undefined;
     throw error;
   }
 }

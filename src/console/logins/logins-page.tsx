@@ -1,3 +1,195 @@
+import { useInfiniteQuery, useMutation, useQuery } from "@connectrpc/connect-query";
+import { useState } from "react";
+import { Button } from "react-aria-components";
+import { AdminService, type LoginInfo, type UserInfo } from "../../../gen/downlease/admin/v1/admin_pb.ts";
+import { Confirm } from "../parts/confirm.tsx";
+import { EmptyState } from "../parts/empty-state.tsx";
+import { Loading } from "../parts/loading.tsx";
+import { Problem } from "../parts/problem.tsx";
+import { Time } from "../parts/time.tsx";
+
+/** What is to be ended: one login session, or all of a principal. */
+type Ending = { readonly login: LoginInfo } | { readonly principal: string };
+
+const pageSize = 200n;
+const refetchInterval = 5_000;
+
+/** Who is logged in, and the users of the users file. */
 export default function LoginsPage() {
-  return <h1>Logins</h1>;
+  const logins = useInfiniteQuery(
+    AdminService.method.listLogins,
+    { pageSize, pageToken: "" },
+    {
+      pageParamKey: "pageToken",
+      getNextPageParam: ({ page }) => page?.nextPageToken,
+      refetchInterval,
+    },
+  );
+  const users = useQuery(AdminService.method.listUsers, {}, { refetchInterval });
+  const [ending, setEnding] = useState<Ending>();
+  const error = logins.error ?? users.error;
+  if (error !== null) return <Problem error={error} />;
+  if (logins.data === undefined || users.data === undefined)
+    return <Loading label="Loading who is logged in" />;
+  const list = logins.data.pages.flatMap(({ page }) => page?.logins ?? []);
+  return (
+    <>
+      <h1>Logins and users</h1>
+      {list.length === 0 ? (
+        <EmptyState title="Nobody is logged in">
+          A login session appears here when somebody logs in, with <code>downlease login</code> or on this
+          page.
+        </EmptyState>
+      ) : (
+        <LoginTable logins={list} onEnd={setEnding} />
+      )}
+      {logins.hasNextPage && (
+        <Button isPending={logins.isFetchingNextPage} onPress={() => void logins.fetchNextPage()}>
+          Show more
+        </Button>
+      )}
+      <h2>Users</h2>
+      <UserTable users={users.data.users} logins={list} onEnd={setEnding} />
+      {ending !== undefined && (
+        <EndDialog
+          ending={ending}
+          onClose={() => {
+            setEnding(undefined);
+            void logins.refetch();
+          }}
+        />
+      )}
+    </>
+  );
+}
+
+function LoginTable({
+  logins,
+  onEnd,
+}: {
+  readonly logins: readonly LoginInfo[];
+  onEnd(ending: Ending): void;
+}) {
+  return (
+    <div className="wide">
+      <table>
+        <thead>
+          <tr>
+            <th scope="col">Principal</th>
+            <th scope="col">Roles</th>
+            <th scope="col">Proven by</th>
+            <th scope="col">Opened</th>
+            <th scope="col">Last used</th>
+            <th scope="col">Ends unless used</th>
+            <th scope="col">
+              <span className="visually-hidden">Actions</span>
+            </th>
+          </tr>
+        </thead>
+        <tbody>
+          {logins.map((login) => (
+            <tr key={login.id}>
+              <th scope="row">{login.principal}</th>
+              <td>{login.roles.join(", ")}</td>
+              <td>{login.proof}</td>
+              <td>
+                <Time time={login.createdTime} />
+              </td>
+              <td>
+                <Time time={login.lastAccessedTime} />
+              </td>
+              <td>
+                <Time time={login.expirationTime} />
+              </td>
+              <td>
+                <Button
+                  aria-label={`End this login session of ${login.principal}`}
+                  onPress={() => onEnd({ login })}
+                >
+                  End
+                </Button>
+              </td>
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </div>
+  );
+}
+
+function UserTable({
+  users,
+  logins,
+  onEnd,
+}: {
+  readonly users: readonly UserInfo[];
+  readonly logins: readonly LoginInfo[];
+  onEnd(ending: Ending): void;
+}) {
+  if (users.length === 0) {
+    return (
+      <p className="fine">
+        There is no users file. Start the service with <code>--users-file</code>, and add users with{" "}
+        <code>downlease users add NAME</code>.
+      </p>
+    );
+  }
+  return (
+    <table>
+      <thead>
+        <tr>
+          <th scope="col">User</th>
+          <th scope="col">Roles</th>
+          <th scope="col">Login sessions</th>
+          <th scope="col">
+            <span className="visually-hidden">Actions</span>
+          </th>
+        </tr>
+      </thead>
+      <tbody>
+        {users.map(({ name, roles }) => {
+          const count = logins.filter(({ principal }) => principal === name).length;
+          return (
+            <tr key={name}>
+              <th scope="row">{name}</th>
+              <td>{roles.join(", ")}</td>
+              <td>{count}</td>
+              <td>
+                {count > 0 && (
+                  <Button
+                    aria-label={`Log ${name} out everywhere`}
+                    onPress={() => onEnd({ principal: name })}
+                  >
+                    Log out
+                  </Button>
+                )}
+              </td>
+            </tr>
+          );
+        })}
+      </tbody>
+    </table>
+  );
+}
+
+function EndDialog({ ending, onClose }: { readonly ending: Ending; onClose(): void }) {
+  const end = useMutation(AdminService.method.endLogins, { onSuccess: onClose });
+  const principal = "login" in ending ? ending.login.principal : ending.principal;
+  const request = "login" in ending ? { ids: [ending.login.id] } : { principal };
+  return (
+    <Confirm
+      title={"login" in ending ? "End the login session?" : "Log out everywhere?"}
+      action="End"
+      isDanger
+      isBusy={end.isPending}
+      error={end.error}
+      onConfirm={() => end.mutate(request)}
+      onClose={onClose}
+    >
+      <p>
+        {"login" in ending ? "A login session" : "Every login session"} of <strong>{principal}</strong> ends.
+        Calls with it are refused from then on. Download sessions stay.
+      </p>
+    </Confirm>
+  );
 }

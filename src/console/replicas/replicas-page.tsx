@@ -1,3 +1,68 @@
+import { useQuery } from "@connectrpc/connect-query";
+import { AdminService } from "../../../gen/downlease/admin/v1/admin_pb.ts";
+import { formatBytes } from "../parts/bytes.tsx";
+import { EmptyState } from "../parts/empty-state.tsx";
+import { Loading } from "../parts/loading.tsx";
+import { Problem } from "../parts/problem.tsx";
+import { Time } from "../parts/time.tsx";
+
+/** The processes that share the store. */
 export default function ReplicasPage() {
-  return <h1>Replicas</h1>;
+  const { data, error } = useQuery(AdminService.method.getOverview, {}, { refetchInterval: 2_000 });
+  if (error !== null) return <Problem error={error} />;
+  if (data?.overview === undefined) return <Loading label="Loading the replicas" />;
+  const { replicas } = data.overview;
+  const versions = new Set(replicas.map(({ version }) => version));
+  return (
+    <>
+      <h1>Replicas</h1>
+      {versions.size > 1 && (
+        <p className="problem" role="status">
+          {versions.size} versions run side by side: {[...versions].join(", ")}.
+        </p>
+      )}
+      {replicas.length === 0 ? (
+        <EmptyState title="No replica has reported yet">Each one does every few seconds.</EmptyState>
+      ) : (
+        <div className="wide">
+          <table>
+            <thead>
+              <tr>
+                <th scope="col">Name</th>
+                <th scope="col">State</th>
+                <th scope="col">Version</th>
+                <th scope="col">Address</th>
+                <th scope="col">Started</th>
+                <th scope="col">Last report</th>
+                <th scope="col">Calls/s</th>
+                <th scope="col">Downloads</th>
+                <th scope="col">Sent/s</th>
+                <th scope="col">Connections</th>
+              </tr>
+            </thead>
+            <tbody>
+              {replicas.map((replica) => (
+                <tr key={replica.name}>
+                  <th scope="row">{replica.name}</th>
+                  <td>{replica.isReady ? "ready" : <strong className="bad">not ready</strong>}</td>
+                  <td>{replica.version}</td>
+                  <td>{replica.address}</td>
+                  <td>
+                    <Time time={replica.startTime} />
+                  </td>
+                  <td>
+                    <Time time={replica.lastSeenTime} />
+                  </td>
+                  <td>{replica.callsPerSecond.toFixed(1)}</td>
+                  <td>{String(replica.downloads)}</td>
+                  <td>{formatBytes(replica.bytesPerSecond)}</td>
+                  <td>{String(replica.connections)}</td>
+                </tr>
+              ))}
+            </tbody>
+          </table>
+        </div>
+      )}
+    </>
+  );
 }

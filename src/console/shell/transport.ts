@@ -1,5 +1,5 @@
 import { Code, ConnectError, type Interceptor } from "@connectrpc/connect";
-import { createConnectTransport } from "@connectrpc/connect-web";
+import { createGrpcWebTransport } from "@connectrpc/connect-web";
 
 type Listener = () => void;
 const signedOut = new Set<Listener>();
@@ -19,9 +19,11 @@ const reportSignedOut: Interceptor = (next) => async (request) => {
   }
 };
 
-/** The service that has sent this page; the browser adds the cookie of the login session. */
-export const transport = createConnectTransport({
+/**
+ * The service that has sent this page; the browser adds the cookie of the login session. gRPC-Web, because its refusals
+ * have status 200: browsers report any other one as an error of the page.
+ */
+export const transport = createGrpcWebTransport({
   baseUrl: location.origin,
-  useBinaryFormat: true,
   interceptors: [reportSignedOut],
 });
