@@ -5,6 +5,7 @@ import { formatBytes } from "../parts/bytes.tsx";
 import { Progress } from "../parts/progress.tsx";
 import { dismiss, useDownloads } from "./downloads.ts";
 import type { ItemDownload } from "./item-download.ts";
+import "./download-tray.css";
 
 /** The downloads of this page, with what can be done about each. */
 export function DownloadTray() {

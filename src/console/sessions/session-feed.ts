@@ -32,8 +32,8 @@ const empty: FeedView = { sessions: new Map(), isComplete: false, isTruncated: f
 
 /** How long a session that is gone stays in view, in milliseconds. */
 const afterglowMs = 5_000;
-/** How often the view changes at most. */
-const frameMs = 200;
+/** How often the view changes at most, in milliseconds: the more sessions, the longer they take to be arranged. */
+const frameMs = (sessions: number) => Math.min(2_000, Math.max(200, sessions / 50));
 const maxRetryMs = 5_000;
 
 const admin = createClient(AdminService, transport);
@@ -116,7 +116,7 @@ export class SessionFeed {
         error: this.#error,
       };
       for (const listener of this.#listeners) listener();
-    }, frameMs);
+    }, frameMs(this.#sessions.size));
   }
 }
 
@@ -125,15 +125,16 @@ function rateOf({ bytesSent }: SessionInfo, last: WatchedSession | undefined, no
   return Number(bytesSent - last.info.bytesSent) / Math.max(0.2, (now - last.seenAt) / 1000);
 }
 
-/** All sessions, live, for as long as the component is there. */
-export function useSessionFeed(): FeedView {
+/** All sessions, live, for as long as the component is there. Only operators may. */
+export function useSessionFeed(isEnabled: boolean): FeedView {
   const [feed, setFeed] = useState<SessionFeed>();
   useEffect(() => {
+    if (!isEnabled) return;
     const opened = new SessionFeed();
     setFeed(opened);
     opened.start();
     return () => opened.stop();
-  }, []);
+  }, [isEnabled]);
   return useSyncExternalStore(feed?.subscribe ?? noSubscription, () => feed?.view ?? empty);
 }
 

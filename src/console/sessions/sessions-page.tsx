@@ -1,3 +1,89 @@
+import { useDeferredValue, useMemo, useState } from "react";
+import { Button, Input, Label, SearchField } from "react-aria-components";
+import { useSearchParams } from "wouter";
+import { DownloadSessionModel_State as State } from "../../../gen/content/library/item/v1/download_session_pb.ts";
+import { useIdentity } from "../login/identity.tsx";
+import { EmptyState } from "../parts/empty-state.tsx";
+import { Loading } from "../parts/loading.tsx";
+import { Problem } from "../parts/problem.tsx";
+import { EndSessionsDialog } from "./end-sessions-dialog.tsx";
+import { useOwnSessions } from "./own-sessions.ts";
+import { useSessionFeed } from "./session-feed.ts";
+import { SessionTable } from "./session-table.tsx";
+import "./sessions.css";
+import { arrange, type ListView, readListView, stateNames, writeListView } from "./session-view.ts";
+
+/** Download sessions, live: those of everybody for an operator, else those of the user. */
 export default function SessionsPage() {
-  return <h1>Sessions</h1>;
+  const { identity } = useIdentity();
+  const isAdmin = identity.status === "signed in" && identity.isAdmin;
+  const feed = useSessionFeed(isAdmin);
+  const own = useOwnSessions(!isAdmin);
+  const { sessions, isComplete, isTruncated, error } = isAdmin ? feed : own;
+  const [params, setParams] = useSearchParams();
+  const view = useMemo(() => readListView(params), [params]);
+  const shown = useDeferredValue(sessions);
+  const rows = useMemo(() => arrange(shown, view), [shown, view]);
+  const [selected, setSelected] = useState<ReadonlySet<string>>(new Set());
+  const [isEnding, setEnding] = useState(false);
+  const change = (changes: Partial<ListView>) =>
+    setParams(writeListView({ ...view, ...changes }), { replace: true });
+  const chosen = [...selected].filter((id) => sessions.has(id));
+
+  return (
+    <div className="sessions">
+      <h1>Sessions</h1>
+      {error !== undefined && <Problem error={error} />}
+      <div className="toolbar">
+        <SearchField value={view.search} onChange={(search) => change({ search })}>
+          <Label>Search by owner, item, id or address</Label>
+          <Input />
+        </SearchField>
+        <label>
+          <span>State</span>
+          <select
+            value={view.state ?? ""}
+            onChange={({ target }) =>
+              change({ state: target.value === "" ? undefined : (Number(target.value) as State) })
+            }
+          >
+            <option value="">all</option>
+            {[State.ACTIVE, State.CANCELED, State.ERROR].map((state) => (
+              <option key={state} value={state}>
+                {stateNames[state]}
+              </option>
+            ))}
+          </select>
+        </label>
+        <Button className="danger" isDisabled={chosen.length === 0} onPress={() => setEnding(true)}>
+          End {chosen.length > 0 && chosen.length.toLocaleString()}…
+        </Button>
+      </div>
+      <p className="fine" role="status">
+        {rows.length.toLocaleString()} of {sessions.size.toLocaleString()} sessions
+        {!isComplete && ", more are being loaded"}
+        {isTruncated && "; there are too many to show them all"}
+      </p>
+      {!isComplete && sessions.size === 0 && error === undefined && <Loading label="Loading the sessions" />}
+      {isComplete && sessions.size === 0 && (
+        <EmptyState title="There are no download sessions">
+          A session appears here when somebody downloads an item: choose one of the libraries, or run{" "}
+          <code>downlease get</code>.
+        </EmptyState>
+      )}
+      {sessions.size > 0 && (
+        <SessionTable rows={rows} view={view} onView={change} selected={selected} onSelect={setSelected} />
+      )}
+      {isEnding && (
+        <EndSessionsDialog
+          ids={chosen}
+          isAdmin={isAdmin}
+          onClose={(isDone) => {
+            setEnding(false);
+            if (isDone) setSelected(new Set());
+          }}
+        />
+      )}
+    </div>
+  );
 }

@@ -1,0 +1,24 @@
+import { useSyncExternalStore } from "react";
+
+let now = Date.now();
+let timer: number | undefined;
+const listeners = new Set<() => void>();
+
+function subscribe(listener: () => void): () => void {
+  listeners.add(listener);
+  timer ??= window.setInterval(() => {
+    now = Date.now();
+    for (const each of listeners) each();
+  }, 1_000);
+  return () => {
+    listeners.delete(listener);
+    if (listeners.size > 0) return;
+    clearInterval(timer);
+    timer = undefined;
+  };
+}
+
+/** The time of day, in milliseconds since the epoch; changes once a second. One timer serves all. */
+export function useNow(): number {
+  return useSyncExternalStore(subscribe, () => now);
+}
