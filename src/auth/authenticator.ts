@@ -130,10 +130,11 @@ export class Authenticator implements Authentication {
   };
 
   readonly login: Authenticate = (call) => {
+    const refusals = this.#loginRefusalsFor(call);
     const { authorization } = call.credentials;
-    if (authorization === undefined) return this.#byCertificate(call, this.#loginRefusals);
-    if (isBasic(authorization)) return this.#byPassword(authorization, call);
-    return this.#byToken(authorization, this.#loginRefusals);
+    if (authorization === undefined) return this.#byCertificate(call, refusals);
+    if (isBasic(authorization)) return this.#byPassword(authorization, call, refusals);
+    return this.#byToken(authorization, refusals);
   };
 
   readonly administrate: Authenticate = async (call) => {
@@ -172,11 +173,16 @@ export class Authenticator implements Authentication {
     return undefined;
   }
 
-  async #byPassword(authorization: string, call: Call): Promise<Caller> {
-    if (!this.#isOfPasswordPage(call)) throw this.#loginRefusals.foreignPage;
+  /** To a page that asks for the password itself no challenge may name Basic: browsers would ask as well. */
+  #loginRefusalsFor({ headers }: Call): Refusals {
+    return headers["x-requested-with"] === undefined ? this.#loginRefusals : this.#callRefusals;
+  }
+
+  async #byPassword(authorization: string, call: Call, refusals: Refusals): Promise<Caller> {
+    if (!this.#isOfPasswordPage(call)) throw refusals.foreignPage;
     const credentials = readBasic(authorization);
     const user = credentials && (await this.#parts.passwords?.check(credentials, call));
-    if (user === undefined) throw this.#loginRefusals.invalid;
+    if (user === undefined) throw refusals.invalid;
     return user;
   }
 
