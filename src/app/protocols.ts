@@ -11,9 +11,9 @@ import { restHandler } from "../protocols/vapi/handler.ts";
 import { jsonRpcHandler } from "../protocols/vapi/json-rpc/handler.ts";
 import { soapHandler } from "../protocols/vapi/soap/handler.ts";
 import { healthHandler, metricsElsewhere } from "../server/admin.ts";
-import { consoleHandler } from "../server/console.ts";
 import { withCors } from "../server/cors.ts";
 import { withKnownHosts } from "../server/known-hosts.ts";
+import { openApiHandler, pagesHandler } from "../server/pages.ts";
 import type { Health } from "../telemetry/health.ts";
 import { openHosts } from "./hosts.ts";
 
@@ -31,7 +31,8 @@ export interface ProtocolParts {
 }
 
 /** What `npm run console` has built. */
-const consoleFolder = fileURLToPath(new URL("../../dist/console", import.meta.url));
+const pagesFolder = fileURLToPath(new URL("../../dist/console", import.meta.url));
+const openApiDocument = fileURLToPath(new URL("../../gen/openapi.json", import.meta.url));
 
 /** Every protocol, in order: the first one that takes a request serves it. A new protocol is a row here. */
 export function openProtocols(config: Config, parts: ProtocolParts): ServerHandlers {
@@ -42,7 +43,8 @@ export function openProtocols(config: Config, parts: ProtocolParts): ServerHandl
     healthHandler(health, pageHeaders),
     metricsElsewhere(pageHeaders),
     ...withKnownHosts({ isKnownHost: openHosts(config), pageHeaders, observe }, [
-      ...(console ? [consoleHandler(consoleFolder, pageHeaders)] : []),
+      ...(console ? [pagesHandler(pagesFolder, pageHeaders)] : []),
+      openApiHandler(openApiDocument, pageHeaders),
       ...withCors(corsOrigins, [
         downloads,
         descriptorSetHandler(pipeline.operations, pageHeaders),

@@ -50,7 +50,7 @@ export const adminFields = {
     }),
   console: onOff().prefault("on").register(manual, {
     argument: "on|off",
-    help: "serve the web console at /console",
+    help: "serve the web console at /console, and the page of the API at /docs",
   }),
   allowedHosts: optionalListOf(
     isHostPattern,

@@ -66,9 +66,9 @@ const rooms: Rooms = {
   },
   server: {
     rooms: ["calls", "domain", "telemetry"],
-    packages: ["cors", "pino", "sirv"],
-    // The files of the console.
-    node: ["fs", "http", "http2", "net", "tls"],
+    packages: ["cors", "negotiator", "pino", "sirv"],
+    // The files of the pages.
+    node: ["fs", "http", "http2", "net", "tls", "zlib"],
   },
   cluster: { rooms: ["telemetry"], packages: ["pino"], node: ["cluster"] },
   // `fs` and `os` for where compiled code is cached.
@@ -122,6 +122,7 @@ const rooms: Rooms = {
       "react",
       "react-aria-components",
       "react-dom",
+      "swagger-ui-dist",
       "uplot",
       "vite",
       "wouter",
