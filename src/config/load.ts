@@ -1,6 +1,9 @@
 import { closest } from "../domain/closest.ts";
+import type { SettingSource } from "../domain/settings-schema.ts";
+import { changeableSettings } from "./changeable.ts";
 import { clientSettings } from "./client-settings.ts";
 import { settingNameOf } from "./fields.ts";
+import { inputFrom, type Origin, type Origins } from "./origins.ts";
 import { SecretUrl } from "./secret.ts";
 import { readSecretFile, SecretFileError } from "./secret-file.ts";
 import {
@@ -34,17 +37,6 @@ export interface ConfigSources {
   readonly checkRedisUrl?: (url: string) => void;
 }
 
-/** The text of a setting, and where it comes from. */
-interface Origin {
-  /** As messages name it. */
-  readonly label: string;
-  /** Empty when there is a mistake. */
-  readonly text: string;
-  readonly mistake?: string;
-}
-
-type Origins = ReadonlyMap<SettingName, Origin>;
-
 /**
  * Reads all settings. A flag wins over its variable; an empty variable counts as unset. A secret may be in a file.
  *
@@ -52,7 +44,7 @@ type Origins = ReadonlyMap<SettingName, Origin>;
  */
 export function loadConfig(sources: ConfigSources): Config {
   const origins = originsFrom(sources);
-  const result = configSchema.safeParse(inputFrom(origins));
+  const result = configSchema.safeParse(inputFrom((name) => origins.get(name)?.text));
   const wrong = new Map<string, string>();
   for (const [name, { mistake }] of origins) if (mistake !== undefined) wrong.set(name, mistake);
   for (const { path, message } of result.error?.issues ?? []) {
@@ -72,7 +64,7 @@ export function loadConfig(sources: ConfigSources): Config {
     .map((setting) => describe(setting, origins.get(setting.name), wrong.get(setting.name)!))
     .concat(unknownVariables(sources.environment));
   if (result.data === undefined || mistakes.length > 0) throw new ConfigError(mistakes);
-  return deepFreeze(result.data);
+  return deepFreeze({ ...result.data, changeable: changeableSettings(origins) });
 }
 
 function originsFrom(sources: ConfigSources): Origins {
@@ -83,7 +75,7 @@ function originsFrom(sources: ConfigSources): Origins {
   }
   const { defaultContentRoot } = sources;
   if (defaultContentRoot !== undefined && !origins.has("s3Bucket") && !origins.has("contentRoot")) {
-    origins.set("contentRoot", { label: "--content-root", text: defaultContentRoot });
+    origins.set("contentRoot", { source: "default", label: "--content-root", text: defaultContentRoot });
   }
   return origins;
 }
@@ -95,22 +87,27 @@ function originOf(setting: FieldSetting, { flags, environment }: ConfigSources):
       kind === "flag" ? flags[each.name] : environment[each.variable] || undefined;
     const [text, path] = [given(setting), file && given(file)];
     if (path === undefined) {
-      if (text !== undefined) return { label: setting[kind], text };
+      if (text !== undefined) return { source: kind, label: setting[kind], text };
     } else if (text === undefined) {
-      return originInFile(file![kind], path);
+      return originInFile(kind, file![kind], path);
     } else {
-      return { label: file![kind], text: "", mistake: `must be left out with ${setting[kind]}` };
+      return {
+        source: kind,
+        label: file![kind],
+        text: "",
+        mistake: `must be left out with ${setting[kind]}`,
+      };
     }
   }
   return undefined;
 }
 
-function originInFile(label: string, path: string): Origin {
+function originInFile(source: SettingSource, label: string, path: string): Origin {
   try {
-    return { label: `the text in ${label}`, text: readSecretFile(path) };
+    return { source, label: `the text in ${label}`, text: readSecretFile(path) };
   } catch (error) {
     if (!(error instanceof SecretFileError)) throw error;
-    return { label, text: "", mistake: error.message };
+    return { source, label, text: "", mistake: error.message };
   }
 }
 
@@ -119,25 +116,6 @@ function describe(setting: FieldSetting, origin: Origin | undefined, rule: strin
   if (origin === undefined) return `${flag} (or ${variable}) ${rule}`;
   // Whatever the setting, a URL in it may have a password.
   return `${origin.label} ${rule}${secret || unquoted ? "" : `, not '${new SecretUrl(origin.text)}'`}`;
-}
-
-interface Group {
-  [key: string]: Group | string;
-}
-
-/** The texts at the paths of their settings. Every group is there, even an empty one. */
-function inputFrom(origins: Origins): Group {
-  const input: Group = {};
-  for (const { name, path } of fieldSettings) {
-    let group = input;
-    for (const key of path.slice(0, -1)) {
-      group[key] ??= {};
-      group = group[key] as Group;
-    }
-    const origin = origins.get(name);
-    if (origin !== undefined) group[path.at(-1)!] = origin.text;
-  }
-  return input;
 }
 
 function deepFreeze<T extends object>(value: T): T {

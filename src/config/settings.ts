@@ -1,4 +1,5 @@
 import { z } from "zod";
+import type { SettingsSchema } from "../domain/settings-schema.ts";
 import { authenticationFields, authenticationOf, authenticationRules } from "./authentication.ts";
 import { contentFields, contentOf, contentRules } from "./content.ts";
 import { downloadFields } from "./downloads.ts";
@@ -10,9 +11,11 @@ import {
   oneOf,
   onOff,
   type Rule,
+  rangeOf,
   type SettingNames,
   seconds,
   settingNameOf,
+  type ValueRange,
 } from "./fields.ts";
 import { addressFields, adminFields, corsFields, tlsFields, tlsOf, tlsRules } from "./listening.ts";
 import { preparationFields } from "./preparation.ts";
@@ -52,17 +55,23 @@ const sessionFields = {
     }),
   leaseMs: seconds(0.001, 30 * day)
     .prefault("300")
-    .register(manual, { argument: "seconds", help: "lifetime of a session without a keep-alive" }),
+    .register(manual, {
+      argument: "seconds",
+      help: "lifetime of a session without a keep-alive",
+      changeable: true,
+    }),
   retentionMs: seconds(0.001, 30 * day)
     .optional()
     .register(manual, {
       argument: "seconds",
       help: "how long a canceled or failed session stays readable",
       default: "the lease length",
+      changeable: true,
     }),
   maxSessionsPerPrincipal: integer(0, 100_000).prefault("10000").register(manual, {
     argument: "number",
     help: "maximum number of sessions of one principal, canceled and failed ones included; 0 for any number",
+    changeable: true,
   }),
   maxDowntimeMs: seconds(0, 30 * day)
     .prefault("3600")
@@ -89,6 +98,7 @@ const callFields = {
   maxCalls: integer(1, 1_000_000).prefault("1000").register(manual, {
     argument: "number",
     help: "maximum number of calls in flight; more are refused at once with the time to retry after",
+    changeable: true,
   }),
   maxConnections: integer(1, 1_000_000).prefault("10000").register(manual, {
     argument: "number",
@@ -111,7 +121,11 @@ const callFields = {
 const logFields = {
   logLevel: oneOf(logLevels)
     .prefault("info")
-    .register(manual, { argument: "level", help: `minimum level to log: ${logLevels.join(", ")}` }),
+    .register(manual, {
+      argument: "level",
+      help: `minimum level to log: ${logLevels.join(", ")}`,
+      changeable: true,
+    }),
   logFormat: oneOf(logFormats)
     .prefault("auto")
     .register(manual, { argument: "format", help: "pretty, json, or auto: pretty on a terminal, else json" }),
@@ -185,8 +199,14 @@ export const configSchema = checked.transform(({ s3, ...values }) => ({
   offloadPrefix: values.offload === "none" ? undefined : values.offloadPrefix,
 }));
 
-/** All settings of the service, checked; lengths of time in milliseconds. */
-export type Config = Readonly<z.output<typeof configSchema>>;
+/** The values of all settings of the service, checked; lengths of time in milliseconds. */
+export type ConfigValues = Readonly<z.output<typeof configSchema>>;
+
+/** All settings of the service. */
+export interface Config extends ConfigValues {
+  /** Those that may change while the service runs; their values above are only the first ones. */
+  readonly changeable: SettingsSchema;
+}
 
 /** What the command line and the environment may hold. */
 export interface Setting extends Omit<Manual, "argument"> {
@@ -205,6 +225,8 @@ export interface FieldSetting extends Setting {
   readonly name: SettingName;
   /** Names of the groups and of the field. */
   readonly path: readonly string[];
+  /** What its values are. */
+  readonly range: ValueRange;
   /** The setting that names a file for the value; only when it is a secret. */
   readonly file?: Setting;
 }
@@ -234,6 +256,7 @@ function settingOf(schema: z.core.$ZodType, path: readonly string[]): FieldSetti
     flag,
     usage: `${flag} ${described.alone === undefined ? `<${described.argument}>` : `[${described.argument}]`}`,
     variable,
+    range: rangeOf(schema),
     ...(described.secret && { file: { ...fileTwinOf({ name, variable }), default: "unset" } }),
     default:
       schema instanceof z.ZodPrefault ? String(schema.def.defaultValue) : (described.default ?? "required"),

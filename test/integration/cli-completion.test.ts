@@ -47,6 +47,7 @@ describe("complete", () => {
         "login",
         "logout",
         "servers",
+        "admin",
         "completion",
         "users",
         "version",

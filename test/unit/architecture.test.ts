@@ -135,6 +135,7 @@ const rooms: Rooms = {
     rooms: ["client", "config", "gen"],
     packages: [
       "@bomb.sh/tab",
+      "@bufbuild/protobuf",
       "@connectrpc/connect",
       "cli-progress",
       "commander",

@@ -152,6 +152,7 @@ describe("a right configuration", () => {
       console: true,
       logLevel: "info",
       logFormat: "auto",
+      changeable: expect.anything(),
     });
   });
 
