@@ -2,8 +2,8 @@ import { lazy, Suspense } from "react";
 import { Redirect, Route, Switch } from "wouter";
 import { useIdentity } from "./login/identity.tsx";
 import { LoginPage } from "./login/login-page.tsx";
-import { EmptyState } from "./parts/empty-state.tsx";
 import { Loading } from "./parts/loading.tsx";
+import { PageTitle } from "./parts/page-title.tsx";
 import { Shell } from "./shell/shell.tsx";
 
 const OverviewPage = lazy(() => import("./overview/overview-page.tsx"));
@@ -37,9 +37,8 @@ export function Console() {
           {isAdmin && <Route path="/settings" component={SettingsPage} />}
           {isAdmin && <Route path="/replicas" component={ReplicasPage} />}
           <Route>
-            <EmptyState title="There is no such page">
-              Choose one from the menu. Some pages are for operators only.
-            </EmptyState>
+            <PageTitle title="There is no such page" />
+            <p>Choose one from the menu. Some pages are for operators only.</p>
           </Route>
         </Switch>
       </Suspense>

@@ -7,7 +7,9 @@ import { formatBytes } from "../parts/bytes.tsx";
 import { Copyable } from "../parts/copy.tsx";
 import { EmptyState } from "../parts/empty-state.tsx";
 import { Loading } from "../parts/loading.tsx";
+import { PageTitle } from "../parts/page-title.tsx";
 import { Problem } from "../parts/problem.tsx";
+import { Table } from "../parts/table.tsx";
 import { Time } from "../parts/time.tsx";
 import { startDownload, useDownloads } from "./downloads.ts";
 import { canWriteFiles, chooseFolder } from "./file-target.ts";
@@ -42,7 +44,7 @@ export default function ItemPage({ id }: { readonly id: string }) {
   };
   return (
     <>
-      <h1>{name}</h1>
+      <PageTitle title={name} />
       {description !== undefined && description !== "" && <p>{description}</p>}
       <dl className="facts">
         <dt>Library</dt>
@@ -86,26 +88,17 @@ export default function ItemPage({ id }: { readonly id: string }) {
 
 function FileTable({ files }: { readonly files: readonly ItemFileInfo[] }) {
   return (
-    <table>
-      <thead>
-        <tr>
-          <th scope="col">File</th>
-          <th scope="col">Size</th>
-          <th scope="col">Checksum</th>
+    <Table label="Files" columns={["File", "Size", "Checksum"]}>
+      {files.map(({ name, size, checksumInfo }) => (
+        <tr key={name}>
+          <th scope="row">{name}</th>
+          <td>{formatBytes(size)}</td>
+          <td>
+            <code>{checksumInfo?.checksum ?? "–"}</code>
+          </td>
         </tr>
-      </thead>
-      <tbody>
-        {files.map(({ name, size, checksumInfo }) => (
-          <tr key={name}>
-            <th scope="row">{name}</th>
-            <td>{formatBytes(size)}</td>
-            <td>
-              <code>{checksumInfo?.checksum ?? "–"}</code>
-            </td>
-          </tr>
-        ))}
-      </tbody>
-    </table>
+      ))}
+    </Table>
   );
 }
 

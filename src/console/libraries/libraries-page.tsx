@@ -7,7 +7,9 @@ import { LibraryService } from "../../../gen/content/v1/library_pb.ts";
 import { formatBytes } from "../parts/bytes.tsx";
 import { EmptyState } from "../parts/empty-state.tsx";
 import { Loading } from "../parts/loading.tsx";
+import { PageTitle } from "../parts/page-title.tsx";
 import { Problem } from "../parts/problem.tsx";
+import { Table } from "../parts/table.tsx";
 import { Time } from "../parts/time.tsx";
 import { transport } from "../shell/transport.ts";
 
@@ -54,7 +56,7 @@ export default function LibrariesPage() {
   const matches = (text: string | undefined) => text?.toLowerCase().includes(search.toLowerCase()) ?? false;
   return (
     <>
-      <h1>Libraries</h1>
+      <PageTitle title="Libraries" />
       <SearchField
         className="search"
         value={search}
@@ -73,30 +75,20 @@ export default function LibrariesPage() {
             {shown.length === 0 ? (
               <p className="fine">{items.length === 0 ? "The library has no items." : "Nothing matches."}</p>
             ) : (
-              <table>
-                <thead>
-                  <tr>
-                    <th scope="col">Item</th>
-                    <th scope="col">Type</th>
-                    <th scope="col">Size</th>
-                    <th scope="col">Changed</th>
+              <Table label={`Items of ${library?.name}`} columns={["Item", "Type", "Size", "Changed"]}>
+                {shown.map((item) => (
+                  <tr key={item.id}>
+                    <th scope="row">
+                      <Link href={`/items/${encodeURIComponent(item.id ?? "")}`}>{item.name}</Link>
+                    </th>
+                    <td>{item.type}</td>
+                    <td>{formatBytes(item.size ?? 0n)}</td>
+                    <td>
+                      <Time time={item.lastModifiedTime} />
+                    </td>
                   </tr>
-                </thead>
-                <tbody>
-                  {shown.map((item) => (
-                    <tr key={item.id}>
-                      <th scope="row">
-                        <Link href={`/items/${encodeURIComponent(item.id ?? "")}`}>{item.name}</Link>
-                      </th>
-                      <td>{item.type}</td>
-                      <td>{formatBytes(item.size ?? 0n)}</td>
-                      <td>
-                        <Time time={item.lastModifiedTime} />
-                      </td>
-                    </tr>
-                  ))}
-                </tbody>
-              </table>
+                ))}
+              </Table>
             )}
           </section>
         );

@@ -1,5 +1,6 @@
 import { type FormEvent, useState } from "react";
 import { Button, Form, Input, Label, Tab, TabList, TabPanel, Tabs, TextField } from "react-aria-components";
+import { PageTitle } from "../parts/page-title.tsx";
 import { SignInError, useIdentity } from "./identity.tsx";
 
 /** Asks for a name and a password, or for a token. */
@@ -28,7 +29,7 @@ export function LoginPage() {
 
   return (
     <main className="login">
-      <h1>downlease</h1>
+      <PageTitle title="Log in">downlease</PageTitle>
       <p>Log in to see your download sessions and the libraries.</p>
       {problem !== undefined && (
         <p role="alert" className="problem">

@@ -5,7 +5,9 @@ import { AdminService, type LoginInfo, type UserInfo } from "../../../gen/downle
 import { Confirm } from "../parts/confirm.tsx";
 import { EmptyState } from "../parts/empty-state.tsx";
 import { Loading } from "../parts/loading.tsx";
+import { PageTitle } from "../parts/page-title.tsx";
 import { Problem } from "../parts/problem.tsx";
+import { Table } from "../parts/table.tsx";
 import { Time } from "../parts/time.tsx";
 
 /** What is to be ended: one login session, or all of a principal. */
@@ -34,7 +36,7 @@ export default function LoginsPage() {
   const list = logins.data.pages.flatMap(({ page }) => page?.logins ?? []);
   return (
     <>
-      <h1>Logins and users</h1>
+      <PageTitle title="Logins and users" />
       {list.length === 0 ? (
         <EmptyState title="Nobody is logged in">
           A login session appears here when somebody logs in, with <code>downlease login</code> or on this
@@ -71,49 +73,35 @@ function LoginTable({
   onEnd(ending: Ending): void;
 }) {
   return (
-    <div className="wide">
-      <table>
-        <thead>
-          <tr>
-            <th scope="col">Principal</th>
-            <th scope="col">Roles</th>
-            <th scope="col">Proven by</th>
-            <th scope="col">Opened</th>
-            <th scope="col">Last used</th>
-            <th scope="col">Ends unless used</th>
-            <th scope="col">
-              <span className="visually-hidden">Actions</span>
-            </th>
-          </tr>
-        </thead>
-        <tbody>
-          {logins.map((login) => (
-            <tr key={login.id}>
-              <th scope="row">{login.principal}</th>
-              <td>{login.roles.join(", ")}</td>
-              <td>{login.proof}</td>
-              <td>
-                <Time time={login.createdTime} />
-              </td>
-              <td>
-                <Time time={login.lastAccessedTime} />
-              </td>
-              <td>
-                <Time time={login.expirationTime} />
-              </td>
-              <td>
-                <Button
-                  aria-label={`End this login session of ${login.principal}`}
-                  onPress={() => onEnd({ login })}
-                >
-                  End
-                </Button>
-              </td>
-            </tr>
-          ))}
-        </tbody>
-      </table>
-    </div>
+    <Table
+      label="Login sessions"
+      columns={["Principal", "Roles", "Proven by", "Opened", "Last used", "Ends unless used", ""]}
+    >
+      {logins.map((login) => (
+        <tr key={login.id}>
+          <th scope="row">{login.principal}</th>
+          <td>{login.roles.join(", ")}</td>
+          <td>{login.proof}</td>
+          <td>
+            <Time time={login.createdTime} />
+          </td>
+          <td>
+            <Time time={login.lastAccessedTime} />
+          </td>
+          <td>
+            <Time time={login.expirationTime} />
+          </td>
+          <td>
+            <Button
+              aria-label={`End this login session of ${login.principal}`}
+              onPress={() => onEnd({ login })}
+            >
+              End
+            </Button>
+          </td>
+        </tr>
+      ))}
+    </Table>
   );
 }
 
@@ -135,40 +123,25 @@ function UserTable({
     );
   }
   return (
-    <table>
-      <thead>
-        <tr>
-          <th scope="col">User</th>
-          <th scope="col">Roles</th>
-          <th scope="col">Login sessions</th>
-          <th scope="col">
-            <span className="visually-hidden">Actions</span>
-          </th>
-        </tr>
-      </thead>
-      <tbody>
-        {users.map(({ name, roles }) => {
-          const count = logins.filter(({ principal }) => principal === name).length;
-          return (
-            <tr key={name}>
-              <th scope="row">{name}</th>
-              <td>{roles.join(", ")}</td>
-              <td>{count}</td>
-              <td>
-                {count > 0 && (
-                  <Button
-                    aria-label={`Log ${name} out everywhere`}
-                    onPress={() => onEnd({ principal: name })}
-                  >
-                    Log out
-                  </Button>
-                )}
-              </td>
-            </tr>
-          );
-        })}
-      </tbody>
-    </table>
+    <Table label="Users" columns={["User", "Roles", "Login sessions", ""]}>
+      {users.map(({ name, roles }) => {
+        const count = logins.filter(({ principal }) => principal === name).length;
+        return (
+          <tr key={name}>
+            <th scope="row">{name}</th>
+            <td>{roles.join(", ")}</td>
+            <td>{count}</td>
+            <td>
+              {count > 0 && (
+                <Button aria-label={`Log ${name} out everywhere`} onPress={() => onEnd({ principal: name })}>
+                  Log out
+                </Button>
+              )}
+            </td>
+          </tr>
+        );
+      })}
+    </Table>
   );
 }
 

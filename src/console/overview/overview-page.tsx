@@ -2,7 +2,9 @@ import { Link } from "wouter";
 import type { Overview, TopEntry } from "../../../gen/downlease/admin/v1/admin_pb.ts";
 import { formatBytes } from "../parts/bytes.tsx";
 import { Loading } from "../parts/loading.tsx";
+import { PageTitle } from "../parts/page-title.tsx";
 import { Problem } from "../parts/problem.tsx";
+import { Table } from "../parts/table.tsx";
 import { Time } from "../parts/time.tsx";
 import { type Line, Plot } from "./plot.tsx";
 import { useOverview } from "./samples.ts";
@@ -33,7 +35,7 @@ export default function OverviewPage() {
   const { overview, samples } = data;
   return (
     <>
-      <h1>Overview</h1>
+      <PageTitle title="Overview" />
       {overview.problems.map((problem) => (
         <p key={problem} className="problem" role="status">
           {problem}
@@ -107,24 +109,16 @@ function Top({
       {entries.length === 0 ? (
         <p className="fine">There are no sessions.</p>
       ) : (
-        <table>
-          <thead>
-            <tr>
-              <th scope="col">{title}</th>
-              <th scope="col">Sessions</th>
+        <Table label={`${title} with the most sessions`} columns={[title, "Sessions"]}>
+          {entries.map(({ id, name, sessions }) => (
+            <tr key={id}>
+              <th scope="row">
+                <Link href={hrefOf(id)}>{name ?? id}</Link>
+              </th>
+              <td className="number">{sessions.toLocaleString()}</td>
             </tr>
-          </thead>
-          <tbody>
-            {entries.map(({ id, name, sessions }) => (
-              <tr key={id}>
-                <th scope="row">
-                  <Link href={hrefOf(id)}>{name ?? id}</Link>
-                </th>
-                <td className="number">{sessions.toLocaleString()}</td>
-              </tr>
-            ))}
-          </tbody>
-        </table>
+          ))}
+        </Table>
       )}
     </section>
   );

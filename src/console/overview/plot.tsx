@@ -26,13 +26,15 @@ export function Plot({
 }) {
   const host = useRef<HTMLDivElement>(null);
   const plot = useRef<uPlot>(undefined);
+  const shown = useRef(samples);
+  shown.current = samples;
   const last = samples.at(-1);
 
   useEffect(() => {
     const element = host.current!;
     const draw = () => {
       plot.current?.destroy();
-      plot.current = new uPlot(optionsOf(element, lines, format), [[]], element);
+      plot.current = new uPlot(optionsOf(element, lines, format), dataOf(shown.current, lines), element);
     };
     draw();
     const resized = new ResizeObserver(() => plot.current?.setSize({ width: element.clientWidth, height }));
@@ -51,8 +53,7 @@ export function Plot({
   }, [lines, format]);
 
   useEffect(() => {
-    const columns = lines.map(({ value }) => samples.map(value));
-    plot.current?.setData([samples.map(({ at }) => at), ...columns]);
+    plot.current?.setData(dataOf(samples, lines));
   }, [samples, lines]);
 
   return (
@@ -70,6 +71,10 @@ export function Plot({
       <div ref={host} aria-hidden="true" />
     </figure>
   );
+}
+
+function dataOf(samples: readonly Sample[], lines: readonly Line[]): uPlot.AlignedData {
+  return [samples.map(({ at }) => at), ...lines.map(({ value }) => samples.map(value))];
 }
 
 function optionsOf(

@@ -1,14 +1,15 @@
-import { type Timestamp, timestampMs } from "@bufbuild/protobuf/wkt";
+import { type Timestamp, timestampDate } from "@bufbuild/protobuf/wkt";
 import { useNow } from "./now.ts";
+import { formatTime, formatUtc } from "./time.tsx";
 
 /** How long until a point in time, for example `4:59`. */
 export function Countdown({ time }: { readonly time: Timestamp | undefined }) {
   const now = useNow();
   if (time === undefined) return <span>–</span>;
-  const at = timestampMs(time);
-  const seconds = Math.max(0, Math.round((at - now) / 1000));
+  const date = timestampDate(time);
+  const seconds = Math.max(0, Math.round((date.getTime() - now) / 1000));
   return (
-    <time dateTime={new Date(at).toISOString()} title={new Date(at).toISOString()} className="number">
+    <time dateTime={date.toISOString()} title={`${formatTime(date)}, ${formatUtc(date)}`} className="number">
       {formatSeconds(seconds)}
     </time>
   );

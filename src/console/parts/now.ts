@@ -1,13 +1,14 @@
 import { useSyncExternalStore } from "react";
+import { serviceNow } from "../shell/service-clock.ts";
 
-let now = Date.now();
+let now = serviceNow();
 let timer: number | undefined;
 const listeners = new Set<() => void>();
 
 function subscribe(listener: () => void): () => void {
   listeners.add(listener);
   timer ??= window.setInterval(() => {
-    now = Date.now();
+    now = serviceNow();
     for (const each of listeners) each();
   }, 1_000);
   return () => {
@@ -18,7 +19,7 @@ function subscribe(listener: () => void): () => void {
   };
 }
 
-/** The time of day, in milliseconds since the epoch; changes once a second. One timer serves all. */
+/** The time of day of the service, in milliseconds since the epoch; changes once a second. One timer serves all. */
 export function useNow(): number {
   return useSyncExternalStore(subscribe, () => now);
 }

@@ -7,8 +7,18 @@ export function Time({ time }: { readonly time: Timestamp | undefined }) {
   if (time === undefined) return <span>–</span>;
   const date = timestampDate(time);
   return (
-    <time dateTime={date.toISOString()} title={date.toISOString().replace("T", " ").replace("Z", " UTC")}>
+    <time dateTime={date.toISOString()} title={formatUtc(date)}>
       {inZone.format(date)}
     </time>
   );
+}
+
+/** For example `2031-01-31 12:00:00.000 UTC`. */
+export function formatUtc(date: Date): string {
+  return date.toISOString().replace("T", " ").replace("Z", " UTC");
+}
+
+/** In the zone of the viewer. */
+export function formatTime(date: Date): string {
+  return inZone.format(date);
 }

@@ -3,7 +3,9 @@ import { AdminService } from "../../../gen/downlease/admin/v1/admin_pb.ts";
 import { formatBytes } from "../parts/bytes.tsx";
 import { EmptyState } from "../parts/empty-state.tsx";
 import { Loading } from "../parts/loading.tsx";
+import { PageTitle } from "../parts/page-title.tsx";
 import { Problem } from "../parts/problem.tsx";
+import { Table } from "../parts/table.tsx";
 import { Time } from "../parts/time.tsx";
 
 /** The processes that share the store. */
@@ -15,7 +17,7 @@ export default function ReplicasPage() {
   const versions = new Set(replicas.map(({ version }) => version));
   return (
     <>
-      <h1>Replicas</h1>
+      <PageTitle title="Replicas" />
       {versions.size > 1 && (
         <p className="problem" role="status">
           {versions.size} versions run side by side: {[...versions].join(", ")}.
@@ -24,44 +26,40 @@ export default function ReplicasPage() {
       {replicas.length === 0 ? (
         <EmptyState title="No replica has reported yet">Each one does every few seconds.</EmptyState>
       ) : (
-        <div className="wide">
-          <table>
-            <thead>
-              <tr>
-                <th scope="col">Name</th>
-                <th scope="col">State</th>
-                <th scope="col">Version</th>
-                <th scope="col">Address</th>
-                <th scope="col">Started</th>
-                <th scope="col">Last report</th>
-                <th scope="col">Calls/s</th>
-                <th scope="col">Downloads</th>
-                <th scope="col">Sent/s</th>
-                <th scope="col">Connections</th>
-              </tr>
-            </thead>
-            <tbody>
-              {replicas.map((replica) => (
-                <tr key={replica.name}>
-                  <th scope="row">{replica.name}</th>
-                  <td>{replica.isReady ? "ready" : <strong className="bad">not ready</strong>}</td>
-                  <td>{replica.version}</td>
-                  <td>{replica.address}</td>
-                  <td>
-                    <Time time={replica.startTime} />
-                  </td>
-                  <td>
-                    <Time time={replica.lastSeenTime} />
-                  </td>
-                  <td>{replica.callsPerSecond.toFixed(1)}</td>
-                  <td>{String(replica.downloads)}</td>
-                  <td>{formatBytes(replica.bytesPerSecond)}</td>
-                  <td>{String(replica.connections)}</td>
-                </tr>
-              ))}
-            </tbody>
-          </table>
-        </div>
+        <Table
+          label="Replicas"
+          columns={[
+            "Name",
+            "State",
+            "Version",
+            "Address",
+            "Started",
+            "Last report",
+            "Calls/s",
+            "Downloads",
+            "Sent/s",
+            "Connections",
+          ]}
+        >
+          {replicas.map((replica) => (
+            <tr key={replica.name}>
+              <th scope="row">{replica.name}</th>
+              <td>{replica.isReady ? "ready" : <strong className="bad">not ready</strong>}</td>
+              <td>{replica.version}</td>
+              <td>{replica.address}</td>
+              <td>
+                <Time time={replica.startTime} />
+              </td>
+              <td>
+                <Time time={replica.lastSeenTime} />
+              </td>
+              <td>{replica.callsPerSecond.toFixed(1)}</td>
+              <td>{String(replica.downloads)}</td>
+              <td>{formatBytes(replica.bytesPerSecond)}</td>
+              <td>{String(replica.connections)}</td>
+            </tr>
+          ))}
+        </Table>
       )}
     </>
   );

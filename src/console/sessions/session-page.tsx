@@ -16,6 +16,7 @@ import { EmptyState } from "../parts/empty-state.tsx";
 import { Loading } from "../parts/loading.tsx";
 import { Problem } from "../parts/problem.tsx";
 import { Progress } from "../parts/progress.tsx";
+import { Table } from "../parts/table.tsx";
 import { Time } from "../parts/time.tsx";
 import { EndSessionsDialog } from "./end-sessions-dialog.tsx";
 import { useOwnSessions } from "./own-sessions.ts";
@@ -139,27 +140,17 @@ function Files({
   );
   if (data === undefined) return null;
   return (
-    <table>
-      <caption className="visually-hidden">Files</caption>
-      <thead>
-        <tr>
-          <th scope="col">File</th>
-          <th scope="col">Status</th>
-          <th scope="col">Bytes</th>
+    <Table label="Files" columns={["File", "Status", "Bytes"]}>
+      {data.files.map((file) => (
+        <tr key={file.name}>
+          <th scope="row">{file.name}</th>
+          <td title={file.errorMessage?.defaultMessage}>{statusName(file)}</td>
+          <td>
+            {formatBytes(file.bytesTransferred)} of {formatBytes(file.size ?? 0n)}
+          </td>
         </tr>
-      </thead>
-      <tbody>
-        {data.files.map((file) => (
-          <tr key={file.name}>
-            <th scope="row">{file.name}</th>
-            <td title={file.errorMessage?.defaultMessage}>{statusName(file)}</td>
-            <td>
-              {formatBytes(file.bytesTransferred)} of {formatBytes(file.size ?? 0n)}
-            </td>
-          </tr>
-        ))}
-      </tbody>
-    </table>
+      ))}
+    </Table>
   );
 }
 
@@ -178,30 +169,19 @@ function AuditEntries({ id }: { readonly id: string }) {
   return (
     <>
       <h2>Audit log</h2>
-      <table>
-        <thead>
-          <tr>
-            <th scope="col">Time</th>
-            <th scope="col">Principal</th>
-            <th scope="col">Operation</th>
-            <th scope="col">Outcome</th>
-            <th scope="col">Client</th>
+      <Table label="Audit log" columns={["Time", "Principal", "Operation", "Outcome", "Client"]}>
+        {data.entries.map((entry) => (
+          <tr key={entry.requestId + entry.operation}>
+            <td>
+              <Time time={entry.time} />
+            </td>
+            <td>{entry.principal ?? "–"}</td>
+            <td>{entry.operation}</td>
+            <td>{entry.outcome}</td>
+            <td>{entry.clientAddress}</td>
           </tr>
-        </thead>
-        <tbody>
-          {data.entries.map((entry) => (
-            <tr key={entry.requestId + entry.operation}>
-              <td>
-                <Time time={entry.time} />
-              </td>
-              <td>{entry.principal ?? "–"}</td>
-              <td>{entry.operation}</td>
-              <td>{entry.outcome}</td>
-              <td>{entry.clientAddress}</td>
-            </tr>
-          ))}
-        </tbody>
-      </table>
+        ))}
+      </Table>
     </>
   );
 }

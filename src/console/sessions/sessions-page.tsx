@@ -5,6 +5,7 @@ import { DownloadSessionModel_State as State } from "../../../gen/content/librar
 import { useIdentity } from "../login/identity.tsx";
 import { EmptyState } from "../parts/empty-state.tsx";
 import { Loading } from "../parts/loading.tsx";
+import { PageTitle } from "../parts/page-title.tsx";
 import { Problem } from "../parts/problem.tsx";
 import { EndSessionsDialog } from "./end-sessions-dialog.tsx";
 import { useOwnSessions } from "./own-sessions.ts";
@@ -32,7 +33,7 @@ export default function SessionsPage() {
 
   return (
     <div className="sessions">
-      <h1>Sessions</h1>
+      <PageTitle title="Sessions" />
       {error !== undefined && <Problem error={error} />}
       <div className="toolbar">
         <SearchField value={view.search} onChange={(search) => change({ search })}>

@@ -11,7 +11,9 @@ import {
 } from "../../../gen/downlease/admin/v1/admin_pb.ts";
 import { Confirm } from "../parts/confirm.tsx";
 import { Loading } from "../parts/loading.tsx";
+import { PageTitle } from "../parts/page-title.tsx";
 import { Problem } from "../parts/problem.tsx";
+import { Table } from "../parts/table.tsx";
 
 /** New texts of settings, by name; undefined takes the change of a setting back. */
 type Edits = Readonly<Record<string, string | undefined>>;
@@ -35,7 +37,7 @@ export default function SettingsPage() {
   };
   return (
     <>
-      <h1>Settings</h1>
+      <PageTitle title="Settings" />
       <p className="fine">
         They count for every process that uses the same store, within two seconds, and outlive restarts.
         Version {String(current.version)}.
@@ -178,28 +180,19 @@ function SaveDialog({
       onConfirm={save}
       onClose={onClose}
     >
-      <table>
-        <thead>
-          <tr>
-            <th scope="col">Setting</th>
-            <th scope="col">Now</th>
-            <th scope="col">New</th>
+      <Table label="Changes" columns={["Setting", "Now", "New"]}>
+        {changes.map(({ name, value, firstValue }) => (
+          <tr key={name}>
+            <th scope="row">{name}</th>
+            <td>
+              <del>{value}</del>
+            </td>
+            <td>
+              <ins>{edits[name] ?? firstValue}</ins>
+            </td>
           </tr>
-        </thead>
-        <tbody>
-          {changes.map(({ name, value, firstValue }) => (
-            <tr key={name}>
-              <th scope="row">{name}</th>
-              <td>
-                <del>{value}</del>
-              </td>
-              <td>
-                <ins>{edits[name] ?? firstValue}</ins>
-              </td>
-            </tr>
-          ))}
-        </tbody>
-      </table>
+        ))}
+      </Table>
     </Confirm>
   );
 }

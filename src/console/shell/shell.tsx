@@ -1,6 +1,6 @@
-import { lazy, type ReactNode, Suspense } from "react";
+import { lazy, type ReactNode, Suspense, useEffect, useRef } from "react";
 import { Button } from "react-aria-components";
-import { Link } from "wouter";
+import { Link, useLocation } from "wouter";
 import { useIdentity } from "../login/identity.tsx";
 import { useConnection } from "./connection.ts";
 import { ThemeChoice } from "./theme.tsx";
@@ -23,6 +23,8 @@ export function Shell({ children }: { readonly children: ReactNode }) {
   const { identity, signOut } = useIdentity();
   const connection = useConnection();
   const isAdmin = identity.status === "signed in" && identity.isAdmin;
+  const [location] = useLocation();
+  const content = useContentFocus(location);
   return (
     <div className="shell">
       <a className="skip" href="#content">
@@ -34,7 +36,7 @@ export function Shell({ children }: { readonly children: ReactNode }) {
           {pages
             .filter((page) => isAdmin || !("isForAdmins" in page))
             .map(({ path, title }) => (
-              <Link key={path} href={path} className={(isActive) => (isActive ? "active" : "")}>
+              <Link key={path} href={path} aria-current={isBelow(path, location) ? "page" : undefined}>
                 {title}
               </Link>
             ))}
@@ -52,7 +54,7 @@ export function Shell({ children }: { readonly children: ReactNode }) {
           The service does not answer. What you see may be old; it is asked again by itself.
         </p>
       )}
-      <main id="content" tabIndex={-1}>
+      <main id="content" ref={content} tabIndex={-1}>
         {children}
       </main>
       <Suspense>
@@ -60,4 +62,23 @@ export function Shell({ children }: { readonly children: ReactNode }) {
       </Suspense>
     </div>
   );
+}
+
+/** An item belongs to the libraries. */
+function isBelow(path: string, location: string): boolean {
+  const page = location.startsWith("/items/") ? "/libraries" : location;
+  return page === path || page.startsWith(`${path}/`);
+}
+
+/** Moves the focus to a new page, as a browser does by itself: it would stay in the menu. */
+function useContentFocus(location: string) {
+  const content = useRef<HTMLElement>(null);
+  const before = useRef(location);
+  useEffect(() => {
+    if (location === before.current) return;
+    before.current = location;
+    content.current?.focus({ preventScroll: true });
+    window.scrollTo(0, 0);
+  }, [location]);
+  return content;
 }

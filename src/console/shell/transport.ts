@@ -1,5 +1,6 @@
 import { Code, ConnectError, type Interceptor } from "@connectrpc/connect";
 import { createGrpcWebTransport } from "@connectrpc/connect-web";
+import { noteServiceTime } from "./service-clock.ts";
 
 type Listener = () => void;
 const signedOut = new Set<Listener>();
@@ -9,6 +10,13 @@ export function onSignedOut(listener: Listener): () => void {
   signedOut.add(listener);
   return () => signedOut.delete(listener);
 }
+
+const noteTime: Interceptor = (next) => async (request) => {
+  const sentAt = Date.now();
+  const response = await next(request);
+  noteServiceTime(response.header.get("date"), sentAt, Date.now());
+  return response;
+};
 
 const reportSignedOut: Interceptor = (next) => async (request) => {
   try {
@@ -25,5 +33,5 @@ const reportSignedOut: Interceptor = (next) => async (request) => {
  */
 export const transport = createGrpcWebTransport({
   baseUrl: location.origin,
-  interceptors: [reportSignedOut],
+  interceptors: [reportSignedOut, noteTime],
 });
