@@ -1,3 +1,5 @@
+import type { DownloadObserver } from "../calls/download-record.ts";
+import type { SessionClients } from "../calls/session-clients.ts";
 import type { Config } from "../config/settings.ts";
 import type { SettingValues } from "../domain/settings-schema.ts";
 import {
@@ -21,13 +23,17 @@ interface Parts
   > {
   /** Read at each use, because they may change. */
   readonly values: SettingValues;
+  readonly clients: SessionClients;
 }
 
 /** Of 10^6 bits, as links are sold. */
 const bytesPerMbit = 125_000;
 
 /** Download links and the files that they lead to, as configured. */
-export function openDownloads(config: Config, { values, ...parts }: Parts): DownloadService {
+export function openDownloads(
+  config: Config,
+  { values, clients, observe, ...parts }: Parts,
+): DownloadService {
   return createDownloadService({
     publicUrl: config.publicUrl,
     linkKeys: config.linkKeys.map(({ id, secret }) => ({ id, secret: secret.reveal() })),
@@ -38,6 +44,25 @@ export function openDownloads(config: Config, { values, ...parts }: Parts): Down
     loginIdleMs: config.login.idleMs,
     hasOwners: config.auth === "required",
     offloadPrefix: config.offloadPrefix,
+    observe: withClients(observe, clients),
     ...parts,
   });
+}
+
+/** An observer that follows the clients of sessions as well. */
+function withClients(observe: DownloadObserver, clients: SessionClients): DownloadObserver {
+  return {
+    ...observe,
+    began(sessionId, clientAddress) {
+      observe.began(sessionId, clientAddress);
+      clients.calledFrom(sessionId, clientAddress);
+    },
+    finished(record) {
+      observe.finished(record);
+      // A proxy sends the file: it does not begin here.
+      if (record.outcome === "offloaded" && record.sessionId !== undefined) {
+        clients.calledFrom(record.sessionId, record.peer);
+      }
+    },
+  };
 }

@@ -1,10 +1,14 @@
 import { loginOpener } from "../auth/proven-caller.ts";
 import type { Operations } from "../calls/pipeline.ts";
+import type { SessionClients } from "../calls/session-clients.ts";
 import type { Config } from "../config/settings.ts";
 import type { Backend } from "../domain/backend.ts";
 import type { ContentSource } from "../domain/content-source.ts";
 import type { Settings } from "../domain/settings.ts";
+import { SessionInfos } from "../operations/admin/session-info.ts";
+import { adminSessionOperations } from "../operations/admin/sessions.ts";
 import { settingsOperations } from "../operations/admin/settings.ts";
+import { watchOperations } from "../operations/admin/watch.ts";
 import { configurationOperations } from "../operations/configuration.ts";
 import { downloadSessionOperations } from "../operations/download-session.ts";
 import { type SessionFileParts, sessionFileOperations } from "../operations/download-session-file.ts";
@@ -13,6 +17,7 @@ import { libraryOperations } from "../operations/library.ts";
 import { loginOperations } from "../operations/login.ts";
 import { metadataOperations } from "../operations/metadata.ts";
 import { vsphereOperations } from "../operations/vsphere.ts";
+import { SessionFeed } from "../session-feed/session-feed.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
 
 export interface OperationParts extends Pick<SessionFileParts, "preparations" | "linkFor"> {
@@ -20,19 +25,22 @@ export interface OperationParts extends Pick<SessionFileParts, "preparations" | 
   readonly content: ContentSource;
   readonly settings: Settings;
   readonly metrics: Metrics;
+  readonly clients: SessionClients;
 }
 
 /** The table of all operations. */
 export function openOperations(config: Config, parts: OperationParts): Operations {
-  const { backend, content, settings, preparations, linkFor, metrics } = parts;
-  const { sessions, sessionFiles: files, logins } = backend;
+  const { backend, content, settings, preparations, linkFor, metrics, clients } = parts;
+  const { sessions, sessionFiles: files, sessionRecords: records, logins } = backend;
   const { values } = settings;
   const unverifiedAfterMs = () => (config.verifyFirst ? Number.POSITIVE_INFINITY : values.prepareMs);
   const { countKeepAlive } = metrics;
-  const { unary, streams } = downloadSessionOperations({ store: sessions, content, countKeepAlive });
+  const { unary, streams } = downloadSessionOperations({ store: sessions, content, countKeepAlive, clients });
+  const infos = new SessionInfos({ content, leaseTerms: values });
   const operations = [
     ...unary,
-    ...sessionFileOperations({ sessions, files, content, preparations, linkFor, unverifiedAfterMs }),
+    ...sessionFileOperations({ sessions, files, content, preparations, linkFor, unverifiedAfterMs, clients }),
+    ...adminSessionOperations({ sessions, records, infos }),
     ...loginOperations({ logins, openLogin: loginOpener(logins, values) }),
     ...libraryOperations(content),
     ...configurationOperations({ settings }),
@@ -40,5 +48,8 @@ export function openOperations(config: Config, parts: OperationParts): Operation
     ...vsphereOperations(content),
     ...settingsOperations(settings),
   ];
-  return { unary: [...operations, ...metadataOperations(operations)], streams };
+  const { sessionChanges: changes, watchEnds } = backend;
+  const feed = new SessionFeed({ records, changes, watchEnds });
+  const serverStreams = watchOperations({ feed, infos, settings });
+  return { unary: [...operations, ...metadataOperations(operations)], streams, serverStreams };
 }

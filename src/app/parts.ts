@@ -11,6 +11,7 @@ import type { Backend } from "../domain/backend.ts";
 import type { ContentSource } from "../domain/content-source.ts";
 import type { LeaseTerms } from "../domain/session.ts";
 import type { ServerTls } from "../server/server.ts";
+import { recordedBackend } from "../session-feed/recorded-backend.ts";
 import { openBackend, type RedisCredentials, sqliteUrl } from "../stores/open.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
 import { orStartError } from "./start-error.ts";
@@ -52,15 +53,17 @@ export async function openStores(
   const { observeRoundTrip } = metrics;
   const redisCredentials = await readRedisCredentials(config);
   const redisOptions = { redisCredentials, redisWaitReplicas: redis.waitReplicas };
-  return orStartError(() =>
-    openBackend(url, {
-      leaseTerms,
-      loginTerms: login,
-      maxDowntimeMs,
-      ...redisOptions,
-      log,
-      observeRoundTrip,
-    }),
+  return orStartError(async () =>
+    recordedBackend(
+      await openBackend(url, {
+        leaseTerms,
+        loginTerms: login,
+        maxDowntimeMs,
+        ...redisOptions,
+        log,
+        observeRoundTrip,
+      }),
+    ),
   );
 }
 

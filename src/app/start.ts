@@ -3,6 +3,7 @@ import { Admission } from "../calls/admission.ts";
 import { clientAddressFinder } from "../calls/client-address.ts";
 import { pageHeaders as pageHeadersFor } from "../calls/page-headers.ts";
 import { CallPipeline, serviceNamesOf } from "../calls/pipeline.ts";
+import { SessionClients } from "../calls/session-clients.ts";
 import { ShareHolders } from "../calls/share-holders.ts";
 import type { Program } from "../cluster/worker.ts";
 import { addressMatcher } from "../config/addresses.ts";
@@ -63,6 +64,9 @@ export async function startApp(config: Config, { logger, program }: AppOptions =
   const content = await openContent(config, log);
   const values = firstValues(config.changeable);
   const backend = opened.use(await openStores(config, values, { metrics, log }));
+  const record = (addresses: ReadonlyMap<string, string>) => backend.sessionRecords.recordClients(addresses);
+  const clients = new SessionClients({ clientAddressOf, record });
+  opened.defer(() => clients.close());
   const authentication = await openAuthentication(config, { logins: backend.logins, clientAddressOf, log });
   opened.defer(() => authentication.close());
   const { authenticate, login, administrate } = authentication;
@@ -74,6 +78,7 @@ export async function startApp(config: Config, { logger, program }: AppOptions =
     backend,
     content,
     values,
+    clients,
     pageHeaders,
     isTrustedProxy,
     clientAddressOf,
@@ -87,7 +92,7 @@ export async function startApp(config: Config, { logger, program }: AppOptions =
 
   const { linkFor, handler } = downloads;
   const stores = { backend, content, settings, preparations };
-  const operations = openOperations(config, { ...stores, linkFor, metrics });
+  const operations = openOperations(config, { ...stores, linkFor, metrics, clients });
   const observe = callObserver(metrics, log, clientAddressOf);
   const places = {
     admission,

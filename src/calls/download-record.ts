@@ -49,7 +49,7 @@ export interface DownloadRecord {
 /** Observes downloads, for metrics and the log. */
 export interface DownloadObserver {
   /** A download was admitted. */
-  began(): void;
+  began(sessionId: string, clientAddress: string): void;
   /** The connection has accepted bytes of a file. */
   moved(bytes: number): void;
   /** A download that had begun has ended. */

@@ -2,7 +2,9 @@ import type { BandwidthStore } from "./bandwidth-store.ts";
 import type { LinkKeyStore } from "./link-key-store.ts";
 import type { LoginStore } from "./login-store.ts";
 import type { PreparationStore } from "./preparation-store.ts";
+import type { SessionChanges } from "./session-changes.ts";
 import type { SessionFileStore } from "./session-file-store.ts";
+import type { SessionRecordStore } from "./session-record-store.ts";
 import type { SessionStore } from "./session-store.ts";
 import type { SettingsStore } from "./settings-store.ts";
 
@@ -16,6 +18,8 @@ import type { SettingsStore } from "./settings-store.ts";
 export interface Backend extends AsyncDisposable {
   readonly sessions: SessionStore;
   readonly sessionFiles: SessionFileStore;
+  readonly sessionRecords: SessionRecordStore;
+  readonly sessionChanges: SessionChanges;
   readonly logins: LoginStore;
   readonly preparations: PreparationStore;
   readonly linkKeys: LinkKeyStore;

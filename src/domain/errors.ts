@@ -236,6 +236,10 @@ export const errorMessages = {
     kind: "unauthorized",
     text: "Only the role 'admin' may administer the service. While nobody authenticates, programs on its own machine may, unless the service is reachable by another name or through a proxy.",
   },
+  "downlease.admin.end_choice": {
+    kind: "invalid_argument",
+    text: "Set either 'ids', or at least one of 'owner', 'library_item_id', 'states' and 'min_age_seconds', or 'all'; 'page_token' does not go with 'ids'. Nothing was ended.",
+  },
   "downlease.page.token": {
     kind: "invalid_argument",
     text: "The page token is none of this service, or was returned for another filter. Begin with the first page, without a token.",
@@ -293,6 +297,10 @@ export const errorMessages = {
   "downlease.stream.silent": {
     kind: "timed_out",
     text: "The stream has sent no request for {0} s. Open it again when there is one to send.",
+  },
+  "downlease.watch.slow": {
+    kind: "unable_to_allocate_resource",
+    text: "The watch was ended because its client reads more slowly than things change. Watch again, or watch less.",
   },
   "downlease.server.internal": {
     kind: "internal_server_error",

@@ -3,7 +3,7 @@ import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { connectionOfSocket } from "../calls/connection.ts";
 import type { HttpHandler } from "../calls/http.ts";
-import { hasOwnAnswerLimit } from "../calls/open-stream.ts";
+import { hasOwnAnswerLimit, takenLast } from "../calls/open-stream.ts";
 import { toOriginForm } from "./absolute-form.ts";
 import type { Limits } from "./limits.ts";
 import { lingerThenDestroy } from "./linger.ts";
@@ -76,7 +76,8 @@ export class Http1Connections {
       const [current] = responses;
       if (current === undefined || hasOwnAnswerLimit(current)) continue;
       const bytes = responses.reduce((sum, { writableLength }) => sum + writableLength, 0);
-      if (bytes > 0) yield { holder: socket, bytes, cut: () => void socket.destroy() };
+      if (bytes === 0) continue;
+      yield { holder: socket, bytes, takenAt: takenLast(current), cut: () => void socket.destroy() };
     }
   }
 

@@ -9,7 +9,7 @@ import { callerNamed } from "../support/callers.ts";
 import { longLeaseTerms, longLoginTerms } from "../support/terms.ts";
 import type { TestBackend, TwoInstances } from "./backends.ts";
 
-type Port = "sessions" | "sessionFiles" | "logins" | "preparations" | "linkKeys" | "settings" | "bandwidth";
+type Port = Exclude<keyof Backend, "watchEnds" | "probe" | typeof Symbol.asyncDispose>;
 
 /** One port of a backend, and people of the test's own, so that tests may share a database. */
 export interface Stage<P extends Port> extends TwoInstances, AsyncDisposable {

@@ -18,10 +18,12 @@ const rooms: Rooms = {
   domain: { node: ["crypto"], pure: true },
   calls: {
     rooms: ["domain", "gen"],
-    packages: ["@bufbuild/protobuf", "cookie", "forwarded-parse"],
+    packages: ["@bufbuild/protobuf", "cookie", "forwarded-parse", "lru-cache"],
     node: ["http", "http2", "net", "tls"],
   },
-  operations: { rooms: ["calls", "domain", "gen"], packages: ["@bufbuild/protobuf", "uuid"] },
+  // What operators watch.
+  "session-feed": { rooms: ["domain"] },
+  operations: { rooms: ["calls", "domain", "gen", "session-feed"], packages: ["@bufbuild/protobuf", "uuid"] },
   auth: {
     rooms: ["calls", "domain"],
     packages: ["jose", "lru-cache", "p-limit"],
@@ -87,6 +89,7 @@ const rooms: Rooms = {
       "protocols/rpc",
       "protocols/vapi",
       "server",
+      "session-feed",
       "stores",
       "telemetry",
     ],

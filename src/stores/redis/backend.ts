@@ -9,7 +9,9 @@ import { RedisBandwidthStore } from "./redis-bandwidth-store.ts";
 import { RedisLinkKeyStore } from "./redis-link-key-store.ts";
 import { RedisLoginStore } from "./redis-login-store.ts";
 import { RedisPreparationStore } from "./redis-preparation-store.ts";
+import { RedisSessionChanges } from "./redis-session-changes.ts";
 import { RedisSessionFileStore } from "./redis-session-file-store.ts";
+import { RedisSessionRecordStore } from "./redis-session-record-store.ts";
 import { RedisSessionStore } from "./redis-session-store.ts";
 import { RedisSettingsStore } from "./redis-settings-store.ts";
 import type { Subscription } from "./subscriber.ts";
@@ -24,6 +26,8 @@ export class RedisBackend implements Backend {
   readonly connection: RedisConnection;
   readonly sessions: RedisSessionStore;
   readonly sessionFiles: RedisSessionFileStore;
+  readonly sessionRecords: RedisSessionRecordStore;
+  readonly sessionChanges: RedisSessionChanges;
   readonly logins: RedisLoginStore;
   readonly preparations: RedisPreparationStore;
   readonly linkKeys: RedisLinkKeyStore;
@@ -43,6 +47,8 @@ export class RedisBackend implements Backend {
     this.connection = RedisConnection.open(url, options);
     this.sessions = new RedisSessionStore(this.connection, leaseTerms);
     this.sessionFiles = new RedisSessionFileStore(this.connection, leaseTerms);
+    this.sessionRecords = new RedisSessionRecordStore(this.connection, this.sessions.index);
+    this.sessionChanges = new RedisSessionChanges(this.connection);
     this.logins = new RedisLoginStore(this.connection, loginTerms);
     this.preparations = new RedisPreparationStore(this.connection);
     this.#probe = new Probe(this.connection);
@@ -73,6 +79,7 @@ export class RedisBackend implements Backend {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    this.sessionChanges.close();
     this.connection.close();
   }
 }

@@ -6,11 +6,20 @@ import type { VersionedFile } from "../../domain/preparation.ts";
  * session in its slot.
  *
  * A session is a hash: `s` state, `p` progress, `o` owner, `i` library item id, `v` content version, `c` creation
- * time in µs, `n` place in the index of its owner, `e` error message. For each file of its item it has `r:<file>` the requested endpoint type,
- * `q:<file>` the time in ms of its first request and `b:<file>` bytes sent. Its TTL is the lease.
+ * time in µs, `n` place in the index of its owner, `e` error message, `t` bytes sent of all files, `a` address of the
+ * client of its last call. For each file of its item it has `r:<file>` the requested endpoint type, `q:<file>` the time in
+ * ms of its first request and `b:<file>` bytes sent. Its TTL is the lease.
  */
 export function sessionKey(id: string): string {
   return `dl:{${id}}`;
+}
+
+/** Matches the keys of sessions, and no other key of ours. */
+export const sessionKeyPattern = "dl:{*}";
+
+/** The id of the session that a key belongs to, the inverse of `sessionKey`. */
+export function sessionIdOf(key: string): string {
+  return key.slice("dl:{".length, -"}".length);
 }
 
 /**
@@ -66,3 +75,9 @@ export const revocationChannel = "dl:revoked";
 
 /** Channel that announces new versions of the settings. */
 export const settingsChannel = "dl:settings-changed";
+
+/** Channel that announces changes of sessions, while somebody watches. */
+export const changesChannel = "dl:session-changes";
+
+/** Channel that announces that somebody watches. */
+export const watchersChannel = "dl:session-watchers";

@@ -41,7 +41,7 @@ export const createSessionScript = script<
   args: (input) => [input.owner, input.libraryItemId, input.contentVersion, input.leaseMs, input.place],
   output: (reply) => {
     if (reply[0] !== "CREATED" && reply[0] !== "EXISTS") throw unexpected(reply[0]);
-    return session(reply);
+    return storedSession(reply);
   },
 });
 
@@ -51,7 +51,7 @@ export const readSessionScript = script<SessionInput, StoredSession | undefined>
   output: (reply) => {
     if (reply[0] === "NOT_FOUND") return undefined;
     if (reply[0] !== "OK") throw unexpected(reply[0]);
-    return session(reply);
+    return storedSession(reply);
   },
 });
 
@@ -161,7 +161,16 @@ function refusal(tag: string, state: string | number | undefined): Refusal {
   }
 }
 
-function session([, state, progress, expiresAt, owner, item, version, message]: Reply): StoredSession {
+export function storedSession([
+  ,
+  state,
+  progress,
+  expiresAt,
+  owner,
+  item,
+  version,
+  message,
+]: Reply): StoredSession {
   return {
     owner: String(owner),
     libraryItemId: String(item),

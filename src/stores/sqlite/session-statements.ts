@@ -17,8 +17,8 @@ export function prepareStatements(db: DatabaseSync) {
     /** The members of a session, null where unset. It is the last in order. */
     insert: db.prepare(`
       INSERT INTO session
-        (id, owner, library_item_id, content_version, state, progress, expires_at, error_message)
-      VALUES (:id, :owner, :libraryItemId, :contentVersion, :state, :progress, :expiresAt, :errorMessage)`),
+        (id, owner, library_item_id, content_version, state, progress, expires_at, error_message, created_at)
+      VALUES (:id, :owner, :libraryItemId, :contentVersion, :state, :progress, :expiresAt, :errorMessage, :createdAt)`),
 
     /** :id, :principal, :now, :progress (0 for none) and :leaseMs; returns no row when the keep-alive is refused. */
     keepAlive: db.prepare(`

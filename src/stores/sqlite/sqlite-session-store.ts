@@ -68,7 +68,7 @@ export class SqliteSessionStore implements SessionStore {
       if (existing !== undefined) this.#statements.remove.run({ id: spec.id });
       if (!this.#hasRoom(spec.owner, now)) return tooManySessions(this.#terms);
       const session = openSession(spec, now, this.#terms);
-      this.#statements.insert.run({ ...session, errorMessage: null });
+      this.#statements.insert.run({ ...session, errorMessage: null, createdAt: now });
       return this.#announced(session);
     });
     if (result instanceof ServiceError) throw result;
