@@ -1,4 +1,5 @@
-import { brotliCompressSync, constants, gzipSync } from "node:zlib";
+import { promisify } from "node:util";
+import { brotliCompress, constants, gzip } from "node:zlib";
 import react from "@vitejs/plugin-react";
 import { defineConfig, type Plugin } from "vite";
 
@@ -10,16 +11,19 @@ function compressed(): Plugin {
     enforce: "post",
     generateBundle: {
       order: "post",
-      handler(_, bundle) {
-        for (const file of Object.values(bundle)) {
+      async handler(_, bundle) {
+        const params = { [constants.BROTLI_PARAM_QUALITY]: 11 };
+        const compress = async (file: (typeof bundle)[string]) => {
           const source = Buffer.from(file.type === "chunk" ? file.code : file.source);
-          if (source.length < 1024) continue;
-          const emit = (ending: string, bytes: Uint8Array) =>
-            this.emitFile({ type: "asset", fileName: `${file.fileName}.${ending}`, source: bytes });
-          emit("gz", gzipSync(source, { level: 9 }));
-          const quality = { [constants.BROTLI_PARAM_QUALITY]: 11 };
-          emit("br", brotliCompressSync(source, { params: quality }));
-        }
+          if (source.length < 1024) return;
+          const [gz, br] = await Promise.all([
+            promisify(gzip)(source, { level: 9 }),
+            promisify(brotliCompress)(source, { params }),
+          ]);
+          this.emitFile({ type: "asset", fileName: `${file.fileName}.gz`, source: gz });
+          this.emitFile({ type: "asset", fileName: `${file.fileName}.br`, source: br });
+        };
+        await Promise.all(Object.values(bundle).map(compress));
       },
     },
   };

@@ -17,7 +17,7 @@ beforeAll(async () => {
   const jwtJwks = join(directory.path, "jwks.json");
   await writeFile(jwtJwks, JSON.stringify(issuer.jwks));
   const { issuer: jwtIssuer, audience: jwtAudience } = issuer;
-  app = await startConsoleApp({ settings: { jwtJwks, jwtIssuer, jwtAudience } });
+  app = await startConsoleApp(browser, { settings: { jwtJwks, jwtIssuer, jwtAudience } });
 });
 afterAll(async () => {
   await app?.stop();

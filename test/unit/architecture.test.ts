@@ -131,7 +131,7 @@ const rooms: Rooms = {
       "wouter",
     ],
     // To build it.
-    node: ["zlib"],
+    node: ["util", "zlib"],
   },
   // The commands that call a service: the SDK in a terminal.
   cli: {

@@ -14,7 +14,7 @@ export function DownloadTray() {
   return (
     <aside className="tray" aria-label="Downloads">
       {downloads.map((download) => (
-        <DownloadCard key={download.itemId + (download.view.sessionId ?? "")} download={download} />
+        <DownloadCard key={download.id} download={download} />
       ))}
     </aside>
   );
@@ -54,7 +54,7 @@ function DownloadCard({ download }: { readonly download: ItemDownload }) {
         {status === "running" && !isPreparing && left !== undefined && `, ${formatDuration(left)} left`}
       </p>
       {problem !== undefined && (
-        <p className="problem" role="alert">
+        <p className="problem" role={download.isOver ? "alert" : "status"}>
           {problem}
         </p>
       )}

@@ -8,10 +8,11 @@ import {
 } from "../../../gen/content/library/item/downloadsession/v1/file_pb.ts";
 import { DownloadSessionService } from "../../../gen/content/library/item/v1/download_session_pb.ts";
 import { ChecksumInfo_ChecksumAlgorithm as Algorithm } from "../../../gen/content/library/item/v1/item_file_pb.ts";
-import { isPassing } from "../shell/queries.ts";
+import { isPassing } from "../shell/passing.ts";
 import { transport } from "../shell/transport.ts";
 import { type FileTarget, openTarget } from "./file-target.ts";
-import { keepLease } from "./lease.ts";
+import { keepLease, LeaseLostError } from "./lease.ts";
+import { whyEnded } from "./why-ended.ts";
 
 export type FileStatus = "waiting" | "preparing" | "downloading" | "verified" | "downloaded" | "failed";
 
@@ -44,6 +45,8 @@ const maxRetryMs = 5_000;
  * survived: the lease goes on, and each file continues where it stopped.
  */
 export class ItemDownload {
+  /** Names it among those of this page. */
+  readonly id = crypto.randomUUID();
   readonly itemId: string;
   readonly itemName: string;
   view: DownloadView;
@@ -85,14 +88,16 @@ export class ItemDownload {
         sessions,
         id,
         progress: () => this.#percent(),
-        onLost: (error) => this.#abort.abort(error),
+        onLost: () => this.#abort.abort(new LeaseLostError()),
       });
       this.#update({ sessionId: id });
       for (const { name } of this.view.files) await this.#downloadFile(id, name);
       await this.#finish(id);
       this.#update({ status: "done", problem: undefined });
     } catch (error) {
-      if (this.view.status !== "canceled") this.#update({ status: "failed", problem: messageOf(error) });
+      const { status, sessionId } = this.view;
+      if (status !== "canceled")
+        this.#update({ status: "failed", problem: await messageOf(error, sessionId) });
     } finally {
       stopLease();
     }
@@ -278,14 +283,12 @@ export class ItemDownload {
 }
 
 class StatusError extends Error {
+  readonly status: number;
   readonly isPassing: boolean;
 
   constructor(status: number) {
-    super(
-      status === 404
-        ? "The download session has ended, or the item has changed. Download the item again."
-        : `The service answers with status ${status}.`,
-    );
+    super(`The service answers with status ${status}.`);
+    this.status = status;
     this.isPassing = status === 429 || status >= 500;
   }
 }
@@ -307,11 +310,15 @@ function errorOf({ name, errorMessage }: FileInfo): string {
   return errorMessage?.defaultMessage ?? `${name} could not be prepared.`;
 }
 
-function messageOf(error: unknown): string {
-  if (error instanceof ConnectError) {
-    return error.code === Code.NotFound
-      ? "The item or the download session does not exist any more."
-      : error.rawMessage;
-  }
+/** Why it has failed; the service is asked when it looks as if the session has ended. */
+async function messageOf(error: unknown, sessionId: string | undefined): Promise<string> {
+  const isClosed =
+    error instanceof LeaseLostError ||
+    (error instanceof StatusError && error.status === 404) ||
+    (error instanceof ConnectError && endedCodes.includes(error.code));
+  if (isClosed && sessionId !== undefined) return whyEnded(sessions, sessionId);
+  if (error instanceof ConnectError) return error.rawMessage;
   return error instanceof Error ? error.message : String(error);
 }
+
+const endedCodes: readonly Code[] = [Code.NotFound, Code.FailedPrecondition];

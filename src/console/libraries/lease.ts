@@ -1,30 +1,40 @@
 import { timestampMs } from "@bufbuild/protobuf/wkt";
 import { type Client, Code, ConnectError } from "@connectrpc/connect";
 import type { DownloadSessionService } from "../../../gen/content/library/item/v1/download_session_pb.ts";
-import { isPassing } from "../shell/queries.ts";
+import { serviceNow } from "../shell/service-clock.ts";
 
-/** The session of a download has ended, so its links are closed. */
+/** The session of a download is over, so its links are closed. */
 export class LeaseLostError extends Error {}
 
 export interface LeaseOptions {
-  readonly sessions: Client<typeof DownloadSessionService>;
+  readonly sessions: Pick<Client<typeof DownloadSessionService>, "keepAlive">;
   readonly id: string;
   /** Percent, an integer. */
   progress(): number;
-  onLost(error: LeaseLostError): void;
+  /** Called once, when the session is over. */
+  onLost(): void;
 }
 
 const firstPauseMs = 1_000;
 const retryMs = 1_000;
+/** Refusals that the next heartbeat gets as well; all others, such as an overload, pass. */
+const finalCodes: readonly Code[] = [
+  Code.NotFound,
+  Code.FailedPrecondition,
+  Code.Unauthenticated,
+  Code.PermissionDenied,
+];
+/** The least keeps a lease of a second; the greatest raises the progress that others see. */
+const [minPauseMs, maxPauseMs] = [300, 10_000];
 
 /**
  * Keeps a session alive with a heartbeat at every third of its lease, until it is stopped. Goes on while the service does
  * not answer: the lease may outlive that.
  */
 export function keepLease({ sessions, id, progress, onLost }: LeaseOptions): () => void {
-  let timer: number;
+  let timer: ReturnType<typeof setTimeout>;
   const beat = async () => {
-    const sentAt = Date.now();
+    const sentAt = serviceNow();
     let pauseMs = retryMs;
     try {
       const { expirationTime } = await sessions.keepAlive({
@@ -32,29 +42,20 @@ export function keepLease({ sessions, id, progress, onLost }: LeaseOptions): () 
         progress: BigInt(progress()),
       });
       const leaseMs = expirationTime === undefined ? 0 : timestampMs(expirationTime) - sentAt;
-      // The clock of this machine may be wrong; a heartbeat a second is still cheap.
-      pauseMs = Math.max(1_000, Math.min(60_000, leaseMs / 3));
+      pauseMs = Math.max(minPauseMs, Math.min(maxPauseMs, leaseMs / 3));
     } catch (error) {
       if (isStopped) return;
-      if (!isPassing(error)) {
-        onLost(new LeaseLostError(reasonOf(error)));
+      if (finalCodes.includes(ConnectError.from(error).code)) {
+        onLost();
         return;
       }
     }
-    if (!isStopped) timer = window.setTimeout(beat, pauseMs);
+    if (!isStopped) timer = setTimeout(beat, pauseMs);
   };
   let isStopped = false;
-  timer = window.setTimeout(beat, firstPauseMs);
+  timer = setTimeout(beat, firstPauseMs);
   return () => {
     isStopped = true;
     clearTimeout(timer);
   };
-}
-
-function reasonOf(error: unknown): string {
-  const { code, rawMessage } = ConnectError.from(error);
-  if (code === Code.NotFound)
-    return "The download session has expired or was deleted. Download the item again.";
-  if (code === Code.FailedPrecondition) return "The download session was ended. Download the item again.";
-  return rawMessage;
 }

@@ -4,7 +4,7 @@ import { createContext, type ReactNode, useCallback, useContext, useEffect, useS
 import { SessionService } from "../../../gen/cis/v1/session_pb.ts";
 import { LibraryService } from "../../../gen/content/v1/library_pb.ts";
 import { AdminService } from "../../../gen/downlease/admin/v1/admin_pb.ts";
-import { isPassing } from "../shell/queries.ts";
+import { isPassing } from "../shell/passing.ts";
 import { onSignedOut, transport } from "../shell/transport.ts";
 
 /** Who looks at the console. */

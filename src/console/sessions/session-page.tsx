@@ -14,23 +14,22 @@ import { formatBytes } from "../parts/bytes.tsx";
 import { Countdown } from "../parts/countdown.tsx";
 import { EmptyState } from "../parts/empty-state.tsx";
 import { Loading } from "../parts/loading.tsx";
+import { PageTitle } from "../parts/page-title.tsx";
 import { Problem } from "../parts/problem.tsx";
 import { Progress } from "../parts/progress.tsx";
 import { Table } from "../parts/table.tsx";
-import { Time } from "../parts/time.tsx";
+import { formatUtc, Time } from "../parts/time.tsx";
 import { EndSessionsDialog } from "./end-sessions-dialog.tsx";
-import { useOwnSessions } from "./own-sessions.ts";
-import { useSessionFeed, type WatchedSession } from "./session-feed.ts";
-import { stateNames } from "./session-view.ts";
+import { stateNames, wholeList } from "./session-view.ts";
+import { useSessions } from "./use-sessions.ts";
+import type { WatchedSession } from "./watched-session.ts";
 
 /** One session, live, without holding its lease. */
 export default function SessionPage({ id }: { readonly id: string }) {
   const { identity } = useIdentity();
   const isAdmin = identity.status === "signed in" && identity.isAdmin;
-  const feed = useSessionFeed(isAdmin);
-  const own = useOwnSessions(!isAdmin);
-  const { sessions, isComplete, error } = isAdmin ? feed : own;
-  const session = sessions.get(id);
+  const { rows, isComplete, error } = useSessions(wholeList, id);
+  const session = rows[0];
   const last = useLast(session);
   const history = useHistory(session);
   const [isEnding, setEnding] = useState(false);
@@ -51,9 +50,9 @@ export default function SessionPage({ id }: { readonly id: string }) {
   const isActive = !isGone && last.gone === undefined && info.state === State.ACTIVE;
   return (
     <>
-      <h1>
+      <PageTitle title={`Session of ${info.owner}`}>
         {info.libraryItemName ?? info.libraryItemId} <span className="fine">of {info.owner}</span>
-      </h1>
+      </PageTitle>
       {isGone && <p className="problem">The session is gone. This is how it was last seen.</p>}
       <Progress label="Progress" percent={Number(info.progress)} />
       <Facts info={info} gone={last.gone} />
@@ -65,7 +64,7 @@ export default function SessionPage({ id }: { readonly id: string }) {
       <ol className="history">
         {history.map(({ key, at, text }) => (
           <li key={key}>
-            <time dateTime={at.toISOString()} title={at.toISOString()}>
+            <time dateTime={at.toISOString()} title={formatUtc(at)}>
               {at.toLocaleTimeString()}
             </time>{" "}
             {text}

@@ -1,12 +1,12 @@
 import { useVirtualizer } from "@tanstack/react-virtual";
-import { useRef } from "react";
+import { memo, useCallback, useMemo, useRef } from "react";
 import { Link } from "wouter";
 import { DownloadSessionModel_State as State } from "../../../gen/content/library/item/v1/download_session_pb.ts";
 import { formatBytes } from "../parts/bytes.tsx";
 import { Countdown, formatSeconds } from "../parts/countdown.tsx";
 import { Progress } from "../parts/progress.tsx";
-import type { WatchedSession } from "./session-feed.ts";
 import { type ListView, type SortKey, secondsLeft, stateNames } from "./session-view.ts";
+import type { WatchedSession } from "./watched-session.ts";
 
 const rowHeight = 40;
 
@@ -33,22 +33,28 @@ export function SessionTable({
   readonly view: ListView;
   onView(changes: Partial<ListView>): void;
   readonly selected: ReadonlySet<string>;
-  onSelect(ids: ReadonlySet<string>): void;
+  onSelect(change: (before: ReadonlySet<string>) => ReadonlySet<string>): void;
 }) {
   const scroller = useRef<HTMLDivElement>(null);
   const virtualizer = useVirtualizer({
     count: rows.length,
     getScrollElement: () => scroller.current,
     estimateSize: () => rowHeight,
-    getItemKey: (index) => rows[index]!.info.id,
     overscan: 12,
   });
-  const areAllSelected = rows.length > 0 && rows.every(({ info }) => selected.has(info.id));
-  const toggle = (id: string) => {
-    const ids = new Set(selected);
-    if (!ids.delete(id)) ids.add(id);
-    onSelect(ids);
-  };
+  const areAllSelected = useMemo(
+    () => rows.length > 0 && selected.size >= rows.length && rows.every(({ info }) => selected.has(info.id)),
+    [rows, selected],
+  );
+  const toggle = useCallback(
+    (id: string) =>
+      onSelect((before) => {
+        const ids = new Set(before);
+        if (!ids.delete(id)) ids.add(id);
+        return ids;
+      }),
+    [onSelect],
+  );
   return (
     <div ref={scroller} className="scroller" tabIndex={0} aria-label="Sessions" role="region">
       <div role="table" aria-rowcount={rows.length + 1} aria-label="Sessions">
@@ -58,7 +64,7 @@ export function SessionTable({
               type="checkbox"
               aria-label="Select all that are shown"
               checked={areAllSelected}
-              onChange={() => onSelect(new Set(areAllSelected ? [] : rows.map(({ info }) => info.id)))}
+              onChange={() => onSelect(() => new Set(areAllSelected ? [] : rows.map(({ info }) => info.id)))}
             />
           </span>
           {columns.map(({ title, sort }) => (
@@ -83,9 +89,9 @@ export function SessionTable({
           ))}
         </div>
         <div role="rowgroup" style={{ height: virtualizer.getTotalSize(), position: "relative" }}>
-          {virtualizer.getVirtualItems().map(({ key, index, start }) => (
+          {virtualizer.getVirtualItems().map(({ index, start }) => (
             <SessionRow
-              key={key}
+              key={rows[index]!.info.id}
               session={rows[index]!}
               index={index}
               start={start}
@@ -99,7 +105,8 @@ export function SessionTable({
   );
 }
 
-function SessionRow({
+/** Rendered again only when the session, or its place, has changed. */
+const SessionRow = memo(function SessionRow({
   session,
   index,
   start,
@@ -160,4 +167,4 @@ function SessionRow({
       <span role="cell">{gone === undefined && <Countdown time={info.expirationTime} />}</span>
     </div>
   );
-}
+});

@@ -1,6 +1,6 @@
 import { timestampMs } from "@bufbuild/protobuf/wkt";
 import { DownloadSessionModel_State as State } from "../../../gen/content/library/item/v1/download_session_pb.ts";
-import type { WatchedSession } from "./session-feed.ts";
+import type { WatchedSession } from "./watched-session.ts";
 
 export const sortKeys = [
   "owner",
@@ -41,7 +41,10 @@ export function readListView(params: URLSearchParams): ListView {
   };
 }
 
-/** What differs from a plain list. */
+/** All sessions, newest first. */
+export const wholeList = readListView(new URLSearchParams());
+
+/** What differs from it. */
 export function writeListView({ search, state, sort, isDescending }: ListView): Record<string, string> {
   const order = `${isDescending ? "-" : ""}${sort}`;
   return {
@@ -62,28 +65,59 @@ const keys: Readonly<Record<SortKey, (session: WatchedSession) => number | strin
   created: ({ info }) => (info.createdTime === undefined ? 0 : timestampMs(info.createdTime)),
 };
 
-/** The sessions that match, in order; those with equal keys in the order of their ids, so that rows do not jump. */
-export function arrange(
-  sessions: ReadonlyMap<string, WatchedSession>,
-  { search, state, sort, isDescending }: ListView,
-): readonly WatchedSession[] {
+/** Whether a session is shown. */
+export function matcher({ search, state }: ListView): (session: WatchedSession) => boolean {
   const text = search.toLowerCase();
-  const matches = ({ info }: WatchedSession) =>
+  return ({ info }) =>
     (state === undefined || info.state === state) &&
     (text === "" ||
       [info.owner, info.libraryItemName, info.libraryItemId, info.id, info.clientAddress].some((each) =>
         each?.toLowerCase().includes(text),
       ));
-  const key = keys[sort];
-  const direction = isDescending ? -1 : 1;
-  return [...sessions.values()]
-    .filter(matches)
-    .map((session) => ({ session, key: key(session) }))
-    .sort((a, b) => {
-      if (a.key !== b.key) return a.key < b.key ? -direction : direction;
-      return a.session.info.id < b.session.info.id ? -1 : 1;
-    })
-    .map(({ session }) => session);
+}
+
+/** A session, and what it is sorted by. */
+interface Keyed {
+  readonly session: WatchedSession;
+  readonly key: number | string;
+}
+
+/** The order of sessions; those with equal keys are in the order of their ids, so that rows do not jump. */
+export class Order {
+  readonly #key: (session: WatchedSession) => number | string;
+  readonly #direction: 1 | -1;
+
+  constructor({ sort, isDescending }: ListView) {
+    this.#key = keys[sort];
+    this.#direction = isDescending ? -1 : 1;
+  }
+
+  /** As `Array.prototype.sort` takes it. */
+  compare(a: WatchedSession, b: WatchedSession): number {
+    return this.#compareKeyed(this.#keyed(a), this.#keyed(b));
+  }
+
+  /** The sessions in order; the key of each is taken once. */
+  sort(sessions: Iterable<WatchedSession>): WatchedSession[] {
+    return Array.from(sessions, (session) => this.#keyed(session))
+      .sort((a, b) => this.#compareKeyed(a, b))
+      .map(({ session }) => session);
+  }
+
+  #keyed(session: WatchedSession): Keyed {
+    return { session, key: this.#key(session) };
+  }
+
+  #compareKeyed(a: Keyed, b: Keyed): number {
+    if (a.key !== b.key) return a.key < b.key ? -this.#direction : this.#direction;
+    const [left, right] = [a.session.info.id, b.session.info.id];
+    return left < right ? -1 : left > right ? 1 : 0;
+  }
+}
+
+/** The sessions that a view shows, in its order. */
+export function arrange(sessions: Iterable<WatchedSession>, view: ListView): WatchedSession[] {
+  return new Order(view).sort([...sessions].filter(matcher(view)));
 }
 
 /** Seconds until all bytes are sent at the present rate; undefined when nothing moves. */

@@ -1,4 +1,4 @@
-import { useDeferredValue, useMemo, useState } from "react";
+import { useMemo, useState } from "react";
 import { Button, Input, Label, SearchField } from "react-aria-components";
 import { useSearchParams } from "wouter";
 import { DownloadSessionModel_State as State } from "../../../gen/content/library/item/v1/download_session_pb.ts";
@@ -8,28 +8,23 @@ import { Loading } from "../parts/loading.tsx";
 import { PageTitle } from "../parts/page-title.tsx";
 import { Problem } from "../parts/problem.tsx";
 import { EndSessionsDialog } from "./end-sessions-dialog.tsx";
-import { useOwnSessions } from "./own-sessions.ts";
-import { useSessionFeed } from "./session-feed.ts";
 import { SessionTable } from "./session-table.tsx";
 import "./sessions.css";
-import { arrange, type ListView, readListView, stateNames, writeListView } from "./session-view.ts";
+import { type ListView, readListView, stateNames, writeListView } from "./session-view.ts";
+import { useSessions } from "./use-sessions.ts";
 
 /** Download sessions, live: those of everybody for an operator, else those of the user. */
 export default function SessionsPage() {
   const { identity } = useIdentity();
   const isAdmin = identity.status === "signed in" && identity.isAdmin;
-  const feed = useSessionFeed(isAdmin);
-  const own = useOwnSessions(!isAdmin);
-  const { sessions, isComplete, isTruncated, error } = isAdmin ? feed : own;
   const [params, setParams] = useSearchParams();
   const view = useMemo(() => readListView(params), [params]);
-  const shown = useDeferredValue(sessions);
-  const rows = useMemo(() => arrange(shown, view), [shown, view]);
+  const { rows, count, has, isComplete, isTruncated, error } = useSessions(view);
   const [selected, setSelected] = useState<ReadonlySet<string>>(new Set());
   const [isEnding, setEnding] = useState(false);
   const change = (changes: Partial<ListView>) =>
     setParams(writeListView({ ...view, ...changes }), { replace: true });
-  const chosen = [...selected].filter((id) => sessions.has(id));
+  const chosen = useMemo(() => [...selected].filter(has), [selected, has]);
 
   return (
     <div className="sessions">
@@ -61,18 +56,18 @@ export default function SessionsPage() {
         </Button>
       </div>
       <p className="fine" role="status">
-        {rows.length.toLocaleString()} of {sessions.size.toLocaleString()} sessions
+        {rows.length.toLocaleString()} of {count.toLocaleString()} sessions
         {!isComplete && ", more are being loaded"}
         {isTruncated && "; there are too many to show them all"}
       </p>
-      {!isComplete && sessions.size === 0 && error === undefined && <Loading label="Loading the sessions" />}
-      {isComplete && sessions.size === 0 && (
+      {!isComplete && count === 0 && error === undefined && <Loading label="Loading the sessions" />}
+      {isComplete && count === 0 && (
         <EmptyState title="There are no download sessions">
           A session appears here when somebody downloads an item: choose one of the libraries, or run{" "}
           <code>downlease get</code>.
         </EmptyState>
       )}
-      {sessions.size > 0 && (
+      {count > 0 && (
         <SessionTable rows={rows} view={view} onView={change} selected={selected} onSelect={setSelected} />
       )}
       {isEnding && (

@@ -1,12 +1,6 @@
-import { Code, ConnectError } from "@connectrpc/connect";
 import { QueryCache, QueryClient } from "@tanstack/react-query";
 import { reportOutcome } from "./connection.ts";
-
-/** Failures that pass by themselves. */
-export function isPassing(error: unknown): boolean {
-  const { code } = ConnectError.from(error);
-  return code === Code.Unavailable || code === Code.Unknown || code === Code.DeadlineExceeded;
-}
+import { isPassing } from "./passing.ts";
 
 /** Repeats what fails for a passing reason until it succeeds; everything else is shown at once. */
 export const queryClient = new QueryClient({

@@ -9,15 +9,21 @@ import {
 } from "playwright-core";
 import { afterAll, afterEach, beforeAll, expect } from "vitest";
 import { searchPath } from "../../support/executables.ts";
+import { residentMegabytes } from "../../support/memory.ts";
 
 export interface PageOptions extends BrowserContextOptions {
   /** Console errors that the test itself provokes. */
   readonly allows?: RegExp;
+  readonly cookies?: readonly Cookie[];
   /** Has no way to write into a folder, as Firefox and Safari. */
   readonly cannotWriteFiles?: boolean;
 }
 
+export type Cookie = Parameters<BrowserContext["addCookies"]>[0][number];
+
 export interface TestBrowser {
+  /** Resident memory of the largest of the processes that show pages, in megabytes. */
+  pageMegabytes(): Promise<number>;
   /** Opens a page as a browser does that has never been there. */
   open(url: string, options?: PageOptions): Promise<Page>;
 }
@@ -39,7 +45,14 @@ export function testBrowser(): TestBrowser {
   });
   afterAll(() => browser?.close());
   return {
-    async open(url, { allows, cannotWriteFiles = false, ...options } = {}) {
+    async pageMegabytes() {
+      const session = await browser.newBrowserCDPSession();
+      const { processInfo } = await session.send("SystemInfo.getProcessInfo");
+      await session.detach();
+      const pages = processInfo.filter(({ type }) => type === "renderer");
+      return Math.max(...(await Promise.all(pages.map(({ id }) => residentMegabytes(id)))));
+    },
+    async open(url, { allows, cookies = [], cannotWriteFiles = false, ...options } = {}) {
       const context = await browser.newContext({
         locale: "en-GB",
         timezoneId: "Europe/Berlin",
@@ -50,6 +63,7 @@ export function testBrowser(): TestBrowser {
       const report = (problem: string) => {
         if (allows?.test(problem) !== true) problems.push(problem);
       };
+      await context.addCookies(cookies);
       await context.exposeFunction("reportProblem", report);
       context.setDefaultTimeout(15_000);
       await context.addInitScript(cannotWriteFiles ? withoutFiles : privateFolder);
@@ -59,7 +73,10 @@ export function testBrowser(): TestBrowser {
       page.on("console", (message) => {
         if (["error", "warning"].includes(message.type())) report(`${message.type()}: ${message.text()}`);
       });
-      page.on("dialog", (dialog) => report(`dialog: ${dialog.type()}`));
+      page.on("dialog", (dialog) => {
+        report(`dialog: ${dialog.type()}`);
+        void dialog.dismiss();
+      });
       await page.goto(url);
       return page;
     },
