@@ -1,5 +1,5 @@
 import { useVirtualizer } from "@tanstack/react-virtual";
-import { memo, useCallback, useMemo, useRef } from "react";
+import { memo, useCallback, useEffect, useMemo, useRef } from "react";
 import { Link } from "wouter";
 import { DownloadSessionModel_State as State } from "../../../gen/content/library/item/v1/download_session_pb.ts";
 import { formatBytes } from "../parts/bytes.tsx";
@@ -42,6 +42,10 @@ export function SessionTable({
     estimateSize: () => rowHeight,
     overscan: 12,
   });
+  useEffect(() => {
+    // Another view is read from its beginning.
+    if (view !== undefined) scroller.current?.scrollTo(0, 0);
+  }, [view]);
   const areAllSelected = useMemo(
     () => rows.length > 0 && selected.size >= rows.length && rows.every(({ info }) => selected.has(info.id)),
     [rows, selected],

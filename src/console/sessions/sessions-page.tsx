@@ -52,7 +52,7 @@ export default function SessionsPage() {
           </select>
         </label>
         <Button className="danger" isDisabled={chosen.length === 0} onPress={() => setEnding(true)}>
-          End {chosen.length > 0 && chosen.length.toLocaleString()}…
+          End{chosen.length > 0 && ` ${chosen.length.toLocaleString()}`}…
         </Button>
       </div>
       <p className="fine" role="status">
