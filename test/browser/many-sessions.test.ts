@@ -1,5 +1,6 @@
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
+import { setTimeout as delay } from "node:timers/promises";
 import type { Page } from "playwright-core";
 import { afterAll, expect, test } from "vitest";
 import type { Downlease } from "../../src/client/index.ts";
@@ -48,7 +49,7 @@ function addSessions(path: string, itemId: string): void {
     .run({ count, itemId, now: Date.now() });
 }
 
-/** Renews sessions, one after the other, all over the list. */
+/** Renews sessions, one after the other, all over the list: some hundred a second. */
 function startChanges(client: Downlease): { stop(): Promise<number> } {
   let isStopped = false;
   let changed = 0;
@@ -56,6 +57,7 @@ function startChanges(client: Downlease): { stop(): Promise<number> } {
     for (; !isStopped; changed++) {
       const downloadSessionId = idOf((changed * 7_919) % count);
       await client.sessions.keepAlive({ downloadSessionId, progress: BigInt(50 + (changed % 50)) });
+      await delay(5);
     }
   };
   const running = run();
@@ -68,13 +70,13 @@ function startChanges(client: Downlease): { stop(): Promise<number> } {
   };
 }
 
-/** Ten rows further with each frame. */
+/** Three rows further with each frame. */
 async function scroll(page: Page, forMs: number) {
   await page.evaluate((forMs) => {
     const scroller = document.querySelector(".scroller")!;
     const end = performance.now() + forMs;
     const step = (now: number) => {
-      scroller.scrollTop += 400;
+      scroller.scrollTop += 120;
       if (now < end) requestAnimationFrame(step);
     };
     requestAnimationFrame(step);

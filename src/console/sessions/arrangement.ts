@@ -43,7 +43,7 @@ export class Arrangement {
     const rows: WatchedSession[] = [];
     let start = 0;
     for (const session of this.#order.sort(left)) {
-      const index = this.#indexFor(this.rows, session, start);
+      const index = this.#order.indexIn(this.rows, session, start);
       copy(this.rows, start, index, rows);
       start = index + 1;
     }
@@ -55,24 +55,13 @@ export class Arrangement {
     const rows: WatchedSession[] = [];
     let start = 0;
     for (const session of entered) {
-      const index = this.#indexFor(kept, session, start);
+      const index = this.#order.indexIn(kept, session, start);
       copy(kept, start, index, rows);
       rows.push(session);
       start = index;
     }
     copy(kept, start, kept.length, rows);
     return rows;
-  }
-
-  /** Where the session is, or would be, among sorted rows; by bisection. */
-  #indexFor(rows: Rows, session: WatchedSession, from: number): number {
-    let [low, high] = [from, rows.length];
-    while (low < high) {
-      const middle = (low + high) >>> 1;
-      if (this.#order.compare(rows[middle]!, session) < 0) low = middle + 1;
-      else high = middle;
-    }
-    return low;
   }
 }
 

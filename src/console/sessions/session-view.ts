@@ -1,4 +1,3 @@
-import { timestampMs } from "@bufbuild/protobuf/wkt";
 import { DownloadSessionModel_State as State } from "../../../gen/content/library/item/v1/download_session_pb.ts";
 import type { WatchedSession } from "./watched-session.ts";
 
@@ -61,8 +60,8 @@ const keys: Readonly<Record<SortKey, (session: WatchedSession) => number | strin
   progress: ({ info }) => Number(info.progress),
   bytes: ({ info }) => Number(info.bytesSent),
   rate: ({ rate }) => rate,
-  expires: ({ info }) => (info.expirationTime === undefined ? 0 : timestampMs(info.expirationTime)),
-  created: ({ info }) => (info.createdTime === undefined ? 0 : timestampMs(info.createdTime)),
+  expires: ({ expiresMs }) => expiresMs,
+  created: ({ createdMs }) => createdMs,
 };
 
 /** Whether a session is shown. */
@@ -76,15 +75,11 @@ export function matcher({ search, state }: ListView): (session: WatchedSession) 
       ));
 }
 
-/** A session, and what it is sorted by. */
-interface Keyed {
-  readonly session: WatchedSession;
-  readonly key: number | string;
-}
+type Key = number | string;
 
 /** The order of sessions; those with equal keys are in the order of their ids, so that rows do not jump. */
 export class Order {
-  readonly #key: (session: WatchedSession) => number | string;
+  readonly #key: (session: WatchedSession) => Key;
   readonly #direction: 1 | -1;
 
   constructor({ sort, isDescending }: ListView) {
@@ -92,26 +87,29 @@ export class Order {
     this.#direction = isDescending ? -1 : 1;
   }
 
-  /** As `Array.prototype.sort` takes it. */
-  compare(a: WatchedSession, b: WatchedSession): number {
-    return this.#compareKeyed(this.#keyed(a), this.#keyed(b));
-  }
-
   /** The sessions in order; the key of each is taken once. */
   sort(sessions: Iterable<WatchedSession>): WatchedSession[] {
-    return Array.from(sessions, (session) => this.#keyed(session))
-      .sort((a, b) => this.#compareKeyed(a, b))
+    return Array.from(sessions, (session) => ({ session, key: this.#key(session) }))
+      .sort((a, b) => this.#compare(a.key, a.session, b.key, b.session))
       .map(({ session }) => session);
   }
 
-  #keyed(session: WatchedSession): Keyed {
-    return { session, key: this.#key(session) };
+  /** Where a session is, or would be, in a list that is in order; by bisection. @param from index to begin with */
+  indexIn(list: readonly WatchedSession[], session: WatchedSession, from: number): number {
+    const key = this.#key(session);
+    let [low, high] = [from, list.length];
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      const other = list[middle]!;
+      if (this.#compare(this.#key(other), other, key, session) < 0) low = middle + 1;
+      else high = middle;
+    }
+    return low;
   }
 
-  #compareKeyed(a: Keyed, b: Keyed): number {
-    if (a.key !== b.key) return a.key < b.key ? -this.#direction : this.#direction;
-    const [left, right] = [a.session.info.id, b.session.info.id];
-    return left < right ? -1 : left > right ? 1 : 0;
+  #compare(keyA: Key, a: WatchedSession, keyB: Key, b: WatchedSession): number {
+    if (keyA !== keyB) return keyA < keyB ? -this.#direction : this.#direction;
+    return a.info.id < b.info.id ? -1 : a.info.id > b.info.id ? 1 : 0;
   }
 }
 

@@ -1,3 +1,4 @@
+import { type Timestamp, timestampMs } from "@bufbuild/protobuf/wkt";
 import type { SessionInfo } from "../../../gen/downlease/admin/v1/admin_pb.ts";
 
 /** A session, and how it has changed while it was watched; a new object for each change. */
@@ -9,6 +10,9 @@ export interface WatchedSession {
   readonly rate: number;
   /** When this page has heard of it last; milliseconds of the page's clock. */
   readonly seenAt: number;
+  /** Times of the session, in milliseconds since the epoch; 0 when unknown. Long lists are sorted by them. */
+  readonly createdMs: number;
+  readonly expiresMs: number;
 }
 
 /** The session as it is now. @param before as it was seen last @param now milliseconds of the page's clock */
@@ -18,7 +22,12 @@ export function nextSession(
   before: WatchedSession | undefined,
   now: number,
 ): WatchedSession {
-  return { info, gone, rate: rateOf(info, before, now), seenAt: now };
+  const [createdMs, expiresMs] = [msOf(info.createdTime), msOf(info.expirationTime)];
+  return { info, gone, rate: rateOf(info, before, now), seenAt: now, createdMs, expiresMs };
+}
+
+function msOf(time: Timestamp | undefined): number {
+  return time === undefined ? 0 : timestampMs(time);
 }
 
 /** Reports come about once a second while bytes move; what is silent for longer moves nothing. */
