@@ -27,7 +27,9 @@ function policyFor(page: string): string {
   ].join("; ");
 }
 
-const notBuilt = "The pages are not built. Run: npm run console\n";
+const notBuilt = `This installation has no pages for browsers: the executable has none, and in a checkout of the project
+"npm run console" builds them. The package of npm and the image have them.
+`;
 
 type Serve = (request: HttpRequest, response: HttpResponse) => void;
 
@@ -40,7 +42,7 @@ type Serve = (request: HttpRequest, response: HttpResponse) => void;
  * @param pageHeaders names and values in turn; see `pageHeaders`
  */
 export function pagesHandler(folder: string, pageHeaders: readonly string[]): ProtocolHandler {
-  const serve = existsSync(folder) ? filesIn(folder, pageHeaders) : text(503, notBuilt, pageHeaders);
+  const serve = existsSync(folder) ? filesIn(folder, pageHeaders) : text(404, notBuilt, pageHeaders);
   return {
     name: "pages",
     headers: { request: [], response: [] },
@@ -112,7 +114,7 @@ function filesIn(folder: string, pageHeaders: readonly string[]): Serve {
  * @param file the document, generated from the interface
  * @param pageHeaders names and values in turn; see `pageHeaders`
  */
-export function openApiHandler(file: string, pageHeaders: readonly string[]): ProtocolHandler {
+export function openApiHandler(file: URL, pageHeaders: readonly string[]): ProtocolHandler {
   const bytes = Buffer.from(JSON.stringify(JSON.parse(readFileSync(file, "utf8"))));
   const encodings = { br: brotliCompressSync(bytes), gzip: gzipSync(bytes), identity: bytes };
   const etag = `"${createHash("sha256").update(bytes).digest("base64url").slice(0, 22)}"`;
