@@ -3,6 +3,7 @@ import { Button, Input, Label, SearchField } from "react-aria-components";
 import { useSearchParams } from "wouter";
 import { DownloadSessionModel_State as State } from "../../../gen/content/library/item/v1/download_session_pb.ts";
 import { useIdentity } from "../login/identity.tsx";
+import { Choice } from "../parts/choice.tsx";
 import { EmptyState } from "../parts/empty-state.tsx";
 import { Loading } from "../parts/loading.tsx";
 import { PageTitle } from "../parts/page-title.tsx";
@@ -12,6 +13,12 @@ import { SessionTable } from "./session-table.tsx";
 import "./sessions.css";
 import { type ListView, readListView, stateNames, writeListView } from "./session-view.ts";
 import { useSessions } from "./use-sessions.ts";
+
+const shownStates = [State.ACTIVE, State.CANCELED, State.ERROR];
+const stateOptions = {
+  all: "all",
+  ...Object.fromEntries(shownStates.map((state) => [stateNames[state], stateNames[state]])),
+};
 
 /** Download sessions, live: those of everybody for an operator, else those of the user. */
 export default function SessionsPage() {
@@ -35,22 +42,12 @@ export default function SessionsPage() {
           <Label>Search by owner, item, id or address</Label>
           <Input />
         </SearchField>
-        <label>
-          <span>State</span>
-          <select
-            value={view.state ?? ""}
-            onChange={({ target }) =>
-              change({ state: target.value === "" ? undefined : (Number(target.value) as State) })
-            }
-          >
-            <option value="">all</option>
-            {[State.ACTIVE, State.CANCELED, State.ERROR].map((state) => (
-              <option key={state} value={state}>
-                {stateNames[state]}
-              </option>
-            ))}
-          </select>
-        </label>
+        <Choice
+          label="State"
+          value={stateNames[view.state ?? State.UNSPECIFIED] || "all"}
+          options={stateOptions}
+          onChange={(name) => change({ state: shownStates.find((state) => stateNames[state] === name) })}
+        />
         <Button className="danger" isDisabled={chosen.length === 0} onPress={() => setEnding(true)}>
           End{chosen.length > 0 && ` ${chosen.length.toLocaleString()}`}…
         </Button>

@@ -9,6 +9,7 @@ import {
   type Settings,
   SettingValuesSchema,
 } from "../../../gen/downlease/admin/v1/admin_pb.ts";
+import { Choice } from "../parts/choice.tsx";
 import { Confirm } from "../parts/confirm.tsx";
 import { Loading } from "../parts/loading.tsx";
 import { PageTitle } from "../parts/page-title.tsx";
@@ -119,14 +120,12 @@ function SettingField({
   return (
     <div className="setting" data-changed={isChanged}>
       {choices.length > 0 ? (
-        <label>
-          <span>{label}</span>
-          <select value={value} onChange={(event) => onChange(event.target.value)}>
-            {choices.map((choice) => (
-              <option key={choice}>{choice}</option>
-            ))}
-          </select>
-        </label>
+        <Choice
+          label={label}
+          value={value}
+          options={Object.fromEntries(choices.map((choice) => [choice, choice]))}
+          onChange={onChange}
+        />
       ) : (
         <TextField value={value} onChange={onChange}>
           <Label>{label}</Label>
