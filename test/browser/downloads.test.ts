@@ -31,7 +31,7 @@ function saved(page: Page, name: string) {
 test("a large file is saved, though the replica is killed, in bounded memory", async () => {
   await using directory = await tempDir();
   const bytes = bytesOf(200_000_000);
-  const id = await addItem(directory.path, "large", { "disk.img": bytes });
+  const id = await addItem(directory.path, "lib/large", { "disk.img": bytes });
   await using redis = await startRedis();
   const args = ["--content-root", directory.path, "--redis-url", redis.url, "--console", "on"];
   const [first, second] = await Promise.all(
@@ -74,11 +74,11 @@ describe("with users", () => {
   let slow: string;
   beforeAll(async () => {
     app = await startConsoleApp(browser, { settings: { transferBandwidthMbps: "40" } });
-    small = await addItem(app.contentRoot, "small", {
+    small = await addItem(app.contentRoot, "lib/small", {
       "a.bin": bytes.subarray(0, 70_000),
       "b.txt": Buffer.from("b"),
     });
-    slow = await addItem(app.contentRoot, "slow", { "disk.img": bytesOf(60_000_000) });
+    slow = await addItem(app.contentRoot, "lib/slow", { "disk.img": bytesOf(60_000_000) });
   });
   afterAll(() => app?.stop());
 

@@ -14,7 +14,7 @@ let item: string;
 let session: string;
 beforeAll(async () => {
   app = await startConsoleApp(browser, { settings: { transferBandwidthMbps: "20" } });
-  item = await addItem(app.contentRoot, "photon", { "disk.img": Buffer.alloc(50_000_000) });
+  item = await addItem(app.contentRoot, "lib/photon", { "disk.img": Buffer.alloc(50_000_000) });
   const { sessions } = app.clientOf("alice");
   for (let count = 0; count < 30; count++) {
     const { downloadSessionId } = await sessions.create({ createSpec: { libraryItemId: item } });

@@ -1,5 +1,5 @@
 import { mkdir, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import type { Page } from "playwright-core";
 import { connect, type Downlease } from "../../../src/client/index.ts";
 import { startTestApp, type TestApp, type TestAppOptions } from "../../support/app.ts";
@@ -65,16 +65,16 @@ export async function logIn(page: Page, user: string, password = user): Promise<
   await page.getByRole("button", { name: "Log in" }).click();
 }
 
-/** Adds an item to the library `lib` below the root. @returns its id */
+/** Adds an item. @param name of its library and of itself: `lib/photon` @returns its id */
 export async function addItem(
   contentRoot: string,
   name: string,
   files: Readonly<Record<string, Uint8Array>>,
 ): Promise<string> {
   const id = crypto.randomUUID();
-  const item = join(contentRoot, "lib", name);
+  const item = join(contentRoot, name);
   await mkdir(item, { recursive: true });
-  await writeFile(join(item, ".item.json"), JSON.stringify({ id, name }));
+  await writeFile(join(item, ".item.json"), JSON.stringify({ id, name: basename(name) }));
   for (const [file, bytes] of Object.entries(files)) await writeFile(join(item, file), bytes);
   return id;
 }
