@@ -27,6 +27,7 @@ export function build(dist = join(root, "dist/downlease")): void {
     "SECURITY.md",
     "deploy/haproxy.cfg",
     "deploy/nginx.conf",
+    "deploy/systemd",
     "examples/clients",
   ]);
   // A picture of the console is of no use beside the console.

@@ -7,6 +7,7 @@ import {
   type DownloadService,
   type DownloadServiceOptions,
 } from "../downloads/download-service.ts";
+import type { Tracing } from "./tracing.ts";
 
 interface Parts
   extends Pick<
@@ -19,10 +20,11 @@ interface Parts
     | "clientAddressOf"
     | "observe"
     | "fallback"
-    | "callsMustEnd"
+    | "downloadsMustEnd"
   > {
   /** Read at each use, because they may change. */
   readonly values: SettingValues;
+  readonly tracing: Tracing;
   readonly clients: SessionClients;
 }
 
@@ -32,9 +34,9 @@ const bytesPerMbit = 125_000;
 /** Download links and the files that they lead to, as configured. */
 export function openDownloads(
   config: Config,
-  { values, clients, observe, ...parts }: Parts,
+  { values, tracing, clients, observe, ...parts }: Parts,
 ): DownloadService {
-  return createDownloadService({
+  const service = createDownloadService({
     publicUrl: config.publicUrl,
     linkKeys: config.linkKeys.map(({ id, secret }) => ({ id, secret: secret.reveal() })),
     terms: values,
@@ -44,9 +46,10 @@ export function openDownloads(
     loginIdleMs: config.login.idleMs,
     hasOwners: config.auth === "required",
     offloadPrefix: config.offloadPrefix,
-    observe: withClients(observe, clients),
+    observe: tracing.downloadObserver(withClients(observe, clients)),
     ...parts,
   });
+  return { ...service, handler: tracing.downloadHandler(service.handler) };
 }
 
 /** An observer that follows the clients of sessions as well. */

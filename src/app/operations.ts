@@ -5,6 +5,7 @@ import type { Config } from "../config/settings.ts";
 import type { Backend } from "../domain/backend.ts";
 import type { ContentSource } from "../domain/content-source.ts";
 import type { Settings } from "../domain/settings.ts";
+import { overviewOperations } from "../operations/admin/overview.ts";
 import { SessionInfos } from "../operations/admin/session-info.ts";
 import { adminSessionOperations } from "../operations/admin/sessions.ts";
 import { settingsOperations } from "../operations/admin/settings.ts";
@@ -19,18 +20,20 @@ import { metadataOperations } from "../operations/metadata.ts";
 import { vsphereOperations } from "../operations/vsphere.ts";
 import { SessionFeed } from "../session-feed/session-feed.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
+import type { Replicas } from "./replicas.ts";
 
 export interface OperationParts extends Pick<SessionFileParts, "preparations" | "linkFor"> {
   readonly backend: Backend;
   readonly content: ContentSource;
   readonly settings: Settings;
   readonly metrics: Metrics;
+  readonly replicas: Replicas;
   readonly clients: SessionClients;
 }
 
 /** The table of all operations. */
 export function openOperations(config: Config, parts: OperationParts): Operations {
-  const { backend, content, settings, preparations, linkFor, metrics, clients } = parts;
+  const { backend, content, settings, preparations, linkFor, metrics, replicas, clients } = parts;
   const { sessions, sessionFiles: files, sessionRecords: records, logins } = backend;
   const { values } = settings;
   const unverifiedAfterMs = () => (config.verifyFirst ? Number.POSITIVE_INFINITY : values.prepareMs);
@@ -40,13 +43,19 @@ export function openOperations(config: Config, parts: OperationParts): Operation
   const operations = [
     ...unary,
     ...sessionFileOperations({ sessions, files, content, preparations, linkFor, unverifiedAfterMs, clients }),
-    ...adminSessionOperations({ sessions, records, infos }),
     ...loginOperations({ logins, openLogin: loginOpener(logins, values) }),
     ...libraryOperations(content),
     ...configurationOperations({ settings }),
     ...itemStorageOperations(content),
     ...vsphereOperations(content),
+    ...overviewOperations({
+      backend,
+      content,
+      own: () => replicas.own,
+      isWritable: metrics.store.isWritable,
+    }),
     ...settingsOperations(settings),
+    ...adminSessionOperations({ sessions, records, infos }),
   ];
   const { sessionChanges: changes, watchEnds } = backend;
   const feed = new SessionFeed({ records, changes, watchEnds });

@@ -14,6 +14,7 @@ import { LRUCache } from "lru-cache";
 import { ServiceError } from "../domain/errors.ts";
 import { isIdentifier } from "../domain/identifiers.ts";
 import { rolesFrom } from "../domain/roles.ts";
+import type { TraceHeaders } from "../domain/trace.ts";
 import { ProvenCaller } from "./proven-caller.ts";
 import { WatchedFile } from "./watched-file.ts";
 
@@ -35,6 +36,8 @@ export interface JwtOptions {
 
 export interface BearerTokensOptions extends JwtOptions {
   readonly log: { error(message: string): void };
+  /** Further headers of a request for keys, for the trace that it belongs to. */
+  readonly traceHeaders?: TraceHeaders | undefined;
   /** How often to check a file of keys for changes, in milliseconds; once a second by default. */
   readonly pollMs?: number;
 }
@@ -92,21 +95,10 @@ export class BearerTokens {
 
   /** @throws Error when a file of keys can't be used. Keys at a URL are fetched with the first token. */
   static async open(options: BearerTokensOptions): Promise<BearerTokens> {
-    const { jwks, log, pollMs = 1000 } = options;
-    if (/^https?:/i.test(jwks)) {
-      const find = createRemoteJWKSet(new URL(jwks), {
-        timeoutDuration: fetchMs,
-        [customFetch]: fetchBounded,
-      });
-      return new BearerTokens(options, { find, close() {} });
-    }
-    const file = await WatchedFile.open({
-      path: jwks,
-      maxBytes: maxJwksBytes,
-      pollMs,
-      parse: (text) => createLocalJWKSet(JSON.parse(text) as JSONWebKeySet),
-      onBroken: (reason) => log.error(`${jwks} is invalid; keeping the previous keys: ${reason}`),
-    });
+    const { jwks, traceHeaders } = options;
+    if (isRemote(jwks))
+      return new BearerTokens(options, { find: remoteKeys(jwks, traceHeaders), close() {} });
+    const file = await openKeysFile(options);
     const find: JWTVerifyGetKey = (header, token) => file.value(header, token);
     return new BearerTokens(options, { find, close: () => file.close() });
   }
@@ -196,6 +188,43 @@ export class BearerTokens {
     const detail = cause instanceof Error && cause.cause instanceof Error ? ` (${cause.cause.message})` : "";
     this.#options.log.error(`the token signing keys are unavailable: ${message}${detail}`);
   }
+}
+
+/** Reads a key set once, from its file or its URL. @returns how many keys it has @throws Error when it can't be used */
+export async function countKeys(jwks: string): Promise<number> {
+  if (isRemote(jwks)) {
+    const keys = remoteKeys(jwks);
+    await keys.reload();
+    return keys.jwks()?.keys.length ?? 0;
+  }
+  const file = await openKeysFile({ jwks, log: { error() {} } });
+  file.close();
+  return file.value.jwks().keys.length;
+}
+
+function isRemote(jwks: string): boolean {
+  return /^https?:/i.test(jwks);
+}
+
+function remoteKeys(jwks: string, traceHeaders: TraceHeaders = () => ({})) {
+  return createRemoteJWKSet(new URL(jwks), {
+    timeoutDuration: fetchMs,
+    [customFetch]: (url, options) => {
+      const headers = new Headers(options.headers);
+      for (const [name, value] of Object.entries(traceHeaders())) headers.set(name, value);
+      return fetchBounded(url, { ...options, headers });
+    },
+  });
+}
+
+function openKeysFile({ jwks, log, pollMs = 1000 }: Pick<BearerTokensOptions, "jwks" | "log" | "pollMs">) {
+  return WatchedFile.open({
+    path: jwks,
+    maxBytes: maxJwksBytes,
+    pollMs,
+    parse: (text) => createLocalJWKSet(JSON.parse(text) as JSONWebKeySet),
+    onBroken: (reason) => log.error(`${jwks} is invalid; keeping the previous keys: ${reason}`),
+  });
 }
 
 /**

@@ -38,6 +38,8 @@ export interface DownloadRecord {
   /** Address of the client. */
   readonly peer: string;
   readonly requestId: string;
+  /** Id of the trace that the download belongs to, while traces are made. */
+  readonly traceId?: string | undefined;
   /** Only of a link whose signature was verified. */
   readonly sessionId?: string | undefined;
   readonly fileName?: string | undefined;

@@ -11,9 +11,11 @@ type AnyMessage = MessageShape<DescMessage>;
 export interface ServerStream {
   /** The answers, each requested once its caller has taken the one before. Throws ServiceError. Called once. */
   answers(request: AnyMessage): AsyncIterable<AnyMessage>;
-  /** Called when the stream has to end, also while no answer is requested. Set by protocols that can end it then. */
-  onCut?: ((error: ServiceError) => void) | undefined;
-  /** Records the end of the stream and gives its place back. @param error why it ended, unless it had no more answers */
+  /**
+   * Records the end of the stream and gives its place back, unless that is done.
+   *
+   * @param error why it ended, unless it had no more answers
+   */
   end(error?: ServiceError): void;
   /** Gives its place back: its request could not be read, and the protocol records that. */
   leave(): void;
@@ -45,7 +47,6 @@ interface AnswerStreamParts {
 
 /** The answers of an operation to one caller, until one of them, the operation or the server ends the stream. */
 export class AnswerStream implements ServerStream {
-  onCut: ((error: ServiceError) => void) | undefined = undefined;
   readonly #parts: AnswerStreamParts;
   readonly #over = new AbortController();
   readonly #timer: NodeJS.Timeout;
@@ -53,6 +54,7 @@ export class AnswerStream implements ServerStream {
   #error: ServiceError | undefined;
   /** Rejects what is being waited for. */
   #giveUp: ((error: ServiceError) => void) | undefined;
+  #hasBegun = false;
   #hasLeft = false;
 
   constructor(parts: AnswerStreamParts) {
@@ -69,7 +71,9 @@ export class AnswerStream implements ServerStream {
     const { row, call, caller, begin } = this.#parts;
     let iterator: AsyncIterator<AnyMessage> | undefined;
     try {
+      if (this.#error !== undefined) throw this.#error;
       begin();
+      this.#hasBegun = true;
       const stream = { over: this.#over.signal, end: (error: ServiceError) => this.#cut(error) };
       iterator = row.answers(request, caller, stream)[Symbol.asyncIterator]();
       for (;;) {
@@ -109,9 +113,9 @@ export class AnswerStream implements ServerStream {
   #cut(error: ServiceError): void {
     if (this.#error !== undefined || this.#over.signal.aborted) return;
     this.#error = error;
-    this.#over.abort();
     this.#giveUp?.(error);
-    this.onCut?.(error);
+    // Before its request is there the protocol knows better what has happened.
+    if (this.#hasBegun) this.end(error);
   }
 
   /** The result, or a rejection as soon as the stream is cut; whatever the operation waits for. */

@@ -17,7 +17,7 @@ export interface ServiceClients {
   readonly items: Client<typeof ItemService>;
   readonly itemFiles: Client<typeof ItemFileService>;
   readonly logins: Client<typeof SessionService>;
-  /** For operators of the service: callers with the role `admin`. */
+  /** For operators of the service. */
   readonly admin: Client<typeof AdminService>;
 }
 

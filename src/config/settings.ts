@@ -22,6 +22,7 @@ import { preparationFields } from "./preparation.ts";
 import { redisFields, redisRules } from "./redis.ts";
 import { SecretUrl } from "./secret.ts";
 import { fileTwinOf } from "./secret-file.ts";
+import type { TracingConfig } from "./tracing.ts";
 
 const logLevels = ["trace", "debug", "info", "warn", "error", "fatal", "silent"] as const;
 const logFormats = ["auto", "pretty", "json"] as const;
@@ -85,6 +86,12 @@ const shutdownFields = {
   graceMs: seconds(0.001, 3600)
     .prefault("10")
     .register(manual, { argument: "seconds", help: "shutdown timeout" }),
+  transferGraceMs: seconds(0, 7 * day)
+    .prefault("0")
+    .register(manual, {
+      argument: "seconds",
+      help: "how long downloads that are running at a shutdown may go on, when that is longer than the shutdown timeout",
+    }),
   drainMs: seconds(0, 3600).prefault("0").register(manual, {
     argument: "seconds",
     help: "part of the shutdown timeout to keep accepting while /readyz reports not ready, for load balancers",
@@ -106,7 +113,7 @@ const callFields = {
   }),
   maxStreams: integer(1, 1_000_000).prefault("2000").register(manual, {
     argument: "number",
-    help: "maximum number of open KeepAliveStream streams; more are refused at once with the time to retry after",
+    help: "maximum number of open streams of callers (KeepAliveStream, WatchSessions, WatchSettings); more are refused at once with the time to retry after",
   }),
   maxWatches: integer(1, 1_000_000).prefault("500").register(manual, {
     argument: "number",
@@ -206,11 +213,17 @@ export type ConfigValues = Readonly<z.output<typeof configSchema>>;
 export interface Config extends ConfigValues {
   /** Those that may change while the service runs; their values above are only the first ones. */
   readonly changeable: SettingsSchema;
+  /** Undefined while OpenTelemetry's own variables ask for no traces. */
+  readonly tracing?: TracingConfig | undefined;
 }
 
-/** What the command line and the environment may hold. */
+/** `on` or `off`, entries with commas between them, or any other text. */
+export type SettingForm = "switch" | "list" | "text";
+
+/** What the command line, the environment and a configuration file may hold. */
 export interface Setting extends Omit<Manual, "argument"> {
-  readonly name: SettingName | `${SettingName}File`;
+  readonly name: SettingName | `${SettingName}File` | "config";
+  readonly form: SettingForm;
   /** For example `--lease-seconds`. */
   readonly flag: string;
   /** The flag with its argument, for example `--lease-seconds <seconds>`. */
@@ -233,10 +246,22 @@ export interface FieldSetting extends Setting {
 
 export const fieldSettings: readonly FieldSetting[] = settingsIn(fields, []);
 
+/** The file that holds settings, which can't name itself. */
+export const configSetting: Setting = {
+  name: "config",
+  form: "text",
+  flag: "--config",
+  usage: "--config <path>",
+  variable: "DOWNLEASE_CONFIG",
+  help: "YAML file of settings, each by the name of its flag; flags and variables win over it",
+  default: "unset",
+};
+
 /** Every setting, in the order of the help. */
-export const settings: readonly Setting[] = fieldSettings.flatMap((setting) =>
-  setting.file === undefined ? [setting] : [setting, setting.file],
-);
+export const settings: readonly Setting[] = [
+  configSetting,
+  ...fieldSettings.flatMap((setting) => (setting.file === undefined ? [setting] : [setting, setting.file])),
+];
 
 function settingsIn(group: z.ZodObject, path: readonly string[]): FieldSetting[] {
   return Object.entries(group.shape).flatMap(([key, schema]) =>
@@ -253,12 +278,18 @@ function settingOf(schema: z.core.$ZodType, path: readonly string[]): FieldSetti
     ...described,
     name,
     path,
+    form: formOf(described.argument),
     flag,
     usage: `${flag} ${described.alone === undefined ? `<${described.argument}>` : `[${described.argument}]`}`,
     variable,
     range: rangeOf(schema),
-    ...(described.secret && { file: { ...fileTwinOf({ name, variable }), default: "unset" } }),
+    ...(described.secret && { file: { ...fileTwinOf({ name, variable }), form: "text", default: "unset" } }),
     default:
       schema instanceof z.ZodPrefault ? String(schema.def.defaultValue) : (described.default ?? "required"),
   };
+}
+
+function formOf(argument: string): SettingForm {
+  if (argument === "on|off") return "switch";
+  return argument === "list" || argument === "names" ? "list" : "text";
 }

@@ -17,15 +17,7 @@ export class EventBatch {
   add(event: SessionEvent): void {
     const { id } = event.record;
     const before = this.#events.get(id);
-    if (before === undefined) this.#events.set(id, event);
-    else {
-      const isNew = before.kind === "created" && event.kind === "progressed";
-      this.#events.set(id, {
-        ...event,
-        kind: isNew ? "created" : event.kind,
-        stateBefore: before.stateBefore,
-      });
-    }
+    this.#events.set(id, before === undefined ? event : { ...event, stateBefore: before.stateBefore });
   }
 
   /** Those that concern a filter. */

@@ -13,7 +13,7 @@ import { ChangeRecorder } from "./change-recorder.ts";
 
 /** The backend; while somebody watches, the changes of sessions that this process makes are published. */
 export function recordedBackend(backend: Backend): Backend {
-  const { logins, preparations, linkKeys, settings, bandwidth, sessionChanges } = backend;
+  const { logins, preparations, linkKeys, settings, bandwidth, replicas, sessionChanges } = backend;
   const recorder = new ChangeRecorder(sessionChanges);
   return {
     sessions: new RecordedSessions(backend.sessions, recorder),
@@ -25,8 +25,10 @@ export function recordedBackend(backend: Backend): Backend {
     linkKeys,
     settings,
     bandwidth,
+    replicas,
     watchEnds: (ended, established) => backend.watchEnds(ended, established),
     probe: () => backend.probe(),
+    describe: () => backend.describe(),
     async [Symbol.asyncDispose]() {
       await recorder.close();
       await backend[Symbol.asyncDispose]();

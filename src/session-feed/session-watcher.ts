@@ -20,6 +20,12 @@ export interface WatchStep extends Pick<SessionEvents, "events"> {
 /** About how many bytes may wait for a watcher, unless they are of one change of many sessions. */
 const maxPendingBytes = 2 * 2 ** 20;
 
+/**
+ * A watcher receives something at least so often, in milliseconds, if only an empty step: otherwise proxies take its
+ * connection for dead, and a client does not notice one that is.
+ */
+export const pulseMs = 20_000;
+
 /** Bounds of a part of the snapshot, and of how many sessions are looked at for it. */
 const partBytes = 32_768;
 const partLooks = 2_000;
@@ -92,12 +98,11 @@ export class SessionWatcher {
       if (events !== undefined) {
         this.#pendingBytes -= events.bytes;
         yield this.#step(events.events);
-      } else if (this.#isSnapshotComplete) {
-        await this.#nextWake();
       } else {
-        const part = await turns.run(() => this.#part());
-        if (part === "wait") await this.#nextWake();
-        else if (part !== undefined) yield part;
+        const part = this.#isSnapshotComplete ? "wait" : await turns.run(() => this.#part());
+        if (part === "wait") {
+          if ((await this.#nextWake()) === "pulse") yield this.#step([]);
+        } else if (part !== undefined) yield part;
       }
     }
   }
@@ -134,10 +139,14 @@ export class SessionWatcher {
     return isAtEnd ? "wait" : undefined;
   }
 
-  #nextWake(): Promise<void> {
-    if (this.#over.aborted || this.#isWoken) return Promise.resolve();
+  #nextWake(): Promise<"woken" | "pulse"> {
+    if (this.#over.aborted || this.#isWoken) return Promise.resolve("woken");
     return new Promise((resolve) => {
-      this.#wake = resolve;
+      const timer = setTimeout(resolve, pulseMs, "pulse").unref();
+      this.#wake = () => {
+        clearTimeout(timer);
+        resolve("woken");
+      };
     });
   }
 }

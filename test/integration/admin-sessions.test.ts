@@ -11,7 +11,7 @@ import { begin } from "../support/download.ts";
 import { eventually } from "../support/eventually.ts";
 import { linkTo, stateOf } from "../support/links.ts";
 import { type CallMethod, methodClients, tableClients } from "../support/method-clients.ts";
-import { addItem, openSession } from "../support/session-files.ts";
+import { addItem, openSession, sessionFiles } from "../support/session-files.ts";
 import { type TempDir, tempDir } from "../support/temp-dir.ts";
 import { newIssuer } from "../support/tokens.ts";
 
@@ -122,13 +122,11 @@ describe.each(storeKinds)("%s", (store) => {
     const { item, ids } = await open(1);
     const [id] = ids as [string];
     const from = Date.now();
-    await keeper(app).keepAlive(
-      { downloadSessionId: id, progress: 40n },
-      { headers: { ...operator, "x-forwarded-for": "192.0.2.1" } },
-    );
-    const link = await linkTo(app.url, id, "a.bin", operator);
+    const client = { ...operator, "x-forwarded-for": "192.0.2.1" };
+    await keeper(app).keepAlive({ downloadSessionId: id, progress: 40n }, { headers: client });
+    const link = await linkTo(app.url, id, "a.bin", client);
     await begin("HTTP/1.1", link).then((begun) => begun.finish());
-    const info = await eventually("the bytes and the client", async () => {
+    const info = await eventually("the bytes and the client of the download", async () => {
       const [session] = (await list({ library_item_id: item })).sessions!;
       return session!.bytes_sent === "5" && session!.client_address === "127.0.0.1" ? session! : undefined;
     });
@@ -142,29 +140,38 @@ describe.each(storeKinds)("%s", (store) => {
   });
 
   test("knows the client of each kind of call", async () => {
-    const { item, ids } = await open(4);
-    const [single, batch, stream, files] = ids as [string, string, string, string];
-    const from = (last: number) => ({
-      headers: { ...operator, "x-forwarded-for": `198.51.100.${last}` },
-    });
+    const item = await addItem(app.contentRoot, { "a.bin": "12345" });
     const sessions = keeper(app);
-    await sessions.keepAlive({ downloadSessionId: single }, from(1));
-    // A look at a session is no call of its client.
-    await sessions.get({ downloadSessionId: single }, from(9));
-    await sessions.batchKeepAlive({ keepAlives: [{ downloadSessionId: batch }] }, from(2));
-    async function* beats() {
-      yield { downloadSessionId: stream };
+    const from = (last: number) => ({ ...operator, "x-forwarded-for": `198.51.100.${last}` });
+    const kinds: Record<string, (id: string, headers: Record<string, string>) => Promise<unknown>> = {
+      create: async () => {},
+      single: (downloadSessionId, headers) => sessions.keepAlive({ downloadSessionId }, { headers }),
+      batch: (downloadSessionId, headers) =>
+        sessions.batchKeepAlive({ keepAlives: [{ downloadSessionId }] }, { headers }),
+      async stream(downloadSessionId, headers) {
+        async function* beats() {
+          yield { downloadSessionId };
+        }
+        for await (const _ of sessions.keepAliveStream(beats(), { headers }));
+      },
+      files: (id, headers) => sessionFiles(call, id, headers).list(),
+      prepare: (id, headers) => sessionFiles(call, id, headers).prepare("a.bin"),
+      file: (id, headers) => sessionFiles(call, id, headers).get("a.bin"),
+    };
+    const expected = new Map<string, string>();
+    for (const [index, [kind, run]] of Object.entries(kinds).entries()) {
+      const id = await openSession(app.url, item, kind === "create" ? from(index) : from(99));
+      await run(id, from(index));
+      // A look at a session is no call of its client.
+      await sessions.get({ downloadSessionId: id }, { headers: from(98) });
+      expected.set(id, `198.51.100.${index}`);
     }
-    for await (const _ of sessions.keepAliveStream(beats(), from(3)));
-    await linkTo(app.url, files, "a.bin", from(4).headers);
-    const addresses = await eventually("all clients", async () => {
-      const found = new Map(
-        (await list({ library_item_id: item })).sessions!.map((each) => [each.id, each.client_address]),
-      );
-      const all = ids.map((id) => found.get(id));
-      return all.every((address) => address?.startsWith("198.51.100.")) ? all : undefined;
+    const found = await eventually("all clients", async () => {
+      const all = (await list({ library_item_id: item })).sessions!;
+      if (all.some((session) => session.client_address === undefined)) return undefined;
+      return new Map(all.map((session) => [session.id, session.client_address!]));
     });
-    expect(addresses.map((address) => address?.at(-1))).toEqual(["1", "2", "3", "4"]);
+    expect(found).toEqual(expected);
   });
 
   test("walks in pages, and filters by state and age", async () => {

@@ -85,7 +85,7 @@ test("sessions are a table, and an object a line with --json", async () => {
 
 test("sessions --watch writes what changes", async () => {
   const { item, ids } = await open(1);
-  const args = ["admin", "sessions", "--item", item, "--watch", "--interval", "0.1", "--server", app.url];
+  const args = ["admin", "sessions", "--item", item, "--watch", "--interval", "30", "--server", app.url];
   const command = startCommand([...args, "--json"]);
   await eventually("the session", () => command.stdout.includes(ids[0]!));
   await admin("end", ids[0]!, "--cancel", "--yes");
@@ -131,7 +131,7 @@ test.each([
   [["--owner", "a", "--all", "--cancel"], "say which sessions are to end"],
   [["a"], "say how the sessions are to end: --cancel, --fail <text> or --delete"],
   [["a", "--cancel", "--delete"], "say how the sessions are to end"],
-  [["--all", "--cancel"], "without a terminal nobody can be asked: pass --yes, or look first with --dry-run"],
+  [["--all", "--cancel"], "nobody can be asked on this input: confirm with --yes"],
   [["--min-age", "-1", "--cancel"], "must be a number of seconds"],
   [["--state", "OPEN", "--cancel"], "Allowed choices are ACTIVE, CANCELED, ERROR"],
 ])("end %j is refused", async (args, message) => {
@@ -145,13 +145,13 @@ test("end asks on a terminal, with the number of sessions", async () => {
   const { item, ids } = await open(2);
   const answered = async (answer: string) => {
     const child = await startOnTerminal(["admin", "end", "--item", item, "--cancel", "--server", app.url]);
-    await eventually("the question", () => child.stdout.includes("Type yes to go on"), { withinMs: 15_000 });
+    await eventually("the question", () => child.stdout.includes("[y/N]"), { withinMs: 15_000 });
     child.type(answer);
     const { code } = await child.exited;
     return { code, output: child.stdout };
   };
   const refused = await answered("n\r");
-  expect(refused.output).toContain(`cancel 2 sessions of ${app.url}? Type yes to go on: `);
+  expect(refused.output).toContain(`cancel 2 sessions of ${app.url}? [y/N] `);
   expect([refused.code, refused.output]).toEqual([1, expect.stringContaining("nothing was ended")]);
   expect(await stateOf(app.url, ids[0]!)).toBe("ACTIVE");
   const agreed = await answered("yes\r");

@@ -127,6 +127,7 @@ const fixtures: Record<string, Record<string, (row: OperationRow) => Promise<Fix
   "com.vmware.content.security_policies": { list: async () => ({ input: {} }) },
   "com.vmware.content.trusted_certificates": { list: async () => ({ input: {} }) },
   "downlease.admin": {
+    get_overview: async () => ({ input: {}, strangerHeaders: visitor! }),
     get_settings: async () => ({ input: {}, strangerHeaders: visitor! }),
     update_settings: async () => ({ input: { values: { max_calls: 1000 } }, strangerHeaders: visitor! }),
     list_sessions: async () => ({

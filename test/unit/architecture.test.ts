@@ -64,7 +64,21 @@ const rooms: Rooms = {
   downloads: {
     rooms: ["calls", "domain"],
     packages: ["content-disposition", "range-parser"],
-    node: ["http", "http2", "net"],
+    // `async_hooks` for timers that belong to no request.
+    node: ["async_hooks", "http", "http2", "net"],
+  },
+  // OpenTelemetry, loaded only when its variables ask for traces.
+  tracing: {
+    rooms: ["calls", "config", "domain", "telemetry"],
+    packages: [
+      "@opentelemetry/api",
+      "@opentelemetry/core",
+      "@opentelemetry/exporter-trace-otlp-proto",
+      "@opentelemetry/resources",
+      "@opentelemetry/sdk-trace",
+      "pino",
+    ],
+    node: ["async_hooks", "http"],
   },
   server: {
     rooms: ["calls", "domain", "telemetry"],
@@ -74,7 +88,7 @@ const rooms: Rooms = {
   },
   cluster: { rooms: ["telemetry"], packages: ["pino"], node: ["cluster"] },
   // `fs` and `os` for where compiled code is cached.
-  config: { rooms: ["domain"], packages: ["zod"], node: ["fs", "net", "os"] },
+  config: { rooms: ["domain"], packages: ["yaml", "zod"], node: ["fs", "net", "os"] },
   app: {
     rooms: [
       "auth",
@@ -92,9 +106,11 @@ const rooms: Rooms = {
       "session-feed",
       "stores",
       "telemetry",
+      "tracing",
     ],
     packages: ["pino"],
-    node: ["fs", "fs/promises", "net", "tls"],
+    // For `systemd-notify`; `os` for the name of the host.
+    node: ["child_process", "fs", "fs/promises", "net", "os", "tls"],
   },
   // The SDK, a package of its own. What `browser.ts` loads runs in browsers (test/integration/package.test.ts).
   client: {
@@ -155,8 +171,25 @@ const rooms: Rooms = {
     packages: ["commander"],
     node: ["fs", "fs/promises", "readline"],
   },
-  "cli/serve.ts": { rooms: ["app", "config"], packages: ["commander"], node: ["cluster", "os", "v8"] },
-  "cli/program.ts": { rooms: ["cli", "cli/serve.ts", "cli/users"], packages: ["commander"], node: ["fs"] },
+  // The settings of the service as flags.
+  "cli/setting-options.ts": { rooms: ["config"], packages: ["commander"] },
+  "cli/serve.ts": { rooms: ["app", "config"], node: ["cluster", "os", "v8"] },
+  "cli/health": { rooms: ["cli", "config"], packages: ["commander"], node: ["http", "https"] },
+  "cli/check": { rooms: ["app", "cli", "config"] },
+  "cli/backup": { rooms: ["app", "cli", "config"], node: ["fs/promises"] },
+  "cli/program.ts": {
+    rooms: [
+      "cli",
+      "cli/backup",
+      "cli/check",
+      "cli/health",
+      "cli/serve.ts",
+      "cli/setting-options.ts",
+      "cli/users",
+      "config",
+    ],
+    packages: ["commander"],
+  },
   "main.ts": { rooms: ["cli", "cli/program.ts", "client", "config"], node: ["module"] },
 };
 
@@ -229,6 +262,7 @@ test("the commands that call a service load nothing of it", () => {
     "src/config/client-settings.ts",
     "src/config/numbers.ts",
     "src/config/secret-file.ts",
+    "src/config/small-file.ts",
     "src/config/user-directories.ts",
   ]);
 });

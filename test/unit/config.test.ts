@@ -20,6 +20,7 @@ function mistakesOf(sources: Partial<ConfigSources>): readonly string[] {
 describe("settings", () => {
   test("flags and variables are the documented ones", () => {
     expect(settings.map(({ flag, variable, default: fallback }) => [flag, variable, fallback])).toEqual([
+      ["--config", "DOWNLEASE_CONFIG", "unset"],
       ["--host", "DOWNLEASE_HOST", "127.0.0.1"],
       ["--port", "DOWNLEASE_PORT", "8080"],
       ["--workers", "DOWNLEASE_WORKERS", "1"],
@@ -54,6 +55,7 @@ describe("settings", () => {
       ["--max-sessions-per-principal", "DOWNLEASE_MAX_SESSIONS_PER_PRINCIPAL", "10000"],
       ["--max-downtime-seconds", "DOWNLEASE_MAX_DOWNTIME_SECONDS", "3600"],
       ["--grace-seconds", "DOWNLEASE_GRACE_SECONDS", "10"],
+      ["--transfer-grace-seconds", "DOWNLEASE_TRANSFER_GRACE_SECONDS", "0"],
       ["--drain-seconds", "DOWNLEASE_DRAIN_SECONDS", "0"],
       ["--tls-cert", "DOWNLEASE_TLS_CERT", "unset"],
       ["--tls-key", "DOWNLEASE_TLS_KEY", "unset"],
@@ -120,6 +122,7 @@ describe("a right configuration", () => {
       maxSessionsPerPrincipal: 10_000,
       maxDowntimeMs: 3_600_000,
       graceMs: 10_000,
+      transferGraceMs: 0,
       drainMs: 0,
       tls: undefined,
       auth: "none",

@@ -1,5 +1,5 @@
 import { setTimeout as delay } from "node:timers/promises";
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { ServiceError } from "../../src/domain/errors.ts";
 import type { ChangesListener } from "../../src/domain/session-changes.ts";
 import type { SessionRecord } from "../../src/domain/session-record-store.ts";
@@ -225,6 +225,19 @@ function feedWithoutReader(onSlow: () => void) {
   void steps.next();
   return { feed, steps, over: slowOver };
 }
+
+test("a watcher receives an empty step while nothing changes", async () => {
+  vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+  try {
+    const steps = newFeed().watch({}, over.signal, () => {});
+    expect((await steps.next()).value).toMatchObject({ isSnapshotComplete: true });
+    const next = steps.next();
+    await vi.advanceTimersByTimeAsync(20_000);
+    expect(await next).toMatchObject({ value: { events: [], isSnapshotComplete: true } });
+  } finally {
+    vi.useRealTimers();
+  }
+});
 
 describe("the feed", () => {
   test("finds what no announcement has reported when changes are missing", async () => {

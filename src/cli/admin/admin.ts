@@ -9,14 +9,19 @@ import {
 } from "../command-parts.ts";
 import type { Io } from "../io.ts";
 
-/** Adds the commands for operators of a service. This file only describes them, as `commands.ts` does. */
+/** Adds the commands of operators. This file only describes them, as `commands.ts` does. */
 export function addAdmin(program: Command, io: Io): void {
-  const admin = withServer(program.command("admin")).description(
-    "administer a service; needs the role admin, or a service on this machine without authentication",
-  );
+  const admin = withServer(program.command("admin")).description("administer a service (role admin)");
+  addOverview(admin, io);
   addSessions(admin, io);
   addEnd(admin, io);
   addSettings(admin, io);
+}
+
+function addOverview(admin: Command, io: Io): void {
+  withWatch(withServer(admin.command("overview")))
+    .description("show the state of the service: sessions, leases, downloads, the store and all replicas")
+    .action(serverAction(io, async () => (await import("./overview.ts")).overview));
 }
 
 function addSessions(admin: Command, io: Io): void {
@@ -34,7 +39,7 @@ function addSessions(admin: Command, io: Io): void {
 
 function addEnd(admin: Command, io: Io): void {
   const state = "only sessions in this state; may be repeated (default: ACTIVE, any with --delete)";
-  withFilter(withServer(admin.command("end")), state)
+  withYes(withFilter(withServer(admin.command("end")), state))
     .description("end download sessions and cut their running downloads")
     .argument("[ids...]", "of the sessions; or choose them by options")
     .option("--all", "end the sessions of everybody")
@@ -42,7 +47,6 @@ function addEnd(admin: Command, io: Io): void {
     .option("--fail <text>", "end them with an error that their owners read")
     .option("--delete", "remove them at once, in any state")
     .option("--dry-run", "only count the sessions that would be ended")
-    .option("-y, --yes", "do not ask; needed where there is no terminal")
     .action(serverAction(io, async () => (await import("./end.ts")).end));
 }
 

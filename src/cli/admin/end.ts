@@ -2,8 +2,8 @@ import { Ending, type EndSessionsReport } from "../../../gen/downlease/admin/v1/
 import { visible } from "../../client/printable.ts";
 import { required } from "../answers.ts";
 import { CliError } from "../failure.ts";
-import { ask } from "../hidden-input.ts";
 import type { Task } from "../run.ts";
+import { confirm } from "./confirm.ts";
 import { type FilterFlags, filterOf, type SessionFilter } from "./session-filter.ts";
 
 interface EndFlags extends FilterFlags {
@@ -59,13 +59,16 @@ const maxIds = 1_000;
 const maxShownIds = 10;
 
 export async function end(task: EndTask): Promise<void> {
-  const { output, flags } = task;
+  const { server, flags, io } = task;
   const way = wayOf(flags);
   const choices = await choicesOf(task);
   if (flags.dryRun) return report(task, way, await run(task, way, choices, true));
   if (!flags.yes) {
-    const expected = await confirm(task, way, choices);
-    if (expected === 0) return output.note("there is nothing to end");
+    const question = async () => {
+      const { ended } = await run(task, way, choices, true);
+      return `${way.verb} ${sessions(ended)} of ${visible(server.url)}?`;
+    };
+    await confirm(io, question, "nothing was ended");
   }
   const outcome = await run(task, way, choices, false);
   report(task, way, outcome);
@@ -107,24 +110,6 @@ async function choicesOf(task: EndTask): Promise<readonly object[]> {
   const ids = [...new Set(operands)];
   const parts = Array.from({ length: Math.ceil(ids.length / maxIds) }, (_, part) => part * maxIds);
   return parts.map((start) => ({ ids: ids.slice(start, start + maxIds) }));
-}
-
-/** Asks on the terminal. @returns how many sessions would be ended @throws CliError unless the answer is yes */
-async function confirm(task: EndTask, way: Way, choices: readonly object[]): Promise<number> {
-  const { io, server } = task;
-  if (!io.stdin.isTTY) {
-    throw new CliError(
-      "usage",
-      "without a terminal nobody can be asked: pass --yes, or look first with --dry-run",
-    );
-  }
-  const { ended } = await run(task, way, choices, true);
-  if (ended === 0) return 0;
-  const question = `${way.verb} ${sessions(ended)} of ${visible(server.url)}? Type yes to go on: `;
-  const answer = await ask(question, io);
-  if (answer === undefined) throw new CliError("interrupted", "nothing was ended");
-  if (!/^y(es)?$/i.test(answer.trim())) throw new CliError("failed", "nothing was ended");
-  return ended;
 }
 
 /** Calls until everything is done. */

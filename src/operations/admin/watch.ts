@@ -12,7 +12,7 @@ import { ServiceError } from "../../domain/errors.ts";
 import type { Settings, SettingsState } from "../../domain/settings.ts";
 import type { SessionEvent, SessionEventKind } from "../../session-feed/session-event.ts";
 import type { SessionFeed } from "../../session-feed/session-feed.ts";
-import type { WatchStep } from "../../session-feed/session-watcher.ts";
+import { pulseMs, type WatchStep } from "../../session-feed/session-watcher.ts";
 import { sessionFilter } from "./session-filter.ts";
 import type { SessionInfos } from "./session-info.ts";
 import { settingsMessage } from "./settings.ts";
@@ -51,7 +51,7 @@ export function watchOperations({ feed, infos, settings }: WatchParts): ServerSt
   ];
 }
 
-/** The settings now and after each change, until `over` aborts; a slow reader gets the latest ones. */
+/** The settings now, after each change and from time to time, until `over` aborts; a slow reader gets the latest ones. */
 async function* statesOf(settings: WatchParts["settings"], over: AbortSignal): AsyncGenerator<SettingsState> {
   if (over.aborted) return;
   let change = Promise.withResolvers<void>();
@@ -61,7 +61,9 @@ async function* statesOf(settings: WatchParts["settings"], over: AbortSignal): A
     change.resolve();
   });
   for (;;) {
+    const pulse = setTimeout(() => change.resolve(), pulseMs).unref();
     await change.promise;
+    clearTimeout(pulse);
     if (over.aborted) return;
     change = Promise.withResolvers();
     yield settings.state;

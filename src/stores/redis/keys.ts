@@ -67,6 +67,13 @@ export const settingsKey = "dl:settings";
  */
 export const bandwidthKey = "dl:bandwidth";
 
+/**
+ * A hash: `granted` and `ended` leases that all processes have counted, `taker` until when the census is whose, in ms,
+ * `census` the latest one as JSON, and for each replica `r:<name>` when it reported, in ms, which batch
+ * of leases it counted, and its report as JSON.
+ */
+export const replicasKey = "dl:replicas";
+
 /** Channel that announces the ids of canceled, failed and deleted sessions. */
 export const endsChannel = "dl:ended";
 

@@ -1,4 +1,5 @@
-import type { Backend, EndsSubscription } from "../../domain/backend.ts";
+import type { Backend, BackendFacts, EndsSubscription } from "../../domain/backend.ts";
+import { LeaseCounts } from "../../domain/lease-counts.ts";
 import type { LoginTerms } from "../../domain/login-store.ts";
 import type { LeaseTerms } from "../../domain/session.ts";
 import type { SqliteDatabase } from "./database.ts";
@@ -6,6 +7,7 @@ import { SqliteBandwidthStore } from "./sqlite-bandwidth-store.ts";
 import { SqliteLinkKeyStore } from "./sqlite-link-key-store.ts";
 import { SqliteLoginStore } from "./sqlite-login-store.ts";
 import { SqlitePreparationStore } from "./sqlite-preparation-store.ts";
+import { SqliteReplicaStore } from "./sqlite-replica-store.ts";
 import { SqliteSessionChanges } from "./sqlite-session-changes.ts";
 import { SqliteSessionFileStore } from "./sqlite-session-file-store.ts";
 import { SqliteSessionRecordStore } from "./sqlite-session-record-store.ts";
@@ -15,6 +17,7 @@ import { SqliteSettingsStore } from "./sqlite-settings-store.ts";
 export interface SqliteBackendOptions {
   readonly leaseTerms: LeaseTerms;
   readonly loginTerms: LoginTerms;
+  readonly leaseCounts?: LeaseCounts;
 }
 
 /**
@@ -31,13 +34,17 @@ export class SqliteBackend implements Backend {
   readonly linkKeys: SqliteLinkKeyStore;
   readonly settings: SqliteSettingsStore;
   readonly bandwidth: SqliteBandwidthStore;
+  readonly replicas: SqliteReplicaStore;
   readonly #database: SqliteDatabase;
 
   /** @param database closed with the backend */
-  constructor(database: SqliteDatabase, { leaseTerms, loginTerms }: SqliteBackendOptions) {
+  constructor(
+    database: SqliteDatabase,
+    { leaseTerms: terms, loginTerms, leaseCounts: counts = new LeaseCounts() }: SqliteBackendOptions,
+  ) {
     this.#database = database;
-    this.sessions = new SqliteSessionStore({ database, terms: leaseTerms });
-    this.sessionFiles = new SqliteSessionFileStore({ database, terms: leaseTerms });
+    this.sessions = new SqliteSessionStore({ database, terms, counts });
+    this.sessionFiles = new SqliteSessionFileStore({ database, terms, counts });
     this.sessionRecords = new SqliteSessionRecordStore(database);
     this.sessionChanges = new SqliteSessionChanges(database);
     this.logins = new SqliteLoginStore({ database, terms: loginTerms });
@@ -45,6 +52,7 @@ export class SqliteBackend implements Backend {
     this.linkKeys = new SqliteLinkKeyStore(database);
     this.settings = new SqliteSettingsStore(database);
     this.bandwidth = new SqliteBandwidthStore(database);
+    this.replicas = new SqliteReplicaStore(database);
   }
 
   watchEnds(ended: (sessionId: string) => void): EndsSubscription {
@@ -61,6 +69,10 @@ export class SqliteBackend implements Backend {
 
   probe(): Promise<void> {
     return this.#database.probe();
+  }
+
+  async describe(): Promise<BackendFacts> {
+    return { kind: "SQLite", usedBytes: this.#database.size(), maxBytes: undefined };
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

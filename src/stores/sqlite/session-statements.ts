@@ -27,8 +27,8 @@ export function prepareStatements(db: DatabaseSync) {
       WHERE ${existsForPrincipal} AND state = 'ACTIVE'
       RETURNING expires_at AS expiresAt, progress`),
 
-    /** :id, :principal and :now. */
-    delete: db.prepare(`DELETE FROM session WHERE ${existsForPrincipal}`),
+    /** :id, :principal and :now; returns the state, or no row when there is none. */
+    delete: db.prepare(`DELETE FROM session WHERE ${existsForPrincipal} RETURNING state`),
 
     /** :id, of an expired session. */
     remove: db.prepare("DELETE FROM session WHERE id = :id"),

@@ -1278,7 +1278,7 @@ export const StoreInfoSchema: GenMessage<StoreInfo> = /*@__PURE__*/
  */
 export type ReplicaInfo = Message<"downlease.admin.v1.ReplicaInfo"> & {
   /**
-   * Name of the process: its host, and its worker when there are several.
+   * Name of the process: its host and port, and its worker when there are several.
    *
    * @generated from field: string name = 1;
    */
@@ -1758,6 +1758,11 @@ export const AdminService: GenService<{
    * most a second late. Changes of a session within that time are one event.
    * Never renews a lease.
    *
+   * An event may be about a session that was not reported before, while the
+   * first ones are being sent, or repeat what is known: the last event of a
+   * session says how it is. While nothing changes an empty response is sent
+   * three times a minute.
+   *
    * Errors: RESOURCE_EXHAUSTED when the caller reads too slowly. Watch again
    * then.
    *
@@ -1870,7 +1875,8 @@ export const AdminService: GenService<{
     output: typeof UpdateSettingsResponseSchema;
   },
   /**
-   * Watches the settings: sends them at once, and again when they change.
+   * Watches the settings: sends them at once, again when they change, and while
+   * they do not, three times a minute.
    *
    * @generated from rpc downlease.admin.v1.AdminService.WatchSettings
    */

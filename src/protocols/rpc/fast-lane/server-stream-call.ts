@@ -99,7 +99,6 @@ export class ServerStreamCall implements Call, LaneCall {
       this.#opened.end(this.#error);
       return;
     }
-    this.#opened.onCut = (error) => this.#finish(error);
     this.#headers = keptHeaders(this.#headers);
     stream.on("data", (chunk: Buffer) => this.#read(chunk));
     stream.on("end", () => this.#complete());
