@@ -7,5 +7,7 @@ import { fileURLToPath } from "node:url";
 
 const root = fileURLToPath(new URL("../../src/console", import.meta.url));
 
+// Otherwise it may be the React for development, which is twice as large.
+process.env.NODE_ENV = "production";
 const vite = await import("vite").catch(() => undefined);
 await vite?.build({ root, logLevel: "warn" });

@@ -58,11 +58,13 @@ export function buildClient(service = join(root, "dist/downlease"), dist = join(
   writeJson(join(dist, "package.json"), clientManifest(readManifest(), packages));
 }
 
-/** @param out the folder that `src/app/protocols.ts` looks for beside the code */
-function buildConsole(out: string): void {
+/** @param out the folder that `src/app/protocols.ts` looks for beside the code; in a checkout `dist/console` */
+export function buildConsole(out = join(root, "dist/console")): void {
   const vite = join(root, "node_modules/vite/bin/vite.js");
   const args = ["build", join(root, "src/console"), "--outDir", out, "--emptyOutDir", "--logLevel", "warn"];
-  execFileSync(process.execPath, [vite, ...args], { stdio: "inherit" });
+  // Otherwise it may be the React for development, which is twice as large.
+  const env = { ...process.env, NODE_ENV: "production" };
+  execFileSync(process.execPath, [vite, ...args], { stdio: "inherit", env });
 }
 
 /** What both packages have besides code; the README is the package's own. */

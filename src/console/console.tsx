@@ -1,11 +1,11 @@
 import { lazy, Suspense } from "react";
 import { Redirect, Route, Switch } from "wouter";
 import { useIdentity } from "./login/identity.tsx";
-import { LoginPage } from "./login/login-page.tsx";
 import { Loading } from "./parts/loading.tsx";
 import { PageTitle } from "./parts/page-title.tsx";
 import { Shell } from "./shell/shell.tsx";
 
+const LoginPage = lazy(() => import("./login/login-page.tsx"));
 const OverviewPage = lazy(() => import("./overview/overview-page.tsx"));
 const SessionsPage = lazy(() => import("./sessions/sessions-page.tsx"));
 const SessionPage = lazy(() => import("./sessions/session-page.tsx"));
@@ -19,7 +19,13 @@ const ReplicasPage = lazy(() => import("./replicas/replicas-page.tsx"));
 export function Console() {
   const { identity } = useIdentity();
   if (identity.status === "unknown") return <Loading label="Connecting" />;
-  if (identity.status === "signed out") return <LoginPage />;
+  if (identity.status === "signed out") {
+    return (
+      <Suspense fallback={<Loading label="Loading the page" />}>
+        <LoginPage />
+      </Suspense>
+    );
+  }
   const { isAdmin } = identity;
   return (
     <Shell>

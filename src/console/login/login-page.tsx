@@ -4,7 +4,7 @@ import { PageTitle } from "../parts/page-title.tsx";
 import { SignInError, useIdentity } from "./identity.tsx";
 
 /** Asks for a name and a password, or for a token. */
-export function LoginPage() {
+export default function LoginPage() {
   const { signIn } = useIdentity();
   const [problem, setProblem] = useState<string>();
   const [isBusy, setBusy] = useState(false);

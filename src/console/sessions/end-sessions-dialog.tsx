@@ -101,15 +101,17 @@ export function EndSessionsDialog({
 
 function Report({ result, isPreview = false }: { readonly result: EndResult; readonly isPreview?: boolean }) {
   return (
-    <ul role="status">
-      <li>
-        {result.ended.toLocaleString()} {isPreview ? "will be ended" : "were ended"}
-      </li>
-      {Object.entries(result.refused).map(([error, count]) => (
-        <li key={error}>
-          {count.toLocaleString()} {reasons[error] ?? `are refused: ${error}`}
+    <div role="status">
+      <ul>
+        <li>
+          {result.ended.toLocaleString()} {isPreview ? "will be ended" : "were ended"}
         </li>
-      ))}
-    </ul>
+        {Object.entries(result.refused).map(([error, count]) => (
+          <li key={error}>
+            {count.toLocaleString()} {reasons[error] ?? `are refused: ${error}`}
+          </li>
+        ))}
+      </ul>
+    </div>
   );
 }
