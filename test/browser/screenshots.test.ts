@@ -17,7 +17,7 @@ let app: ConsoleApp;
 let photon: string;
 const directory = areWanted ? await tempDir() : undefined;
 
-const files = { "disk-1.vmdk": Buffer.alloc(80_000_000, "d"), "photon.ovf": Buffer.alloc(9_100, "o") };
+const files = { "disk-1.vmdk": Buffer.alloc(250_000_000, "d"), "photon.ovf": Buffer.alloc(9_100, "o") };
 const others = ["images/debian-13", "images/windows-2025", "appliances/harbor", "appliances/vcenter-9"];
 
 describe.runIf(areWanted)("pictures of the console", () => {
@@ -54,8 +54,9 @@ describe.runIf(areWanted)("pictures of the console", () => {
     await page.waitForTimeout(8_000);
     await take(page, `overview-${colorScheme}`);
     await page.getByRole("link", { name: "Sessions" }).click();
-    await page.getByText("MiB/s").first().waitFor();
-    await page.getByRole("button", { name: "Progress" }).click();
+    await page.getByRole("button", { name: "Rate" }).click();
+    await page.getByRole("button", { name: "Rate" }).click();
+    await page.getByRole("row").getByText("/s").first().waitFor();
     await take(page, `sessions-${colorScheme}`);
     await page.getByRole("link", { name: "Settings" }).click();
     await page.getByLabel("lease seconds", { exact: false }).fill("600");

@@ -73,6 +73,13 @@ export function Plot({
   );
 }
 
+const inMinutes = new Intl.DateTimeFormat(undefined, { timeStyle: "short" });
+
+/** @param time seconds since the epoch */
+function formatTick(time: number): string {
+  return inMinutes.format(time * 1000);
+}
+
 function dataOf(samples: readonly Sample[], lines: readonly Line[]): uPlot.AlignedData {
   return [samples.map(({ at }) => at), ...lines.map(({ value }) => samples.map(value))];
 }
@@ -103,7 +110,10 @@ function optionsOf(
       },
       y: { range: (_, __, max) => [0, Math.max(1, max * 1.1)] },
     },
-    axes: [axis, { ...axis, size: 80, values: (_, ticks) => ticks.map((tick) => format(tick)) }],
+    axes: [
+      { ...axis, values: (_, ticks) => ticks.map(formatTick) },
+      { ...axis, size: 80, values: (_, ticks) => ticks.map((tick) => format(tick)) },
+    ],
     series: [
       {},
       ...lines.map((line) => ({
