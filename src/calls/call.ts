@@ -1,5 +1,6 @@
 import type { IncomingHttpHeaders } from "node:http";
 import { type ErrorKind, type ErrorMessageId, ServiceError } from "../domain/errors.ts";
+import type { Caller } from "../domain/session.ts";
 import type { Connection } from "./connection.ts";
 import { type Credentials, HeaderCredentials } from "./credentials.ts";
 
@@ -27,6 +28,8 @@ export interface Call {
   abortedWith?: ErrorMessageId | undefined;
   /** Called when the call is aborted. Set by the pipeline while the call runs. */
   onAbort?: ((reason: ErrorMessageId) => void) | undefined;
+  /** Who the caller is, as far as it is known when authentication refuses the call. For the audit log. */
+  refusedCaller?: Caller;
 }
 
 /** Where a call over REST was sent to. */
@@ -98,6 +101,8 @@ export interface CallRecord {
   readonly isRoutine?: boolean | undefined;
   /** Id of the download session that the call was about. */
   readonly sessionId?: string | undefined;
+  /** Id of the library item that the call was about. */
+  readonly itemId?: string | undefined;
   readonly error?: ServiceError | undefined;
   /** Id of the trace that the call belongs to, while traces are made. */
   readonly traceId?: string | undefined;

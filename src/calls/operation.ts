@@ -8,6 +8,7 @@ import type {
 } from "@bufbuild/protobuf";
 import type { ServiceError } from "../domain/errors.ts";
 import type { Caller } from "../domain/session.ts";
+import type { AuditDetails } from "./audit.ts";
 import type { Call } from "./call.ts";
 import type { Encoder } from "./encoder.ts";
 
@@ -28,8 +29,14 @@ export interface Operation<I extends DescMessage = DescMessage, O extends DescMe
   readonly encode?: Encoder<O>;
   /** Weight of a request among the calls in flight; 1 when left out. */
   weight?(request: MessageShape<I>): number;
-  /** Id of the download session that a request is about, for the log. */
-  sessionId?(request: MessageShape<I>): string;
+  /** Whether it changes something, so that the audit log has an entry for each call. */
+  readonly changes?: boolean;
+  /** Id of the download session that a call is about, for the logs; with the response once there is one. */
+  sessionId?(request: MessageShape<I>, response?: MessageShape<O>): string | undefined;
+  /** Id of the library item that a call is about, for the logs. Not asked for when the operation is routine. */
+  itemId?(request: MessageShape<I>): string | undefined;
+  /** What else the audit log has about a call; with the response once there is one. */
+  auditDetails?(request: MessageShape<I>, response?: MessageShape<O>): AuditDetails;
   /** Checks the arguments and does the work. Throws ServiceError. */
   run(request: MessageShape<I>, caller: Caller, call: Call): Promise<MessageShape<O>>;
 }

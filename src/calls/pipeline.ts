@@ -3,6 +3,7 @@ import { ServiceError } from "../domain/errors.ts";
 import { noRoles } from "../domain/roles.ts";
 import type { Caller } from "../domain/session.ts";
 import type { Admission } from "./admission.ts";
+import { type Audit, type AuditedRecord, auditRecordOf } from "./audit.ts";
 import { asServiceError, type Call, type CallObserver } from "./call.ts";
 import type { ClientAddressOf } from "./client-address.ts";
 import {
@@ -65,6 +66,7 @@ export interface CallPipelineOptions {
   readonly isOpen?: boolean;
   readonly clientAddressOf: ClientAddressOf;
   readonly observe: CallObserver;
+  readonly audit?: Audit | undefined;
 }
 
 /**
@@ -78,6 +80,8 @@ export class CallPipeline {
   readonly #administrate: Authenticate;
   readonly #admission: Admission;
   readonly #observe: CallObserver;
+  readonly #clientAddressOf: ClientAddressOf;
+  readonly #audit: Audit | undefined;
   readonly #streams: StreamCalls;
   /** Made once: creating an error costs more than the refusal, which has to be cheap. */
   readonly #overloaded = ServiceError.overloaded();
@@ -91,6 +95,8 @@ export class CallPipeline {
     this.#administrate = administrate;
     this.#admission = admission;
     this.#observe = observe;
+    this.#clientAddressOf = options.clientAddressOf;
+    this.#audit = options.audit;
     this.#streams = new StreamCalls({ ...options, administrate, isOpen, overloaded: this.#overloaded });
   }
 
@@ -98,6 +104,8 @@ export class CallPipeline {
   entry(row: Operation): Entry {
     const operation = operationNameOf(row.method);
     const { isRoutine, isPublic = false } = row;
+    const itemOf = isRoutine ? undefined : row.itemId;
+    const audit = this.#auditFor(row);
     const authenticate = this.#authenticateFor(row);
     return (source, call) =>
       new Promise((resolve, reject) => {
@@ -106,14 +114,27 @@ export class CallPipeline {
         let request = typeof source === "function" ? undefined : source;
         const weight = request === undefined ? 1 : (row.weight?.(request) ?? 1);
         const isAdmitted = this.#admission.enter(connection, weight);
+        let identified: Caller | undefined;
         let isOver = false;
-        const end = (error: ServiceError | undefined): void => {
+        const end = (error: ServiceError | undefined, response?: MessageShape<DescMessage>): void => {
           isOver = true;
           if (isAdmitted) this.#admission.leave(connection, weight);
           const outcome = error?.kind ?? "ok";
           const durationMs = performance.now() - startedAt;
-          const sessionId = request && row.sessionId?.(request);
-          this.#observe({ call, operation, outcome, durationMs, isRoutine, sessionId, error });
+          const sessionId = request && row.sessionId?.(request, response);
+          const itemId = request && itemOf?.(request);
+          const record: AuditedRecord = {
+            call,
+            operation,
+            outcome,
+            durationMs,
+            isRoutine,
+            sessionId,
+            itemId,
+            error,
+          };
+          this.#observe(record);
+          if (isAdmitted) audit?.(record, identified, request, response);
         };
         const fail = (reason: unknown): void => {
           if (isOver) return;
@@ -123,7 +144,7 @@ export class CallPipeline {
         };
         const succeed = (response: MessageShape<DescMessage>): void => {
           if (isOver) return;
-          end(undefined);
+          end(undefined, response);
           resolve(response);
         };
         if (!isAdmitted) return this.#refuse(call, end, reject);
@@ -133,6 +154,7 @@ export class CallPipeline {
         try {
           const runAs = (caller: Caller) => {
             if (!connection.isTrusted && !isPublic) connection.trust();
+            identified = caller;
             request ??= (source as () => MessageShape<DescMessage>)();
             return row.run(request, caller, call);
           };
@@ -143,6 +165,22 @@ export class CallPipeline {
           fail(reason);
         }
       });
+  }
+
+  /** Undefined when there is nothing to record. Calls that are refused for overload are not: they come in masses. */
+  #auditFor(row: Operation) {
+    const audit = this.#audit;
+    if (audit === undefined || !row.changes) return undefined;
+    return (
+      record: AuditedRecord,
+      caller: Caller | undefined,
+      request: MessageShape<DescMessage> | undefined,
+      response: MessageShape<DescMessage> | undefined,
+    ): void => {
+      const details = request && row.auditDetails?.(request, response);
+      const isLogin = row.isLogin ?? false;
+      audit(auditRecordOf({ ...record, caller, isLogin, details }, this.#clientAddressOf));
+    };
   }
 
   #authenticateFor({ isPublic, isLogin, isAdministration }: Operation): Authenticate {

@@ -12,7 +12,7 @@ import {
   type StreamOperation,
 } from "../calls/pipeline.ts";
 import { errorKinds } from "../domain/errors.ts";
-import { beginningOf } from "../telemetry/call-observer.ts";
+import { beginningOf } from "../telemetry/logged-id.ts";
 import type { Spans } from "./spans.ts";
 
 /** Runs something in the span of a stream, by its call. */
@@ -31,6 +31,7 @@ export class TracedPipeline extends CallPipeline {
       if (active?.isRecording()) end(active, record);
       options.observe({ ...record, traceId });
     };
+    const { audit } = options;
     super({
       ...options,
       observe(record) {
@@ -38,6 +39,7 @@ export class TracedPipeline extends CallPipeline {
         if (inSpan === undefined) observe(record);
         else inSpan(observe, record);
       },
+      audit: audit && ((record) => audit({ ...record, traceId: spans.traceId })),
     });
     this.#spansOfStreams = spansOfStreams;
     this.#spans = spans;

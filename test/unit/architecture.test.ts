@@ -49,6 +49,8 @@ const rooms: Rooms = {
   telemetry: {
     rooms: ["calls", "domain", "preparation"],
     packages: ["@prometheus-io/client", "pino", "pino-pretty"],
+    // The file of the audit log.
+    node: ["fs/promises"],
   },
   "protocols/rpc": {
     rooms: ["calls", "domain", "gen", "telemetry"],
@@ -173,7 +175,7 @@ const rooms: Rooms = {
   },
   // The settings of the service as flags.
   "cli/setting-options.ts": { rooms: ["config"], packages: ["commander"] },
-  "cli/serve.ts": { rooms: ["app", "config"], node: ["cluster", "os", "v8"] },
+  "cli/serve.ts": { rooms: ["app", "config"], node: ["cluster", "os", "tty", "v8"] },
   "cli/health": { rooms: ["cli", "config"], packages: ["commander"], node: ["http", "https"] },
   "cli/check": { rooms: ["app", "cli", "config"] },
   "cli/backup": { rooms: ["app", "cli", "config"], node: ["fs/promises"] },
