@@ -35,7 +35,7 @@ test("a change is shown before it is saved, and taken back", async () => {
   await dialog.waitFor({ state: "detached" });
   expect(await settingOf("max_calls")).toEqual(["77", "changed"]);
   await page.getByText("In force: 77", { exact: false }).waitFor();
-  await press(page, "Reset max_calls to 1000");
+  await press(page, "Reset to 1000: max_calls");
   await press(page, "Save…");
   await press(page, "Save");
   await dialog.waitFor({ state: "detached" });

@@ -1,4 +1,6 @@
-import { useInfiniteQuery, useMutation, useQuery } from "@connectrpc/connect-query";
+import { createClient } from "@connectrpc/connect";
+import { useMutation, useQuery } from "@connectrpc/connect-query";
+import { useInfiniteQuery } from "@tanstack/react-query";
 import { useState } from "react";
 import { Button } from "react-aria-components";
 import { AdminService, type LoginInfo, type UserInfo } from "../../../gen/downlease/admin/v1/admin_pb.ts";
@@ -9,24 +11,26 @@ import { PageTitle } from "../parts/page-title.tsx";
 import { Problem } from "../parts/problem.tsx";
 import { Table } from "../parts/table.tsx";
 import { Time } from "../parts/time.tsx";
+import { transport } from "../shell/transport.ts";
 
 /** What is to be ended: one login session, or all of a principal. */
 type Ending = { readonly login: LoginInfo } | { readonly principal: string };
+
+const admin = createClient(AdminService, transport);
 
 const pageSize = 200n;
 const refetchInterval = 5_000;
 
 /** Who is logged in, and the users of the users file. */
 export default function LoginsPage() {
-  const logins = useInfiniteQuery(
-    AdminService.method.listLogins,
-    { pageSize, pageToken: "" },
-    {
-      pageParamKey: "pageToken",
-      getNextPageParam: ({ page }) => page?.nextPageToken,
-      refetchInterval,
-    },
-  );
+  const logins = useInfiniteQuery({
+    queryKey: ["logins"],
+    queryFn: ({ pageParam }) => admin.listLogins({ pageSize, ...pageParam }),
+    initialPageParam: {},
+    getNextPageParam: ({ page }) =>
+      page?.nextPageToken === undefined ? undefined : { pageToken: page.nextPageToken },
+    refetchInterval,
+  });
   const users = useQuery(AdminService.method.listUsers, {}, { refetchInterval });
   const [ending, setEnding] = useState<Ending>();
   const error = logins.error ?? users.error;
@@ -133,7 +137,7 @@ function UserTable({
             <td>{count}</td>
             <td>
               {count > 0 && (
-                <Button aria-label={`Log ${name} out everywhere`} onPress={() => onEnd({ principal: name })}>
+                <Button aria-label={`Log out ${name} everywhere`} onPress={() => onEnd({ principal: name })}>
                   Log out
                 </Button>
               )}

@@ -1,6 +1,7 @@
 import { useEffect, useRef } from "react";
 import uPlot from "uplot";
 import "uplot/dist/uPlot.min.css";
+import { serviceNow } from "../shell/service-clock.ts";
 import { type Sample, spanSeconds } from "./samples.ts";
 
 export interface Line {
@@ -104,7 +105,7 @@ function optionsOf(
     scales: {
       x: {
         range: () => {
-          const now = Date.now() / 1000;
+          const now = serviceNow() / 1000;
           return [now - spanSeconds, now];
         },
       },

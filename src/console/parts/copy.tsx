@@ -8,7 +8,7 @@ export function Copyable({ label, text }: { readonly label: string; readonly tex
     <div className="copyable">
       <code>{text}</code>
       <Button
-        aria-label={`Copy ${label}`}
+        aria-label={`${isCopied ? "Copied" : "Copy"} ${label}`}
         onPress={async () => {
           await navigator.clipboard.writeText(text);
           setCopied(true);

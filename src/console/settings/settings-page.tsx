@@ -138,7 +138,7 @@ function SettingField({
         {sources[source] ?? source}.
       </p>
       {source === "changed" && (
-        <Button aria-label={`Reset ${name} to ${firstValue}`} onPress={() => onChange(undefined)}>
+        <Button aria-label={`Reset to ${firstValue}: ${name}`} onPress={() => onChange(undefined)}>
           Reset to {firstValue}
         </Button>
       )}
