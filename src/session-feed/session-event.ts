@@ -14,6 +14,7 @@ export interface SessionEvent {
 
 /** Which sessions are watched; what is unset matches every session. */
 export interface SessionFilter {
+  readonly id?: string | undefined;
   readonly owner?: string | undefined;
   readonly libraryItemId?: string | undefined;
   readonly states?: readonly SessionState[] | undefined;
@@ -21,8 +22,9 @@ export interface SessionFilter {
 
 /** Whether the session, in this state, is one of those that are watched. */
 export function matches(filter: SessionFilter, record: SessionRecord, state = record.state): boolean {
-  const { owner, libraryItemId, states } = filter;
+  const { id, owner, libraryItemId, states } = filter;
   return (
+    (id === undefined || record.id === id) &&
     (owner === undefined || record.owner === owner) &&
     (libraryItemId === undefined || record.libraryItemId === libraryItemId) &&
     (states === undefined || states.includes(state))

@@ -84,8 +84,9 @@ const rooms: Rooms = {
   },
   server: {
     rooms: ["calls", "domain", "telemetry"],
-    packages: ["cors", "pino"],
-    node: ["http", "http2", "net", "tls"],
+    packages: ["cors", "negotiator", "pino", "sirv"],
+    // The files of the pages.
+    node: ["fs", "http", "http2", "net", "tls", "zlib"],
   },
   cluster: { rooms: ["telemetry"], packages: ["pino"], node: ["cluster"] },
   // `fs` and `os` for where compiled code is cached.
@@ -125,6 +126,30 @@ const rooms: Rooms = {
       "zod",
     ],
     node: ["fs", "fs/promises", "http", "https", "sqlite", "tls"],
+  },
+  // The web page: code for browsers.
+  console: {
+    rooms: ["gen"],
+    packages: [
+      "@bufbuild/protobuf",
+      "@connectrpc/connect",
+      "@connectrpc/connect-query",
+      "@connectrpc/connect-web",
+      "@noble/hashes",
+      "@tanstack/react-query",
+      "@tanstack/react-virtual",
+      "@vitejs/plugin-react",
+      "pretty-bytes",
+      "react",
+      "react-aria-components",
+      "react-dom",
+      "swagger-ui-dist",
+      "uplot",
+      "vite",
+      "wouter",
+    ],
+    // To build it.
+    node: ["util", "zlib"],
   },
   // The commands that call a service: the SDK in a terminal.
   cli: {

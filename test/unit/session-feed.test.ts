@@ -170,6 +170,15 @@ describe("a watcher", () => {
     await until("snapshot a ACTIVE 0", "ended a CANCELED 0");
   });
 
+  test("gets one session, and what happens to it", async () => {
+    for (const id of ["a", "b"]) store(id);
+    const { complete, until } = watch(newFeed(), { id: "b" });
+    await complete();
+    for (const id of ["a", "b"]) store(id, { state: "CANCELED" });
+    listener!.changed(["a", "b"].map((id) => ({ id, kind: "ended" })));
+    await until("snapshot b ACTIVE 0", "ended b CANCELED 0");
+  });
+
   test("that comes later gets the sessions as they are, without another walk", async () => {
     store("a");
     const feed = newFeed();

@@ -34,7 +34,7 @@ export function watchOperations({ feed, infos, settings }: WatchParts): ServerSt
       isAdministration: true,
       encode: sharedEncoder(WatchSessionsResponseSchema),
       async *answers(request, _, { over, end }) {
-        const filter = sessionFilter(request);
+        const filter = { ...sessionFilter(request), id: request.id };
         const onSlow = () => end(new ServiceError("downlease.watch.slow"));
         for await (const step of feed.watch(filter, over, onSlow)) yield await responses.of(step);
       },
