@@ -40,12 +40,15 @@ export class ActiveDownload {
   }
 }
 
+/** Bytes are recorded this often at least, in milliseconds: those who look at a session see how fast it is. */
+const recordMs = 3_000;
+
 /** Pause before a store that did not answer is tried again, in milliseconds. */
 const retryMs = 1_000;
 
 /**
  * The active downloads of one session. Recording what they send renews the session's lease: with the first bytes, then
- * once a quarter of the lease while bytes move, and when the last download has ended.
+ * once a few seconds while bytes move, in short leases once a quarter of them, and when the last download has ended.
  *
  * A store that does not answer cuts no download, however long that takes, because the session may still be ACTIVE.
  * Recording is retried until the store answers; if the session is gone by then, its downloads are cut.
@@ -127,11 +130,11 @@ export class SessionDownloads {
     this.#isRecording = true;
     const sent = this.#unrecorded;
     this.#unrecorded = new Map();
-    const quarterMs = this.#terms.leaseMs / 4;
+    const pauseMs = Math.min(recordMs, this.#terms.leaseMs / 4);
     let hasAnswered = true;
     try {
       const { outcome } = await this.#store.recordSent(this.id, sent);
-      this.#recordAt = performance.now() + quarterMs;
+      this.#recordAt = performance.now() + pauseMs;
       if (outcome !== "renewed") {
         this.#hasSessionEnded = true;
         this.cut("session_ended");
@@ -139,7 +142,7 @@ export class SessionDownloads {
     } catch {
       hasAnswered = false;
       for (const [name, bytes] of sent) this.#unrecorded.set(name, (this.#unrecorded.get(name) ?? 0) + bytes);
-      this.#recordAt = performance.now() + Math.min(retryMs, quarterMs);
+      this.#recordAt = performance.now() + Math.min(retryMs, pauseMs);
     }
     this.#isRecording = false;
     if (this.#active.size === 0) this.#finish(hasAnswered);

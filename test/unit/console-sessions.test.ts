@@ -14,7 +14,7 @@ import {
   wholeList,
   writeListView,
 } from "../../src/console/sessions/session-view.ts";
-import { nextSession, type WatchedSession } from "../../src/console/sessions/watched-session.ts";
+import { hasStopped, nextSession, type WatchedSession } from "../../src/console/sessions/watched-session.ts";
 
 const states = [State.ACTIVE, State.CANCELED, State.ERROR];
 
@@ -115,5 +115,8 @@ test("the rate is that of the last report, and nothing when none has moved bytes
   expect([second.rate, secondsLeft(second)]).toEqual([2_000, 2]);
   const renewed = session({ id: "a", bytesSent: 5_000, bytesTotal: 9_000 }, second, 3_000);
   expect(renewed.rate).toBe(2_000);
-  expect(session({ id: "a", bytesSent: 5_000, bytesTotal: 9_000 }, renewed, 9_000).rate).toBe(0);
+  const third = session({ id: "a", bytesSent: 9_000, bytesTotal: 9_000 }, renewed, 4_000);
+  expect([third.rate, secondsLeft(third)]).toEqual([2_000, undefined]);
+  expect([hasStopped(third, 13_000), hasStopped(third, 15_000)]).toEqual([false, true]);
+  expect(session({ id: "a", bytesSent: 9_000, bytesTotal: 9_000 }, third, 15_000).rate).toBe(0);
 });

@@ -11,7 +11,7 @@ import { isPassing } from "../shell/passing.ts";
 import { transport } from "../shell/transport.ts";
 import { Arrangement } from "./arrangement.ts";
 import { type ListView, wholeList } from "./session-view.ts";
-import { nextSession, type WatchedSession } from "./watched-session.ts";
+import { hasStopped, nextSession, type WatchedSession } from "./watched-session.ts";
 
 /** The sessions at one moment; a new object for each change. */
 export interface FeedView {
@@ -41,6 +41,8 @@ export type WatchRequest = MessageInitShape<typeof WatchSessionsRequestSchema>;
 const afterglowMs = 5_000;
 /** How often the view changes at most, in milliseconds. */
 const frameMs = 200;
+/** How often sessions are looked for that are to leave the view, or have stopped. */
+const lookMs = 1_000;
 const maxRetryMs = 5_000;
 
 const admin = createClient(AdminService, transport);
@@ -54,6 +56,8 @@ export class SessionFeed {
   readonly #sessions = new Map<string, WatchedSession>();
   /** Ids of those that are gone, oldest first, with the time when they leave the view. */
   readonly #leaving = new Map<string, number>();
+  /** Ids of those whose bytes move. */
+  readonly #moving = new Set<string>();
   /** Sessions of the stream before that this one has not reported yet. */
   #unconfirmed = new Set<string>();
   #arrangement = new Arrangement(wholeList, this.#sessions);
@@ -63,6 +67,7 @@ export class SessionFeed {
   #isTruncated = false;
   #error: unknown;
   #timer: ReturnType<typeof setTimeout> | undefined;
+  #lookTimer: ReturnType<typeof setInterval> | undefined;
 
   constructor(request: WatchRequest) {
     this.#request = request;
@@ -75,11 +80,15 @@ export class SessionFeed {
 
   start(): void {
     void this.#run();
+    this.#lookTimer = setInterval(() => {
+      if (this.#leaving.size > 0 || this.#moving.size > 0) this.#schedule();
+    }, lookMs);
   }
 
   stop(): void {
     this.#abort.abort();
     clearTimeout(this.#timer);
+    clearInterval(this.#lookTimer);
   }
 
   /** Shows other sessions, or in another order, at once. */
@@ -141,22 +150,28 @@ export class SessionFeed {
     if (!this.#changes.has(id)) this.#changes.set(id, before);
     if (session === undefined) this.#sessions.delete(id);
     else this.#sessions.set(id, session);
+    if ((session?.rate ?? 0) > 0) this.#moving.add(id);
+    else this.#moving.delete(id);
   }
 
   /** At most one view a frame, however many responses there are. */
-  #schedule(afterMs = frameMs): void {
+  #schedule(): void {
     this.#timer ??= setTimeout(() => {
       this.#timer = undefined;
-      this.#removeOld();
+      this.#look();
       this.#arrangement.update(this.#sessions, this.#changes);
       this.#changes.clear();
       this.#show();
-      if (this.#leaving.size > 0) this.#schedule(1_000);
-    }, afterMs);
+    }, frameMs);
   }
 
-  #removeOld(): void {
+  /** Removes what has been gone for a while, and finds what has stopped. */
+  #look(): void {
     const now = performance.now();
+    for (const id of this.#moving) {
+      const session = this.#sessions.get(id)!;
+      if (hasStopped(session, now)) this.#set(id, nextSession(session.info, session.gone, session, now));
+    }
     for (const [id, time] of this.#leaving) {
       if (time > now) break;
       this.#leaving.delete(id);

@@ -6,10 +6,10 @@ export interface WatchedSession {
   readonly info: SessionInfo;
   /** Whether it is gone: expired or deleted. */
   readonly gone: "expired" | "deleted" | undefined;
-  /** Bytes a second, over the last reports. */
+  /** Bytes a second, over the last two reports of bytes. */
   readonly rate: number;
-  /** When this page has heard of it last; milliseconds of the page's clock. */
-  readonly seenAt: number;
+  /** When bytes were last reported to have moved; milliseconds of the page's clock. */
+  readonly movedAt: number;
   /** Times of the session, in milliseconds since the epoch; 0 when unknown. Long lists are sorted by them. */
   readonly createdMs: number;
   readonly expiresMs: number;
@@ -23,19 +23,26 @@ export function nextSession(
   now: number,
 ): WatchedSession {
   const [createdMs, expiresMs] = [msOf(info.createdTime), msOf(info.expirationTime)];
-  return { info, gone, rate: rateOf(info, before, now), seenAt: now, createdMs, expiresMs };
+  const hasMoved = before === undefined || info.bytesSent !== before.info.bytesSent;
+  const movedAt = hasMoved ? now : before.movedAt;
+  return { info, gone, rate: rateOf(info, before, now), movedAt, createdMs, expiresMs };
 }
 
 function msOf(time: Timestamp | undefined): number {
   return time === undefined ? 0 : timestampMs(time);
 }
 
-/** Reports come about once a second while bytes move; what is silent for longer moves nothing. */
-const stillMs = 5_000;
+/** Reports of bytes come every few seconds while they move; what is silent for longer moves nothing. */
+const stillMs = 10_000;
+
+/** Whether it has a rate although nothing has moved for a while. */
+export function hasStopped({ rate, movedAt }: WatchedSession, now: number): boolean {
+  return rate > 0 && now - movedAt > stillMs;
+}
 
 function rateOf({ bytesSent }: SessionInfo, before: WatchedSession | undefined, now: number): number {
   if (before === undefined) return 0;
-  const elapsedMs = now - before.seenAt;
-  if (bytesSent === before.info.bytesSent) return elapsedMs > stillMs ? 0 : before.rate;
+  if (bytesSent === before.info.bytesSent) return hasStopped(before, now) ? 0 : before.rate;
+  const elapsedMs = now - before.movedAt;
   return Number(bytesSent - before.info.bytesSent) / Math.max(0.2, elapsedMs / 1000);
 }
