@@ -15,6 +15,7 @@ import { SecurityPoliciesService } from "../gen/content/v1/security_policies_pb.
 import { SubscribedLibraryService } from "../gen/content/v1/subscribed_library_pb.ts";
 import { TrustedCertificatesService } from "../gen/content/v1/trusted_certificates_pb.ts";
 import { TypeService } from "../gen/content/v1/type_pb.ts";
+import { AdminService } from "../gen/downlease/admin/v1/admin_pb.ts";
 import { OperationAuthenticationService } from "../gen/vapi/metadata/authentication/v1/authentication_pb.ts";
 import {
   ComponentMetamodelService,
@@ -66,7 +67,19 @@ export const services: readonly DescService[] = [
   OperationMetamodelService,
   StructureMetamodelService,
   EnumerationMetamodelService,
+  AdminService,
 ];
+
+/** Operations that nothing serves yet, by name. */
+const unserved = new Set([
+  "list_sessions",
+  "end_sessions",
+  "list_logins",
+  "end_logins",
+  "list_users",
+  "list_audit_entries",
+  "get_overview",
+]);
 
 /** One way to call an operation. */
 export type OperationRow = {
@@ -84,6 +97,7 @@ export function operationRows(): OperationRow[] {
     .filter((method) => hasOption(method, operationOption))
     .flatMap((method): OperationRow[] => {
       const options = optionsOf(method);
+      if (method.parent === AdminService && unserved.has(options.operationId)) return [];
       return [
         ...dialects.flatMap((dialect) =>
           options.routes[dialect.routes].map((route) => ({

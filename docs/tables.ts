@@ -24,9 +24,15 @@ import { operationCells, operationHeader, operationRows } from "./operations.ts"
 export const tables: Record<string, { page: string; header: readonly string[]; rows: () => string[][] }> = {
   settings: {
     page: "configuration.md",
-    header: ["flag", "variable", "default", "meaning"],
+    header: ["flag", "variable", "default", "at run time", "meaning"],
     rows: () =>
-      settings.map(({ usage, variable, default: value, help }) => [code(usage), code(variable), value, help]),
+      settings.map(({ usage, variable, default: value, help, changeable }) => [
+        code(usage),
+        code(variable),
+        value,
+        changeable ? "may change" : "",
+        help,
+      ]),
   },
   "client-settings": {
     page: "cli.md",
@@ -126,7 +132,11 @@ function commands(): Command[] {
   addClientCommands(program, processIo({}));
   // The hidden one is for the scripts of shells.
   const shown = program.commands.filter((command) => command.name() !== "complete");
-  return shown.flatMap((command) => (command.commands.length > 0 ? command.commands : [command]));
+  return shown.flatMap(withoutGroups);
+}
+
+function withoutGroups(command: Command): readonly Command[] {
+  return command.commands.length > 0 ? command.commands.flatMap(withoutGroups) : [command];
 }
 
 /** For example `downlease sessions show <id>`. */

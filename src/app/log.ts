@@ -3,6 +3,8 @@ import type { Program } from "../cluster/worker.ts";
 import type { Config } from "../config/settings.ts";
 import { createLogger } from "../telemetry/log.ts";
 
+export type { Logger };
+
 /** The log of this process; of a worker, every line has its number. */
 export function openLog({ logLevel, logFormat }: Config, program?: Program): Logger {
   const log = createLogger({ level: logLevel, format: logFormat });

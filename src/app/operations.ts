@@ -4,6 +4,7 @@ import type { Config } from "../config/settings.ts";
 import type { Backend } from "../domain/backend.ts";
 import type { ContentSource } from "../domain/content-source.ts";
 import type { Settings } from "../domain/settings.ts";
+import { settingsOperations } from "../operations/admin/settings.ts";
 import { configurationOperations } from "../operations/configuration.ts";
 import { downloadSessionOperations } from "../operations/download-session.ts";
 import { type SessionFileParts, sessionFileOperations } from "../operations/download-session-file.ts";
@@ -25,17 +26,19 @@ export interface OperationParts extends Pick<SessionFileParts, "preparations" | 
 export function openOperations(config: Config, parts: OperationParts): Operations {
   const { backend, content, settings, preparations, linkFor, metrics } = parts;
   const { sessions, sessionFiles: files, logins } = backend;
-  const unverifiedAfterMs = config.verifyFirst ? Number.POSITIVE_INFINITY : config.prepareMs;
+  const { values } = settings;
+  const unverifiedAfterMs = () => (config.verifyFirst ? Number.POSITIVE_INFINITY : values.prepareMs);
   const { countKeepAlive } = metrics;
   const { unary, streams } = downloadSessionOperations({ store: sessions, content, countKeepAlive });
   const operations = [
     ...unary,
     ...sessionFileOperations({ sessions, files, content, preparations, linkFor, unverifiedAfterMs }),
-    ...loginOperations({ logins, openLogin: loginOpener(logins, config.loginsPerPrincipal) }),
+    ...loginOperations({ logins, openLogin: loginOpener(logins, values) }),
     ...libraryOperations(content),
-    ...configurationOperations({ settings, maxDownloads: config.maxTransfers }),
+    ...configurationOperations({ settings }),
     ...itemStorageOperations(content),
     ...vsphereOperations(content),
+    ...settingsOperations(settings),
   ];
   return { unary: [...operations, ...metadataOperations(operations)], streams };
 }

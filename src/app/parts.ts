@@ -9,9 +9,9 @@ import type { Config } from "../config/settings.ts";
 import { openContentSource } from "../content/open.ts";
 import type { Backend } from "../domain/backend.ts";
 import type { ContentSource } from "../domain/content-source.ts";
-import { Settings, type SettingValues } from "../domain/settings.ts";
+import type { LeaseTerms } from "../domain/session.ts";
 import type { ServerTls } from "../server/server.ts";
-import { openBackend, type RedisCredentials, sqliteUrl } from "../stores/open.ts";
+import { type BackendOptions, openBackend, type RedisCredentials, sqliteUrl } from "../stores/open.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
 import { orStartError } from "./start-error.ts";
 
@@ -36,35 +36,43 @@ export async function openContent({ content }: Config, log: Logger): Promise<Con
   return orStartError(() => openContentSource({ ...content, warn: (message) => log.warn(message) }));
 }
 
-/** A server that does not answer yet is no error. @throws StartError */
-export async function openStores(config: Config, metrics: Metrics, log: Logger): Promise<Backend> {
-  const { redisUrl, redis, sqlitePath, maxDowntimeMs, login } = config;
-  const { leaseMs, retentionMs, maxSessionsPerPrincipal: maxPerOwner } = config;
-  const url = redisUrl?.reveal() ?? sqliteUrl(sqlitePath);
+/**
+ * A server that does not answer yet is no error.
+ *
+ * @param leaseTerms read at each use, because they may change
+ * @throws StartError
+ */
+export async function openStores(
+  config: Config,
+  leaseTerms: LeaseTerms,
+  { metrics, log }: { readonly metrics: Metrics; readonly log: Logger },
+): Promise<Backend> {
   const { observeRoundTrip } = metrics;
-  const redisCredentials = await readRedisCredentials(config);
-  const leaseTerms = { leaseMs, retentionMs, maxPerOwner };
-  const redisOptions = { redisCredentials, redisWaitReplicas: redis.waitReplicas };
-  return orStartError(() =>
-    openBackend(url, {
-      leaseTerms,
-      loginTerms: login,
-      maxDowntimeMs,
-      ...redisOptions,
-      log,
-      observeRoundTrip,
-    }),
-  );
+  const options = await backendOptions(config, leaseTerms, log);
+  return orStartError(() => openBackend(backendUrl(config), { ...options, observeRoundTrip }));
 }
 
-/** The settings that may change while the service runs, until they are closed. */
-export function openSettings(
-  { transferBandwidthMbps }: Config,
-  { settings }: Backend,
+/** The store that sessions are kept in. */
+export function backendUrl({ redisUrl, sqlitePath }: Config): string {
+  return redisUrl?.reveal() ?? sqliteUrl(sqlitePath);
+}
+
+/** @throws StartError */
+export async function backendOptions(
+  config: Config,
+  leaseTerms: LeaseTerms,
   log: Logger,
-): Promise<Settings> {
-  const onChange = (changed: Partial<SettingValues>) => log.info(changed, "settings have changed");
-  return Settings.open({ store: settings, first: { transferBandwidthMbps }, onChange });
+): Promise<BackendOptions> {
+  const { redis, maxDowntimeMs, login: loginTerms } = config;
+  const redisCredentials = await readRedisCredentials(config);
+  return {
+    leaseTerms,
+    loginTerms,
+    maxDowntimeMs,
+    redisCredentials,
+    redisWaitReplicas: redis.waitReplicas,
+    log,
+  };
 }
 
 /** @throws StartError when certificate and key do not belong together */

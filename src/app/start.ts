@@ -7,6 +7,7 @@ import { ShareHolders } from "../calls/share-holders.ts";
 import type { Program } from "../cluster/worker.ts";
 import { addressMatcher } from "../config/addresses.ts";
 import type { Config } from "../config/settings.ts";
+import { firstValues } from "../domain/settings.ts";
 import { Server } from "../server/server.ts";
 import { shutDown } from "../server/shutdown.ts";
 import { callObserver, overloadCounter } from "../telemetry/call-observer.ts";
@@ -18,9 +19,10 @@ import { openAdmin } from "./admin.ts";
 import { openDownloads } from "./downloads.ts";
 import { openLog, summaryOf } from "./log.ts";
 import { openOperations } from "./operations.ts";
-import { openAuthentication, openContent, openSettings, openStores, openTls } from "./parts.ts";
+import { openAuthentication, openContent, openStores, openTls } from "./parts.ts";
 import { openPreparations } from "./preparations.ts";
 import { openProtocols } from "./protocols.ts";
+import { openSettings } from "./settings.ts";
 import { orStartError } from "./start-error.ts";
 
 /** A running service. */
@@ -59,20 +61,19 @@ export async function startApp(config: Config, { logger, program }: AppOptions =
   const tls = await openTls(config);
   const pageHeaders = pageHeadersFor(tls !== undefined);
   const content = await openContent(config, log);
-  const backend = opened.use(await openStores(config, metrics, log));
-  const settings = await openSettings(config, backend, log);
-  opened.defer(() => settings.close());
+  const values = firstValues(config.changeable);
+  const backend = opened.use(await openStores(config, values, { metrics, log }));
   const authentication = await openAuthentication(config, { logins: backend.logins, clientAddressOf, log });
   opened.defer(() => authentication.close());
   const { authenticate, login, administrate } = authentication;
 
   const preparations = openPreparations(config, { backend, content, metrics, log }, opened);
-  const admission = new Admission(config.maxCalls);
+  const admission = new Admission(values.maxCalls);
   const downloads = openDownloads(config, {
     admission,
     backend,
     content,
-    settings,
+    values,
     pageHeaders,
     isTrustedProxy,
     clientAddressOf,
@@ -81,6 +82,8 @@ export async function startApp(config: Config, { logger, program }: AppOptions =
     callsMustEnd,
   });
   opened.defer(() => downloads.close());
+  const settings = await openSettings(config, values, { backend, admission, downloads, log, program });
+  opened.defer(() => settings.close());
 
   const { linkFor, handler } = downloads;
   const stores = { backend, content, settings, preparations };

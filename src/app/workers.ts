@@ -3,7 +3,7 @@ import { runWorker } from "../cluster/worker.ts";
 import { WorkerFailure } from "../cluster/worker-process.ts";
 import type { Config } from "../config/settings.ts";
 import { type Admin, openAdmin } from "./admin.ts";
-import { openLog, summaryOf } from "./log.ts";
+import { type Logger, summaryOf } from "./log.ts";
 import { startApp } from "./start.ts";
 
 export { WorkerFailure };
@@ -14,9 +14,11 @@ export function startWorkerApp(config: Config, explain: Parameters<typeof runWor
 }
 
 /** A program of several workers, not yet started. Its supervisor has the admin address. */
-export function superviseApps(config: Config, { onFailure }: SupervisorEvents) {
+export function superviseApps(
+  config: Config,
+  { onFailure, log }: SupervisorEvents & { readonly log: Logger },
+) {
   const { workers, port, graceMs } = config;
-  const log = openLog(config);
   let admin: Admin | undefined;
   const served = () => ({ adminUrl: admin?.url, ...summaryOf(config) });
   const supervisor = new Supervisor({ workers, port, graceMs, log, served, onFailure });

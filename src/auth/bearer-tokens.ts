@@ -92,21 +92,9 @@ export class BearerTokens {
 
   /** @throws Error when a file of keys can't be used. Keys at a URL are fetched with the first token. */
   static async open(options: BearerTokensOptions): Promise<BearerTokens> {
-    const { jwks, log, pollMs = 1000 } = options;
-    if (/^https?:/i.test(jwks)) {
-      const find = createRemoteJWKSet(new URL(jwks), {
-        timeoutDuration: fetchMs,
-        [customFetch]: fetchBounded,
-      });
-      return new BearerTokens(options, { find, close() {} });
-    }
-    const file = await WatchedFile.open({
-      path: jwks,
-      maxBytes: maxJwksBytes,
-      pollMs,
-      parse: (text) => createLocalJWKSet(JSON.parse(text) as JSONWebKeySet),
-      onBroken: (reason) => log.error(`${jwks} is invalid; keeping the previous keys: ${reason}`),
-    });
+    const { jwks } = options;
+    if (isRemote(jwks)) return new BearerTokens(options, { find: remoteKeys(jwks), close() {} });
+    const file = await openKeysFile(options);
     const find: JWTVerifyGetKey = (header, token) => file.value(header, token);
     return new BearerTokens(options, { find, close: () => file.close() });
   }
@@ -196,6 +184,36 @@ export class BearerTokens {
     const detail = cause instanceof Error && cause.cause instanceof Error ? ` (${cause.cause.message})` : "";
     this.#options.log.error(`the token signing keys are unavailable: ${message}${detail}`);
   }
+}
+
+/** Reads a key set once, from its file or its URL. @returns how many keys it has @throws Error when it can't be used */
+export async function countKeys(jwks: string): Promise<number> {
+  if (isRemote(jwks)) {
+    const keys = remoteKeys(jwks);
+    await keys.reload();
+    return keys.jwks()?.keys.length ?? 0;
+  }
+  const file = await openKeysFile({ jwks, log: { error() {} } });
+  file.close();
+  return file.value.jwks().keys.length;
+}
+
+function isRemote(jwks: string): boolean {
+  return /^https?:/i.test(jwks);
+}
+
+function remoteKeys(jwks: string) {
+  return createRemoteJWKSet(new URL(jwks), { timeoutDuration: fetchMs, [customFetch]: fetchBounded });
+}
+
+function openKeysFile({ jwks, log, pollMs = 1000 }: Pick<BearerTokensOptions, "jwks" | "log" | "pollMs">) {
+  return WatchedFile.open({
+    path: jwks,
+    maxBytes: maxJwksBytes,
+    pollMs,
+    parse: (text) => createLocalJWKSet(JSON.parse(text) as JSONWebKeySet),
+    onBroken: (reason) => log.error(`${jwks} is invalid; keeping the previous keys: ${reason}`),
+  });
 }
 
 /**

@@ -22,16 +22,17 @@ const windowMs = 60_000;
 /**
  * Opens login sessions, for callers that `Authentication.login` has returned.
  *
- * @param perPrincipal login sessions a minute that a principal may open, counted over all replicas; 0 for any number. An
- *   open one lives on while nobody uses it, so the rate bounds what a caller can leave in the store
+ * @param limits login sessions a minute that a principal may open, counted over all replicas; 0 for any number. An
+ *   open one lives on while nobody uses it, so the rate bounds what a caller can leave in the store. Read at each use
  */
 export function loginOpener(
   logins: Pick<LoginStore, "open" | "addFailure">,
-  perPrincipal: number,
+  limits: { readonly loginsPerPrincipal: number },
 ): (caller: Caller) => Promise<string> {
   return async (caller) => {
     if (!(caller instanceof ProvenCaller)) throw new TypeError("the caller has not logged in");
     const { principal, roles, proof } = caller;
+    const { loginsPerPrincipal: perPrincipal } = limits;
     if (perPrincipal > 0) {
       const { count, forgottenInMs } = await logins.addFailure(`opened ${principal}`, windowMs);
       if (count > perPrincipal) {

@@ -16,9 +16,10 @@ const maxShareOfAll = 0.8;
  * admitted even while others use all of their shares. A holder's `load` belongs to one `Admission` only.
  */
 export class Admission {
-  readonly #limit: number;
-  readonly #limitForBusy: number;
-  readonly #maxShare: number;
+  readonly #maxShareOfLimit: number;
+  #limit = 0;
+  #limitForBusy = 0;
+  #maxShare = 0;
   #load = 0;
   /** Number of holders that have something in flight. */
   #busy = 0;
@@ -28,9 +29,15 @@ export class Admission {
    * @param maxShare part of the limit that one holder may have while there is no other, at most 0.8
    */
   constructor(limit: number, maxShare = maxShareOfAll) {
+    this.#maxShareOfLimit = maxShare;
+    this.setLimit(limit);
+  }
+
+  /** Counts from now on. What is in flight beyond it stays, and nothing is admitted until enough of it has ended. */
+  setLimit(limit: number): void {
     this.#limit = limit;
     this.#limitForBusy = partOf(limit, maxShareOfAll);
-    this.#maxShare = partOf(limit, maxShare);
+    this.#maxShare = partOf(limit, this.#maxShareOfLimit);
   }
 
   /** Total weight of what is in flight. */

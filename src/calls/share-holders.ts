@@ -18,6 +18,11 @@ export class ShareHolders {
     return this.#byKey.size;
   }
 
+  /** As `Admission.setLimit`. */
+  setLimit(limit: number): void {
+    this.#admission.setLimit(limit);
+  }
+
   /** As `Admission.enter`. */
   enter(key: string, weight = 1): boolean {
     const existing = this.#byKey.get(key);

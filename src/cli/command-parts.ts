@@ -20,7 +20,7 @@ export function withServer(command: Command): Command {
   return withJson(command);
 }
 
-export function withJson(command: Command): Command {
+export function withJson<C extends Command>(command: C): C {
   return command.option("--json", "write JSON, one object a line");
 }
 

@@ -1,5 +1,6 @@
 import { Argument, type Command, Option } from "commander";
 import { type ClientSetting, clientSettings } from "../config/client-settings.ts";
+import { addAdmin } from "./admin/admin.ts";
 import {
   localAction,
   rateArgument,
@@ -30,6 +31,7 @@ export function addClientCommands(program: Command, io: Io): void {
   addSessions(program, io);
   addLogins(program, io);
   addServers(program, io);
+  addAdmin(program, io);
   program
     .command("completion")
     .description("print the script for completion in a shell: source <(downlease completion bash)")

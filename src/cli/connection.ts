@@ -2,7 +2,8 @@ import { readFile } from "node:fs/promises";
 import { connect, type Downlease } from "../client/connect.ts";
 import { visible } from "../client/printable.ts";
 import { type ClientSecret, passwordVariable } from "../config/client-settings.ts";
-import { readSecretFile, SecretFileError } from "../config/secret-file.ts";
+import { readSecretFile } from "../config/secret-file.ts";
+import { SmallFileError } from "../config/small-file.ts";
 import { CliError } from "./failure.ts";
 import { fileProblem } from "./file-problem.ts";
 import { askHidden } from "./hidden-input.ts";
@@ -55,7 +56,7 @@ function secretOf(name: ClientSecret, flags: ServerFlags): string | undefined {
   try {
     return readSecretFile(file);
   } catch (error) {
-    if (!(error instanceof SecretFileError)) throw error;
+    if (!(error instanceof SmallFileError)) throw error;
     throw new CliError("usage", `--${name}-file ${error.message}`);
   }
 }

@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
-import { withJson } from "./command-parts.ts";
+import { localAction, withJson } from "./command-parts.ts";
 import { addClientCommands } from "./commands.ts";
 import { exitCodes } from "./exit-codes.ts";
 import { type Io, OutputWatch } from "./io.ts";
@@ -32,21 +32,23 @@ export async function runCli(args: readonly string[], io: Io): Promise<number | 
     });
   const output = new OutputWatch(io);
   let isServing = false;
-  const serve = new LazyCommand("serve", async (command) => {
-    const { addSettings } = await import("./serve.ts");
-    addSettings(command);
-  })
-    .copyInheritedSettings(program)
+  const serve = withSettings(program, "serve")
     .description("serve download sessions over gRPC, Connect, gRPC-Web and REST")
-    .addHelpText(
-      "after",
-      "\nEvery flag is also a variable: --lease-seconds is DOWNLEASE_LEASE_SECONDS. The flag wins.",
-    )
     .action(async (flags) => {
       await (await import("./serve.ts")).serve({ flags, environment: io.environment });
       isServing = true;
     });
-  program.addCommand(serve).hook("preSubcommand", (_, command) => loadOptions(command));
+  const check = withJson(withSettings(program, "check"))
+    .description("look at the settings of serve and at all that they name, without serving")
+    .action(async (flags) => {
+      io.exitCode = await (await import("./check/check.ts")).check(flags, io);
+    });
+  const backup = withJson(withSettings(program, "backup"))
+    .description("copy the SQLite file of serve to another file, also while it is served from")
+    .argument("<file>", "the copy, which must not exist")
+    .action(localAction(io, async () => (await import("./backup/backup.ts")).backUp));
+  for (const command of [serve, check, backup]) program.addCommand(command);
+  program.hook("preSubcommand", (_, command) => loadOptions(command));
   addClientCommands(program, io);
   addUsersCommands(program, io);
   addVersionCommand(program, io);
@@ -59,6 +61,19 @@ export async function runCli(args: readonly string[], io: Io): Promise<number | 
     return await output.end(error.exitCode === 0 ? exitCodes.ok.code : exitCodes.usage.code);
   }
   return isServing ? undefined : await output.end(io.exitCode);
+}
+
+/** A command that takes the settings of the service. */
+function withSettings(program: Command, name: string): LazyCommand {
+  const command = new LazyCommand(name, async (each) => {
+    const { addSettings } = await import("./setting-options.ts");
+    addSettings(each);
+  });
+  const sources = [
+    "Every flag is also a variable, and a setting of the file that --config names: --lease-seconds",
+    "is DOWNLEASE_LEASE_SECONDS and lease-seconds. The flag wins over the variable, the variable over the file.",
+  ];
+  return command.copyInheritedSettings(program).addHelpText("after", `\n${sources.join("\n")}`);
 }
 
 function addVersionCommand(program: Command, { stdout }: Io): void {

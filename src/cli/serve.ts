@@ -1,25 +1,17 @@
 import cluster from "node:cluster";
 import { constants } from "node:os";
 import { setFlagsFromString } from "node:v8";
-import { type Command, Option } from "commander";
-import { readConfig } from "../app/config.ts";
+import { readConfig, withConfigFile } from "../app/config.ts";
+import { type Logger, openLog } from "../app/log.ts";
 import { type App, startApp } from "../app/start.ts";
 import { StartError } from "../app/start-error.ts";
 import { startWorkerApp, superviseApps, WorkerFailure } from "../app/workers.ts";
-import { ConfigError, type ConfigSources } from "../config/load.ts";
-import { type Config, settings } from "../config/settings.ts";
+import { ConfigError, type ConfigSources, serviceLinksIn } from "../config/load.ts";
+import type { Config } from "../config/settings.ts";
 
 // Otherwise a first burst of calls can make V8 allocate the objects of calls in the old heap for the rest of the process,
 // and a call costs up to half as much again (docs/performance.md).
 setFlagsFromString("--no-allocation-site-pretenuring");
-
-/** Adds every setting as a flag. */
-export function addSettings(command: Command): void {
-  for (const { usage, alone, help, default: value } of settings) {
-    const option = new Option(usage, `${help} (default: ${value})`);
-    command.addOption(alone === undefined ? option : option.preset(alone));
-  }
-}
 
 /** The program, as signals end it. */
 interface Service {
@@ -36,15 +28,21 @@ export async function serve({
   environment,
 }: Pick<ConfigSources, "flags" | "environment">): Promise<void> {
   try {
-    await start(readConfig(flags, environment));
+    const { file } = await withConfigFile({ flags, environment });
+    await start(readConfig(flags, environment, file), serviceLinksIn(environment));
   } catch (error) {
     process.exit(report(error));
   }
 }
 
-async function start(config: Config): Promise<void> {
+/** @param serviceLinks variables that are ignored */
+async function start(config: Config, serviceLinks: readonly string[]): Promise<void> {
   if (config.workers > 1 && cluster.isWorker) return startWorkerApp(config, explain);
-  const service = config.workers > 1 ? severalProcesses(config) : oneProcess(config);
+  const logger = openLog(config);
+  if (serviceLinks.length > 0) {
+    logger.debug({ variables: serviceLinks }, "variables of Kubernetes' service links are ignored");
+  }
+  const service = config.workers > 1 ? severalProcesses(config, logger) : oneProcess(config, logger);
   let canStop = false;
   for (const signal of ["SIGINT", "SIGTERM"] as const) {
     process.on(signal, () => {
@@ -61,11 +59,11 @@ async function start(config: Config): Promise<void> {
   canStop = true;
 }
 
-function oneProcess(config: Config): Service {
+function oneProcess(config: Config, logger: Logger): Service {
   let app: App | undefined;
   return {
     async start() {
-      app = await startApp(config);
+      app = await startApp(config, { logger });
     },
     async stop() {
       await app?.stop();
@@ -75,8 +73,8 @@ function oneProcess(config: Config): Service {
   };
 }
 
-function severalProcesses(config: Config): Service {
-  const supervisor = superviseApps(config, { onFailure: (failure) => process.exit(report(failure)) });
+function severalProcesses(config: Config, log: Logger): Service {
+  const supervisor = superviseApps(config, { log, onFailure: (failure) => process.exit(report(failure)) });
   return {
     async start() {
       await supervisor.start();

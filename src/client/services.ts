@@ -5,6 +5,7 @@ import { DownloadSessionService } from "../../gen/content/library/item/v1/downlo
 import { ItemFileService } from "../../gen/content/library/item/v1/item_file_pb.ts";
 import { ItemService } from "../../gen/content/library/v1/item_pb.ts";
 import { LibraryService } from "../../gen/content/v1/library_pb.ts";
+import { AdminService } from "../../gen/downlease/admin/v1/admin_pb.ts";
 import type { Credentials } from "./credentials.ts";
 import { LoginSession, withLoginSession } from "./login-session.ts";
 
@@ -16,6 +17,8 @@ export interface ServiceClients {
   readonly items: Client<typeof ItemService>;
   readonly itemFiles: Client<typeof ItemFileService>;
   readonly logins: Client<typeof SessionService>;
+  /** For operators of the service. */
+  readonly admin: Client<typeof AdminService>;
 }
 
 /** Clients that send the credentials with each call. */
@@ -47,6 +50,7 @@ export function openClients(
       items: createClient(ItemService, transport),
       itemFiles: createClient(ItemFileService, transport),
       logins: createClient(SessionService, transport),
+      admin: createClient(AdminService, transport),
     },
     async logOut() {
       await login?.close();

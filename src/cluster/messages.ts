@@ -1,4 +1,5 @@
 import type { ServingStatus } from "../telemetry/health.ts";
+import type { LogLevel } from "../telemetry/log.ts";
 import type { MetricsSnapshot } from "../telemetry/metrics.ts";
 
 /** Where a worker serves. */
@@ -21,6 +22,8 @@ export type WorkerMessage =
   | { readonly type: "snapshot"; readonly metrics: MetricsSnapshot }
   /** It has closed its port and finished its calls; see "left". */
   | { readonly type: "leaving" }
+  /** The minimum level to log has changed. */
+  | { readonly type: "logLevel"; readonly level: LogLevel }
   /** Whether it is ready; sent after every change, "NOT_SERVING" at first. */
   | { readonly type: "status"; readonly status: ServingStatus };
 

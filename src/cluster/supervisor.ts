@@ -241,6 +241,8 @@ export class Supervisor {
       this.#awaited.get(from)?.();
     } else if (message.type === "leaving") {
       from.send({ type: "left" });
+    } else if (message.type === "logLevel") {
+      this.#log.level = message.level;
     }
   }
 }

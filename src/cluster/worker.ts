@@ -1,5 +1,6 @@
 import cluster from "node:cluster";
 import type { ServingStatus } from "../telemetry/health.ts";
+import type { LogLevel } from "../telemetry/log.ts";
 import type { MetricsSnapshot } from "../telemetry/metrics.ts";
 import type { Serving, StartFailure, SupervisorMessage, WorkerMessage } from "./messages.ts";
 
@@ -9,6 +10,8 @@ export interface Program {
   readonly worker: number;
   /** To call after every change of this worker's status. */
   readonly reportStatus: (status: ServingStatus) => void;
+  /** To call when the minimum level to log changes. */
+  readonly reportLogLevel: (level: LogLevel) => void;
 }
 
 export interface WorkerApp extends Serving {
@@ -61,8 +64,9 @@ export async function runWorker(
   });
 
   const reportStatus = (status: ServingStatus) => void send({ type: "status", status });
+  const reportLogLevel = (level: LogLevel) => void send({ type: "logLevel", level });
   try {
-    app = await start({ worker: self.id, reportStatus });
+    app = await start({ worker: self.id, reportStatus, reportLogLevel });
   } catch (error) {
     const failure = explain(error);
     if (failure === undefined) throw error;

@@ -105,6 +105,7 @@ export const authenticationFields = {
   loginsPerPrincipal: integer(0, 1_000_000).prefault("1000").register(manual, {
     argument: "number",
     help: "login sessions a minute that a principal may open, counted over all replicas; 0 for no limit",
+    changeable: true,
   }),
   login: z.object({
     idleMs: seconds(0.001, 30 * day)

@@ -47,10 +47,12 @@ export const downloadFields = {
   maxTransfers: integer(1, 1_000_000).prefault("1000").register(manual, {
     argument: "number",
     help: "maximum number of downloads at a time, with shares by session, principal and address; more are refused at once",
+    changeable: true,
   }),
-  transferBandwidthMbps: integer(0, 1_000_000).prefault("0").register(manual, {
+  transferBandwidthMbps: integer(0, 1_000_000, "Mbit/s").prefault("0").register(manual, {
     argument: "number",
-    help: "limit of all downloads together in Mbit/s, over all replicas, until an update changes it; 0 for no limit",
+    help: "limit of all downloads together in Mbit/s, over all replicas; 0 for no limit",
+    changeable: true,
   }),
   offload: oneOf(offloads)
     .prefault("none")

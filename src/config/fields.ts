@@ -14,10 +14,30 @@ export interface Manual {
   readonly secret?: boolean;
   /** Whether messages do not repeat the value, because a wrong one may hold a secret. */
   readonly unquoted?: boolean;
+  /** Whether operators may change the value while the service runs, see `changeableSettings`. */
+  readonly changeable?: boolean;
 }
 
 /** Every field that is a setting is registered here. */
 export const manual = z.registry<Manual>();
+
+/** What the values of a setting are. */
+export interface ValueRange {
+  readonly unit?: string;
+  readonly min?: number;
+  readonly max?: number;
+  /** Every value that a text may have. */
+  readonly choices?: readonly string[];
+}
+
+const ranges = z.registry<ValueRange>();
+
+/** The range of a field, also of one with a default; empty when it is not limited to one. */
+export function rangeOf(schema: z.core.$ZodType): ValueRange {
+  if (schema instanceof z.ZodPrefault || schema instanceof z.ZodOptional)
+    return rangeOf(schema.def.innerType);
+  return ranges.get(schema) ?? {};
+}
 
 /** Names a setting: a group's name begins it, and milliseconds are given in seconds. */
 type Named<Key extends string> = Key extends `${infer Stem}Ms` ? `${Stem}Seconds` : Key;
@@ -59,24 +79,27 @@ export function onOff() {
 
 export const filePath = () => z.string("must be set").min(1, "must not be empty");
 
-export function integer(min: number, max: number) {
-  return numberField((text) => wholeNumber(text, min, max), wholeNumberRule(min, max));
+export function integer(min: number, max: number, unit?: string) {
+  const range = { min, max, ...(unit !== undefined && { unit }) };
+  return numberField((text) => wholeNumber(text, min, max), wholeNumberRule(min, max), range);
 }
 
 /** Seconds with or without a fraction, as milliseconds. */
 export function seconds(min: number, max: number) {
-  return numberField((text) => secondsAsMs(text, min, max), secondsRule(min, max));
+  const range = { min, max, unit: "seconds" };
+  return numberField((text) => secondsAsMs(text, min, max), secondsRule(min, max), range);
 }
 
-function numberField(parse: (text: string) => number | undefined, message: string) {
+function numberField(parse: (text: string) => number | undefined, message: string, range: ValueRange) {
   return z
     .string()
     .transform((text) => parse(text) ?? Number.NaN)
-    .refine((value) => !Number.isNaN(value), message);
+    .refine((value) => !Number.isNaN(value), message)
+    .register(ranges, range);
 }
 
 export function oneOf<const Values extends readonly [string, ...string[]]>(values: Values) {
-  return z.enum(values, `must be one of ${values.join(", ")}`);
+  return z.enum(values, `must be one of ${values.join(", ")}`).register(ranges, { choices: values });
 }
 
 /** Entries separated by commas. */

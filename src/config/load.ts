@@ -1,8 +1,13 @@
 import { closest } from "../domain/closest.ts";
+import type { SettingSource } from "../domain/settings-schema.ts";
+import { changeableSettings } from "./changeable.ts";
 import { clientSettings } from "./client-settings.ts";
+import type { ConfigFile } from "./config-file.ts";
 import { settingNameOf } from "./fields.ts";
+import { inputFrom, type Origin, type Origins } from "./origins.ts";
 import { SecretUrl } from "./secret.ts";
-import { readSecretFile, SecretFileError } from "./secret-file.ts";
+import { readSecretFile } from "./secret-file.ts";
+import { isServiceLink } from "./service-links.ts";
 import {
   type Config,
   configSchema,
@@ -12,6 +17,7 @@ import {
   type SettingName,
   settings,
 } from "./settings.ts";
+import { SmallFileError } from "./small-file.ts";
 
 /** The user's mistakes in the configuration, all of them, one line each. */
 export class ConfigError extends Error {
@@ -28,31 +34,29 @@ export interface ConfigSources {
   /** By the names of settings. */
   readonly flags: Readonly<Partial<Record<Setting["name"], string>>>;
   readonly environment: Readonly<Record<string, string | undefined>>;
+  /** The configuration file that flags or environment name. */
+  readonly file?: ConfigFile | undefined;
   /** Content root when neither a root nor a bucket is set. */
   readonly defaultContentRoot?: string | undefined;
   /** Throws an Error that says what is wrong with a Redis URL, without repeating it. */
   readonly checkRedisUrl?: (url: string) => void;
 }
 
-/** The text of a setting, and where it comes from. */
-interface Origin {
-  /** As messages name it. */
-  readonly label: string;
-  /** Empty when there is a mistake. */
-  readonly text: string;
-  readonly mistake?: string;
-}
-
-type Origins = ReadonlyMap<SettingName, Origin>;
+/** Where values come from: what is further to the front wins. */
+const places = ["flag", "variable", "file"] as const satisfies readonly SettingSource[];
+type Place = (typeof places)[number];
 
 /**
- * Reads all settings. A flag wins over its variable; an empty variable counts as unset. A secret may be in a file.
+ * Reads all settings. A flag wins over its variable, which wins over the configuration file; an empty variable counts
+ * as unset, and so does one that Kubernetes sets by itself. A secret may be in a file.
  *
  * @throws ConfigError
  */
 export function loadConfig(sources: ConfigSources): Config {
+  const { file } = sources;
+  if (file?.isBroken) throw new ConfigError([...file.mistakes, ...unknownVariables(sources.environment)]);
   const origins = originsFrom(sources);
-  const result = configSchema.safeParse(inputFrom(origins));
+  const result = configSchema.safeParse(inputFrom((name) => origins.get(name)?.text));
   const wrong = new Map<string, string>();
   for (const [name, { mistake }] of origins) if (mistake !== undefined) wrong.set(name, mistake);
   for (const { path, message } of result.error?.issues ?? []) {
@@ -70,9 +74,9 @@ export function loadConfig(sources: ConfigSources): Config {
   const mistakes = fieldSettings
     .filter(({ name }) => wrong.has(name))
     .map((setting) => describe(setting, origins.get(setting.name), wrong.get(setting.name)!))
-    .concat(unknownVariables(sources.environment));
+    .concat(file?.mistakes ?? [], unknownVariables(sources.environment));
   if (result.data === undefined || mistakes.length > 0) throw new ConfigError(mistakes);
-  return deepFreeze(result.data);
+  return deepFreeze({ ...result.data, changeable: changeableSettings(origins) });
 }
 
 function originsFrom(sources: ConfigSources): Origins {
@@ -83,34 +87,57 @@ function originsFrom(sources: ConfigSources): Origins {
   }
   const { defaultContentRoot } = sources;
   if (defaultContentRoot !== undefined && !origins.has("s3Bucket") && !origins.has("contentRoot")) {
-    origins.set("contentRoot", { label: "--content-root", text: defaultContentRoot });
+    origins.set("contentRoot", { source: "default", label: "--content-root", text: defaultContentRoot });
   }
   return origins;
 }
 
-function originOf(setting: FieldSetting, { flags, environment }: ConfigSources): Origin | undefined {
-  const { file } = setting;
-  for (const kind of ["flag", "variable"] as const) {
-    const given = (each: Setting) =>
-      kind === "flag" ? flags[each.name] : environment[each.variable] || undefined;
-    const [text, path] = [given(setting), file && given(file)];
-    if (path === undefined) {
-      if (text !== undefined) return { label: setting[kind], text };
-    } else if (text === undefined) {
-      return originInFile(file![kind], path);
+function originOf(setting: FieldSetting, sources: ConfigSources): Origin | undefined {
+  for (const from of places) {
+    const value = givenBy(from, setting, sources);
+    const file = setting.file && givenBy(from, setting.file, sources);
+    if (file === undefined) {
+      if (value !== undefined) return value;
+    } else if (value !== undefined) {
+      return { ...file, text: "", mistake: `must be left out with ${labelIn(from, setting)}` };
     } else {
-      return { label: file![kind], text: "", mistake: `must be left out with ${setting[kind]}` };
+      return file.mistake === undefined ? originInFile(file) : file;
     }
   }
   return undefined;
 }
 
-function originInFile(label: string, path: string): Origin {
+/** What a setting is called where its value comes from. */
+function labelIn(from: Place, { flag, variable }: Setting): string {
+  if (from === "variable") return variable;
+  return from === "flag" ? flag : flag.slice("--".length);
+}
+
+function givenBy(
+  from: Place,
+  setting: Setting,
+  { flags, environment, file }: ConfigSources,
+): Origin | undefined {
+  if (from === "file") {
+    const value = file?.values.get(setting.name);
+    return value && { source: from, ...value };
+  }
+  const text = from === "flag" ? flags[setting.name] : variableValue(setting.variable, environment);
+  return text === undefined ? undefined : { source: from, label: labelIn(from, setting), text };
+}
+
+function variableValue(variable: string, environment: ConfigSources["environment"]): string | undefined {
+  const value = environment[variable];
+  return !value || isServiceLink(variable, value) ? undefined : value;
+}
+
+/** @param origin of the path of a secret's file */
+function originInFile({ source, label, text: path }: Origin): Origin {
   try {
-    return { label: `the text in ${label}`, text: readSecretFile(path) };
+    return { source, label: `the text in ${label}`, text: readSecretFile(path) };
   } catch (error) {
-    if (!(error instanceof SecretFileError)) throw error;
-    return { label, text: "", mistake: error.message };
+    if (!(error instanceof SmallFileError)) throw error;
+    return { source, label, text: "", mistake: error.message };
   }
 }
 
@@ -118,26 +145,8 @@ function describe(setting: FieldSetting, origin: Origin | undefined, rule: strin
   const { flag, variable, secret, unquoted } = setting;
   if (origin === undefined) return `${flag} (or ${variable}) ${rule}`;
   // Whatever the setting, a URL in it may have a password.
+  if (origin.mistake !== undefined) return `${origin.label} ${origin.mistake}`;
   return `${origin.label} ${rule}${secret || unquoted ? "" : `, not '${new SecretUrl(origin.text)}'`}`;
-}
-
-interface Group {
-  [key: string]: Group | string;
-}
-
-/** The texts at the paths of their settings. Every group is there, even an empty one. */
-function inputFrom(origins: Origins): Group {
-  const input: Group = {};
-  for (const { name, path } of fieldSettings) {
-    let group = input;
-    for (const key of path.slice(0, -1)) {
-      group[key] ??= {};
-      group = group[key] as Group;
-    }
-    const origin = origins.get(name);
-    if (origin !== undefined) group[path.at(-1)!] = origin.text;
-  }
-  return input;
 }
 
 function deepFreeze<T extends object>(value: T): T {
@@ -153,11 +162,29 @@ function unknownVariables(environment: ConfigSources["environment"]): string[] {
     ({ variable }) => variable?.slice(prefix.length) ?? [],
   );
   return Object.keys(environment)
-    .filter((variable) => variable.startsWith(prefix) && environment[variable])
+    .filter((variable) => variable.startsWith(prefix) && variableValue(variable, environment) !== undefined)
     .map((variable) => variable.slice(prefix.length))
     .filter((name) => !names.includes(name))
     .map((name) => {
       const meant = closest(name, names);
       return `${prefix}${name} is not a setting${meant === undefined ? "" : `; did you mean ${prefix}${meant}?`}`;
     });
+}
+
+/** The variables that Kubernetes has set for a Service whose name begins as ours do. They count as unset. */
+export function serviceLinksIn(environment: ConfigSources["environment"]): string[] {
+  return Object.keys(environment).filter(
+    (variable) =>
+      variable.startsWith(prefix) &&
+      environment[variable] &&
+      variableValue(variable, environment) === undefined,
+  );
+}
+
+/** The paths of the files that hold secrets. */
+export function secretFilesIn(sources: ConfigSources): string[] {
+  return fieldSettings.flatMap(({ file }) => {
+    const origin = file && places.map((from) => givenBy(from, file, sources)).find((each) => each);
+    return origin === undefined || origin.text === "" ? [] : [origin.text];
+  });
 }

@@ -7,6 +7,7 @@ export const preparationFields = {
   prepareMs: seconds(0, 86_400).prefault("10").register(manual, {
     argument: "seconds",
     help: "time after which a requested file can be read even though its checksums are still being computed",
+    changeable: true,
   }),
   verifyFirst: onOff().prefault("off").register(manual, {
     argument: "on|off",

@@ -1,4 +1,4 @@
-import { closeSync, openSync, readSync } from "node:fs";
+import { readSmallFile, SmallFileError } from "./small-file.ts";
 
 /** What a secret setting and the flag that names a file for it have in common. */
 interface Named<Name extends string> {
@@ -24,45 +24,13 @@ export function fileTwinOf<Name extends string>({ name, variable }: Named<Name>)
 
 const maxBytes = 65_536;
 
-/** What is wrong with the file of a secret. Its message quotes neither its content nor its path. */
-export class SecretFileError extends Error {
-  override readonly name = "SecretFileError";
-}
-
 /**
  * Reads the value of a secret setting. Line breaks at its end do not belong to it.
  *
- * @throws SecretFileError, whose message follows the name of the setting
+ * @throws SmallFileError, which quotes neither the content nor the path of the file
  */
 export function readSecretFile(path: string): string {
-  const bytes = readUpTo(path, maxBytes + 1);
-  if (bytes.byteLength > maxBytes) throw new SecretFileError(`names a file of more than ${maxBytes} bytes`);
-  let text: string;
-  try {
-    text = new TextDecoder("utf-8", { fatal: true }).decode(bytes);
-  } catch {
-    throw new SecretFileError("names a file that is not UTF-8");
-  }
-  const value = text.replace(/[\r\n]+$/, "");
-  if (value === "") throw new SecretFileError("names a file that is empty");
+  const value = readSmallFile(path, maxBytes).text.replace(/[\r\n]+$/, "");
+  if (value === "") throw new SmallFileError("names a file that is empty");
   return value;
-}
-
-/** Not more, because a device may have no end. */
-function readUpTo(path: string, limit: number): Uint8Array {
-  const buffer = new Uint8Array(limit);
-  let length = 0;
-  try {
-    const fd = openSync(path, "r");
-    try {
-      for (let count = 1; count > 0 && length < limit; length += count) {
-        count = readSync(fd, buffer, length, limit - length, null);
-      }
-    } finally {
-      closeSync(fd);
-    }
-  } catch (error) {
-    throw new SecretFileError(`names a file that can't be read (${(error as NodeJS.ErrnoException).code})`);
-  }
-  return buffer.subarray(0, length);
 }

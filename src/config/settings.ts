@@ -1,4 +1,5 @@
 import { z } from "zod";
+import type { SettingsSchema } from "../domain/settings-schema.ts";
 import { authenticationFields, authenticationOf, authenticationRules } from "./authentication.ts";
 import { contentFields, contentOf, contentRules } from "./content.ts";
 import { downloadFields } from "./downloads.ts";
@@ -10,9 +11,11 @@ import {
   oneOf,
   onOff,
   type Rule,
+  rangeOf,
   type SettingNames,
   seconds,
   settingNameOf,
+  type ValueRange,
 } from "./fields.ts";
 import { addressFields, adminFields, corsFields, tlsFields, tlsOf, tlsRules } from "./listening.ts";
 import { preparationFields } from "./preparation.ts";
@@ -52,17 +55,23 @@ const sessionFields = {
     }),
   leaseMs: seconds(0.001, 30 * day)
     .prefault("300")
-    .register(manual, { argument: "seconds", help: "lifetime of a session without a keep-alive" }),
+    .register(manual, {
+      argument: "seconds",
+      help: "lifetime of a session without a keep-alive",
+      changeable: true,
+    }),
   retentionMs: seconds(0.001, 30 * day)
     .optional()
     .register(manual, {
       argument: "seconds",
       help: "how long a canceled or failed session stays readable",
       default: "the lease length",
+      changeable: true,
     }),
   maxSessionsPerPrincipal: integer(0, 100_000).prefault("10000").register(manual, {
     argument: "number",
     help: "maximum number of sessions of one principal, canceled and failed ones included; 0 for any number",
+    changeable: true,
   }),
   maxDowntimeMs: seconds(0, 30 * day)
     .prefault("3600")
@@ -89,6 +98,7 @@ const callFields = {
   maxCalls: integer(1, 1_000_000).prefault("1000").register(manual, {
     argument: "number",
     help: "maximum number of calls in flight; more are refused at once with the time to retry after",
+    changeable: true,
   }),
   maxConnections: integer(1, 1_000_000).prefault("10000").register(manual, {
     argument: "number",
@@ -111,7 +121,11 @@ const callFields = {
 const logFields = {
   logLevel: oneOf(logLevels)
     .prefault("info")
-    .register(manual, { argument: "level", help: `minimum level to log: ${logLevels.join(", ")}` }),
+    .register(manual, {
+      argument: "level",
+      help: `minimum level to log: ${logLevels.join(", ")}`,
+      changeable: true,
+    }),
   logFormat: oneOf(logFormats)
     .prefault("auto")
     .register(manual, { argument: "format", help: "pretty, json, or auto: pretty on a terminal, else json" }),
@@ -185,12 +199,22 @@ export const configSchema = checked.transform(({ s3, ...values }) => ({
   offloadPrefix: values.offload === "none" ? undefined : values.offloadPrefix,
 }));
 
-/** All settings of the service, checked; lengths of time in milliseconds. */
-export type Config = Readonly<z.output<typeof configSchema>>;
+/** The values of all settings of the service, checked; lengths of time in milliseconds. */
+export type ConfigValues = Readonly<z.output<typeof configSchema>>;
 
-/** What the command line and the environment may hold. */
+/** All settings of the service. */
+export interface Config extends ConfigValues {
+  /** Those that may change while the service runs; their values above are only the first ones. */
+  readonly changeable: SettingsSchema;
+}
+
+/** `on` or `off`, entries with commas between them, or any other text. */
+export type SettingForm = "switch" | "list" | "text";
+
+/** What the command line, the environment and a configuration file may hold. */
 export interface Setting extends Omit<Manual, "argument"> {
-  readonly name: SettingName | `${SettingName}File`;
+  readonly name: SettingName | `${SettingName}File` | "config";
+  readonly form: SettingForm;
   /** For example `--lease-seconds`. */
   readonly flag: string;
   /** The flag with its argument, for example `--lease-seconds <seconds>`. */
@@ -205,16 +229,30 @@ export interface FieldSetting extends Setting {
   readonly name: SettingName;
   /** Names of the groups and of the field. */
   readonly path: readonly string[];
+  /** What its values are. */
+  readonly range: ValueRange;
   /** The setting that names a file for the value; only when it is a secret. */
   readonly file?: Setting;
 }
 
 export const fieldSettings: readonly FieldSetting[] = settingsIn(fields, []);
 
+/** The file that holds settings, which can't name itself. */
+export const configSetting: Setting = {
+  name: "config",
+  form: "text",
+  flag: "--config",
+  usage: "--config <path>",
+  variable: "DOWNLEASE_CONFIG",
+  help: "YAML file of settings, each by the name of its flag; flags and variables win over it",
+  default: "unset",
+};
+
 /** Every setting, in the order of the help. */
-export const settings: readonly Setting[] = fieldSettings.flatMap((setting) =>
-  setting.file === undefined ? [setting] : [setting, setting.file],
-);
+export const settings: readonly Setting[] = [
+  configSetting,
+  ...fieldSettings.flatMap((setting) => (setting.file === undefined ? [setting] : [setting, setting.file])),
+];
 
 function settingsIn(group: z.ZodObject, path: readonly string[]): FieldSetting[] {
   return Object.entries(group.shape).flatMap(([key, schema]) =>
@@ -231,11 +269,18 @@ function settingOf(schema: z.core.$ZodType, path: readonly string[]): FieldSetti
     ...described,
     name,
     path,
+    form: formOf(described.argument),
     flag,
     usage: `${flag} ${described.alone === undefined ? `<${described.argument}>` : `[${described.argument}]`}`,
     variable,
-    ...(described.secret && { file: { ...fileTwinOf({ name, variable }), default: "unset" } }),
+    range: rangeOf(schema),
+    ...(described.secret && { file: { ...fileTwinOf({ name, variable }), form: "text", default: "unset" } }),
     default:
       schema instanceof z.ZodPrefault ? String(schema.def.defaultValue) : (described.default ?? "required"),
   };
+}
+
+function formOf(argument: string): SettingForm {
+  if (argument === "on|off") return "switch";
+  return argument === "list" || argument === "names" ? "list" : "text";
 }

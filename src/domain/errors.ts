@@ -240,13 +240,17 @@ export const errorMessages = {
     kind: "invalid_argument",
     text: "The page token is none of this service, or was returned for another filter. Begin with the first page, without a token.",
   },
+  "downlease.settings.invalid": {
+    kind: "invalid_argument",
+    text: "{0}. Nothing was changed.",
+  },
   "downlease.settings.conflict": {
     kind: "concurrent_change",
     text: "The settings have version {0} by now, not {1}. Read them again, then repeat the change.",
   },
   "downlease.configuration.role": {
     kind: "unauthorized",
-    text: "Only the role 'admin' may change the configuration. While nobody authenticates no caller has it: use the settings of the service, such as --transfer-bandwidth-mbps.",
+    text: "Only the role 'admin' may change the configuration. While nobody authenticates no caller has it: use downlease admin settings on its machine.",
   },
   "downlease.configuration.read_only": {
     kind: "invalid_argument",

@@ -35,14 +35,14 @@ export interface Caller {
   readonly roles: Roles;
 }
 
-/** Lengths of the lease, in milliseconds, and how many leases there may be. */
+/** Lengths of the lease, in milliseconds, and how many leases there may be. They may change while a service runs. */
 export interface LeaseTerms {
   /** How long a session lives without a renewal. */
   readonly leaseMs: number;
   /** How long a session can still be read after it was canceled or failed. */
   readonly retentionMs: number;
   /** How many sessions a principal may have, in any state; 0 or unset: any number. */
-  readonly maxPerOwner?: number;
+  readonly maxSessionsPerPrincipal?: number;
 }
 
 /** Why a session was not changed. */
@@ -68,13 +68,13 @@ export function renewedUntil(promised: number, now: number, lengthMs: number): n
  * The quota: whether an owner of so many sessions may have one more. Final ones count until they are gone, because they
  * take as much room; one that is created again takes no room.
  */
-export function hasRoom(sessions: number, { maxPerOwner = 0 }: LeaseTerms): boolean {
-  return maxPerOwner === 0 || sessions < maxPerOwner;
+export function hasRoom(sessions: number, { maxSessionsPerPrincipal = 0 }: LeaseTerms): boolean {
+  return maxSessionsPerPrincipal === 0 || sessions < maxSessionsPerPrincipal;
 }
 
 /** Refuses a creation for the quota. */
-export function tooManySessions({ maxPerOwner }: LeaseTerms): ServiceError {
-  return new ServiceError("downlease.session.too_many", [String(maxPerOwner)]);
+export function tooManySessions({ maxSessionsPerPrincipal }: LeaseTerms): ServiceError {
+  return new ServiceError("downlease.session.too_many", [String(maxSessionsPerPrincipal)]);
 }
 
 /** Bytes of UTF-8 of a client's error message that are kept. */

@@ -22,16 +22,11 @@ export interface SettingsStore {
    */
   update(version: number, changes: SettingChanges): Promise<StoredSettings | undefined>;
 
-  /** Announces every update from now on, by any process. An update may be announced more than once. */
-  watch(changed: () => void): SettingsWatch;
-}
-
-export interface SettingsWatch {
   /**
-   * Whether every update is announced within moments, whichever process makes it. While it is not, the watcher has to
-   * read from time to time.
+   * Announces updates from now on, sooner than the watcher would notice by reading: those of this instance always, those
+   * of other processes where the store can. An update may be announced more than once.
+   *
+   * @returns ends the announcements
    */
-  readonly isReliable: boolean;
-  /** No update is announced afterwards. */
-  stop(): void;
+  watch(changed: () => void): () => void;
 }

@@ -1,36 +1,47 @@
 import { ServiceError } from "./errors.ts";
-import type { SettingsStore, SettingsWatch, StoredSettings } from "./settings-store.ts";
+import type { SettingEntry, SettingsSchema, SettingValues } from "./settings-schema.ts";
+import type { SettingChanges, SettingsStore, StoredSettings } from "./settings-store.ts";
 
-/** The settings that may change while the service runs. A new one is a member here and a row in `codecs`. */
-export interface SettingValues {
-  /** Limit of all downloads together, in Mbit/s; 0: unlimited. */
-  readonly transferBandwidthMbps: number;
+/** The settings at one moment, as operators see them. */
+export interface SettingsState {
+  /** Grows with each update; 0 before the first one. */
+  readonly version: number;
+  readonly entries: readonly SettingEntry[];
 }
 
-interface Codec<T> {
-  format(value: T): string;
-  /** Undefined for a text that is no value, as another release may have written it. */
-  parse(text: string): T | undefined;
+/** A change that has come into force in this process, whichever process has made it. */
+export interface SettingsChange {
+  readonly version: number;
+  /** The values that differ from those before. */
+  readonly changed: Partial<SettingValues>;
+  /** Names of stored values that have no meaning for this process. */
+  readonly ignored: readonly string[];
 }
 
-export const maxBandwidthMbps = 1_000_000;
-
-/** How stores keep the values. */
-const codecs: { readonly [Name in keyof SettingValues]: Codec<SettingValues[Name]> } = {
-  transferBandwidthMbps: wholeNumber(0, maxBandwidthMbps),
-};
+/** An update that this process has made. */
+export interface SettingsUpdate {
+  readonly version: number;
+  readonly changes: SettingChanges;
+  /** Name of the principal. */
+  readonly by: string;
+}
 
 export interface SettingsOptions {
   readonly store: SettingsStore;
-  /** What counts until a value is changed. */
-  readonly first: SettingValues;
-  /** Called with the values that have come into force in this process. */
-  readonly onChange?: (changed: Partial<SettingValues>) => void;
+  readonly schema: SettingsSchema;
+  /** The values in force, which the settings keep up to date; see `firstValues`. */
+  readonly values: SettingValues;
+  readonly onChange?: (change: SettingsChange) => void;
+  readonly onUpdate?: (update: SettingsUpdate) => void;
 }
 
-/** Pause between two readings while updates may not be announced, and while they are. Milliseconds. */
+/** The values until a change of them has been read: an object whose members change, for `SettingsOptions`. */
+export function firstValues(schema: SettingsSchema): SettingValues {
+  return { ...schema.read({}).values };
+}
+
+/** Pause between two readings, in milliseconds: announcements may be missing, and an update counts within two seconds. */
 const readMs = 1_000;
-const reliableReadMs = 15_000;
 
 /** Updates by others at the same time that one update yields to. */
 const maxAttempts = 20;
@@ -41,23 +52,28 @@ const maxAttempts = 20;
  */
 export class Settings {
   readonly #store: SettingsStore;
-  readonly #first: SettingValues;
-  readonly #onChange: (changed: Partial<SettingValues>) => void;
-  readonly #watch: SettingsWatch;
+  readonly #schema: SettingsSchema;
+  readonly #onChange: (change: SettingsChange) => void;
+  readonly #onUpdate: (update: SettingsUpdate) => void;
+  readonly #followers = new Set<(values: SettingValues) => void>();
+  readonly #stopWatch: () => void;
   readonly #timer: NodeJS.Timeout;
-  #readAt = Number.NEGATIVE_INFINITY;
+  #stored: StoredSettings = { version: 0, values: {} };
+  /** Number of those that this process has made. */
+  #updates = 0;
   #reading: Promise<void> | undefined;
   #mustReadAgain = false;
-  /** To be read at each use, never kept: it costs no look-up. */
-  values: SettingValues;
+  /** One object, whose members change. They are to be read at each use, never kept: that costs no look-up. */
+  readonly values: SettingValues;
 
-  private constructor({ store, first, onChange = () => {} }: SettingsOptions) {
+  private constructor({ store, schema, values, onChange = () => {}, onUpdate = () => {} }: SettingsOptions) {
     this.#store = store;
-    this.#first = first;
+    this.#schema = schema;
+    this.values = values;
     this.#onChange = onChange;
-    this.values = first;
-    this.#watch = store.watch(() => void this.#read());
-    this.#timer = setInterval(() => this.#tick(), readMs).unref();
+    this.#onUpdate = onUpdate;
+    this.#stopWatch = store.watch(() => void this.#read());
+    this.#timer = setInterval(() => void this.#read(), readMs).unref();
   }
 
   /** Resolves when the values are those of the store, or when it is known that it does not answer. */
@@ -67,24 +83,41 @@ export class Settings {
     return settings;
   }
 
-  /** The values that the store has now. Rejects with ServiceError `downlease.store.unavailable`. */
-  async current(): Promise<SettingValues> {
-    this.#apply(await this.#store.read());
-    return this.values;
+  /** The settings in force. */
+  get state(): SettingsState {
+    const { version, values } = this.#stored;
+    return { version, entries: this.#schema.describe(values) };
   }
 
-  /** Changes values for all processes; resolves when they are in force here. Rejects with ServiceError. */
-  async update(changes: Partial<SettingValues>): Promise<void> {
-    const texts = Object.fromEntries(
-      Object.entries(changes).map(([name, value]) => [
-        name,
-        codecs[name as keyof SettingValues].format(value),
-      ]),
-    );
+  /** Brings those into force that the store has now. Rejects with ServiceError `downlease.store.unavailable`. */
+  async refresh(): Promise<void> {
+    const updates = this.#updates;
+    const stored = await this.#store.read();
+    // Otherwise an update has overtaken the reading, and what is in force is newer.
+    if (updates === this.#updates) this.#apply(stored);
+  }
+
+  /**
+   * Changes settings for all processes: all of them, or none. Resolves when they are in force here.
+   *
+   * @param changes texts by name; undefined takes a change back
+   * @param version the version that the caller has read; undefined changes any version
+   * @throws ServiceError `downlease.settings.invalid`, `downlease.settings.conflict`
+   */
+  async update(
+    changes: SettingChanges,
+    { by, version }: { readonly by: string; readonly version?: number | undefined },
+  ): Promise<void> {
     for (let attempts = 0; attempts < maxAttempts; attempts++) {
-      const { version } = await this.#store.read();
-      const updated = await this.#store.update(version, texts);
+      const stored = await this.#store.read();
+      if (version !== undefined && version !== stored.version) {
+        throw new ServiceError("downlease.settings.conflict", [String(stored.version), String(version)]);
+      }
+      const checked = this.#schema.check(changes, stored.values);
+      const updated = await this.#store.update(stored.version, checked);
       if (updated === undefined) continue;
+      this.#updates++;
+      this.#onUpdate({ version: updated.version, changes: checked, by });
       this.#apply(updated);
       return;
     }
@@ -95,16 +128,23 @@ export class Settings {
     );
   }
 
-  /** The values stay as they are. */
-  close(): void {
-    this.#watch.stop();
-    clearInterval(this.#timer);
+  /**
+   * Calls a function with the values now, and again after each change. An update with the value that is in force already
+   * is a change as well: the version and the sources are others.
+   *
+   * @returns ends the calls
+   */
+  follow(follower: (values: SettingValues) => void): () => void {
+    this.#followers.add(follower);
+    follower(this.values);
+    return () => void this.#followers.delete(follower);
   }
 
-  #tick(): void {
-    const pauseMs = this.#watch.isReliable ? reliableReadMs : readMs;
-    // Ticks are not exact.
-    if (performance.now() - this.#readAt >= pauseMs - readMs / 2) void this.#read();
+  /** The values stay as they are. */
+  close(): void {
+    this.#stopWatch();
+    clearInterval(this.#timer);
+    this.#followers.clear();
   }
 
   /** One reading at a time; what is announced meanwhile is read afterwards. */
@@ -119,40 +159,35 @@ export class Settings {
   async #readAll(): Promise<void> {
     do {
       this.#mustReadAgain = false;
-      this.#readAt = performance.now();
       try {
-        this.#apply(await this.#store.read());
+        await this.refresh();
       } catch {
         // The store monitor reports it; the next tick reads again.
-        this.#readAt = Number.NEGATIVE_INFINITY;
         return;
       }
     } while (this.#mustReadAgain);
   }
 
   /** An older version counts as well: a failover may have lost the newer one. */
-  #apply({ values: texts }: StoredSettings): void {
-    const before = this.values;
-    const values = { ...this.#first };
-    for (const [name, codec] of Object.entries(codecs)) {
-      const value = texts[name] === undefined ? undefined : codec.parse(texts[name]);
-      if (value !== undefined) values[name as keyof SettingValues] = value;
-    }
+  #apply(stored: StoredSettings): void {
+    if (isSame(stored, this.#stored)) return;
+    this.#stored = stored;
+    const { values, ignored } = this.#schema.read(stored.values);
     const changed = Object.entries(values).filter(
-      ([name, value]) => before[name as keyof SettingValues] !== value,
+      ([name, value]) => this.values[name as keyof SettingValues] !== value,
     );
-    if (changed.length === 0) return;
-    this.values = values;
-    this.#onChange(Object.fromEntries(changed));
+    Object.assign(this.values, values);
+    for (const follower of this.#followers) follower(this.values);
+    this.#onChange({ version: stored.version, changed: Object.fromEntries(changed), ignored });
   }
 }
 
-function wholeNumber(min: number, max: number): Codec<number> {
-  return {
-    format: String,
-    parse(text) {
-      const value = /^\d+$/.test(text) ? Number(text) : Number.NaN;
-      return value >= min && value <= max ? value : undefined;
-    },
-  };
+/** Versions are not enough: after a failover another update may have got the number of a lost one. */
+function isSame(a: StoredSettings, b: StoredSettings): boolean {
+  const names = Object.keys(a.values);
+  return (
+    a.version === b.version &&
+    names.length === Object.keys(b.values).length &&
+    names.every((name) => a.values[name] === b.values[name])
+  );
 }

@@ -6,6 +6,7 @@ import type { ProtocolHandler } from "../calls/protocol-handler.ts";
 import type { Backend } from "../domain/backend.ts";
 import type { ContentSource } from "../domain/content-source.ts";
 import type { LinkKey } from "../domain/link-key-store.ts";
+import type { LeaseTerms } from "../domain/session.ts";
 import { Bandwidth } from "./bandwidth.ts";
 import { type BaseUrlOptions, baseUrlFinder } from "./base-url.ts";
 import { DownloadShares } from "./download-shares.ts";
@@ -22,10 +23,11 @@ export interface DownloadServiceOptions extends BaseUrlOptions {
   readonly content: Pick<ContentSource, "openFile">;
   /** The first one signs, each one verifies; empty: one that the store keeps. */
   readonly linkKeys: readonly LinkKey[];
-  readonly leaseMs: number;
+  /** Read at each use, because it may change. */
+  readonly terms: Pick<LeaseTerms, "leaseMs">;
   /** How long a download may be without any progress. */
   readonly stallMs: number;
-  /** Downloads at a time; see `DownloadShares`. */
+  /** Downloads at a time, at first; see `DownloadShares`. */
   readonly maxDownloads: number;
   /** Limit of all downloads of all processes together, asked for at each use; 0: unlimited. */
   readonly bytesPerSecond: () => number;
@@ -48,6 +50,8 @@ export interface DownloadServiceOptions extends BaseUrlOptions {
 export interface DownloadService {
   /** The absolute URI of a link, by which the caller reaches this service. Rejects with ServiceError. */
   linkFor(link: Link, call: Call): Promise<string>;
+  /** Limits the downloads at a time from now on. Those that run go on. */
+  setMaxDownloads(limit: number): void;
   /** Serves the links. */
   readonly handler: ProtocolHandler;
   /** Resolves when what was sent has been recorded, or soon when that is impossible. The stores may be closed then. */
@@ -68,7 +72,7 @@ export function createDownloadService(options: DownloadServiceOptions): Download
     ends: backend,
     sessions,
     preparations,
-    leaseMs: options.leaseMs,
+    terms: options.terms,
     stallMs: options.stallMs,
   });
   const shares = new DownloadShares(options.maxDownloads);
@@ -79,6 +83,7 @@ export function createDownloadService(options: DownloadServiceOptions): Download
   const pathPrefix = publicUrl === undefined ? "" : new URL(publicUrl).pathname.replace(/\/$/, "");
   return {
     linkFor: async (link, call) => baseUrlOf(call) + (await links.sign(link)),
+    setMaxDownloads: (limit) => shares.setLimit(limit),
     handler: downloadHandler(
       {
         ...{ links, sessions, content, preparations, files, downloads, shares, hasOwners, admission },

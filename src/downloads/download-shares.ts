@@ -62,6 +62,11 @@ export class DownloadShares {
     }
   }
 
+  /** Counts from now on; what is above it stays until it ends. */
+  setLimit(limit: number): void {
+    for (const { holders } of this.#kinds) holders.setLimit(limit);
+  }
+
   leave(download: DownloadHolders): void {
     for (const kind of this.#kinds) leaveKind(kind, download);
   }

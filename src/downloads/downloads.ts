@@ -1,6 +1,7 @@
 import type { Backend } from "../domain/backend.ts";
 import { isWithheld } from "../domain/preparation.ts";
 import type { PreparationStore } from "../domain/preparation-store.ts";
+import type { LeaseTerms } from "../domain/session.ts";
 import type { SessionFileStore } from "../domain/session-file-store.ts";
 import type { SessionStore } from "../domain/session-store.ts";
 import { linkBearer } from "./links.ts";
@@ -11,7 +12,8 @@ export interface DownloadsOptions {
   readonly ends: Pick<Backend, "watchEnds">;
   readonly sessions: Pick<SessionStore, "get">;
   readonly preparations: Pick<PreparationStore, "find">;
-  readonly leaseMs: number;
+  /** Read at each use, because it may change. */
+  readonly terms: Pick<LeaseTerms, "leaseMs">;
   /** How long a download may be without any progress. */
   readonly stallMs: number;
 }
@@ -39,8 +41,9 @@ export class Downloads {
   readonly #options: DownloadsOptions;
   readonly #bySession = new Map<string, SessionDownloads>();
   readonly #ends;
-  readonly #tickMs: number;
   #timer: NodeJS.Timeout | undefined;
+  /** Of the timer. */
+  #tickMs = 0;
   #checkedAt = 0;
   #verifiedAt = 0;
   #isVerifying = false;
@@ -50,7 +53,6 @@ export class Downloads {
 
   constructor(options: DownloadsOptions) {
     this.#options = options;
-    this.#tickMs = Math.max(10, Math.min(checkMs, options.leaseMs / 8, options.stallMs / 4));
     this.#ends = options.ends.watchEnds(
       (sessionId) => this.#bySession.get(sessionId)?.cut("session_ended"),
       // Sessions that ended before may not have been announced.
@@ -66,12 +68,12 @@ export class Downloads {
       session = new SessionDownloads(
         sessionId,
         this.#options.files,
-        this.#options.leaseMs,
+        this.#options.terms,
         this.#onSessionSettled,
       );
       this.#bySession.set(sessionId, session);
     }
-    this.#timer ??= setInterval(this.#tick, this.#tickMs).unref();
+    if (this.#timer === undefined) this.#startTimer();
     const download = session.begin(fileName);
     if (this.#isStopping) download.cut("server_stopping");
     return download;
@@ -103,8 +105,20 @@ export class Downloads {
     clearInterval(this.#timer);
   }
 
+  get #dueTickMs(): number {
+    const { terms, stallMs } = this.#options;
+    return Math.max(10, Math.min(checkMs, terms.leaseMs / 8, stallMs / 4));
+  }
+
+  #startTimer(): void {
+    clearInterval(this.#timer);
+    this.#tickMs = this.#dueTickMs;
+    this.#timer = setInterval(this.#tick, this.#tickMs).unref();
+  }
+
   readonly #tick = (): void => {
     const now = performance.now();
+    if (this.#dueTickMs !== this.#tickMs) this.#startTimer();
     for (const session of this.#bySession.values()) session.tick(now, this.#options.stallMs);
     if (!this.#ends.isReliable && now - this.#checkedAt >= checkMs) this.#checkAll();
     if (now - this.#verifiedAt >= checkMs) void this.#verifyFiles(now);

@@ -1,5 +1,6 @@
 import type { CutReason } from "../calls/download-record.ts";
 import type { VersionedFile } from "../domain/preparation.ts";
+import type { LeaseTerms } from "../domain/session.ts";
 import type { SessionFileStore } from "../domain/session-file-store.ts";
 
 /** A download of a verified link: from before its session is looked up, so that no announcement of its end is missed. */
@@ -54,7 +55,7 @@ export class SessionDownloads {
   /** Whether a check of the session's state is running. */
   isBeingChecked = false;
   readonly #store: Pick<SessionFileStore, "recordSent">;
-  readonly #leaseMs: number;
+  readonly #terms: Pick<LeaseTerms, "leaseMs">;
   readonly #onSettled: (session: SessionDownloads) => void;
   readonly #active = new Set<ActiveDownload>();
   /** Bytes by file name. */
@@ -65,16 +66,19 @@ export class SessionDownloads {
   #endedAt = 0;
   #hasSessionEnded = false;
 
-  /** @param onSettled called when nothing is left to do, until the next download begins */
+  /**
+   * @param terms read at each use, because they may change
+   * @param onSettled called when nothing is left to do, until the next download begins
+   */
   constructor(
     id: string,
     store: Pick<SessionFileStore, "recordSent">,
-    leaseMs: number,
+    terms: Pick<LeaseTerms, "leaseMs">,
     onSettled: (session: SessionDownloads) => void,
   ) {
     this.id = id;
     this.#store = store;
-    this.#leaseMs = leaseMs;
+    this.#terms = terms;
     this.#onSettled = onSettled;
   }
 
@@ -123,7 +127,7 @@ export class SessionDownloads {
     this.#isRecording = true;
     const sent = this.#unrecorded;
     this.#unrecorded = new Map();
-    const quarterMs = this.#leaseMs / 4;
+    const quarterMs = this.#terms.leaseMs / 4;
     let hasAnswered = true;
     try {
       const { outcome } = await this.#store.recordSent(this.id, sent);
@@ -143,7 +147,7 @@ export class SessionDownloads {
 
   /** No download is active any more. Bytes that could not be recorded for a whole lease renew nothing: they are dropped. */
   #finish(hasAnswered: boolean): void {
-    const isLate = performance.now() - this.#endedAt >= this.#leaseMs;
+    const isLate = performance.now() - this.#endedAt >= this.#terms.leaseMs;
     if (this.#unrecorded.size === 0 || this.#hasSessionEnded || isLate) this.#onSettled(this);
     // Without an answer, `tick` tries again.
     else if (hasAnswered) void this.#record();

@@ -10,27 +10,26 @@ import {
 import { type Operation, operation } from "../calls/pipeline.ts";
 import { ServiceError } from "../domain/errors.ts";
 import { mayChangeSettings } from "../domain/roles.ts";
-import { maxBandwidthMbps, type Settings, type SettingValues } from "../domain/settings.ts";
+import type { Settings, SettingsState } from "../domain/settings.ts";
+import type { SettingValues } from "../domain/settings-schema.ts";
 
 const rpc = ConfigurationService.method;
 
+/** The setting that `transfer_throttling_bandwidth_total` is. */
+const bandwidth = "transfer_bandwidth_mbps";
+
 export interface ConfigurationParts {
-  readonly settings: Pick<Settings, "current" | "update">;
-  /** Downloads at a time that a process serves. */
-  readonly maxDownloads: number;
+  readonly settings: Pick<Settings, "refresh" | "values" | "state" | "update">;
 }
 
 /** The operations of `com.vmware.content.configuration`. */
-export function configurationOperations({
-  settings,
-  maxDownloads,
-}: ConfigurationParts): readonly Operation[] {
+export function configurationOperations({ settings }: ConfigurationParts): readonly Operation[] {
   return [
     operation({
       method: rpc.get,
       async run() {
-        const model = modelOf(await settings.current(), maxDownloads);
-        return create(ConfigurationServiceGetResponseSchema, { model });
+        await settings.refresh();
+        return create(ConfigurationServiceGetResponseSchema, { model: modelOf(settings.values) });
       },
     }),
     operation({
@@ -38,17 +37,20 @@ export function configurationOperations({
       async run({ model }, caller) {
         if (!mayChangeSettings(caller)) throw new ServiceError("downlease.configuration.role");
         if (model === undefined) throw new ServiceError("downlease.argument.missing", ["model"]);
-        requireUnchanged(model, maxDownloads);
-        const changes = changesIn(model);
-        if (Object.keys(changes).length > 0) await settings.update(changes);
+        requireUnchanged(model, settings.values);
+        const { transferThrottlingBandwidthTotal: mbps } = model;
+        if (mbps !== undefined) {
+          requireBandwidth(mbps, settings.state);
+          await settings.update({ [bandwidth]: String(mbps) }, { by: caller.principal });
+        }
         return create(ConfigurationServiceUpdateResponseSchema);
       },
     }),
   ];
 }
 
-/** What never changes: nothing is synchronized, and the files of an item have no ranks. */
-function readOnlyMembers(maxDownloads: number) {
+/** What can't be changed here: nothing is synchronized, and the files of an item have no ranks. */
+function readOnlyMembers({ maxTransfers }: SettingValues) {
   return {
     automatic_sync_enabled: false,
     automatic_sync_start_hour: 0,
@@ -58,14 +60,14 @@ function readOnlyMembers(maxDownloads: number) {
     automatic_sync_setting_refresh_interval: 0,
     transfer_nfc_max_concurrent_transfers_per_host: 0,
     priority_transfer_threads_pool_size: 0,
-    transfer_threads_pool_size: maxDownloads,
+    transfer_threads_pool_size: maxTransfers,
   } as const;
 }
 
-function modelOf({ transferBandwidthMbps }: SettingValues, maxDownloads: number): ConfigurationModel {
+function modelOf(settings: SettingValues): ConfigurationModel {
   const values: Record<string, number | boolean> = {
-    ...readOnlyMembers(maxDownloads),
-    transfer_throttling_bandwidth_total: transferBandwidthMbps,
+    ...readOnlyMembers(settings),
+    transfer_throttling_bandwidth_total: settings.transferBandwidthMbps,
   };
   const members: Record<string, unknown> = {};
   for (const { name, localName } of ConfigurationModelSchema.fields) {
@@ -81,8 +83,8 @@ function aboutSetting(field: string): MessageInitShape<typeof ConfigurationSetti
 }
 
 /** Clients may send back what they have read. @throws ServiceError `invalid_argument` for another value */
-function requireUnchanged(model: ConfigurationModel, maxDownloads: number): void {
-  for (const [name, value] of Object.entries(readOnlyMembers(maxDownloads))) {
+function requireUnchanged(model: ConfigurationModel, settings: SettingValues): void {
+  for (const [name, value] of Object.entries(readOnlyMembers(settings))) {
     const { localName } = ConfigurationModelSchema.fields.find((field) => field.name === name)!;
     const given = model[localName as keyof ConfigurationModel];
     if (given === undefined || String(given) === String(value)) continue;
@@ -90,12 +92,10 @@ function requireUnchanged(model: ConfigurationModel, maxDownloads: number): void
   }
 }
 
-/** @throws ServiceError `invalid_argument` */
-function changesIn({ transferThrottlingBandwidthTotal: mbps }: ConfigurationModel): Partial<SettingValues> {
-  if (mbps === undefined) return {};
-  if (mbps < 0n || mbps > BigInt(maxBandwidthMbps)) {
-    const rule = `a whole number from 0 to ${maxBandwidthMbps}`;
-    throw new ServiceError("downlease.argument.type", ["transfer_throttling_bandwidth_total", rule]);
-  }
-  return { transferBandwidthMbps: Number(mbps) };
+/** The member has another name than the setting. @throws ServiceError `invalid_argument` */
+function requireBandwidth(mbps: bigint, { entries }: SettingsState): void {
+  const { min, max } = entries.find(({ name }) => name === bandwidth)!;
+  if (mbps >= min! && mbps <= max!) return;
+  const rule = `a whole number from ${min} to ${max}`;
+  throw new ServiceError("downlease.argument.type", ["transfer_throttling_bandwidth_total", rule]);
 }

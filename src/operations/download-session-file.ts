@@ -46,9 +46,9 @@ export interface SessionFileParts {
   readonly linkFor: LinkFor;
   /**
    * Milliseconds after its request when a file may be read although its checksums are still being computed; Infinity:
-   * no file is given out unverified.
+   * no file is given out unverified. It may change.
    */
-  readonly unverifiedAfterMs: number;
+  readonly unverifiedAfterMs: () => number;
 }
 
 /** The operations of `com.vmware.content.library.item.downloadsession.file`. */
@@ -224,7 +224,7 @@ function fileDescriber({ content, linkFor, unverifiedAfterMs }: SessionFileParts
       return failedInfo(file, { id: preparation.messageId, args: preparation.args });
     const isActive = session.state === "ACTIVE";
     const digests = preparation.status === "PREPARED" ? preparation.digests : undefined;
-    const isEarly = isActive && request.forMs >= unverifiedAfterMs && !isWithheld(preparation);
+    const isEarly = isActive && request.forMs >= unverifiedAfterMs() && !isWithheld(preparation);
     if (digests === undefined && !isEarly) return waitingInfo(file, preparation);
     if (!isActive) return preparedInfo(file, digests, undefined);
     const uri = await endpoint(file, request.endpointType, viewer);

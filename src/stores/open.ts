@@ -1,5 +1,6 @@
 import type { Logger } from "pino";
 import type { Backend } from "../domain/backend.ts";
+import type { Finding } from "../domain/finding.ts";
 import type { LoginTerms } from "../domain/login-store.ts";
 import type { LeaseTerms } from "../domain/session.ts";
 import type { RedisCredentials } from "./redis/client.ts";
@@ -31,6 +32,10 @@ interface BackendKind {
   check(url: string): void;
   /** Loads the driver, which only users of this kind pay for. Rejects with an Error when the backend is unusable. */
   open(url: string, options: BackendOptions): Promise<Backend>;
+  /** Looks whether the backend could be opened and sessions kept in it. Changes nothing that lasts. */
+  inspect(url: string, options: BackendOptions): Promise<readonly Finding[]>;
+  /** Copies everything in it to a file, and reports the part that is done; undefined where others do that. */
+  readonly backUp?: (url: string, target: string, onProgress: (part: number) => void) => Promise<void>;
 }
 
 /** A new kind of backend is a folder and a row here. */
@@ -42,6 +47,10 @@ const kinds: readonly BackendKind[] = [
       const { RedisBackend } = await import("./redis/backend.ts");
       return new RedisBackend(url, { ...options, credentials, waitReplicas });
     },
+    async inspect(url, { redisCredentials: credentials = {}, redisWaitReplicas: waitReplicas, ...options }) {
+      const { inspectRedis } = await import("./redis/inspect.ts");
+      return inspectRedis(url, { ...options, credentials, waitReplicas });
+    },
   },
   {
     // What follows the colon is a path, or `:memory:`, as it is.
@@ -51,6 +60,14 @@ const kinds: readonly BackendKind[] = [
       const { SqliteDatabase } = await import("./sqlite/database.ts");
       const { SqliteBackend } = await import("./sqlite/backend.ts");
       return new SqliteBackend(new SqliteDatabase(sqlitePathOf(url), options), options);
+    },
+    async inspect(url) {
+      const { inspectSqlite } = await import("./sqlite/inspect.ts");
+      return inspectSqlite(sqlitePathOf(url));
+    },
+    async backUp(url, target, onProgress) {
+      const { backUpSqlite } = await import("./sqlite/backup.ts");
+      await backUpSqlite(sqlitePathOf(url), target, onProgress);
     },
   },
 ];
@@ -62,6 +79,28 @@ const kinds: readonly BackendKind[] = [
  */
 export async function openBackend(url: string, options: BackendOptions): Promise<Backend> {
   return kindOf(url).open(url, options);
+}
+
+/** Looks whether `openBackend` would succeed, and sessions could be kept. Changes nothing that lasts. */
+export async function inspectBackend(url: string, options: BackendOptions): Promise<readonly Finding[]> {
+  return kindOf(url).inspect(url, options);
+}
+
+/**
+ * Copies everything in a backend to a file that does not exist yet, while processes use it.
+ *
+ * @param onProgress called with the part that is copied, from 0 to 1
+ * @returns false when the backend is copied by means of its own
+ * @throws Error that says what is wrong
+ */
+export async function backUpBackend(
+  url: string,
+  target: string,
+  onProgress: (part: number) => void,
+): Promise<boolean> {
+  const { backUp } = kindOf(url);
+  await backUp?.(url, target, onProgress);
+  return backUp !== undefined;
 }
 
 /** @throws Error that says what is wrong with the URL, without repeating a secret */

@@ -1,9 +1,12 @@
 import { type DestinationStream, type Logger, pino } from "pino";
 import { isColorSupported, prettyFactory } from "pino-pretty";
+import type { LogLevel } from "../domain/settings-schema.ts";
+
+export type { LogLevel };
 
 export interface LogOptions {
   /** Minimum level to log, or `silent`. */
-  readonly level: string;
+  readonly level: LogLevel;
   /** `auto`: `pretty` on a terminal, else `json`. */
   readonly format: "auto" | "pretty" | "json";
 }

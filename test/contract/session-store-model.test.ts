@@ -18,8 +18,8 @@ import { ModelData, ModelSessionStore } from "./model-session-store.ts";
 const histories = 600;
 const minuteMs = 60_000;
 const terms: [LeaseTerms, LeaseTerms] = [
-  { leaseMs: 60 * minuteMs, retentionMs: 20 * minuteMs, maxPerOwner: 2 },
-  { leaseMs: 10 * minuteMs, retentionMs: 30 * minuteMs, maxPerOwner: 2 },
+  { leaseMs: 60 * minuteMs, retentionMs: 20 * minuteMs, maxSessionsPerPrincipal: 2 },
+  { leaseMs: 10 * minuteMs, retentionMs: 30 * minuteMs, maxSessionsPerPrincipal: 2 },
 ];
 
 describe.each(backends)("$name", (backend) => {

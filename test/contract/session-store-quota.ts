@@ -4,7 +4,7 @@ import type { TestBackend } from "./backends.ts";
 import { setStage } from "./stage.ts";
 
 const maxPerOwner = 5;
-const leaseTerms = { ...longLeaseTerms, maxPerOwner };
+const leaseTerms = { ...longLeaseTerms, maxSessionsPerPrincipal: maxPerOwner };
 const refusal = { messageId: "downlease.session.too_many", args: [String(maxPerOwner)] };
 
 /** How many sessions a principal may have. */

@@ -137,7 +137,7 @@ describe("an SQLite file", () => {
 
   it("counts for the quota what is alive, wherever the expired rows are, and gives their ids to new sessions", async () => {
     let time = 1_000_000;
-    const leaseTerms = { leaseMs: 100, retentionMs: 100, maxPerOwner: 3 };
+    const leaseTerms = { leaseMs: 100, retentionMs: 100, maxSessionsPerPrincipal: 3 };
     const open = () => openSqlite(path, { leaseTerms, clocks: clocksAt(() => time) });
     await using backend = open();
     // Its sweep of expired rows begins with those of others.

@@ -41,12 +41,15 @@ describe("complete", () => {
       [""],
       [
         "serve",
+        "check",
+        "backup",
         "get",
         "items",
         "sessions",
         "login",
         "logout",
         "servers",
+        "admin",
         "completion",
         "users",
         "version",
@@ -87,6 +90,8 @@ describe("complete", () => {
     // The shell completes file names.
     [["get", "x", "--output", ""], [":0"]],
     [["users", "list", "--users-file", "a"], [":0"]],
+    [["check", "--config", ""], [":0"]],
+    [["backup", ""], [":0"]],
   ])("%j", async (words, expected) => {
     expect(values(await completions(words))).toEqual(expected);
   });

@@ -101,6 +101,10 @@ const fixtures: Record<string, Record<string, () => Promise<Fixture>>> = {
       strangerHeaders: visitor!,
     }),
   },
+  "downlease.admin": {
+    get_settings: async () => ({ input: {}, strangerHeaders: visitor! }),
+    update_settings: async () => ({ input: { values: { max_calls: 1000 } }, strangerHeaders: visitor! }),
+  },
   "com.vmware.content.library.item.storage": {
     list: async () => ({ input: { library_item_id: await app.addItem() }, strangerHeaders: visitor! }),
     get: async () => ({
@@ -200,6 +204,8 @@ const provocations: Partial<Record<ErrorKind, (row: OperationRow, fixture: Fixtu
     await spend();
     return input;
   },
+  // No version of these settings.
+  concurrent_change: (_, { input }) => ({ ...input, version: 1_000_000 }),
   unable_to_allocate_resource: async (_, { input }) => {
     for (let n = 0; n < maxSessions; n++) await ofSession();
     return input;

@@ -1,9 +1,10 @@
-import { mkdir, rm, symlink } from "node:fs/promises";
+import { mkdir, readdir, rm, symlink } from "node:fs/promises";
 import { delimiter, join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { mainPath } from "../support/command.ts";
 import { readSection, runSteps, stepsOf } from "../support/pages.ts";
 import { freePort } from "../support/ports.ts";
+import { startRedis } from "../support/redis-server.ts";
 import { type Service, startService } from "../support/service.ts";
 import { tempDir } from "../support/temp-dir.ts";
 
@@ -44,6 +45,34 @@ test("every command of docs/cli.md runs", { timeout: 60_000 }, async () => {
     XDG_CONFIG_HOME: settings,
     XDG_STATE_HOME: settings,
   });
+});
+
+test("every command of docs/operations.md does what is printed there", { timeout: 60_000 }, async () => {
+  await using directory = await tempDir();
+  const [port, redis] = [await freePort(), await startRedis()];
+  await symlink(mainPath, join(directory.path, "downlease"));
+  const steps = stepsOf(readSection("docs/operations.md"));
+  expect(steps).toHaveLength(3);
+  const inDirectory = steps.map(({ commands, answer }) => ({
+    commands: `trap 'kill -9 $(jobs -p) || true' EXIT\n${commands}`
+      .replace("127.0.0.1:6379", `127.0.0.1:${redis.port}`)
+      .replace("backup.rdb", '"$TMPDIR/backup.rdb"'),
+    answer,
+  }));
+  try {
+    // Each by itself: one makes variables for itself only.
+    for (const step of inDirectory) {
+      await runSteps([step], () => port, {
+        ...process.env,
+        PATH: [directory.path, process.env.PATH].join(delimiter),
+        TMPDIR: directory.path,
+        ...(step.answer === "" && { DOWNLEASE_PORT: String(port), DOWNLEASE_ADMIN_LISTEN: "off" }),
+      });
+    }
+    expect(await readdir(directory.path)).toContain("backup.rdb");
+  } finally {
+    await redis.stop();
+  }
 });
 
 test("the server of the download in docs/downloads.md is killed and started again", {

@@ -238,7 +238,9 @@ describe("a Redis of its own", () => {
   });
 
   it("refuses for the quota without looking at sessions again that can't have expired", async () => {
-    await using limited = await connectRedis(redis.url, { leaseTerms: { ...terms, maxPerOwner: 3 } });
+    await using limited = await connectRedis(redis.url, {
+      leaseTerms: { ...terms, maxSessionsPerPrincipal: 3 },
+    });
     const index = ownerIndexKey(alice.principal);
     for (let n = 0; n < 3; n++) {
       const { id } = await limited.sessions.create(newSession());

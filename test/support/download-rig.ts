@@ -28,7 +28,8 @@ import { MemorySessionFiles } from "./memory-session-files.ts";
 import { tempDir } from "./temp-dir.ts";
 
 export interface DownloadRigOptions
-  extends Partial<Omit<DownloadsOptions, "files" | "ends" | "sessions" | "preparations">> {
+  extends Partial<Omit<DownloadsOptions, "files" | "ends" | "sessions" | "preparations" | "terms">> {
+  readonly leaseMs?: number;
   readonly content?: (source: DirectoryContentSource) => Pick<ContentSource, "openFile">;
   readonly preparations?: Pick<PreparationStore, "find">;
   readonly offloadPrefix?: string;
@@ -63,7 +64,7 @@ export async function downloadRig(options: DownloadRigOptions = {}) {
   const key: LinkKey = { id: "k1", secret: randomBytes(32) };
   const records: DownloadRecord[] = [];
   const preparations = options.preparations ?? { find: async (files) => files.map(() => undefined) };
-  const downloads = new Downloads({ files, ends: files, sessions, preparations, leaseMs, stallMs });
+  const downloads = new Downloads({ files, ends: files, sessions, preparations, terms, stallMs });
   const shares = new DownloadShares(options.limit ?? 1000);
   const admission = new Admission(options.maxLookUps ?? 1000);
   let running = 0;

@@ -60,6 +60,18 @@ describe("the load", () => {
     expect(enter(admission, other, 1)).toBe(1);
   });
 
+  test("follows a limit that changes; what is beyond a lower one may end", () => {
+    const admission = new Admission(10);
+    const [one, other] = connections(2) as [Connection, Connection];
+    expect(enter(admission, one, 20)).toBe(8);
+    admission.setLimit(100);
+    expect(enter(admission, one, 500)).toBe(72);
+    admission.setLimit(20);
+    expect([enter(admission, one, 1), enter(admission, other, 1)]).toEqual([0, 0]);
+    for (let ended = 0; ended < 61; ended++) admission.leave(one, 1);
+    expect([admission.load, enter(admission, other, 1), enter(admission, other, 30)]).toEqual([19, 1, 0]);
+  });
+
   test("may be one call that weighs more than the limit, when there is no other", () => {
     const admission = new Admission(10);
     const [one, other] = connections(2) as [Connection, Connection];

@@ -72,7 +72,7 @@ const rooms: Rooms = {
   },
   cluster: { rooms: ["telemetry"], packages: ["pino"], node: ["cluster"] },
   // `fs` and `os` for where compiled code is cached.
-  config: { rooms: ["domain"], packages: ["zod"], node: ["fs", "net", "os"] },
+  config: { rooms: ["domain"], packages: ["yaml", "zod"], node: ["fs", "net", "os"] },
   app: {
     rooms: [
       "auth",
@@ -135,6 +135,7 @@ const rooms: Rooms = {
     rooms: ["client", "config", "gen"],
     packages: [
       "@bomb.sh/tab",
+      "@bufbuild/protobuf",
       "@connectrpc/connect",
       "cli-progress",
       "commander",
@@ -151,8 +152,16 @@ const rooms: Rooms = {
     packages: ["commander"],
     node: ["fs", "fs/promises", "readline"],
   },
-  "cli/serve.ts": { rooms: ["app", "config"], packages: ["commander"], node: ["cluster", "os", "v8"] },
-  "cli/program.ts": { rooms: ["cli", "cli/serve.ts", "cli/users"], packages: ["commander"], node: ["fs"] },
+  // The settings of the service as flags.
+  "cli/setting-options.ts": { rooms: ["config"], packages: ["commander"] },
+  "cli/serve.ts": { rooms: ["app", "config"], node: ["cluster", "os", "v8"] },
+  "cli/check": { rooms: ["app", "cli", "config"] },
+  "cli/backup": { rooms: ["app", "cli", "config"], node: ["fs/promises"] },
+  "cli/program.ts": {
+    rooms: ["cli", "cli/backup", "cli/check", "cli/serve.ts", "cli/setting-options.ts", "cli/users"],
+    packages: ["commander"],
+    node: ["fs"],
+  },
   "main.ts": { rooms: ["cli", "cli/program.ts", "client", "config"], node: ["module"] },
 };
 
@@ -225,6 +234,7 @@ test("the commands that call a service load nothing of it", () => {
     "src/config/client-settings.ts",
     "src/config/numbers.ts",
     "src/config/secret-file.ts",
+    "src/config/small-file.ts",
     "src/config/user-directories.ts",
   ]);
 });

@@ -20,6 +20,7 @@ function mistakesOf(sources: Partial<ConfigSources>): readonly string[] {
 describe("settings", () => {
   test("flags and variables are the documented ones", () => {
     expect(settings.map(({ flag, variable, default: fallback }) => [flag, variable, fallback])).toEqual([
+      ["--config", "DOWNLEASE_CONFIG", "unset"],
       ["--host", "DOWNLEASE_HOST", "127.0.0.1"],
       ["--port", "DOWNLEASE_PORT", "8080"],
       ["--workers", "DOWNLEASE_WORKERS", "1"],
@@ -152,6 +153,7 @@ describe("a right configuration", () => {
       console: true,
       logLevel: "info",
       logFormat: "auto",
+      changeable: expect.anything(),
     });
   });
 

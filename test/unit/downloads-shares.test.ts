@@ -1,4 +1,4 @@
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import { type DownloadHolders, DownloadShares } from "../../src/downloads/download-shares.ts";
 import { Downloads } from "../../src/downloads/downloads.ts";
 
@@ -80,13 +80,49 @@ test.each([1, 2, 3, 5, 10])("%i at a time are some for one session", (limit) => 
   expect(enter(shares, { times: all })[0]).toBe(Math.max(1, Math.floor(limit / 2)));
 });
 
+test("the shares follow a limit that changes", () => {
+  const shares = new DownloadShares(10);
+  expect(enter(shares, { times: all })).toEqual([5, "session_share"]);
+  shares.setLimit(100);
+  expect(enter(shares, { times: all })).toEqual([45, "session_share"]);
+  shares.setLimit(10);
+  expect(enter(shares, { times: 1, sessionId: "s2", owner: "bob", network: "10.0.0.2" })).toEqual([
+    0,
+    "overloaded",
+  ]);
+});
+
+test("a lease that becomes shorter is renewed as often as it needs", () => {
+  vi.useFakeTimers();
+  const recordSent = vi.fn(async () => ({ outcome: "renewed" as const, expiresAt: 0, progress: 0 }));
+  const terms = { leaseMs: 60_000 };
+  const downloads = new Downloads({
+    files: { recordSent },
+    ends: { watchEnds: () => ({ isReliable: true, stop() {} }) },
+    sessions: { get: async () => undefined },
+    preparations: { find: async () => [] },
+    terms,
+    stallMs: 60_000,
+  });
+  downloads.begin("s1", "f");
+  terms.leaseMs = 80;
+  vi.advanceTimersByTime(500);
+  const download = downloads.begin("s2", "f");
+  download.addSent(1);
+  download.addSent(1);
+  return vi
+    .advanceTimersByTimeAsync(100)
+    .then(() => expect(recordSent).toHaveBeenCalledTimes(2))
+    .finally(() => vi.useRealTimers());
+});
+
 test("of sessions whose bytes a store does not record, only so many are kept", () => {
   const downloads = new Downloads({
     files: { recordSent: () => new Promise(() => {}) },
     ends: { watchEnds: () => ({ isReliable: true, stop() {} }) },
     sessions: { get: async () => undefined },
     preparations: { find: async () => [] },
-    leaseMs: 60_000,
+    terms: { leaseMs: 60_000 },
     stallMs: 60_000,
   });
   const active = downloads.begin("active", "f");

@@ -78,7 +78,7 @@ async function run<M extends DescMethodUnary>(
       contents: async () => item && { ...item, files: itemFiles },
       ...(directUri !== undefined && { directUri }),
     } as Partial<ContentSource> as ContentSource,
-    unverifiedAfterMs,
+    unverifiedAfterMs: () => unverifiedAfterMs,
     preparations: {
       find: async (files) => {
         done.push(`find ${files.map(({ fileName }) => fileName).join(" ")}`);

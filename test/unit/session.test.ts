@@ -273,14 +273,14 @@ describe("a client's error message", () => {
 
 describe("the quota", () => {
   it("lets an owner have as many sessions as the terms say, or any number", () => {
-    expect([0, 1, 2, 3].map((sessions) => hasRoom(sessions, { ...terms, maxPerOwner: 2 }))).toEqual([
-      true,
-      true,
-      false,
-      false,
-    ]);
+    expect(
+      [0, 1, 2, 3].map((sessions) => hasRoom(sessions, { ...terms, maxSessionsPerPrincipal: 2 })),
+    ).toEqual([true, true, false, false]);
     const { kind } = tooManySessions(terms);
     expect([httpStatusOf(kind, "rest"), httpStatusOf(kind, "api")], "as vSphere answers").toEqual([400, 500]);
-    expect([hasRoom(1e9, terms), hasRoom(1e9, { ...terms, maxPerOwner: 0 })]).toEqual([true, true]);
+    expect([hasRoom(1e9, terms), hasRoom(1e9, { ...terms, maxSessionsPerPrincipal: 0 })]).toEqual([
+      true,
+      true,
+    ]);
   });
 });

@@ -94,6 +94,19 @@ describe("a finished call", () => {
     expect(lines[0]).not.toContain(sessionId);
   });
 
+  test("is logged at the level that the log has by then", () => {
+    const changing = log();
+    const observe = callObserver(new Metrics(), changing, peerOf);
+    const routine = { ...finished, isRoutine: true };
+    changing.level = "info";
+    for (const level of ["info", "debug", "info"]) {
+      changing.level = level;
+      observe(finished);
+      observe(routine);
+    }
+    expect(logged().map(({ level }) => level)).toEqual([30, 30, 20, 30]);
+  });
+
   test("is logged with name, code and message of its cause, and no other members", () => {
     const cause = Object.assign(new TypeError("broken"), {
       code: "EBROKEN",

@@ -42,6 +42,9 @@ const sources: Record<string, Record<string, Source>> = {
   "servers remove": { name: "servers" },
 };
 
+/** Commands whose operands are files. */
+const withPathOperands = ["backup"];
+
 /** Directive: let the shell complete file names. */
 const letShellComplete = ":0\n";
 
@@ -53,7 +56,8 @@ const letShellComplete = ":0\n";
  */
 export async function printCandidates(program: Command, words: readonly string[], io: Io): Promise<void> {
   await loadOptions(program.commands.find((command) => command.name() === words[0]));
-  if (takesPath(program, words.at(-2))) {
+  const isPathOperand = withPathOperands.includes(words[0] ?? "") && !words.at(-1)?.startsWith("-");
+  if (isPathOperand || takesPath(program, words.at(-2))) {
     io.stdout.write(letShellComplete);
     return;
   }

@@ -44,7 +44,7 @@ export class OwnerIndex {
    * @throws ServiceError `downlease.session.too_many`
    */
   async take({ owner, id }: NewSession, time: StoreTime): Promise<string> {
-    const { maxPerOwner: max = 0 } = this.#terms;
+    const { maxSessionsPerPrincipal: max = 0 } = this.#terms;
     if (++this.#creates % createsPerSweep === 0) void this.#inBackground(this.#sweep(owner));
     for (let searches = 0; ; searches++) {
       const place = await time.wait(

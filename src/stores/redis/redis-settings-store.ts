@@ -1,10 +1,5 @@
 import { EventEmitter } from "node:events";
-import type {
-  SettingChanges,
-  SettingsStore,
-  SettingsWatch,
-  StoredSettings,
-} from "../../domain/settings-store.ts";
+import type { SettingChanges, SettingsStore, StoredSettings } from "../../domain/settings-store.ts";
 import type { RedisConnection } from "./connection.ts";
 import { settingsChannel, settingsKey } from "./keys.ts";
 import { type Reply, script, unexpected } from "./scripts.ts";
@@ -49,7 +44,7 @@ export class RedisSettingsStore implements SettingsStore {
     return this.#redis.run(updateScript, { version, changes });
   }
 
-  watch(changed: () => void): SettingsWatch {
+  watch(changed: () => void): () => void {
     this.#watchers.on("changed", changed);
     const announce = () => this.#watchers.emit("changed");
     // Updates before it was established may not have been announced.
@@ -57,15 +52,7 @@ export class RedisSettingsStore implements SettingsStore {
       heard: announce,
       established: announce,
     });
-    const updates = this.#updates;
-    return {
-      get isReliable() {
-        return updates.isEstablished;
-      },
-      stop: () => {
-        this.#watchers.off("changed", changed);
-      },
-    };
+    return () => void this.#watchers.off("changed", changed);
   }
 }
 

@@ -1,5 +1,6 @@
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { DatabaseSync } from "node:sqlite";
+import { pathToFileURL } from "node:url";
 import { createPrivately, explainOpening } from "./database-files.ts";
 import { isBusy } from "./driver-errors.ts";
 
@@ -42,11 +43,43 @@ export function openFile<T>(
       // SQLite does not wait where that could end in a deadlock, so processes that create, open and close a file at the
       // same moment can fail: seen in 3 of 1,200 openings.
       if (isBusy(error) && attempt < openAttempts) continue;
-      throw new Error(`SQLite file '${path}' can't be used: ${explainOpening(path, error)}`, {
-        cause: error,
-      });
+      throw unusable(path, error);
     }
   }
+}
+
+/** A file that exists, opened as it is. */
+export interface ExistingFile extends Disposable {
+  readonly db: DatabaseSync;
+  /** How many of the additions to the schema it lacks. */
+  readonly missing: number;
+}
+
+/**
+ * Opens a file that exists and changes nothing in it. The last process to close a file moves the log into it.
+ *
+ * @throws Error as `openFile`
+ */
+export function openExisting(path: string): ExistingFile {
+  const url = pathToFileURL(path);
+  // Without this mode SQLite would make a file that is missing.
+  url.searchParams.set("mode", "rw");
+  let db: DatabaseSync | undefined;
+  try {
+    if (!existsSync(path)) throw new Error("it does not exist");
+    db = new DatabaseSync(url, { timeout: busyTimeoutMs });
+    refuseForeign(db);
+    const missing = schema.length - pragma(db, "user_version");
+    const opened = db;
+    return { db, missing, [Symbol.dispose]: () => opened.close() };
+  } catch (error) {
+    if (db?.isOpen) db.close();
+    throw unusable(path, error);
+  }
+}
+
+function unusable(path: string, error: unknown): Error {
+  return new Error(`SQLite file '${path}' can't be used: ${explainOpening(path, error)}`, { cause: error });
 }
 
 function open<T>(path: string, prepare: (db: DatabaseSync) => T): { db: DatabaseSync; prepared: T } {

@@ -1,9 +1,4 @@
-import type {
-  SettingChanges,
-  SettingsStore,
-  SettingsWatch,
-  StoredSettings,
-} from "../../domain/settings-store.ts";
+import type { SettingChanges, SettingsStore, StoredSettings } from "../../domain/settings-store.ts";
 import type { SqliteDatabase } from "./database.ts";
 
 /** A row for each value. Updates are announced within the process only. */
@@ -37,15 +32,10 @@ export class SqliteSettingsStore implements SettingsStore {
     );
   }
 
-  watch(changed: () => void): SettingsWatch {
-    const { updates, isPrivate } = this.#db;
+  watch(changed: () => void): () => void {
+    const { updates } = this.#db;
     updates.on("settings", changed);
-    return {
-      isReliable: isPrivate,
-      stop: () => {
-        updates.off("settings", changed);
-      },
-    };
+    return () => void updates.off("settings", changed);
   }
 
   #read(): StoredSettings {
