@@ -18,8 +18,9 @@ const rooms: Rooms = {
   domain: { node: ["crypto"], pure: true },
   calls: {
     rooms: ["domain", "gen"],
-    packages: ["@bufbuild/protobuf", "cookie", "forwarded-parse"],
-    node: ["http", "http2", "net", "tls"],
+    packages: ["@bufbuild/protobuf", "cookie", "forwarded-parse", "negotiator"],
+    // `crypto` and `zlib` for documents that are read whole.
+    node: ["crypto", "http", "http2", "net", "tls", "zlib"],
   },
   operations: { rooms: ["calls", "domain", "gen"], packages: ["@bufbuild/protobuf", "uuid"] },
   auth: {
@@ -51,8 +52,7 @@ const rooms: Rooms = {
   "protocols/rpc": {
     rooms: ["calls", "domain", "gen", "telemetry"],
     packages: ["@bufbuild/protobuf", "@connectrpc/connect", "@connectrpc/connect-node"],
-    // `crypto` for the digest of the descriptor set.
-    node: ["crypto", "http", "http2"],
+    node: ["http", "http2"],
   },
   "protocols/vapi": {
     rooms: ["calls", "domain", "gen"],
@@ -68,7 +68,7 @@ const rooms: Rooms = {
     rooms: ["calls", "domain", "telemetry"],
     packages: ["cors", "negotiator", "pino", "sirv"],
     // The files of the pages.
-    node: ["fs", "http", "http2", "net", "tls", "zlib"],
+    node: ["fs", "http", "http2", "net", "tls"],
   },
   cluster: { rooms: ["telemetry"], packages: ["pino"], node: ["cluster"] },
   // `fs` and `os` for where compiled code is cached.

@@ -1,0 +1,55 @@
+/** What the types of the interface do not say about values: lengths, ranges and forms. */
+import type { DescField } from "@bufbuild/protobuf";
+import { fieldSettings } from "../../src/config/settings.ts";
+import type { Json } from "./json.ts";
+
+/** As `isIdentifier`, which counts bytes: JSON Schema can only count characters. */
+const identifier: Json = { minLength: 1, maxLength: 256, pattern: "^[^\\x00-\\x1f\\x7f-\\x9f]+$" };
+const percent: Json = { minimum: 0, maximum: 100 };
+
+/** Values of requests, by the names of fields. */
+const limits: Readonly<Record<string, Json>> = {
+  client_token: { format: "uuid" },
+  file_name: { minLength: 1 },
+  library: identifier,
+  min_age_seconds: { minimum: 0 },
+  name: { minLength: 1 },
+  owner: identifier,
+  page_size: { minimum: 1, maximum: 1000, default: 100 },
+  principal: identifier,
+  progress: percent,
+  transfer_throttling_bandwidth_total: { minimum: 0 },
+  ...Object.fromEntries(fieldSettings.filter(({ changeable }) => changeable).map(settingLimit)),
+};
+
+/** Values of results. */
+const resultLimits: Readonly<Record<string, Json>> = { client_progress: percent, progress: percent };
+
+/** Structures of which at least one member must be set. */
+const needsOne = /\.find_spec$/;
+
+/** The limits of the value of a field, or of the elements of a list. */
+export function limitsOf({ name }: DescField, isRequest: boolean): Json {
+  if (!isRequest) return resultLimits[name] ?? {};
+  return limits[name] ?? (/(?:^|_)ids?$/.test(name) ? identifier : {});
+}
+
+/** The limits of a structure, by its name, or of a list. */
+export function memberLimitsOf(name: string): Json {
+  return needsOne.test(name) ? { minProperties: 1 } : {};
+}
+
+/** The most ids of one request. */
+export const listLimits: Json = { maxItems: 1000 };
+
+function settingLimit({ flag, range }: (typeof fieldSettings)[number]): [string, Json] {
+  const { min, max, choices } = range;
+  return [
+    flag.slice("--".length).replaceAll("-", "_"),
+    {
+      ...(min !== undefined && { minimum: min }),
+      ...(max !== undefined && { maximum: max }),
+      ...(choices !== undefined && { enum: choices }),
+    },
+  ];
+}
