@@ -5,7 +5,7 @@ import { SlowestFirst } from "./support/slowest-first.ts";
 
 const bench = "test/integration/bench*.test.ts";
 /** Tests with other makers' test suites and clients from other registries, of which CI runs the first. */
-const peers = ["conformance", "interop", "h2spec", "protos", "vmware", "packages"].map(
+const peers = ["conformance", "interop", "h2spec", "protos", "vmware", "packages", "schemathesis"].map(
   (name) => `test/integration/clients-${name}.test.ts`,
 );
 /** Set by `run.ts`. */

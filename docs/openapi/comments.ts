@@ -19,7 +19,7 @@ export function textOf(desc: Parameters<typeof getComments>[0]): string {
 }
 
 /** The comment of a method, without its paragraph about errors. */
-export function operationTextOf(method: DescMethod): { summary: string; description: string } {
+export function operationTextOf(method: DescMethod): { summary: string; description?: string } {
   const description = paragraphsOf(method)
     .filter((paragraph) => !isAboutErrors(paragraph))
     .map((paragraph) => paragraph.replace(/ \(`[a-z_]+(?:\.[a-z_]+)+`\)/, ""))
@@ -27,7 +27,7 @@ export function operationTextOf(method: DescMethod): { summary: string; descript
   const [sentence = ""] = description.split(/\.(?:\s|$)/, 1);
   const [clause = ""] = sentence.split(/[:;] /, 1);
   const summary = sentence.length > maxSummaryLength ? clause : sentence;
-  return { summary, description: description === `${summary}.` ? "" : description };
+  return { summary, ...(description !== `${summary}.` && { description }) };
 }
 
 /** The comment of a service, without its list of errors. */

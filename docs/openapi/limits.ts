@@ -10,7 +10,7 @@ const percent: Json = { minimum: 0, maximum: 100 };
 /** Values of requests, by the names of fields. */
 const limits: Readonly<Record<string, Json>> = {
   client_token: { format: "uuid" },
-  file_name: { minLength: 1 },
+  file_name: identifier,
   library: identifier,
   min_age_seconds: { minimum: 0 },
   name: { minLength: 1 },
@@ -25,8 +25,12 @@ const limits: Readonly<Record<string, Json>> = {
 /** Values of results. */
 const resultLimits: Readonly<Record<string, Json>> = { client_progress: percent, progress: percent };
 
-/** Structures of which at least one member must be set. */
-const needsOne = /\.find_spec$/;
+/** Structures of requests, by their names. */
+const structureLimits: Readonly<Record<string, Json>> = {
+  "content.library.find_spec": { minProperties: 1 },
+  "content.library.item.find_spec": { minProperties: 1 },
+  "content.library.item.download_session_model": { required: ["library_item_id"] },
+};
 
 /** The limits of the value of a field, or of the elements of a list. */
 export function limitsOf({ name }: DescField, isRequest: boolean): Json {
@@ -34,10 +38,13 @@ export function limitsOf({ name }: DescField, isRequest: boolean): Json {
   return limits[name] ?? (/(?:^|_)ids?$/.test(name) ? identifier : {});
 }
 
-/** The limits of a structure, by its name, or of a list. */
-export function memberLimitsOf(name: string): Json {
-  return needsOne.test(name) ? { minProperties: 1 } : {};
+/** The limits of a structure of requests, by its name. */
+export function structureLimitsOf(name: string): Json {
+  return structureLimits[name] ?? {};
 }
+
+/** What the interface requires as VMware's documents do, and `/api` does not. */
+export const isLeftOutByClients = new Set(["client_error_message"]);
 
 /** The most ids of one request. */
 export const listLimits: Json = { maxItems: 1000 };

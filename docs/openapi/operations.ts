@@ -1,13 +1,12 @@
 /** One operation on one route, as a part of the document. */
 import type { DescMethod } from "@bufbuild/protobuf";
-import { isOptional } from "../../src/calls/vapi-schema.ts";
 import type { OperationOptions, Route } from "../../src/protocols/vapi/operation-options.ts";
 import { type Placement, placementOn } from "../operations.ts";
 import { operationTextOf } from "./comments.ts";
 import type { ErrorResponses } from "./errors.ts";
 import { type Example, examples } from "./examples.ts";
 import type { Json } from "./json.ts";
-import type { Schemas } from "./schemas.ts";
+import { isRequired, type Schemas } from "./schemas.ts";
 
 export interface RoutedOperation {
   readonly method: DescMethod;
@@ -20,7 +19,7 @@ export interface OperationObject {
   readonly tags: readonly string[];
   readonly operationId: string;
   readonly summary: string;
-  readonly description: string;
+  readonly description?: string;
   readonly parameters: readonly Json[];
   readonly responses: Readonly<Record<string, Json>>;
   readonly [name: string]: unknown;
@@ -74,12 +73,13 @@ export function together(
 ): OperationObject {
   const [, verb] = /\.(\w+)$/.exec(selected.operationId)!;
   const statuses = new Set([...Object.keys(plain.responses), ...Object.keys(selected.responses)]);
+  const description = [plain.description ?? [], selected.description ?? []].flat().join("\n\n");
   const chosen = selected.parameters.filter(({ name }) => name === parameter);
   return {
     ...plain,
     operationId: `${plain.operationId}_or_${verb}`,
     summary: `${plain.summary}; with \`${parameter}\`: ${selected.summary.replace(/^./, (first) => first.toLowerCase())}`,
-    description: [plain.description, selected.description].filter((text) => text !== "").join("\n\n"),
+    ...(description !== "" && { description }),
     parameters: [...plain.parameters, ...chosen.map((each) => ({ ...each, required: false }))],
     responses: Object.fromEntries(
       [...statuses].sort().map((status) => {
@@ -125,7 +125,7 @@ function parametersOf(
     return {
       name,
       in: place,
-      required: place === "path" || !isOptional(field),
+      required: place === "path" || isRequired(field),
       description,
       schema,
       ...(value !== undefined && { example: value }),
@@ -152,7 +152,7 @@ function bodyOf(
     return value === undefined ? [] : [[name, value]];
   });
   return {
-    required: fields.some((field) => !isOptional(field)),
+    required: fields.some(isRequired),
     content: {
       "application/json": {
         schema: isWhole ? schemas.ofField(fields[0]!, "request") : schemas.ofFields(fields, "request"),

@@ -10,7 +10,7 @@ import {
 } from "../../src/calls/vapi-schema.ts";
 import { textOf } from "./comments.ts";
 import type { Json } from "./json.ts";
-import { limitsOf, listLimits, memberLimitsOf } from "./limits.ts";
+import { isLeftOutByClients, limitsOf, listLimits, structureLimitsOf } from "./limits.ts";
 
 /**
  * A structure of requests has no members that only results have, and no unknown ones; one of results may get new
@@ -49,7 +49,7 @@ export class Schemas {
   ofFields(fields: readonly DescField[], direction: Direction): Json {
     const isRequest = direction === "request";
     const members = isRequest ? fields.filter((field) => !isOutputOnly(field)) : fields;
-    const required = members.filter((field) => !isOptional(field) || (!isRequest && isAlwaysWritten(field)));
+    const required = members.filter((field) => (isRequest ? isRequired(field) : isAlwaysThere(field)));
     return {
       type: "object",
       properties: Object.fromEntries(members.map((field) => [field.name, this.ofField(field, direction)])),
@@ -93,7 +93,7 @@ export class Schemas {
     return this.#reference(isTwice ? `${name}.input` : name, () => ({
       description: textOf(desc),
       ...this.ofFields(desc.fields, direction),
-      ...(direction === "request" && memberLimitsOf(name)),
+      ...(direction === "request" && structureLimitsOf(name)),
     }));
   }
 
@@ -125,9 +125,16 @@ export class Schemas {
   }
 }
 
-/** As the encoder of `/api`, which leaves out only what has presence and is unset. */
-function isAlwaysWritten({ fieldKind, proto }: DescField): boolean {
-  return fieldKind !== "message" && fieldKind !== "map" && !proto.proto3Optional;
+/** Whether a request must have a member. */
+export function isRequired(field: DescField): boolean {
+  return !isOptional(field) && !isLeftOutByClients.has(field.name);
+}
+
+/** Whether a result has a member: the encoder of `/api` leaves out only what has presence and is unset. */
+function isAlwaysThere(field: DescField): boolean {
+  const hasPresence =
+    field.fieldKind === "message" || field.fieldKind === "map" || field.proto.proto3Optional;
+  return !isOptional(field) || !hasPresence;
 }
 
 /** A name in the document, where everything is VMware's. */
