@@ -71,15 +71,7 @@ export const services: readonly DescService[] = [
 ];
 
 /** Operations that nothing serves yet, by name. */
-const unserved = new Set([
-  "list_sessions",
-  "end_sessions",
-  "list_logins",
-  "end_logins",
-  "list_users",
-  "list_audit_entries",
-  "get_overview",
-]);
+const unserved = new Set(["list_logins", "end_logins", "list_users", "list_audit_entries"]);
 
 /** Whether the service has the operation by now. */
 export function isServed(method: DescMethod): boolean {

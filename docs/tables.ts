@@ -1,10 +1,11 @@
 /**
- * The tables of the documentation that list what the code defines. `npm run docs` writes them into the pages;
- * a test holds the pages to them.
+ * The tables of the documentation that list what the code defines. `npm run docs` writes them into the pages, and the
+ * settings into the schema of the Helm chart; a test holds both to them.
  */
 import { readFileSync, writeFileSync } from "node:fs";
 import { codeFromString } from "@connectrpc/connect/protocol-connect";
 import { Command } from "commander";
+import { writeSchema } from "../deploy/helm/schema.ts";
 import { addClientCommands } from "../src/cli/commands.ts";
 import { exitCodes } from "../src/cli/exit-codes.ts";
 import { processIo } from "../src/cli/io.ts";
@@ -166,4 +167,5 @@ if (import.meta.main) {
   for (const page of new Set(Object.values(tables).map((table) => table.page))) {
     writeFileSync(new URL(page, import.meta.url), rewritten(page));
   }
+  writeSchema();
 }

@@ -5,9 +5,18 @@ import { SlowestFirst } from "./support/slowest-first.ts";
 
 const bench = "test/integration/bench*.test.ts";
 /** Tests with other makers' test suites and clients from other registries, of which CI runs the first. */
-const peers = ["conformance", "interop", "h2spec", "protos", "vmware", "packages", "schemathesis"].map(
-  (name) => `test/integration/clients-${name}.test.ts`,
-);
+const peers = [
+  "conformance",
+  "interop",
+  "h2spec",
+  "protos",
+  "vmware",
+  "packages",
+  "schemathesis",
+  "prometheus",
+  "deploy",
+  "deploy-files",
+].map((name) => `test/integration/clients-${name}.test.ts`);
 /** Set by `run.ts`. */
 const excludedPeers = { all: [], conformance: peers.slice(1), none: peers }[process.env.TEST_PEERS ?? "none"];
 const skipsBench = process.env.TEST_SKIP_BENCH !== undefined;

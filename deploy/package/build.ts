@@ -26,6 +26,7 @@ export function build(dist = join(root, "dist/downlease")): void {
     "SECURITY.md",
     "deploy/haproxy.cfg",
     "deploy/nginx.conf",
+    "deploy/systemd",
     "examples/clients",
   ]);
   copy("docs", dist, (path) => !path.endsWith(".ts") && !path.includes("decisions"));

@@ -5,6 +5,8 @@ interface Manifest {
   readonly private: boolean;
   readonly engines: object;
   readonly dependencies: Readonly<Record<string, string>>;
+  readonly optionalDependencies: Readonly<Record<string, string>>;
+  readonly devDependencies: Readonly<Record<string, string>>;
   readonly [name: string]: unknown;
 }
 
@@ -18,6 +20,11 @@ export function serviceManifest(ours: Manifest): object {
     exports: { "./client": entry("src/client/index"), "./package.json": "./package.json" },
     bin: { downlease: "src/main.js" },
     scripts: undefined,
+    // Readable lines of the log, which are for terminals: the image does without.
+    optionalDependencies: {
+      ...ours.optionalDependencies,
+      "pino-pretty": ours.devDependencies["pino-pretty"],
+    },
     devDependencies: undefined,
     allowScripts: undefined,
   };

@@ -1,8 +1,15 @@
 import type { Logger } from "pino";
 import { pageHeaders as pageHeadersFor } from "../calls/page-headers.ts";
 import { firstOf } from "../calls/protocol-handler.ts";
+import { program } from "../config/program.ts";
 import type { Config } from "../config/settings.ts";
-import { healthHandler, metricsHandler, nothingElse, type Readiness } from "../server/admin.ts";
+import {
+  healthHandler,
+  metricsHandler,
+  nothingElse,
+  type Readiness,
+  versionHandler,
+} from "../server/admin.ts";
 import { withKnownHosts } from "../server/known-hosts.ts";
 import { Server } from "../server/server.ts";
 import type { Exposition } from "../telemetry/metrics.ts";
@@ -27,7 +34,7 @@ const maxStreamsOfStranger = 10;
 const closeMs = 1000;
 
 /**
- * Serves health and metrics on the admin address. The default address may be in use, by another instance on the same
+ * Serves health, metrics and the version on the admin address. The default address may be in use, by another instance on the same
  * machine: then the log says so, and the service does without.
  *
  * @throws StartError when an address that was configured is unavailable
@@ -41,6 +48,7 @@ export async function openAdmin(config: Config, { readiness, metrics, log }: Adm
   const handlers = firstOf([
     healthHandler(readiness, pageHeaders),
     ...withKnownHosts({ isKnownHost, pageHeaders }, [
+      versionHandler(program, pageHeaders),
       metricsHandler(() => metrics.expose(), pageHeaders),
       nothingElse(pageHeaders),
     ]),

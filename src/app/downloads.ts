@@ -1,3 +1,5 @@
+import type { DownloadObserver } from "../calls/download-record.ts";
+import type { SessionClients } from "../calls/session-clients.ts";
 import type { Config } from "../config/settings.ts";
 import type { SettingValues } from "../domain/settings-schema.ts";
 import {
@@ -5,6 +7,7 @@ import {
   type DownloadService,
   type DownloadServiceOptions,
 } from "../downloads/download-service.ts";
+import type { Tracing } from "./tracing.ts";
 
 interface Parts
   extends Pick<
@@ -17,18 +20,23 @@ interface Parts
     | "clientAddressOf"
     | "observe"
     | "fallback"
-    | "callsMustEnd"
+    | "downloadsMustEnd"
   > {
   /** Read at each use, because they may change. */
   readonly values: SettingValues;
+  readonly tracing: Tracing;
+  readonly clients: SessionClients;
 }
 
 /** Of 10^6 bits, as links are sold. */
 const bytesPerMbit = 125_000;
 
 /** Download links and the files that they lead to, as configured. */
-export function openDownloads(config: Config, { values, ...parts }: Parts): DownloadService {
-  return createDownloadService({
+export function openDownloads(
+  config: Config,
+  { values, tracing, clients, observe, ...parts }: Parts,
+): DownloadService {
+  const service = createDownloadService({
     publicUrl: config.publicUrl,
     linkKeys: config.linkKeys.map(({ id, secret }) => ({ id, secret: secret.reveal() })),
     terms: values,
@@ -38,6 +46,26 @@ export function openDownloads(config: Config, { values, ...parts }: Parts): Down
     loginIdleMs: config.login.idleMs,
     hasOwners: config.auth === "required",
     offloadPrefix: config.offloadPrefix,
+    observe: tracing.downloadObserver(withClients(observe, clients)),
     ...parts,
   });
+  return { ...service, handler: tracing.downloadHandler(service.handler) };
+}
+
+/** An observer that follows the clients of sessions as well. */
+function withClients(observe: DownloadObserver, clients: SessionClients): DownloadObserver {
+  return {
+    ...observe,
+    began(sessionId, clientAddress) {
+      observe.began(sessionId, clientAddress);
+      clients.calledFrom(sessionId, clientAddress);
+    },
+    finished(record) {
+      observe.finished(record);
+      // A proxy sends the file: it does not begin here.
+      if (record.outcome === "offloaded" && record.sessionId !== undefined) {
+        clients.calledFrom(record.sessionId, record.peer);
+      }
+    },
+  };
 }

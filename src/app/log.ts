@@ -2,12 +2,13 @@ import type { Logger } from "pino";
 import type { Program } from "../cluster/worker.ts";
 import type { Config } from "../config/settings.ts";
 import { createLogger } from "../telemetry/log.ts";
+import { orStartError } from "./start-error.ts";
 
 export type { Logger };
 
-/** The log of this process; of a worker, every line has its number. */
-export function openLog({ logLevel, logFormat }: Config, program?: Program): Logger {
-  const log = createLogger({ level: logLevel, format: logFormat });
+/** The log of this process; of a worker, every line has its number. @throws StartError when its format is unavailable */
+export async function openLog({ logLevel, logFormat }: Config, program?: Program): Promise<Logger> {
+  const log = await orStartError(() => createLogger({ level: logLevel, format: logFormat }));
   return program === undefined ? log : log.child({ worker: program.worker });
 }
 

@@ -1,9 +1,13 @@
 import { loginOpener } from "../auth/proven-caller.ts";
 import type { Operations } from "../calls/pipeline.ts";
+import type { SessionClients } from "../calls/session-clients.ts";
 import type { Config } from "../config/settings.ts";
 import type { Backend } from "../domain/backend.ts";
 import type { ContentSource } from "../domain/content-source.ts";
 import type { Settings } from "../domain/settings.ts";
+import { overviewOperations } from "../operations/admin/overview.ts";
+import { SessionInfos } from "../operations/admin/session-info.ts";
+import { adminSessionOperations } from "../operations/admin/sessions.ts";
 import { settingsOperations } from "../operations/admin/settings.ts";
 import { configurationOperations } from "../operations/configuration.ts";
 import { downloadSessionOperations } from "../operations/download-session.ts";
@@ -14,31 +18,42 @@ import { loginOperations } from "../operations/login.ts";
 import { metadataOperations } from "../operations/metadata.ts";
 import { vsphereOperations } from "../operations/vsphere.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
+import type { Replicas } from "./replicas.ts";
 
 export interface OperationParts extends Pick<SessionFileParts, "preparations" | "linkFor"> {
   readonly backend: Backend;
   readonly content: ContentSource;
   readonly settings: Settings;
   readonly metrics: Metrics;
+  readonly replicas: Replicas;
+  readonly clients: SessionClients;
 }
 
 /** The table of all operations. */
 export function openOperations(config: Config, parts: OperationParts): Operations {
-  const { backend, content, settings, preparations, linkFor, metrics } = parts;
-  const { sessions, sessionFiles: files, logins } = backend;
+  const { backend, content, settings, preparations, linkFor, metrics, replicas, clients } = parts;
+  const { sessions, sessionFiles: files, sessionRecords: records, logins } = backend;
   const { values } = settings;
   const unverifiedAfterMs = () => (config.verifyFirst ? Number.POSITIVE_INFINITY : values.prepareMs);
   const { countKeepAlive } = metrics;
-  const { unary, streams } = downloadSessionOperations({ store: sessions, content, countKeepAlive });
+  const { unary, streams } = downloadSessionOperations({ store: sessions, content, countKeepAlive, clients });
+  const infos = new SessionInfos({ content, leaseTerms: values });
   const operations = [
     ...unary,
-    ...sessionFileOperations({ sessions, files, content, preparations, linkFor, unverifiedAfterMs }),
+    ...sessionFileOperations({ sessions, files, content, preparations, linkFor, unverifiedAfterMs, clients }),
     ...loginOperations({ logins, openLogin: loginOpener(logins, values) }),
     ...libraryOperations(content),
     ...configurationOperations({ settings }),
     ...itemStorageOperations(content),
     ...vsphereOperations(content),
+    ...overviewOperations({
+      backend,
+      content,
+      own: () => replicas.own,
+      isWritable: metrics.store.isWritable,
+    }),
     ...settingsOperations(settings),
+    ...adminSessionOperations({ sessions, records, infos }),
   ];
   return { unary: [...operations, ...metadataOperations(operations)], streams };
 }

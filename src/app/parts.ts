@@ -14,6 +14,7 @@ import type { ServerTls } from "../server/server.ts";
 import { type BackendOptions, openBackend, type RedisCredentials, sqliteUrl } from "../stores/open.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
 import { orStartError } from "./start-error.ts";
+import type { Tracing } from "./tracing.ts";
 
 /** Reads the PEM files; undefined for clear text. @throws StartError when certificate and key do not belong together */
 export async function openTls({ tls, mtls }: Config): Promise<ServerTls | undefined> {
@@ -32,8 +33,14 @@ export async function openTls({ tls, mtls }: Config): Promise<ServerTls | undefi
 }
 
 /** @throws StartError */
-export async function openContent({ content }: Config, log: Logger): Promise<ContentSource> {
-  return orStartError(() => openContentSource({ ...content, warn: (message) => log.warn(message) }));
+export async function openContent(
+  { content }: Config,
+  { log, tracing }: { readonly log: Logger; readonly tracing: Tracing },
+): Promise<ContentSource> {
+  const warn = (message: string) => log.warn(message);
+  const { outgoingHeaders: traceHeaders } = tracing;
+  const options = content.kind === "s3" ? { ...content, warn, traceHeaders } : { ...content, warn };
+  return tracing.content(await orStartError(() => openContentSource(options)));
 }
 
 /**
@@ -45,11 +52,16 @@ export async function openContent({ content }: Config, log: Logger): Promise<Con
 export async function openStores(
   config: Config,
   leaseTerms: LeaseTerms,
-  { metrics, log }: { readonly metrics: Metrics; readonly log: Logger },
+  { metrics, log, tracing }: { readonly metrics: Metrics; readonly log: Logger; readonly tracing: Tracing },
 ): Promise<Backend> {
   const { observeRoundTrip } = metrics;
+  const { counts: leaseCounts } = metrics.leases;
   const options = await backendOptions(config, leaseTerms, log);
-  return orStartError(() => openBackend(backendUrl(config), { ...options, observeRoundTrip }));
+  const { roundTrip: trace } = tracing;
+  const backend = await orStartError(() =>
+    openBackend(backendUrl(config), { ...options, observeRoundTrip, leaseCounts, trace }),
+  );
+  return config.redisUrl === undefined ? tracing.backend(backend) : backend;
 }
 
 /** The store that sessions are kept in. */
@@ -90,16 +102,26 @@ async function readRedisCredentials({ redis }: Config): Promise<RedisCredentials
 /** How callers are authenticated, until it is closed. @throws StartError */
 export async function openAuthentication(
   config: Config,
-  parts: Pick<AuthenticatorOptions, "logins" | "clientAddressOf"> & { readonly log: Logger },
+  {
+    log,
+    tracing,
+    ...parts
+  }: Pick<AuthenticatorOptions, "logins" | "clientAddressOf"> & {
+    readonly log: Logger;
+    readonly tracing: Tracing;
+  },
 ): Promise<Authentication & { close(): void }> {
   const { auth, usersFile, jwt, mtls, login, host, corsOrigins } = config;
   if (auth === "none") {
-    if (!isLoopback(host)) parts.log.warn({ host }, "every caller that reaches this address is anonymous");
+    if (!isLoopback(host)) log.warn({ host }, "every caller that reaches this address is anonymous");
     return { ...noAuthentication(isLocal(config)), close() {} };
   }
   const methods = { usersFile, jwt, mtls };
   const failureLimits = login.failures;
-  return orStartError(() => Authenticator.open({ methods, failureLimits, corsOrigins, ...parts }));
+  const { outgoingHeaders: traceHeaders } = tracing;
+  return orStartError(() =>
+    Authenticator.open({ methods, failureLimits, corsOrigins, traceHeaders, log, ...parts }),
+  );
 }
 
 /** Whether only this machine reaches the service: not by another name, and not through a proxy, as far as is configured. */

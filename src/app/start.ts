@@ -2,14 +2,15 @@ import type { Logger } from "pino";
 import { Admission } from "../calls/admission.ts";
 import { clientAddressFinder } from "../calls/client-address.ts";
 import { pageHeaders as pageHeadersFor } from "../calls/page-headers.ts";
-import { CallPipeline, serviceNamesOf } from "../calls/pipeline.ts";
+import { serviceNamesOf } from "../calls/pipeline.ts";
 import { ShareHolders } from "../calls/share-holders.ts";
 import type { Program } from "../cluster/worker.ts";
 import { addressMatcher } from "../config/addresses.ts";
+import { program as downlease } from "../config/program.ts";
 import type { Config } from "../config/settings.ts";
 import { firstValues } from "../domain/settings.ts";
 import { Server } from "../server/server.ts";
-import { shutDown } from "../server/shutdown.ts";
+import { newEndings, shutDown } from "../server/shutdown.ts";
 import { callObserver, overloadCounter } from "../telemetry/call-observer.ts";
 import { downloadObserver } from "../telemetry/download-observer.ts";
 import { Health } from "../telemetry/health.ts";
@@ -22,8 +23,11 @@ import { openOperations } from "./operations.ts";
 import { openAuthentication, openContent, openStores, openTls } from "./parts.ts";
 import { openPreparations } from "./preparations.ts";
 import { openProtocols } from "./protocols.ts";
+import { openReplicas } from "./replicas.ts";
+import { openSessionClients } from "./session-clients.ts";
 import { openSettings } from "./settings.ts";
 import { orStartError } from "./start-error.ts";
+import { openTracing } from "./tracing.ts";
 
 /** A running service. */
 export interface App {
@@ -50,20 +54,23 @@ export interface AppOptions {
  * @throws StartError
  */
 export async function startApp(config: Config, { logger, program }: AppOptions = {}): Promise<App> {
-  const log = logger ?? openLog(config, program);
-  const metrics = new Metrics();
-  const [endStreams, endCalls] = [new AbortController(), new AbortController()];
-  const [streamsMustEnd, callsMustEnd] = [endStreams.signal, endCalls.signal];
+  const log = logger ?? (await openLog(config, program));
+  const metrics = new Metrics(downlease.version);
+  const endings = newEndings();
+  const { endStreams, endCalls, endDownloads } = endings;
   await using opened = new AsyncDisposableStack();
 
   const isTrustedProxy = addressMatcher(config.trustedProxies);
   const clientAddressOf = clientAddressFinder(isTrustedProxy);
   const tls = await openTls(config);
   const pageHeaders = pageHeadersFor(tls !== undefined);
-  const content = await openContent(config, log);
+  const tracing = opened.use(await openTracing(config, log));
+  const content = await openContent(config, { log, tracing });
   const values = firstValues(config.changeable);
-  const backend = opened.use(await openStores(config, values, { metrics, log }));
-  const authentication = await openAuthentication(config, { logins: backend.logins, clientAddressOf, log });
+  const backend = opened.use(await openStores(config, values, { metrics, log, tracing }));
+  const { logins } = backend;
+  const clients = openSessionClients(backend, clientAddressOf, opened);
+  const authentication = await openAuthentication(config, { logins, clientAddressOf, log, tracing });
   opened.defer(() => authentication.close());
   const { authenticate, login, administrate } = authentication;
 
@@ -74,20 +81,24 @@ export async function startApp(config: Config, { logger, program }: AppOptions =
     backend,
     content,
     values,
+    clients,
     pageHeaders,
     isTrustedProxy,
     clientAddressOf,
     observe: downloadObserver(metrics, log),
+    tracing,
     fallback: () => server.url,
-    callsMustEnd,
+    downloadsMustEnd: endDownloads.signal,
   });
   opened.defer(() => downloads.close());
   const settings = await openSettings(config, values, { backend, admission, downloads, log, program });
   opened.defer(() => settings.close());
 
-  const { linkFor, handler } = downloads;
   const stores = { backend, content, settings, preparations };
-  const operations = openOperations(config, { ...stores, linkFor, metrics });
+  const isReady = () => health.statuses.get("") === "SERVING";
+  const replicas = openReplicas({ backend, metrics, isReady, log, program }, opened);
+  const { linkFor } = downloads;
+  const operations = openOperations(config, { ...stores, linkFor, metrics, replicas, clients });
   const observe = callObserver(metrics, log, clientAddressOf);
   const places = {
     admission,
@@ -96,18 +107,17 @@ export async function startApp(config: Config, { logger, program }: AppOptions =
     isOpen: config.auth === "none",
     clientAddressOf,
   };
-  const pipeline = new CallPipeline({ operations, authenticate, login, administrate, ...places, observe });
+  const pipeline = tracing.pipeline({ operations, authenticate, login, administrate, ...places, observe });
 
   const health = new Health(serviceNamesOf(operations));
   if (program !== undefined) health.watch("", program.reportStatus);
-  const monitor = new StoreMonitor({ store: backend, health, log });
+  const monitor = new StoreMonitor({ store: backend, health, metrics: metrics.store, log });
   opened.defer(() => monitor.stop());
-  const ends = { callsMustEnd, streamsMustEnd };
-  const { strangers } = places;
-  const shared = { observe, clientAddressOf, strangers };
-  const parts = { pipeline, downloads: handler, health, pageHeaders, ...shared, ...ends };
-  const { host, port, graceMs, drainMs, maxConnections } = config;
-  const connections = { ...metrics.connections, refused: overloadCounter(log, "connections") };
+  const ends = { callsMustEnd: endCalls.signal, streamsMustEnd: endStreams.signal };
+  const shared = { observe, clientAddressOf, strangers: places.strangers };
+  const parts = { pipeline, downloads: downloads.handler, health, pageHeaders, ...shared, ...ends };
+  const { host, port, graceMs, transferGraceMs, drainMs, maxConnections } = config;
+  const connections = countedConnections(metrics, log);
   const listening = { host, port, tls, maxConnections, connections };
   const server = new Server({ ...openProtocols(config, parts), ...listening });
   // The supervisor of several workers has the admin address.
@@ -116,11 +126,12 @@ export async function startApp(config: Config, { logger, program }: AppOptions =
   opened.use(admin);
   await monitor.start();
   await orStartError(() => server.listen());
+  replicas.start(server.url);
   const adminUrl = admin?.url;
   if (program === undefined) log.info({ url: server.url, adminUrl, ...summaryOf(config) }, "serving");
 
   const rest = opened.move();
-  const stop = () => shutDown({ health, server, rest, endStreams, endCalls, graceMs, drainMs, log });
+  const stop = () => shutDown({ health, server, rest, ...endings, graceMs, transferGraceMs, drainMs, log });
   let stopped: Promise<void> | undefined;
   return {
     url: server.url,
@@ -129,4 +140,14 @@ export async function startApp(config: Config, { logger, program }: AppOptions =
     metricsSnapshot: () => metrics.snapshot(),
     stop: () => (stopped ??= stop()),
   };
+}
+
+/** Counts connections, and logs those that are refused. */
+function countedConnections({ connections }: Metrics, log: Logger) {
+  const logRefusal = overloadCounter(log, "connections");
+  const refused = () => {
+    connections.refused();
+    logRefusal();
+  };
+  return { ...connections, refused };
 }

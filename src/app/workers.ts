@@ -18,10 +18,10 @@ export function superviseApps(
   config: Config,
   { onFailure, log }: SupervisorEvents & { readonly log: Logger },
 ) {
-  const { workers, port, graceMs } = config;
+  const { workers, port, graceMs, transferGraceMs } = config;
   let admin: Admin | undefined;
   const served = () => ({ adminUrl: admin?.url, ...summaryOf(config) });
-  const supervisor = new Supervisor({ workers, port, graceMs, log, served, onFailure });
+  const supervisor = new Supervisor({ workers, port, graceMs, transferGraceMs, log, served, onFailure });
   return {
     /** @throws StartError, WorkerFailure */
     async start(): Promise<void> {

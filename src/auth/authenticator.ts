@@ -7,6 +7,7 @@ import { isIdentifier } from "../domain/identifiers.ts";
 import type { Login, LoginStore } from "../domain/login-store.ts";
 import { isAdmin, noRoles, type Role, type Roles, rolesFrom } from "../domain/roles.ts";
 import type { Caller } from "../domain/session.ts";
+import type { TraceHeaders } from "../domain/trace.ts";
 import { basicChallenge, isBasic, readBasic } from "./basic-credentials.ts";
 import {
   BearerTokens,
@@ -50,6 +51,8 @@ export interface AuthenticatorOptions {
   readonly log: { warn(message: string): void; error(message: string): void };
   /** Origins whose pages may send names and passwords, as browsers spell them; none by default. */
   readonly corsOrigins?: readonly string[];
+  /** Further headers of requests for keys; see `BearerTokensOptions`. */
+  readonly traceHeaders?: TraceHeaders | undefined;
   /** How often to check files for changes, in milliseconds; once a second by default. */
   readonly pollMs?: number;
 }
@@ -91,12 +94,14 @@ export class Authenticator implements Authentication {
   /** @throws Error that says which file can't be used, and why */
   static async open(options: AuthenticatorOptions): Promise<Authenticator> {
     const { methods, failureLimits: limits, logins, clientAddressOf } = options;
-    const { log, corsOrigins = [], pollMs = 1000 } = options;
+    const { log, corsOrigins = [], pollMs = 1000, traceHeaders } = options;
     const { usersFile, jwt, mtls } = methods;
     using opened = new DisposableStack();
     const open = async <T extends { close(): void }>(what: string, file: Promise<T>): Promise<T> =>
       opened.adopt(await describeFailure(what, file), (each) => each.close());
-    const tokens = jwt && (await open(`the keys in ${jwt.jwks}`, BearerTokens.open({ ...jwt, log, pollMs })));
+    const tokens =
+      jwt &&
+      (await open(`the keys in ${jwt.jwks}`, BearerTokens.open({ ...jwt, log, pollMs, traceHeaders })));
     const users =
       usersFile === undefined
         ? undefined

@@ -14,6 +14,7 @@ import { LRUCache } from "lru-cache";
 import { ServiceError } from "../domain/errors.ts";
 import { isIdentifier } from "../domain/identifiers.ts";
 import { rolesFrom } from "../domain/roles.ts";
+import type { TraceHeaders } from "../domain/trace.ts";
 import { ProvenCaller } from "./proven-caller.ts";
 import { WatchedFile } from "./watched-file.ts";
 
@@ -35,6 +36,8 @@ export interface JwtOptions {
 
 export interface BearerTokensOptions extends JwtOptions {
   readonly log: { error(message: string): void };
+  /** Further headers of a request for keys, for the trace that it belongs to. */
+  readonly traceHeaders?: TraceHeaders | undefined;
   /** How often to check a file of keys for changes, in milliseconds; once a second by default. */
   readonly pollMs?: number;
 }
@@ -92,8 +95,9 @@ export class BearerTokens {
 
   /** @throws Error when a file of keys can't be used. Keys at a URL are fetched with the first token. */
   static async open(options: BearerTokensOptions): Promise<BearerTokens> {
-    const { jwks } = options;
-    if (isRemote(jwks)) return new BearerTokens(options, { find: remoteKeys(jwks), close() {} });
+    const { jwks, traceHeaders } = options;
+    if (isRemote(jwks))
+      return new BearerTokens(options, { find: remoteKeys(jwks, traceHeaders), close() {} });
     const file = await openKeysFile(options);
     const find: JWTVerifyGetKey = (header, token) => file.value(header, token);
     return new BearerTokens(options, { find, close: () => file.close() });
@@ -202,8 +206,15 @@ function isRemote(jwks: string): boolean {
   return /^https?:/i.test(jwks);
 }
 
-function remoteKeys(jwks: string) {
-  return createRemoteJWKSet(new URL(jwks), { timeoutDuration: fetchMs, [customFetch]: fetchBounded });
+function remoteKeys(jwks: string, traceHeaders: TraceHeaders = () => ({})) {
+  return createRemoteJWKSet(new URL(jwks), {
+    timeoutDuration: fetchMs,
+    [customFetch]: (url, options) => {
+      const headers = new Headers(options.headers);
+      for (const [name, value] of Object.entries(traceHeaders())) headers.set(name, value);
+      return fetchBounded(url, { ...options, headers });
+    },
+  });
 }
 
 function openKeysFile({ jwks, log, pollMs = 1000 }: Pick<BearerTokensOptions, "jwks" | "log" | "pollMs">) {

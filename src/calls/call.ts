@@ -21,10 +21,21 @@ export interface Call {
   readonly credentials: Credentials;
   /** Request headers as Node.js provides them, pseudo-headers of HTTP/2 included. */
   readonly headers: IncomingHttpHeaders;
+  /** Of a call over REST. */
+  readonly rest?: RestEndpoint | undefined;
   /** Why the call was aborted. */
   abortedWith?: ErrorMessageId | undefined;
   /** Called when the call is aborted. Set by the pipeline while the call runs. */
   onAbort?: ((reason: ErrorMessageId) => void) | undefined;
+}
+
+/** Where a call over REST was sent to. */
+export interface RestEndpoint {
+  readonly method: string;
+  /** Path with the names of its variables, for example `/api/content/library/{library_id}`. */
+  readonly template: string;
+  /** The HTTP status of an outcome. */
+  status(outcome: "ok" | ErrorKind): number;
 }
 
 /** Aborts a call; only the first reason counts. */
@@ -54,6 +65,10 @@ export abstract class HttpCall implements Call {
     return new HeaderCredentials(this.headers);
   }
 
+  get rest(): RestEndpoint | undefined {
+    return undefined;
+  }
+
   get requestId(): string {
     this.#requestId ??= requestIdFrom(this.#sentId);
     return this.#requestId;
@@ -68,7 +83,7 @@ export abstract class HttpCall implements Call {
   }
 }
 
-export type CallOrigin = Pick<Call, "protocol" | "requestId" | "connection" | "headers">;
+export type CallOrigin = Pick<Call, "protocol" | "requestId" | "connection" | "headers" | "rest">;
 
 /** A call that has ended, for metrics and the log. */
 export interface CallRecord {
@@ -84,6 +99,8 @@ export interface CallRecord {
   /** Id of the download session that the call was about. */
   readonly sessionId?: string | undefined;
   readonly error?: ServiceError | undefined;
+  /** Id of the trace that the call belongs to, while traces are made. */
+  readonly traceId?: string | undefined;
 }
 
 /** Called with every call that has ended. */

@@ -38,6 +38,8 @@ export interface DownloadRecord {
   /** Address of the client. */
   readonly peer: string;
   readonly requestId: string;
+  /** Id of the trace that the download belongs to, while traces are made. */
+  readonly traceId?: string | undefined;
   /** Only of a link whose signature was verified. */
   readonly sessionId?: string | undefined;
   readonly fileName?: string | undefined;
@@ -49,7 +51,7 @@ export interface DownloadRecord {
 /** Observes downloads, for metrics and the log. */
 export interface DownloadObserver {
   /** A download was admitted. */
-  began(): void;
+  began(sessionId: string, clientAddress: string): void;
   /** The connection has accepted bytes of a file. */
   moved(bytes: number): void;
   /** A download that had begun has ended. */

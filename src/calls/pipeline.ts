@@ -45,8 +45,14 @@ export interface StreamOperation<I extends DescMessage = DescMessage, O extends 
   /**
    * Responds to the requests that have arrived together. An error of a single request is part of its response; throws
    * ServiceError for errors that end the stream.
+   *
+   * @param clientAddress when the stream began
    */
-  answer(requests: readonly MessageShape<I>[], caller: Caller): Promise<readonly MessageShape<O>[]>;
+  answer(
+    requests: readonly MessageShape<I>[],
+    caller: Caller,
+    clientAddress: string,
+  ): Promise<readonly MessageShape<O>[]>;
 }
 
 export interface Operations {
@@ -100,6 +106,7 @@ interface OpenedStream {
   readonly call: Call;
   /** Authenticates the caller of later requests. */
   readonly identity: Call;
+  readonly clientAddress: string;
   readonly place: StreamPlace;
 }
 
@@ -246,10 +253,11 @@ export class CallPipeline {
       };
       try {
         const caller = await this.#identify(call);
+        const clientAddress = this.#clientAddressOf(call);
         const place = this.#isOpen
-          ? new StreamPlace(this.#strangers, networkOf(this.#clientAddressOf(call)))
+          ? new StreamPlace(this.#strangers, networkOf(clientAddress))
           : new StreamPlace(this.#streams, caller.principal);
-        const stream = { row, call, identity: this.#identityOf(call), place };
+        const stream = { row, call, identity: this.#identityOf(call), clientAddress, place };
         return {
           answer: (requests) => this.#answer(stream, requests),
           end: (error) => {
@@ -291,7 +299,7 @@ export class CallPipeline {
   }
 
   async #answer(
-    { row, call, identity, place }: OpenedStream,
+    { row, call, identity, clientAddress, place }: OpenedStream,
     requests: readonly MessageShape<DescMessage>[],
   ): Promise<readonly MessageShape<DescMessage>[]> {
     try {
@@ -304,8 +312,8 @@ export class CallPipeline {
       const caller = this.#authenticate(identity);
       const answers =
         caller instanceof Promise
-          ? caller.then((resolved) => row.answer(requests, resolved))
-          : row.answer(requests, caller);
+          ? caller.then((resolved) => row.answer(requests, resolved, clientAddress))
+          : row.answer(requests, caller, clientAddress);
       return await unlessAborted(answers, call);
     } catch (reason) {
       throw asServiceError(reason, call);

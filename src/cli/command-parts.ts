@@ -92,6 +92,12 @@ export function secondsArgument(text: string): number {
   return orRefuse(secondsAsMs(text, min, max), secondsRule(min, max)) / 1000;
 }
 
+/** Seconds, from none to about thirty years. */
+export function ageArgument(text: string): number {
+  const [min, max] = [0, 1_000_000_000];
+  return orRefuse(secondsAsMs(text, min, max), secondsRule(min, max)) / 1000;
+}
+
 /** Bytes a second; a slower connection would be taken for a dead one. */
 export function rateArgument(text: string): number {
   const min = 1024;

@@ -1,7 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { connect, type Downlease } from "../client/connect.ts";
 import { visible } from "../client/printable.ts";
-import { type ClientSecret, passwordVariable } from "../config/client-settings.ts";
+import { type ClientSecret, passwordVariable, traceHeadersOf } from "../config/client-settings.ts";
 import { readSecretFile } from "../config/secret-file.ts";
 import { SmallFileError } from "../config/small-file.ts";
 import { CliError } from "./failure.ts";
@@ -33,7 +33,8 @@ async function open(choice: ServerChoice, io: Io, credentials: object): Promise<
     ),
   );
   const options = { url, token, ca: files[0], cert: files[1], key: files[2], ...credentials };
-  const environment = { proxyEnv: io.environment };
+  const trace = traceHeadersOf(io.environment);
+  const environment = { proxyEnv: io.environment, traceHeaders: () => trace };
   try {
     return connect({ ...withoutEmpty(options), ...environment } as Parameters<typeof connect>[0]);
   } catch (error) {

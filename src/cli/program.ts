@@ -1,15 +1,16 @@
-import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
+import { program as downlease } from "../config/program.ts";
 import { localAction, withJson } from "./command-parts.ts";
 import { addClientCommands } from "./commands.ts";
 import { exitCodes } from "./exit-codes.ts";
+import { addHealthCommand } from "./health/command.ts";
 import { type Io, OutputWatch } from "./io.ts";
 import { LazyCommand, loadOptions } from "./lazy-command.ts";
 import { optionsOf } from "./server-options.ts";
 import { usageMessage } from "./usage-message.ts";
 import { addUsersCommands } from "./users/users.ts";
 
-const { version } = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8"));
+const { version } = downlease;
 
 /**
  * Runs one command line.
@@ -51,6 +52,7 @@ export async function runCli(args: readonly string[], io: Io): Promise<number | 
   program.hook("preSubcommand", (_, command) => loadOptions(command));
   addClientCommands(program, io);
   addUsersCommands(program, io);
+  addHealthCommand(program, io);
   addVersionCommand(program, io);
   addHelpCommand(program);
   try {

@@ -3,15 +3,20 @@ import { constants } from "node:os";
 import { setFlagsFromString } from "node:v8";
 import { readConfig, withConfigFile } from "../app/config.ts";
 import { type Logger, openLog } from "../app/log.ts";
+import { type Notifier, openNotifier } from "../app/service-manager.ts";
 import { type App, startApp } from "../app/start.ts";
 import { StartError } from "../app/start-error.ts";
 import { startWorkerApp, superviseApps, WorkerFailure } from "../app/workers.ts";
 import { ConfigError, type ConfigSources, serviceLinksIn } from "../config/load.ts";
+import { serviceManagerOf } from "../config/service-manager.ts";
 import type { Config } from "../config/settings.ts";
 
 // Otherwise a first burst of calls can make V8 allocate the objects of calls in the old heap for the rest of the process,
 // and a call costs up to half as much again (docs/performance.md).
 setFlagsFromString("--no-allocation-site-pretenuring");
+
+/** The time that a stop may take beyond the grace: killing workers, and closing the store. */
+const stopMarginMs = 5000;
 
 /** The program, as signals end it. */
 interface Service {
@@ -29,20 +34,23 @@ export async function serve({
 }: Pick<ConfigSources, "flags" | "environment">): Promise<void> {
   try {
     const { file } = await withConfigFile({ flags, environment });
-    await start(readConfig(flags, environment, file), serviceLinksIn(environment));
+    await start(readConfig(flags, environment, file), environment);
   } catch (error) {
     process.exit(report(error));
   }
 }
 
-/** @param serviceLinks variables that are ignored */
-async function start(config: Config, serviceLinks: readonly string[]): Promise<void> {
+async function start(config: Config, environment: ConfigSources["environment"]): Promise<void> {
   if (config.workers > 1 && cluster.isWorker) return startWorkerApp(config, explain);
-  const logger = openLog(config);
-  if (serviceLinks.length > 0) {
-    logger.debug({ variables: serviceLinks }, "variables of Kubernetes' service links are ignored");
+  const logger = await openLog(config);
+  const variables = serviceLinksIn(environment);
+  if (variables.length > 0) {
+    logger.debug({ variables }, "variables of Kubernetes' service links are ignored");
   }
-  const service = config.workers > 1 ? severalProcesses(config, logger) : oneProcess(config, logger);
+  const manager = serviceManagerOf(environment, process.pid);
+  const notifier = openNotifier(manager, (line) => logger.warn(line));
+  const service =
+    config.workers > 1 ? severalProcesses(config, logger, notifier) : oneProcess(config, logger);
   let canStop = false;
   for (const signal of ["SIGINT", "SIGTERM"] as const) {
     process.on(signal, () => {
@@ -51,12 +59,14 @@ async function start(config: Config, serviceLinks: readonly string[]): Promise<v
         process.exit(128 + constants.signals[signal]);
       }
       canStop = false;
+      notifier.stopping(Math.max(config.graceMs, config.transferGraceMs) + stopMarginMs);
       // A stop that fails is a bug: unhandled, it ends the process with a stack and exit code 1.
       void service.stop().then((code) => process.exit(code));
     });
   }
   await service.start();
   canStop = true;
+  notifier.ready();
 }
 
 function oneProcess(config: Config, logger: Logger): Service {
@@ -73,12 +83,12 @@ function oneProcess(config: Config, logger: Logger): Service {
   };
 }
 
-function severalProcesses(config: Config, log: Logger): Service {
+function severalProcesses(config: Config, log: Logger, notifier: Notifier): Service {
   const supervisor = superviseApps(config, { log, onFailure: (failure) => process.exit(report(failure)) });
   return {
     async start() {
       await supervisor.start();
-      process.on("SIGHUP", () => void supervisor.restart());
+      process.on("SIGHUP", () => void notifier.reload(() => supervisor.restart()));
     },
     stop: async () => ((await supervisor.stop()) ? 0 : 1),
     kill: () => supervisor.kill(),

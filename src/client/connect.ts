@@ -1,6 +1,7 @@
 import { Agent } from "node:http";
 import { Agent as TlsAgent } from "node:https";
 import { createSecureContext } from "node:tls";
+import type { Interceptor } from "@connectrpc/connect";
 import { boundedTransport } from "./bounded-transport.ts";
 import { type Credentials, checkCredentials, serverUrl } from "./credentials.ts";
 import { type Proxies, readProxies } from "./proxy.ts";
@@ -20,7 +21,15 @@ export interface ServerOptions extends Credentials {
    * the process; an empty object for none.
    */
   readonly proxyEnv?: Readonly<Record<string, string | undefined>>;
+  /**
+   * Headers of each call and download that continue a trace, such as `traceparent`; called for each of them. With
+   * OpenTelemetry: what `propagation.inject(context.active(), headers)` has put into an object.
+   */
+  readonly traceHeaders?: TraceHeaders;
 }
+
+/** Headers by name. */
+export type TraceHeaders = () => Readonly<Record<string, string>>;
 
 /** TLS options as `node:tls` takes them. */
 export type TlsOptions = Pick<ServerOptions, "ca" | "cert" | "key">;
@@ -35,6 +44,8 @@ export interface Downlease extends ServiceClients, AsyncDisposable {
   readonly tls: TlsOptions;
   /** For these, too. */
   readonly proxies: Proxies;
+  /** For these, too. */
+  readonly traceHeaders?: TraceHeaders | undefined;
   /** Closes the login session and the connections, as disposing of it does. */
   close(): Promise<void>;
 }
@@ -51,16 +62,30 @@ export function connect(options: ServerOptions): Downlease {
   const proxies = readProxies(options.proxyEnv);
   const connection = { keepAlive: true, proxyEnv: proxies };
   const agent = url.startsWith("https:") ? new TlsAgent({ ...connection, ...tls }) : new Agent(connection);
+  const { traceHeaders } = options;
+  const common = traceHeaders === undefined ? [] : [withHeaders(traceHeaders)];
   const { clients, logOut } = openClients(
-    (interceptors) =>
-      boundedTransport({ httpVersion: "1.1", baseUrl: url, interceptors, nodeOptions: { agent } }),
+    (own) =>
+      boundedTransport({
+        httpVersion: "1.1",
+        baseUrl: url,
+        interceptors: [...common, ...own],
+        nodeOptions: { agent },
+      }),
     options,
   );
   const close = async () => {
     await logOut();
     agent.destroy();
   };
-  return { url, tls, proxies, ...clients, close, [Symbol.asyncDispose]: close };
+  return { url, tls, proxies, traceHeaders, ...clients, close, [Symbol.asyncDispose]: close };
+}
+
+function withHeaders(headers: TraceHeaders): Interceptor {
+  return (next) => (request) => {
+    for (const [name, value] of Object.entries(headers())) request.header.set(name, value);
+    return next(request);
+  };
 }
 
 /** @throws TypeError if they can't be used */

@@ -53,14 +53,16 @@ export class Fetcher implements Disposable {
   readonly #ownTlsAgent: TlsAgent;
   readonly #idleMs: number;
   readonly #limit: RateLimit | undefined;
+  readonly #traceHeaders: Downlease["traceHeaders"];
 
   /** @param server links without TLS are refused if it was called over TLS */
   constructor(
-    { url, tls, proxies }: Pick<Downlease, "url" | "tls" | "proxies">,
+    { url, tls, proxies, traceHeaders }: Pick<Downlease, "url" | "tls" | "proxies" | "traceHeaders">,
     { parallel, idleMs, maxBytesPerSecond }: FetcherOptions,
   ) {
     this.#limit = maxBytesPerSecond === undefined ? undefined : new RateLimit(maxBytesPerSecond);
     this.#idleMs = Math.min(idleMs, maxTimerMs);
+    this.#traceHeaders = traceHeaders;
     // The timeout closes unused connections, so that links to many hosts keep few of them.
     const options = { keepAlive: true, maxSockets: parallel, timeout: this.#idleMs, proxyEnv: proxies };
     const { cert: _, key: __, ...anonymous } = tls;
@@ -122,6 +124,7 @@ export class Fetcher implements Disposable {
   #request(uri: URL, sink: Sink, attempt: Attempt): Promise<IncomingMessage> {
     const { length, etag } = sink;
     const headers = {
+      ...this.#traceHeaders?.(),
       // Ranges of a compressed response would count compressed bytes.
       "accept-encoding": "identity",
       ...(length > 0 && { range: `bytes=${length}-`, "if-range": etag }),

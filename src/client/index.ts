@@ -10,7 +10,13 @@ export {
   DownloadSessionModel_State as SessionState,
   DownloadSessionModel_StateSchema as SessionStateSchema,
 } from "../../gen/content/library/item/v1/download_session_pb.ts";
-export { connect, type Downlease, type ServerOptions, type TlsOptions } from "./connect.ts";
+export {
+  connect,
+  type Downlease,
+  type ServerOptions,
+  type TlsOptions,
+  type TraceHeaders,
+} from "./connect.ts";
 export type { Credentials } from "./credentials.ts";
 export {
   type DownloadedFile,

@@ -18,6 +18,8 @@ export interface SupervisorOptions extends SupervisorEvents {
   readonly port: number;
   /** Shutdown timeout. */
   readonly graceMs: number;
+  /** How long the downloads of a worker that stops may go on, if that is longer. */
+  readonly transferGraceMs: number;
   readonly log: Logger;
   /** Further members of the log line "serving". */
   readonly served: () => object;
@@ -70,13 +72,16 @@ export class Supervisor {
     }
   }
 
-  /** Replaces the workers one by one; a worker stops when its successor serves. */
+  /**
+   * Replaces the workers one by one; a worker stops when its successor serves. One that only has downloads any more
+   * goes on with them beside the others.
+   */
   async restart(): Promise<void> {
     if (this.#isRestarting || this.#isStopping) return;
     this.#isRestarting = true;
     this.#log.info("restarting the workers");
     try {
-      for (const old of [...this.#workers].filter(({ serves }) => serves)) {
+      for (const old of [...this.#workers].filter(({ accepts }) => accepts)) {
         if (this.#workers.has(old)) await this.#startSuccessor(old);
       }
       this.#log.info("restarted the workers");
@@ -193,7 +198,8 @@ export class Supervisor {
     } finally {
       this.#outgoing = undefined;
     }
-    await this.#stopAll([old]);
+    const afterCalls = delay(this.#options.graceMs + killMarginMs, undefined, { ref: false });
+    await Promise.race([this.#stopAll([old]), afterCalls]);
   }
 
   /** Resolves when a worker that was added later serves, on the port of all others. */
@@ -210,13 +216,14 @@ export class Supervisor {
 
   async #stopAll(workers: readonly WorkerProcess[]): Promise<boolean> {
     const serving = workers.filter(({ serves }) => serves);
+    const { graceMs, transferGraceMs } = this.#options;
     for (const worker of workers) worker.stop();
     const timer = setTimeout(() => {
       for (const worker of workers.filter((each) => this.#workers.has(each))) {
         this.#log.warn({ worker: worker.number }, "a worker did not end within the grace time and is killed");
         worker.kill();
       }
-    }, this.#options.graceMs + killMarginMs);
+    }, Math.max(graceMs, transferGraceMs) + killMarginMs);
     await Promise.all(workers.map(({ ended }) => ended));
     clearTimeout(timer);
     let isWell = true;

@@ -24,6 +24,17 @@ export function isDumbTerminal({ TERM }: Readonly<Record<string, string | undefi
   return TERM === "dumb";
 }
 
+/** The headers that continue the trace of the program that has started this one, by the variables of OpenTelemetry. */
+export function traceHeadersOf({
+  TRACEPARENT,
+  TRACESTATE,
+}: Readonly<Record<string, string | undefined>>): Record<string, string> {
+  // Without a parent there is no trace, and no other text may get into a header.
+  if (TRACEPARENT === undefined || !/^[\da-f-]{55}$/.test(TRACEPARENT)) return {};
+  const hasState = TRACESTATE !== undefined && /^[\x20-\x7e]{1,512}$/.test(TRACESTATE);
+  return { traceparent: TRACEPARENT, ...(hasState && { tracestate: TRACESTATE }) };
+}
+
 /** A password has no flag: other users of a machine can read flags. */
 export const passwordVariable = "DOWNLEASE_PASSWORD";
 

@@ -18,6 +18,7 @@ import {
   settings,
 } from "./settings.ts";
 import { SmallFileError } from "./small-file.ts";
+import { readTracing } from "./tracing.ts";
 
 /** The user's mistakes in the configuration, all of them, one line each. */
 export class ConfigError extends Error {
@@ -71,12 +72,14 @@ export function loadConfig(sources: ConfigSources): Config {
       wrong.set("redisUrl", (error as Error).message);
     }
   }
+  const traceMistakes: string[] = [];
+  const tracing = readTracing(sources.environment, (message) => traceMistakes.push(message));
   const mistakes = fieldSettings
     .filter(({ name }) => wrong.has(name))
     .map((setting) => describe(setting, origins.get(setting.name), wrong.get(setting.name)!))
-    .concat(file?.mistakes ?? [], unknownVariables(sources.environment));
+    .concat(file?.mistakes ?? [], unknownVariables(sources.environment), traceMistakes);
   if (result.data === undefined || mistakes.length > 0) throw new ConfigError(mistakes);
-  return deepFreeze({ ...result.data, changeable: changeableSettings(origins) });
+  return deepFreeze({ ...result.data, tracing, changeable: changeableSettings(origins) });
 }
 
 function originsFrom(sources: ConfigSources): Origins {

@@ -22,6 +22,7 @@ import { preparationFields } from "./preparation.ts";
 import { redisFields, redisRules } from "./redis.ts";
 import { SecretUrl } from "./secret.ts";
 import { fileTwinOf } from "./secret-file.ts";
+import type { TracingConfig } from "./tracing.ts";
 
 const logLevels = ["trace", "debug", "info", "warn", "error", "fatal", "silent"] as const;
 const logFormats = ["auto", "pretty", "json"] as const;
@@ -85,6 +86,12 @@ const shutdownFields = {
   graceMs: seconds(0.001, 3600)
     .prefault("10")
     .register(manual, { argument: "seconds", help: "shutdown timeout" }),
+  transferGraceMs: seconds(0, 7 * day)
+    .prefault("0")
+    .register(manual, {
+      argument: "seconds",
+      help: "how long downloads that are running at a shutdown may go on, when that is longer than the shutdown timeout",
+    }),
   drainMs: seconds(0, 3600).prefault("0").register(manual, {
     argument: "seconds",
     help: "part of the shutdown timeout to keep accepting while /readyz reports not ready, for load balancers",
@@ -206,6 +213,8 @@ export type ConfigValues = Readonly<z.output<typeof configSchema>>;
 export interface Config extends ConfigValues {
   /** Those that may change while the service runs; their values above are only the first ones. */
   readonly changeable: SettingsSchema;
+  /** Undefined while OpenTelemetry's own variables ask for no traces. */
+  readonly tracing?: TracingConfig | undefined;
 }
 
 /** `on` or `off`, entries with commas between them, or any other text. */

@@ -2,7 +2,9 @@ import type { BandwidthStore } from "./bandwidth-store.ts";
 import type { LinkKeyStore } from "./link-key-store.ts";
 import type { LoginStore } from "./login-store.ts";
 import type { PreparationStore } from "./preparation-store.ts";
+import type { ReplicaStore } from "./replica-store.ts";
 import type { SessionFileStore } from "./session-file-store.ts";
+import type { SessionRecordStore } from "./session-record-store.ts";
 import type { SessionStore } from "./session-store.ts";
 import type { SettingsStore } from "./settings-store.ts";
 
@@ -16,11 +18,13 @@ import type { SettingsStore } from "./settings-store.ts";
 export interface Backend extends AsyncDisposable {
   readonly sessions: SessionStore;
   readonly sessionFiles: SessionFileStore;
+  readonly sessionRecords: SessionRecordStore;
   readonly logins: LoginStore;
   readonly preparations: PreparationStore;
   readonly linkKeys: LinkKeyStore;
   readonly settings: SettingsStore;
   readonly bandwidth: BandwidthStore;
+  readonly replicas: ReplicaStore;
 
   /**
    * Announces every session that is canceled, fails or is deleted from now on, by any process; expiry is not
@@ -36,6 +40,17 @@ export interface Backend extends AsyncDisposable {
    * `downlease.store.unavailable` whose cause says why, within a second. The readiness of the service follows it.
    */
   probe(): Promise<void>;
+
+  /** What it says about itself. Rejects with a ServiceError `downlease.store.unavailable` when it does not respond. */
+  describe(): Promise<BackendFacts>;
+}
+
+export interface BackendFacts {
+  /** For example `Redis`, `Redis Cluster` or `SQLite`. */
+  readonly kind: string;
+  /** Bytes of memory, or of the file, that it uses and may use; undefined when it does not say, or has no limit. */
+  readonly usedBytes: number | undefined;
+  readonly maxBytes: number | undefined;
 }
 
 export interface EndsSubscription {

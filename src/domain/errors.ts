@@ -236,6 +236,10 @@ export const errorMessages = {
     kind: "unauthorized",
     text: "Only the role 'admin' may administer the service. While nobody authenticates, programs on its own machine may, unless the service is reachable by another name or through a proxy.",
   },
+  "downlease.admin.end_choice": {
+    kind: "invalid_argument",
+    text: "Set either 'ids', or at least one of 'owner', 'library_item_id', 'states' and 'min_age_seconds', or 'all'; 'page_token' does not go with 'ids'. Nothing was ended.",
+  },
   "downlease.page.token": {
     kind: "invalid_argument",
     text: "The page token is none of this service, or was returned for another filter. Begin with the first page, without a token.",

@@ -44,7 +44,7 @@ export interface DownloadServiceOptions extends BaseUrlOptions {
   readonly clientAddressOf: ClientAddressOf;
   readonly observe: DownloadObserver;
   /** Aborted when downloads can't be waited for any longer. */
-  readonly callsMustEnd: AbortSignal;
+  readonly downloadsMustEnd: AbortSignal;
 }
 
 export interface DownloadService {
@@ -79,7 +79,7 @@ export function createDownloadService(options: DownloadServiceOptions): Download
   const { hasOwners, admission, bytesPerSecond, loginIdleMs } = options;
   const bandwidth = new Bandwidth({ store: backend.bandwidth, bytesPerSecond });
   const logins = { store: backend.logins, idleMs: loginIdleMs };
-  options.callsMustEnd.addEventListener("abort", () => downloads.cutAll(), { once: true });
+  options.downloadsMustEnd.addEventListener("abort", () => downloads.cutAll(), { once: true });
   const pathPrefix = publicUrl === undefined ? "" : new URL(publicUrl).pathname.replace(/\/$/, "");
   return {
     linkFor: async (link, call) => baseUrlOf(call) + (await links.sign(link)),

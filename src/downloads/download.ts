@@ -166,7 +166,7 @@ export class Download {
     const network = networkOf(this.#clientAddress);
     const holders = { sessionId, owner: hasOwners ? owner : undefined, network };
     shares.enter(holders);
-    observe.began();
+    observe.began(sessionId, this.#clientAddress);
     return () => {
       shares.leave(holders);
       observe.ended();

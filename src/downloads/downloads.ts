@@ -1,3 +1,4 @@
+import { AsyncLocalStorage } from "node:async_hooks";
 import type { Backend } from "../domain/backend.ts";
 import { isWithheld } from "../domain/preparation.ts";
 import type { PreparationStore } from "../domain/preparation-store.ts";
@@ -116,13 +117,14 @@ export class Downloads {
     this.#timer = setInterval(this.#tick, this.#tickMs).unref();
   }
 
-  readonly #tick = (): void => {
+  /** In the context of the service, not of the download whose request has started the timer. */
+  readonly #tick = AsyncLocalStorage.bind((): void => {
     const now = performance.now();
     if (this.#dueTickMs !== this.#tickMs) this.#startTimer();
     for (const session of this.#bySession.values()) session.tick(now, this.#options.stallMs);
     if (!this.#ends.isReliable && now - this.#checkedAt >= checkMs) this.#checkAll();
     if (now - this.#verifiedAt >= checkMs) void this.#verifyFiles(now);
-  };
+  });
 
   /** Cuts the downloads of files whose checksums have turned out to be wrong, whichever process has computed them. */
   async #verifyFiles(now: number): Promise<void> {

@@ -10,6 +10,7 @@ import {
 } from "../../gen/content/library/item/downloadsession/v1/file_pb.ts";
 import type { Call } from "../calls/call.ts";
 import { type Operation, operation } from "../calls/pipeline.ts";
+import type { SessionClients } from "../calls/session-clients.ts";
 import type { ContentSource } from "../domain/content-source.ts";
 import { ServiceError } from "../domain/errors.ts";
 import {
@@ -49,11 +50,13 @@ export interface SessionFileParts {
    * no file is given out unverified. It may change.
    */
   readonly unverifiedAfterMs: () => number;
+  /** Follows the clients that renew sessions. */
+  readonly clients?: Pick<SessionClients, "called"> | undefined;
 }
 
 /** The operations of `com.vmware.content.library.item.downloadsession.file`. */
 export function sessionFileOperations(parts: SessionFileParts): Operation[] {
-  const { sessions, files, content, preparations } = parts;
+  const { sessions, files, content, preparations, clients } = parts;
   const describe = fileDescriber(parts);
   const list = async (
     request: { readonly downloadSessionId: string },
@@ -67,7 +70,10 @@ export function sessionFileOperations(parts: SessionFileParts): Operation[] {
     const all = [...(await itemOf(sessionFiles, content)).files.values()];
     await turnFor(all);
     let { session } = sessionFiles;
-    if (renews) session = await time.wait(renewIfActive(sessions, session, caller));
+    if (renews) {
+      session = await time.wait(renewIfActive(sessions, session, caller));
+      clients?.called(id, call);
+    }
     const requested = all.filter((file) => file.source !== undefined && file.request !== undefined);
     const versions = requested.map((file) => versionedFile(session, file));
     const results = await time.wait(preparations.find(versions));
@@ -111,6 +117,7 @@ export function sessionFileOperations(parts: SessionFileParts): Operation[] {
         }
         const renewal = await time.wait(files.request(id, caller, file.name, endpointType));
         if (renewal.outcome !== "renewed") throw refusalError(id, renewal);
+        clients?.called(id, call);
         const preparation =
           file.source &&
           (await time.wait(preparations.start(versionedFile(session, file), file.source, true)));
@@ -128,6 +135,7 @@ export function sessionFileOperations(parts: SessionFileParts): Operation[] {
         const sessionFiles = requireSession(id, await time.wait(files.files(id, caller)));
         const file = fileOf(await itemOf(sessionFiles, content), request.fileName);
         const session = await time.wait(renewIfActive(sessions, sessionFiles.session, caller));
+        clients?.called(id, call);
         let preparation: Preparation | undefined;
         if (file.source !== undefined && file.request !== undefined) {
           const version = versionedFile(session, file);

@@ -19,6 +19,7 @@ import {
   ListResponseSchema,
 } from "../../gen/content/library/item/v1/download_session_pb.ts";
 import { type Operation, type Operations, operation, streamOperation } from "../calls/pipeline.ts";
+import type { SessionClients } from "../calls/session-clients.ts";
 import { statusOf } from "../calls/status.ts";
 import type { ContentSource } from "../domain/content-source.ts";
 import { type ErrorKind, ServiceError, textOf } from "../domain/errors.ts";
@@ -53,6 +54,8 @@ export interface DownloadSessionParts {
   readonly content: ContentSource;
   /** Called for each keep-alive of a batch or a stream, which share one call. */
   readonly countKeepAlive?: ((outcome: KeepAliveOutcome) => void) | undefined;
+  /** Follows the clients that create and renew sessions. */
+  readonly clients?: Pick<SessionClients, "called" | "calledFrom" | "addressOf"> | undefined;
 }
 
 /**
@@ -64,11 +67,11 @@ export function downloadSessionOperations(parts: DownloadSessionParts): Operatio
 }
 
 /** Everything from creation to deletion but the keep-alives. */
-function lifeCycleOperations({ store, content }: DownloadSessionParts): Operation[] {
+function lifeCycleOperations({ store, content, clients }: DownloadSessionParts): Operation[] {
   return [
     operation({
       method: rpc.create,
-      async run(request, caller) {
+      async run(request, caller, call) {
         const itemId = identifier(request.createSpec?.libraryItemId, "create_spec.library_item_id");
         const token = request.clientToken;
         if (token !== undefined && !isClientToken(token)) {
@@ -81,6 +84,7 @@ function lifeCycleOperations({ store, content }: DownloadSessionParts): Operatio
           libraryItemId: item.id,
           contentVersion: item.contentVersion,
         });
+        clients?.called(session.id, call);
         return create(CreateResponseSchema, { downloadSessionId: session.id });
       },
     }),
@@ -139,7 +143,7 @@ function lifeCycleOperations({ store, content }: DownloadSessionParts): Operatio
 
 /** Keep-alives one by one, in batches and in streams. */
 function keepAliveOperations(parts: DownloadSessionParts): Operations {
-  const { store } = parts;
+  const { store, clients } = parts;
   const keepAliveAll = batchKeepAlives(parts);
   const unary = [
     operation({
@@ -147,10 +151,11 @@ function keepAliveOperations(parts: DownloadSessionParts): Operations {
       isRoutine: true,
       encode: encodeKeepAlive,
       sessionId,
-      run(request, caller) {
+      run(request, caller, call) {
         const { id, progress } = readHeartbeat(request);
         return store.keepAlive(id, caller, progress).then((result) => {
           if (result.outcome !== "renewed") throw refusalError(id, result);
+          clients?.called(id, call);
           return create(KeepAliveResponseSchema, {
             expirationTime: timestampFromMs(result.expiresAt),
             clientProgress: BigInt(result.progress),
@@ -162,20 +167,21 @@ function keepAliveOperations(parts: DownloadSessionParts): Operations {
       method: rpc.batchKeepAlive,
       isRoutine: true,
       weight: ({ keepAlives }) => Math.max(1, keepAlives.length / batchDiscount),
-      async run({ keepAlives }, caller) {
+      async run({ keepAlives }, caller, call) {
         const { length } = keepAlives;
         if (length > maxBatch) {
           throw new ServiceError("downlease.argument.too_many", ["keep_alives", `${length}`, `${maxBatch}`]);
         }
-        return create(BatchKeepAliveResponseSchema, { results: await keepAliveAll(keepAlives, caller) });
+        const results = await keepAliveAll(keepAlives, caller, clients?.addressOf(call));
+        return create(BatchKeepAliveResponseSchema, { results });
       },
     }),
   ];
   const streams = [
     streamOperation({
       method: rpc.keepAliveStream,
-      async answer(requests, caller) {
-        const results = await keepAliveAll(requests, caller);
+      async answer(requests, caller, clientAddress) {
+        const results = await keepAliveAll(requests, caller, clientAddress);
         return results.map((result) => create(KeepAliveStreamResponseSchema, { result }));
       },
     }),
@@ -183,10 +189,14 @@ function keepAliveOperations(parts: DownloadSessionParts): Operations {
   return { unary, streams };
 }
 
-type KeepAliveAll = (requests: readonly KeepAliveFields[], caller: Caller) => Promise<KeepAliveResult[]>;
+type KeepAliveAll = (
+  requests: readonly KeepAliveFields[],
+  caller: Caller,
+  clientAddress: string | undefined,
+) => Promise<KeepAliveResult[]>;
 
 /** Runs keep-alives that share a call. Each has a result of its own: a renewal or an error. */
-function batchKeepAlives({ store, countKeepAlive }: DownloadSessionParts): KeepAliveAll {
+function batchKeepAlives({ store, countKeepAlive, clients }: DownloadSessionParts): KeepAliveAll {
   const renewed = (downloadSessionId: string, { expiresAt, progress }: Renewal) => {
     countKeepAlive?.("ok");
     const expirationTime = timestampFromMs(expiresAt);
@@ -200,7 +210,7 @@ function batchKeepAlives({ store, countKeepAlive }: DownloadSessionParts): KeepA
     countKeepAlive?.(error.kind);
     return create(KeepAliveResultSchema, { downloadSessionId, error: statusOf(error) });
   };
-  return async (requests, caller) => {
+  return async (requests, caller, clientAddress) => {
     const results = new Array<KeepAliveResult>(requests.length);
     const heartbeats: ReturnType<typeof readHeartbeat>[] = [];
     /** Index of the result of each heartbeat. */
@@ -217,6 +227,7 @@ function batchKeepAlives({ store, countKeepAlive }: DownloadSessionParts): KeepA
     const outcomes = heartbeats.length === 0 ? [] : await store.keepAliveMany(heartbeats, caller);
     for (const [position, result] of outcomes.entries()) {
       const { id } = heartbeats[position]!;
+      if (clientAddress !== undefined && result.outcome === "renewed") clients?.calledFrom(id, clientAddress);
       results[indexes[position]!] =
         result.outcome === "renewed" ? renewed(id, result) : refuse(id, refusalError(id, result));
     }
@@ -255,7 +266,8 @@ export function refusalError(id: string, refusal: Refusal): ServiceError {
   }
 }
 
-const modelStates = {
+/** The states as messages have them. */
+export const modelStates = {
   ACTIVE: DownloadSessionModel_State.ACTIVE,
   CANCELED: DownloadSessionModel_State.CANCELED,
   ERROR: DownloadSessionModel_State.ERROR,

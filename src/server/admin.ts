@@ -49,6 +49,17 @@ export function metricsHandler(
   return pagesHandler("metrics", { [metricsPath]: page }, pageHeaders);
 }
 
+/** `/version`: which release of the program this is, and which Node.js runs it. */
+export function versionHandler(
+  program: { readonly name: string; readonly version: string },
+  pageHeaders: readonly string[] = [],
+): ProtocolHandler {
+  const { name, version } = program;
+  const { platform, arch } = process;
+  const page = json(200, { name, version, node: process.version, platform, arch });
+  return pagesHandler("version", { "/version": () => page }, pageHeaders);
+}
+
 /** Answers `/metrics` on the address of the service, where there are none, with where they are. */
 export function metricsElsewhere(pageHeaders: readonly string[] = []): ProtocolHandler {
   const message = "Metrics are served on the admin address; see --admin-listen.";
@@ -58,7 +69,10 @@ export function metricsElsewhere(pageHeaders: readonly string[] = []): ProtocolH
 
 /** Answers 404: the last row of the admin address. */
 export function nothingElse(pageHeaders: readonly string[] = []): ProtocolHandler {
-  const page = json(404, { status: "not found", message: "/healthz, /readyz and /metrics are served here." });
+  const page = json(404, {
+    status: "not found",
+    message: "/healthz, /readyz, /version and /metrics are served here.",
+  });
   return {
     name: "nothing else",
     headers: { request: [], response: [] },

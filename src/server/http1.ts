@@ -1,6 +1,5 @@
 import { createServer, type IncomingMessage, type ServerResponse, STATUS_CODES } from "node:http";
 import type { Socket } from "node:net";
-import type { Duplex } from "node:stream";
 import { connectionOfSocket } from "../calls/connection.ts";
 import type { HttpHandler } from "../calls/http.ts";
 import { hasOwnAnswerLimit } from "../calls/open-stream.ts";
@@ -29,7 +28,7 @@ export class Http1Connections {
   readonly #server;
   readonly #handler: HttpHandler;
   readonly #limits: Limits;
-  readonly #connections = new Map<Duplex, ConnectionState>();
+  readonly #connections = new Map<Socket, ConnectionState>();
   #draining = false;
 
   constructor(handler: HttpHandler, limits: Limits) {
@@ -47,7 +46,9 @@ export class Http1Connections {
     );
     // A client that ends its side after its last request still waits for the answers (RFC 9112, section 9.6).
     Object.assign(this.#server, { httpAllowHalfOpen: true });
-    this.#server.on("clientError", (error: NodeJS.ErrnoException, socket) => this.#refuse(error, socket));
+    this.#server.on("clientError", (error: NodeJS.ErrnoException, socket) =>
+      this.#refuse(error, socket as Socket),
+    );
     // It never listens, but its checks for slow clients start with this event.
     this.#server.emit("listening");
   }
@@ -77,6 +78,14 @@ export class Http1Connections {
       if (current === undefined || hasOwnAnswerLimit(current)) continue;
       const bytes = responses.reduce((sum, { writableLength }) => sum + writableLength, 0);
       if (bytes > 0) yield { holder: socket, bytes, cut: () => void socket.destroy() };
+    }
+  }
+
+  /** The connections whose answer limits itself. */
+  *sending(): Generator<Socket> {
+    for (const [socket, { responses }] of this.#connections) {
+      dropSent(responses);
+      if (responses[0] !== undefined && hasOwnAnswerLimit(responses[0])) yield socket;
     }
   }
 
@@ -126,7 +135,7 @@ export class Http1Connections {
   }
 
   /** Called again for every chunk that comes after the first bad one. */
-  #refuse(error: NodeJS.ErrnoException, socket: Duplex): void {
+  #refuse(error: NodeJS.ErrnoException, socket: Socket): void {
     if (socket.writableEnded) return;
     const response = this.#connections.get(socket)?.responses.at(-1);
     const isAnswering = response?.headersSent === true && !response.writableFinished;

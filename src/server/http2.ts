@@ -89,6 +89,15 @@ export class Http2Connections {
     }
   }
 
+  /** The connections with an answer that limits itself. */
+  *sending(): Generator<Socket> {
+    for (const { stream } of this.#openStreams()) {
+      if (stream === undefined || !hasOwnAnswerLimit(stream)) continue;
+      const socket = this.#sessions.get(stream.session as ServerHttp2Session);
+      if (socket !== undefined) yield socket;
+    }
+  }
+
   *#openStreams(): Generator<OpenStream> {
     yield* this.#takenStreams;
     yield* this.#streams;

@@ -74,6 +74,7 @@ export class Server {
   /** Bytes of large answers since the last sweep. */
   #answeredBytes = 0;
   #isClosing = false;
+  #cuts = 0;
 
   /** @throws Error when key and certificate can't be used */
   constructor(options: HttpServerOptions) {
@@ -129,9 +130,12 @@ export class Server {
 
   /**
    * Accepts no more connections, sends HTTP/2 sessions a GOAWAY, closes idle connections, and resolves when the
-   * busy ones have finished. What is left when the deadline aborts is cut.
+   * busy ones have finished.
+   *
+   * @param deadline what is left when it aborts is cut, but for connections with an answer that limits itself: a download
+   * @param lastDeadline when it aborts, these are cut, too
    */
-  async close(deadline: AbortSignal): Promise<void> {
+  async close(deadline: AbortSignal, lastDeadline = deadline): Promise<void> {
     this.#isClosing = true;
     const closed = once(this.#listener, "close");
     this.#listener.close();
@@ -146,16 +150,29 @@ export class Server {
     };
     closeIdle();
     const sweep = setInterval(closeIdle, sweepMs);
-    const cut = () => {
-      for (const socket of this.#sockets) socket.destroy();
+    const cutExcept = (kept: ReadonlySet<Socket>) => {
+      for (const socket of this.#sockets) {
+        if (kept.has(socket)) continue;
+        socket.destroy();
+        this.#cuts++;
+      }
     };
-    deadline.addEventListener("abort", cut, { once: true });
-    if (deadline.aborted) cut();
+    using _ = onAbort(deadline, () => cutExcept(this.#sending()));
+    using __ = onAbort(lastDeadline, () => cutExcept(new Set()));
     await closed;
     clearTimeout(hello);
-    deadline.removeEventListener("abort", cut);
     clearInterval(sweep);
     this.#http1.close();
+  }
+
+  /** How many connections were cut at a deadline of `close`. */
+  get cuts(): number {
+    return this.#cuts;
+  }
+
+  /** The connections with an answer that limits itself. */
+  #sending(): Set<Socket> {
+    return new Set([...this.#http1.sending(), ...this.#http2.sending()]);
   }
 
   #admit(socket: Socket): void {
@@ -217,4 +234,11 @@ export class Server {
       (version === "h2" ? this.#http2 : this.#http1).accept(socket, this.#onLargeAnswer);
     });
   }
+}
+
+/** Calls the listener when the signal aborts, or now if it has, until it is disposed of. */
+function onAbort(signal: AbortSignal, listener: () => void): Disposable {
+  signal.addEventListener("abort", listener, { once: true });
+  if (signal.aborted) listener();
+  return { [Symbol.dispose]: () => signal.removeEventListener("abort", listener) };
 }

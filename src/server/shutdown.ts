@@ -1,52 +1,75 @@
-import { once } from "node:events";
 import { setTimeout as delay } from "node:timers/promises";
 import type { Logger } from "pino";
 import { ServiceError } from "../domain/errors.ts";
 import type { Health } from "../telemetry/health.ts";
 import type { Server } from "./server.ts";
 
-export interface ShutdownParts {
+/** What a stop aborts, with a ServiceError. */
+export interface Endings {
+  /** Streams, which would not end by themselves. */
+  readonly endStreams: AbortController;
+  /** Calls that can't be waited for any longer. */
+  readonly endCalls: AbortController;
+  /** The same for downloads. */
+  readonly endDownloads: AbortController;
+}
+
+export function newEndings(): Endings {
+  return {
+    endStreams: new AbortController(),
+    endCalls: new AbortController(),
+    endDownloads: new AbortController(),
+  };
+}
+
+export interface ShutdownParts extends Endings {
   readonly health: Health;
   readonly server: Server;
   /** All other parts of the service; closed when no call needs them any more. */
   readonly rest: AsyncDisposable;
-  /** Aborted to end streams, which would not end by themselves. */
-  readonly endStreams: AbortController;
-  /** Aborted to end calls that can't be waited for any longer. */
-  readonly endCalls: AbortController;
-  /** How long the whole stop may take. */
+  /** How long the whole stop may take, but for downloads. */
   readonly graceMs: number;
-  /** How much of it to go on serving, already not ready, until load balancers have noticed. */
+  /** How long downloads may go on, if that is longer. */
+  readonly transferGraceMs: number;
+  /** How much of the grace to go on serving, already not ready, until load balancers have noticed. */
   readonly drainMs: number;
   readonly log: Logger;
 }
 
-/** Stops serving within `graceMs`, without losing a call where that is possible. Never rejects. */
+/**
+ * Stops serving within `graceMs`, or `transferGraceMs` while downloads are running, without losing a call or a download
+ * where that is possible. Never rejects.
+ */
 export async function shutDown(parts: ShutdownParts): Promise<void> {
-  const { health, server, rest, endStreams, endCalls, graceMs, drainMs, log } = parts;
-  const endsAt = performance.now() + graceMs;
-  const deadline = new AbortController();
-  const deadlineTimer = setTimeout(() => deadline.abort(), graceMs);
-  const graceIsOver = once(deadline.signal, "abort");
+  const { health, server, rest, endStreams, endCalls, endDownloads, graceMs, drainMs, log } = parts;
+  const wholeMs = Math.max(graceMs, parts.transferGraceMs);
+  // Half of the time without the drain is for calls to finish, the other half to answer those that have to end.
+  const reserveMs = Math.max(0, graceMs - drainMs) / 2;
+  const stopping = new ServiceError("downlease.server.stopping");
+  const [callDeadline, deadline] = [new AbortController(), new AbortController()];
+  const startedAt = performance.now();
+  using timers = new DisposableStack();
+  const after = (ms: number, action: () => void) => timers.adopt(setTimeout(action, ms), clearTimeout);
+  after(graceMs - reserveMs, () => endCalls.abort(stopping));
+  after(graceMs, () => callDeadline.abort());
+  after(wholeMs - reserveMs, () => endDownloads.abort(stopping));
+  after(wholeMs, () => deadline.abort());
   log.info("stopping");
 
   health.shutDown();
   server.drain();
-  await delay(drainMs, undefined, { signal: deadline.signal }).catch(() => {});
+  await delay(drainMs, undefined, { signal: callDeadline.signal }).catch(() => {});
 
-  const stopping = new ServiceError("downlease.server.stopping");
   endStreams.abort(stopping);
-  // Half of the time left is for the calls to finish, the other half to answer those that have to end.
-  const finishMs = Math.max(0, (endsAt - performance.now()) / 2);
-  const callTimer = setTimeout(() => endCalls.abort(stopping), finishMs);
-  await server.close(deadline.signal);
-  clearTimeout(callTimer);
+  await server.close(callDeadline.signal, deadline.signal);
+  if (server.cuts > 0) log.warn("the grace time was over before all calls had finished");
   endCalls.abort(stopping);
-  if (deadline.signal.aborted) log.warn("the grace time was over before all calls had finished");
+  endDownloads.abort(stopping);
 
-  const closed = rest[Symbol.asyncDispose]();
-  await Promise.race([logFailures(closed, log), graceIsOver]);
-  clearTimeout(deadlineTimer);
+  const elapsedMs = performance.now() - startedAt;
+  const closeMs = Math.max(0, Math.min(wholeMs - elapsedMs, Math.max(graceMs - elapsedMs, reserveMs)));
+  const closed = logFailures(rest[Symbol.asyncDispose](), log);
+  await Promise.race([closed, new Promise<void>((resolve) => after(closeMs, resolve))]);
   log.info("stopped");
 }
 

@@ -1,8 +1,10 @@
 import type { Logger } from "pino";
 import type { Backend } from "../domain/backend.ts";
 import type { Finding } from "../domain/finding.ts";
+import type { LeaseCounts } from "../domain/lease-counts.ts";
 import type { LoginTerms } from "../domain/login-store.ts";
 import type { LeaseTerms } from "../domain/session.ts";
+import type { TraceStore } from "../domain/trace.ts";
 import type { RedisCredentials } from "./redis/client.ts";
 import { parseRedisUrl } from "./redis/url.ts";
 
@@ -16,6 +18,8 @@ export interface BackendOptions {
    * in SQLite.
    */
   readonly maxDowntimeMs: number;
+  /** Where it counts what happens to leases. */
+  readonly leaseCounts?: LeaseCounts;
   readonly log: Logger;
   /** What a Redis needs besides its URL. */
   readonly redisCredentials?: RedisCredentials;
@@ -23,6 +27,8 @@ export interface BackendOptions {
   readonly redisWaitReplicas?: number;
   /** Called for each answered round trip to a server: its name and how long it took. */
   readonly observeRoundTrip?: (name: string, seconds: number) => void;
+  /** Runs each round trip to a server; left out while no traces are made. */
+  readonly trace?: TraceStore | undefined;
 }
 
 interface BackendKind {

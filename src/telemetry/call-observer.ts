@@ -2,8 +2,8 @@ import type { Logger } from "pino";
 import type { CallObserver, CallRecord } from "../calls/call.ts";
 import type { ClientAddressOf } from "../calls/client-address.ts";
 import { causeOf, type LoggedCause } from "./cause.ts";
-import type { LoggedCall } from "./log.ts";
 import type { Metrics } from "./metrics.ts";
+import type { LoggedCall } from "./pretty-log.ts";
 import { Repetitions } from "./repetitions.ts";
 
 /** Counts, measures and logs every finished call. Calls that are refused for the same reason share lines. */
@@ -100,13 +100,14 @@ interface LoggedFailure {
 }
 
 function logMembersOf(
-  { call, target, durationMs, sessionId, error }: CallRecord,
+  { call, target, durationMs, sessionId, error, traceId }: CallRecord,
   peer: string,
 ): Omit<LoggedCall, "operation" | "protocol" | "outcome"> & LoggedFailure {
   return {
     durationMs: Math.round(durationMs * 1000) / 1000,
     peer,
     requestId: call.requestId,
+    traceId,
     target: target && withoutIds(target),
     session: sessionId && beginningOf(sessionId),
     reason: error?.messageId,

@@ -51,7 +51,7 @@ export function downloadObserver({ downloads }: Metrics, log: Logger): DownloadO
   return {
     ...downloads,
     finished(record) {
-      downloads.finished(record.outcome);
+      downloads.finished(record);
       if (isOverload(record.error)) countOverload();
       let level = levelOf(record);
       if (comesInMasses(record) && log.isLevelEnabled(level) && !refusals.isFirst(kindOf(record), record))

@@ -1,5 +1,4 @@
 import { type DestinationStream, type Logger, pino } from "pino";
-import { isColorSupported, prettyFactory } from "pino-pretty";
 import type { LogLevel } from "../domain/settings-schema.ts";
 
 export type { LogLevel };
@@ -11,11 +10,15 @@ export interface LogOptions {
   readonly format: "auto" | "pretty" | "json";
 }
 
-/** Makes the log of the process, on its standard output. */
-export function createLogger({ level, format }: LogOptions): Logger {
+/**
+ * Makes the log of the process, on its standard output. Without the package that makes lines readable, `auto` is JSON.
+ *
+ * @throws Error for the operator when `pretty` needs that package
+ */
+export async function createLogger({ level, format }: LogOptions): Promise<Logger> {
   // The reader of the log may close its end; the service goes on without it.
   process.stdout.on("error", () => {});
-  const isPretty = format === "pretty" || (format === "auto" && process.stdout.isTTY);
+  const pretty = await prettyOutput(format);
   return pino(
     {
       level,
@@ -23,7 +26,7 @@ export function createLogger({ level, format }: LogOptions): Logger {
       timestamp: isoTime(),
       formatters: { level: (label) => ({ level: label }) },
     },
-    isPretty ? terminal() : bufferedOutput(),
+    pretty ?? bufferedOutput(),
   );
 }
 
@@ -68,65 +71,24 @@ function bufferedOutput(): DestinationStream {
   };
 }
 
-function terminal(): DestinationStream {
-  const pretty = prettyLine(process.stdout.isTTY && isColorSupported);
-  return { write: (line) => void process.stdout.write(pretty(line)) };
-}
-
-/** What a finished call is logged with; on a terminal these members make up the message. */
-export interface LoggedCall {
-  readonly operation: string;
-  readonly protocol: string;
-  readonly outcome: string;
-  readonly durationMs: number;
-  readonly peer: string;
-  readonly requestId: string;
-  /** Method and path, or the JSON-RPC operation, of a request that led to no operation. */
-  readonly target: string | undefined;
-  readonly session: string | undefined;
-}
-
-const callMembers = [
-  "operation",
-  "protocol",
-  "outcome",
-  "durationMs",
-  "peer",
-  "requestId",
-  "target",
-  "session",
-] as const;
-
-/** A line of JSON → a line for people. */
-export function prettyLine(colorize: boolean): (json: string) => string {
-  return prettyFactory({
-    colorize,
-    singleLine: true,
-    translateTime: "SYS:HH:MM:ss.l",
-    ignore: callMembers.join(","),
-    messageFormat: (line, messageKey) => {
-      const message = String(line[messageKey]);
-      if (!("operation" in line)) return message;
-      if (!("requestId" in line)) return `${line.operation} ${line.outcome}: ${message}`;
-      const call = describe(line as unknown as LoggedCall);
-      return "count" in line ? `${message}, the last: ${call}` : call;
-    },
+/** Undefined for JSON. */
+async function prettyOutput(format: LogOptions["format"]): Promise<DestinationStream | undefined> {
+  const { stdout } = process;
+  if (format === "json" || (format === "auto" && !stdout.isTTY)) return undefined;
+  const module = await import("./pretty-log.ts").catch((error: unknown) => {
+    if (!isMissing(error)) throw error;
+    if (format === "auto") return undefined;
+    throw new Error(
+      "readable log lines need the package pino-pretty, an optional dependency that is not installed: " +
+        "set --log-format json, or install downlease without --omit=optional",
+      { cause: error },
+    );
   });
+  if (module === undefined) return undefined;
+  const line = module.prettyLine(stdout.isTTY && module.isColorSupported);
+  return { write: (json) => void stdout.write(line(json)) };
 }
 
-function describe({
-  operation,
-  protocol,
-  outcome,
-  durationMs,
-  peer,
-  requestId,
-  target,
-  session,
-}: LoggedCall): string {
-  const about = session === undefined ? "" : ` session ${session}`;
-  const place = target === undefined ? "" : ` ${target}`;
-  const text = `${operation}${place} ${outcome} ${durationMs.toFixed(1)} ms, ${protocol} from ${peer}${about}, request ${requestId}`;
-  // A caller may have sent any text as the session: it must not control the terminal.
-  return text.replace(/\p{C}/gu, "?");
+function isMissing(error: unknown): boolean {
+  return error instanceof Error && error.message.startsWith("Cannot find package 'pino-pretty'");
 }

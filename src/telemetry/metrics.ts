@@ -1,6 +1,5 @@
 import {
   Counter,
-  collectDefaultMetrics,
   Gauge,
   Histogram,
   type MetricObjectWithValues,
@@ -8,12 +7,31 @@ import {
   Registry,
 } from "@prometheus-io/client";
 import type { CallRecord } from "../calls/call.ts";
-import type { DownloadOutcome } from "../calls/download-record.ts";
+import type { DownloadRecord } from "../calls/download-record.ts";
 import type { HttpVersion } from "../calls/http.ts";
+import type { ErrorMessageId } from "../domain/errors.ts";
+import { LeaseMetrics } from "./lease-metrics.ts";
+import { type RefusalReason, refusalReasons } from "./refusals.ts";
+import { collectRuntimeMetrics } from "./runtime-metrics.ts";
 import { Tallies, Tally } from "./tallies.ts";
 
 /** Every metric with its values, as plain data. */
 export type MetricsSnapshot = readonly MetricObjectWithValues<MetricValue<string>>[];
+
+/** What a process does at the moment, and what it has done since it started. */
+export interface Activity {
+  /** Downloads that it is sending. */
+  readonly downloads: number;
+  /** Open connections. */
+  readonly connections: number;
+  readonly calls: number;
+  /** Bytes of files. */
+  readonly bytesSent: number;
+  /** Leases. */
+  readonly granted: number;
+  readonly renewed: number;
+  readonly ended: number;
+}
 
 /** What `/metrics` answers with. */
 export interface Exposition {
@@ -28,6 +46,8 @@ const buckets = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.0
 export class Metrics {
   readonly #registry = new Registry();
   readonly #registers = [this.#registry];
+
+  readonly leases = new LeaseMetrics(this.#registers, () => this.#tallies.flush());
 
   readonly #requests = new Counter({
     name: "downlease_requests_total",
@@ -49,6 +69,8 @@ export class Metrics {
   readonly #tallies = new Tallies((operation, protocol, code) => {
     const labels = { operation, protocol, code };
     return new Tally((durationsMs) => {
+      this.#calls += durationsMs.length;
+      if (code === "ok") this.leases.countCalls(operation, durationsMs.length);
       this.#requests.inc(labels, durationsMs.length);
       for (const ms of durationsMs) this.#durations.observe({ operation, protocol }, ms / 1000);
     });
@@ -80,6 +102,27 @@ export class Metrics {
     http1: this.#connections.labels({ protocol: "http1" }),
     h2: this.#connections.labels({ protocol: "h2" }),
   } satisfies Record<HttpVersion, unknown>;
+
+  readonly #refusals = new Counter({
+    name: "downlease_refusals_total",
+    help: "What was refused for lack of room by reason: quotas, shares, limits of what runs at a time, and overload.",
+    labelNames: ["reason"],
+    registers: this.#registers,
+  });
+
+  readonly #storeUp = new Gauge({
+    name: "downlease_store_up",
+    help: "1 while the store responds, else 0.",
+    aggregator: "min",
+    registers: this.#registers,
+  });
+
+  readonly #storeWritable = new Gauge({
+    name: "downlease_store_writable",
+    help: "1 while sessions can be created, else 0.",
+    aggregator: "min",
+    registers: this.#registers,
+  });
 
   readonly #preparations = new Counter({
     name: "downlease_preparations_total",
@@ -115,27 +158,85 @@ export class Metrics {
 
   readonly #sentBytes = new Counter({
     name: "downlease_downloads_sent_bytes_total",
-    help: "Bytes of files sent.",
+    help: "Bytes of files sent, counted while they are.",
     registers: this.#registers,
   });
 
-  constructor() {
-    collectDefaultMetrics({ register: this.#registry });
+  readonly #finishedBytes = new Counter({
+    name: "downlease_downloads_finished_bytes_total",
+    help: "Bytes of files sent by requests that have ended, by their outcome.",
+    labelNames: ["outcome"],
+    registers: this.#registers,
+  });
+
+  #calls = 0;
+  #isWritable = false;
+  readonly #activity = { downloads: 0, bytesSent: 0, connections: 0 };
+
+  /** @param version of the program */
+  constructor(version = "unknown") {
+    collectRuntimeMetrics(this.#registry);
+    new Gauge({
+      name: "downlease_build_info",
+      help: "The version of the program, and that of Node.js; always 1.",
+      labelNames: ["version", "node"],
+      aggregator: "max",
+      registers: this.#registers,
+    }).set({ version, node: process.versions.node }, 1);
     for (const gauge of Object.values(this.#connectionsOf)) gauge.set(0);
+    for (const gauge of [this.#storeUp, this.#storeWritable]) gauge.set(0);
+    for (const reason of [...Object.values(refusalReasons), "connections"]) this.#refusals.inc({ reason }, 0);
+  }
+
+  /** What this process does and has done until now. */
+  get activity(): Activity {
+    this.#tallies.flush();
+    const { granted, ended } = this.leases.counts;
+    return { ...this.#activity, calls: this.#calls, granted, ended, renewed: this.leases.renewed };
   }
 
   /** For the server. */
   readonly connections = {
-    opened: (version: HttpVersion): void => this.#connectionsOf[version].inc(),
-    closed: (version: HttpVersion): void => this.#connectionsOf[version].dec(),
+    opened: (version: HttpVersion): void => {
+      this.#activity.connections++;
+      this.#connectionsOf[version].inc();
+    },
+    closed: (version: HttpVersion): void => {
+      this.#activity.connections--;
+      this.#connectionsOf[version].dec();
+    },
+    refused: (): void => this.#countRefusal("connections"),
   };
 
   /** For downloads. */
   readonly downloads = {
-    began: (): void => this.#running.inc(),
-    ended: (): void => this.#running.dec(),
-    moved: (bytes: number): void => this.#sentBytes.inc(bytes),
-    finished: (outcome: DownloadOutcome): void => this.#transfers.inc({ outcome }),
+    began: (): void => {
+      this.#activity.downloads++;
+      this.#running.inc();
+    },
+    ended: (): void => {
+      this.#activity.downloads--;
+      this.#running.dec();
+    },
+    moved: (bytes: number): void => {
+      this.#activity.bytesSent += bytes;
+      this.#sentBytes.inc(bytes);
+    },
+    finished: ({ outcome, bytesSent, error }: DownloadRecord): void => {
+      this.#transfers.inc({ outcome });
+      this.#finishedBytes.inc({ outcome }, bytesSent);
+      if (error !== undefined) this.#countError(error.messageId);
+    },
+  };
+
+  /** For the monitor of the store. */
+  readonly store = {
+    up: (isUp: boolean): void => this.#storeUp.set(Number(isUp)),
+    writable: (isWritable: boolean): void => {
+      this.#isWritable = isWritable;
+      this.#storeWritable.set(Number(isWritable));
+    },
+    isWritable: (): boolean => this.#isWritable,
   };
 
   /** For the Redis store. */
@@ -143,7 +244,10 @@ export class Metrics {
     this.#roundTrips.observe({ script }, seconds);
 
   /** For keep-alives that share a call. */
-  readonly countKeepAlive = (code: CallRecord["outcome"]): void => this.#keepAlives.inc({ code });
+  readonly countKeepAlive = (code: CallRecord["outcome"]): void => {
+    if (code === "ok") this.leases.countKeepAlive();
+    this.#keepAlives.inc({ code });
+  };
 
   /** For preparing files. */
   readonly preparations = {
@@ -155,8 +259,9 @@ export class Metrics {
     },
   };
 
-  observeCall({ operation, call: { protocol }, outcome, durationMs }: CallRecord): void {
+  observeCall({ operation, call: { protocol }, outcome, durationMs, error }: CallRecord): void {
     this.#tallies.of(operation, protocol, outcome).add(durationMs);
+    if (error !== undefined) this.#countError(error.messageId);
   }
 
   /** In the Prometheus text format. */
@@ -167,5 +272,14 @@ export class Metrics {
   /** Every metric, for another process to add up. */
   snapshot(): Promise<MetricsSnapshot> {
     return this.#registry.getMetricsAsJSON();
+  }
+
+  #countError(messageId: ErrorMessageId): void {
+    const reason = (refusalReasons as Partial<Record<ErrorMessageId, RefusalReason>>)[messageId];
+    if (reason !== undefined) this.#countRefusal(reason);
+  }
+
+  #countRefusal(reason: RefusalReason): void {
+    this.#refusals.inc({ reason });
   }
 }

@@ -1,5 +1,6 @@
-import { Counter, collectDefaultMetrics, Gauge, Registry } from "@prometheus-io/client";
+import { Counter, Gauge, Registry } from "@prometheus-io/client";
 import type { Exposition, MetricsSnapshot } from "./metrics.ts";
+import { collectRuntimeMetrics } from "./runtime-metrics.ts";
 
 /** Types of metrics that stay after a worker has ended; its gauges go with it. */
 const lasting: readonly string[] = ["counter", "histogram", "summary"];
@@ -29,7 +30,7 @@ export class ProgramMetrics {
   });
 
   constructor({ workers }: { readonly workers: number }) {
-    collectDefaultMetrics({ register: this.#registry });
+    collectRuntimeMetrics(this.#registry);
     new Gauge({
       name: "downlease_workers",
       help: "Configured number of workers.",

@@ -4,8 +4,14 @@ import { causeOf } from "./cause.ts";
 import type { Health } from "./health.ts";
 
 export interface StoreMonitorOptions {
-  /** Resolves when a session could be created now; else rejects with an error whose cause says why. */
-  readonly store: { probe(): Promise<void> };
+  readonly store: {
+    /** Resolves when a session could be created now; else rejects with an error whose cause says why. */
+    probe(): Promise<void>;
+    /** Resolves when the store responds; else rejects. */
+    describe(): Promise<unknown>;
+  };
+  /** Called with what was found. */
+  readonly metrics?: { up(isUp: boolean): void; writable(isWritable: boolean): void };
   readonly health: Health;
   readonly log: Logger;
   /** Interval between probes of a store that works; a second by default. */
@@ -19,16 +25,19 @@ const retryMs = 100;
 export class StoreMonitor {
   readonly #store: StoreMonitorOptions["store"];
   readonly #health: Health;
+  readonly #metrics: StoreMonitorOptions["metrics"];
   readonly #log: Logger;
   readonly #intervalMs: number;
   /** When the first of the latest failures was recorded, by `performance.now()`; undefined while the store works. */
   #failingSince: number | undefined;
   #timer: NodeJS.Timeout | undefined;
   #stopped = false;
+  #isLooking = false;
 
-  constructor({ store, health, log, intervalMs = 1000 }: StoreMonitorOptions) {
+  constructor({ store, health, metrics, log, intervalMs = 1000 }: StoreMonitorOptions) {
     this.#store = store;
     this.#health = health;
+    this.#metrics = metrics;
     this.#log = log;
     this.#intervalMs = intervalMs;
   }
@@ -48,6 +57,19 @@ export class StoreMonitor {
   stop(): void {
     this.#stopped = true;
     clearTimeout(this.#timer);
+  }
+
+  /** Finds out whether a store that can't be written responds. */
+  async #look(): Promise<void> {
+    if (this.#isLooking) return;
+    this.#isLooking = true;
+    const isUp = await this.#store.describe().then(
+      () => true,
+      () => false,
+    );
+    this.#isLooking = false;
+    // It may work again by now.
+    if (isUp || this.#failingSince !== undefined) this.#metrics?.up(isUp);
   }
 
   /** Resolves with the failure; undefined when the store works. */
@@ -70,6 +92,8 @@ export class StoreMonitor {
 
   #recordSuccess(): void {
     this.#health.set("SERVING");
+    this.#metrics?.writable(true);
+    this.#metrics?.up(true);
     if (this.#failingSince === undefined) return;
     const downMs = Math.round(performance.now() - this.#failingSince);
     this.#failingSince = undefined;
@@ -79,6 +103,8 @@ export class StoreMonitor {
   /** Of several failures in a row the first one is logged, with its cause. */
   #recordFailure(failure: Error): void {
     this.#health.set("NOT_SERVING");
+    this.#metrics?.writable(false);
+    void this.#look();
     if (this.#failingSince !== undefined) return;
     this.#failingSince = performance.now();
     const cause = causeOf(failure.cause ?? failure)!;

@@ -1,6 +1,7 @@
 import { join } from "node:path";
 import { Redis } from "ioredis";
 import type { Backend } from "../../src/domain/backend.ts";
+import type { LeaseCounts } from "../../src/domain/lease-counts.ts";
 import type { LoginTerms } from "../../src/domain/login-store.ts";
 import type { LeaseTerms } from "../../src/domain/session.ts";
 import { ownerIndexKey, sessionKey } from "../../src/stores/redis/keys.ts";
@@ -25,6 +26,7 @@ export interface TestBackend {
 }
 
 export interface Terms {
+  readonly leaseCounts?: LeaseCounts;
   readonly leaseTerms: LeaseTerms;
   readonly loginTerms: LoginTerms;
 }

@@ -1,6 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { expect } from "vitest";
 import type { Backend } from "../../src/domain/backend.ts";
+import { LeaseCounts } from "../../src/domain/lease-counts.ts";
 import type { LoginTerms } from "../../src/domain/login-store.ts";
 import type { Role } from "../../src/domain/roles.ts";
 import type { Caller, LeaseTerms, NewSession } from "../../src/domain/session.ts";
@@ -9,7 +10,7 @@ import { callerNamed } from "../support/callers.ts";
 import { longLeaseTerms, longLoginTerms } from "../support/terms.ts";
 import type { TestBackend, TwoInstances } from "./backends.ts";
 
-type Port = "sessions" | "sessionFiles" | "logins" | "preparations" | "linkKeys" | "settings" | "bandwidth";
+type Port = Exclude<keyof Backend, "watchEnds" | "probe" | typeof Symbol.asyncDispose>;
 
 /** One port of a backend, and people of the test's own, so that tests may share a database. */
 export interface Stage<P extends Port> extends TwoInstances, AsyncDisposable {
@@ -27,6 +28,7 @@ export interface Stage<P extends Port> extends TwoInstances, AsyncDisposable {
 }
 
 export interface StageTerms {
+  readonly leaseCounts?: LeaseCounts;
   readonly leaseTerms?: LeaseTerms;
   readonly loginTerms?: LoginTerms;
 }
@@ -35,10 +37,14 @@ export interface StageTerms {
 export async function setStage<P extends Port>(
   port: P,
   backend: TestBackend,
-  { leaseTerms = longLeaseTerms, loginTerms = longLoginTerms }: StageTerms = {},
+  {
+    leaseTerms = longLeaseTerms,
+    loginTerms = longLoginTerms,
+    leaseCounts = new LeaseCounts(),
+  }: StageTerms = {},
   otherTerms: StageTerms = {},
 ): Promise<Stage<P>> {
-  const terms = { leaseTerms, loginTerms };
+  const terms = { leaseTerms, loginTerms, leaseCounts };
   const instances = await backend.open(terms, { ...terms, ...otherTerms });
   const person = (name: string, ...roles: Role[]) => callerNamed(`${name} ${randomUUID()}`, ...roles);
   const alice = person("alice");

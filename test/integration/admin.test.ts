@@ -3,6 +3,7 @@ import { createServer } from "node:net";
 import { Writable } from "node:stream";
 import { pino } from "pino";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import packageFacts from "../../package.json" with { type: "json" };
 import { openAdmin } from "../../src/app/admin.ts";
 import { readConfig } from "../../src/app/config.ts";
 import { firstOf, type ProtocolHandler } from "../../src/calls/protocol-handler.ts";
@@ -134,7 +135,7 @@ describe("the address of the service", () => {
     expect(computations).toBe(0);
   });
 
-  test.each(["/", "/healthz/", "/healthzz", "/a?path=/healthz", "/metrics/"])(
+  test.each(["/", "/version", "/healthz/", "/healthzz", "/a?path=/healthz", "/metrics/"])(
     "%s goes to the next handler",
     async (path) => {
       const response = await fetch(opened.url + path, { method: "PUT" });
@@ -164,12 +165,19 @@ describe("the admin address", () => {
     expect(await jsonOf("/metrics")).toEqual([500, { status: "failed" }]);
   });
 
+  test("/version says which release of the program and of Node.js answers", async () => {
+    const { version } = packageFacts;
+    const { platform, arch } = process;
+    const facts = { name: "downlease", version, node: process.version, platform, arch };
+    expect(await jsonOf("/version")).toEqual([200, facts]);
+  });
+
   test("anything else is 404", async () => {
     expect(await jsonOf("/api/content/library")).toMatchObject([404, { status: "not found" }]);
   });
 
-  test("a host that is not known gets no metrics", async () => {
-    const request = "GET /metrics HTTP/1.1\r\nHost: evil.example:9480\r\nConnection: close\r\n\r\n";
+  test.each(["/metrics", "/version"])("a host that is not known does not get %s", async (path) => {
+    const request = `GET ${path} HTTP/1.1\r\nHost: evil.example:9480\r\nConnection: close\r\n\r\n`;
     const answer = await answered(opened.url!, request);
     expect(answer).toMatch(/^HTTP\/1.1 421 Misdirected Request\r\n/);
     expect(answer).toContain("DOWNLEASE_ALLOWED_HOSTS");

@@ -3,6 +3,7 @@ import { startTestApp, type TestApp } from "../support/app.ts";
 import { makeCertificate } from "../support/certificates.ts";
 import { eventually } from "../support/eventually.ts";
 import { type RawConnection, rawConnection } from "../support/raw-connection.ts";
+import { http2Client } from "../support/raw-rpc.ts";
 import { type TempDir, tempDir } from "../support/temp-dir.ts";
 
 const rest = "/api/content/library/item/download-session";
@@ -60,6 +61,15 @@ function textOf(name: string, spell = (path: string) => path, host = "localhost"
 
 const bodyOf = (name: string) => requests[name]!().body ?? "";
 const statusOf = (answer: string) => answer.slice(9, 12);
+
+/** Requests that are refused, some of them before a protocol gets them. */
+const failing = [
+  "GET /nothing HTTP/1.1\r\nHost: localhost\r\n\r\n",
+  "GET /download/nothing/a.iso HTTP/1.1\r\nHost: localhost\r\n\r\n",
+  "GET /readyz HTTP/1.1\r\n\r\n",
+  "GET /api/session HTTP/1.1\r\nHost: rebound.example\r\n\r\n",
+  "nonsense\r\n\r\n",
+];
 
 async function send(connection: RawConnection, text: string): Promise<string> {
   connection.socket.write(text);
@@ -140,6 +150,25 @@ describe.each([true, false])("fast lane: %s", (fastLane) => {
       expect(statusOf(await connection.closed)).toBe(name === "Connect with GET" ? "405" : "200");
     },
   );
+
+  test("no answer names the program that gives it", async () => {
+    const heads = [...Object.keys(requests).map((name) => `${textOf(name)}\r\n${bodyOf(name)}`), ...failing];
+    const answers = await Promise.all(
+      heads.map(async (text) => {
+        using connection = await rawConnection(app.port);
+        connection.socket.end(text);
+        return await connection.closed;
+      }),
+    );
+    expect(answers.map(statusOf)).toEqual(expect.arrayContaining(["200", "400", "404", "421"]));
+    using http2 = http2Client(app.url);
+    const paths = [`${rpc}/List`, "/nothing.Service/Nothing", `${rest}/nothing`, "/download/nothing/a"];
+    const send = (method: string) =>
+      http2.send({ method, headers: { "content-type": "application/grpc" }, body: [Buffer.alloc(5)] });
+    const names = (await Promise.all(paths.map(send))).flatMap(({ headers }) => Object.keys(headers));
+    expect(names).not.toContain("server");
+    for (const answer of answers) expect(answer).not.toMatch(/^(server|x-powered-by|via):/im);
+  });
 
   test("so do all requests that were sent ahead, and one that is cut short gets 400", async () => {
     using connection = await rawConnection(app.port);

@@ -9,7 +9,7 @@ import { type ErrorKind, errorKinds, httpStatusOf } from "../../src/domain/error
 import { templateOf } from "../../src/protocols/vapi/operation-options.ts";
 import { startTestApp, type TestApp } from "../support/app.ts";
 import { surprisesIn } from "../support/openapi.ts";
-import { callsOf, type HttpCall, type OperationInput } from "../support/operation-calls.ts";
+import { callsOf, type HttpCall, hasMembers, type OperationInput } from "../support/operation-calls.ts";
 import { type TempDir, tempDir } from "../support/temp-dir.ts";
 import { newIssuer } from "../support/tokens.ts";
 
@@ -56,7 +56,7 @@ interface Fixture {
 const loginService = "com.vmware.cis.session";
 
 /** By service and operation. An operation without one fails. */
-const fixtures: Record<string, Record<string, () => Promise<Fixture>>> = {
+const fixtures: Record<string, Record<string, (row: OperationRow) => Promise<Fixture>>> = {
   "com.vmware.content.library.item.download_session": {
     create: async () => ({
       input: {
@@ -102,10 +102,6 @@ const fixtures: Record<string, Record<string, () => Promise<Fixture>>> = {
       strangerHeaders: visitor!,
     }),
   },
-  "downlease.admin": {
-    get_settings: async () => ({ input: {}, strangerHeaders: visitor! }),
-    update_settings: async () => ({ input: { values: { max_calls: 1000 } }, strangerHeaders: visitor! }),
-  },
   "com.vmware.content.library.item.storage": {
     list: async () => ({ input: { library_item_id: await app.addItem() }, strangerHeaders: visitor! }),
     get: async () => ({
@@ -131,6 +127,19 @@ const fixtures: Record<string, Record<string, () => Promise<Fixture>>> = {
   "com.vmware.content.type": { list: async () => ({ input: {} }) },
   "com.vmware.content.security_policies": { list: async () => ({ input: {} }) },
   "com.vmware.content.trusted_certificates": { list: async () => ({ input: {} }) },
+  "downlease.admin": {
+    get_overview: async () => ({ input: {}, strangerHeaders: visitor! }),
+    get_settings: async () => ({ input: {}, strangerHeaders: visitor! }),
+    update_settings: async () => ({ input: { values: { max_calls: 1000 } }, strangerHeaders: visitor! }),
+    list_sessions: async () => ({
+      input: { library_item_id: "any", page_size: 5 },
+      strangerHeaders: visitor!,
+    }),
+    end_sessions: async ({ protocol }) => ({
+      input: { ids: ["any"], ending: protocol === "RPC" ? "ENDING_CANCEL" : "CANCEL" },
+      strangerHeaders: visitor!,
+    }),
+  },
   "com.vmware.vapi.std.introspection.provider": { get: async () => ({ input: {} }) },
   "com.vmware.vapi.std.introspection.service": {
     list: async () => ({ input: {} }),
@@ -222,7 +231,7 @@ function withIds(input: OperationInput, id: string): OperationInput | undefined 
   let isChanged = false;
   const replaced = Object.entries(input).map(([name, value]) => {
     const isId = /(^|_)id$/.test(name) || name === "library";
-    const other = typeof value === "object" ? withIds(value, id) : isId ? id : undefined;
+    const other = hasMembers(value) ? withIds(value, id) : isId ? id : undefined;
     isChanged ||= other !== undefined;
     return [name, other ?? value];
   });
@@ -235,10 +244,10 @@ function withWrongType(row: OperationRow, input: OperationInput): object | undef
   return eachWithList(input).find((other) => callsOf(row, other as OperationInput)[0]!.body !== good!.body);
 }
 
-/** The input once for each of its leaves, with a list in the place of that. */
+/** The input once for each of its leaves, with a list in the place of that, or with a number in the place of a list. */
 function eachWithList(input: OperationInput): object[] {
   return Object.entries(input).flatMap(([name, value]) => {
-    const others = typeof value === "object" ? eachWithList(value) : [[]];
+    const others = hasMembers(value) ? eachWithList(value) : Array.isArray(value) ? [5] : [[]];
     return others.map((other) => ({ ...input, [name]: other }));
   });
 }
@@ -253,10 +262,11 @@ async function send({ method, path, headers, body }: HttpCall) {
   return { status: response.status, type, text: await response.text() };
 }
 
-function fixtureOf({ options }: OperationRow): Promise<Fixture> {
+function fixtureOf(row: OperationRow): Promise<Fixture> {
+  const { options } = row;
   const make = fixtures[options.serviceId]?.[options.operationId];
   if (make === undefined) throw new Error(`${options.serviceId} ${options.operationId} has no fixture`);
-  return make();
+  return make(row);
 }
 
 /** A request for each place that the row names. */

@@ -34,8 +34,9 @@ describe.runIf(arePacked)("the packages", () => {
   beforeAll(async () => {
     scratch = await tempDir();
     project = await installPackages(scratch.path, [
-      // It is optional.
+      // They are optional.
       "@aws-sdk/client-s3",
+      "pino-pretty",
     ]);
     main = join(project.installed.downlease, "src/main.js");
   }, 240_000);
@@ -139,18 +140,27 @@ describe.runIf(arePacked)("the packages", () => {
     }
   });
 
-  test("without the SDK of S3 everything else works, and S3 is refused with what to install", async () => {
-    const serving = ["serve", "--sqlite-path", ":memory:", "--port", "0", "--s3-bucket", "images"];
-    const refused = await run(process.execPath, [main, ...serving]).catch(
-      (error: { code: number; stderr: string }) => error,
-    );
-    expect(refused).toMatchObject({
-      code: 1,
-      stderr:
-        "downlease can't start: content in S3 needs the package @aws-sdk/client-s3, an optional dependency that is " +
-        "not installed: install downlease without --omit=optional\n",
-    });
-  });
+  test.each([
+    [
+      ["--s3-bucket", "images"],
+      "content in S3 needs the package @aws-sdk/client-s3, an optional dependency that is not installed: " +
+        "install downlease without --omit=optional",
+    ],
+    [
+      ["--content-root", ".", "--log-format", "pretty"],
+      "readable log lines need the package pino-pretty, an optional dependency that is not installed: " +
+        "set --log-format json, or install downlease without --omit=optional",
+    ],
+  ])(
+    "without an optional package everything else works, and %j is refused with what to install",
+    async (flags, problem) => {
+      const serving = ["serve", "--sqlite-path", ":memory:", "--port", "0", ...flags];
+      const refused = await run(process.execPath, [main, ...serving]).catch(
+        (error: { code: number; stderr: string }) => error,
+      );
+      expect(refused).toMatchObject({ code: 1, stderr: `downlease can't start: ${problem}\n` });
+    },
+  );
 
   test.runIf(hasOldNode)("an old release of Node.js gets one line, and no stack of its own", async () => {
     const line = /^downlease needs Node\.js 24\.15 or newer, this is [\d.]+$/m;

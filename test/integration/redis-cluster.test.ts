@@ -10,6 +10,7 @@ import { loginStoreContract } from "../contract/login-store.ts";
 import { newLogin } from "../contract/logins.ts";
 import { preparationStoreContract } from "../contract/preparation-store.ts";
 import { sessionFileStoreContract } from "../contract/session-file-store.ts";
+import { sessionRecordStoreContract } from "../contract/session-record-store.ts";
 import { sessionStoreContract } from "../contract/session-store.ts";
 import { callerNamed } from "../support/callers.ts";
 import { eventually } from "../support/eventually.ts";
@@ -28,6 +29,7 @@ const clustered = redisBackend("Redis Cluster", () => ({ url: cluster.url, nodeU
 sessionStoreContract(clustered);
 loginStoreContract(clustered);
 sessionFileStoreContract(clustered);
+sessionRecordStoreContract(clustered);
 preparationStoreContract(clustered);
 
 it("revocations are heard again after the node that announced them has died", async () => {
@@ -84,6 +86,37 @@ describe("on a Redis Cluster", () => {
     expect(holders).toEqual(new Set([0, 1, 2]));
     const listed = await store.list("alice");
     expect(listed).toEqual(expect.arrayContaining(sessions.map(({ id }) => id)));
+  });
+
+  it("a walk over all sessions visits every node", async () => {
+    const sessions = await Promise.all(Array.from({ length: 300 }, createSession));
+    const holders = await Promise.all(sessions.map(nodeOf));
+    // As a probe of another process has one.
+    const probe = { id: randomUUID(), owner: "\u0000", libraryItemId: "probe", contentVersion: "probe" };
+    await store.create(probe);
+    const seen = new Map<string, number>();
+    let cursor: string | undefined;
+    do {
+      const page = await backend.sessionRecords.page({ cursor, maxSessions: 40 });
+      for (const { id } of page.sessions) seen.set(id, (seen.get(id) ?? 0) + 1);
+      cursor = page.cursor;
+    } while (cursor !== undefined);
+    expect(seen.has(probe.id)).toBe(false);
+    for (const node of [0, 1, 2]) {
+      const held = sessions.filter((_, index) => holders[index] === node);
+      expect(held.length).toBeGreaterThan(0);
+      expect(held.filter(({ id }) => seen.get(id) !== 1)).toEqual([]);
+    }
+  });
+
+  it("a master is walked from its beginning again when its server is another one than before", async () => {
+    await Promise.all(Array.from({ length: 200 }, createSession));
+    const first = await backend.sessionRecords.page({ maxSessions: 20 });
+    const otherRun = first.cursor!.replace(/[0-9a-f]{40}/, "0".repeat(40));
+    expect(otherRun).not.toBe(first.cursor);
+    const again = await backend.sessionRecords.page({ cursor: otherRun, maxSessions: 1_000 });
+    const ids = again.sessions.map(({ id }) => id);
+    expect(first.sessions.filter(({ id }) => !ids.includes(id))).toEqual([]);
   });
 
   it("many heartbeats find their nodes, each of which gets a lost script once", async () => {

@@ -228,7 +228,9 @@ describe.each(lanes)("$lane", ({ fastLane }) => {
       rest: { async [Symbol.asyncDispose]() {} },
       endStreams: service.endStreams,
       endCalls: service.endCalls,
+      endDownloads: new AbortController(),
       graceMs: 1000,
+      transferGraceMs: 0,
       drainMs: 0,
       log: pino({ level: "silent" }),
     });

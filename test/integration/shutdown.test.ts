@@ -6,7 +6,7 @@ import { afterEach, describe, expect, test } from "vitest";
 import type { HttpHandler, HttpResponse } from "../../src/calls/http.ts";
 import { ServiceError } from "../../src/domain/errors.ts";
 import { type HttpServerOptions, Server } from "../../src/server/server.ts";
-import { type ShutdownParts, shutDown } from "../../src/server/shutdown.ts";
+import { newEndings, type ShutdownParts, shutDown } from "../../src/server/shutdown.ts";
 import { Health } from "../../src/telemetry/health.ts";
 import { eventually } from "../support/eventually.ts";
 import { freePort, onFreePorts } from "../support/ports.ts";
@@ -267,9 +267,11 @@ describe("the whole sequence", () => {
     const health = new Health([]);
     health.set("SERVING");
     health.watch("", (status) => events.push(status));
-    const [endStreams, endCalls] = [new AbortController(), new AbortController()];
+    const endings = newEndings();
+    const { endStreams, endCalls, endDownloads } = endings;
     endStreams.signal.addEventListener("abort", () => events.push("streams end"));
     endCalls.signal.addEventListener("abort", () => events.push("calls end"));
+    endDownloads.signal.addEventListener("abort", () => events.push("downloads end"));
     const { close = async () => {} } = parts;
     const rest = {
       async [Symbol.asyncDispose]() {
@@ -277,14 +279,14 @@ describe("the whole sequence", () => {
         await close();
       },
     };
-    const fixed = { health, server, rest, endStreams, endCalls, log };
+    const fixed = { health, server, rest, ...endings, log };
     return {
       events,
       logged,
       health,
       endStreams,
       endCalls,
-      stopped: shutDown({ graceMs: 600_000, drainMs: 0, ...fixed, ...parts }),
+      stopped: shutDown({ graceMs: 600_000, transferGraceMs: 0, drainMs: 0, ...fixed, ...parts }),
     };
   }
 
@@ -294,7 +296,7 @@ describe("the whole sequence", () => {
     // The monitor may still see the store up.
     health.set("SERVING");
     await stopped;
-    expect(events).toEqual(["NOT_SERVING", "streams end", "calls end", "store closed"]);
+    expect(events).toEqual(["NOT_SERVING", "streams end", "calls end", "downloads end", "store closed"]);
     expect(logged).toEqual(["stopping", "stopped"]);
     const reason = new ServiceError("downlease.server.stopping");
     expect([endStreams.signal.reason, endCalls.signal.reason]).toEqual([reason, reason]);

@@ -117,14 +117,30 @@ export const attw: PeerTool = {
   },
 };
 
+/** Renders charts. */
+export const helm = program("helm", "helm.sh/helm/v4/cmd/helm@v4.3.2");
+
+/** The schemas of Kubernetes, and a program that compares with them. */
+export const kubernetesSchemas = pythonWith("kubernetes-validate", "1.37.0", ["kubernetes-validate==1.37.0"]);
+
+const composeVersion = "v2.40.3";
+
+/** Reads compose files. Its module replaces others, so that it is built where it is, not installed. */
+export const compose: PeerTool = {
+  name: "docker-compose",
+  commands: ["go"],
+  path: join(cache, "go", `docker-compose-${composeVersion}`, "docker-compose"),
+  make(path) {
+    const module = `github.com/docker/compose/v2@${composeVersion}`;
+    const { Dir } = JSON.parse(run("go", ["mod", "download", "-json", module]).toString());
+    run("go", ["build", "-o", `${path}.new`, "./cmd"], {}, Dir);
+    renameSync(`${path}.new`, path);
+  },
+};
+
 export const clientTools: readonly PeerTool[] = [
-  currentGovc,
-  grpcurl,
-  ghz,
-  vmwareSdk,
-  ansible,
-  schemathesis,
-  attw,
+  ...[currentGovc, grpcurl, ghz, vmwareSdk, ansible, schemathesis, attw],
+  ...[helm, kubernetesSchemas, compose],
 ];
 
 /** Clients that are in none of the registries that the tests use. */

@@ -53,6 +53,10 @@ const forGovc: readonly Requirement[] = [
 export const clientPackages: readonly Requirement[] = [
   ...Object.values(requirements).flat(),
   ...(existsSync(govc) ? [] : forGovc),
+  // With promtool: for the alerts and the board.
+  onPath("prometheus", "prometheus"),
+  // Checks units of systemd.
+  onPath("systemd", "systemd-analyze"),
 ];
 
 export const clients: readonly string[] = Object.keys(requirements);

@@ -34,8 +34,12 @@ export async function linkTo(
 }
 
 /** The state of a session; undefined when there is no such session. */
-export async function stateOf(url: string, sessionId: string): Promise<string | undefined> {
-  const response = await fetch(`${url}${sessions}/${sessionId}`);
+export async function stateOf(
+  url: string,
+  sessionId: string,
+  headers: Record<string, string> = {},
+): Promise<string | undefined> {
+  const response = await fetch(`${url}${sessions}/${sessionId}`, { headers });
   return response.ok ? ((await response.json()) as { state: string }).state : undefined;
 }
 

@@ -90,6 +90,7 @@ const httpOf: Readonly<Record<string, number>> = {
 const prefixes: readonly (readonly [field: string, prefix: string])[] = [
   ["type", "LIBRARY_TYPE"],
   ["endpoint_type", "ENDPOINT_TYPE"],
+  ["ending", "ENDING"],
 ];
 const prefix = /^(LIBRARY_TYPE|PREPARE_STATUS|CHECKSUM_ALGORITHM|AUTHENTICATION_METHOD|TYPE|STATE)_/;
 
@@ -98,10 +99,15 @@ function inProtoJson(value: JsonValue): JsonValue {
   const text = JSON.stringify(value);
   const prefixed = prefixes.reduce(
     (json, [field, before]) =>
-      json.replace(new RegExp(`"${field}":"(LOCAL|SUBSCRIBED|HTTPS|DIRECT)"`), `"${field}":"${before}_$1"`),
+      json.replace(
+        new RegExp(`"${field}":"(LOCAL|SUBSCRIBED|HTTPS|DIRECT|CANCEL|FAIL|DELETE)"`),
+        `"${field}":"${before}_$1"`,
+      ),
     text,
   );
-  return JSON.parse(prefixed);
+  return JSON.parse(
+    prefixed.replace(/"states":\[[^\]]*\]/, (states) => states.replace(/"(?=[A-Z])/g, '"STATE_')),
+  );
 }
 
 type Write = (parameters: JsonObject, root: { name: string; namespace: string }) => string;

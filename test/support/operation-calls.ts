@@ -5,7 +5,12 @@ import { templateOf } from "../../src/protocols/vapi/operation-options.ts";
 
 /** A request in vAPI's names, for any protocol. */
 export interface OperationInput {
-  readonly [name: string]: OperationInput | string | number | boolean;
+  readonly [name: string]: OperationInput | string | number | boolean | readonly string[];
+}
+
+/** Whether a value of an input has members of its own. */
+export function hasMembers(value: OperationInput[string]): value is OperationInput {
+  return typeof value === "object" && !Array.isArray(value);
 }
 
 /** An HTTP request to be sent as it is. */
@@ -75,7 +80,7 @@ function dataValue(desc: DescMessage, input: OperationInput, name: string): obje
     .filter((field) => input[field.name] !== undefined)
     .map((field) => {
       const parameter = input[field.name]!;
-      const isStructure = field.fieldKind === "message" && typeof parameter === "object";
+      const isStructure = field.fieldKind === "message" && hasMembers(parameter);
       const value = isStructure
         ? dataValue(field.message, parameter, getOption(field.message, structureOption).id)
         : parameter;

@@ -18,7 +18,7 @@ const rooms: Rooms = {
   domain: { node: ["crypto"], pure: true },
   calls: {
     rooms: ["domain", "gen"],
-    packages: ["@bufbuild/protobuf", "cookie", "forwarded-parse", "negotiator"],
+    packages: ["@bufbuild/protobuf", "cookie", "forwarded-parse", "lru-cache", "negotiator"],
     // `crypto` and `zlib` for documents that are read whole.
     node: ["crypto", "http", "http2", "net", "tls", "zlib"],
   },
@@ -62,7 +62,21 @@ const rooms: Rooms = {
   downloads: {
     rooms: ["calls", "domain"],
     packages: ["content-disposition", "range-parser"],
-    node: ["http", "http2", "net"],
+    // `async_hooks` for timers that belong to no request.
+    node: ["async_hooks", "http", "http2", "net"],
+  },
+  // OpenTelemetry, loaded only when its variables ask for traces.
+  tracing: {
+    rooms: ["calls", "config", "domain", "telemetry"],
+    packages: [
+      "@opentelemetry/api",
+      "@opentelemetry/core",
+      "@opentelemetry/exporter-trace-otlp-proto",
+      "@opentelemetry/resources",
+      "@opentelemetry/sdk-trace",
+      "pino",
+    ],
+    node: ["async_hooks", "http"],
   },
   server: {
     rooms: ["calls", "domain", "telemetry"],
@@ -89,9 +103,11 @@ const rooms: Rooms = {
       "server",
       "stores",
       "telemetry",
+      "tracing",
     ],
     packages: ["pino"],
-    node: ["fs", "fs/promises", "net", "tls"],
+    // For `systemd-notify`; `os` for the name of the host.
+    node: ["child_process", "fs", "fs/promises", "net", "os", "tls"],
   },
   // The SDK, a package of its own. What `browser.ts` loads runs in browsers (test/integration/package.test.ts).
   client: {
@@ -155,12 +171,21 @@ const rooms: Rooms = {
   // The settings of the service as flags.
   "cli/setting-options.ts": { rooms: ["config"], packages: ["commander"] },
   "cli/serve.ts": { rooms: ["app", "config"], node: ["cluster", "os", "v8"] },
+  "cli/health": { rooms: ["cli", "config"], packages: ["commander"], node: ["http", "https"] },
   "cli/check": { rooms: ["app", "cli", "config"] },
   "cli/backup": { rooms: ["app", "cli", "config"], node: ["fs/promises"] },
   "cli/program.ts": {
-    rooms: ["cli", "cli/backup", "cli/check", "cli/serve.ts", "cli/setting-options.ts", "cli/users"],
+    rooms: [
+      "cli",
+      "cli/backup",
+      "cli/check",
+      "cli/health",
+      "cli/serve.ts",
+      "cli/setting-options.ts",
+      "cli/users",
+      "config",
+    ],
     packages: ["commander"],
-    node: ["fs"],
   },
   "main.ts": { rooms: ["cli", "cli/program.ts", "client", "config"], node: ["module"] },
 };

@@ -1,8 +1,11 @@
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readFileSync, realpathSync } from "node:fs";
 import { appendFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
+import { parse } from "yaml";
+import { readSchema, rewrittenSchema } from "../../deploy/helm/schema.ts";
+import packageFacts from "../../package.json" with { type: "json" };
 import { addressMatcher } from "../../src/config/addresses.ts";
 import { loadConfig } from "../../src/config/load.ts";
 import { settings } from "../../src/config/settings.ts";
@@ -17,6 +20,14 @@ const read = (path: string) => readFileSync(join(root, path), "utf8");
 const dockerfile = read("deploy/Dockerfile");
 const compose = read("docker-compose.yml");
 const haproxy = readFileSync(haproxyConfig, "utf8");
+const secureCompose = read("deploy/compose.secure.yml");
+const unit = read("deploy/systemd/downlease.service");
+const unitSecrets = read("deploy/systemd/downlease.service.d/secrets.conf");
+const chart = "deploy/helm/downlease";
+const values = read(`${chart}/values.yaml`);
+const templates = ["_helpers.tpl", "deployment.yaml", "NOTES.txt"]
+  .map((name) => read(`${chart}/templates/${name}`))
+  .join("\n");
 
 /** `NAME: value` in compose, `NAME=value` in the Dockerfile. */
 function settingsIn(text: string): Record<string, string> {
@@ -31,11 +42,11 @@ function settingsIn(text: string): Record<string, string> {
 describe("settings of the deployment", () => {
   test("are those of the service", () => {
     const variables = new Set(settings.map(({ variable }) => variable));
-    const named = [...`${dockerfile}\n${compose}\n${haproxy}`.matchAll(/DOWNLEASE_\w+/g)].map(
-      ([name]) => name,
-    );
-    expect(named.length).toBeGreaterThan(0);
-    expect(named.filter((name) => !variables.has(name))).toEqual([]);
+    const texts = [dockerfile, compose, secureCompose, haproxy, unit, unitSecrets, values, templates];
+    for (const text of texts) {
+      const named = text.match(/DOWNLEASE_\w+/g) ?? [];
+      expect(named.filter((name) => !variables.has(name))).toEqual([]);
+    }
   });
 
   test("make a replica that shares Redis, listens to all and drains for longer than HAProxy takes to notice", () => {
@@ -57,12 +68,16 @@ describe("settings of the deployment", () => {
   });
 
   test("give Docker more patience than the service needs to stop", () => {
-    const { graceMs } = loadConfig({
-      flags: {},
-      environment: { ...settingsIn(dockerfile), ...settingsIn(compose) },
-    });
-    const [, patience] = /stop_grace_period: (\d+)s/.exec(compose) ?? [];
-    expect(Number(patience) * 1000).toBeGreaterThan(graceMs);
+    const environment = { ...settingsIn(dockerfile), ...settingsIn(compose) };
+    const { DOWNLEASE_TRANSFER_GRACE_SECONDS } = settingsIn(secureCompose);
+    for (const [text, own] of [
+      [compose, environment],
+      [secureCompose, { ...environment, DOWNLEASE_TRANSFER_GRACE_SECONDS }],
+    ] as const) {
+      const { graceMs, transferGraceMs } = loadConfig({ flags: {}, environment: own });
+      const [, patience] = /stop_grace_period: (\d+)s/.exec(text) ?? [];
+      expect(Number(patience) * 1000).toBeGreaterThan(Math.max(graceMs, transferGraceMs));
+    }
   });
 });
 
@@ -133,4 +148,97 @@ describe("files of the deployment", () => {
       expect(existsSync(join(root, source))).toBe(true);
     },
   );
+});
+
+describe("the image", () => {
+  test("has the release of Node.js that the tests run on, and a user that Kubernetes takes", () => {
+    expect(dockerfile).toContain(`ARG NODE_VERSION=${packageFacts.devDependencies.node}\n`);
+    const [base, ...stages] = dockerfile.match(/(?<=^FROM )\S+/gm) ?? [];
+    expect(base).toMatch(/^node:\$\{NODE_VERSION\}-slim$/);
+    expect(new Set(stages)).toEqual(new Set(["base"]));
+    expect(/^USER (.*)$/m.exec(dockerfile)?.[1]).toMatch(/^\d+:\d+$/);
+  });
+
+  test("is checked by the program's own command", () => {
+    const [, check = ""] = /^HEALTHCHECK [^[]*CMD (\[.*\])$/m.exec(dockerfile) ?? [];
+    expect(JSON.parse(check)).toEqual(["node", "src/main.ts", "health"]);
+  });
+
+  test("is of the release that the chart installs", () => {
+    const { version, appVersion } = parse(read(`${chart}/Chart.yaml`));
+    expect(dockerfile).toContain(`ARG VERSION=${appVersion}\n`);
+    expect(version).toBe(appVersion);
+  });
+});
+
+describe("compose", () => {
+  const services = Object.entries<Record<string, unknown>>(parse(compose, { merge: true }).services);
+
+  test.each(services)("%s has limits, and a log that does not grow for ever", (_, service) => {
+    expect(service).toMatchObject({
+      ...{ cpus: expect.any(Number), mem_limit: expect.any(String), pids_limit: expect.any(Number) },
+      ulimits: { nofile: expect.any(Number) },
+      logging: { options: { "max-size": expect.any(String), "max-file": expect.any(String) } },
+      ...{ restart: "unless-stopped", read_only: true, cap_drop: ["ALL"] },
+    });
+  });
+
+  test("Redis is where nothing but the replicas is", () => {
+    const inStore = services.filter(([, { networks }]) => JSON.stringify(networks ?? "").includes("store"));
+    expect(inStore.map(([name]) => name)).toEqual(["redis", "replica-1", "replica-2", "replica-3"]);
+  });
+
+  test("for other machines has every secret in a file, and nobody who is anonymous", () => {
+    const override = { tag: "!override", collection: "seq" } as const;
+    const { services: secure, secrets } = parse(secureCompose, { customTags: [override] });
+    const used = Object.values<{ secrets: string[] }>(secure).flatMap((service) => service.secrets);
+    expect(new Set(used)).toEqual(new Set(Object.keys(secrets)));
+    expect(secure["replica-1"].environment).toMatchObject({
+      ...{ DOWNLEASE_INSECURE_NO_AUTH: "", DOWNLEASE_REDIS_URL: "" },
+      DOWNLEASE_REDIS_URL_FILE: "/run/secrets/redis-url",
+    });
+  });
+});
+
+describe("the chart", () => {
+  test("knows every setting: npm run docs writes them", () => {
+    expect(readSchema()).toBe(rewrittenSchema());
+  });
+
+  test("has a rule for every value, and a value for every rule", () => {
+    type Schema = { properties?: Record<string, Schema> };
+    const names = (value: unknown, schema: Schema, path: string): string[] => {
+      const rules = Object.keys(schema.properties ?? {});
+      if (rules.length === 0 || path.endsWith(".settings")) return [];
+      const inValues = Object.keys(value ?? {}).filter((name) => !rules.includes(name));
+      const inRules = rules.filter((name) => !(name in (value as object)));
+      const below = Object.entries(value as object).flatMap(([name, each]) =>
+        names(each, schema.properties?.[name] ?? {}, `${path}.${name}`),
+      );
+      return [...[...inValues, ...inRules].map((name) => `${path}.${name}`), ...below];
+    };
+    expect(names(parse(values), JSON.parse(readSchema()), "")).toEqual([".global"]);
+  });
+
+  test.each([
+    ["rules.yml", "deploy/prometheus/rules.yml"],
+    ["downlease.json", "deploy/grafana/downlease.json"],
+  ])("%s is the repository's", (name, path) => {
+    expect(realpathSync(join(root, chart, "files", name))).toBe(realpathSync(join(root, path)));
+  });
+});
+
+describe("the unit of systemd", () => {
+  test("loads every credential that it names", () => {
+    const loaded = [...unitSecrets.matchAll(/^LoadCredential=([^:]+):/gm)].map(([, name]) => name);
+    const named = [...unitSecrets.matchAll(/%d\/(\S+)/g)].map(([, name]) => name);
+    expect(loaded.length).toBeGreaterThan(0);
+    expect(named).toEqual(loaded);
+  });
+
+  test("lets the program notify by a process of its own", () => {
+    expect(unit).toMatch(/^Type=notify$/m);
+    expect(unit).toMatch(/^NotifyAccess=all$/m);
+    expect(unit).toMatch(/^RestrictAddressFamilies=.*\bAF_UNIX\b/m);
+  });
 });

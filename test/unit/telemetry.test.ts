@@ -8,9 +8,10 @@ import { ServiceError } from "../../src/domain/errors.ts";
 import { callObserver } from "../../src/telemetry/call-observer.ts";
 import { downloadObserver } from "../../src/telemetry/download-observer.ts";
 import { Health } from "../../src/telemetry/health.ts";
-import { createLogger, prettyLine } from "../../src/telemetry/log.ts";
+import { createLogger } from "../../src/telemetry/log.ts";
 import { Metrics } from "../../src/telemetry/metrics.ts";
 import { preparationObserver } from "../../src/telemetry/preparation-observer.ts";
+import { prettyLine } from "../../src/telemetry/pretty-log.ts";
 import { StoreMonitor } from "../../src/telemetry/store-monitor.ts";
 import { eventually } from "../support/eventually.ts";
 
@@ -343,6 +344,7 @@ describe("the store monitor", () => {
         if (this.isUp) return;
         throw new ServiceError("downlease.store.unavailable", [], new Error("database or disk is full"));
       },
+      async describe() {},
     };
   }
   test("stays NOT_SERVING after a shutdown", () => {
@@ -403,7 +405,8 @@ describe("the store monitor", () => {
   test("leaves the health alone once it is stopped, even when an answer arrives later", async () => {
     const health = new Health([]);
     const answer = Promise.withResolvers<void>();
-    const monitor = new StoreMonitor({ store: { probe: () => answer.promise }, health, log: log() });
+    const store = { probe: () => answer.promise, describe: async () => {} };
+    const monitor = new StoreMonitor({ store, health, log: log() });
     const started = monitor.start();
     monitor.stop();
     answer.resolve();
@@ -418,7 +421,7 @@ describe("the log as JSON", () => {
   test("is written in whole lines that do not mix with those of other processes on the same pipe", async () => {
     const chunks: string[] = [];
     vi.spyOn(process.stdout, "write").mockImplementation((chunk) => chunks.push(String(chunk)) > 0);
-    const own = createLogger({ level: "info", format: "json" });
+    const own = await createLogger({ level: "info", format: "json" });
     const texts = Array.from({ length: 50 }, (_, index) => `${index} ${"\u00e4".repeat(60 + index)}`);
     for (const text of texts) own.info(text);
     await eventually("the last line", () => chunks.at(-1)?.includes(texts.at(-1)!));

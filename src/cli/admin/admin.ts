@@ -1,11 +1,77 @@
-import type { Command } from "commander";
-import { refuseOperands, serverAction, withServer, withWatch } from "../command-parts.ts";
+import { type Command, Option } from "commander";
+import {
+  ageArgument,
+  refuseOperands,
+  serverAction,
+  wholeNumberArgument,
+  withServer,
+  withWatch,
+} from "../command-parts.ts";
 import type { Io } from "../io.ts";
 
-/** Adds the commands of operators. */
+/** Adds the commands of operators. This file only describes them, as `commands.ts` does. */
 export function addAdmin(program: Command, io: Io): void {
   const admin = withServer(program.command("admin")).description("administer a service (role admin)");
+  addOverview(admin, io);
+  addSessions(admin, io);
+  addEnd(admin, io);
   addSettings(admin, io);
+}
+
+function addOverview(admin: Command, io: Io): void {
+  withWatch(withServer(admin.command("overview")))
+    .description("show the state of the service: sessions, leases, downloads, the store and all replicas")
+    .action(serverAction(io, async () => (await import("./overview.ts")).overview));
+}
+
+function addSessions(admin: Command, io: Io): void {
+  withWatch(withFilter(withServer(admin.command("sessions")), "only sessions in this state; may be repeated"))
+    .description("list the download sessions of everybody")
+    .option(
+      "--limit <number>",
+      "list at most this many (default: 1000 in a table, all with --json)",
+      wholeNumberArgument(1, 10_000_000),
+    )
+    .allowExcessArguments()
+    .hook("preAction", (_, list) => refuseOperands(list))
+    .action(serverAction(io, async () => (await import("./sessions.ts")).list));
+}
+
+function addEnd(admin: Command, io: Io): void {
+  const state = "only sessions in this state; may be repeated (default: ACTIVE, any with --delete)";
+  withYes(withFilter(withServer(admin.command("end")), state))
+    .description("end download sessions and cut their running downloads")
+    .argument("[ids...]", "of the sessions; or choose them by options")
+    .option("--all", "end the sessions of everybody")
+    .option("--cancel", "cancel them, as their owners do")
+    .option("--fail <text>", "end them with an error that their owners read")
+    .option("--delete", "remove them at once, in any state")
+    .option("--dry-run", "only count the sessions that would be ended")
+    .action(serverAction(io, async () => (await import("./end.ts")).end));
+}
+
+/** @param stateHelp help text of `--state` */
+function withFilter(command: Command, stateHelp: string): Command {
+  return command
+    .option("--owner <name>", "only sessions of this principal")
+    .option("--item <item>", "only sessions of this item: its id, LIBRARY/ITEM, or a unique name")
+    .addOption(stateOption(stateHelp))
+    .addOption(
+      new Option("--min-age <seconds>", "only sessions that were created at least this long ago").argParser(
+        ageArgument,
+      ),
+    );
+}
+
+const sessionStates = ["ACTIVE", "CANCELED", "ERROR"] as const;
+
+/** May be repeated. Not variadic: a variadic option would take an id that follows it as a state. */
+function stateOption(help: string): Option {
+  const option = new Option("--state <state>", help).choices(sessionStates);
+  const one = option.parseArg!;
+  return option.argParser((state, others: readonly string[] = []) => [
+    ...new Set([...others, one<string>(state, "")]),
+  ]);
 }
 
 function addSettings(admin: Command, io: Io): void {

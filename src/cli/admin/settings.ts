@@ -8,10 +8,10 @@ import {
 import { visible } from "../../client/printable.ts";
 import { required } from "../answers.ts";
 import { CliError } from "../failure.ts";
-import { ask } from "../hidden-input.ts";
 import type { CommonFlags, Task } from "../run.ts";
 import { watch } from "../sessions/watch.ts";
 import { table } from "../text.ts";
+import { confirm } from "./confirm.ts";
 
 interface ShowFlags extends CommonFlags {
   readonly watch?: boolean;
@@ -80,10 +80,11 @@ async function change(task: Task<ChangeFlags>, changes: Changes): Promise<void> 
   const resets = [...changes].filter(([, text]) => text === undefined).map(([name]) => name);
   const lines = [...changes].map(([name, text]) => difference(before, name, text));
   if (!flags.yes) {
-    if (!io.stdin.isTTY) throw new CliError("usage", "nobody can be asked on this input: confirm with --yes");
-    io.stderr.write(lines.map((line) => `${visible(line)}\n`).join(""));
-    const answer = await ask("Change the settings of the whole service? [y/N] ", io);
-    if (!/^y(es)?$/i.test(answer?.trim() ?? "")) throw new CliError("failed", "nothing was changed");
+    const question = () => {
+      io.stderr.write(lines.map((line) => `${visible(line)}\n`).join(""));
+      return "Change the settings of the whole service?";
+    };
+    await confirm(io, question, "nothing was changed");
   }
   const { settings } = await server.admin
     .updateSettings({ version: before.version, values, resets }, call)

@@ -40,6 +40,8 @@ const sources: Record<string, Record<string, Source>> = {
   ),
   ...Object.fromEntries(["cancel", "delete"].map((name) => [`sessions ${name}`, { ids: "sessions" }])),
   "servers remove": { name: "servers" },
+  "admin sessions": { item: "items" },
+  "admin end": { item: "items" },
 };
 
 /** Commands whose operands are files. */

@@ -1,6 +1,7 @@
 import { Agent as HttpAgent } from "node:http";
 import { Agent as HttpsAgent } from "node:https";
 import { S3Client } from "@aws-sdk/client-s3";
+import type { TraceHeaders } from "../../domain/trace.ts";
 
 /** Where libraries are in S3. */
 export interface S3Place {
@@ -11,16 +12,19 @@ export interface S3Place {
   readonly endpoint?: string | undefined;
   /** Unset: the SDK's own choice, or `us-east-1` for a compatible store. */
   readonly region?: string | undefined;
+  /** Further headers of each request, for the trace that it belongs to. */
+  readonly traceHeaders?: TraceHeaders | undefined;
 }
 
 /** Time limits of a request, in milliseconds. `requestMs` is for all attempts together. */
 export const limits = { connectMs: 1_000, attemptMs: 2_500, requestMs: 5_000, attempts: 3 } as const;
 
 /** Credentials come from the SDK's usual sources: environment, shared files, web identity, the machine's role. */
-export function s3Client({ endpoint, region = endpoint && "us-east-1" }: S3Place): S3Client {
+export function s3Client(place: S3Place): S3Client {
+  const { endpoint, region = endpoint && "us-east-1", traceHeaders } = place;
   // Each running download has a connection of its own, and look-ups must not wait for one of theirs.
   const connections = { keepAlive: true, maxSockets: Number.POSITIVE_INFINITY };
-  return new S3Client({
+  const client = new S3Client({
     ...(region !== undefined && { region }),
     ...(endpoint !== undefined && { endpoint, forcePathStyle: true }),
     followRegionRedirects: true,
@@ -38,4 +42,18 @@ export function s3Client({ endpoint, region = endpoint && "us-east-1" }: S3Place
     requestChecksumCalculation: "WHEN_REQUIRED",
     responseChecksumValidation: "WHEN_REQUIRED",
   });
+  if (traceHeaders !== undefined) addHeaders(client, traceHeaders);
+  return client;
+}
+
+/** After the signature, so that proxies in between may change them. */
+function addHeaders({ middlewareStack }: S3Client, traceHeaders: TraceHeaders): void {
+  middlewareStack.add(
+    (next) => (input) => {
+      const { headers } = input.request as { headers: Record<string, string> };
+      Object.assign(headers, traceHeaders());
+      return next(input);
+    },
+    { step: "deserialize", priority: "low", name: "traceHeaders" },
+  );
 }

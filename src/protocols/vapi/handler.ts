@@ -1,5 +1,5 @@
 import { create, type Message } from "@bufbuild/protobuf";
-import { type CallObserver, HttpCall } from "../../calls/call.ts";
+import { type CallObserver, HttpCall, type RestEndpoint } from "../../calls/call.ts";
 import type { Connection } from "../../calls/connection.ts";
 import { connectionOf, discardBody, type HttpRequest, type HttpResponse, pathOf } from "../../calls/http.ts";
 import { asServiceError, type CallPipeline } from "../../calls/pipeline.ts";
@@ -16,6 +16,7 @@ import { type Dialect, dialectOf, dialects, isBelow } from "./dialects.ts";
 import { loginCookieHeaders } from "./login-cookie.ts";
 import { type RequestFormat, requestFormat, responseType } from "./media-types.ts";
 import { missingOperation } from "./missing-operation.ts";
+import { templateOf } from "./operation-options.ts";
 import { type Endpoint, endpointOf, pathMembers, type RouteMatch, RouteTable } from "./route-table.ts";
 import type { Tree, TreeObject } from "./tree.ts";
 
@@ -67,9 +68,10 @@ class RestCall extends HttpCall {
   readonly #pageHeaders: readonly string[];
   readonly #observe: CallObserver;
   readonly #startedAt = performance.now();
-  /** For error responses; undefined until the path has matched. */
-  #dialect: Dialect | undefined = undefined;
-  #operation = "unknown";
+  /** Undefined until the path has matched. */
+  #match: RouteMatch | undefined = undefined;
+  /** Undefined until the request has led to an operation. */
+  #endpoint: Endpoint | undefined = undefined;
   #isInPipeline = false;
 
   constructor(req: HttpRequest, res: HttpResponse, options: RestOptions) {
@@ -82,17 +84,28 @@ class RestCall extends HttpCall {
     this.connection = connectionOf(req);
   }
 
+  override get rest(): RestEndpoint | undefined {
+    if (this.#match === undefined || this.#endpoint === undefined) return undefined;
+    const { prefix, dialect } = this.#match;
+    const { route } = this.#endpoint;
+    return {
+      method: this.#req.method ?? "",
+      template: prefix + templateOf(route),
+      status: (outcome) => (outcome === "ok" ? route.status : httpStatusOf(outcome, dialect.routes)),
+    };
+  }
+
   async serve(routes: RouteTable): Promise<void> {
     try {
       const [path, queryText] = splitUrl(this.#req.url ?? "/");
       const match = routes.find(path);
-      this.#dialect = match?.dialect;
+      this.#match = match;
       const query = match?.queries.read(queryText);
       const endpoint = query && endpointOf(match!, this.#req.method ?? "", query);
       if (match === undefined || endpoint === undefined) {
         throw missingOperation(this.#req.method ?? "", path, match && { route: match, query: query! });
       }
-      this.#operation = endpoint.binding.name;
+      this.#endpoint = endpoint;
       // The body of a GET is ignored; some clients send `{}`.
       const body = this.#req.method === "GET" ? undefined : await this.#body();
       this.#isInPipeline = true;
@@ -164,11 +177,12 @@ class RestCall extends HttpCall {
       const { kind: outcome } = error;
       const durationMs = performance.now() - this.#startedAt;
       const target = `${this.#req.method} ${pathOf(this.#req)}`;
-      this.#observe({ call: this, operation: this.#operation, target, outcome, durationMs, error });
+      const operation = this.#endpoint?.binding.name ?? "unknown";
+      this.#observe({ call: this, operation, target, outcome, durationMs, error });
     }
     const headers = ["cache-control", "no-store", "x-request-id", this.requestId];
     headers.push(...Object.entries(headersOf(error)).flat());
-    const dialect = this.#dialect ?? dialectOf(pathOf(this.#req));
+    const dialect = this.#match?.dialect ?? dialectOf(pathOf(this.#req));
     this.#write(
       httpStatusOf(error.kind, dialect.routes),
       headers,

@@ -1,5 +1,7 @@
 import { EventEmitter } from "node:events";
-import type { Backend, EndsSubscription } from "../../domain/backend.ts";
+import { Cluster, type Redis } from "ioredis";
+import type { Backend, BackendFacts, EndsSubscription } from "../../domain/backend.ts";
+import { LeaseCounts } from "../../domain/lease-counts.ts";
 import type { LoginTerms } from "../../domain/login-store.ts";
 import type { LeaseTerms } from "../../domain/session.ts";
 import { RedisConnection, type RedisConnectionOptions } from "./connection.ts";
@@ -9,7 +11,9 @@ import { RedisBandwidthStore } from "./redis-bandwidth-store.ts";
 import { RedisLinkKeyStore } from "./redis-link-key-store.ts";
 import { RedisLoginStore } from "./redis-login-store.ts";
 import { RedisPreparationStore } from "./redis-preparation-store.ts";
+import { RedisReplicaStore } from "./redis-replica-store.ts";
 import { RedisSessionFileStore } from "./redis-session-file-store.ts";
+import { RedisSessionRecordStore } from "./redis-session-record-store.ts";
 import { RedisSessionStore } from "./redis-session-store.ts";
 import { RedisSettingsStore } from "./redis-settings-store.ts";
 import type { Subscription } from "./subscriber.ts";
@@ -17,6 +21,7 @@ import type { Subscription } from "./subscriber.ts";
 export interface RedisBackendOptions extends RedisConnectionOptions {
   readonly leaseTerms: LeaseTerms;
   readonly loginTerms: LoginTerms;
+  readonly leaseCounts?: LeaseCounts;
 }
 
 /** Everything in Redis 7 or newer: a single server, Sentinel or Cluster. */
@@ -24,11 +29,13 @@ export class RedisBackend implements Backend {
   readonly connection: RedisConnection;
   readonly sessions: RedisSessionStore;
   readonly sessionFiles: RedisSessionFileStore;
+  readonly sessionRecords: RedisSessionRecordStore;
   readonly logins: RedisLoginStore;
   readonly preparations: RedisPreparationStore;
   readonly linkKeys: RedisLinkKeyStore;
   readonly settings: RedisSettingsStore;
   readonly bandwidth: RedisBandwidthStore;
+  readonly replicas: RedisReplicaStore;
   readonly #watchers = new EventEmitter<{ ended: [sessionId: string]; established: [] }>().setMaxListeners(0);
   readonly #probe: Probe;
   /** Starts with the first watcher, and stays. */
@@ -39,16 +46,21 @@ export class RedisBackend implements Backend {
    *
    * @throws Error when the URL is invalid
    */
-  constructor(url: string, { leaseTerms, loginTerms, ...options }: RedisBackendOptions) {
+  constructor(
+    url: string,
+    { leaseTerms, loginTerms, leaseCounts = new LeaseCounts(), ...options }: RedisBackendOptions,
+  ) {
     this.connection = RedisConnection.open(url, options);
-    this.sessions = new RedisSessionStore(this.connection, leaseTerms);
-    this.sessionFiles = new RedisSessionFileStore(this.connection, leaseTerms);
+    this.sessions = new RedisSessionStore(this.connection, leaseTerms, leaseCounts);
+    this.sessionFiles = new RedisSessionFileStore(this.connection, leaseTerms, leaseCounts);
+    this.sessionRecords = new RedisSessionRecordStore(this.connection, this.sessions.index);
     this.logins = new RedisLoginStore(this.connection, loginTerms);
     this.preparations = new RedisPreparationStore(this.connection);
     this.#probe = new Probe(this.connection);
     this.linkKeys = new RedisLinkKeyStore(this.connection);
     this.settings = new RedisSettingsStore(this.connection);
     this.bandwidth = new RedisBandwidthStore(this.connection);
+    this.replicas = new RedisReplicaStore(this.connection);
   }
 
   watchEnds(ended: (sessionId: string) => void, established: () => void = () => {}): EndsSubscription {
@@ -72,7 +84,33 @@ export class RedisBackend implements Backend {
     return this.#probe.run();
   }
 
+  /** On a cluster that of all masters together. */
+  async describe(): Promise<BackendFacts> {
+    const { client } = this.connection;
+    const isCluster = client instanceof Cluster;
+    const servers = isCluster ? client.nodes("master") : [client];
+    const infos = await this.connection.guard(Promise.all(servers.map(memoryInfo)));
+    const sum = (field: string) =>
+      infos.reduce((total, info) => total + Number(new RegExp(`^${field}:(\\d+)`, "m").exec(info)?.[1]), 0);
+    const [used, max] = [sum("used_memory"), sum("maxmemory")];
+    return {
+      kind: isCluster ? "Redis Cluster" : "Redis",
+      usedBytes: Number.isNaN(used) ? undefined : used,
+      maxBytes: max > 0 ? max : undefined,
+    };
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     this.connection.close();
+  }
+}
+
+/** Empty where access rules forbid it, which is an answer as well. */
+async function memoryInfo(server: Redis): Promise<string> {
+  try {
+    return await server.info("memory");
+  } catch (error) {
+    if (error instanceof Error && error.name === "ReplyError") return "";
+    throw error;
   }
 }

@@ -1,5 +1,6 @@
 import { Cluster } from "ioredis";
 import type { Logger } from "pino";
+import type { TraceStore } from "../../domain/trace.ts";
 import { connectRedis, type RedisCredentials } from "./client.ts";
 import { commandTimeoutMs } from "./reconnect-policy.ts";
 import { type FailedScript, reasonOf, unavailable } from "./redis-errors.ts";
@@ -17,6 +18,8 @@ export interface RedisConnectionOptions {
   readonly waitReplicas?: number | undefined;
   /** Called for each answered round trip: its name, and the time from call to answer. */
   readonly observeRoundTrip?: (script: string, seconds: number) => void;
+  /** Runs each round trip; left out while no traces are made. */
+  readonly trace?: TraceStore | undefined;
 }
 
 /** The connection that the stores of a backend share. Failures become ServiceErrors `downlease.store.unavailable`. */
@@ -36,15 +39,17 @@ export class RedisConnection {
    * @throws Error when the URL is invalid
    */
   static open(url: string, options: RedisConnectionOptions): RedisConnection {
-    const { credentials, waitReplicas: replicas = 0, observeRoundTrip } = options;
+    const { credentials, waitReplicas: replicas = 0, observeRoundTrip, trace } = options;
     const connect = () => connectRedis(parseRedisUrl(url), credentials);
     const observeWait = (seconds: number) => observeRoundTrip?.("WAIT", seconds);
     const replicated =
       replicas > 0 ? new ReplicatedWrites({ client: connect(), replicas, observeWait }) : undefined;
-    return new RedisConnection(connect(), replicated, options);
+    return trace === undefined
+      ? new RedisConnection(connect(), replicated, options)
+      : new TracedRedisConnection(connect(), replicated, options, trace);
   }
 
-  private constructor(
+  protected constructor(
     client: RedisClient,
     replicated: ReplicatedWrites | undefined,
     { log, observeRoundTrip }: RedisConnectionOptions,
@@ -155,5 +160,28 @@ export class RedisConnection {
     if (policy !== undefined && policy !== "noeviction") {
       this.#log.warn({ policy }, "Redis may evict sessions; set maxmemory-policy to noeviction");
     }
+  }
+}
+
+class TracedRedisConnection extends RedisConnection {
+  readonly #trace: TraceStore;
+
+  constructor(
+    client: RedisClient,
+    replicated: ReplicatedWrites | undefined,
+    options: RedisConnectionOptions,
+    trace: TraceStore,
+  ) {
+    super(client, replicated, options);
+    this.#trace = trace;
+  }
+
+  override run<Input, Output>(script: Script<Input, Output>, input: Input): Promise<Output> {
+    return this.#trace(script.name, () => super.run(script, input));
+  }
+
+  /** The commands have just been sent. Those without a script are plain ones that were sent together. */
+  override guard<T>(work: Promise<T>, script?: FailedScript): Promise<T> {
+    return this.#trace(script?.name ?? "PIPELINE", () => super.guard(work, script));
   }
 }

@@ -6,11 +6,20 @@ import type { VersionedFile } from "../../domain/preparation.ts";
  * session in its slot.
  *
  * A session is a hash: `s` state, `p` progress, `o` owner, `i` library item id, `v` content version, `c` creation
- * time in µs, `n` place in the index of its owner, `e` error message. For each file of its item it has `r:<file>` the requested endpoint type,
- * `q:<file>` the time in ms of its first request and `b:<file>` bytes sent. Its TTL is the lease.
+ * time in µs, `n` place in the index of its owner, `e` error message, `t` bytes sent of all files, `a` address of the
+ * client of its last call. For each file of its item it has `r:<file>` the requested endpoint type, `q:<file>` the time in
+ * ms of its first request and `b:<file>` bytes sent. Its TTL is the lease.
  */
 export function sessionKey(id: string): string {
   return `dl:{${id}}`;
+}
+
+/** Matches the keys of sessions, and no other key of ours. */
+export const sessionKeyPattern = "dl:{*}";
+
+/** The id of the session that a key belongs to, the inverse of `sessionKey`. */
+export function sessionIdOf(key: string): string {
+  return key.slice("dl:{".length, -"}".length);
 }
 
 /**
@@ -57,6 +66,13 @@ export const settingsKey = "dl:settings";
  * process and until when they count. Its TTL ends soon after the last portion.
  */
 export const bandwidthKey = "dl:bandwidth";
+
+/**
+ * A hash: `granted` and `ended` leases that all processes have counted, `taker` until when the census is whose, in ms,
+ * `census` the latest one as JSON, and for each replica `r:<name>` when it reported, in ms, which batch
+ * of leases it counted, and its report as JSON.
+ */
+export const replicasKey = "dl:replicas";
 
 /** Channel that announces the ids of canceled, failed and deleted sessions. */
 export const endsChannel = "dl:ended";

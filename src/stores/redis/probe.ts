@@ -15,8 +15,8 @@ import {
 } from "./session-scripts.ts";
 
 /** No principal is called this, so that no caller sees a session of a probe. */
-const owner = "\u0000";
-const caller = { principal: owner, roles: noRoles };
+export const probeOwner = "\u0000";
+const caller = { principal: probeOwner, roles: noRoles };
 /** What a process leaves behind that dies while it probes. */
 const leaseMs = 10_000;
 /** Sessions that are tried before a master counts as one without slots of its own. */
@@ -44,7 +44,7 @@ export class Probe {
   /** Commands for one key run in order, so that none has to wait. */
   async #live(id: string): Promise<void> {
     const redis = this.#redis;
-    const session = { id, owner, libraryItemId: "probe", contentVersion: "probe" };
+    const session = { id, owner: probeOwner, libraryItemId: "probe", contentVersion: "probe" };
     const end = { id, caller, state: "CANCELED", retentionMs: leaseMs, errorMessage: undefined } as const;
     await Promise.all([
       redis.tryReplicated(createSessionScript, { ...session, leaseMs, place: "1" }),
@@ -57,8 +57,13 @@ export class Probe {
   async #index(): Promise<void> {
     const [id, redis] = [this.#id, this.#redis];
     await Promise.all([
-      redis.try(takePlaceScript, { owner, id, max: 0, keptMs: leaseMs }),
-      redis.try(settleIndexScript, { owner, sessions: [{ id, expiresAt: 0 }], heldMs: 0, length: 0 }),
+      redis.try(takePlaceScript, { owner: probeOwner, id, max: 0, keptMs: leaseMs }),
+      redis.try(settleIndexScript, {
+        owner: probeOwner,
+        sessions: [{ id, expiresAt: 0 }],
+        heldMs: 0,
+        length: 0,
+      }),
     ]);
   }
 

@@ -1,3 +1,4 @@
+import type { LeaseCounts } from "../../domain/lease-counts.ts";
 import type { Caller, LeaseTerms, Refusal, Renewal } from "../../domain/session.ts";
 import type { EndpointType, SessionFileStore, SessionFiles } from "../../domain/session-file-store.ts";
 import type { RedisConnection } from "./connection.ts";
@@ -7,10 +8,12 @@ import { readFilesScript, recordSentScript, requestFileScript } from "./session-
 export class RedisSessionFileStore implements SessionFileStore {
   readonly #redis: RedisConnection;
   readonly #terms: LeaseTerms;
+  readonly #counts: LeaseCounts;
 
-  constructor(redis: RedisConnection, terms: LeaseTerms) {
+  constructor(redis: RedisConnection, terms: LeaseTerms, counts: LeaseCounts) {
     this.#redis = redis;
     this.#terms = terms;
+    this.#counts = counts;
   }
 
   async files(id: string, caller: Caller): Promise<SessionFiles | undefined> {
@@ -28,7 +31,9 @@ export class RedisSessionFileStore implements SessionFileStore {
     return this.#redis.run(requestFileScript, { id, caller, leaseMs, fileName, endpointType });
   }
 
-  recordSent(id: string, sent: ReadonlyMap<string, number>): Promise<Renewal | Refusal> {
-    return this.#redis.run(recordSentScript, { id, leaseMs: this.#terms.leaseMs, sent });
+  async recordSent(id: string, sent: ReadonlyMap<string, number>): Promise<Renewal | Refusal> {
+    const result = await this.#redis.run(recordSentScript, { id, leaseMs: this.#terms.leaseMs, sent });
+    if (result.outcome === "renewed") this.#counts.renewed++;
+    return result;
   }
 }

@@ -1,3 +1,4 @@
+import type { LeaseCounts } from "../../domain/lease-counts.ts";
 import type {
   Caller,
   FinalState,
@@ -28,23 +29,27 @@ import {
 export class RedisSessionStore implements SessionStore {
   readonly #redis: RedisConnection;
   readonly #terms: LeaseTerms;
-  readonly #index: OwnerIndex;
+  readonly index: OwnerIndex;
+  readonly #counts: LeaseCounts;
 
-  constructor(redis: RedisConnection, terms: LeaseTerms) {
+  constructor(redis: RedisConnection, terms: LeaseTerms, counts: LeaseCounts) {
     this.#redis = redis;
     this.#terms = terms;
-    this.#index = new OwnerIndex(redis, terms);
+    this.index = new OwnerIndex(redis, terms);
+    this.#counts = counts;
   }
 
   async create(session: NewSession): Promise<Session> {
     const { leaseMs } = this.#terms;
     const time = new StoreTime();
     // First the place, then the session: a crash between the two leaves a place too many, never one too few.
-    const place = await this.#index.take(session, time);
+    const place = await this.index.take(session, time);
     const creation = this.#redis.runReplicated(createSessionScript, { ...session, leaseMs, place });
     // What is on too few replicas is not acknowledged.
-    const confirmed = this.#redis.waitsForReplicas ? this.#index.confirm(session, place) : undefined;
-    const [created] = await time.wait(Promise.all([creation, confirmed]));
+    const confirmed = this.#redis.waitsForReplicas ? this.index.confirm(session, place) : undefined;
+    const [{ isNew, session: created }] = await time.wait(Promise.all([creation, confirmed]));
+    if (isNew) this.#counts.granted++;
+    else if (created.state === "ACTIVE") this.#counts.renewed++;
     return { id: session.id, ...created };
   }
 
@@ -56,7 +61,7 @@ export class RedisSessionStore implements SessionStore {
   async list(owner: string, libraryItemId?: string): Promise<string[]> {
     const { client } = this.#redis;
     const createdAt = new Map<string, number>();
-    await this.#index.forEachPage(owner, new StoreTime(), async (ids) => {
+    await this.index.forEachPage(owner, new StoreTime(), async (ids) => {
       const reads = ids.map((id) => client.hmget(sessionKey(id), "o", "c", "i"));
       const gone: { id: string }[] = [];
       for (const [index, fields] of (await this.#redis.guard(Promise.all(reads))).entries()) {
@@ -65,7 +70,7 @@ export class RedisSessionStore implements SessionStore {
         if (sessionOwner !== owner) gone.push({ id });
         else if (libraryItemId === undefined || itemId === libraryItemId) createdAt.set(id, Number(time));
       }
-      if (gone.length > 0) void this.#index.remove(owner, gone);
+      if (gone.length > 0) void this.index.remove(owner, gone);
     });
     return [...createdAt].sort(([, a], [, b]) => a - b).map(([id]) => id);
   }
@@ -80,23 +85,31 @@ export class RedisSessionStore implements SessionStore {
     return this.#redis.runForEach("keepAliveMany", keepAliveScript, inputs);
   }
 
-  finish(id: string, caller: Caller, state: FinalState, errorMessage?: string): Promise<Finish | Refusal> {
-    return this.#redis.runReplicated(finishSessionScript, {
+  async finish(
+    id: string,
+    caller: Caller,
+    state: FinalState,
+    errorMessage?: string,
+  ): Promise<Finish | Refusal> {
+    const result = await this.#redis.runReplicated(finishSessionScript, {
       id,
       caller,
       state,
       retentionMs: this.#terms.retentionMs,
       errorMessage,
     });
+    if (result.outcome === "finished") this.#counts[state === "ERROR" ? "failed" : "canceled"]++;
+    return result;
   }
 
   async delete(id: string, caller: Caller): Promise<boolean> {
     const time = new StoreTime();
     const deleted = await time.wait(this.#redis.runReplicated(deleteSessionScript, { id, caller }));
     if (deleted === undefined) return false;
-    const { owner, place } = deleted;
+    const { owner, place, wasActive } = deleted;
+    if (wasActive) this.#counts.deleted++;
     // So that its owner may create another one at once, on any replica. The session is deleted whether this works or not.
-    await time.wait(this.#index.remove(owner, [{ id, place }])).catch(() => {});
+    await time.wait(this.index.remove(owner, [{ id, place }])).catch(() => {});
     return true;
   }
 }

@@ -35,13 +35,13 @@ export const keepAliveScript = script<
 
 export const createSessionScript = script<
   NewSession & { readonly leaseMs: number; readonly place: string },
-  StoredSession
+  { readonly isNew: boolean; readonly session: StoredSession }
 >("createSession-1", {
   key: keyOfSession,
   args: (input) => [input.owner, input.libraryItemId, input.contentVersion, input.leaseMs, input.place],
   output: (reply) => {
     if (reply[0] !== "CREATED" && reply[0] !== "EXISTS") throw unexpected(reply[0]);
-    return session(reply);
+    return { isNew: reply[0] === "CREATED", session: storedSession(reply) };
   },
 });
 
@@ -51,7 +51,7 @@ export const readSessionScript = script<SessionInput, StoredSession | undefined>
   output: (reply) => {
     if (reply[0] === "NOT_FOUND") return undefined;
     if (reply[0] !== "OK") throw unexpected(reply[0]);
-    return session(reply);
+    return storedSession(reply);
   },
 });
 
@@ -72,17 +72,17 @@ export const finishSessionScript = script<
     tag === "OK" ? { outcome: "finished", expiresAt: Number(first) } : refusal(tag, first),
 });
 
-/** Answers with the owner of the removed session, and its place in the owner's index. */
+/** Answers with the owner of the removed session, its place in the owner's index, and whether it was ACTIVE. */
 export const deleteSessionScript = script<
   SessionInput,
-  { readonly owner: string; readonly place: string } | undefined
+  { readonly owner: string; readonly place: string; readonly wasActive: boolean } | undefined
 >("deleteSession-1", {
   key: keyOfSession,
   args: (input) => [principalOf(input), endsChannel, input.id],
-  output: ([tag, owner, place]) => {
+  output: ([tag, owner, place, state]) => {
     if (tag === "NOT_FOUND") return undefined;
     if (tag !== "OK") throw unexpected(tag);
-    return { owner: String(owner), place: String(place) };
+    return { owner: String(owner), place: String(place), wasActive: state === "ACTIVE" };
   },
 });
 
@@ -161,7 +161,16 @@ function refusal(tag: string, state: string | number | undefined): Refusal {
   }
 }
 
-function session([, state, progress, expiresAt, owner, item, version, message]: Reply): StoredSession {
+export function storedSession([
+  ,
+  state,
+  progress,
+  expiresAt,
+  owner,
+  item,
+  version,
+  message,
+]: Reply): StoredSession {
   return {
     owner: String(owner),
     libraryItemId: String(item),

@@ -62,6 +62,16 @@ export class SqliteDatabase {
     }
   }
 
+  /** Bytes of the database, without its log. */
+  size(): number {
+    return this.read(() => {
+      const row = this.connection
+        .prepare("SELECT page_count * page_size AS bytes FROM pragma_page_count, pragma_page_size")
+        .get();
+      return Number(row?.bytes);
+    });
+  }
+
   /** Runs work that reads. */
   read<T>(work: () => T): T {
     this.#requireFile();

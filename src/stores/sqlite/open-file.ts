@@ -17,6 +17,8 @@ const schema = [
   "6-session-counts",
   "7-settings",
   "8-early-files",
+  "9-session-records",
+  "11-replicas",
 ].map((name) => readFileSync(new URL(`schema/${name}.sql`, import.meta.url), "utf8"));
 
 /** The path of a database that is no file. */

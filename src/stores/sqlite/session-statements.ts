@@ -17,8 +17,8 @@ export function prepareStatements(db: DatabaseSync) {
     /** The members of a session, null where unset. It is the last in order. */
     insert: db.prepare(`
       INSERT INTO session
-        (id, owner, library_item_id, content_version, state, progress, expires_at, error_message)
-      VALUES (:id, :owner, :libraryItemId, :contentVersion, :state, :progress, :expiresAt, :errorMessage)`),
+        (id, owner, library_item_id, content_version, state, progress, expires_at, error_message, created_at)
+      VALUES (:id, :owner, :libraryItemId, :contentVersion, :state, :progress, :expiresAt, :errorMessage, :createdAt)`),
 
     /** :id, :principal, :now, :progress (0 for none) and :leaseMs; returns no row when the keep-alive is refused. */
     keepAlive: db.prepare(`
@@ -27,8 +27,8 @@ export function prepareStatements(db: DatabaseSync) {
       WHERE ${existsForPrincipal} AND state = 'ACTIVE'
       RETURNING expires_at AS expiresAt, progress`),
 
-    /** :id, :principal and :now. */
-    delete: db.prepare(`DELETE FROM session WHERE ${existsForPrincipal}`),
+    /** :id, :principal and :now; returns the state, or no row when there is none. */
+    delete: db.prepare(`DELETE FROM session WHERE ${existsForPrincipal} RETURNING state`),
 
     /** :id, of an expired session. */
     remove: db.prepare("DELETE FROM session WHERE id = :id"),

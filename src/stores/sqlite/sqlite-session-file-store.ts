@@ -1,4 +1,5 @@
 import type { StatementSync } from "node:sqlite";
+import { LeaseCounts } from "../../domain/lease-counts.ts";
 import { rolesFrom } from "../../domain/roles.ts";
 import {
   type Caller,
@@ -34,6 +35,7 @@ interface FileRow {
 export interface SqliteSessionFileStoreOptions {
   readonly database: SqliteDatabase;
   readonly terms: LeaseTerms;
+  readonly counts?: LeaseCounts;
 }
 
 /** One row for each file that was requested or sent; it is deleted with the row of its session. */
@@ -42,13 +44,15 @@ export class SqliteSessionFileStore implements SessionFileStore {
   readonly #sessions: SessionTable;
   readonly #statements: ReturnType<typeof prepareStatements>;
   readonly #terms: LeaseTerms;
+  readonly #counts: LeaseCounts;
   readonly #clock: StoreClock;
 
-  constructor({ database, terms }: SqliteSessionFileStoreOptions) {
+  constructor({ database, terms, counts = new LeaseCounts() }: SqliteSessionFileStoreOptions) {
     this.#db = database;
     this.#sessions = new SessionTable(database.connection);
     this.#statements = prepareStatements(database);
     this.#terms = terms;
+    this.#counts = counts;
     this.#clock = database.clock;
   }
 
@@ -78,9 +82,11 @@ export class SqliteSessionFileStore implements SessionFileStore {
   }
 
   async recordSent(id: string, sent: ReadonlyMap<string, number>): Promise<Renewal | Refusal> {
-    return this.#renewWith(id, anybody, () => {
+    const result = await this.#renewWith(id, anybody, () => {
       for (const [name, bytes] of sent) this.#statements.addSent.run({ id, name, bytes });
     });
+    if (result.outcome === "renewed") this.#counts.renewed++;
+    return result;
   }
 
   /** A keep-alive without progress, in one step with what `write` writes. */

@@ -1,4 +1,5 @@
 import { ServiceError } from "../../domain/errors.ts";
+import { LeaseCounts } from "../../domain/lease-counts.ts";
 import { isAdmin } from "../../domain/roles.ts";
 import {
   type Caller,
@@ -35,6 +36,7 @@ const listLength = 500;
 export interface SqliteSessionStoreOptions {
   readonly database: SqliteDatabase;
   readonly terms: LeaseTerms;
+  readonly counts?: LeaseCounts;
 }
 
 /** One row for each session. Its time of expiry is on the clock of the database; callers get the time of day. */
@@ -43,15 +45,17 @@ export class SqliteSessionStore implements SessionStore {
   readonly #table: SessionTable;
   readonly #statements: Statements;
   readonly #terms: LeaseTerms;
+  readonly #counts: LeaseCounts;
   readonly #clock: StoreClock;
   readonly #turns = new Turns();
   #sweptTo = 0;
 
-  constructor({ database, terms }: SqliteSessionStoreOptions) {
+  constructor({ database, terms, counts = new LeaseCounts() }: SqliteSessionStoreOptions) {
     this.#db = database;
     this.#table = new SessionTable(database.connection);
     this.#statements = prepareStatements(database.connection);
     this.#terms = terms;
+    this.#counts = counts;
     this.#clock = database.clock;
   }
 
@@ -63,16 +67,18 @@ export class SqliteSessionStore implements SessionStore {
       if (existing !== undefined && now < existing.expiresAt) {
         const reopened = reopenSession(existing, now, this.#terms);
         this.#table.update(reopened);
-        return this.#announced(reopened);
+        return { isNew: false, session: this.#announced(reopened) };
       }
       if (existing !== undefined) this.#statements.remove.run({ id: spec.id });
       if (!this.#hasRoom(spec.owner, now)) return tooManySessions(this.#terms);
       const session = openSession(spec, now, this.#terms);
-      this.#statements.insert.run({ ...session, errorMessage: null });
-      return this.#announced(session);
+      this.#statements.insert.run({ ...session, errorMessage: null, createdAt: now });
+      return { isNew: true, session: this.#announced(session) };
     });
     if (result instanceof ServiceError) throw result;
-    return result;
+    if (result.isNew) this.#counts.granted++;
+    else if (result.session.state === "ACTIVE") this.#counts.renewed++;
+    return result.session;
   }
 
   async get(id: string, caller: Caller): Promise<Session | undefined> {
@@ -126,16 +132,20 @@ export class SqliteSessionStore implements SessionStore {
         return { outcome: "finished", expiresAt: this.#clock.wall(finished.expiresAt) };
       },
       ({ outcome }) => {
-        if (outcome === "finished") this.#db.ends.emit("session", id);
+        if (outcome !== "finished") return;
+        this.#counts[state === "ERROR" ? "failed" : "canceled"]++;
+        this.#db.ends.emit("session", id);
       },
     );
   }
 
   async delete(id: string, caller: Caller): Promise<boolean> {
     return this.#db.write(() => {
-      const isDeleted = this.#statements.delete.run(visibleTo(id, caller, this.#clock.now())).changes === 1;
-      if (isDeleted) this.#db.ends.emit("session", id);
-      return isDeleted;
+      const deleted = this.#statements.delete.get(visibleTo(id, caller, this.#clock.now()));
+      if (deleted === undefined) return false;
+      if (deleted.state === "ACTIVE") this.#counts.deleted++;
+      this.#db.ends.emit("session", id);
+      return true;
     });
   }
 

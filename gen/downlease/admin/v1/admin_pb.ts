@@ -47,7 +47,8 @@ export type SessionInfo = Message<"downlease.admin.v1.SessionInfo"> & {
   libraryItemId: string;
 
   /**
-   * Name of its library item; unset when the item does not exist any more.
+   * Name of its library item; unset when the item does not exist any more, or
+   * can't be read.
    *
    * @generated from field: optional string library_item_name = 4;
    */
@@ -83,7 +84,8 @@ export type SessionInfo = Message<"downlease.admin.v1.SessionInfo"> & {
   bytesSent: bigint;
 
   /**
-   * Bytes of all files of its item; unset when the item does not exist any more.
+   * Bytes of all files of its item; unset when the item does not exist any more,
+   * or can't be read.
    *
    * @generated from field: optional int64 bytes_total = 9;
    */
@@ -440,7 +442,8 @@ export type EndSessionsRequest = Message<"downlease.admin.v1.EndSessionsRequest"
   libraryItemId?: string | undefined;
 
   /**
-   * Only sessions in these states.
+   * Only sessions in these states. When unset, those in any state are deleted,
+   * and those that are active are canceled or fail.
    *
    * @generated from field: repeated content.library.item.v1.DownloadSessionModel.State states = 4;
    */
@@ -468,7 +471,8 @@ export type EndSessionsRequest = Message<"downlease.admin.v1.EndSessionsRequest"
   ending: Ending;
 
   /**
-   * What their owners read as the reason; only with `ENDING_FAIL`.
+   * What their owners read as the reason; demanded with `ENDING_FAIL`, and
+   * refused without.
    *
    * @generated from field: optional string error_message = 8;
    */
@@ -482,7 +486,8 @@ export type EndSessionsRequest = Message<"downlease.admin.v1.EndSessionsRequest"
   dryRun?: boolean | undefined;
 
   /**
-   * Where to go on; unset for the first call.
+   * Where to go on; unset for the first call. The other members have to be the
+   * same as in that one.
    *
    * @generated from field: optional string page_token = 10;
    */
@@ -1266,7 +1271,7 @@ export const StoreInfoSchema: GenMessage<StoreInfo> = /*@__PURE__*/
  */
 export type ReplicaInfo = Message<"downlease.admin.v1.ReplicaInfo"> & {
   /**
-   * Name of the process: its host, and its worker when there are several.
+   * Name of the process: its host and port, and its worker when there are several.
    *
    * @generated from field: string name = 1;
    */
@@ -1761,8 +1766,9 @@ export const AdminService: GenService<{
    * their owners cancel them. Each session is ended by itself. The work of a
    * call is bounded: call again with `next_page_token` until there is none.
    *
-   * Errors: INVALID_ARGUMENT without ids, filter and `all`, or with ids and one
-   * of the others; nothing is ended then.
+   * Errors: INVALID_ARGUMENT without ids, filter and `all`, or with two of them,
+   * or when the page token is none of this service, or was returned for another
+   * request; nothing is ended then.
    *
    * @generated from rpc downlease.admin.v1.AdminService.EndSessions
    */

@@ -10,13 +10,13 @@
   ARGV[3]  session id
 
   Output
-    { "OK", owner, its place in the index of its owner, or "" }
+    { "OK", owner, its place in the index of its owner, or "", state }
     { "NOT_FOUND" }
 ]]
-local session = redis.call("HMGET", KEYS[1], "o", "n")
+local session = redis.call("HMGET", KEYS[1], "o", "n", "s")
 local owner = session[1]
 -- @include requireOwner
 redis.call("DEL", KEYS[1])
 -- @include announceEnd
 -- A former release gave it no place.
-return { "OK", owner, session[2] or "" }
+return { "OK", owner, session[2] or "", session[3] }

@@ -22,10 +22,14 @@ if not state then
 end
 -- @include requireActive
 local maxBytes = tonumber(ARGV[2])
-for i = 3, #ARGV, 2 do
-  local field = "b:" .. ARGV[i]
-  if call("HINCRBY", key, field, ARGV[i + 1]) > maxBytes then
+local function add(field, bytes)
+  if call("HINCRBY", key, field, bytes) > maxBytes then
     call("HSET", key, field, ARGV[2])
   end
+end
+for i = 3, #ARGV, 2 do
+  add("b:" .. ARGV[i], ARGV[i + 1])
+  -- The sum, so that a walk over all sessions does not read all of their files.
+  add("t", ARGV[i + 1])
 end
 -- @include renewLease
