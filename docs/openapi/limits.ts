@@ -12,7 +12,7 @@ const limits: Readonly<Record<string, Json>> = {
   client_token: { format: "uuid" },
   file_name: identifier,
   library: identifier,
-  min_age_seconds: { minimum: 0 },
+  min_age_seconds: { minimum: 0, maximum: 1e9 },
   name: { minLength: 1 },
   owner: identifier,
   page_size: { minimum: 1, maximum: 1000, default: 100 },
