@@ -7,14 +7,14 @@ import type { Json } from "./json.ts";
 const identifier: Json = { minLength: 1, maxLength: 256, pattern: "^[^\\x00-\\x1f\\x7f-\\x9f]+$" };
 const percent: Json = { minimum: 0, maximum: 100 };
 
-/** Values of requests, by the names of fields. */
+/** Values of requests, by the names of fields, with that of the message where others mean something else by it. */
 const limits: Readonly<Record<string, Json>> = {
   client_token: { format: "uuid" },
   file_name: identifier,
   library: identifier,
   min_age_seconds: { minimum: 0, maximum: 1e9 },
-  name: { minLength: 1 },
   owner: identifier,
+  "ItemFileServiceGetRequest.name": identifier,
   page_size: { minimum: 1, maximum: 1000, default: 100 },
   principal: identifier,
   progress: percent,
@@ -33,9 +33,9 @@ const structureLimits: Readonly<Record<string, Json>> = {
 };
 
 /** The limits of the value of a field, or of the elements of a list. */
-export function limitsOf({ name }: DescField, isRequest: boolean): Json {
+export function limitsOf({ name, parent }: DescField, isRequest: boolean): Json {
   if (!isRequest) return resultLimits[name] ?? {};
-  return limits[name] ?? (/(?:^|_)ids?$/.test(name) ? identifier : {});
+  return limits[`${parent.name}.${name}`] ?? limits[name] ?? (/(?:^|_)ids?$/.test(name) ? identifier : {});
 }
 
 /** The limits of a structure of requests, by its name. */
