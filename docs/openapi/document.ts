@@ -78,7 +78,6 @@ export function openApiOf(services: readonly DescService[]): Json {
       description: about,
       license: { name: license, identifier: license },
     },
-    servers: [{ url: "/", description: "The service that has sent this document." }],
     security: credentials,
     tags,
     paths,

@@ -34,7 +34,7 @@ export interface ProtocolParts {
 
 /** What `npm run console` has built. */
 const pagesFolder = fileURLToPath(new URL("../../dist/console", import.meta.url));
-const openApiDocument = fileURLToPath(new URL("../../gen/openapi.json", import.meta.url));
+const openApiDocument = new URL("../../gen/openapi.json", import.meta.url);
 
 /** Every protocol, in order: the first one that takes a request serves it. A new protocol is a row here. */
 export function openProtocols(config: Config, parts: ProtocolParts): ServerHandlers {

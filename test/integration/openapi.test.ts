@@ -138,3 +138,33 @@ describe("/openapi.json", () => {
     expect(await allow("https://other.example")).toBeNull();
   });
 });
+
+describe("without pages (--console off)", () => {
+  let bare: TestApp;
+  beforeAll(async () => {
+    bare = await startTestApp({ settings: { console: "off" } });
+  });
+  afterAll(() => bare.stop());
+
+  test.each(["/", "/docs", "/console", "/console/"])("%s is no path, also for browsers", async (path) => {
+    const response = await fetch(bare.url + path, { headers: { accept: "text/html" } });
+    expect([response.status, JSON.parse(await response.text()).value.error_type]).toEqual([404, "NOT_FOUND"]);
+  });
+
+  test("the document is there", async () => {
+    expect((await fetch(`${bare.url}/openapi.json`)).status).toBe(200);
+  });
+});
+
+describe("clients that are no browsers get from / what any unknown path has", () => {
+  test.each([
+    ["curl", "GET", "*/*"],
+    ["a program", "GET", "application/json"],
+    ["one that prefers JSON", "GET", "application/json, text/html;q=0.5"],
+    ["one without Accept", "GET", ""],
+    ["a form of a page", "POST", "text/html"],
+  ])("%s", async (_, method, accept) => {
+    const response = await fetch(`${app.url}/`, { method, headers: { accept } });
+    expect([response.status, JSON.parse(await response.text()).value.error_type]).toEqual([404, "NOT_FOUND"]);
+  });
+});
