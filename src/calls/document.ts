@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { brotliCompressSync, gzipSync } from "node:zlib";
+import { brotliCompressSync, constants, gzipSync } from "node:zlib";
 import Negotiator from "negotiator";
 import { discardBody, type HttpRequest, type HttpResponse, pathOf } from "./http.ts";
 import type { ProtocolHandler } from "./protocol-handler.ts";
@@ -22,7 +22,9 @@ export interface Document {
  */
 export function documentHandler(document: Document, pageHeaders: readonly string[]): ProtocolHandler {
   const { name, path, type, bytes, cacheControl } = document;
-  const encodings = { br: brotliCompressSync(bytes), gzip: gzipSync(bytes), identity: bytes };
+  // The best quality takes forty times as long, at each start, for a tenth less.
+  const params = { [constants.BROTLI_PARAM_QUALITY]: 6 };
+  const encodings = { br: brotliCompressSync(bytes, { params }), gzip: gzipSync(bytes), identity: bytes };
   const digest = `"${createHash("sha256").update(bytes).digest("base64url").slice(0, 22)}"`;
   // Weak, because all encodings have it.
   const caching = ["etag", `W/${digest}`, "cache-control", cacheControl, "vary", "accept-encoding"];
