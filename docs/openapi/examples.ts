@@ -7,7 +7,7 @@ export interface Example {
   readonly output?: unknown;
 }
 
-/** By the names of operations; of the example library, in an order in which they can be sent. */
+/** By the names of operations; of the example library. */
 export const examples: Readonly<Record<string, Example>> = JSON.parse(
   readFileSync(new URL("examples.json", import.meta.url), "utf8"),
 );

@@ -18,6 +18,7 @@ interface Parts
     | "pageHeaders"
     | "isTrustedProxy"
     | "clientAddressOf"
+    | "isUser"
     | "observe"
     | "fallback"
     | "downloadsMustEnd"

@@ -2,15 +2,13 @@ import { X509Certificate } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { createSecureContext } from "node:tls";
 import type { Logger } from "pino";
-import { noAuthentication } from "../auth/anonymous.ts";
-import { type Authentication, Authenticator, type AuthenticatorOptions } from "../auth/authenticator.ts";
-import { isLoopback } from "../config/addresses.ts";
 import type { Config } from "../config/settings.ts";
 import { openContentSource } from "../content/open.ts";
 import type { Backend } from "../domain/backend.ts";
 import type { ContentSource } from "../domain/content-source.ts";
 import type { LeaseTerms } from "../domain/session.ts";
 import type { ServerTls } from "../server/server.ts";
+import { recordedBackend } from "../session-feed/recorded-backend.ts";
 import { type BackendOptions, openBackend, type RedisCredentials, sqliteUrl } from "../stores/open.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
 import { orStartError } from "./start-error.ts";
@@ -61,7 +59,7 @@ export async function openStores(
   const backend = await orStartError(() =>
     openBackend(backendUrl(config), { ...options, observeRoundTrip, leaseCounts, trace }),
   );
-  return config.redisUrl === undefined ? tracing.backend(backend) : backend;
+  return recordedBackend(config.redisUrl === undefined ? tracing.backend(backend) : backend);
 }
 
 /** The store that sessions are kept in. */
@@ -97,36 +95,4 @@ async function readRedisCredentials({ redis }: Config): Promise<RedisCredentials
     if (ca !== undefined) new X509Certificate(ca);
     return { tls: { ca, cert, key }, sentinel: { username, password: sentinelPassword?.reveal() } };
   }, "TLS to Redis can't be used: ");
-}
-
-/** How callers are authenticated, until it is closed. @throws StartError */
-export async function openAuthentication(
-  config: Config,
-  {
-    log,
-    tracing,
-    ...parts
-  }: Pick<AuthenticatorOptions, "logins" | "clientAddressOf"> & {
-    readonly log: Logger;
-    readonly tracing: Tracing;
-  },
-): Promise<Authentication & { close(): void }> {
-  const { auth, usersFile, jwt, mtls, login, host, corsOrigins } = config;
-  if (auth === "none") {
-    if (!isLoopback(host)) log.warn({ host }, "every caller that reaches this address is anonymous");
-    return { ...noAuthentication(isLocal(config)), close() {} };
-  }
-  const methods = { usersFile, jwt, mtls };
-  const failureLimits = login.failures;
-  const { outgoingHeaders: traceHeaders } = tracing;
-  return orStartError(() =>
-    Authenticator.open({ methods, failureLimits, corsOrigins, traceHeaders, log, ...parts }),
-  );
-}
-
-/** Whether only this machine reaches the service: not by another name, and not through a proxy, as far as is configured. */
-function isLocal({ host, publicUrl, allowedHosts, trustedProxies }: Config): boolean {
-  return (
-    isLoopback(host) && publicUrl === undefined && allowedHosts.length === 0 && trustedProxies.length === 0
-  );
 }

@@ -17,12 +17,15 @@ import { Health } from "../telemetry/health.ts";
 import { Metrics, type MetricsSnapshot } from "../telemetry/metrics.ts";
 import { StoreMonitor } from "../telemetry/store-monitor.ts";
 import { openAdmin } from "./admin.ts";
+import { openAudit } from "./audit.ts";
+import { openAuthentication } from "./authentication.ts";
 import { openDownloads } from "./downloads.ts";
 import { openLog, summaryOf } from "./log.ts";
 import { openOperations } from "./operations.ts";
-import { openAuthentication, openContent, openStores, openTls } from "./parts.ts";
+import { openContent, openStores, openTls } from "./parts.ts";
 import { openPreparations } from "./preparations.ts";
 import { openProtocols } from "./protocols.ts";
+import { reloader } from "./reload.ts";
 import { openReplicas } from "./replicas.ts";
 import { openSessionClients } from "./session-clients.ts";
 import { openSettings } from "./settings.ts";
@@ -37,6 +40,8 @@ export interface App {
   /** Where health and metrics are; undefined without an admin address, and in a worker. */
   readonly adminUrl: string | undefined;
   metricsSnapshot(): Promise<MetricsSnapshot>;
+  /** Reads certificates, users and keys again, and opens the audit log again; see `reloader`. */
+  reload(): Promise<void>;
   /** Resolves when everything has ended, within the shutdown timeout; every call returns the same promise. */
   stop(): Promise<void>;
 }
@@ -68,9 +73,9 @@ export async function startApp(config: Config, { logger, program }: AppOptions =
   const content = await openContent(config, { log, tracing });
   const values = firstValues(config.changeable);
   const backend = opened.use(await openStores(config, values, { metrics, log, tracing }));
-  const { logins } = backend;
   const clients = openSessionClients(backend, clientAddressOf, opened);
-  const authentication = await openAuthentication(config, { logins, clientAddressOf, log, tracing });
+  const audit = opened.use(await openAudit(config, { metrics, log }));
+  const authentication = await openAuthentication(config, { backend, clientAddressOf, log, tracing });
   opened.defer(() => authentication.close());
   const { authenticate, login, administrate } = authentication;
 
@@ -85,6 +90,7 @@ export async function startApp(config: Config, { logger, program }: AppOptions =
     pageHeaders,
     isTrustedProxy,
     clientAddressOf,
+    isUser: (name) => authentication.users.has(name),
     observe: downloadObserver(metrics, log),
     tracing,
     fallback: () => server.url,
@@ -94,11 +100,11 @@ export async function startApp(config: Config, { logger, program }: AppOptions =
   const settings = await openSettings(config, values, { backend, admission, downloads, log, program });
   opened.defer(() => settings.close());
 
-  const stores = { backend, content, settings, preparations };
+  const stores = { backend, content, settings, preparations, linkFor: downloads.linkFor };
   const isReady = () => health.statuses.get("") === "SERVING";
   const replicas = openReplicas({ backend, metrics, isReady, log, program }, opened);
-  const { linkFor } = downloads;
-  const operations = openOperations(config, { ...stores, linkFor, metrics, replicas, clients });
+  const others = { metrics, replicas, clients, authentication, audit: audit.log };
+  const operations = openOperations(config, { ...stores, ...others });
   const observe = callObserver(metrics, log, clientAddressOf);
   const places = {
     admission,
@@ -107,7 +113,8 @@ export async function startApp(config: Config, { logger, program }: AppOptions =
     isOpen: config.auth === "none",
     clientAddressOf,
   };
-  const pipeline = tracing.pipeline({ operations, authenticate, login, administrate, ...places, observe });
+  const callers = { authenticate, login, administrate };
+  const pipeline = tracing.pipeline({ operations, ...callers, ...places, observe, audit: audit.log.record });
 
   const health = new Health(serviceNamesOf(operations));
   if (program !== undefined) health.watch("", program.reportStatus);
@@ -117,26 +124,34 @@ export async function startApp(config: Config, { logger, program }: AppOptions =
   const shared = { observe, clientAddressOf, strangers: places.strangers };
   const parts = { pipeline, downloads: downloads.handler, health, pageHeaders, ...shared, ...ends };
   const { host, port, graceMs, transferGraceMs, drainMs, maxConnections } = config;
-  const connections = countedConnections(metrics, log);
-  const listening = { host, port, tls, maxConnections, connections };
+  const listening = { host, port, tls, maxConnections, connections: countedConnections(metrics, log) };
   const server = new Server({ ...openProtocols(config, parts), ...listening });
   // The supervisor of several workers has the admin address.
-  const admin =
-    program === undefined ? await openAdmin(config, { readiness: health, metrics, log }) : undefined;
-  opened.use(admin);
+  const readiness = health;
+  const admin = opened.use(program ? undefined : await openAdmin(config, { readiness, metrics, log }));
   await monitor.start();
   await orStartError(() => server.listen());
   replicas.start(server.url);
-  const adminUrl = admin?.url;
-  if (program === undefined) log.info({ url: server.url, adminUrl, ...summaryOf(config) }, "serving");
+  if (program === undefined)
+    log.info({ url: server.url, adminUrl: admin?.url, ...summaryOf(config) }, "serving");
 
-  const rest = opened.move();
+  const [reload, rest] = [reloader(config, { server, authentication, audit, log }), opened.move()];
   const stop = () => shutDown({ health, server, rest, ...endings, graceMs, transferGraceMs, drainMs, log });
+  return runningApp({ server, adminUrl: admin?.url, metrics, reload, stop });
+}
+
+interface RunningParts extends Pick<App, "adminUrl" | "reload" | "stop"> {
+  readonly server: Server;
+  readonly metrics: Metrics;
+}
+
+function runningApp({ server, adminUrl, metrics, reload, stop }: RunningParts): App {
   let stopped: Promise<void> | undefined;
   return {
     url: server.url,
     port: server.port,
     adminUrl,
+    reload,
     metricsSnapshot: () => metrics.snapshot(),
     stop: () => (stopped ??= stop()),
   };

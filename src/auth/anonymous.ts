@@ -21,5 +21,7 @@ export function noAuthentication(isLocal: boolean): Authentication {
       if (isLocal && isOfOwnPage(headers)) return operator;
       throw new ServiceError("downlease.admin.role");
     },
+    users: new Map<string, never>(),
+    async reload() {},
   };
 }

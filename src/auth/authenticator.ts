@@ -5,20 +5,15 @@ import type { Authenticate } from "../calls/pipeline.ts";
 import { type ErrorMessageId, ServiceError } from "../domain/errors.ts";
 import { isIdentifier } from "../domain/identifiers.ts";
 import type { Login, LoginStore } from "../domain/login-store.ts";
+import { proofPrefixes, restsOnUser } from "../domain/proof.ts";
 import { isAdmin, noRoles, type Role, type Roles, rolesFrom } from "../domain/roles.ts";
 import type { Caller } from "../domain/session.ts";
 import type { TraceHeaders } from "../domain/trace.ts";
 import { basicChallenge, isBasic, readBasic } from "./basic-credentials.ts";
-import {
-  BearerTokens,
-  badTokenChallenge,
-  bearerChallenge,
-  type JwtOptions,
-  tokenProof,
-} from "./bearer-tokens.ts";
+import { BearerTokens, badTokenChallenge, bearerChallenge, type JwtOptions } from "./bearer-tokens.ts";
 import { type FailureLimits, PasswordLogin } from "./password-login.ts";
 import { ProvenCaller } from "./proven-caller.ts";
-import { type Accounts, openUsersFile, userProof } from "./users-file.ts";
+import { type Accounts, openUsersFile } from "./users-file.ts";
 import type { WatchedFile } from "./watched-file.ts";
 
 /** Identifies callers, for the pipeline. */
@@ -29,6 +24,16 @@ export interface Authentication {
   readonly login: Authenticate;
   /** For administration: refuses callers that are no operators of the service. */
   readonly administrate: Authenticate;
+  /** The users of the users file, by name; none without a file. */
+  readonly users: Users;
+  /** Reads users and keys again. What can't be used is logged, and the previous ones count. */
+  reload(): Promise<void>;
+}
+
+/** The users of the users file and their roles, by name. */
+export interface Users {
+  has(name: string): boolean;
+  entries(): Iterable<readonly [name: string, user: { readonly caller: Caller }]>;
 }
 
 /** Accepted authentication methods. */
@@ -41,14 +46,18 @@ export interface Methods {
   readonly mtls?: { readonly namesByRole: NamesByRole } | undefined;
 }
 
+const noUsers: Users = new Map<string, never>();
+
 type NamesByRole = Readonly<Record<Role, readonly string[]>>;
 
 export interface AuthenticatorOptions {
   readonly methods: Methods;
   readonly failureLimits: FailureLimits;
-  readonly logins: LoginStore;
+  readonly logins: Pick<LoginStore, "find" | "addFailure" | "removeFailure">;
   readonly clientAddressOf: ClientAddressOf;
   readonly log: { warn(message: string): void; error(message: string): void };
+  /** Called with the names of users that have been removed from the users file while the service runs. */
+  readonly onUsersRemoved?: (names: readonly string[]) => void;
   /** Origins whose pages may send names and passwords, as browsers spell them; none by default. */
   readonly corsOrigins?: readonly string[];
   /** Further headers of requests for keys; see `BearerTokensOptions`. */
@@ -58,7 +67,7 @@ export interface AuthenticatorOptions {
 }
 
 interface Parts {
-  readonly logins: LoginStore;
+  readonly logins: AuthenticatorOptions["logins"];
   readonly users: WatchedFile<Accounts> | undefined;
   readonly passwords: PasswordLogin | undefined;
   readonly tokens: BearerTokens | undefined;
@@ -68,9 +77,6 @@ interface Parts {
   /** The files that are watched. */
   readonly opened: Disposable;
 }
-
-/** Prefix of a certificate's proof; the end of its validity follows, in milliseconds since the epoch. */
-const certificateProof = "certificate:";
 
 /**
  * Authenticates callers by their login session, `Authorization` header or client certificate. The first of these that a
@@ -94,7 +100,7 @@ export class Authenticator implements Authentication {
   /** @throws Error that says which file can't be used, and why */
   static async open(options: AuthenticatorOptions): Promise<Authenticator> {
     const { methods, failureLimits: limits, logins, clientAddressOf } = options;
-    const { log, corsOrigins = [], pollMs = 1000, traceHeaders } = options;
+    const { log, onUsersRemoved: onRemoved, corsOrigins = [], pollMs = 1000, traceHeaders } = options;
     const { usersFile, jwt, mtls } = methods;
     using opened = new DisposableStack();
     const open = async <T extends { close(): void }>(what: string, file: Promise<T>): Promise<T> =>
@@ -105,7 +111,10 @@ export class Authenticator implements Authentication {
     const users =
       usersFile === undefined
         ? undefined
-        : await open(`the users file ${usersFile}`, openUsersFile({ path: usersFile, log, pollMs }));
+        : await open(
+            `the users file ${usersFile}`,
+            openUsersFile({ path: usersFile, log, onRemoved, pollMs }),
+          );
     const passwords = users && new PasswordLogin({ users, logins, limits, clientAddressOf });
     return new Authenticator({
       logins,
@@ -144,9 +153,20 @@ export class Authenticator implements Authentication {
 
   readonly administrate: Authenticate = async (call) => {
     const caller = await this.authenticate(call);
-    if (!isAdmin(caller)) throw new ServiceError("downlease.admin.role");
+    if (!isAdmin(caller)) {
+      call.refusedCaller = caller;
+      throw new ServiceError("downlease.admin.role");
+    }
     return caller;
   };
+
+  get users(): Users {
+    return this.#parts.users?.value ?? noUsers;
+  }
+
+  async reload(): Promise<void> {
+    await Promise.all([this.#parts.users?.reload(), this.#parts.tokens?.reload()]);
+  }
 
   /** Stops watching files. */
   close(): void {
@@ -163,17 +183,17 @@ export class Authenticator implements Authentication {
   #callerOf(login: Login): Caller | undefined {
     const { principal, proof } = login;
     const { users, tokens, rolesByCertificate } = this.#parts;
-    if (proof.startsWith(userProof)) {
+    if (restsOnUser(proof)) {
       const user = users?.value.get(principal);
       return user?.caller.proof === proof ? user.caller : undefined;
     }
-    if (proof.startsWith(tokenProof)) {
-      return tokens !== undefined && isFuture(proof.slice(tokenProof.length)) ? login : undefined;
+    if (proof.startsWith(proofPrefixes.token)) {
+      return tokens !== undefined && isFuture(proof.slice(proofPrefixes.token.length)) ? login : undefined;
     }
-    if (proof.startsWith(certificateProof)) {
-      if (rolesByCertificate === undefined || !isFuture(proof.slice(certificateProof.length)))
+    if (proof.startsWith(proofPrefixes.certificate)) {
+      if (rolesByCertificate === undefined || !isFuture(proof.slice(proofPrefixes.certificate.length)))
         return undefined;
-      return { principal, roles: rolesByCertificate(principal) };
+      return { principal, roles: rolesByCertificate(principal), proof };
     }
     return undefined;
   }
@@ -186,6 +206,10 @@ export class Authenticator implements Authentication {
   async #byPassword(authorization: string, call: Call, refusals: Refusals): Promise<Caller> {
     if (!this.#isOfPasswordPage(call)) throw refusals.foreignPage;
     const credentials = readBasic(authorization);
+    // Other names than those of users may be anything that was typed in the wrong place.
+    if (credentials && this.users.has(credentials.name)) {
+      call.refusedCaller = { principal: credentials.name, roles: noRoles };
+    }
     const user = credentials && (await this.#parts.passwords?.check(credentials, call));
     if (user === undefined) throw refusals.invalid;
     return user;
@@ -221,7 +245,7 @@ export class Authenticator implements Authentication {
     const { isTrusted, name, validUntil } = certificate;
     if (!isTrusted || !isIdentifier(name)) throw refusals.invalid;
     if (!isFuture(validUntil)) throw refusals.expired;
-    return new ProvenCaller(name, rolesByCertificate(name), `${certificateProof}${validUntil}`);
+    return new ProvenCaller(name, rolesByCertificate(name), `${proofPrefixes.certificate}${validUntil}`);
   }
 }
 

@@ -71,13 +71,20 @@ const fetchMs = 3000;
 /** Tokens in the cache, and characters of all of them. A token that is evicted is verified again. */
 const cacheLimits = { max: 10_000, maxSize: 16 * 1024 * 1024 };
 
+interface Keys {
+  readonly find: JWTVerifyGetKey;
+  /** Resolves with whether they could be read; logs why not. */
+  reload(): Promise<boolean>;
+  close(): void;
+}
+
 /**
  * Verifies JSON Web Tokens. A verified token is cached until it expires, so that the next call with it costs a look-up
  * and no promise.
  */
 export class BearerTokens {
   readonly #options: BearerTokensOptions;
-  readonly #keys: { readonly find: JWTVerifyGetKey; close(): void };
+  readonly #keys: Keys;
   /** By `Authorization` header. */
   readonly #verified = new LRUCache<string, VerifiedToken>({
     ...cacheLimits,
@@ -87,7 +94,7 @@ export class BearerTokens {
   readonly #types: ReadonlySet<string>;
   #keysAreMissing = false;
 
-  private constructor(options: BearerTokensOptions, keys: { find: JWTVerifyGetKey; close(): void }) {
+  private constructor(options: BearerTokensOptions, keys: Keys) {
     this.#options = options;
     this.#keys = keys;
     this.#types = new Set(options.types.length === 0 ? usualTypes : options.types.map(typeOf));
@@ -95,12 +102,10 @@ export class BearerTokens {
 
   /** @throws Error when a file of keys can't be used. Keys at a URL are fetched with the first token. */
   static async open(options: BearerTokensOptions): Promise<BearerTokens> {
-    const { jwks, traceHeaders } = options;
-    if (isRemote(jwks))
-      return new BearerTokens(options, { find: remoteKeys(jwks, traceHeaders), close() {} });
+    if (isRemote(options.jwks)) return new BearerTokens(options, keysAtUrl(options));
     const file = await openKeysFile(options);
     const find: JWTVerifyGetKey = (header, token) => file.value(header, token);
-    return new BearerTokens(options, { find, close: () => file.close() });
+    return new BearerTokens(options, { find, reload: () => file.reload(), close: () => file.close() });
   }
 
   /**
@@ -116,6 +121,11 @@ export class BearerTokens {
     if (Date.now() < verified.validUntil) return verified;
     this.#verified.delete(authorization);
     return "expired";
+  }
+
+  /** Reads the keys again. Tokens that were accepted with the previous ones are verified again. */
+  async reload(): Promise<void> {
+    if (await this.#keys.reload()) this.#verified.clear();
   }
 
   close(): void {
@@ -215,6 +225,23 @@ function remoteKeys(jwks: string, traceHeaders: TraceHeaders = () => ({})) {
       return fetchBounded(url, { ...options, headers });
     },
   });
+}
+
+function keysAtUrl({ jwks, log, traceHeaders }: BearerTokensOptions): Keys {
+  const find = remoteKeys(jwks, traceHeaders);
+  return {
+    find,
+    async reload() {
+      try {
+        await find.reload();
+        return true;
+      } catch (error) {
+        log.error(`${jwks} can't be read; keeping the previous keys: ${(error as Error).message}`);
+        return false;
+      }
+    },
+    close() {},
+  };
 }
 
 function openKeysFile({ jwks, log, pollMs = 1000 }: Pick<BearerTokensOptions, "jwks" | "log" | "pollMs">) {

@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
 import { identifierRule, isIdentifier } from "../domain/identifiers.ts";
+import { proofPrefixes } from "../domain/proof.ts";
 import { roles as allRoles, type Role, rolesFrom } from "../domain/roles.ts";
 import { type PasswordHash, parsePasswordHash } from "./password-hash.ts";
 import { ProvenCaller } from "./proven-caller.ts";
@@ -23,9 +24,6 @@ export interface Account {
 export type Accounts = ReadonlyMap<string, Account>;
 
 export const maxUsersFileBytes = 1024 * 1024;
-
-/** Prefix of a user's proof; a digest of the password hash follows. */
-export const userProof = "user:";
 
 /** Parses a line; undefined for comments and blank lines. @throws Error that says what is wrong with it */
 export function parseUserLine(line: string): User | undefined {
@@ -70,6 +68,8 @@ export function parseUsers(text: string): User[] {
 export interface UsersFileOptions {
   readonly path: string;
   readonly log: { warn(message: string): void; error(message: string): void };
+  /** Called with the names of users that are not in the file any more. */
+  readonly onRemoved?: ((names: readonly string[]) => void) | undefined;
   readonly pollMs?: number;
 }
 
@@ -77,6 +77,7 @@ export interface UsersFileOptions {
 export function openUsersFile({
   path,
   log,
+  onRemoved,
   pollMs = 1000,
 }: UsersFileOptions): Promise<WatchedFile<Accounts>> {
   return WatchedFile.open({
@@ -87,12 +88,16 @@ export function openUsersFile({
     onRead({ mode }) {
       if (mode & 0o004n) log.warn(`everybody on this machine can read ${path}: chmod o-r`);
     },
+    onChange(users, previous) {
+      const removed = [...previous.keys()].filter((name) => !users.has(name));
+      if (removed.length > 0) onRemoved?.(removed);
+    },
     onBroken: (reason) => log.error(`${path} is invalid; keeping the previous users: ${reason}`),
   });
 }
 
 function accountOf({ name, password, roles }: User): Account {
   const digest = createHash("sha256").update(password).digest("base64url").slice(0, 22);
-  const caller = new ProvenCaller(name, rolesFrom(roles), `${userProof}${digest}`);
+  const caller = new ProvenCaller(name, rolesFrom(roles), `${proofPrefixes.user}${digest}`);
   return { hash: parsePasswordHash(password), caller };
 }

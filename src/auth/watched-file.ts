@@ -8,34 +8,42 @@ export interface WatchedFileOptions<T> {
   parse(text: string): T;
   /** Called whenever the file was read without error, the first time included. */
   onRead?(file: BigIntStats): void;
+  /** Called when another value is in force. */
+  onChange?(value: T, previous: T): void;
   /** Called once for each version of the file that can't be used; the last good value stays. */
   onBroken(reason: string): void;
   /** How often to check the file for changes, in milliseconds; once a second by default. */
   readonly pollMs?: number;
 }
 
+/** The version of a file that is not there. */
+const missing = "";
+
 /**
  * The parsed content of a file, which is read again when it changes. The file is polled: notifications of the system
  * miss changes of mounted configuration, where a symbolic link to a directory is replaced.
+ *
+ * A change counts once two looks have found the same version, a quarter of the pause between polls apart: a program that
+ * writes the file in place empties it first, and users that are missing for a moment must not lose anything.
  */
 export class WatchedFile<T> {
   readonly #options: WatchedFileOptions<T>;
   readonly #timer: NodeJS.Timeout;
+  readonly #settleMs: number;
   #value: T;
   #version: string;
+  /** The version that the last look has found, if it is a new one. */
+  #found: string | undefined;
+  #isPolling = false;
+  #isClosed = false;
 
   private constructor(options: WatchedFileOptions<T>, { value, version }: { value: T; version: string }) {
+    const { pollMs = 1000 } = options;
     this.#options = options;
     this.#value = value;
     this.#version = version;
-    let isPolling = false;
-    const poll = async () => {
-      if (isPolling) return;
-      isPolling = true;
-      await this.#poll();
-      isPolling = false;
-    };
-    this.#timer = setInterval(() => void poll(), options.pollMs ?? 1000).unref();
+    this.#settleMs = pollMs / 4;
+    this.#timer = setInterval(() => void this.#poll(), pollMs).unref();
   }
 
   /** @throws Error when the file can't be used */
@@ -47,23 +55,46 @@ export class WatchedFile<T> {
     return this.#value;
   }
 
+  /** Reads the file now, whether it has changed or not. Resolves with whether it could be used. */
+  async reload(): Promise<boolean> {
+    const found = await versionAt(this.#options.path);
+    try {
+      const { value, version } = await read(this.#options);
+      const previous = this.#value;
+      [this.#value, this.#version] = [value, version];
+      this.#options.onChange?.(value, previous);
+      return true;
+    } catch (error) {
+      this.#version = found;
+      this.#options.onBroken((error as Error).message);
+      return false;
+    }
+  }
+
   close(): void {
+    this.#isClosed = true;
     clearInterval(this.#timer);
   }
 
   async #poll(): Promise<void> {
-    const { path, onBroken } = this.#options;
-    let version = "";
-    try {
-      version = versionOf(await stat(path, { bigint: true }));
-      if (version === this.#version) return;
-      ({ value: this.#value, version: this.#version } = await read(this.#options));
-    } catch (error) {
-      // A missing file is a version, too, and reported once.
-      if (version === this.#version) return;
-      this.#version = version;
-      onBroken((error as Error).message);
+    if (this.#isPolling || this.#isClosed) return;
+    this.#isPolling = true;
+    const found = await versionAt(this.#options.path);
+    const isSettled = found === this.#found;
+    this.#found = found === this.#version ? undefined : found;
+    if (this.#found !== undefined) {
+      if (isSettled) await this.reload();
+      else setTimeout(() => void this.#poll(), this.#settleMs).unref();
     }
+    this.#isPolling = false;
+  }
+}
+
+async function versionAt(path: string): Promise<string> {
+  try {
+    return versionOf(await stat(path, { bigint: true }));
+  } catch {
+    return missing;
   }
 }
 

@@ -1,5 +1,6 @@
 import type { IncomingHttpHeaders } from "node:http";
-import type { ErrorKind, ErrorMessageId, ServiceError } from "../domain/errors.ts";
+import { type ErrorKind, type ErrorMessageId, ServiceError } from "../domain/errors.ts";
+import type { Caller } from "../domain/session.ts";
 import type { Connection } from "./connection.ts";
 import { type Credentials, HeaderCredentials } from "./credentials.ts";
 
@@ -27,6 +28,8 @@ export interface Call {
   abortedWith?: ErrorMessageId | undefined;
   /** Called when the call is aborted. Set by the pipeline while the call runs. */
   onAbort?: ((reason: ErrorMessageId) => void) | undefined;
+  /** Who the caller is, as far as it is known when authentication refuses the call. For the audit log. */
+  refusedCaller?: Caller;
 }
 
 /** Where a call over REST was sent to. */
@@ -98,6 +101,8 @@ export interface CallRecord {
   readonly isRoutine?: boolean | undefined;
   /** Id of the download session that the call was about. */
   readonly sessionId?: string | undefined;
+  /** Id of the library item that the call was about. */
+  readonly itemId?: string | undefined;
   readonly error?: ServiceError | undefined;
   /** Id of the trace that the call belongs to, while traces are made. */
   readonly traceId?: string | undefined;
@@ -111,4 +116,18 @@ const acceptableRequestId = /^[\x21-\x7e]{1,128}$/;
 /** The caller's request id when it is printable and short, else a generated one. */
 export function requestIdFrom(sent: string | string[] | null | undefined): string {
   return typeof sent === "string" && acceptableRequestId.test(sent) ? sent : crypto.randomUUID();
+}
+
+/** The error for the caller: a ServiceError as it is, anything else as an internal error without its text. */
+export function asServiceError(reason: unknown, call: Pick<Call, "requestId">): ServiceError {
+  if (reason instanceof ServiceError) return reason;
+  return new ServiceError("downlease.server.internal", [call.requestId], reason);
+}
+
+/** The result, or a rejection when the call is aborted first; the work then goes on and its result is dropped. */
+export function unlessAborted<T>(work: Promise<T>, call: Call): Promise<T> {
+  return new Promise<T>((resolve, reject) => {
+    call.onAbort = (reason) => reject(new ServiceError(reason));
+    work.then(resolve, reject);
+  });
 }

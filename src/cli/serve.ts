@@ -1,9 +1,10 @@
 import cluster from "node:cluster";
 import { constants } from "node:os";
+import { isatty } from "node:tty";
 import { setFlagsFromString } from "node:v8";
 import { readConfig, withConfigFile } from "../app/config.ts";
 import { type Logger, openLog } from "../app/log.ts";
-import { type Notifier, openNotifier } from "../app/service-manager.ts";
+import { openNotifier } from "../app/service-manager.ts";
 import { type App, startApp } from "../app/start.ts";
 import { StartError } from "../app/start-error.ts";
 import { startWorkerApp, superviseApps, WorkerFailure } from "../app/workers.ts";
@@ -25,6 +26,8 @@ interface Service {
   stop(): Promise<number>;
   /** Kills processes that would outlive this one. */
   kill(): void;
+  /** Reads files again; no call is lost, and no download that moves. */
+  reload(): Promise<void>;
 }
 
 /** Resolves when the service is up; it ends with the process, at once when it can't start. */
@@ -49,24 +52,37 @@ async function start(config: Config, environment: ConfigSources["environment"]):
   }
   const manager = serviceManagerOf(environment, process.pid);
   const notifier = openNotifier(manager, (line) => logger.warn(line));
-  const service =
-    config.workers > 1 ? severalProcesses(config, logger, notifier) : oneProcess(config, logger);
+  const service = config.workers > 1 ? severalProcesses(config, logger) : oneProcess(config, logger);
   let canStop = false;
-  for (const signal of ["SIGINT", "SIGTERM"] as const) {
-    process.on(signal, () => {
-      if (!canStop) {
-        service.kill();
-        process.exit(128 + constants.signals[signal]);
-      }
-      canStop = false;
-      notifier.stopping(Math.max(config.graceMs, config.transferGraceMs) + stopMarginMs);
-      // A stop that fails is a bug: unhandled, it ends the process with a stack and exit code 1.
-      void service.stop().then((code) => process.exit(code));
-    });
-  }
+  const stop = (signal: "SIGINT" | "SIGTERM" | "SIGHUP") => {
+    if (!canStop) {
+      service.kill();
+      process.exit(128 + constants.signals[signal]);
+    }
+    canStop = false;
+    notifier.stopping(Math.max(config.graceMs, config.transferGraceMs) + stopMarginMs);
+    // A stop that fails is a bug: unhandled, it ends the process with a stack and exit code 1.
+    void service.stop().then((code) => process.exit(code));
+  };
+  for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, stop);
+  const isTerminalGone = terminalWatch();
+  process.on("SIGHUP", () => {
+    if (isTerminalGone()) stop("SIGHUP");
+    else if (canStop) void notifier.reload(() => service.reload());
+  });
+  process.on("SIGUSR2", (signal) => logger.warn({ signal }, "the signal is ignored"));
   await service.start();
   canStop = true;
   notifier.ready();
+}
+
+/**
+ * Makes a function that says whether the terminal that the program was started in has been closed. The system sends SIGHUP
+ * then too: without a terminal, as below `nohup` or a service manager, it always asks for the files to be read again.
+ */
+function terminalWatch(): () => boolean {
+  const terminals = [0, 1, 2].filter((descriptor) => isatty(descriptor));
+  return () => terminals.length > 0 && !terminals.some((descriptor) => isatty(descriptor));
 }
 
 function oneProcess(config: Config, logger: Logger): Service {
@@ -80,18 +96,17 @@ function oneProcess(config: Config, logger: Logger): Service {
       return 0;
     },
     kill() {},
+    reload: async () => app?.reload(),
   };
 }
 
-function severalProcesses(config: Config, log: Logger, notifier: Notifier): Service {
+function severalProcesses(config: Config, log: Logger): Service {
   const supervisor = superviseApps(config, { log, onFailure: (failure) => process.exit(report(failure)) });
   return {
-    async start() {
-      await supervisor.start();
-      process.on("SIGHUP", () => void notifier.reload(() => supervisor.restart()));
-    },
+    start: () => supervisor.start(),
     stop: async () => ((await supervisor.stop()) ? 0 : 1),
     kill: () => supervisor.kill(),
+    reload: () => supervisor.restart(),
   };
 }
 

@@ -31,5 +31,7 @@ export type WorkerMessage =
 export type SupervisorMessage =
   | { readonly type: "stop" }
   | { readonly type: "snapshot" }
+  /** Read certificates, users and keys again, and open the audit log again. */
+  | { readonly type: "reload" }
   /** The answer to "leaving": no more connections are handed to this worker. */
   | { readonly type: "left" };

@@ -74,12 +74,14 @@ export class Supervisor {
 
   /**
    * Replaces the workers one by one; a worker stops when its successor serves. One that only has downloads any more
-   * goes on with them beside the others.
+   * goes on with them beside the others. Before that every worker reads its files again, whether the restart then succeeds
+   * or not.
    */
   async restart(): Promise<void> {
     if (this.#isRestarting || this.#isStopping) return;
     this.#isRestarting = true;
     this.#log.info("restarting the workers");
+    for (const worker of this.#workers) worker.send({ type: "reload" });
     try {
       for (const old of [...this.#workers].filter(({ accepts }) => accepts)) {
         if (this.#workers.has(old)) await this.#startSuccessor(old);

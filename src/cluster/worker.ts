@@ -16,6 +16,7 @@ export interface Program {
 
 export interface WorkerApp extends Serving {
   metricsSnapshot(): Promise<MetricsSnapshot>;
+  reload(): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -30,8 +31,9 @@ export async function runWorker(
   explain: (error: unknown) => StartFailure | undefined,
 ): Promise<void> {
   const self = cluster.worker!;
-  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, () => {});
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP", "SIGUSR2"] as const) process.on(signal, () => {});
   let app: WorkerApp | undefined;
+  let mustReload = false;
   const left = Promise.withResolvers<void>();
 
   const sendMetrics = async () => {
@@ -52,6 +54,9 @@ export async function runWorker(
         return void stop();
       case "snapshot":
         return void sendMetrics();
+      case "reload":
+        mustReload = app === undefined;
+        return void app?.reload();
       case "left":
         return left.resolve();
     }
@@ -73,6 +78,8 @@ export async function runWorker(
     await send({ type: "failed", failure });
     process.exit(failure.exitCode);
   }
+  // The files may have been read before the supervisor was asked.
+  if (mustReload) void app.reload();
   await send({ type: "serving", at: { url: app.url, port: app.port } });
 }
 

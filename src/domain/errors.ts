@@ -240,6 +240,10 @@ export const errorMessages = {
     kind: "invalid_argument",
     text: "Set either 'ids', or at least one of 'owner', 'library_item_id', 'states' and 'min_age_seconds', or 'all'; 'page_token' does not go with 'ids'. Nothing was ended.",
   },
+  "downlease.admin.end_logins_choice": {
+    kind: "invalid_argument",
+    text: "Set either 'ids' or 'principal'. Nothing was ended.",
+  },
   "downlease.page.token": {
     kind: "invalid_argument",
     text: "The page token is none of this service, or was returned for another filter. Begin with the first page, without a token.",
@@ -297,6 +301,10 @@ export const errorMessages = {
   "downlease.stream.silent": {
     kind: "timed_out",
     text: "The stream has sent no request for {0} s. Open it again when there is one to send.",
+  },
+  "downlease.watch.slow": {
+    kind: "unable_to_allocate_resource",
+    text: "The watch was ended because its client reads more slowly than things change. Watch again, or watch less.",
   },
   "downlease.server.internal": {
     kind: "internal_server_error",

@@ -17,6 +17,29 @@ export interface Login {
 /** A login session that is to be opened. */
 export type NewLogin = Pick<Login, "principal" | "roles" | "proof">;
 
+/** A login session as an operator sees it. */
+export interface LoginRecord extends Login {
+  /** The digest of its identifier. It names the login session, and gives no right. */
+  readonly digest: string;
+  /** When it ends unless it is used, in milliseconds since the epoch. */
+  readonly expiresAt: number;
+}
+
+export interface LoginPageRequest {
+  /** Where the page begins: the cursor of the one before it. Unset for the first page. */
+  readonly cursor?: string | undefined;
+  /** Only login sessions of this principal. */
+  readonly principal?: string | undefined;
+  /** Maximum number of login sessions of the page, at least 1. */
+  readonly maxLogins: number;
+}
+
+export interface LoginRecordPage {
+  readonly logins: readonly LoginRecord[];
+  /** Where the next page begins; unset on the last one. */
+  readonly cursor?: string;
+}
+
 /** How long login sessions live, in milliseconds. */
 export interface LoginTerms {
   /** How long one lives without being used. */
@@ -53,6 +76,17 @@ export interface LoginStore {
    * most.
    */
   close(id: string): Promise<boolean>;
+
+  /**
+   * A part of all login sessions, in the order of the store; what a walk may miss or repeat, and what its work is bounded
+   * by, is that of `SessionRecordStore.page`. Is no use of them.
+   *
+   * @throws ServiceError `downlease.page.token` when the cursor is none of this store
+   */
+  page(request: LoginPageRequest): Promise<LoginRecordPage>;
+
+  /** Closes login sessions by their digests, at most 1,000. Resolves with how many there were. */
+  end(digests: readonly string[]): Promise<number>;
 
   /**
    * Counts a failure, or another event that has a limit, under the key, any text. The first one opens a window; the count

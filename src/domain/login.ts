@@ -9,6 +9,13 @@ export function newLoginId(): string {
   return randomBytes(16).toString("hex");
 }
 
+const digest = /^[0-9a-f]{64}$/;
+
+/** Whether a text has the form of the digest of an identifier. */
+export function isLoginDigest(text: string): boolean {
+  return digest.test(text);
+}
+
 /** Whether a text has the form of an identifier. */
 export function isLoginId(text: string): boolean {
   return identifier.test(text);

@@ -28,9 +28,14 @@ export function rolesFrom(names: Iterable<unknown>): Roles {
 
 export const noRoles = rolesFrom([]);
 
+/** The names of the roles, in their order. */
+export function rolesIn(held: Roles): Role[] {
+  return roles.filter((role) => held.has(role));
+}
+
 /** The roles as one text, for example `admin,storage`. */
 export function formatRoles(held: Roles): string {
-  return roles.filter((role) => held.has(role)).join(",");
+  return rolesIn(held).join(",");
 }
 
 /** Reads what `formatRoles` has written; names that a newer release has written are ignored. */

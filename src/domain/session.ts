@@ -21,18 +21,22 @@ export interface Session {
   readonly progress: number;
   /** Milliseconds since the epoch; the session is gone from this moment on. Never moves back. */
   readonly expiresAt: number;
+  /** Whether its owner was proven by the users file: then the session ends with that user. Unset for false. */
+  readonly endsWithUser?: boolean;
   /** The error message of the client; only in state ERROR. */
   readonly errorMessage?: string;
 }
 
 /** What the creator of a session decides. */
-export type NewSession = Pick<Session, "id" | "owner" | "libraryItemId" | "contentVersion">;
+export type NewSession = Pick<Session, "id" | "owner" | "libraryItemId" | "contentVersion" | "endsWithUser">;
 
 /** On whose behalf a call is made. */
 export interface Caller {
   /** Name of the principal, not empty. */
   readonly principal: string;
   readonly roles: Roles;
+  /** How it was proven, see `proof.ts`; undefined for the service itself. */
+  readonly proof?: string;
 }
 
 /** Lengths of the lease, in milliseconds, and how many leases there may be. They may change while a service runs. */

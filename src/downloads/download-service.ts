@@ -35,6 +35,8 @@ export interface DownloadServiceOptions extends BaseUrlOptions {
   readonly loginIdleMs: number;
   /** Whether sessions have owners that differ: false while every caller is anonymous. */
   readonly hasOwners: boolean;
+  /** Whether the users file has this user; see `Session.endsWithUser`. */
+  readonly isUser: (name: string) => boolean;
   /** Counts links that are being looked up among the calls in flight. */
   readonly admission: Admission;
   /** Path of the proxy's location over the content root; undefined: this service sends the files. */
@@ -76,7 +78,7 @@ export function createDownloadService(options: DownloadServiceOptions): Download
     stallMs: options.stallMs,
   });
   const shares = new DownloadShares(options.maxDownloads);
-  const { hasOwners, admission, bytesPerSecond, loginIdleMs } = options;
+  const { hasOwners, isUser, admission, bytesPerSecond, loginIdleMs } = options;
   const bandwidth = new Bandwidth({ store: backend.bandwidth, bytesPerSecond });
   const logins = { store: backend.logins, idleMs: loginIdleMs };
   options.downloadsMustEnd.addEventListener("abort", () => downloads.cutAll(), { once: true });
@@ -86,7 +88,7 @@ export function createDownloadService(options: DownloadServiceOptions): Download
     setMaxDownloads: (limit) => shares.setLimit(limit),
     handler: downloadHandler(
       {
-        ...{ links, sessions, content, preparations, files, downloads, shares, hasOwners, admission },
+        ...{ links, sessions, content, preparations, files, downloads, shares, hasOwners, isUser, admission },
         ...{ bandwidth, logins },
         ...{ offloadPrefix, pageHeaders, clientAddressOf, observe },
       },

@@ -37,6 +37,8 @@ export interface DownloadParts {
   readonly logins: Logins;
   /** Whether sessions have owners that differ: false while every caller is anonymous. */
   readonly hasOwners: boolean;
+  /** Whether the users file has this user. */
+  readonly isUser: (name: string) => boolean;
   /** Counts links that are being looked up among the calls in flight. */
   readonly admission: Admission;
   /** Set when a proxy in front sends the files; see `accelRedirect`. */
@@ -175,10 +177,12 @@ export class Download {
 
   /** Opens the file of a link; undefined when the link is closed, or the file has changed or is known to be damaged. */
   async #open({ sessionId, fileName, contentVersion }: Link): Promise<SessionFileContent | undefined> {
-    const { sessions, content, preparations } = this.#parts;
+    const { sessions, content, preparations, isUser } = this.#parts;
     const time = new StoreTime();
     const session = await time.wait(sessions.get(sessionId, linkBearer));
     if (session?.state !== "ACTIVE" || session.contentVersion !== contentVersion) return undefined;
+    // The session ends with its user, but the process that ends it may be another one, or none may have seen the removal.
+    if (session.endsWithUser && !isUser(session.owner)) return undefined;
     const itemId = session.libraryItemId;
     const version = { itemId, contentVersion, fileName };
     const [preparation] = await time.wait(preparations.find([version]));

@@ -34,6 +34,10 @@ export function configurationOperations({ settings }: ConfigurationParts): reado
     }),
     operation({
       method: rpc.update,
+      changes: true,
+      auditDetails: ({ model }) => ({
+        transfer_throttling_bandwidth_total: String(model?.transferThrottlingBandwidthTotal ?? ""),
+      }),
       async run({ model }, caller) {
         if (!mayChangeSettings(caller)) throw new ServiceError("downlease.configuration.role");
         if (model === undefined) throw new ServiceError("downlease.argument.missing", ["model"]);

@@ -58,48 +58,25 @@ export interface SessionFileParts {
 export function sessionFileOperations(parts: SessionFileParts): Operation[] {
   const { sessions, files, content, preparations, clients } = parts;
   const describe = fileDescriber(parts);
-  const list = async (
-    request: { readonly downloadSessionId: string },
-    renews: boolean,
-    caller: Caller,
-    call: Call,
-  ) => {
-    const time = new StoreTime();
-    const id = identifier(request.downloadSessionId, "download_session_id");
-    const sessionFiles = requireSession(id, await time.wait(files.files(id, caller)));
-    const all = [...(await itemOf(sessionFiles, content)).files.values()];
-    await turnFor(all);
-    let { session } = sessionFiles;
-    if (renews) {
-      session = await time.wait(renewIfActive(sessions, session, caller));
-      clients?.called(id, call);
-    }
-    const requested = all.filter((file) => file.source !== undefined && file.request !== undefined);
-    const versions = requested.map((file) => versionedFile(session, file));
-    const results = await time.wait(preparations.find(versions));
-    const preparationOf = new Map(requested.map((file, index) => [file, results[index]]));
-    const viewer = { session, caller, call, time };
-    const infos = all.map((file) => describe(file, preparationOf.get(file), viewer));
-    return { files: await Promise.all(infos) };
-  };
+  const list = fileLister(parts);
   return [
     operation({
       method: rpc.list,
       sessionId,
-      async run(request, caller, call) {
-        return create(ListResponseSchema, await list(request, true, caller, call));
-      },
+      run: async (request, caller, call) =>
+        create(ListResponseSchema, await list(request, true, caller, call)),
     }),
     operation({
       method: rpc.inspect,
       sessionId,
-      async run(request, caller, call) {
-        return create(InspectResponseSchema, await list(request, false, caller, call));
-      },
+      run: async (request, caller, call) =>
+        create(InspectResponseSchema, await list(request, false, caller, call)),
     }),
     operation({
       method: rpc.prepare,
+      changes: true,
       sessionId,
+      auditDetails: ({ fileName }) => ({ file_name: fileName }),
       async run(request, caller, call) {
         const time = new StoreTime();
         const id = identifier(request.downloadSessionId, "download_session_id");
@@ -150,6 +127,36 @@ export function sessionFileOperations(parts: SessionFileParts): Operation[] {
       },
     }),
   ];
+}
+
+/** Describes all files of a session; renews its lease when that is asked for. */
+function fileLister(parts: SessionFileParts) {
+  const { sessions, files, content, preparations, clients } = parts;
+  const describe = fileDescriber(parts);
+  return async (
+    request: { readonly downloadSessionId: string },
+    renews: boolean,
+    caller: Caller,
+    call: Call,
+  ) => {
+    const time = new StoreTime();
+    const id = identifier(request.downloadSessionId, "download_session_id");
+    const sessionFiles = requireSession(id, await time.wait(files.files(id, caller)));
+    const all = [...(await itemOf(sessionFiles, content)).files.values()];
+    await turnFor(all);
+    let { session } = sessionFiles;
+    if (renews) {
+      session = await time.wait(renewIfActive(sessions, session, caller));
+      clients?.called(id, call);
+    }
+    const requested = all.filter((file) => file.source !== undefined && file.request !== undefined);
+    const versions = requested.map((file) => versionedFile(session, file));
+    const results = await time.wait(preparations.find(versions));
+    const preparationOf = new Map(requested.map((file, index) => [file, results[index]]));
+    const viewer = { session, caller, call, time };
+    const infos = all.map((file) => describe(file, preparationOf.get(file), viewer));
+    return { files: await Promise.all(infos) };
+  };
 }
 
 /** @throws ServiceError `not_found` */

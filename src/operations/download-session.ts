@@ -24,6 +24,7 @@ import { statusOf } from "../calls/status.ts";
 import type { ContentSource } from "../domain/content-source.ts";
 import { type ErrorKind, ServiceError, textOf } from "../domain/errors.ts";
 import { isClientToken } from "../domain/identifiers.ts";
+import { restsOnUser } from "../domain/proof.ts";
 import {
   type Caller,
   keptErrorMessage,
@@ -63,7 +64,7 @@ export interface DownloadSessionParts {
  */
 export function downloadSessionOperations(parts: DownloadSessionParts): Operations {
   const { unary, streams } = keepAliveOperations(parts);
-  return { unary: [...lifeCycleOperations(parts), ...unary], streams };
+  return { unary: [...lifeCycleOperations(parts), ...unary], streams, serverStreams: [] };
 }
 
 /** Everything from creation to deletion but the keep-alives. */
@@ -71,6 +72,9 @@ function lifeCycleOperations({ store, content, clients }: DownloadSessionParts):
   return [
     operation({
       method: rpc.create,
+      changes: true,
+      sessionId: (_, response) => response?.downloadSessionId,
+      itemId: (request) => request.createSpec?.libraryItemId,
       async run(request, caller, call) {
         const itemId = identifier(request.createSpec?.libraryItemId, "create_spec.library_item_id");
         const token = request.clientToken;
@@ -83,6 +87,7 @@ function lifeCycleOperations({ store, content, clients }: DownloadSessionParts):
           owner: caller.principal,
           libraryItemId: item.id,
           contentVersion: item.contentVersion,
+          ...(restsOnUser(caller.proof) && { endsWithUser: true }),
         });
         clients?.called(session.id, call);
         return create(CreateResponseSchema, { downloadSessionId: session.id });
@@ -110,6 +115,7 @@ function lifeCycleOperations({ store, content, clients }: DownloadSessionParts):
     }),
     operation({
       method: rpc.cancel,
+      changes: true,
       sessionId,
       async run(request, caller) {
         const id = identifier(request.downloadSessionId, "download_session_id");
@@ -120,7 +126,9 @@ function lifeCycleOperations({ store, content, clients }: DownloadSessionParts):
     }),
     operation({
       method: rpc.fail,
+      changes: true,
       sessionId,
+      auditDetails: ({ clientErrorMessage }) => ({ error_message: clientErrorMessage }),
       async run(request, caller) {
         const id = identifier(request.downloadSessionId, "download_session_id");
         const message = keptErrorMessage(request.clientErrorMessage);
@@ -131,6 +139,7 @@ function lifeCycleOperations({ store, content, clients }: DownloadSessionParts):
     }),
     operation({
       method: rpc.delete,
+      changes: true,
       sessionId,
       async run(request, caller) {
         const id = identifier(request.downloadSessionId, "download_session_id");
@@ -142,7 +151,7 @@ function lifeCycleOperations({ store, content, clients }: DownloadSessionParts):
 }
 
 /** Keep-alives one by one, in batches and in streams. */
-function keepAliveOperations(parts: DownloadSessionParts): Operations {
+function keepAliveOperations(parts: DownloadSessionParts): Pick<Operations, "unary" | "streams"> {
   const { store, clients } = parts;
   const keepAliveAll = batchKeepAlives(parts);
   const unary = [

@@ -27,6 +27,7 @@ export function loginOperations({ logins, openLogin }: LoginParts): readonly Ope
     operation({
       method: rpc.create,
       isLogin: true,
+      changes: true,
       async run(_request, caller) {
         return create(CreateResponseSchema, { sessionId: await openLogin(caller) });
       },
@@ -48,6 +49,7 @@ export function loginOperations({ logins, openLogin }: LoginParts): readonly Ope
     operation({
       method: rpc.delete,
       isLogout: true,
+      changes: true,
       async run(_request, _caller, call) {
         if (!(await logins.close(requireLoginId(call))))
           throw unauthenticated("downlease.authentication.expired");

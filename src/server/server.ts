@@ -1,6 +1,10 @@
 import { once } from "node:events";
 import { type AddressInfo, createServer, isIPv6, type Server as NetServer, type Socket } from "node:net";
-import { createServer as createTlsServer } from "node:tls";
+import {
+  createServer as createTlsServer,
+  type SecureContextOptions,
+  type Server as TlsServer,
+} from "node:tls";
 import { networkOf } from "../calls/client-address.ts";
 import type { Http2StreamHandler, HttpHandler, HttpVersion } from "../calls/http.ts";
 import type { OpenStream } from "../calls/open-stream.ts";
@@ -46,6 +50,10 @@ const ciphers = [
   ...["ECDHE-ECDSA-CHACHA20-POLY1305", "ECDHE-RSA-CHACHA20-POLY1305"],
 ].join(":");
 
+function contextOf({ cert, key, clientCa: ca }: ServerTls): SecureContextOptions {
+  return { cert, key, ...(ca !== undefined && { ca }), minVersion: "TLSv1.2", ciphers };
+}
+
 /** How often idle connections are looked for during a close; Node has no event for them. */
 const sweepMs = 50;
 
@@ -61,6 +69,8 @@ export class Server {
   readonly #options: HttpServerOptions;
   readonly #limits: Limits;
   readonly #listener: NetServer;
+  /** The listener, if it speaks TLS. */
+  readonly #tls: TlsServer | undefined;
   readonly #http1: Http1Connections;
   readonly #http2: Http2Connections;
   readonly #places: ShareHolders;
@@ -91,12 +101,12 @@ export class Server {
     } else {
       const { helloMs: handshakeTimeout } = this.#limits;
       const ALPNProtocols = ["h2", "http/1.1"];
-      const { clientCa: ca, ...secrets } = tls;
-      const asking = ca !== undefined && { ca, requestCert: true, rejectUnauthorized: false };
-      this.#listener = createTlsServer(
-        { ...tcp, ...secrets, ...asking, minVersion: "TLSv1.2", ciphers, ALPNProtocols, handshakeTimeout },
+      const asking = tls.clientCa !== undefined && { requestCert: true, rejectUnauthorized: false };
+      this.#tls = createTlsServer(
+        { ...tcp, ...contextOf(tls), ...asking, ALPNProtocols, handshakeTimeout },
         (socket) => this.#accept(socket),
       ).on("tlsClientError", (_, socket) => socket.destroy());
+      this.#listener = this.#tls;
     }
     this.#places = new ShareHolders(maxConnections ?? Number.POSITIVE_INFINITY);
     this.#listener.on("connection", (socket) => this.#admit(socket));
@@ -121,6 +131,15 @@ export class Server {
     // A connection that can't be accepted, for example with too many open files, must not end the process.
     this.#listener.on("error", (error) => process.emitWarning(error));
     return { port: this.port };
+  }
+
+  /**
+   * Handshakes from now on use these files; connections that are open stay as they are.
+   *
+   * @throws Error when key and certificate can't be used; nothing changes then
+   */
+  renewTls(tls: ServerTls): void {
+    this.#tls?.setSecureContext(contextOf(tls));
   }
 
   /** From now on HTTP/1 answers carry `Connection: close`. Everything is still served, new connections too. */

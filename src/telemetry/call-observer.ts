@@ -2,6 +2,7 @@ import type { Logger } from "pino";
 import type { CallObserver, CallRecord } from "../calls/call.ts";
 import type { ClientAddressOf } from "../calls/client-address.ts";
 import { causeOf, type LoggedCause } from "./cause.ts";
+import { beginningOf, loggedId } from "./logged-id.ts";
 import type { Metrics } from "./metrics.ts";
 import type { LoggedCall } from "./pretty-log.ts";
 import { Repetitions } from "./repetitions.ts";
@@ -100,7 +101,7 @@ interface LoggedFailure {
 }
 
 function logMembersOf(
-  { call, target, durationMs, sessionId, error, traceId }: CallRecord,
+  { call, target, outcome, durationMs, sessionId, itemId, error, traceId }: CallRecord,
   peer: string,
 ): Omit<LoggedCall, "operation" | "protocol" | "outcome"> & LoggedFailure {
   return {
@@ -109,7 +110,8 @@ function logMembersOf(
     requestId: call.requestId,
     traceId,
     target: target && withoutIds(target),
-    session: sessionId && beginningOf(sessionId),
+    session: sessionId && loggedId(sessionId),
+    item: itemId && (outcome === "ok" ? itemId : loggedId(itemId)),
     reason: error?.messageId,
     cause: error && causeOf(error.cause),
   };
@@ -122,9 +124,4 @@ const maxWordLength = 32;
 function withoutIds(target: string): string {
   const words = target.slice(0, 256).split(/([/. ])/);
   return words.map((word) => (word.length >= maxWordLength ? beginningOf(word) : word)).join("");
-}
-
-/** Enough of an id to recognize it, and never the whole id. */
-export function beginningOf(id: string): string {
-  return `${id.slice(0, Math.min(8, id.length / 2))}…`;
 }

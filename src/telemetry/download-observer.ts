@@ -1,7 +1,8 @@
 import type { Logger } from "pino";
 import type { DownloadObserver, DownloadOutcome, DownloadRecord } from "../calls/download-record.ts";
-import { beginningOf, overloadCounter } from "./call-observer.ts";
+import { overloadCounter } from "./call-observer.ts";
 import { causeOf } from "./cause.ts";
+import { loggedId } from "./logged-id.ts";
 import type { Metrics } from "./metrics.ts";
 import { Repetitions } from "./repetitions.ts";
 
@@ -82,7 +83,7 @@ function logMembersOf({ sessionId, fileName, error, cause, durationMs, ...rest }
   return {
     ...rest,
     durationMs: Math.round(durationMs * 1000) / 1000,
-    session: sessionId && beginningOf(sessionId),
+    session: sessionId && loggedId(sessionId),
     file: fileName,
     reason: error?.messageId,
     cause: causeOf(cause),

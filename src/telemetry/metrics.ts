@@ -162,6 +162,13 @@ export class Metrics {
     registers: this.#registers,
   });
 
+  readonly #auditFailures = new Counter({
+    name: "downlease_audit_failures_total",
+    help: "Writes of the audit log that failed (write), and entries that were given up (dropped).",
+    labelNames: ["reason"],
+    registers: this.#registers,
+  });
+
   readonly #finishedBytes = new Counter({
     name: "downlease_downloads_finished_bytes_total",
     help: "Bytes of files sent by requests that have ended, by their outcome.",
@@ -248,6 +255,9 @@ export class Metrics {
     if (code === "ok") this.leases.countKeepAlive();
     this.#keepAlives.inc({ code });
   };
+
+  /** For the audit log. */
+  readonly countAuditFailure = (reason: "write" | "dropped"): void => this.#auditFailures.inc({ reason });
 
   /** For preparing files. */
   readonly preparations = {

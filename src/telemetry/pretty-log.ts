@@ -15,6 +15,7 @@ export interface LoggedCall {
   /** Method and path, or the JSON-RPC operation, of a request that led to no operation. */
   readonly target: string | undefined;
   readonly session: string | undefined;
+  readonly item: string | undefined;
 }
 
 const callMembers = [
@@ -27,6 +28,7 @@ const callMembers = [
   "traceId",
   "target",
   "session",
+  "item",
 ] as const;
 
 /** A line of JSON → a line for people. */
@@ -56,8 +58,10 @@ function describe({
   traceId,
   target,
   session,
+  item,
 }: LoggedCall): string {
-  const about = session === undefined ? "" : ` session ${session}`;
+  const about =
+    (session === undefined ? "" : ` session ${session}`) + (item === undefined ? "" : ` item ${item}`);
   const place = target === undefined ? "" : ` ${target}`;
   const trace = traceId === undefined ? "" : `, trace ${traceId}`;
   const text = `${operation}${place} ${outcome} ${durationMs.toFixed(1)} ms, ${protocol} from ${peer}${about}, request ${requestId}${trace}`;

@@ -1,7 +1,7 @@
 import { SpanStatusCode } from "@opentelemetry/api";
 import type { DownloadObserver, DownloadOutcome } from "../calls/download-record.ts";
 import type { ProtocolHandler } from "../calls/protocol-handler.ts";
-import { beginningOf } from "../telemetry/call-observer.ts";
+import { beginningOf } from "../telemetry/logged-id.ts";
 import type { Spans } from "./spans.ts";
 
 const route = "/download/{session}/{file}";

@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { digestOf } from "../../src/domain/login.ts";
+import type { LoginRecord, LoginStore } from "../../src/domain/login-store.ts";
 import { rolesFrom } from "../../src/domain/roles.ts";
 import { eventually } from "../support/eventually.ts";
 import type { TestBackend } from "./backends.ts";
@@ -12,6 +13,7 @@ export function loginStoreContract(backend: TestBackend): void {
   describe(`login store: ${backend.name}`, () => {
     operationsContract(backend);
     lifeContract(backend);
+    operatorsContract(backend);
     replicasContract(backend);
     failuresContract(backend);
   });
@@ -87,6 +89,81 @@ function operationsContract(backend: TestBackend): void {
     for (const part of [digest, digest.slice(0, 32), digest.slice(32)]) {
       expect(await stage.store.find(part)).toBeUndefined();
     }
+  });
+}
+
+/** Tests share a database: a walk over all login sessions has those of others. */
+function operatorsContract(backend: TestBackend): void {
+  async function walk({ store }: { readonly store: LoginStore }, principal: string, maxLogins = 1000) {
+    const pages: (readonly LoginRecord[])[] = [];
+    let cursor: string | undefined;
+    do {
+      const page = await store.page({ principal, cursor, maxLogins });
+      pages.push(page.logins);
+      ({ cursor } = page);
+    } while (cursor !== undefined);
+    return { pages, logins: pages.flat() };
+  }
+
+  it("shows operators what it knows of a login session, which is no use of it", async () => {
+    await using stage = await setStage("logins", backend, {
+      loginTerms: { idleMs: 20_000, lifetimeMs: 60_000 },
+    });
+    const { store, now } = stage;
+    const login = newLogin({ roles: rolesFrom(["storage"]) });
+    const id = await store.open(login);
+    const used = (await store.find(id))!;
+    const [record] = (await walk(stage, login.principal)).logins;
+    expect(record).toMatchObject({ ...login, digest: digestOf(id), createdAt: used.createdAt });
+    expect(Math.abs(record!.lastUsedAt - used.lastUsedAt)).toBeLessThan(1_100);
+    expect(record!.expiresAt).toBe(record!.lastUsedAt + 20_000);
+    const later = await now();
+    await eventually("another millisecond", async () => (await now()) > later);
+    expect((await walk(stage, login.principal)).logins).toEqual([record]);
+  });
+
+  it("walks over all login sessions of a principal, none twice, in pages of any length", async () => {
+    await using stage = await setStage("logins", backend);
+    const login = newLogin();
+    const ids = await Promise.all(Array.from({ length: 150 }, () => stage.store.open(login)));
+    await stage.store.open(newLogin());
+    const expected = ids.map(digestOf).sort();
+    for (const length of [1000, 40, 7]) {
+      const { pages, logins } = await walk(stage, login.principal, length);
+      expect(logins.map(({ digest }) => digest).sort()).toEqual(expected);
+      expect(Math.max(...pages.map((page) => page.length))).toBeLessThanOrEqual(length);
+    }
+    const everybody = await stage.store.page({ maxLogins: 1000 });
+    expect(everybody.logins.length).toBeGreaterThan(0);
+  });
+
+  it("ends login sessions by their digests, for every instance", async () => {
+    await using stage = await setStage("logins", backend);
+    const { store, second } = stage;
+    const login = newLogin();
+    const [one, two, other] = await Promise.all([1, 2, 3].map(() => store.open(login)));
+    expect(await second.find(one!)).toBeDefined();
+    expect(await store.end([digestOf(one!), digestOf(two!), digestOf("none"), "*", one!])).toBe(2);
+    expect(await store.end([digestOf(one!)])).toBe(0);
+    expect(await store.end([])).toBe(0);
+    expect(await store.find(one!)).toBeUndefined();
+    await eventually("the other instance to refuse it", async () => (await second.find(one!)) === undefined);
+    expect((await walk(stage, login.principal)).logins).toMatchObject([{ digest: digestOf(other!) }]);
+  });
+
+  it("does not show login sessions that are over", async () => {
+    await using stage = await setStage("logins", backend, { loginTerms: { idleMs: 100, lifetimeMs: 100 } });
+    const login = newLogin();
+    await stage.store.open(login);
+    const openedAt = await stage.now();
+    await eventually("the end", async () => (await stage.now()) > openedAt + 100);
+    expect((await walk(stage, login.principal)).logins).toEqual([]);
+  });
+
+  it.each(["x", "-1", "9".repeat(5_000), "\0"])("refuses what is no cursor: %j", async (cursor) => {
+    await using stage = await setStage("logins", backend);
+    const refusal = { messageId: "downlease.page.token" };
+    await expect(stage.store.page({ cursor, maxLogins: 10 })).rejects.toMatchObject(refusal);
   });
 }
 

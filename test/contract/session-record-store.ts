@@ -170,7 +170,7 @@ function cursorContract(backend: TestBackend): void {
     "0 0 0",
     "99999 abc 0 0 ",
     "0 abc 99999999999999999999 0 ",
-    "0 abc 0 999 ",
+    "0 abc 0 1001 ",
     "1e3",
     "9".repeat(30),
     "9".repeat(5_000),

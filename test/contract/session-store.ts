@@ -132,6 +132,24 @@ function operationsContract(backend: TestBackend): void {
     }
   });
 
+  it("remembers whether a session ends with its user, as it was first created", async () => {
+    await using stage = await setStage("sessions", backend);
+    const { store, one, alice } = stage;
+    const ofUser = await store.create(stage.newSession({ endsWithUser: true }));
+    const other = await store.create(stage.newSession());
+    for (const session of [ofUser, other]) {
+      const endsWithUser = session === ofUser ? true : undefined;
+      const again = { ...stage.newSession(), id: session.id, endsWithUser: true };
+      const seen = [session, await store.create(again), await store.get(session.id, alice)];
+      await store.finish(session.id, alice, "ERROR", "disk full");
+      seen.push(await store.get(session.id, alice));
+      seen.push((await one.sessionFiles.files(session.id, alice))?.session);
+      seen.push((await one.sessionRecords.find([session.id]))[0]);
+      expect(seen.map((each) => each?.endsWithUser)).toEqual(Array(6).fill(endsWithUser));
+      expect(seen.slice(3).map((each) => each?.errorMessage)).toEqual(Array(3).fill("disk full"));
+    }
+  });
+
   it("creates a session again when it is ACTIVE: content and progress stay, the lease is renewed", async () => {
     await using stage = await setStage("sessions", backend);
     const { store, alice, now } = stage;

@@ -128,7 +128,12 @@ const fixtures: Record<string, Record<string, (row: OperationRow) => Promise<Fix
   "com.vmware.content.security_policies": { list: async () => ({ input: {} }) },
   "com.vmware.content.trusted_certificates": { list: async () => ({ input: {} }) },
   "downlease.admin": {
+    list_logins: async () => ({ input: { page_size: 5 }, strangerHeaders: visitor! }),
+    end_logins: async () => ({ input: { principal: "nobody" }, strangerHeaders: visitor! }),
+    list_users: async () => ({ input: {}, strangerHeaders: visitor! }),
+    list_audit_entries: async () => ({ input: { principal: "nobody" }, strangerHeaders: visitor! }),
     get_overview: async () => ({ input: {}, strangerHeaders: visitor! }),
+    get_history: async () => ({ input: {}, strangerHeaders: visitor! }),
     get_settings: async () => ({ input: {}, strangerHeaders: visitor! }),
     update_settings: async () => ({ input: { values: { max_calls: 1000 } }, strangerHeaders: visitor! }),
     list_sessions: async () => ({
@@ -208,7 +213,8 @@ async function ofSession(more: OperationInput = {}): Promise<Fixture> {
 /** Turns a fixture into a request that must get the error; undefined when this operation cannot raise it. */
 const provocations: Partial<Record<ErrorKind, (row: OperationRow, fixture: Fixture) => unknown>> = {
   not_found: (_, { input }) => withIds(input, "nobody"),
-  invalid_argument: (row, { input }) => withWrongType(row, input) ?? withIds(input, "x".repeat(257)),
+  invalid_argument: (row, { input }) =>
+    withWrongType(row, input) ?? withIds(input, "x".repeat(257)) ?? withPageSize(input, 0),
   not_allowed_in_current_state: async (_, { input, spend }) => {
     if (spend === undefined) return undefined;
     await spend();
@@ -236,6 +242,10 @@ function withIds(input: OperationInput, id: string): OperationInput | undefined 
     return [name, other ?? value];
   });
   return isChanged ? Object.fromEntries(replaced) : undefined;
+}
+
+function withPageSize(input: OperationInput, size: number): OperationInput | undefined {
+  return "page_size" in input ? { ...input, page_size: size } : undefined;
 }
 
 /** The first leaf that travels in a body becomes a list. */

@@ -492,8 +492,10 @@ test("SIGHUP puts new workers in the place of the old ones without losing a call
   expect(await service.stop()).toEqual({ code: 0, signal: null });
 });
 
-test("a restart that can't be done leaves the old workers", async () => {
-  const service = await serve();
+test("a restart that can't be done leaves the old workers, which have read their files again", async () => {
+  const auditLog = join(directory.path, "audit");
+  const service = await serve("--audit-log", auditLog);
+  await rename(auditLog, `${auditLog}.1`);
   await rename(library, `${library}-away`);
   process.kill(service.pid, "SIGHUP");
   await eventually(
@@ -503,6 +505,9 @@ test("a restart that can't be done leaves the old workers", async () => {
   );
   for (const { number } of workers(service)) await connectionTo(service, number);
   expect(workers(service)).toHaveLength(2);
+  expect(await readdir(directory.path)).toContain("audit");
+  const readAgain = () => service.logs.filter(({ msg }) => msg === "files were read again");
+  await eventually("both to have read their files", () => readAgain().length === 2);
 });
 
 describe("a program that can't start prints and exits as one process does", () => {

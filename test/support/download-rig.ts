@@ -42,6 +42,7 @@ export interface DownloadRigOptions
   readonly maxLookUps?: number;
   /** Whether sessions have owners that differ. */
   readonly hasOwners?: boolean;
+  readonly isUser?: (name: string) => boolean;
   /** Limit of the bandwidth; none by default. */
   readonly bytesPerSecond?: () => number;
   readonly bandwidthStore?: BandwidthStore;
@@ -91,6 +92,7 @@ export async function downloadRig(options: DownloadRigOptions = {}) {
     }),
     logins: options.logins ?? { store: { find: () => undefined }, idleMs: 60_000 },
     hasOwners: options.hasOwners ?? false,
+    isUser: options.isUser ?? (() => true),
     admission,
     clientAddressOf: clientAddressFinder(() => true),
     offloadPrefix: options.offloadPrefix,

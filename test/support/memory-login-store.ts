@@ -2,7 +2,7 @@ import { ServiceError } from "../../src/domain/errors.ts";
 import type { Failures, Login, LoginStore, NewLogin } from "../../src/domain/login-store.ts";
 
 /** Login sessions of one process, which end only when they are closed. */
-export class MemoryLoginStore implements LoginStore {
+export class MemoryLoginStore implements Omit<LoginStore, "page" | "end"> {
   /** Failures by key. */
   readonly failures = new Map<string, { count: number; forgottenAt: number }>();
   /** Whether it answers as a store of another process does: later. */

@@ -22,7 +22,9 @@ const rooms: Rooms = {
     // `crypto` and `zlib` for documents that are read whole.
     node: ["crypto", "http", "http2", "net", "tls", "zlib"],
   },
-  operations: { rooms: ["calls", "domain", "gen"], packages: ["@bufbuild/protobuf", "uuid"] },
+  // What operators watch.
+  "session-feed": { rooms: ["domain"] },
+  operations: { rooms: ["calls", "domain", "gen", "session-feed"], packages: ["@bufbuild/protobuf", "uuid"] },
   auth: {
     rooms: ["calls", "domain"],
     packages: ["jose", "lru-cache", "p-limit"],
@@ -48,6 +50,8 @@ const rooms: Rooms = {
   telemetry: {
     rooms: ["calls", "domain", "preparation"],
     packages: ["@prometheus-io/client", "pino", "pino-pretty"],
+    // The file of the audit log.
+    node: ["fs/promises"],
   },
   "protocols/rpc": {
     rooms: ["calls", "domain", "gen", "telemetry"],
@@ -101,6 +105,7 @@ const rooms: Rooms = {
       "protocols/rpc",
       "protocols/vapi",
       "server",
+      "session-feed",
       "stores",
       "telemetry",
       "tracing",
@@ -170,7 +175,7 @@ const rooms: Rooms = {
   },
   // The settings of the service as flags.
   "cli/setting-options.ts": { rooms: ["config"], packages: ["commander"] },
-  "cli/serve.ts": { rooms: ["app", "config"], node: ["cluster", "os", "v8"] },
+  "cli/serve.ts": { rooms: ["app", "config"], node: ["cluster", "os", "tty", "v8"] },
   "cli/health": { rooms: ["cli", "config"], packages: ["commander"], node: ["http", "https"] },
   "cli/check": { rooms: ["app", "cli", "config"] },
   "cli/backup": { rooms: ["app", "cli", "config"], node: ["fs/promises"] },

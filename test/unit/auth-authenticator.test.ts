@@ -305,14 +305,16 @@ describe("login sessions", () => {
   test("of a certificate end with it, and have the roles of now", async () => {
     const authenticator = await open(mtls);
     const loginId = await logIn(authenticator, { certificate });
-    expect(authenticator.authenticate(callWith({ loginId }))).toEqual({ principal: "ops", roles: both });
+    const proof = expect.stringMatching(/^certificate:\d+$/);
+    const now = authenticator.authenticate(callWith({ loginId }));
+    expect(now).toEqual({ principal: "ops", roles: both, proof });
     for (const [namesByRole, roles] of [
       [{ admin: [], storage: [] }, noRoles],
       [{ admin: [], storage: ["ops"] }, storage],
       [{ admin: ["ops"], storage: [] }, admin],
     ] as const) {
-      const now = await open({ mtls: { namesByRole } });
-      expect(now.authenticate(callWith({ loginId }))).toEqual({ principal: "ops", roles });
+      const other = await open({ mtls: { namesByRole } });
+      expect(other.authenticate(callWith({ loginId }))).toEqual({ principal: "ops", roles, proof });
     }
     const old = await logins.open({ principal: "ops", roles: both, proof: `certificate:${Date.now() - 1}` });
     expect(await outcome(authenticator.authenticate, { loginId: old })).toBeInstanceOf(ServiceError);

@@ -99,6 +99,7 @@ describe("settings", () => {
       ["--fast-lane", "DOWNLEASE_FAST_LANE", "on"],
       ["--log-level", "DOWNLEASE_LOG_LEVEL", "info"],
       ["--log-format", "DOWNLEASE_LOG_FORMAT", "auto"],
+      ["--audit-log", "DOWNLEASE_AUDIT_LOG", "off"],
     ]);
   });
 
@@ -155,6 +156,7 @@ describe("a right configuration", () => {
       console: true,
       logLevel: "info",
       logFormat: "auto",
+      auditLog: "off",
       changeable: expect.anything(),
     });
   });
@@ -383,6 +385,7 @@ describe("mistakes", () => {
     ["fastLane", ["yes", "true", "ON"]],
     ["logLevel", ["INFO", "verbose"]],
     ["logFormat", ["text"]],
+    ["auditLog", [""]],
   ] as const)("%s is refused when it is one of %j", (name, texts) => {
     const { flag } = settings.find((setting) => setting.name === name)!;
     for (const text of texts) {

@@ -59,7 +59,7 @@ describe("a finished call", () => {
     expect(prettyLine(false)(lines[0]!)).toContain(expected);
   });
 
-  test("is logged with a truncated session id", () => {
+  test("is logged with its session id", () => {
     callObserver(new Metrics(), log(), peerOf)(finished);
     expect(logged()).toEqual([
       {
@@ -72,10 +72,18 @@ describe("a finished call", () => {
         durationMs: 1.235,
         peer: "127.0.0.1",
         requestId: "request-1",
-        session: "3f1c9b52…",
+        session: sessionId,
       },
     ]);
-    expect(lines[0]).not.toContain(sessionId);
+  });
+
+  test.each([
+    ["ok", "obj-103"],
+    ["not_found", "obj…"],
+  ] as const)("about an item is logged with it when it exists: %s", (outcome, item) => {
+    callObserver(new Metrics(), log(), peerOf)({ ...finished, outcome, itemId: "obj-103" });
+    expect(logged()).toMatchObject([{ item }]);
+    expect(prettyLine(false)(lines[0]!)).toContain(` item ${item},`);
   });
 
   test.each(["obj-103", "ab", "a"])("is logged without the whole of a short id, %s", (short) => {
@@ -92,7 +100,6 @@ describe("a finished call", () => {
   ] as const)("that was refused with %s is logged at level %i", (messageId, level) => {
     callObserver(new Metrics(), log(), peerOf)(failed(new ServiceError(messageId, [sessionId])));
     expect(logged()).toMatchObject([{ level, reason: messageId }]);
-    expect(lines[0]).not.toContain(sessionId);
   });
 
   test("is logged at the level that the log has by then", () => {
@@ -125,7 +132,7 @@ describe("a finished call", () => {
       message: "broken",
       at: expect.arrayContaining([expect.stringContaining("telemetry.test.ts")]),
     });
-    expect(lines[0]).not.toContain(sessionId);
+    expect(lines[0]).not.toContain("evalsha");
   });
 
   test("with a cause that is not an error or has a huge message is logged in short", () => {
@@ -240,7 +247,7 @@ describe("on a terminal", () => {
   test("a call is one line", () => {
     callObserver(new Metrics(), log(), peerOf)(finished);
     expect(pretty(lines[0]!)).toMatch(
-      /^\[\d\d:\d\d:\d\d\.\d{3}\] INFO: DownloadSession\.KeepAlive ok 1\.2 ms, rest from 127\.0\.0\.1 session 3f1c9b52…, request request-1\s*\n$/,
+      /^\[\d\d:\d\d:\d\d\.\d{3}\] INFO: DownloadSession\.KeepAlive ok 1\.2 ms, rest from 127\.0\.0\.1 session 3f1c9b52-7a51-4b8e-9d8e-0c3b8f1f2a77, request request-1\s*\n$/,
     );
   });
 

@@ -16,6 +16,31 @@ export function addAdmin(program: Command, io: Io): void {
   addSessions(admin, io);
   addEnd(admin, io);
   addSettings(admin, io);
+  addLogins(admin, io);
+  withServer(admin.command("users"))
+    .description("list the users of the users file that the service uses")
+    .action(serverAction(io, async () => (await import("./users.ts")).list));
+  withServer(admin.command("audit"))
+    .description("list the latest entries of the audit log that the service has in memory")
+    .option("--of <name>", "only calls of this principal")
+    .option("--session <id>", "only calls about this download session")
+    .action(serverAction(io, async () => (await import("./audit.ts")).list));
+}
+
+function addLogins(admin: Command, io: Io): void {
+  const logins = withServer(admin.command("logins")).description("show login sessions and end them");
+  const work = () => import("./logins.ts");
+  withServer(logins.command("list", { isDefault: true }))
+    .description("list the login sessions of everybody")
+    .option("--of <name>", "only those of this principal")
+    .allowExcessArguments()
+    .hook("preAction", (_, list) => refuseOperands(list))
+    .action(serverAction(io, async () => (await work()).list));
+  withYes(withServer(logins.command("end")))
+    .description("end login sessions, whose holders have to log in again")
+    .argument("[ids...]", "as listed; or choose them by --of")
+    .option("--of <name>", "those of this principal")
+    .action(serverAction(io, async () => (await work()).end));
 }
 
 function addOverview(admin: Command, io: Io): void {

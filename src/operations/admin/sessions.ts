@@ -1,9 +1,13 @@
 import { create } from "@bufbuild/protobuf";
 import {
   AdminService,
+  Ending,
+  type EndSessionsRequest,
+  type EndSessionsResponse,
   EndSessionsResponseSchema,
   ListSessionsResponseSchema,
 } from "../../../gen/downlease/admin/v1/admin_pb.ts";
+import type { AuditDetails } from "../../calls/audit.ts";
 import { type Operation, operation } from "../../calls/pipeline.ts";
 import { ServiceError } from "../../domain/errors.ts";
 import { cursorIn, pageToken } from "../../domain/page-token.ts";
@@ -52,6 +56,8 @@ export function adminSessionOperations({ sessions, records, infos }: AdminSessio
     operation({
       method: rpc.endSessions,
       isAdministration: true,
+      changes: true,
+      auditDetails: endingDetails,
       async run(request, caller) {
         const report = await endings.run(request, caller);
         return create(EndSessionsResponseSchema, { report });
@@ -65,4 +71,24 @@ export function pageSizeOf(size: bigint | undefined): number {
   if (size === undefined) return usualPageSize;
   if (size >= 1n && size <= BigInt(maxPageSize)) return Number(size);
   throw new ServiceError("downlease.argument.type", ["page_size", `a whole number from 1 to ${maxPageSize}`]);
+}
+
+/** What a call of EndSessions has chosen, and how many were ended. */
+function endingDetails(
+  { ids, owner, libraryItemId, states, minAgeSeconds, all, ending, dryRun }: EndSessionsRequest,
+  response?: EndSessionsResponse,
+): AuditDetails {
+  const members = {
+    ending: Object.entries(Ending).find(([, value]) => value === ending)?.[0],
+    ids: ids.length > 0 ? ids.length : undefined,
+    owner,
+    library_item_id: libraryItemId,
+    states: states.length > 0 ? states.length : undefined,
+    min_age_seconds: minAgeSeconds,
+    all,
+    dry_run: dryRun,
+    ended: response?.report?.ended,
+  };
+  const set = Object.entries(members).filter(([, value]) => value !== undefined);
+  return Object.fromEntries(set.map(([name, value]) => [name, String(value)]));
 }

@@ -31,6 +31,11 @@ export function settingsOperations(
     operation({
       method: updateSettings,
       isAdministration: true,
+      changes: true,
+      auditDetails: ({ values, resets }) => ({
+        ...textsOf(values),
+        ...(resets.length > 0 && { resets: resets.join(",") }),
+      }),
       async run({ version, values, resets }, { principal: by }) {
         const changes = changesIn(values, resets);
         await settings.update(changes, { by, version: version === undefined ? undefined : Number(version) });
@@ -56,14 +61,21 @@ function changesIn(values: SettingValues | undefined, resets: readonly string[])
   const changes: Record<string, string | undefined> = Object.fromEntries(
     resets.map((name) => [name, undefined]),
   );
-  for (const { name, localName } of SettingValuesSchema.fields) {
-    const value = values?.[localName as keyof MessageShape<typeof SettingValuesSchema>];
-    if (value === undefined) continue;
+  for (const [name, text] of Object.entries(textsOf(values))) {
     if (Object.hasOwn(changes, name)) {
       throw new ServiceError("downlease.settings.invalid", [`'${name}' is in values and in resets`]);
     }
-    changes[name] = String(value);
+    changes[name] = text;
   }
   if (Object.keys(changes).length === 0) throw new ServiceError("downlease.argument.missing", ["values"]);
   return changes;
+}
+
+/** The values that are set, as texts, by name. */
+function textsOf(values: SettingValues | undefined): Readonly<Record<string, string>> {
+  const fields = SettingValuesSchema.fields.map(({ name, localName }) => {
+    return [name, values?.[localName as keyof MessageShape<typeof SettingValuesSchema>]] as const;
+  });
+  const set = fields.filter(([, value]) => value !== undefined);
+  return Object.fromEntries(set.map(([name, value]) => [name, String(value)]));
 }

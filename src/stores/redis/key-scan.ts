@@ -1,9 +1,8 @@
 import { Cluster, Redis } from "ioredis";
 import { ServiceError } from "../../domain/errors.ts";
-import { pageBounds } from "../../domain/session-record-store.ts";
 import type { RedisConnection } from "./connection.ts";
 import { slotOf } from "./ioredis-internals.ts";
-import { ownerIndexKey, sessionIdOf, sessionKeyPattern } from "./keys.ts";
+import { type KeyKind, ownerIndexKey } from "./keys.ts";
 
 /** Where a scan stands, between two of its steps. */
 export interface ScanPosition {
@@ -28,24 +27,30 @@ export interface ScanStep {
 }
 
 const beginning = { run: "", cursor: "0", after: "", count: 0 };
-const positionPattern = /^(\d{1,5}) ([0-9a-f]{0,64}) (\d{1,20}) (\d{1,3}) (.{0,256})$/s;
+const positionPattern = /^(\d{1,5}) ([0-9a-f]{0,64}) (\d{1,20}) (\d{1,4}) (.{0,256})$/s;
 const maxCursor = 2n ** 64n;
 /** Of a cluster. */
 const slots = 16_384;
 
+/** How many ids a step may ask for: Redis serves nobody else while it looks for them. */
+export const maxCount = 1000;
+
+/** All keys of a kind, or the sessions in the index of an owner. */
+export type ScannedKeys = KeyKind | { readonly owner: string };
+
 /**
- * Scans the ids of sessions: those of all keys, on a cluster master by master in the order of their first slots, or those
- * in the index of an owner. A server that has restarted or failed over is scanned from its beginning again, because it
- * does not understand a cursor of before: sessions come twice rather than never. Sessions in slots that move to another
+ * Scans ids: those of all keys of a kind, on a cluster master by master in the order of their first slots, or those of
+ * sessions in the index of an owner. A server that has restarted or failed over is scanned from its beginning again, because it
+ * does not understand a cursor of before: sessions come twice rather than never. Keys in slots that move to another
  * master meanwhile may be missing.
  */
 export class KeyScan {
   readonly #redis: RedisConnection;
-  readonly #owner: string | undefined;
+  readonly #keys: ScannedKeys;
 
-  constructor(redis: RedisConnection, owner: string | undefined) {
+  constructor(redis: RedisConnection, keys: ScannedKeys) {
     this.#redis = redis;
-    this.#owner = owner;
+    this.#keys = keys;
   }
 
   /** @param cursor what `formatPosition` returned; unset for the beginning */
@@ -66,24 +71,26 @@ export class KeyScan {
   }
 
   #beginning(): ScanPosition {
-    return { slot: this.#owner === undefined ? 0 : slotOf(ownerIndexKey(this.#owner)), ...beginning };
+    const keys = this.#keys;
+    return { slot: "owner" in keys ? slotOf(ownerIndexKey(keys.owner)) : 0, ...beginning };
   }
 
   async #scan({ slot, cursor }: ScanPosition, count: number): Promise<[cursor: string, ids: string[]]> {
-    if (this.#owner !== undefined) {
-      const key = ownerIndexKey(this.#owner);
+    const keys = this.#keys;
+    if ("owner" in keys) {
+      const key = ownerIndexKey(keys.owner);
       const [next, entries] = await this.#redis.client.zscan(key, cursor, "COUNT", count);
       return [next, entries.filter((_, index) => index % 2 === 0)];
     }
     const node = this.#masterOf(slot);
-    const [next, keys] = await node.scan(cursor, "MATCH", sessionKeyPattern, "COUNT", count, "TYPE", "hash");
-    return [next, keys.map(sessionIdOf)];
+    const [next, found] = await node.scan(cursor, "MATCH", keys.pattern, "COUNT", count, "TYPE", "hash");
+    return [next, found.map(keys.idOf)];
   }
 
   /** The beginning of the next master's keys. */
   async #following({ slot }: ScanPosition): Promise<ScanPosition | undefined> {
     const { client } = this.#redis;
-    if (this.#owner !== undefined || !(client instanceof Cluster)) return undefined;
+    if ("owner" in this.#keys || !(client instanceof Cluster)) return undefined;
     const firstSlots = new Map<string | undefined, number>();
     for (const [each, [master]] of client.slots.entries()) {
       if (!firstSlots.has(master)) firstSlots.set(master, each);
@@ -114,10 +121,7 @@ export function formatPosition({ slot, run, cursor, count, after }: ScanPosition
 function parsePosition(text: string): ScanPosition {
   const [, slot, run, cursor, count, after] = positionPattern.exec(text) ?? [];
   const isPosition =
-    cursor !== undefined &&
-    BigInt(cursor) < maxCursor &&
-    Number(slot) < slots &&
-    Number(count) <= pageBounds.stepLength;
+    cursor !== undefined && BigInt(cursor) < maxCursor && Number(slot) < slots && Number(count) <= maxCount;
   if (!isPosition) throw new ServiceError("downlease.page.token");
   return { slot: Number(slot), run: run!, cursor, count: Number(count), after: after! };
 }

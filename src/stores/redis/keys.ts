@@ -6,21 +6,23 @@ import type { VersionedFile } from "../../domain/preparation.ts";
  * session in its slot.
  *
  * A session is a hash: `s` state, `p` progress, `o` owner, `i` library item id, `v` content version, `c` creation
- * time in µs, `n` place in the index of its owner, `e` error message, `t` bytes sent of all files, `a` address of the
- * client of its last call. For each file of its item it has `r:<file>` the requested endpoint type, `q:<file>` the time in
- * ms of its first request and `b:<file>` bytes sent. Its TTL is the lease.
+ * time in µs, `n` place in the index of its owner, `u` "1" if it ends with a user of the users file, `e` error message,
+ * `t` bytes sent of all files, `a` address of the client of its last call. For each file of its item it has `r:<file>` the
+ * requested endpoint type, `q:<file>` the time in ms of its first request and `b:<file>` bytes sent. Its TTL is the lease.
  */
 export function sessionKey(id: string): string {
   return `dl:{${id}}`;
 }
 
-/** Matches the keys of sessions, and no other key of ours. */
-export const sessionKeyPattern = "dl:{*}";
-
-/** The id of the session that a key belongs to, the inverse of `sessionKey`. */
-export function sessionIdOf(key: string): string {
-  return key.slice("dl:{".length, -"}".length);
+/** The keys of one kind, for scans. */
+export interface KeyKind {
+  /** Matches these keys, and no other key of ours. */
+  readonly pattern: string;
+  /** What the key stands for: the inverse of the function that makes it. */
+  idOf(key: string): string;
 }
+
+export const sessionKeys: KeyKind = keyKind("dl:{");
 
 /**
  * A sorted set of one owner's session ids. The score is the place of the session: the time in µs of the last attempt to
@@ -37,6 +39,8 @@ export function ownerIndexKey(owner: string): string {
 export function loginKey(digest: string): string {
   return `dl:login:{${digest}}`;
 }
+
+export const loginKeys: KeyKind = keyKind("dl:login:{");
 
 /** A count of failures; its TTL is what its window has left. */
 export function failureKey(digest: string): string {
@@ -82,3 +86,13 @@ export const revocationChannel = "dl:revoked";
 
 /** Channel that announces new versions of the settings. */
 export const settingsChannel = "dl:settings-changed";
+
+/** Channel that announces changes of sessions, while somebody watches. */
+export const changesChannel = "dl:session-changes";
+
+/** Channel that announces that somebody watches. */
+export const watchersChannel = "dl:session-watchers";
+
+function keyKind(prefix: string): KeyKind {
+  return { pattern: `${prefix}*}`, idOf: (key) => key.slice(prefix.length, -1) };
+}

@@ -1,4 +1,4 @@
-import type { Failures, Login, LoginTerms, NewLogin } from "../../domain/login-store.ts";
+import type { Failures, Login, LoginRecord, LoginTerms, NewLogin } from "../../domain/login-store.ts";
 import { formatRoles, isAdmin, mayReadStorage, parseRoles } from "../../domain/roles.ts";
 import { failureKey, loginKey, revocationChannel } from "./keys.ts";
 import { type Reply, script, unexpected } from "./scripts.ts";
@@ -46,6 +46,26 @@ export const findLoginScript = script<
     return { login, leftMs: Number(leftMs) };
   },
 });
+
+/** When it was last used is not stored: it follows from its TTL. */
+export const readLoginScript = script<Digested, Omit<LoginRecord, "digest" | "lastUsedAt"> | undefined>(
+  "readLogin-1",
+  {
+    key: keyOfLogin,
+    args: () => [],
+    output: ([tag, principal, roles, proof, createdAt, expiresAt]) => {
+      if (tag === "NOT_FOUND") return undefined;
+      if (tag !== "OK") throw unexpected(tag);
+      return {
+        principal: String(principal),
+        roles: parseRoles(String(roles)),
+        proof: String(proof),
+        createdAt: Number(createdAt),
+        expiresAt: Number(expiresAt),
+      };
+    },
+  },
+);
 
 /** Returns whether there was one. */
 export const closeLoginScript = script<Digested, boolean>("closeLogin-1", {

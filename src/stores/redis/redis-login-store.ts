@@ -1,13 +1,26 @@
 import { LRUCache } from "lru-cache";
 import { digestOf, isLoginId, newLoginId, trustMs } from "../../domain/login.ts";
-import type { Failures, Login, LoginStore, LoginTerms, NewLogin } from "../../domain/login-store.ts";
+import type {
+  Failures,
+  Login,
+  LoginPageRequest,
+  LoginRecord,
+  LoginRecordPage,
+  LoginStore,
+  LoginTerms,
+  NewLogin,
+} from "../../domain/login-store.ts";
+import { Turns } from "../../domain/turns.ts";
 import type { RedisConnection } from "./connection.ts";
-import { revocationChannel } from "./keys.ts";
+import { KeyScan, maxCount } from "./key-scan.ts";
+import { pageOf } from "./key-walk.ts";
+import { loginKeys, revocationChannel } from "./keys.ts";
 import {
   addFailureScript,
   closeLoginScript,
   findLoginScript,
   openLoginScript,
+  readLoginScript,
   removeFailureScript,
 } from "./login-scripts.ts";
 import type { Subscription } from "./subscriber.ts";
@@ -27,6 +40,7 @@ export class RedisLoginStore implements LoginStore {
   readonly #trustMs: number;
   readonly #lookUps = new LRUCache<string, LookUp>({ max: maxCached });
   readonly #revocations: Subscription;
+  readonly #turns = new Turns();
 
   constructor(redis: RedisConnection, terms: LoginTerms) {
     this.#redis = redis;
@@ -70,12 +84,49 @@ export class RedisLoginStore implements LoginStore {
     }
   }
 
+  /** Scans all keys, so that no index has to be kept; most of them are those of download sessions. */
+  async page({ cursor, principal, maxLogins }: LoginPageRequest): Promise<LoginRecordPage> {
+    const walk = {
+      scan: new KeyScan(this.#redis, loginKeys),
+      turns: this.#turns,
+      stepLength: maxCount,
+      isFiltered: true,
+      read: (digests: readonly string[]) => this.#read(digests, principal),
+    };
+    const page = await pageOf(walk, cursor, maxLogins);
+    return { logins: page.values, ...(page.cursor !== undefined && { cursor: page.cursor }) };
+  }
+
+  async end(digests: readonly string[]): Promise<number> {
+    try {
+      const closed = await Promise.all(
+        digests.map((digest) => this.#redis.runReplicated(closeLoginScript, { digest })),
+      );
+      return closed.filter(Boolean).length;
+    } finally {
+      for (const digest of digests) this.#lookUps.delete(digest);
+    }
+  }
+
   addFailure(key: string, windowMs: number): Promise<Failures> {
     return this.#redis.run(addFailureScript, { digest: digestOf(key), windowMs });
   }
 
   removeFailure(key: string): Promise<void> {
     return this.#redis.run(removeFailureScript, { digest: digestOf(key) });
+  }
+
+  async #read(
+    digests: readonly string[],
+    principal: string | undefined,
+  ): Promise<(LoginRecord | undefined)[]> {
+    const inputs = digests.map((digest) => ({ digest }));
+    const logins = await this.#redis.runForEach("readLogins", readLoginScript, inputs);
+    return logins.map((login, index) => {
+      if (login === undefined || (principal !== undefined && login.principal !== principal)) return undefined;
+      const lastUsedAt = Math.max(login.createdAt, login.expiresAt - this.#terms.idleMs);
+      return { digest: digests[index]!, ...login, lastUsedAt };
+    });
   }
 
   #lookUp(digest: string): Promise<Login | undefined> {

@@ -67,6 +67,7 @@ function sessionAndFiles([, expiresAt, now, ...parts]: Reply) {
     state: fields.get("s") as Session["state"],
     progress: Number(fields.get("p")),
     expiresAt: Number(expiresAt),
+    ...(fields.get("u") === "1" && { endsWithUser: true }),
     ...(message !== undefined && { errorMessage: message }),
   };
   return { session, files };

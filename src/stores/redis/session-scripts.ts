@@ -38,7 +38,10 @@ export const createSessionScript = script<
   { readonly isNew: boolean; readonly session: StoredSession }
 >("createSession-1", {
   key: keyOfSession,
-  args: (input) => [input.owner, input.libraryItemId, input.contentVersion, input.leaseMs, input.place],
+  args: (input) => {
+    const { owner, libraryItemId, contentVersion, leaseMs, place, endsWithUser } = input;
+    return [owner, libraryItemId, contentVersion, leaseMs, place, endsWithUser ? 1 : ""];
+  },
   output: (reply) => {
     if (reply[0] !== "CREATED" && reply[0] !== "EXISTS") throw unexpected(reply[0]);
     return { isNew: reply[0] === "CREATED", session: storedSession(reply) };
@@ -161,16 +164,8 @@ function refusal(tag: string, state: string | number | undefined): Refusal {
   }
 }
 
-export function storedSession([
-  ,
-  state,
-  progress,
-  expiresAt,
-  owner,
-  item,
-  version,
-  message,
-]: Reply): StoredSession {
+export function storedSession(reply: Reply): StoredSession {
+  const [, state, progress, expiresAt, owner, item, version, ofUser, message] = reply;
   return {
     owner: String(owner),
     libraryItemId: String(item),
@@ -178,6 +173,7 @@ export function storedSession([
     state: state as Session["state"],
     progress: Number(progress),
     expiresAt: Number(expiresAt),
+    ...(ofUser === "1" && { endsWithUser: true }),
     ...(message !== undefined && { errorMessage: String(message) }),
   };
 }

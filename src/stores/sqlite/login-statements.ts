@@ -1,8 +1,10 @@
 import type { DatabaseSync, StatementSync } from "node:sqlite";
-import type { Login } from "../../domain/login-store.ts";
+import type { Login, LoginRecord } from "../../domain/login-store.ts";
 
 /** A login session as a row, its roles as one text. */
 export type LoginRow = Omit<Login, "roles"> & { readonly roles: string };
+
+export type LoginRecordRow = Omit<LoginRecord, "roles"> & { readonly roles: string };
 
 /** Expired rows that each insertion removes at most: more than it adds. */
 const purgeLength = 16;
@@ -18,6 +20,12 @@ export function prepareLoginStatements(db: DatabaseSync) {
     find: db.prepare(`
       SELECT principal, roles, proof, created_at AS createdAt, last_used_at AS lastUsedAt
       FROM login WHERE digest = :digest AND expires_at > :now`),
+
+    /** The next :length rows after the digest :start, expired ones included; LoginRecordRows. */
+    stretch: db.prepare(`
+      SELECT digest, principal, roles, proof, created_at AS createdAt, last_used_at AS lastUsedAt,
+        expires_at AS expiresAt
+      FROM login WHERE digest > :start ORDER BY digest LIMIT :length`),
 
     use: db.prepare("UPDATE login SET last_used_at = :now, expires_at = :expiresAt WHERE digest = :digest"),
 

@@ -14,11 +14,11 @@ export function prepareStatements(db: DatabaseSync) {
     /** How many rows an :owner has, expired ones included, and until when none expires; no row for none. */
     count: db.prepare("SELECT sessions, sure_until AS sureUntil FROM session_count WHERE owner = :owner"),
 
-    /** The members of a session, null where unset. It is the last in order. */
+    /** The members of a new session, :endsWithUser as 1 or 0. It is the last in order. */
     insert: db.prepare(`
       INSERT INTO session
-        (id, owner, library_item_id, content_version, state, progress, expires_at, error_message, created_at)
-      VALUES (:id, :owner, :libraryItemId, :contentVersion, :state, :progress, :expiresAt, :errorMessage, :createdAt)`),
+        (id, owner, library_item_id, content_version, state, progress, expires_at, created_at, ends_with_user)
+      VALUES (:id, :owner, :libraryItemId, :contentVersion, :state, :progress, :expiresAt, :createdAt, :endsWithUser)`),
 
     /** :id, :principal, :now, :progress (0 for none) and :leaseMs; returns no row when the keep-alive is refused. */
     keepAlive: db.prepare(`

@@ -1,9 +1,28 @@
-import { digestOf, isLoginId, leftMs, newLoginId, trustMs } from "../../domain/login.ts";
-import type { Failures, Login, LoginStore, LoginTerms, NewLogin } from "../../domain/login-store.ts";
+import { ServiceError } from "../../domain/errors.ts";
+import { digestOf, isLoginDigest, isLoginId, leftMs, newLoginId, trustMs } from "../../domain/login.ts";
+import type {
+  Failures,
+  Login,
+  LoginPageRequest,
+  LoginRecord,
+  LoginRecordPage,
+  LoginStore,
+  LoginTerms,
+  NewLogin,
+} from "../../domain/login-store.ts";
 import { formatRoles, parseRoles } from "../../domain/roles.ts";
+import { pageBounds } from "../../domain/session-record-store.ts";
+import { Turns } from "../../domain/turns.ts";
 import type { StoreClock } from "./clock.ts";
 import type { SqliteDatabase } from "./database.ts";
-import { type LoginRow, type LoginStatements, prepareLoginStatements } from "./login-statements.ts";
+import {
+  type LoginRecordRow,
+  type LoginRow,
+  type LoginStatements,
+  prepareLoginStatements,
+} from "./login-statements.ts";
+
+const { stepLength, maxSteps, maxMs } = pageBounds;
 
 export interface SqliteLoginStoreOptions {
   readonly database: SqliteDatabase;
@@ -20,6 +39,7 @@ export class SqliteLoginStore implements LoginStore {
   readonly #terms: LoginTerms;
   readonly #trustMs: number;
   readonly #clock: StoreClock;
+  readonly #turns = new Turns();
 
   constructor({ database, terms }: SqliteLoginStoreOptions) {
     this.#db = database;
@@ -74,6 +94,35 @@ export class SqliteLoginStore implements LoginStore {
     });
   }
 
+  /** In the order of the digests. */
+  async page({ cursor = "", principal, maxLogins }: LoginPageRequest): Promise<LoginRecordPage> {
+    if (cursor !== "" && !isLoginDigest(cursor)) throw new ServiceError("downlease.page.token");
+    const endsAt = performance.now() + maxMs;
+    const logins: LoginRecord[] = [];
+    let position = cursor;
+    for (let steps = 0; steps < maxSteps && performance.now() < endsAt; steps++) {
+      const range = { start: position, length: stepLength };
+      const rows = await this.#turns.run(() => this.#db.read(() => this.#statements.stretch.all(range)));
+      const now = this.#clock.now();
+      for (const row of rows as unknown as LoginRecordRow[]) {
+        if (logins.length === maxLogins) return { logins, cursor: position };
+        position = row.digest;
+        const matches = row.expiresAt > now && (principal === undefined || row.principal === principal);
+        if (matches) logins.push(this.#recordOf(row));
+      }
+      if (rows.length < stepLength) return { logins };
+    }
+    return { logins, cursor: position };
+  }
+
+  async end(digests: readonly string[]): Promise<number> {
+    return this.#db.transaction(() => {
+      const now = this.#clock.now();
+      const removed = digests.map((digest) => Number(this.#statements.delete.run({ digest, now }).changes));
+      return removed.reduce((sum, count) => sum + count, 0);
+    });
+  }
+
   async addFailure(key: string, windowMs: number): Promise<Failures> {
     const digest = digestOf(key);
     return this.#db.transaction(() => {
@@ -90,5 +139,15 @@ export class SqliteLoginStore implements LoginStore {
       this.#statements.forgetLastFailure.run({ digest });
       this.#statements.removeFailure.run({ digest });
     });
+  }
+
+  #recordOf({ roles, createdAt, lastUsedAt, expiresAt, ...row }: LoginRecordRow): LoginRecord {
+    return {
+      ...row,
+      roles: parseRoles(roles),
+      createdAt: this.#clock.wall(createdAt),
+      lastUsedAt: this.#clock.wall(lastUsedAt),
+      expiresAt: this.#clock.wall(expiresAt),
+    };
   }
 }

@@ -15,9 +15,10 @@ import type { SqliteDatabase } from "./database.ts";
 const { stepLength, maxSteps, maxMs } = pageBounds;
 
 /** A session as a row: what is unset is null. */
-interface RecordRow extends Omit<Session, "errorMessage"> {
+interface RecordRow extends Omit<Session, "errorMessage" | "endsWithUser"> {
   readonly sequence: number;
   readonly errorMessage: string | null;
+  readonly endsWithUser: 0 | 1;
   readonly createdAt: number | null;
   readonly clientAddress: string | null;
   readonly bytesSent: number;
@@ -101,13 +102,14 @@ export class SqliteSessionRecordStore implements SessionRecordStore {
 
   /** Undefined when it has expired. */
   #recordOf(row: RecordRow, now: number): SessionRecord | undefined {
-    const { sequence: _, errorMessage, createdAt, clientAddress, expiresAt, ...session } = row;
+    const { sequence: _, errorMessage, endsWithUser, createdAt, clientAddress, expiresAt, ...session } = row;
     if (expiresAt <= now) return undefined;
     return {
       ...session,
       expiresAt: this.#clock.wall(expiresAt),
       ...(createdAt !== null && { createdAt: this.#clock.wall(createdAt) }),
       ...(clientAddress !== null && { clientAddress }),
+      ...(endsWithUser === 1 && { endsWithUser: true }),
       ...(errorMessage !== null && { errorMessage }),
     };
   }
@@ -122,7 +124,8 @@ function parseCursor(cursor: string): number {
 
 const select = `
   SELECT sequence, id, owner, library_item_id AS libraryItemId, content_version AS contentVersion, state, progress,
-    expires_at AS expiresAt, error_message AS errorMessage, created_at AS createdAt, client_address AS clientAddress,
+    expires_at AS expiresAt, error_message AS errorMessage, ends_with_user AS endsWithUser, created_at AS createdAt,
+    client_address AS clientAddress,
     (SELECT min(coalesce(sum(bytes_sent), 0), ${Number.MAX_SAFE_INTEGER}) FROM session_file
       WHERE session_id = session.id) AS bytesSent
   FROM session`;

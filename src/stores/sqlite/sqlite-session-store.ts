@@ -72,7 +72,8 @@ export class SqliteSessionStore implements SessionStore {
       if (existing !== undefined) this.#statements.remove.run({ id: spec.id });
       if (!this.#hasRoom(spec.owner, now)) return tooManySessions(this.#terms);
       const session = openSession(spec, now, this.#terms);
-      this.#statements.insert.run({ ...session, errorMessage: null, createdAt: now });
+      const endsWithUser = session.endsWithUser ? 1 : 0;
+      this.#statements.insert.run({ ...session, createdAt: now, endsWithUser });
       return { isNew: true, session: this.#announced(session) };
     });
     if (result instanceof ServiceError) throw result;

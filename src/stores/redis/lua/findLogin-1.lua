@@ -25,8 +25,5 @@ if left <= 0 then
 end
 redis.call("PEXPIRE", KEYS[1], ("%d"):format(left))
 local roles = login[2]
-if not roles then
-  -- Opened by a former release, which wrote two flags in place of the roles.
-  roles = (login[5] == "1" and "admin" or "") .. "," .. (login[6] == "1" and "storage" or "")
-end
+-- @include formerRoles
 return { "OK", login[1], roles, login[3], login[4], ("%d"):format(now), ("%d"):format(left) }

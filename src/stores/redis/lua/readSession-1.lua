@@ -8,11 +8,12 @@
   ARGV[1]  principal, or "" for one that sees every session
 
   Output
-    { "OK", state, progress, expiresAt in ms, owner, item id, content version, error message or nothing }
+    { "OK", state, progress, expiresAt in ms, owner, item id, content version, "1" if it ends with a user or "",
+      error message or nothing }
     { "NOT_FOUND" }
 ]]
-local session = redis.call("HMGET", KEYS[1], "s", "p", "o", "i", "v", "e")
+local session = redis.call("HMGET", KEYS[1], "s", "p", "o", "i", "v", "u", "e")
 local owner = session[3]
 -- @include requireOwner
 return { "OK", session[1], tonumber(session[2]), redis.call("PEXPIRETIME", KEYS[1]), owner, session[4], session[5],
-  session[6] or nil }
+  session[6] or "", session[7] or nil }
