@@ -7,6 +7,8 @@
  *   its runner is available.
  * - `--clients` installs what other makers' clients and test suites need as well (about a gigabyte), builds `govc`, and
  *   fails when a test is skipped: `npm run test:clients`.
+ * - `--browser` runs the tests in a browser, and nothing else, and installs Chromium for them: `npm run test:browser`.
+ *   With `--all` they run if a Chromium is there.
  * - `--no-install` installs nothing and fails with one line when something is missing.
  * - `--watch` runs tests again when files change.
  *
@@ -19,14 +21,14 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { clientsNotRun, clientTools } from "./support/client-tools.ts";
 import { clientPackages } from "./support/clients.ts";
-import { neededExecutables, provide } from "./support/executables.ts";
+import { chromiumNeeded, neededExecutables, provide } from "./support/executables.ts";
 import { buildGovc } from "./support/govc.ts";
 import { conformanceTools, makePeerTools, peerTools } from "./support/peer-tools.ts";
 import { type Tally, tallyFileVariable } from "./support/tally-reporter.ts";
 import { tempDir } from "./support/temp-dir.ts";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
-const ownFlags = ["--all", "--clients", "--no-install", "--watch"] as const;
+const ownFlags = ["--all", "--browser", "--clients", "--no-install", "--watch"] as const;
 const args = process.argv.slice(2);
 const flags = new Set(ownFlags.filter((flag) => args.includes(flag)));
 process.exitCode = await main(args.filter((arg) => !flags.has(arg as never)));
@@ -34,8 +36,14 @@ process.exitCode = await main(args.filter((arg) => !flags.has(arg as never)));
 async function main(args: readonly string[]): Promise<number> {
   const withClients = flags.has("--clients");
   try {
-    const needed = withClients ? [...neededExecutables, ...clientPackages] : neededExecutables;
+    const needed = [
+      ...neededExecutables,
+      ...(withClients ? clientPackages : []),
+      ...(flags.has("--browser") ? [chromiumNeeded] : []),
+    ];
     provide(needed, { install: !flags.has("--no-install") });
+    if (flags.has("--all") && !chromiumNeeded.isMet())
+      process.stdout.write("skipped, without Chromium: test/browser. npm run test:browser installs it\n");
     if (withClients) buildGovc();
     if (!flags.has("--no-install")) {
       const tools = withClients ? [...peerTools, ...clientTools] : flags.has("--all") ? conformanceTools : [];
@@ -69,6 +77,7 @@ async function main(args: readonly string[]): Promise<number> {
 function vitest(args: readonly string[], tallyFile: string): Promise<number> {
   const ours = [flags.has("--watch") ? "watch" : "run", "--config", "test/vitest.config.ts"];
   const reporters = ["--reporter=default", "--reporter=./test/support/tally-reporter.ts"];
+  if (flags.has("--browser")) ours.push("--project", "browser");
   const child = spawn(
     process.execPath,
     [join(root, "node_modules/vitest/vitest.mjs"), ...ours, ...reporters, ...args],
@@ -83,6 +92,7 @@ function vitest(args: readonly string[], tallyFile: string): Promise<number> {
         ...(!benchIsTested(args) && { TEST_SKIP_BENCH: "true" }),
         ...(isEverythingTested(args) && { TEST_ALL: "true" }),
         TEST_PEERS: peersOf(args),
+        ...(isBrowserTested(args) && { TEST_BROWSER: "true" }),
       },
     },
   );
@@ -102,6 +112,11 @@ function isEverythingTested(args: readonly string[]): boolean {
 function peersOf(args: readonly string[]): "all" | "conformance" | "none" {
   if (flags.has("--clients") || args.some((arg) => arg.includes("integration/clients-"))) return "all";
   return flags.has("--all") ? "conformance" : "none";
+}
+
+function isBrowserTested(args: readonly string[]): boolean {
+  if (flags.has("--browser") || args.some((arg) => arg.includes("test/browser"))) return true;
+  return flags.has("--all") && chromiumNeeded.isMet();
 }
 
 /** As everything, or because the benchmark, or a version of its peers, differs. */

@@ -18,6 +18,7 @@ const peers = [
 ].map((name) => `test/integration/clients-${name}.test.ts`);
 /** Set by `run.ts`. */
 const excludedPeers = { all: [], conformance: peers.slice(1), none: peers }[process.env.TEST_PEERS ?? "none"];
+const hasBrowser = process.env.TEST_BROWSER !== undefined;
 const skipsBench = process.env.TEST_SKIP_BENCH !== undefined;
 
 const project = (
@@ -51,6 +52,16 @@ export default defineConfig({
         include: ["test/{contract,integration}/**/*.test.ts"],
         exclude: [bench, ...(excludedPeers ?? [])],
       }),
+      // A browser takes as much as many other tests: one at a time.
+      ...(hasBrowser
+        ? [
+            project("browser", {
+              include: ["test/browser/**/*.test.ts"],
+              globalSetup: ["test/browser/support/build-console.ts"],
+              fileParallelism: false,
+            }),
+          ]
+        : []),
       project("bench", { include: [bench], setupFiles: skipsBench ? ["test/support/skip-bench.ts"] : [] }),
     ],
   },

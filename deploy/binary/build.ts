@@ -21,7 +21,7 @@ const fuse = "NODE_SEA_FUSE_fce680ab2cc467b6e072b8b5df1996b2";
 const hashThread = "src/preparation/hash-thread.ts";
 
 /** Files that are read beside the code, by their paths in the checkout. */
-const assets = ["package.json", "src/**/*.{lua,sql,bash,ps1}"];
+const assets = ["package.json", "gen/openapi.json", "src/**/*.{lua,sql,bash,ps1}"];
 
 /**
  * Makes one executable of the program and the Node.js that runs this script, for the system that it runs on.

@@ -12,8 +12,8 @@ const moduleName = /((?:from |import |import\(|new URL\()"\.{1,2}\/[^"]+)\.ts"/g
 
 /**
  * Makes the package `downlease` in `dist/downlease`, or elsewhere: Node.js strips no types inside of `node_modules`. It
- * has what `src/` and `gen/` have, as JavaScript with declarations, everything else that lies there as it is, the
- * documentation, and a manifest of its own.
+ * has what `src/` and `gen/` have, as JavaScript with declarations, everything else that lies there as it is, the pages
+ * of the console, the documentation, and a manifest of its own.
  */
 export function build(dist = join(root, "dist/downlease")): void {
   rmSync(dist, { recursive: true, force: true });
@@ -21,7 +21,8 @@ export function build(dist = join(root, "dist/downlease")): void {
   execFileSync(tsc, ["-p", join(root, "deploy/package/tsconfig.json"), "--outDir", dist], {
     stdio: "inherit",
   });
-  copy("src", dist, (path) => !path.endsWith(".ts"));
+  copy("src", dist, (path) => !path.endsWith(".ts") && !path.startsWith("src/console"));
+  copy("gen/openapi.json", dist);
   copyPages(dist, "downlease", [
     "SECURITY.md",
     "deploy/haproxy.cfg",
@@ -29,12 +30,15 @@ export function build(dist = join(root, "dist/downlease")): void {
     "deploy/systemd",
     "examples/clients",
   ]);
-  copy("docs", dist, (path) => !path.endsWith(".ts") && !path.includes("decisions"));
+  // A picture of the console is of no use beside the console.
+  const isLeftOut = /\.ts$|decisions|^docs\/images/;
+  copy("docs", dist, (path) => !isLeftOut.test(path));
   dropDeadLinks(dist);
   writeJson(join(dist, "package.json"), serviceManifest(readManifest()));
   for (const name of filesIn(dist)) {
     if (/\.(js|d\.ts)$/.test(name)) pointToJavaScript(join(dist, name));
   }
+  buildConsole(join(dist, "dist/console"));
 }
 
 /**
@@ -44,13 +48,23 @@ export function build(dist = join(root, "dist/downlease")): void {
 export function buildClient(service = join(root, "dist/downlease"), dist = join(root, "dist/client")): void {
   rmSync(dist, { recursive: true, force: true });
   for (const name of ["src/client", "gen"]) {
-    cpSync(join(service, name), join(dist, name), { recursive: true });
+    const filter = (source: string) => !source.endsWith("openapi.json");
+    cpSync(join(service, name), join(dist, name), { recursive: true, filter });
   }
   copyPages(dist, "client", ["docs/sdk.md", "examples/clients/typescript"]);
   dropDeadLinks(dist);
   const code = filesIn(dist).filter((name) => name.endsWith(".js"));
   const packages = importedPackages(code.map((name) => readFileSync(join(dist, name), "utf8")));
   writeJson(join(dist, "package.json"), clientManifest(readManifest(), packages));
+}
+
+/** @param out the folder that `src/app/protocols.ts` looks for beside the code; in a checkout `dist/console` */
+export function buildConsole(out = join(root, "dist/console")): void {
+  const vite = join(root, "node_modules/vite/bin/vite.js");
+  const args = ["build", join(root, "src/console"), "--outDir", out, "--emptyOutDir", "--logLevel", "warn"];
+  // Otherwise it may be the React for development, which is twice as large.
+  const env = { ...process.env, NODE_ENV: "production" };
+  execFileSync(process.execPath, [vite, ...args], { stdio: "inherit", env });
 }
 
 /** What both packages have besides code; the README is the package's own. */

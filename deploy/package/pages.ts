@@ -1,8 +1,8 @@
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 
-/** A link of Markdown to a file: its text, and the path without the fragment. */
-const fileLink = /\[([^\]]*)\]\((?![a-z]+:|#)([^)#\s]+)(?:#[^)\s]*)?\)/g;
+/** A link of Markdown to a file, or a picture: its text, and the path without the fragment. */
+const fileLink = /!?\[([^\]]*)\]\((?![a-z]+:|#)([^)#\s]+)(?:#[^)\s]*)?\)/g;
 
 /** Replaces each link to a file that the directory does not have by its text. */
 export function dropDeadLinks(directory: string): void {

@@ -12,6 +12,7 @@ import { overviewOperations } from "../operations/admin/overview.ts";
 import { SessionInfos } from "../operations/admin/session-info.ts";
 import { adminSessionOperations } from "../operations/admin/sessions.ts";
 import { settingsOperations } from "../operations/admin/settings.ts";
+import { watchOperations } from "../operations/admin/watch.ts";
 import { configurationOperations } from "../operations/configuration.ts";
 import { downloadSessionOperations } from "../operations/download-session.ts";
 import { type SessionFileParts, sessionFileOperations } from "../operations/download-session-file.ts";
@@ -20,6 +21,7 @@ import { libraryOperations } from "../operations/library.ts";
 import { loginOperations } from "../operations/login.ts";
 import { metadataOperations } from "../operations/metadata.ts";
 import { vsphereOperations } from "../operations/vsphere.ts";
+import { SessionFeed } from "../session-feed/session-feed.ts";
 import type { AuditLog } from "../telemetry/audit-log.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
 import type { Replicas } from "./replicas.ts";
@@ -58,10 +60,14 @@ export function openOperations(config: Config, parts: OperationParts): Operation
       backend,
       content,
       own: () => replicas.own,
+      history: () => replicas.history,
       isWritable: metrics.store.isWritable,
     }),
     ...settingsOperations(settings),
     ...adminSessionOperations({ sessions, records, infos }),
   ];
-  return { unary: [...operations, ...metadataOperations(operations)], streams };
+  const { sessionChanges: changes, watchEnds } = backend;
+  const feed = new SessionFeed({ records, changes, watchEnds });
+  const serverStreams = watchOperations({ feed, infos, settings });
+  return { unary: [...operations, ...metadataOperations(operations)], streams, serverStreams };
 }

@@ -8,6 +8,7 @@ import type { Backend } from "../domain/backend.ts";
 import type { ContentSource } from "../domain/content-source.ts";
 import type { LeaseTerms } from "../domain/session.ts";
 import type { ServerTls } from "../server/server.ts";
+import { recordedBackend } from "../session-feed/recorded-backend.ts";
 import { type BackendOptions, openBackend, type RedisCredentials, sqliteUrl } from "../stores/open.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
 import { orStartError } from "./start-error.ts";
@@ -58,7 +59,7 @@ export async function openStores(
   const backend = await orStartError(() =>
     openBackend(backendUrl(config), { ...options, observeRoundTrip, leaseCounts, trace }),
   );
-  return config.redisUrl === undefined ? tracing.backend(backend) : backend;
+  return recordedBackend(config.redisUrl === undefined ? tracing.backend(backend) : backend);
 }
 
 /** The store that sessions are kept in. */

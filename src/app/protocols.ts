@@ -1,3 +1,4 @@
+import { fileURLToPath } from "node:url";
 import type { CallObserver } from "../calls/call.ts";
 import type { ClientAddressOf } from "../calls/client-address.ts";
 import type { CallPipeline } from "../calls/pipeline.ts";
@@ -12,6 +13,7 @@ import { soapHandler } from "../protocols/vapi/soap/handler.ts";
 import { healthHandler, metricsElsewhere } from "../server/admin.ts";
 import { withCors } from "../server/cors.ts";
 import { withKnownHosts } from "../server/known-hosts.ts";
+import { openApiHandler, pagesHandler } from "../server/pages.ts";
 import type { Health } from "../telemetry/health.ts";
 import { openHosts } from "./hosts.ts";
 
@@ -28,15 +30,21 @@ export interface ProtocolParts {
   readonly streamsMustEnd: AbortSignal;
 }
 
+/** What `npm run console` has built. */
+const pagesFolder = fileURLToPath(new URL("../../dist/console", import.meta.url));
+const openApiDocument = new URL("../../gen/openapi.json", import.meta.url);
+
 /** Every protocol, in order: the first one that takes a request serves it. A new protocol is a row here. */
 export function openProtocols(config: Config, parts: ProtocolParts): ServerHandlers {
-  const { maxBodyBytes, fastLane, corsOrigins } = config;
+  const { maxBodyBytes, fastLane, corsOrigins, console } = config;
   const { pipeline, downloads, health, pageHeaders, observe, clientAddressOf, strangers, ...ends } = parts;
   const lanes = { maxBodyBytes, fastLane, strangers, clientAddressOf };
   return firstOf([
     healthHandler(health, pageHeaders),
     metricsElsewhere(pageHeaders),
     ...withKnownHosts({ isKnownHost: openHosts(config), pageHeaders, observe }, [
+      ...(console ? [pagesHandler(pagesFolder, pageHeaders)] : []),
+      openApiHandler(openApiDocument, pageHeaders),
       ...withCors(corsOrigins, [
         downloads,
         descriptorSetHandler(pipeline.operations, pageHeaders),

@@ -3,9 +3,11 @@ import type { Logger } from "pino";
 import type { Program } from "../cluster/worker.ts";
 import { program as downlease } from "../config/program.ts";
 import type { Backend } from "../domain/backend.ts";
+import type { OverviewPoint } from "../domain/overview.ts";
 import type { Replica } from "../domain/replica-store.ts";
 import { CensusTaker } from "../telemetry/census-taker.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
+import { OverviewHistory } from "../telemetry/overview-history.ts";
 import { ReplicaReporter } from "../telemetry/replica-reporter.ts";
 
 export interface ReplicaParts {
@@ -19,6 +21,8 @@ export interface ReplicaParts {
 export interface Replicas {
   /** This process as the others see it; undefined before the start. */
   readonly own: Replica | undefined;
+  /** The state of all processes in the last minutes, oldest first. */
+  readonly history: readonly OverviewPoint[];
   /** @param address where it serves */
   start(address: string): void;
 }
@@ -29,9 +33,13 @@ export function openReplicas(
   opened: AsyncDisposableStack,
 ): Replicas {
   let reporter: ReplicaReporter | undefined;
+  const history = opened.adopt(new OverviewHistory({ store: backend.replicas }), (each) => each.close());
   return {
     get own() {
       return reporter?.replica;
+    },
+    get history() {
+      return history.points;
     },
     start(address): void {
       const { replicas, sessionRecords: sessions } = backend;

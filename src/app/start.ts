@@ -100,11 +100,10 @@ export async function startApp(config: Config, { logger, program }: AppOptions =
   const settings = await openSettings(config, values, { backend, admission, downloads, log, program });
   opened.defer(() => settings.close());
 
-  const stores = { backend, content, settings, preparations };
+  const stores = { backend, content, settings, preparations, linkFor: downloads.linkFor };
   const isReady = () => health.statuses.get("") === "SERVING";
   const replicas = openReplicas({ backend, metrics, isReady, log, program }, opened);
-  const { linkFor } = downloads;
-  const others = { linkFor, metrics, replicas, clients, authentication, audit: audit.log };
+  const others = { metrics, replicas, clients, authentication, audit: audit.log };
   const operations = openOperations(config, { ...stores, ...others });
   const observe = callObserver(metrics, log, clientAddressOf);
   const places = {
@@ -125,13 +124,11 @@ export async function startApp(config: Config, { logger, program }: AppOptions =
   const shared = { observe, clientAddressOf, strangers: places.strangers };
   const parts = { pipeline, downloads: downloads.handler, health, pageHeaders, ...shared, ...ends };
   const { host, port, graceMs, transferGraceMs, drainMs, maxConnections } = config;
-  const connections = countedConnections(metrics, log);
-  const listening = { host, port, tls, maxConnections, connections };
+  const listening = { host, port, tls, maxConnections, connections: countedConnections(metrics, log) };
   const server = new Server({ ...openProtocols(config, parts), ...listening });
   // The supervisor of several workers has the admin address.
-  const admin =
-    program === undefined ? await openAdmin(config, { readiness: health, metrics, log }) : undefined;
-  opened.use(admin);
+  const readiness = health;
+  const admin = opened.use(program ? undefined : await openAdmin(config, { readiness, metrics, log }));
   await monitor.start();
   await orStartError(() => server.listen());
   replicas.start(server.url);

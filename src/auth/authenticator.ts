@@ -144,10 +144,11 @@ export class Authenticator implements Authentication {
   };
 
   readonly login: Authenticate = (call) => {
+    const refusals = this.#loginRefusalsFor(call);
     const { authorization } = call.credentials;
-    if (authorization === undefined) return this.#byCertificate(call, this.#loginRefusals);
-    if (isBasic(authorization)) return this.#byPassword(authorization, call);
-    return this.#byToken(authorization, this.#loginRefusals);
+    if (authorization === undefined) return this.#byCertificate(call, refusals);
+    if (isBasic(authorization)) return this.#byPassword(authorization, call, refusals);
+    return this.#byToken(authorization, refusals);
   };
 
   readonly administrate: Authenticate = async (call) => {
@@ -197,15 +198,20 @@ export class Authenticator implements Authentication {
     return undefined;
   }
 
-  async #byPassword(authorization: string, call: Call): Promise<Caller> {
-    if (!this.#isOfPasswordPage(call)) throw this.#loginRefusals.foreignPage;
+  /** To a page that asks for the password itself no challenge may name Basic: browsers would ask as well. */
+  #loginRefusalsFor({ headers }: Call): Refusals {
+    return headers["x-requested-with"] === undefined ? this.#loginRefusals : this.#callRefusals;
+  }
+
+  async #byPassword(authorization: string, call: Call, refusals: Refusals): Promise<Caller> {
+    if (!this.#isOfPasswordPage(call)) throw refusals.foreignPage;
     const credentials = readBasic(authorization);
     // Other names than those of users may be anything that was typed in the wrong place.
     if (credentials && this.users.has(credentials.name)) {
       call.refusedCaller = { principal: credentials.name, roles: noRoles };
     }
     const user = credentials && (await this.#parts.passwords?.check(credentials, call));
-    if (user === undefined) throw this.#loginRefusals.invalid;
+    if (user === undefined) throw refusals.invalid;
     return user;
   }
 

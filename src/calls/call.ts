@@ -1,5 +1,5 @@
 import type { IncomingHttpHeaders } from "node:http";
-import type { ErrorKind, ErrorMessageId, ServiceError } from "../domain/errors.ts";
+import { type ErrorKind, type ErrorMessageId, ServiceError } from "../domain/errors.ts";
 import type { Caller } from "../domain/session.ts";
 import type { Connection } from "./connection.ts";
 import { type Credentials, HeaderCredentials } from "./credentials.ts";
@@ -116,4 +116,18 @@ const acceptableRequestId = /^[\x21-\x7e]{1,128}$/;
 /** The caller's request id when it is printable and short, else a generated one. */
 export function requestIdFrom(sent: string | string[] | null | undefined): string {
   return typeof sent === "string" && acceptableRequestId.test(sent) ? sent : crypto.randomUUID();
+}
+
+/** The error for the caller: a ServiceError as it is, anything else as an internal error without its text. */
+export function asServiceError(reason: unknown, call: Pick<Call, "requestId">): ServiceError {
+  if (reason instanceof ServiceError) return reason;
+  return new ServiceError("downlease.server.internal", [call.requestId], reason);
+}
+
+/** The result, or a rejection when the call is aborted first; the work then goes on and its result is dropped. */
+export function unlessAborted<T>(work: Promise<T>, call: Call): Promise<T> {
+  return new Promise<T>((resolve, reject) => {
+    call.onAbort = (reason) => reject(new ServiceError(reason));
+    work.then(resolve, reject);
+  });
 }

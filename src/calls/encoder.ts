@@ -1,4 +1,4 @@
-import type { DescMessage, MessageShape } from "@bufbuild/protobuf";
+import { type DescMessage, type Message, type MessageShape, toBinary } from "@bufbuild/protobuf";
 
 /** Encodes a message as `toBinary` does, after `headBytes` bytes that are reserved for the head of an envelope. */
 export type Encoder<T extends DescMessage = DescMessage> = (
@@ -26,4 +26,16 @@ export function encoderOf<T extends DescMessage>(
     throw new Error(`the encoder of ${schema.typeName} writes the fields ${written}, but it has ${declared}`);
   }
   return encode;
+}
+
+/** Makes an encoder that encodes each message once, however many callers get it. */
+export function sharedEncoder<T extends DescMessage>(schema: T): Encoder<T> {
+  const encoded = new WeakMap<Message, Buffer>();
+  return (message, headBytes) => {
+    const existing = encoded.get(message);
+    if (existing !== undefined) return existing;
+    const bytes = Buffer.concat([Buffer.alloc(headBytes), toBinary(schema, message)]);
+    encoded.set(message, bytes);
+    return bytes;
+  };
 }

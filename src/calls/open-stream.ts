@@ -12,9 +12,10 @@ export interface OpenStream extends Slotted {
 
 const ownRequestLimit = Symbol("own limit for the request");
 const ownAnswerLimit = Symbol("own limit for the answer");
+const takenAt = Symbol("when a part of the answer was taken");
 
 /** A stream of HTTP/2 or a response of HTTP/1; the marks are set on few, and read once in a while. */
-type Carrier = object & { [ownRequestLimit]?: true; [ownAnswerLimit]?: true };
+type Carrier = object & { [ownRequestLimit]?: true; [ownAnswerLimit]?: true; [takenAt]?: number };
 
 /** Lets the request of a stream take any time: its handler limits it, for example a stream of requests. */
 export function limitsOwnRequest(stream: ServerHttp2Stream): void {
@@ -23,8 +24,19 @@ export function limitsOwnRequest(stream: ServerHttp2Stream): void {
 
 /** Lets an answer take any time: its handler limits it, and holds little of it in memory. */
 export function limitsOwnAnswer(response: HttpResponse): void {
-  const carrier: Carrier | undefined = "stream" in response ? (response.stream as object) : response;
+  const carrier = carrierOf(response);
   if (carrier !== undefined) carrier[ownAnswerLimit] = true;
+}
+
+/** Records that the client has taken a part of an answer that goes on: its time to take the rest begins again. */
+export function partTaken(response: HttpResponse | ServerHttp2Stream): void {
+  const carrier = carrierOf(response);
+  if (carrier !== undefined) carrier[takenAt] = performance.now();
+}
+
+/** Undefined for a response whose stream is closed. */
+function carrierOf(response: HttpResponse | ServerHttp2Stream): Carrier | undefined {
+  return "stream" in response ? (response.stream as object | undefined) : response;
 }
 
 export function hasOwnRequestLimit(stream: object): boolean {
@@ -34,4 +46,9 @@ export function hasOwnRequestLimit(stream: object): boolean {
 /** @param carrier the stream of an answer over HTTP/2, the response over HTTP/1 */
 export function hasOwnAnswerLimit(carrier: object): boolean {
   return (carrier as Carrier)[ownAnswerLimit] === true;
+}
+
+/** When a part of the answer was taken for the last time, by `performance.now()`; 0 if that is not known. */
+export function takenLast(carrier: object): number {
+  return (carrier as Carrier)[takenAt] ?? 0;
 }

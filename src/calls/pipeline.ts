@@ -1,121 +1,46 @@
-import type {
-  DescMessage,
-  DescMethod,
-  DescMethodBiDiStreaming,
-  DescMethodUnary,
-  MessageShape,
-} from "@bufbuild/protobuf";
+import type { DescMessage, MessageShape } from "@bufbuild/protobuf";
 import { ServiceError } from "../domain/errors.ts";
 import { noRoles } from "../domain/roles.ts";
 import type { Caller } from "../domain/session.ts";
 import type { Admission } from "./admission.ts";
-import { type Audit, type AuditDetails, type AuditedRecord, auditRecordOf } from "./audit.ts";
-import type { Call, CallObserver } from "./call.ts";
-import { type ClientAddressOf, networkOf } from "./client-address.ts";
-import { loginIdOf } from "./credentials.ts";
-import type { Encoder } from "./encoder.ts";
+import { type Audit, type AuditedRecord, auditRecordOf } from "./audit.ts";
+import { asServiceError, type Call, type CallObserver } from "./call.ts";
+import type { ClientAddressOf } from "./client-address.ts";
+import {
+  type Authenticate,
+  type Operation,
+  type Operations,
+  operationNameOf,
+  type ServerStreamOperation,
+  type StreamOperation,
+} from "./operation.ts";
+import type { ServerStreamEntry } from "./server-stream.ts";
 import type { ShareHolders } from "./share-holders.ts";
-import { StreamPlace } from "./stream-place.ts";
+import { StreamCalls, type StreamEntry } from "./stream-calls.ts";
 
-/** One row of the table of operations. */
-export interface Operation<I extends DescMessage = DescMessage, O extends DescMessage = DescMessage> {
-  readonly method: DescMethodUnary<I, O>;
-  /** High volume: successes are logged at debug. */
-  readonly isRoutine?: boolean;
-  /** Whether callers need no credentials, and those that they send do not count. */
-  readonly isPublic?: boolean;
-  /** Whether callers authenticate with credentials for logging in, such as a password. */
-  readonly isLogin?: boolean;
-  /** Whether only operators of the service may call it. */
-  readonly isAdministration?: boolean;
-  /** Whether the call closes its login session. */
-  readonly isLogout?: boolean;
-  /** Encodes the response in place of `toBinary`, on protocols that support it. */
-  readonly encode?: Encoder<O>;
-  /** Weight of a request among the calls in flight; 1 when left out. */
-  weight?(request: MessageShape<I>): number;
-  /** Whether it changes something, so that the audit log has an entry for each call. */
-  readonly changes?: boolean;
-  /** Id of the download session that a call is about, for the logs; with the response once there is one. */
-  sessionId?(request: MessageShape<I>, response?: MessageShape<O>): string | undefined;
-  /** Id of the library item that a call is about, for the logs. Not asked for when the operation is routine. */
-  itemId?(request: MessageShape<I>): string | undefined;
-  /** What else the audit log has about a call; with the response once there is one. */
-  auditDetails?(request: MessageShape<I>, response?: MessageShape<O>): AuditDetails;
-  /** Checks the arguments and does the work. Throws ServiceError. */
-  run(request: MessageShape<I>, caller: Caller, call: Call): Promise<MessageShape<O>>;
-}
-
-/** An operation on a stream of requests: one response for each request, in the order of the requests. */
-export interface StreamOperation<I extends DescMessage = DescMessage, O extends DescMessage = DescMessage> {
-  readonly method: DescMethodBiDiStreaming<I, O>;
-  /**
-   * Responds to the requests that have arrived together. An error of a single request is part of its response; throws
-   * ServiceError for errors that end the stream.
-   *
-   * @param clientAddress when the stream began
-   */
-  answer(
-    requests: readonly MessageShape<I>[],
-    caller: Caller,
-    clientAddress: string,
-  ): Promise<readonly MessageShape<O>[]>;
-}
-
-export interface Operations {
-  readonly unary: readonly Operation[];
-  readonly streams: readonly StreamOperation[];
-}
-
-/** Names of the services that have operations, for example `cis.v1.SessionService`. */
-export function serviceNamesOf({ unary, streams }: Operations): string[] {
-  return [...new Set([...unary, ...streams].map(({ method }) => method.parent.typeName))];
-}
-
-/** A row of the table of operations, checked with the types of its messages; the table itself has no such types. */
-export function operation<I extends DescMessage, O extends DescMessage>(row: Operation<I, O>): Operation {
-  return row as unknown as Operation;
-}
-
-/** As `operation`, for a stream. */
-export function streamOperation<I extends DescMessage, O extends DescMessage>(
-  row: StreamOperation<I, O>,
-): StreamOperation {
-  return row as unknown as StreamOperation;
-}
-
-/** Identifies the caller, or throws ServiceError `unauthenticated`. */
-export type Authenticate = (call: Call) => Caller | Promise<Caller>;
+export { asServiceError } from "./call.ts";
+export {
+  type Authenticate,
+  methodsOf,
+  type Operation,
+  type Operations,
+  operation,
+  operationNameOf,
+  type ServerStreamOperation,
+  type StreamEnd,
+  type StreamOperation,
+  serverStreamOperation,
+  serviceNamesOf,
+  streamOperation,
+} from "./operation.ts";
+export type { ServerStream, ServerStreamEntry } from "./server-stream.ts";
+export type { Conversation, StreamEntry } from "./stream-calls.ts";
 
 /** A request message, or a function that reads it once the caller is authenticated. Throws ServiceError. */
 export type RequestSource = MessageShape<DescMessage> | (() => MessageShape<DescMessage>);
 
 /** Runs an operation through the whole pipeline. Rejects only with ServiceError. */
 export type Entry = (request: RequestSource, call: Call) => Promise<MessageShape<DescMessage>>;
-
-/** One call of a stream operation, behind the pipeline. */
-export interface Conversation {
-  /** Responds to one group of requests at a time. Rejects with ServiceError when the stream has to end. */
-  answer(requests: readonly MessageShape<DescMessage>[]): Promise<readonly MessageShape<DescMessage>[]>;
-  /** Records the end of the stream. @param error why it ended, unless the caller ended it */
-  end(error?: ServiceError): void;
-}
-
-/**
- * Opens a conversation for a call: resolves when the caller is authenticated and the stream has a place, which it has
- * until `end` is called. Needs no message and nothing of the call's headers afterwards. Rejects with ServiceError.
- */
-export type StreamEntry = (call: Call) => Promise<Conversation>;
-
-/** A stream whose caller is authenticated. */
-interface OpenedStream {
-  readonly row: StreamOperation;
-  readonly call: Call;
-  /** Authenticates the caller of later requests. */
-  readonly identity: Call;
-  readonly clientAddress: string;
-  readonly place: StreamPlace;
-}
 
 /** Delay before a refusal for overload is sent. */
 const refusalPauseMs = 100;
@@ -154,28 +79,25 @@ export class CallPipeline {
   readonly #login: Authenticate;
   readonly #administrate: Authenticate;
   readonly #admission: Admission;
-  readonly #streams: ShareHolders;
-  readonly #strangers: ShareHolders;
-  readonly #isOpen: boolean;
-  readonly #clientAddressOf: ClientAddressOf;
   readonly #observe: CallObserver;
+  readonly #clientAddressOf: ClientAddressOf;
   readonly #audit: Audit | undefined;
+  readonly #streams: StreamCalls;
   /** Made once: creating an error costs more than the refusal, which has to be cheap. */
   readonly #overloaded = ServiceError.overloaded();
 
   constructor(options: CallPipelineOptions) {
-    const { operations, authenticate, login = authenticate, admission, streams, observe } = options;
+    const { operations, authenticate, admission, observe } = options;
+    const { login = authenticate, administrate = authenticate, isOpen = false } = options;
     this.operations = operations;
     this.#authenticate = authenticate;
     this.#login = login;
-    this.#administrate = options.administrate ?? authenticate;
+    this.#administrate = administrate;
     this.#admission = admission;
-    this.#streams = streams;
-    this.#strangers = options.strangers;
-    this.#isOpen = options.isOpen ?? false;
-    this.#clientAddressOf = options.clientAddressOf;
     this.#observe = observe;
+    this.#clientAddressOf = options.clientAddressOf;
     this.#audit = options.audit;
+    this.#streams = new StreamCalls({ ...options, administrate, isOpen, overloaded: this.#overloaded });
   }
 
   /** Costs one promise and two functions a call, and must not cost more: every keep-alive passes here. */
@@ -281,103 +203,12 @@ export class CallPipeline {
     };
   }
 
-  /**
-   * A stream is a call until its caller is authenticated; after that its place is among the streams. Its groups of
-   * requests need no admission: a stream has one in flight, and HTTP/2 flow control bounds what waits behind it.
-   */
   streamEntry(row: StreamOperation): StreamEntry {
-    const operation = operationNameOf(row.method);
-    return async (call) => {
-      const startedAt = performance.now();
-      const record = (error: ServiceError | undefined): void => {
-        const durationMs = performance.now() - startedAt;
-        this.#observe({ call, operation, outcome: error?.kind ?? "ok", durationMs, error });
-      };
-      try {
-        const caller = await this.#identify(call);
-        const clientAddress = this.#clientAddressOf(call);
-        const place = this.#isOpen
-          ? new StreamPlace(this.#strangers, networkOf(clientAddress))
-          : new StreamPlace(this.#streams, caller.principal);
-        const stream = { row, call, identity: this.#identityOf(call), clientAddress, place };
-        return {
-          answer: (requests) => this.#answer(stream, requests),
-          end: (error) => {
-            place.leave();
-            record(error);
-          },
-        };
-      } catch (reason) {
-        const error = asServiceError(reason, call);
-        record(error);
-        throw error;
-      }
-    };
+    return this.#streams.entry(row);
   }
 
-  /** Authenticates the caller of a stream; while that takes its time, the stream counts as a call. */
-  async #identify(call: Call): Promise<Caller> {
-    const { connection } = call;
-    if (!this.#admission.enter(connection, 1)) throw this.#overloaded;
-    try {
-      const caller = this.#authenticate(call);
-      const resolved = caller instanceof Promise ? await unlessAborted(caller, call) : caller;
-      if (!this.#isOpen && !connection.isTrusted) connection.trust();
-      return resolved;
-    } finally {
-      this.#admission.leave(connection, 1);
-    }
+  /** @param streamsMustEnd ends the stream with an error */
+  serverStreamEntry(row: ServerStreamOperation, streamsMustEnd: AbortSignal): ServerStreamEntry {
+    return this.#streams.serverEntry(row, streamsMustEnd);
   }
-
-  /**
-   * What a stream keeps of its call in order to authenticate again: the credentials that count, and no headers, because
-   * they may be large.
-   */
-  #identityOf({ protocol, requestId, connection, credentials, headers }: Call): Call {
-    const loginId = this.#isOpen ? undefined : loginIdOf(credentials, headers);
-    const authorization = this.#isOpen || loginId !== undefined ? undefined : credentials.authorization;
-    const kept = connection.keep({ authorization, loginId });
-    return { protocol, requestId, connection, credentials: kept, headers: {} };
-  }
-
-  async #answer(
-    { row, call, identity, clientAddress, place }: OpenedStream,
-    requests: readonly MessageShape<DescMessage>[],
-  ): Promise<readonly MessageShape<DescMessage>[]> {
-    try {
-      if (place.isAmong(this.#strangers)) {
-        place.move(this.#streams);
-        call.connection.trust();
-      }
-      if (call.abortedWith !== undefined) throw new ServiceError(call.abortedWith);
-      // For each group: a stream may outlive the credentials of its caller.
-      const caller = this.#authenticate(identity);
-      const answers =
-        caller instanceof Promise
-          ? caller.then((resolved) => row.answer(requests, resolved, clientAddress))
-          : row.answer(requests, caller, clientAddress);
-      return await unlessAborted(answers, call);
-    } catch (reason) {
-      throw asServiceError(reason, call);
-    }
-  }
-}
-
-/** For example `DownloadSession.KeepAlive`. */
-export function operationNameOf(method: DescMethod): string {
-  return `${method.parent.name.replace(/Service$/, "")}.${method.name}`;
-}
-
-/** The error for the caller: a ServiceError as it is, anything else as an internal error without its text. */
-export function asServiceError(reason: unknown, call: Pick<Call, "requestId">): ServiceError {
-  if (reason instanceof ServiceError) return reason;
-  return new ServiceError("downlease.server.internal", [call.requestId], reason);
-}
-
-/** The result, or a rejection when the call is aborted first; the work then goes on and its result is dropped. */
-function unlessAborted<T>(work: Promise<T>, call: Call): Promise<T> {
-  return new Promise<T>((resolve, reject) => {
-    call.onAbort = (reason) => reject(new ServiceError(reason));
-    work.then(resolve, reject);
-  });
 }

@@ -1,6 +1,6 @@
 import { isIP, isIPv6 } from "node:net";
 import { z } from "zod";
-import { filePath, integer, manual, optionalListOf, type Rule } from "./fields.ts";
+import { filePath, integer, manual, onOff, optionalListOf, type Rule } from "./fields.ts";
 
 /** The address of the service. */
 export const addressFields = {
@@ -48,6 +48,10 @@ export const adminFields = {
       help: "where /metrics is served, in clear text and without login; port 0 picks a free one",
       default: defaultAdminAddress,
     }),
+  console: onOff().prefault("on").register(manual, {
+    argument: "on|off",
+    help: "serve the web console at /console, and the page of the API at /docs",
+  }),
   allowedHosts: optionalListOf(
     isHostPattern,
     "must be host names without ports such as dl.example or *.dl.example, with commas between them, or *",

@@ -113,7 +113,7 @@ const callFields = {
   }),
   maxStreams: integer(1, 1_000_000).prefault("2000").register(manual, {
     argument: "number",
-    help: "maximum number of open KeepAliveStream streams; more are refused at once with the time to retry after",
+    help: "maximum number of open streams of callers (keep-alives, watches); more are refused at once with the time to retry after",
   }),
   maxWatches: integer(1, 1_000_000).prefault("500").register(manual, {
     argument: "number",

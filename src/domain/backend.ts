@@ -3,6 +3,7 @@ import type { LinkKeyStore } from "./link-key-store.ts";
 import type { LoginStore } from "./login-store.ts";
 import type { PreparationStore } from "./preparation-store.ts";
 import type { ReplicaStore } from "./replica-store.ts";
+import type { SessionChanges } from "./session-changes.ts";
 import type { SessionFileStore } from "./session-file-store.ts";
 import type { SessionRecordStore } from "./session-record-store.ts";
 import type { SessionStore } from "./session-store.ts";
@@ -19,6 +20,7 @@ export interface Backend extends AsyncDisposable {
   readonly sessions: SessionStore;
   readonly sessionFiles: SessionFileStore;
   readonly sessionRecords: SessionRecordStore;
+  readonly sessionChanges: SessionChanges;
   readonly logins: LoginStore;
   readonly preparations: PreparationStore;
   readonly linkKeys: LinkKeyStore;

@@ -302,6 +302,10 @@ export const errorMessages = {
     kind: "timed_out",
     text: "The stream has sent no request for {0} s. Open it again when there is one to send.",
   },
+  "downlease.watch.slow": {
+    kind: "unable_to_allocate_resource",
+    text: "The watch was ended because its client reads more slowly than things change. Watch again, or watch less.",
+  },
   "downlease.server.internal": {
     kind: "internal_server_error",
     text: "The server failed; its log has the details under request id {0}.",

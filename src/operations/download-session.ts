@@ -64,7 +64,7 @@ export interface DownloadSessionParts {
  */
 export function downloadSessionOperations(parts: DownloadSessionParts): Operations {
   const { unary, streams } = keepAliveOperations(parts);
-  return { unary: [...lifeCycleOperations(parts), ...unary], streams };
+  return { unary: [...lifeCycleOperations(parts), ...unary], streams, serverStreams: [] };
 }
 
 /** Everything from creation to deletion but the keep-alives. */
@@ -151,7 +151,7 @@ function lifeCycleOperations({ store, content, clients }: DownloadSessionParts):
 }
 
 /** Keep-alives one by one, in batches and in streams. */
-function keepAliveOperations(parts: DownloadSessionParts): Operations {
+function keepAliveOperations(parts: DownloadSessionParts): Pick<Operations, "unary" | "streams"> {
   const { store, clients } = parts;
   const keepAliveAll = batchKeepAlives(parts);
   const unary = [

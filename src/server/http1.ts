@@ -2,7 +2,7 @@ import { createServer, type IncomingMessage, type ServerResponse, STATUS_CODES }
 import type { Socket } from "node:net";
 import { connectionOfSocket } from "../calls/connection.ts";
 import type { HttpHandler } from "../calls/http.ts";
-import { hasOwnAnswerLimit } from "../calls/open-stream.ts";
+import { hasOwnAnswerLimit, takenLast } from "../calls/open-stream.ts";
 import { toOriginForm } from "./absolute-form.ts";
 import type { Limits } from "./limits.ts";
 import { lingerThenDestroy } from "./linger.ts";
@@ -77,7 +77,8 @@ export class Http1Connections {
       const [current] = responses;
       if (current === undefined || hasOwnAnswerLimit(current)) continue;
       const bytes = responses.reduce((sum, { writableLength }) => sum + writableLength, 0);
-      if (bytes > 0) yield { holder: socket, bytes, cut: () => void socket.destroy() };
+      if (bytes === 0) continue;
+      yield { holder: socket, bytes, takenAt: takenLast(current), cut: () => void socket.destroy() };
     }
   }
 

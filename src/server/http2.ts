@@ -2,7 +2,7 @@ import { constants, createServer, type ServerHttp2Session, type ServerHttp2Strea
 import type { Socket } from "node:net";
 import { connectionOfSession } from "../calls/connection.ts";
 import type { Http2StreamHandler, HttpHandler } from "../calls/http.ts";
-import { hasOwnAnswerLimit, hasOwnRequestLimit, type OpenStream } from "../calls/open-stream.ts";
+import { hasOwnAnswerLimit, hasOwnRequestLimit, type OpenStream, takenLast } from "../calls/open-stream.ts";
 import { Slots } from "../calls/slots.ts";
 import type { Limits } from "./limits.ts";
 import { lingerThenDestroy } from "./linger.ts";
@@ -85,7 +85,8 @@ export class Http2Connections {
   *backlogs(): Generator<Backlog> {
     for (const { stream } of this.#openStreams()) {
       if (stream === undefined || stream.writableLength === 0 || hasOwnAnswerLimit(stream)) continue;
-      yield { holder: stream, bytes: stream.writableLength, cut: () => this.#cut(stream) };
+      const { writableLength: bytes } = stream;
+      yield { holder: stream, bytes, takenAt: takenLast(stream), cut: () => this.#cut(stream) };
     }
   }
 

@@ -5,6 +5,8 @@ export interface Backlog {
   /** A stream of HTTP/2 or a connection of HTTP/1. */
   readonly holder: object;
   readonly bytes: number;
+  /** When the client has taken a part of an answer that goes on, by `performance.now()`; 0 if that is not known. */
+  readonly takenAt?: number;
   /** Gives the answers up. Called again while the backlog is still there. */
   cut(): void;
 }
@@ -42,10 +44,10 @@ export class SlowClients {
     const now = performance.now();
     const waiting = new Map<object, Waiting>();
     let total = 0;
-    for (const { holder, bytes, cut } of backlogs) {
+    for (const { holder, bytes, takenAt = 0, cut } of backlogs) {
       const before = this.#waiting.get(holder);
       const taken = before === undefined ? 0 : Math.max(0, before.bytes - bytes);
-      const since = before === undefined ? now : Math.min(now, before.since + taken);
+      const since = before === undefined ? now : Math.min(now, Math.max(before.since + taken, takenAt));
       const cost = since === now ? bytes : bytes + overheadBytes;
       waiting.set(holder, { holder, bytes, cost, cut, since });
       total += cost;

@@ -6,6 +6,8 @@ import {
   type CallPipelineOptions,
   type Entry,
   type Operation,
+  type ServerStreamEntry,
+  type ServerStreamOperation,
   type StreamEntry,
   type StreamOperation,
 } from "../calls/pipeline.ts";
@@ -13,12 +15,17 @@ import { errorKinds } from "../domain/errors.ts";
 import { beginningOf } from "../telemetry/logged-id.ts";
 import type { Spans } from "./spans.ts";
 
+/** Runs something in the span of a stream, by its call. */
+type SpansOfStreams = WeakMap<object, ReturnType<typeof AsyncLocalStorage.snapshot>>;
+
 /** The pipeline whose calls are spans, from the admission to the outcome. A stream is one span, without its messages. */
 export class TracedPipeline extends CallPipeline {
   readonly #spans: Spans;
   readonly #addressOf: CallPipelineOptions["clientAddressOf"];
+  readonly #spansOfStreams: SpansOfStreams;
 
   constructor(options: CallPipelineOptions, spans: Spans) {
+    const spansOfStreams: SpansOfStreams = new WeakMap();
     const observe = (record: CallRecord) => {
       const { active, traceId } = spans;
       if (active?.isRecording()) end(active, record);
@@ -27,9 +34,14 @@ export class TracedPipeline extends CallPipeline {
     const { audit } = options;
     super({
       ...options,
-      observe,
+      observe(record) {
+        const inSpan = spansOfStreams.get(record.call);
+        if (inSpan === undefined) observe(record);
+        else inSpan(observe, record);
+      },
       audit: audit && ((record) => audit({ ...record, traceId: spans.traceId })),
     });
+    this.#spansOfStreams = spansOfStreams;
     this.#spans = spans;
     this.#addressOf = options.clientAddressOf;
   }
@@ -59,6 +71,17 @@ export class TracedPipeline extends CallPipeline {
       });
   }
 
+  /** Its end may come from anywhere: an event of the connection, a timer, the stop of the server. */
+  override serverStreamEntry(row: ServerStreamOperation, streamsMustEnd: AbortSignal): ServerStreamEntry {
+    const open = super.serverStreamEntry(row, streamsMustEnd);
+    const name = fullNameOf(row);
+    return (call) =>
+      this.#serve(name, call, () => {
+        this.#spansOfStreams.set(call, AsyncLocalStorage.snapshot());
+        return open(call);
+      });
+  }
+
   #serve<T>(fullName: string, call: Call, work: () => T): T {
     const { protocol, headers, rest } = call;
     const name = rest === undefined ? fullName : `${rest.method} ${rest.template}`;
@@ -74,7 +97,7 @@ export class TracedPipeline extends CallPipeline {
 }
 
 /** For example `cis.v1.SessionService/Create`. */
-function fullNameOf({ method }: Pick<Operation | StreamOperation, "method">): string {
+function fullNameOf({ method }: Pick<Operation | StreamOperation | ServerStreamOperation, "method">): string {
   return `${method.parent.typeName}/${method.name}`;
 }
 

@@ -77,7 +77,7 @@ export class ConformanceService {
         },
       });
     });
-    return { unary, streams: [] };
+    return { unary, streams: [], serverStreams: [] };
   }
 
   /** All methods but the one that has to be unknown. */

@@ -1,7 +1,12 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { create, type DescMessage, type FileRegistry, type Message } from "@bufbuild/protobuf";
 import { type Code, ConnectError, type ConnectRouter, type HandlerContext } from "@connectrpc/connect";
-import { type Operations, operation, streamOperation } from "../../src/calls/pipeline.ts";
+import {
+  type Operations,
+  operation,
+  serverStreamOperation,
+  streamOperation,
+} from "../../src/calls/pipeline.ts";
 import { type Answer, decorate, type Metadata } from "./answer.ts";
 import { isCall, methodOf, responseOf, serviceIn } from "./suite-server.ts";
 
@@ -65,7 +70,15 @@ export class InteropService {
         return answers;
       },
     });
-    return { unary, streams: withStream ? [stream] : [] };
+    const answers = serverStreamOperation({
+      method: methodOf(this.#service, "StreamingOutputCall", "server_streaming"),
+      answers: (request) => this.#output(request as OutputRequest),
+    });
+    return {
+      unary,
+      streams: withStream ? [stream] : [],
+      serverStreams: withStream ? [answers] : [],
+    };
   }
 
   addRoutes(router: ConnectRouter, { withStream }: { readonly withStream: boolean }): void {
@@ -84,12 +97,12 @@ export class InteropService {
       }
       return create(input.output, { aggregatedPayloadSize } as never);
     });
+    if (withStream) return;
     const output = methodOf(this.#service, "StreamingOutputCall", "server_streaming");
     router.rpc(output, (request, context) => {
       isCall(context);
       return this.#output(request as OutputRequest);
     });
-    if (withStream) return;
     const duplex = methodOf(this.#service, "FullDuplexCall", "bidi_streaming");
     router.rpc(duplex, (requests, context) =>
       this.#converse(requests as AsyncIterable<OutputRequest>, context),

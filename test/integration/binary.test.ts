@@ -43,6 +43,8 @@ describe.runIf(isBuilt)("the executable", () => {
     // Large enough for the hashing thread.
     await writeFile(join(content, "demo/disks/disk.img"), disk);
     await using service = await startService(["--content-root", content, ...store()], {}, binary);
+    expect((await fetch(`${service.url}/openapi.json`)).status).toBe(200);
+    expect(await (await fetch(`${service.url}/console/`)).text()).toContain("the executable has none");
     const target = `from ${kind}`;
     const { stdout } = await outcome("get", "demo/disks", "-o", target, "--server", service.url);
     const digest = createHash("sha256").update(disk).digest("hex");

@@ -85,7 +85,7 @@ test("sessions are a table, and an object a line with --json", async () => {
 
 test("sessions --watch writes what changes", async () => {
   const { item, ids } = await open(1);
-  const args = ["admin", "sessions", "--item", item, "--watch", "--interval", "0.1", "--server", app.url];
+  const args = ["admin", "sessions", "--item", item, "--watch", "--interval", "30", "--server", app.url];
   const command = startCommand([...args, "--json"]);
   await eventually("the session", () => command.stdout.includes(ids[0]!));
   await admin("end", ids[0]!, "--cancel", "--yes");

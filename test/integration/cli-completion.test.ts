@@ -52,6 +52,7 @@ describe("complete", () => {
         "admin",
         "completion",
         "users",
+        "health",
         "version",
         "help",
         ":4",

@@ -132,6 +132,7 @@ const fixtures: Record<string, Record<string, (row: OperationRow) => Promise<Fix
     list_users: async () => ({ input: {}, strangerHeaders: visitor! }),
     list_audit_entries: async () => ({ input: { principal: "nobody" }, strangerHeaders: visitor! }),
     get_overview: async () => ({ input: {}, strangerHeaders: visitor! }),
+    get_history: async () => ({ input: {}, strangerHeaders: visitor! }),
     get_settings: async () => ({ input: {}, strangerHeaders: visitor! }),
     update_settings: async () => ({ input: { values: { max_calls: 1000 } }, strangerHeaders: visitor! }),
     list_sessions: async () => ({

@@ -51,7 +51,8 @@ describe.runIf(arePacked)("the packages", () => {
     const sources = await readdir(join(root, "src"), { recursive: true });
     const others: string[] = [];
     for (const name of sources) {
-      if ((await stat(join(root, "src", name))).isFile() && !name.endsWith(".ts")) others.push(name);
+      const isBuilt = /\.ts$|^console/.test(name);
+      if (!isBuilt && (await stat(join(root, "src", name))).isFile()) others.push(name);
     }
     expect(others.length).toBeGreaterThan(10);
     expect(others.filter((name) => !packed.includes(join("src", name)))).toEqual([]);
@@ -135,6 +136,8 @@ describe.runIf(arePacked)("the packages", () => {
       expect(downloaded).toEqual({ stdout: "photon-disk1.vmdk,photon.ovf\n", stderr: "" });
       const example = join(root, "examples/library/demo/photon/photon-disk1.vmdk");
       expect(await readFile(join(target, "photon-disk1.vmdk"))).toEqual(await readFile(example));
+      for (const path of ["/console/", "/docs", "/openapi.json"])
+        expect([path, (await fetch(service.url + path)).status]).toEqual([path, 200]);
       const shown = await run(process.execPath, [main, "items", "list", "--server", service.url]);
       expect(shown.stdout).toContain("photon");
     }

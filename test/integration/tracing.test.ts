@@ -1,7 +1,10 @@
 import { randomBytes } from "node:crypto";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { createClient } from "@connectrpc/connect";
+import { createGrpcTransport } from "@connectrpc/connect-node";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { AdminService } from "../../gen/downlease/admin/v1/admin_pb.ts";
 import { runCommand, runProgram } from "../support/command.ts";
 import { eventually } from "../support/eventually.ts";
 import { type OtlpReceiver, type ReceivedSpan, startOtlpReceiver } from "../support/otlp-receiver.ts";
@@ -191,6 +194,21 @@ test("a stream of keep-alives is one span, which ends with it", async () => {
   await eventually("the span of the stream", () =>
     spansOf(traceId).some((span) => span.parentId === parentId && span.name.endsWith("/KeepAliveStream")),
   );
+});
+
+test("a watch is one span, which ends with it", async () => {
+  const { traceId, parentId, headers } = beginTrace();
+  const admin = createClient(AdminService, createGrpcTransport({ baseUrl: services.SQLite.url }));
+  const over = new AbortController();
+  const watch = admin.watchSettings({}, { headers, signal: over.signal })[Symbol.asyncIterator]();
+  await watch.next();
+  expect(spansOf(traceId)).toEqual([]);
+  over.abort();
+  await expect(watch.next()).rejects.toThrow("canceled");
+  const span = await eventually("the span of the watch", () =>
+    spansOf(traceId).find(({ name }) => name === "downlease.admin.v1.AdminService/WatchSettings"),
+  );
+  expect(span.parentId).toBe(parentId);
 });
 
 test("a command passes the trace of its caller on, with its calls and its downloads", async () => {

@@ -26,7 +26,7 @@ export type Rooms = Readonly<Record<string, Walls>>;
 export function filesOf(root: string, ...folders: readonly string[]): SourceFile[] {
   return folders.flatMap((folder) =>
     readdirSync(join(root, folder), { recursive: true, encoding: "utf8" })
-      .filter((name) => name.endsWith(".ts") && !name.endsWith(".test.ts"))
+      .filter((name) => /\.tsx?$/.test(name) && !/\.test\.tsx?$/.test(name))
       .map((name) => `${folder}/${name}`)
       .map((path) => ({ path, text: readFileSync(join(root, path), "utf8") })),
   );

@@ -16,6 +16,9 @@ const onPath = (command: string): Requirement => ({
 /** As a peer of the service, and in front of it. */
 export const nginxNeeded = onPath("nginx");
 
+/** Of the tests in a browser only. */
+export const chromiumNeeded = onPath("chromium");
+
 export const neededExecutables: readonly Requirement[] = [
   onPath("redis-server"),
   onPath("haproxy"),

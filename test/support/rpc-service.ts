@@ -6,7 +6,7 @@ import { DownloadSessionService } from "../../gen/content/library/item/v1/downlo
 import { Admission } from "../../src/calls/admission.ts";
 import type { CallObserver, CallRecord } from "../../src/calls/call.ts";
 import type { ClientAddressOf } from "../../src/calls/client-address.ts";
-import { type Authenticate, CallPipeline } from "../../src/calls/pipeline.ts";
+import { type Authenticate, CallPipeline, type ServerStreamOperation } from "../../src/calls/pipeline.ts";
 import { firstOf, type ProtocolHandler, type ServerHandlers } from "../../src/calls/protocol-handler.ts";
 import { ShareHolders } from "../../src/calls/share-holders.ts";
 import type { ContentSource } from "../../src/domain/content-source.ts";
@@ -115,6 +115,10 @@ export interface RpcServiceOptions {
   readonly patience?: Patience;
   /** By default, everybody is `anonymous`. */
   readonly authenticate?: Authenticate;
+  /** For administration; `authenticate` by default. */
+  readonly administrate?: Authenticate;
+  /** Operations with a stream of answers besides those of download sessions, which have none. */
+  readonly serverStreams?: readonly ServerStreamOperation[];
   /** Serves requests that are not RPCs; by default with a text. */
   readonly next?: (parts: {
     readonly pipeline: CallPipeline;
@@ -131,6 +135,8 @@ export async function startRpcService({
   maxMessageBytes = maxBodyBytes,
   patience,
   authenticate = () => callerNamed("anonymous"),
+  administrate = authenticate,
+  serverStreams = [],
   next = () => textFallback,
   store = new FaultyStore({
     database: new SqliteDatabase(":memory:"),
@@ -145,8 +151,9 @@ export async function startRpcService({
   const clientAddressOf: ClientAddressOf = ({ connection }) => connection.peer;
   const [streams, strangers] = [new ShareHolders(maxStreams), new ShareHolders(maxStreams)];
   const pipeline = new CallPipeline({
-    operations: downloadSessionOperations({ store, content }),
+    operations: { ...downloadSessionOperations({ store, content }), serverStreams },
     authenticate,
+    administrate,
     admission,
     streams,
     strangers,

@@ -14,6 +14,8 @@ export interface TcpProxy extends AsyncDisposable {
    * forgotten them. New connections are not affected.
    */
   silence(which?: (connection: ProxiedConnection) => boolean): void;
+  /** Ends the open connections, as when the machine behind is switched off. */
+  cut(): void;
   /** Bytes from clients that were swallowed so far. */
   readonly swallowed: number;
 }
@@ -78,9 +80,12 @@ export async function startTcpProxy(target: number): Promise<TcpProxy> {
     silence(which: (connection: ProxiedConnection) => boolean = () => true) {
       for (const connection of connections) if (which(connection)) connection.isSilent = true;
     },
+    cut() {
+      for (const socket of sockets) socket.destroy();
+    },
     async [Symbol.asyncDispose]() {
       server.close();
-      for (const socket of sockets) socket.destroy();
+      proxy.cut();
       await once(server, "close");
     },
   };

@@ -21,7 +21,9 @@ const rooms: Rooms = {
     packages: ["@bufbuild/protobuf", "cookie", "forwarded-parse", "lru-cache"],
     node: ["http", "http2", "net", "tls"],
   },
-  operations: { rooms: ["calls", "domain", "gen"], packages: ["@bufbuild/protobuf", "uuid"] },
+  // What operators watch.
+  "session-feed": { rooms: ["domain"] },
+  operations: { rooms: ["calls", "domain", "gen", "session-feed"], packages: ["@bufbuild/protobuf", "uuid"] },
   auth: {
     rooms: ["calls", "domain"],
     packages: ["jose", "lru-cache", "p-limit"],
@@ -82,8 +84,9 @@ const rooms: Rooms = {
   },
   server: {
     rooms: ["calls", "domain", "telemetry"],
-    packages: ["cors", "pino"],
-    node: ["http", "http2", "net", "tls"],
+    packages: ["cors", "negotiator", "pino", "sirv"],
+    // The files of the pages.
+    node: ["fs", "http", "http2", "net", "tls", "zlib"],
   },
   cluster: { rooms: ["telemetry"], packages: ["pino"], node: ["cluster"] },
   // `fs` and `os` for where compiled code is cached.
@@ -102,6 +105,7 @@ const rooms: Rooms = {
       "protocols/rpc",
       "protocols/vapi",
       "server",
+      "session-feed",
       "stores",
       "telemetry",
       "tracing",
@@ -122,6 +126,30 @@ const rooms: Rooms = {
       "zod",
     ],
     node: ["fs", "fs/promises", "http", "https", "sqlite", "tls"],
+  },
+  // The web page: code for browsers.
+  console: {
+    rooms: ["gen"],
+    packages: [
+      "@bufbuild/protobuf",
+      "@connectrpc/connect",
+      "@connectrpc/connect-query",
+      "@connectrpc/connect-web",
+      "@noble/hashes",
+      "@tanstack/react-query",
+      "@tanstack/react-virtual",
+      "@vitejs/plugin-react",
+      "pretty-bytes",
+      "react",
+      "react-aria-components",
+      "react-dom",
+      "swagger-ui-dist",
+      "uplot",
+      "vite",
+      "wouter",
+    ],
+    // To build it.
+    node: ["util", "zlib"],
   },
   // The commands that call a service: the SDK in a terminal.
   cli: {

@@ -190,6 +190,15 @@ describe("users of a file", () => {
     expect(await outcome(login, { loginId: "any" })).toMatchObject(refused("required", basicChallenge));
   });
 
+  test("of a page that asks for the password itself get no challenge that makes the browser ask", async () => {
+    const { login } = await open(await users());
+    const headers = { "x-requested-with": "XMLHttpRequest" };
+    const session = 'vmware-api-session-id realm="downlease"';
+    const authorization = basic("alice", "wrong");
+    expect(await outcome(login, { headers, authorization })).toMatchObject(refused("invalid", session));
+    expect(await outcome(login, { headers })).toMatchObject(refused("required", session));
+  });
+
   test("can't send their password with other calls, right or wrong", async () => {
     const { authenticate } = await open(await users());
     for (const password of ["alice's password", "wrong"]) {

@@ -9,7 +9,7 @@ import { operation } from "../../src/calls/pipeline.ts";
 import { descriptorSetHandler, descriptorSetPath } from "../../src/protocols/rpc/descriptor-set.ts";
 
 const unary = [operation({ method: DownloadSessionService.method.get, run: () => Promise.reject() })];
-const { serve, takes } = descriptorSetHandler({ unary, streams: [] }, ["x-page", "yes"]);
+const { serve, takes } = descriptorSetHandler({ unary, streams: [], serverStreams: [] }, ["x-page", "yes"]);
 
 /** The answer to a request, its headers by name. */
 function answerTo(method: string, headers: Record<string, string> = {}, url = descriptorSetPath) {

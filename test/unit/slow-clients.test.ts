@@ -47,6 +47,23 @@ test("a byte now and then gives no more time", () => {
   expect(cuts[0]).toBe("a");
 });
 
+test("each part that is taken of an answer that goes on begins its time again, however much waits behind it", () => {
+  const holder = {};
+  let takenAt = performance.now();
+  const look = (passMs: number) => {
+    clients.check([{ holder, bytes: 50_000, takenAt, cut: () => cuts.push("stream") }]);
+    vi.advanceTimersByTime(passMs);
+  };
+  for (let parts = 0; parts < 10; parts++) {
+    look(takeMs - 1);
+    takenAt = performance.now();
+  }
+  look(takeMs);
+  expect(cuts).toEqual([]);
+  look(0);
+  expect(cuts).toEqual(["stream"]);
+});
+
 test("the time begins when the first answer waits", () => {
   check({}, takeMs);
   check({ a: 10 }, takeMs / 2);

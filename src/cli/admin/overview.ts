@@ -9,7 +9,7 @@ import {
 import { momentOf } from "../../client/numbers.ts";
 import { required } from "../answers.ts";
 import type { CommonFlags, Task } from "../run.ts";
-import { watch } from "../sessions/watch.ts";
+import { polled, watch } from "../sessions/watch.ts";
 import { bytes, duration, table } from "../text.ts";
 
 interface OverviewFlags extends CommonFlags {
@@ -27,7 +27,7 @@ export async function overview(task: Task<OverviewFlags>): Promise<void> {
     return;
   }
   await watch(task, {
-    read,
+    values: () => polled(task, read),
     frame: (value) => overviewPage(value, output.width),
     entries: (value) => [{ key: "overview", line: summary(value), json: overviewJson(value) }],
     gone: () => undefined,

@@ -4,6 +4,7 @@ import { required } from "../answers.ts";
 import type { Task } from "../run.ts";
 import { ServerClock } from "../sessions/server-clock.ts";
 import { watch } from "../sessions/watch.ts";
+import { followSessions } from "./follow-sessions.ts";
 import { type FilterFlags, filterOf, type SessionFilter } from "./session-filter.ts";
 import { sessionJson, sessionLine, sessionTable } from "./session-row.ts";
 
@@ -39,19 +40,11 @@ export async function list(task: Task<ListFlags>): Promise<void> {
   if (!output.isJson) output.lines(sessionTable(rows, clock, output.width));
 }
 
-/** Reads the list again and again. */
 function watchList(task: Task<ListFlags>, filter: SessionFilter, clock: ServerClock): Promise<void> {
   const { output, flags } = task;
   const limit = flags.limit ?? maxRows;
   return watch(task, {
-    async read() {
-      const sessions: SessionInfo[] = [];
-      for await (const page of pages(task, filter, clock)) {
-        sessions.push(...page);
-        if (sessions.length >= limit) break;
-      }
-      return sessions.slice(0, limit);
-    },
+    values: () => followSessions(task, { filter, limit, clock }),
     frame: (sessions) => sessionTable(sessions, clock, output.width),
     entries: (sessions) =>
       sessions.map((session) => ({

@@ -9,7 +9,7 @@ import { visible } from "../../client/printable.ts";
 import { required } from "../answers.ts";
 import { CliError } from "../failure.ts";
 import type { CommonFlags, Task } from "../run.ts";
-import { watch } from "../sessions/watch.ts";
+import { polled, watch } from "../sessions/watch.ts";
 import { table } from "../text.ts";
 import { confirm } from "./confirm.ts";
 
@@ -35,7 +35,7 @@ export async function show(task: Task<ShowFlags>): Promise<void> {
     return;
   }
   await watch(task, {
-    read,
+    values: () => polled(task, read),
     frame: (settings) => settingsTable(settings, output.width),
     entries: ({ settings }) =>
       settings.map((setting) => ({

@@ -8,7 +8,7 @@ import type { CommonFlags, Task } from "../run.ts";
 import { bytes, duration, table } from "../text.ts";
 import { ServerClock } from "./server-clock.ts";
 import { type SessionFileView, SessionReader, type SessionView, sessionJson } from "./session-view.ts";
-import { watch } from "./watch.ts";
+import { polled, watch } from "./watch.ts";
 
 interface WatchFlags extends CommonFlags {
   readonly watch?: boolean;
@@ -38,7 +38,7 @@ export async function list(task: Task<ListFlags>): Promise<void> {
     return;
   }
   await watch(task, {
-    read,
+    values: () => polled(task, read),
     frame: (views) => sessionTable(views, output.width),
     entries: (views) =>
       views.map((view) => ({
@@ -65,13 +65,14 @@ export async function show(task: Task<WatchFlags>): Promise<void> {
     return;
   }
   let wasThere = false;
+  const readAgain = async () => {
+    // A session that never existed is an error; one that is removed ends the watch.
+    const view = wasThere ? await reader.find(id) : await reader.get(id);
+    wasThere = true;
+    return view === undefined ? undefined : { view, files: await reader.files(id) };
+  };
   await watch(task, {
-    async read() {
-      // A session that never existed is an error; one that is removed ends the watch.
-      const view = wasThere ? await reader.find(id) : await reader.get(id);
-      wasThere = true;
-      return view === undefined ? undefined : { view, files: await reader.files(id) };
-    },
+    values: () => polled(task, readAgain),
     frame: (value) =>
       value === undefined ? [`${visible(id)} is gone`] : sessionPage(value.view, value.files, output.width),
     entries: (value) => {

@@ -5,9 +5,10 @@ import type { Output } from "../output.ts";
 import type { Task } from "../run.ts";
 import { cutToWidth } from "../text.ts";
 
-/** Something that is read again at an interval. */
+/** Something that changes. */
 export interface Watched<T> {
-  read(): Promise<T>;
+  /** The value, and what it is after each change. Called again when it throws, or ends, before the command does. */
+  values(): AsyncIterable<T>;
   /** The lines that a terminal shows. */
   frame(value: T): readonly string[];
   /** The parts that other outputs get, each when it is new or has changed. */
@@ -33,11 +34,12 @@ export async function watch<T>(
   let isReached = true;
   while (!call.signal.aborted) {
     try {
-      const value = await watched.read();
-      if (!isReached) view.reached(`${server.url} is reached again`);
-      isReached = true;
-      view.show(value);
-      if (watched.isOver?.(value)) return;
+      for await (const value of watched.values()) {
+        if (!isReached) view.reached(`${server.url} is reached again`);
+        isReached = true;
+        view.show(value);
+        if (watched.isOver?.(value)) return;
+      }
     } catch (error) {
       if (call.signal.aborted) return;
       if (!isPassing(error)) throw error;
@@ -45,6 +47,17 @@ export async function watch<T>(
       isReached = false;
     }
     await delay(flags.interval * 1000, undefined, { signal: call.signal }).catch(() => {});
+  }
+}
+
+/** Values that are read at an interval. */
+export async function* polled<T>(
+  { call: { signal }, flags }: Pick<Task<{ readonly interval: number }>, "call" | "flags">,
+  read: () => Promise<T>,
+): AsyncGenerator<T> {
+  while (!signal.aborted) {
+    yield await read();
+    await delay(flags.interval * 1000, undefined, { signal }).catch(() => {});
   }
 }
 

@@ -2,8 +2,10 @@ import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import {
   AdminService,
+  GetHistoryResponseSchema,
   GetOverviewResponseSchema,
   type Overview,
+  OverviewPointSchema,
   OverviewSchema,
   ReplicaInfoSchema,
   StoreInfoSchema,
@@ -15,6 +17,7 @@ import type { Backend, BackendFacts } from "../../domain/backend.ts";
 import type { Census, TopCount } from "../../domain/census.ts";
 import type { ContentSource } from "../../domain/content-source.ts";
 import { ServiceError } from "../../domain/errors.ts";
+import { type OverviewPoint, overviewPoint } from "../../domain/overview.ts";
 import { type OverviewFacts, problemsOf } from "../../domain/problems.ts";
 import type { Replica, SeenReplica } from "../../domain/replica-store.ts";
 
@@ -25,6 +28,8 @@ export interface OverviewParts {
   readonly own: () => Replica | undefined;
   /** Whether sessions can be created. */
   readonly isWritable: () => boolean;
+  /** The last minutes, oldest first. */
+  readonly history: () => readonly OverviewPoint[];
 }
 
 /** The overview of `downlease.admin`. */
@@ -35,6 +40,13 @@ export function overviewOperations(parts: OverviewParts): readonly Operation[] {
       isAdministration: true,
       async run() {
         return create(GetOverviewResponseSchema, { overview: await overviewOf(parts) });
+      },
+    }),
+    operation({
+      method: AdminService.method.getHistory,
+      isAdministration: true,
+      async run() {
+        return create(GetHistoryResponseSchema, { points: parts.history().map(historyPoint) });
       },
     }),
   ];
@@ -64,7 +76,7 @@ async function overviewOf({ backend, content, own, isWritable }: OverviewParts):
   return create(OverviewSchema, {
     time: timestampFromMs(now),
     ...countsOf(census),
-    ...ratesOf(replicas),
+    ...membersOf(overviewPoint({ now, replicas, census })),
     topItems: await Promise.all((census?.topItems ?? []).map((entry) => itemEntry(entry, content))),
     topPrincipals: (census?.topPrincipals ?? []).map((entry) => topEntry(entry)),
     store: storeInfo(store, facts),
@@ -75,26 +87,22 @@ async function overviewOf({ backend, content, own, isWritable }: OverviewParts):
 
 function countsOf(census: Census | undefined): OverviewInit {
   if (census === undefined) return {};
-  const { states, expiring, endedAt, expired, sinceMs } = census;
+  const { states, expiring, endedAt } = census;
   return {
     countedTime: timestampFromMs(endedAt),
-    activeSessions: BigInt(states.ACTIVE),
     canceledSessions: BigInt(states.CANCELED),
     failedSessions: BigInt(states.ERROR),
     expiringSessions: BigInt(expiring),
-    expiredPerSecond: sinceMs > 0 ? (expired / sinceMs) * 1000 : 0,
   };
 }
 
-function ratesOf(replicas: readonly Replica[]): OverviewInit {
-  const sum = (value: (replica: Replica) => number) =>
-    replicas.reduce((total, replica) => total + value(replica), 0);
-  return {
-    grantedPerSecond: sum((replica) => replica.grantedPerSecond),
-    renewedPerSecond: sum((replica) => replica.renewedPerSecond),
-    downloads: BigInt(sum((replica) => replica.downloads)),
-    bytesPerSecond: sum((replica) => replica.bytesPerSecond),
-  };
+/** The members that the overview and a point of its history share. */
+function membersOf({ at: _, active, downloads, ...rates }: OverviewPoint) {
+  return { ...rates, activeSessions: BigInt(active), downloads: BigInt(downloads) };
+}
+
+function historyPoint(point: OverviewPoint) {
+  return create(OverviewPointSchema, { time: timestampFromMs(point.at), ...membersOf(point) });
 }
 
 async function itemEntry(entry: TopCount, content: OverviewParts["content"]): Promise<TopEntry> {

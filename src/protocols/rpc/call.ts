@@ -3,6 +3,7 @@ import { Code, ConnectError, createContextKey, type HandlerContext } from "@conn
 import { abort, type Call, type Protocol } from "../../calls/call.ts";
 import { Connection } from "../../calls/connection.ts";
 import { type Credentials, HeaderCredentials } from "../../calls/credentials.ts";
+import type { ServerStream } from "../../calls/pipeline.ts";
 import { type ErrorMessageId, ServiceError } from "../../domain/errors.ts";
 
 /** What Connect's own context lacks about the request of a call. */
@@ -11,10 +12,10 @@ export interface RequestInfo {
   readonly connection: Connection;
   readonly credentials: Credentials;
   readonly headers: IncomingHttpHeaders;
-  /** Whether the request was readable and has become a call. */
+  /** Whether the request was readable and has become a call, or its refusal is recorded already. */
   isCall: boolean;
-  /** Gives back the place of a stream that needs no credentials. */
-  leave?: (() => void) | undefined;
+  /** A stream of answers, from before its request is read. */
+  stream?: ServerStream | undefined;
 }
 
 export const requestInfoKey = createContextKey<RequestInfo>({
@@ -38,10 +39,11 @@ export class RpcCall implements Call {
   readonly #context: HandlerContext;
   readonly #info: RequestInfo;
 
-  constructor(context: HandlerContext) {
+  /** @param isRead whether its request has been read */
+  constructor(context: HandlerContext, isRead = true) {
     this.#context = context;
     this.#info = context.values.get(requestInfoKey);
-    this.#info.isCall = true;
+    this.#info.isCall = isRead;
     const { signal } = context;
     const onAbort = () => abort(this, reasonOf(signal.reason));
     if (signal.aborted) onAbort();

@@ -4,7 +4,7 @@ import { FileDescriptorSetSchema, FileOptionsSchema } from "@bufbuild/protobuf/w
 import { file_google_rpc_error_details } from "../../../gen/google/rpc/error_details_pb.ts";
 import { Health as HealthService } from "../../../gen/grpc/health/v1/health_pb.ts";
 import { discardBody, pathOf } from "../../calls/http.ts";
-import type { Operations } from "../../calls/pipeline.ts";
+import { methodsOf, type Operations } from "../../calls/pipeline.ts";
 import type { ProtocolHandler } from "../../calls/protocol-handler.ts";
 
 /** Where the interface is served. */
@@ -20,7 +20,7 @@ export function descriptorSetHandler(
   operations: Operations,
   pageHeaders: readonly string[],
 ): ProtocolHandler {
-  const services = [...operations.unary, ...operations.streams].map(({ method }) => method.parent);
+  const services = methodsOf(operations).map(({ parent }) => parent);
   const files = [...services, HealthService].map(({ file }) => file);
   const bytes = descriptorSetOf([...files, file_google_rpc_error_details]);
   const etag = `"${createHash("sha256").update(bytes).digest("base64url").slice(0, 22)}"`;

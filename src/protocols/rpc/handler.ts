@@ -1,11 +1,16 @@
-import { type DescMethod, type DescMethodBiDiStreaming, type Message, toBinary } from "@bufbuild/protobuf";
+import {
+  type DescMethod,
+  type DescMethodBiDiStreaming,
+  type DescMethodServerStreaming,
+  type Message,
+  toBinary,
+} from "@bufbuild/protobuf";
 import {
   type ConnectRouter,
   type ConnectRouterOptions,
   cors as connectCors,
   createConnectRouter,
   createContextValues,
-  type HandlerContext,
 } from "@connectrpc/connect";
 import { createMethodUrl, type UniversalHandler } from "@connectrpc/connect/protocol";
 import {
@@ -24,8 +29,10 @@ import { notSniffed } from "../../calls/page-headers.ts";
 import {
   asServiceError,
   type CallPipeline,
+  methodsOf,
   type Operation,
   operationNameOf,
+  type ServerStreamEntry,
   type StreamEntry,
 } from "../../calls/pipeline.ts";
 import { callHeaders, type ProtocolHandler } from "../../calls/protocol-handler.ts";
@@ -34,7 +41,7 @@ import { type ErrorKind, ServiceError } from "../../domain/errors.ts";
 import type { Health } from "../../telemetry/health.ts";
 import { protocolByName, type RequestInfo, RpcCall, requestInfoKey } from "./call.ts";
 import { dropEndlessDeadline } from "./deadline.ts";
-import { connectErrorOf, isUnreadable, jsonOptions, unreadable, withGrpcSpelling } from "./errors.ts";
+import { connectErrorOf, jsonOptions, withGrpcSpelling } from "./errors.ts";
 import { encodedEnvelope, envelope as envelopeOf } from "./fast-lane/envelope.ts";
 import { openFastLane } from "./fast-lane/fast-lane.ts";
 import { discardRest } from "./fast-lane/http2-stream.ts";
@@ -45,13 +52,14 @@ import type {
   ServeByRuntime,
 } from "./fast-lane/lane.ts";
 import { asText, binaryTypeOf, decoded } from "./grpc-web-text.ts";
-import { healthService, healthStream } from "./health.ts";
+import { healthService, healthWatch } from "./health.ts";
 import { mediaTypeOf } from "./media-type.ts";
 import { withKnownFlags } from "./message-flags.ts";
 import { placesIn, type TakePlace } from "./open-streams.ts";
 import { defaultPatience, type Patience } from "./patience.ts";
 import { reflection, reflectionMethods } from "./reflection.ts";
-import { serveStream } from "./runtime-stream.ts";
+import { requestGate } from "./request-gate.ts";
+import { serveAnswers, serveStream, withPartsTaken } from "./runtime-stream.ts";
 import { unimplementedHandlers } from "./unimplemented.ts";
 
 export interface RpcOptions {
@@ -87,18 +95,18 @@ export function rpcHandler(options: RpcOptions): ProtocolHandler {
   };
   const takePlace = placesIn(options.strangers, options.clientAddressOf, observe);
   const streams = streamRows(options, takePlace);
-  const router = createConnectRouter({ ...routerOptions, requestGate: gate(takePlace) });
-  addRoutes(router, options, streams);
+  const serverStreams = serverStreamRows(options, takePlace);
+  const router = createConnectRouter({ ...routerOptions, requestGate: requestGate(serverStreams) });
+  addRoutes(router, options, streams, serverStreams);
   const served = new Map<string, ServeByRuntime>();
+  const ours = new Set(methodsOf(pipeline.operations));
   for (const handler of router.handlers) {
-    const { operations } = pipeline;
-    const isOurs = [...operations.unary, ...operations.streams].some(
-      ({ method }) => method === handler.method,
-    );
-    const recordRefusal = isOurs ? refusalRecorder(operationNameOf(handler.method), observe) : undefined;
+    const recordRefusal = ours.has(handler.method)
+      ? refusalRecorder(operationNameOf(handler.method), observe)
+      : undefined;
     served.set(handler.requestPath, (req, res, body) => void serve(handler, req, res, recordRefusal, body));
   }
-  const fastLane = options.fastLane ? fastLaneFor(options, streams, takePlace, served) : undefined;
+  const fastLane = options.fastLane ? fastLaneFor(options, streams, serverStreams, served) : undefined;
   const services = new Set(router.handlers.map(({ service }) => service.typeName));
   const unimplemented = unimplementedHandlers(routerOptions, services);
   const recordUnimplemented = refusalRecorder("unknown", observe, "operation_not_found");
@@ -137,8 +145,8 @@ function streamRows(
   { pipeline, patience = defaultPatience }: RpcOptions,
   takePlace: TakePlace,
 ): readonly StreamRow[] {
-  const { unary, streams } = pipeline.operations;
-  const services = new Set([...unary, ...streams].map(({ method }) => method.parent)).add(HealthService);
+  const { streams } = pipeline.operations;
+  const services = new Set(methodsOf(pipeline.operations).map(({ parent }) => parent)).add(HealthService);
   const { firstMs } = patience;
   const reflect = reflection(services, takePlace);
   return [
@@ -147,13 +155,32 @@ function streamRows(
   ];
 }
 
+/** A method with many answers, and how they are made. */
+interface ServerStreamRow extends Pick<Operation, "encode"> {
+  readonly method: DescMethodServerStreaming;
+  readonly run: ServerStreamEntry;
+}
+
+function serverStreamRows(
+  { pipeline, health, streamsMustEnd }: RpcOptions,
+  takePlace: TakePlace,
+): readonly ServerStreamRow[] {
+  return [
+    ...pipeline.operations.serverStreams.map((row) => ({
+      ...row,
+      run: pipeline.serverStreamEntry(row, streamsMustEnd),
+    })),
+    { method: HealthService.method.watch, run: healthWatch(health, takePlace, streamsMustEnd) },
+  ];
+}
+
 function fastLaneFor(
   options: RpcOptions,
   streams: readonly StreamRow[],
-  takePlace: TakePlace,
+  serverStreams: readonly ServerStreamRow[],
   served: ReadonlyMap<string, ServeByRuntime>,
 ) {
-  const { pipeline, health, observe, maxBodyBytes, callsMustEnd, streamsMustEnd } = options;
+  const { pipeline, observe, maxBodyBytes, callsMustEnd, streamsMustEnd } = options;
   const methodOf = <Run>(
     { method, isRoutine = false, encode }: Pick<Operation, "isRoutine" | "encode"> & { method: DescMethod },
     run: Run,
@@ -166,15 +193,13 @@ function fastLaneFor(
     const serveByRuntime = served.get(pathTo(method))!;
     return { method, isRoutine, run, envelope, serveByRuntime, recordRefusal };
   };
-  const { watch } = HealthService.method;
-  const watchLane = { ...methodOf({ method: watch }, healthStream(health, streamsMustEnd)), takePlace };
   return openFastLane({
     unary: new Map(
       pipeline.operations.unary.map((row) => [pathTo(row.method), methodOf(row, pipeline.entry(row))]),
     ),
     streams: new Map<string, LaneStreamMethod | LaneServerStreamMethod>([
       ...streams.map((row) => [pathTo(row.method), { ...row, ...methodOf(row, row.run) }] as const),
-      [pathTo(watch), watchLane],
+      ...serverStreams.map((row) => [pathTo(row.method), methodOf(row, row.run)] as const),
     ]),
     maxMessageBytes: maxBodyBytes,
     callsMustEnd,
@@ -197,19 +222,12 @@ function refusalRecorder(
   return (call, durationMs, outcome = defaultOutcome) => observe({ call, operation, outcome, durationMs });
 }
 
-/**
- * Connect reports bytes that are not a message with INTERNAL, as a fault of the server, and has no hook for it but the
- * signal of the call, which gets each error just before it is sent.
- */
-function blameCaller({ signal, values }: HandlerContext): void {
-  signal.addEventListener("abort", () => {
-    const reason: unknown = signal.reason;
-    if (isUnreadable(reason) && !values.get(requestInfoKey).isCall)
-      Object.assign(reason as Error, unreadable());
-  });
-}
-
-function addRoutes(router: ConnectRouter, options: RpcOptions, streams: readonly StreamRow[]): void {
+function addRoutes(
+  router: ConnectRouter,
+  options: RpcOptions,
+  streams: readonly StreamRow[],
+  serverStreams: readonly ServerStreamRow[],
+): void {
   const { pipeline, health, streamsMustEnd } = options;
   for (const row of pipeline.operations.unary) {
     const run = pipeline.entry(row);
@@ -225,23 +243,10 @@ function addRoutes(router: ConnectRouter, options: RpcOptions, streams: readonly
   for (const { method, run, patience } of streams) {
     router.rpc(method, (requests, context) => serveStream(run, requests, context, streamsMustEnd, patience));
   }
-  router.service(HealthService, healthService(health, streamsMustEnd));
+  for (const { method } of serverStreams) router.rpc(method, serveAnswers);
+  const { check, list } = healthService(health);
+  router.rpc(HealthService.method.check, check).rpc(HealthService.method.list, list);
   options.routes?.(router);
-}
-
-/** What happens before a request is read: `Health/Watch` takes its place. */
-function gate(takePlace: TakePlace): (context: HandlerContext) => void {
-  return (context) => {
-    blameCaller(context);
-    const { method, values } = context;
-    if (method !== HealthService.method.watch) return;
-    try {
-      const info = values.get(requestInfoKey);
-      info.leave = takePlace({ ...info, protocol: protocolByName(context.protocolName) }, method);
-    } catch (reason) {
-      throw reason instanceof ServiceError ? connectErrorOf(reason) : reason;
-    }
-  };
 }
 
 /**
@@ -270,8 +275,9 @@ async function serve(
     isCall: false,
   };
   res.once("close", () => {
-    const { connection, headers, isCall, leave } = info;
-    leave?.();
+    const { connection, headers, isCall, stream } = info;
+    if (isCall) stream?.end(new ServiceError("downlease.call.canceled"));
+    else stream?.leave();
     const origin = { protocol: protocolOf(req), requestId, connection, headers };
     if (!isCall) recordRefusal?.(origin, performance.now() - startedAt);
   });
@@ -291,7 +297,9 @@ async function serve(
     if (handler.method.methodKind === "server_streaming") endWithCaller(req, res);
     // A stream of requests has time limits of its own.
     if ("stream" in req && handler.method.methodKind === "bidi_streaming") limitsOwnRequest(req.stream);
-    const answer = withGrpcSpelling(await handler({ ...request, body }));
+    const result = await handler({ ...request, body });
+    const goesOn = handler.method.methodKind !== "unary";
+    const answer = withGrpcSpelling(goesOn ? withPartsTaken(result, res) : result);
     await universalResponseToNodeResponse(binaryType === undefined ? answer : asText(answer), res);
   } catch {
     if (res.headersSent) {

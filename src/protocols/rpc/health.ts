@@ -3,22 +3,16 @@ import { Code, ConnectError, type ServiceImpl } from "@connectrpc/connect";
 import {
   type HealthCheckRequest,
   HealthCheckResponseSchema,
-  type Health as HealthService,
+  Health as HealthService,
   HealthCheckResponse_ServingStatus as WireStatus,
 } from "../../../gen/grpc/health/v1/health_pb.ts";
+import type { ServerStreamEntry } from "../../calls/pipeline.ts";
+import { ServiceError } from "../../domain/errors.ts";
 import type { Health } from "../../telemetry/health.ts";
-import type { ServerStream } from "./fast-lane/lane.ts";
+import type { TakePlace } from "./open-streams.ts";
 
-/**
- * `grpc.health.v1` over the health state.
- *
- * @param streamsMustEnd ends watches, after they have sent NOT_SERVING
- */
-export function healthService(
-  health: Health,
-  streamsMustEnd: AbortSignal,
-): ServiceImpl<typeof HealthService> {
-  const watchStatus = statusWatcher(health, streamsMustEnd);
+/** `grpc.health.v1` over the health state, but for `Watch`. */
+export function healthService(health: Health): Pick<ServiceImpl<typeof HealthService>, "check" | "list"> {
   return {
     check({ service }) {
       const status = wireStatusOf(health, service);
@@ -33,17 +27,41 @@ export function healthService(
       ]);
       return { statuses: Object.fromEntries(statuses) };
     },
-
-    watch: ({ service }, { signal }) => watchStatus(service, signal),
   };
 }
 
-/** `Health/Watch` for the fast lane. */
-export function healthStream(health: Health, streamsMustEnd: AbortSignal): ServerStream {
+/**
+ * `Health/Watch`, for anybody.
+ *
+ * @param streamsMustEnd ends watches, after they have sent NOT_SERVING
+ */
+export function healthWatch(
+  health: Health,
+  takePlace: TakePlace,
+  streamsMustEnd: AbortSignal,
+): ServerStreamEntry {
   const watchStatus = statusWatcher(health, streamsMustEnd);
-  return async function* (request, over) {
-    const { service } = request as HealthCheckRequest;
-    for await (const status of watchStatus(service, over)) yield create(HealthCheckResponseSchema, status);
+  return (call) => {
+    const leave = takePlace(call, HealthService.method.watch);
+    const over = new AbortController();
+    call.onAbort = (reason) => over.abort(new ServiceError(reason));
+    let hasLeft = false;
+    const end = () => {
+      if (hasLeft) return;
+      hasLeft = true;
+      over.abort(new ServiceError("downlease.call.canceled"));
+      leave();
+    };
+    return {
+      async *answers(request) {
+        const { service } = request as HealthCheckRequest;
+        for await (const status of watchStatus(service, over.signal)) {
+          yield create(HealthCheckResponseSchema, { status });
+        }
+      },
+      end,
+      leave: end,
+    };
   };
 }
 
@@ -63,7 +81,7 @@ function statusWatcher(health: Health, streamsMustEnd: AbortSignal) {
         if (isStopping && status === WireStatus.SERVING) status = WireStatus.NOT_SERVING;
         if (status !== lastSent) {
           lastSent = status;
-          yield { status };
+          yield status;
         }
         if (isStopping) return;
         if (signal.aborted) throw signal.reason;

@@ -12,6 +12,7 @@ import { RedisLinkKeyStore } from "./redis-link-key-store.ts";
 import { RedisLoginStore } from "./redis-login-store.ts";
 import { RedisPreparationStore } from "./redis-preparation-store.ts";
 import { RedisReplicaStore } from "./redis-replica-store.ts";
+import { RedisSessionChanges } from "./redis-session-changes.ts";
 import { RedisSessionFileStore } from "./redis-session-file-store.ts";
 import { RedisSessionRecordStore } from "./redis-session-record-store.ts";
 import { RedisSessionStore } from "./redis-session-store.ts";
@@ -30,6 +31,7 @@ export class RedisBackend implements Backend {
   readonly sessions: RedisSessionStore;
   readonly sessionFiles: RedisSessionFileStore;
   readonly sessionRecords: RedisSessionRecordStore;
+  readonly sessionChanges: RedisSessionChanges;
   readonly logins: RedisLoginStore;
   readonly preparations: RedisPreparationStore;
   readonly linkKeys: RedisLinkKeyStore;
@@ -54,6 +56,7 @@ export class RedisBackend implements Backend {
     this.sessions = new RedisSessionStore(this.connection, leaseTerms, leaseCounts);
     this.sessionFiles = new RedisSessionFileStore(this.connection, leaseTerms, leaseCounts);
     this.sessionRecords = new RedisSessionRecordStore(this.connection, this.sessions.index);
+    this.sessionChanges = new RedisSessionChanges(this.connection);
     this.logins = new RedisLoginStore(this.connection, loginTerms);
     this.preparations = new RedisPreparationStore(this.connection);
     this.#probe = new Probe(this.connection);
@@ -101,6 +104,7 @@ export class RedisBackend implements Backend {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    this.sessionChanges.close();
     this.connection.close();
   }
 }

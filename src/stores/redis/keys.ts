@@ -87,6 +87,12 @@ export const revocationChannel = "dl:revoked";
 /** Channel that announces new versions of the settings. */
 export const settingsChannel = "dl:settings-changed";
 
+/** Channel that announces changes of sessions, while somebody watches. */
+export const changesChannel = "dl:session-changes";
+
+/** Channel that announces that somebody watches. */
+export const watchersChannel = "dl:session-watchers";
+
 function keyKind(prefix: string): KeyKind {
   return { pattern: `${prefix}*}`, idOf: (key) => key.slice(prefix.length, -1) };
 }

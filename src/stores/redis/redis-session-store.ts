@@ -29,6 +29,7 @@ import {
 export class RedisSessionStore implements SessionStore {
   readonly #redis: RedisConnection;
   readonly #terms: LeaseTerms;
+  /** Which sessions owners have. */
   readonly index: OwnerIndex;
   readonly #counts: LeaseCounts;
 

@@ -45,13 +45,23 @@ export class Subscriber {
     this.#log = log;
   }
 
-  /** Listens until the subscriber closes; a channel has one listener. */
+  /** Listens until the subscriber closes or `leaveChannel` is called; a channel has one listener. */
   listen(channel: string, listener: Listener): Subscription {
     const subscription = new Subscription(channel, listener);
     this.#subscriptions.set(channel, subscription);
     if (this.#connection !== undefined) this.#subscribe(this.#connection, subscription);
     else if (this.#timer === undefined) this.#connect();
     return subscription;
+  }
+
+  /** Nothing is heard on the channel afterwards. */
+  leaveChannel(subscription: Subscription): void {
+    subscription.isEstablished = false;
+    const { channel } = subscription;
+    if (this.#subscriptions.get(channel) !== subscription) return;
+    this.#subscriptions.delete(channel);
+    // A connection that is lost meanwhile subscribes to the others only.
+    this.#connection?.unsubscribe(channel).catch(() => {});
   }
 
   /** Moves to where a new connection leads. */
@@ -106,6 +116,7 @@ export class Subscriber {
     connection.subscribe(subscription.channel).then(
       () => {
         if (connection !== this.#connection || connection.status !== "ready") return;
+        if (this.#subscriptions.get(subscription.channel) !== subscription) return;
         this.#failures = 0;
         this.#isRefused = false;
         subscription.isEstablished = true;

@@ -8,6 +8,7 @@ import { SqliteLinkKeyStore } from "./sqlite-link-key-store.ts";
 import { SqliteLoginStore } from "./sqlite-login-store.ts";
 import { SqlitePreparationStore } from "./sqlite-preparation-store.ts";
 import { SqliteReplicaStore } from "./sqlite-replica-store.ts";
+import { SqliteSessionChanges } from "./sqlite-session-changes.ts";
 import { SqliteSessionFileStore } from "./sqlite-session-file-store.ts";
 import { SqliteSessionRecordStore } from "./sqlite-session-record-store.ts";
 import { SqliteSessionStore } from "./sqlite-session-store.ts";
@@ -21,12 +22,13 @@ export interface SqliteBackendOptions {
 
 /**
  * Everything in an SQLite file: one machine, no other process needed, nothing lost when the process ends, however
- * abruptly. Ends of sessions are announced within the process only; other processes that share the file hear nothing.
+ * abruptly. Ends of sessions are announced within the process only; other processes that share the file hear of changes of sessions while they watch them.
  */
 export class SqliteBackend implements Backend {
   readonly sessions: SqliteSessionStore;
   readonly sessionFiles: SqliteSessionFileStore;
   readonly sessionRecords: SqliteSessionRecordStore;
+  readonly sessionChanges: SqliteSessionChanges;
   readonly logins: SqliteLoginStore;
   readonly preparations: SqlitePreparationStore;
   readonly linkKeys: SqliteLinkKeyStore;
@@ -44,6 +46,7 @@ export class SqliteBackend implements Backend {
     this.sessions = new SqliteSessionStore({ database, terms, counts });
     this.sessionFiles = new SqliteSessionFileStore({ database, terms, counts });
     this.sessionRecords = new SqliteSessionRecordStore(database);
+    this.sessionChanges = new SqliteSessionChanges(database);
     this.logins = new SqliteLoginStore({ database, terms: loginTerms });
     this.preparations = new SqlitePreparationStore(database);
     this.linkKeys = new SqliteLinkKeyStore(database);
@@ -73,6 +76,7 @@ export class SqliteBackend implements Backend {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    this.sessionChanges.close();
     this.#database.close();
   }
 }

@@ -3,6 +3,7 @@ import { resolve } from "node:path";
 import type { DatabaseSync } from "node:sqlite";
 import type { Logger } from "pino";
 import { ServiceError } from "../../domain/errors.ts";
+import type { ChangesListener } from "../../domain/session-changes.ts";
 import { type Clocks, StoreClock, systemClocks } from "./clock.ts";
 import { DatabaseFiles } from "./database-files.ts";
 import { isBusy, isDriverError } from "./driver-errors.ts";
@@ -34,6 +35,8 @@ export class SqliteDatabase {
   readonly ends = new EventEmitter<{ session: [id: string] }>().setMaxListeners(0);
   /** Announces each update of the settings by this process, once that is committed. */
   readonly updates = new EventEmitter<{ settings: [] }>().setMaxListeners(0);
+  /** Those in this process that watch changes of sessions. */
+  readonly changeListeners = new Set<ChangesListener>();
   readonly #files: DatabaseFiles | undefined;
   readonly #lock = new LockQueue();
   readonly #sign: (isLarge: boolean) => void;

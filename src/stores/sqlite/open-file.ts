@@ -18,6 +18,7 @@ const schema = [
   "7-settings",
   "8-early-files",
   "9-session-records",
+  "10-session-changes",
   "11-replicas",
   "12-users",
 ].map((name) => readFileSync(new URL(`schema/${name}.sql`, import.meta.url), "utf8"));

@@ -2,10 +2,9 @@ import type { DescMethod, Message } from "@bufbuild/protobuf";
 import type { CallOrigin } from "../../../calls/call.ts";
 import type { HttpRequest, HttpResponse } from "../../../calls/http.ts";
 import type { OpenStream } from "../../../calls/open-stream.ts";
-import type { Entry, StreamEntry } from "../../../calls/pipeline.ts";
+import type { Entry, ServerStreamEntry, StreamEntry } from "../../../calls/pipeline.ts";
 import type { Slots } from "../../../calls/slots.ts";
 import type { ErrorKind, ErrorMessageId } from "../../../domain/errors.ts";
-import type { TakePlace } from "../open-streams.ts";
 import type { Patience } from "../patience.ts";
 
 /** Serves a request with Connect's runtime; `body`, when given, replaces the request's own. */
@@ -32,12 +31,7 @@ export interface LaneStreamMethod extends LaneMethod<StreamEntry> {
   readonly patience: Patience;
 }
 
-/** Answers one request any number of times, until the signal aborts. */
-export type ServerStream = (request: Message, over: AbortSignal) => AsyncIterable<Message>;
-
-export interface LaneServerStreamMethod extends LaneMethod<ServerStream> {
-  readonly takePlace: TakePlace;
-}
+export type LaneServerStreamMethod = LaneMethod<ServerStreamEntry>;
 
 /**
  * A call on the fast lane, from its headers until its stream is closed, over HTTP/1 until it is answered. `abort` answers

@@ -4,7 +4,7 @@ import { abort, type Call, requestIdFrom } from "../../../calls/call.ts";
 import { type Connection, connectionOfStream } from "../../../calls/connection.ts";
 import { type Credentials, HeaderCredentials } from "../../../calls/credentials.ts";
 import { keptHeaders } from "../../../calls/forwarded.ts";
-import { limitsOwnRequest } from "../../../calls/open-stream.ts";
+import { limitsOwnRequest, partTaken } from "../../../calls/open-stream.ts";
 import { asServiceError, type Conversation } from "../../../calls/pipeline.ts";
 import { type ErrorMessageId, ServiceError } from "../../../domain/errors.ts";
 import { unknownFlags } from "../message-flags.ts";
@@ -100,7 +100,10 @@ export class StreamCall implements Call, LaneCall {
         if (stream.closed) this.abort("downlease.call.canceled");
         else this.#stopReading(this.#rest.length === 0 ? "complete" : incomplete());
       });
-      stream.on("drain", () => void this.#answerAll());
+      stream.on("drain", () => {
+        partTaken(stream);
+        void this.#answerAll();
+      });
     }
     void this.#answerAll();
   }
