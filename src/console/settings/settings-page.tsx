@@ -116,7 +116,8 @@ function SettingField({
   onChange(value: string | undefined): void;
 }) {
   const { name, description, unit, min, max, choices, source, firstValue } = setting;
-  const label = `${name.replaceAll("_", " ")}${unit === undefined ? "" : ` (${unit})`}`;
+  const words = name.replaceAll("_", " ");
+  const label = unit === undefined || words.endsWith(unit) ? words : `${words} (${unit})`;
   return (
     <div className="setting" data-changed={isChanged}>
       {choices.length > 0 ? (
@@ -133,7 +134,7 @@ function SettingField({
         </TextField>
       )}
       <p className="fine">
-        {description}
+        {description.charAt(0).toUpperCase() + description.slice(1)}.
         {min !== undefined && max !== undefined && ` From ${min} to ${max}.`} In force: {setting.value}, from{" "}
         {sources[source] ?? source}.
       </p>
