@@ -12,6 +12,7 @@ const peers = [
   "protos",
   "vmware",
   "packages",
+  "schemathesis",
   "prometheus",
   "deploy",
   "deploy-files",

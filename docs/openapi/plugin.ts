@@ -1,5 +1,5 @@
 #!/usr/bin/env -S node
-/** A plugin of buf: writes gen/openapi/openapi.json from the descriptors, their options and their comments. */
+/** A plugin of buf: writes gen/openapi.json from the descriptors, their options and their comments. */
 import { createEcmaScriptPlugin, runNodeJs } from "@bufbuild/protoplugin";
 import { openApiOf } from "./document.ts";
 

@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import type { CallObserver } from "../calls/call.ts";
 import type { ClientAddressOf } from "../calls/client-address.ts";
@@ -9,11 +10,12 @@ import { descriptorSetHandler } from "../protocols/rpc/descriptor-set.ts";
 import { rpcHandler } from "../protocols/rpc/handler.ts";
 import { restHandler } from "../protocols/vapi/handler.ts";
 import { jsonRpcHandler } from "../protocols/vapi/json-rpc/handler.ts";
+import { openApiHandler } from "../protocols/vapi/openapi.ts";
 import { soapHandler } from "../protocols/vapi/soap/handler.ts";
 import { healthHandler, metricsElsewhere } from "../server/admin.ts";
 import { withCors } from "../server/cors.ts";
 import { withKnownHosts } from "../server/known-hosts.ts";
-import { openApiHandler, pagesHandler } from "../server/pages.ts";
+import { pagesHandler } from "../server/pages.ts";
 import type { Health } from "../telemetry/health.ts";
 import { openHosts } from "./hosts.ts";
 
@@ -44,9 +46,9 @@ export function openProtocols(config: Config, parts: ProtocolParts): ServerHandl
     metricsElsewhere(pageHeaders),
     ...withKnownHosts({ isKnownHost: openHosts(config), pageHeaders, observe }, [
       ...(console ? [pagesHandler(pagesFolder, pageHeaders)] : []),
-      openApiHandler(openApiDocument, pageHeaders),
       ...withCors(corsOrigins, [
         downloads,
+        openApiHandler(readFileSync(openApiDocument, "utf8"), pageHeaders),
         descriptorSetHandler(pipeline.operations, pageHeaders),
         rpcHandler({ pipeline, health, observe, ...lanes, ...ends }),
         soapHandler({ pipeline, maxBodyBytes, pageHeaders, observe }),

@@ -50,7 +50,7 @@ export const adminFields = {
     }),
   console: onOff().prefault("on").register(manual, {
     argument: "on|off",
-    help: "serve the web console at /console, and the page of the API at /docs",
+    help: "serve pages for browsers: /console, /docs (the API), and / with links to them; /openapi.json is served without them",
   }),
   allowedHosts: optionalListOf(
     isHostPattern,

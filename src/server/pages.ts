@@ -1,15 +1,13 @@
-import { createHash } from "node:crypto";
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync } from "node:fs";
 import type { IncomingMessage, ServerResponse } from "node:http";
-import { brotliCompressSync, gzipSync } from "node:zlib";
 import Negotiator from "negotiator";
 import sirv from "sirv";
+import { isRead, refuseMethod } from "../calls/document.ts";
 import { discardBody, type HttpRequest, type HttpResponse, pathOf } from "../calls/http.ts";
 import type { ProtocolHandler } from "../calls/protocol-handler.ts";
 
 const consolePath = "/console";
 const docsPath = "/docs";
-const documentPath = "/openapi.json";
 
 /** Files that the build names after their content. */
 const assets = `${consolePath}/assets/`;
@@ -74,10 +72,6 @@ function isBrowser(request: HttpRequest): boolean {
   return isRead(request) && request.headers.accept !== undefined && accepted[0] === "text/html";
 }
 
-function isRead({ method }: HttpRequest): boolean {
-  return method === "GET" || method === "HEAD";
-}
-
 /** The names of all files are read once; what is not among them is never looked for. */
 function filesIn(folder: string, pageHeaders: readonly string[]): Serve {
   const options = { etag: true, gzip: true, brotli: true, ignores: false } as const;
@@ -108,42 +102,6 @@ function filesIn(folder: string, pageHeaders: readonly string[]): Serve {
   };
 }
 
-/**
- * Serves the OpenAPI document of the REST dialect `/api`: GET and HEAD, without credentials.
- *
- * @param file the document, generated from the interface
- * @param pageHeaders names and values in turn; see `pageHeaders`
- */
-export function openApiHandler(file: URL, pageHeaders: readonly string[]): ProtocolHandler {
-  const bytes = Buffer.from(JSON.stringify(JSON.parse(readFileSync(file, "utf8"))));
-  const encodings = { br: brotliCompressSync(bytes), gzip: gzipSync(bytes), identity: bytes };
-  const etag = `"${createHash("sha256").update(bytes).digest("base64url").slice(0, 22)}"`;
-  const caching = ["etag", etag, "cache-control", "no-cache", "vary", "accept-encoding", ...pageHeaders];
-  return {
-    name: "OpenAPI document",
-    headers: { request: [], response: [] },
-    takes: ({ url }) =>
-      url?.startsWith(documentPath) === true && pathOf({ url } as HttpRequest) === documentPath,
-    serve(request, response) {
-      discardBody(request);
-      if (!isRead(request)) return refuseMethod(response, pageHeaders);
-      if (request.headers["if-none-match"]?.includes(etag)) {
-        response.writeHead(304, caching);
-        response.end();
-        return;
-      }
-      const encoding = new Negotiator(request).encoding(["br", "gzip", "identity"]) as keyof typeof encodings;
-      const body = encodings[encoding] ?? bytes;
-      response.writeHead(200, [
-        ...["content-type", "application/json", "content-length", String(body.length)],
-        ...(body === bytes ? [] : ["content-encoding", encoding]),
-        ...caching,
-      ]);
-      response.end(request.method === "GET" ? body : "");
-    },
-  };
-}
-
 function setter(
   pageHeaders: readonly string[],
   page: string,
@@ -161,11 +119,6 @@ function setter(
 
 function redirect(response: HttpResponse, location: string, pageHeaders: readonly string[]): void {
   response.writeHead(308, ["location", location, "content-length", "0", ...pageHeaders]);
-  response.end();
-}
-
-function refuseMethod(response: HttpResponse, pageHeaders: readonly string[]): void {
-  response.writeHead(405, ["allow", "GET, HEAD", "content-length", "0", ...pageHeaders]);
   response.end();
 }
 

@@ -59,7 +59,7 @@ describe.runIf(areWanted)("pictures of the console", () => {
     await page.getByRole("row").getByText("/s").first().waitFor();
     await take(page, `sessions-${colorScheme}`);
     await page.getByRole("link", { name: "Settings" }).click();
-    await page.getByLabel("lease seconds", { exact: false }).fill("600");
+    await page.getByLabel("lease (seconds)").fill("600");
     await page.getByRole("button", { name: "Save…" }).click();
     await page.getByRole("alertdialog").waitFor();
     await take(page, `settings-${colorScheme}`);

@@ -8,6 +8,7 @@ import { ServerReflection } from "../../gen/grpc/reflection/v1/reflection_pb.ts"
 import { type ErrorKind, errorKinds, httpStatusOf } from "../../src/domain/errors.ts";
 import { templateOf } from "../../src/protocols/vapi/operation-options.ts";
 import { startTestApp, type TestApp } from "../support/app.ts";
+import { surprisesIn } from "../support/openapi.ts";
 import { callsOf, type HttpCall, hasMembers, type OperationInput } from "../support/operation-calls.ts";
 import { type TempDir, tempDir } from "../support/temp-dir.ts";
 import { newIssuer } from "../support/tokens.ts";
@@ -300,6 +301,7 @@ function expectSuccess(row: OperationRow, { status, type, text }: Awaited<Return
   const isVoid = row.options.result === undefined;
   if (row.protocol === "REST") {
     expect([status, type]).toEqual([row.route.status, isVoid ? null : "application/json"]);
+    if (row.dialect.routes === "api") expect(surprisesIn(row, { status, type, text })).toBe("");
     if (isVoid) expect(text).toBe("");
     else if (row.dialect.routes === "rest") expect(Object.keys(JSON.parse(text))).toEqual(["value"]);
     else expect(JSON.parse(text)).not.toHaveProperty("value");
@@ -326,6 +328,7 @@ function expectError(row: OperationRow, kind: ErrorKind, answer: Awaited<ReturnT
     return;
   }
   expect(status).toBe(httpStatusOf(kind, row.dialect.routes));
+  if (row.dialect.routes === "api") expect(surprisesIn(row, answer)).toBe("");
   const structure = row.dialect.routes === "rest" ? body.value : body;
   expect(structure).toMatchObject({
     error_type: vapi.toUpperCase(),

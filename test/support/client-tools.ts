@@ -97,6 +97,13 @@ with zipfile.ZipFile(wheel) as packed:
     packed.extractall(sys.argv[2], [name for name in packed.namelist() if name.startswith(wanted)])
 `;
 
+const schemathesisVersion = "4.32.5";
+
+/** Makes requests from an OpenAPI document, and compares the answers with it. */
+export const schemathesis = pythonWith("schemathesis", schemathesisVersion, [
+  `schemathesis==${schemathesisVersion}`,
+]);
+
 const attwVersion = "0.18.5";
 
 /** Checks the declarations of packages. It is no dev dependency: it brings a TypeScript of its own. */
@@ -132,7 +139,7 @@ export const compose: PeerTool = {
 };
 
 export const clientTools: readonly PeerTool[] = [
-  ...[currentGovc, grpcurl, ghz, vmwareSdk, ansible, attw],
+  ...[currentGovc, grpcurl, ghz, vmwareSdk, ansible, schemathesis, attw],
   ...[helm, kubernetesSchemas, compose],
 ];
 

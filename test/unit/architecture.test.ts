@@ -18,8 +18,9 @@ const rooms: Rooms = {
   domain: { node: ["crypto"], pure: true },
   calls: {
     rooms: ["domain", "gen"],
-    packages: ["@bufbuild/protobuf", "cookie", "forwarded-parse", "lru-cache"],
-    node: ["http", "http2", "net", "tls"],
+    packages: ["@bufbuild/protobuf", "cookie", "forwarded-parse", "lru-cache", "negotiator"],
+    // `crypto` and `zlib` for documents that are read whole.
+    node: ["crypto", "http", "http2", "net", "tls", "zlib"],
   },
   // What operators watch.
   "session-feed": { rooms: ["domain"] },
@@ -55,8 +56,7 @@ const rooms: Rooms = {
   "protocols/rpc": {
     rooms: ["calls", "domain", "gen", "telemetry"],
     packages: ["@bufbuild/protobuf", "@connectrpc/connect", "@connectrpc/connect-node"],
-    // `crypto` for the digest of the descriptor set.
-    node: ["crypto", "http", "http2"],
+    node: ["http", "http2"],
   },
   "protocols/vapi": {
     rooms: ["calls", "domain", "gen"],
@@ -86,7 +86,7 @@ const rooms: Rooms = {
     rooms: ["calls", "domain", "telemetry"],
     packages: ["cors", "negotiator", "pino", "sirv"],
     // The files of the pages.
-    node: ["fs", "http", "http2", "net", "tls", "zlib"],
+    node: ["fs", "http", "http2", "net", "tls"],
   },
   cluster: { rooms: ["telemetry"], packages: ["pino"], node: ["cluster"] },
   // `fs` and `os` for where compiled code is cached.

@@ -6,6 +6,8 @@ declare module "swagger-ui-dist/swagger-ui-es-bundle.js" {
     readonly deepLinking?: boolean;
     readonly filter?: boolean;
     readonly tryItOutEnabled?: boolean;
+    readonly displayRequestDuration?: boolean;
+    readonly defaultModelsExpandDepth?: number;
     readonly docExpansion?: "list" | "full" | "none";
     readonly validatorUrl?: string | null;
   }): unknown;

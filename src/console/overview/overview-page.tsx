@@ -46,7 +46,13 @@ export default function OverviewPage() {
         <Plot title="Sessions" samples={samples} lines={sessionLines} format={count} />
         <Plot title="Leases" samples={samples} lines={leaseLines} format={perSecond} />
         <Plot title="Downloads" samples={samples} lines={downloadLines} format={count} />
-        <Plot title="Bytes of files" samples={samples} lines={byteLines} format={bytesPerSecond} />
+        <Plot
+          title="Bytes of files"
+          samples={samples}
+          lines={byteLines}
+          format={bytesPerSecond}
+          scale={1024}
+        />
       </div>
       <div className="tops">
         <Top title="Items" entries={overview.topItems} hrefOf={(id) => `/items/${encodeURIComponent(id)}`} />

@@ -19,10 +19,13 @@ export function Plot({
   samples,
   lines,
   format,
+  scale = 1,
 }: {
   readonly title: string;
   readonly samples: readonly Sample[];
   readonly lines: readonly Line[];
+  /** What the axis reaches at least. */
+  readonly scale?: number;
   format(value: number): string;
 }) {
   const host = useRef<HTMLDivElement>(null);
@@ -35,7 +38,11 @@ export function Plot({
     const element = host.current!;
     const draw = () => {
       plot.current?.destroy();
-      plot.current = new uPlot(optionsOf(element, lines, format), dataOf(shown.current, lines), element);
+      plot.current = new uPlot(
+        optionsOf(element, lines, format, scale),
+        dataOf(shown.current, lines),
+        element,
+      );
     };
     draw();
     const resized = new ResizeObserver(() => plot.current?.setSize({ width: element.clientWidth, height }));
@@ -51,7 +58,7 @@ export function Plot({
       dark.removeEventListener("change", draw);
       plot.current?.destroy();
     };
-  }, [lines, format]);
+  }, [lines, format, scale]);
 
   useEffect(() => {
     plot.current?.setData(dataOf(samples, lines));
@@ -89,6 +96,7 @@ function optionsOf(
   element: HTMLElement,
   lines: readonly Line[],
   format: (value: number) => string,
+  scale: number,
 ): uPlot.Options {
   const style = getComputedStyle(element);
   const color = (name: string) => resolveColor(element, style.getPropertyValue(name));
@@ -109,7 +117,7 @@ function optionsOf(
           return [now - spanSeconds, now];
         },
       },
-      y: { range: (_, __, max) => [0, Math.max(1, max * 1.1)] },
+      y: { range: (_, __, max) => [0, Math.max(scale, max * 1.1)] },
     },
     axes: [
       { ...axis, size: 32, values: (_, ticks) => ticks.map(formatTick) },

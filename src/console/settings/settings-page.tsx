@@ -116,8 +116,7 @@ function SettingField({
   onChange(value: string | undefined): void;
 }) {
   const { name, description, unit, min, max, choices, source, firstValue } = setting;
-  const words = name.replaceAll("_", " ");
-  const label = unit === undefined || words.endsWith(unit) ? words : `${words} (${unit})`;
+  const label = labelOf(name, unit);
   return (
     <div className="setting" data-changed={isChanged}>
       {choices.length > 0 ? (
@@ -134,7 +133,7 @@ function SettingField({
         </TextField>
       )}
       <p className="fine">
-        {description.charAt(0).toUpperCase() + description.slice(1)}.
+        {sentence(description)}
         {min !== undefined && max !== undefined && ` From ${min} to ${max}.`} In force: {setting.value}, from{" "}
         {sources[source] ?? source}.
       </p>
@@ -216,4 +215,15 @@ function valuesOf(edits: Edits) {
 
 function resetsOf(edits: Edits): string[] {
   return Object.entries(edits).flatMap(([name, text]) => (text === undefined ? [name] : []));
+}
+
+/** For example `lease (seconds)` for `lease_seconds`. */
+function labelOf(name: string, unit: string | undefined): string {
+  const words = name.replaceAll("_", " ");
+  return unit === undefined ? words : `${words.replace(/ (seconds|mbps)$/, "")} (${unit})`;
+}
+
+/** A help text of the command line as a sentence. */
+function sentence(text: string): string {
+  return `${text.charAt(0).toUpperCase()}${text.slice(1)}.`;
 }

@@ -1,9 +1,8 @@
-import { createHash } from "node:crypto";
 import { create, type DescFile, toBinary } from "@bufbuild/protobuf";
 import { FileDescriptorSetSchema, FileOptionsSchema } from "@bufbuild/protobuf/wkt";
 import { file_google_rpc_error_details } from "../../../gen/google/rpc/error_details_pb.ts";
 import { Health as HealthService } from "../../../gen/grpc/health/v1/health_pb.ts";
-import { discardBody, pathOf } from "../../calls/http.ts";
+import { documentHandler } from "../../calls/document.ts";
 import { methodsOf, type Operations } from "../../calls/pipeline.ts";
 import type { ProtocolHandler } from "../../calls/protocol-handler.ts";
 
@@ -23,28 +22,8 @@ export function descriptorSetHandler(
   const services = methodsOf(operations).map(({ parent }) => parent);
   const files = [...services, HealthService].map(({ file }) => file);
   const bytes = descriptorSetOf([...files, file_google_rpc_error_details]);
-  const etag = `"${createHash("sha256").update(bytes).digest("base64url").slice(0, 22)}"`;
-  const caching = ["etag", etag, "cache-control", "public, max-age=3600", ...pageHeaders];
-  const length = ["content-type", "application/x-protobuf", "content-length", String(bytes.length)];
-  return {
-    name: "descriptor set",
-    headers: { request: [], response: [] },
-    takes: (request) => pathOf(request) === descriptorSetPath,
-    serve(request, response) {
-      const { method, headers } = request;
-      discardBody(request);
-      if (method !== "GET" && method !== "HEAD") {
-        response.writeHead(405, ["allow", "GET, HEAD", "content-length", "0", ...pageHeaders]);
-        response.end();
-      } else if (headers["if-none-match"]?.includes(etag)) {
-        response.writeHead(304, caching);
-        response.end();
-      } else {
-        response.writeHead(200, [...length, ...caching]);
-        response.end(method === "GET" ? bytes : "");
-      }
-    },
-  };
+  const document = { name: "descriptor set", path: descriptorSetPath, type: "application/x-protobuf", bytes };
+  return documentHandler({ ...document, cacheControl: "public, max-age=3600" }, pageHeaders);
 }
 
 /** protobuf-es has this file without its options, and code that others generate for what imports it would not compile. */
