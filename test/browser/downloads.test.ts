@@ -78,7 +78,7 @@ describe("with users", () => {
       "a.bin": bytes.subarray(0, 70_000),
       "b.txt": Buffer.from("b"),
     });
-    slow = await addItem(app.contentRoot, "lib/slow", { "disk.img": bytesOf(60_000_000) });
+    slow = await addItem(app.contentRoot, "lib/slow", { "disk.img": bytesOf(90_000_000) });
   });
   afterAll(() => app?.stop());
 
@@ -110,7 +110,7 @@ describe("with users", () => {
     await start(page);
     await page.getByRole("link", { name: "Libraries" }).click();
     await tray(page)
-      .getByText(/MiB of 57.2 MiB/)
+      .getByText(/MiB of 85.8 MiB/)
       .waitFor();
     const dialog = page.waitForEvent("dialog");
     await page.close({ runBeforeUnload: true });
@@ -123,6 +123,16 @@ describe("with users", () => {
     // The same item once more.
     await page.goBack();
     await start(page);
+    await tray(page).getByRole("button", { name: "Cancel" }).click();
+  });
+
+  test("an operator sees how fast it is, and how long it takes", async () => {
+    const page = await app.openAs("alice", `/items/${slow}`, { allows: /ERR_/ });
+    await start(page);
+    const operator = await app.openAs("root", "/sessions?state=ACTIVE");
+    const row = operator.getByRole("row").filter({ hasText: "alice" });
+    await row.getByText("MiB/s").waitFor();
+    await row.getByText(/^0:\d\d$/).waitFor();
     await tray(page).getByRole("button", { name: "Cancel" }).click();
   });
 

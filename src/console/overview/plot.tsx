@@ -120,7 +120,7 @@ function optionsOf(
       y: { range: (_, __, max) => [0, Math.max(scale, max * 1.1)] },
     },
     axes: [
-      { ...axis, values: (_, ticks) => ticks.map(formatTick) },
+      { ...axis, size: 32, values: (_, ticks) => ticks.map(formatTick) },
       { ...axis, size: 80, values: (_, ticks) => ticks.map((tick) => format(tick)) },
     ],
     series: [
