@@ -15,14 +15,18 @@ const entry = (path: string) => ({ types: `./${path}.d.ts`, default: `./${path}.
 
 /** That of the checkout without what is of no use to those who install the package. */
 export function serviceManifest(ours: Manifest): object {
+  const [traces, dependencies] = partition(ours.dependencies, (name) => name.startsWith("@opentelemetry/"));
   return {
     ...ours,
+    dependencies,
     exports: { "./client": entry("src/client/index"), "./package.json": "./package.json" },
     bin: { downlease: "src/main.js" },
     scripts: undefined,
     // Readable lines of the log, which are for terminals: the image does without.
     optionalDependencies: {
       ...ours.optionalDependencies,
+      // In a checkout they are no optional ones: npm silently leaves out those that want a newer Node.js than its own.
+      ...traces,
       "pino-pretty": ours.devDependencies["pino-pretty"],
     },
     devDependencies: undefined,
@@ -72,4 +76,13 @@ export function importedPackages(code: readonly string[]): string[] {
     .filter((name) => !/^(?:\.|node:)/.test(name))
     .map((name) => name.split("/", name.startsWith("@") ? 2 : 1).join("/"));
   return [...new Set(packages)].sort();
+}
+
+type Versions = Readonly<Record<string, string>>;
+
+function partition(versions: Versions, isFirst: (name: string) => boolean): [Versions, Versions] {
+  const { true: first = [], false: second = [] } = Object.groupBy(Object.entries(versions), ([name]) =>
+    isFirst(name) ? "true" : "false",
+  );
+  return [Object.fromEntries(first), Object.fromEntries(second)];
 }
