@@ -1,5 +1,5 @@
 /** Every operation on every protocol: docs/rest.md shows them, and a test calls each row. */
-import { type DescMethod, type DescService, getOption, hasOption } from "@bufbuild/protobuf";
+import { type DescMethod, type DescService, hasOption } from "@bufbuild/protobuf";
 import { SessionService } from "../gen/cis/v1/session_pb.ts";
 import { FileService } from "../gen/content/library/item/downloadsession/v1/file_pb.ts";
 import { DownloadSessionService } from "../gen/content/library/item/v1/download_session_pb.ts";
@@ -70,15 +70,6 @@ export const services: readonly DescService[] = [
   AdminService,
 ];
 
-/** Operations that nothing serves yet, by name. */
-const unserved = new Set(["list_logins", "end_logins", "list_users", "list_audit_entries"]);
-
-/** Whether the service has the operation by now. */
-export function isServed(method: DescMethod): boolean {
-  const { id } = getOption(method, operationOption);
-  return method.parent.typeName !== AdminService.typeName || !unserved.has(id);
-}
-
 /** One way to call an operation. */
 export type OperationRow = {
   readonly method: DescMethod;
@@ -92,7 +83,7 @@ export type OperationRow = {
 export function operationRows(): OperationRow[] {
   return services
     .flatMap(({ methods }) => methods)
-    .filter((method) => hasOption(method, operationOption) && isServed(method))
+    .filter((method) => hasOption(method, operationOption))
     .flatMap((method): OperationRow[] => {
       const options = optionsOf(method);
       return [

@@ -3,7 +3,7 @@ import { type DescService, hasOption } from "@bufbuild/protobuf";
 import { operation as operationOption } from "../../gen/vapi/v1/options_pb.ts";
 import { apiDialect } from "../../src/protocols/vapi/dialects.ts";
 import { optionsOf, type Route, templateOf } from "../../src/protocols/vapi/operation-options.ts";
-import { isServed, services as servedServices } from "../operations.ts";
+import { services as servedServices } from "../operations.ts";
 import { serviceTextOf } from "./comments.ts";
 import { ErrorResponses, errorSchema, responseHeaders } from "./errors.ts";
 import type { Json } from "./json.ts";
@@ -100,7 +100,7 @@ function inOrder(services: readonly DescService[]): DescService[] {
 
 function routesOf(service: DescService): RoutedOperation[] {
   return service.methods
-    .filter((method) => hasOption(method, operationOption) && isServed(method))
+    .filter((method) => hasOption(method, operationOption))
     .flatMap((method) => {
       const options = optionsOf(method);
       return options.routes.api.map((route) => ({ method, options, route }));

@@ -25,8 +25,8 @@ export interface AuditRecord {
   readonly details: AuditDetails | undefined;
 }
 
-/** What else there is to say about a call, by name. */
-export type AuditDetails = Readonly<Record<string, string>>;
+/** What else there is to say about a call, by name. A list is one of ids. */
+export type AuditDetails = Readonly<Record<string, string | readonly string[]>>;
 
 /** Called with every call that changes something, and with every login, once it has ended. */
 export type Audit = (record: AuditRecord) => void;

@@ -17,6 +17,13 @@ export function forwardedElements({ forwarded }: Headers): Record<string, string
   }
 }
 
+/** Whether a proxy says that it has passed the request on, trusted or not. */
+export function isForwarded(headers: Headers): boolean {
+  return Object.keys(headers).some((name) => proxyHeaders.has(name) || name.startsWith("x-forwarded-"));
+}
+
+const proxyHeaders = new Set(["forwarded", "via", "x-real-ip"]);
+
 const maxKeptLength = 1000;
 
 /** A copy of the headers that name the client of a stream, which keeps no others; empty when they are too long. */

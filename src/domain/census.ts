@@ -35,6 +35,8 @@ export interface Ledger {
   readonly granted: number;
   /** By how much too many were accounted for; corrected if the next census finds so, too. */
   readonly excess: number;
+  /** Leases that may have run out before it ended without being counted; unset in a census of an earlier release. */
+  readonly hidden?: number;
   /** How many ACTIVE sessions could run out in each `expiryStepMs` from the start. */
   readonly expiries: readonly number[];
 }
@@ -113,27 +115,30 @@ export interface Account {
  * lower one counts, so that nothing is counted that may not have happened.
  *
  * Of these, only as many count as could have run out at all: because their time was over, or because they were granted
- * since. Sessions that vanished otherwise, as when a Redis is emptied or an older copy takes its place, have not expired;
- * they are accounted for without being counted.
+ * since, or because the walk before may have hidden them: when sessions were ended during it. Sessions that vanished
+ * otherwise, as when a Redis is emptied or an older copy takes its place, have not expired; they are accounted for without
+ * being counted.
  */
 export function account({ previous, before, after, endedAt, active }: Account): {
   readonly expired: number;
-  readonly ledger: Pick<Ledger, "accounted" | "excess">;
+  readonly ledger: Pick<Ledger, "accounted" | "excess" | "hidden">;
 } {
   const least = before.granted - after.ended - active;
   const most = after.granted - before.ended - active;
   // The first census, or the totals were lost. Sessions from before the first total may exist as well.
   if (previous === undefined || before.granted < previous.ledger.granted)
-    return { expired: 0, ledger: { accounted: Math.max(least, Math.min(most, 0)), excess: 0 } };
+    return { expired: 0, ledger: { accounted: Math.max(least, Math.min(most, 0)), excess: 0, hidden: 0 } };
   const { ledger } = previous;
   const excess = Math.max(0, ledger.accounted - most);
   // One walk may have met some sessions twice.
   const accounted = ledger.accounted - Math.min(excess, ledger.excess);
-  if (least <= accounted) return { expired: 0, ledger: { accounted, excess } };
   const grantedSince = after.granted - ledger.granted;
   const overdue = sumOf(ledger.expiries, endedAt + toleranceMs - previous.startedAt);
-  const expired = Math.min(least - accounted, overdue + grantedSince);
-  return { expired, ledger: { accounted: least, excess } };
+  const possible = overdue + grantedSince + (ledger.hidden ?? 0);
+  const missing = Math.max(0, least - accounted);
+  const expired = Math.min(missing, possible);
+  const hidden = Math.min(possible - expired, Math.max(0, most - accounted - missing));
+  return { expired, ledger: { accounted: accounted + missing, excess, hidden } };
 }
 
 /** How many of the expiries are within so many milliseconds. */

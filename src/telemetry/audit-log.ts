@@ -1,4 +1,4 @@
-import type { AuditRecord } from "../calls/audit.ts";
+import type { AuditDetails, AuditRecord } from "../calls/audit.ts";
 import { rolesIn } from "../domain/roles.ts";
 import { loggedId } from "./logged-id.ts";
 
@@ -61,10 +61,15 @@ export class AuditLog {
 
   #add(record: AuditRecord): void {
     const entry = bounded(record);
-    this.#entries[this.#next] = entry;
+    this.#entries[this.#next] = { ...entry, details: entry.details && withoutLists(entry.details) };
     this.#next = (this.#next + 1) % maxEntries;
     this.#write?.(lineOf(entry));
   }
+}
+
+/** As an entry in memory has them, where a list of ids is one text. */
+function withoutLists(details: AuditDetails): AuditDetails {
+  return Object.fromEntries(Object.entries(details).map(([name, value]) => [name, cut(String(value))]));
 }
 
 /** An entry whose texts are as long as they may be. What callers have sent in place of an id may be anything. */
@@ -80,7 +85,7 @@ function bounded(record: AuditRecord): AuditRecord {
       Object.fromEntries(
         Object.entries(details)
           .slice(0, maxDetails)
-          .map(([name, value]) => [name, cut(value)]),
+          .map(([name, value]) => [name, typeof value === "string" ? cut(value) : value.map(loggedId)]),
       ),
   };
 }

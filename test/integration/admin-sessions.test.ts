@@ -195,6 +195,23 @@ describe.each(storeKinds)("%s", (store) => {
     expect([session!.library_item_name, session!.bytes_total]).toEqual([undefined, undefined]);
   });
 
+  test.each([
+    ["GET", "?ownr=alice"],
+    ["GET", "?owner=alice&state=ERROR"],
+    ["POST", "?action=end&dryrun=true"],
+  ])("refuses a misspelled parameter in %s %s", async (method, query) => {
+    const { item, ids } = await open(1);
+    const body = JSON.stringify({ library_item_id: item, ending: "DELETE" });
+    const headers = { ...operator, "content-type": "application/json" };
+    const target = `${app.url}/api/downlease/sessions${query}`;
+    const response = await fetch(target, { method, headers, ...(method === "POST" && { body }) });
+    expect([response.status, await response.text()]).toEqual([
+      400,
+      expect.stringContaining("is not a parameter of"),
+    ]);
+    expect(await everyPage({ library_item_id: item })).toEqual(ids);
+  });
+
   test("refuses tokens of others and for another filter", async () => {
     const { item } = await open(3);
     const { next_page_token: token } = await list({ library_item_id: item, page_size: "1" });

@@ -39,7 +39,8 @@ test("settings are shown, changed and taken back", async () => {
 test.each([
   [["set", "max_calls"], /^downlease: max_calls: must be name=value\n$/],
   [["set", "max_calls=1", "max-calls=2", "--yes"], /max_calls is set twice/],
-  [["set", "max_calls=many", "--yes"], /max_calls must be a number, not 'many'/],
+  [["set", "max_calls=many", "--yes"], /max_calls must be a whole number, not 'many'/],
+  [["set", "lease_seconds=long", "--yes"], /lease_seconds must be a number, not 'long'/],
   [["set", "max_call=5", "--yes"], /there is no setting max_call; the settings are .*max_calls/],
   [["set", "max_calls=0", "lease_seconds=NaN", "--yes"], /'lease_seconds' must .*'max_calls' must .*Nothing/],
   [["reset", "max_call", "--yes"], /did you mean 'max_calls'/],

@@ -183,7 +183,12 @@ test("operators read the latest entries, and list and end login sessions; others
   });
   expect(made).toMatchObject([
     { operation: "Admin.EndLogins", principal: "alice", proof: "login", outcome: "unauthorized" },
-    { operation: "Admin.EndLogins", principal: "root", roles: ["admin"], details: { ids: "2", ended: "1" } },
+    {
+      operation: "Admin.EndLogins",
+      principal: "root",
+      roles: ["admin"],
+      details: { ids: [`${mine.id.slice(0, 8)}…`, "ot…"], ended: "1" },
+    },
     { operation: "Admin.EndLogins", details: { principal: "alice" }, outcome: "ok" },
   ]);
   await expect(adminOf(alice).listLogins({})).rejects.toThrow(/expired|valid/);
@@ -196,4 +201,22 @@ test("operators read the latest entries, and list and end login sessions; others
     ...["Admin.EndLogins ok", "Admin.EndLogins ok"],
   ]);
   expect(latest.every(({ principal }) => principal === "root")).toBe(true);
+});
+
+test("what an operator has ended is named", async () => {
+  const call = methodClients.gRPC!(app.url);
+  const root = { "vmware-api-session-id": await logIn(call, "root") };
+  const ids = [crypto.randomUUID(), crypto.randomUUID()];
+  const { endSessions } = AdminService.method;
+  const made = await entriesOf(3, async () => {
+    await call(endSessions, { ids: ids.slice(1), ending: "DELETE" }, root);
+    await call(endSessions, { ids, ending: "FAIL", error_message: "maintenance" }, root);
+    const states = ["ACTIVE", "ERROR", "ACTIVE"];
+    await call(endSessions, { states, ending: "DELETE", dry_run: true }, root);
+  });
+  expect(made).toMatchObject([
+    { session_id: ids[1], details: { ending: "DELETE", ended: "0" } },
+    { details: { ending: "FAIL", error_message: "maintenance", ids, ended: "0" } },
+    { details: { ending: "DELETE", states: "ACTIVE,ERROR", dry_run: "true" } },
+  ]);
 });

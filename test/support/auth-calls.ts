@@ -22,7 +22,7 @@ export function callWith(shown: Shown): Call {
     // The class has private members, and a certificate comes only from a socket.
     connection: { peer, load: 0, certificate } as Call["connection"],
     credentials: { authorization, loginId, loginCookie },
-    headers: { "x-forwarded-for": forwardedFor, ...shown.headers },
+    headers: { ...(forwardedFor !== undefined && { "x-forwarded-for": forwardedFor }), ...shown.headers },
   };
 }
 

@@ -21,6 +21,7 @@ export function bindingOn(routes: Partial<Record<RouteSet, RouteOption[]>>, name
     run: async () => create(KeepAliveRequestSchema),
     mappingFor: (notation) => ({ request: planOf(KeepAliveRequestSchema, notation), result: undefined }),
     isRoutine: false,
+    isAdministration: false,
     isLogin: false,
     isLogout: false,
     routes: { rest: routesOf(routes.rest), api: routesOf(routes.api) },

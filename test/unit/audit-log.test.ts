@@ -63,6 +63,15 @@ test("long texts are cut, and texts in place of an id are not kept whole", () =>
   expect(audit.entries()[0]!.details![3]).toHaveLength(257);
 });
 
+test("a line has all ids of a list, an entry in memory the first ones", () => {
+  const lines: string[] = [];
+  const audit = new AuditLog((line) => void lines.push(line));
+  const ids = Array.from({ length: 1000 }, () => crypto.randomUUID());
+  audit.record({ ...record, details: { ids: [...ids, "a secret"] } });
+  expect(JSON.parse(lines[0]!).details.ids).toEqual([...ids, "a se…"]);
+  expect(audit.entries()[0]!.details!.ids).toBe(`${ids.join(",").slice(0, 256)}…`);
+});
+
 test("the latest thousand entries stay, newest first", () => {
   const audit = new AuditLog();
   for (let index = 0; index < 1_503; index++) audit.record({ ...record, requestId: `${index}` });

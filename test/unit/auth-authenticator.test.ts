@@ -140,6 +140,13 @@ describe("administration", () => {
     expect(await outcome(reachable, {})).toMatchObject(role);
   });
 
+  test.each(["forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via"])(
+    "without authentication nobody may through a proxy that sends %s",
+    async (name) => {
+      expect(await outcome(local, { headers: { host: "localhost", [name]: "1.1 any" } })).toMatchObject(role);
+    },
+  );
+
   test("takes the role admin", async () => {
     const authenticator = await open(await users());
     const [alice, bob] = [

@@ -1,4 +1,4 @@
-import { fromJson } from "@bufbuild/protobuf";
+import { fromJson, ScalarType } from "@bufbuild/protobuf";
 import { Code, ConnectError } from "@connectrpc/connect";
 import {
   type Setting,
@@ -104,14 +104,16 @@ async function change(task: Task<ChangeFlags>, changes: Changes): Promise<void> 
 function valuesOf(changes: Changes, { settings }: Settings) {
   const texts = [...changes].filter(([, text]) => text !== undefined);
   for (const [name, text] of texts) {
-    if (!SettingValuesSchema.fields.some((field) => field.name === name)) {
+    const field = SettingValuesSchema.fields.find((each) => each.name === name);
+    if (field === undefined) {
       const names = settings.map((setting) => setting.name).join(", ");
       throw new CliError("usage", `there is no setting ${visible(name)}; the settings are ${names}`);
     }
     try {
       fromJson(SettingValuesSchema, { [name]: text! });
     } catch {
-      throw new CliError("usage", `${visible(name)} must be a number, not '${visible(text!)}'`);
+      const type = field.scalar === ScalarType.DOUBLE ? "a number" : "a whole number";
+      throw new CliError("usage", `${visible(name)} must be ${type}, not '${visible(text!)}'`);
     }
   }
   return fromJson(SettingValuesSchema, Object.fromEntries(texts.map(([name, text]) => [name, text!])));

@@ -18,7 +18,7 @@ export function addUsersCommands(program: Command, io: Io): void {
     .addOption(roleOption())
     .action(action(io, add));
   withUsersFile(users.command("remove <name>"))
-    .description("remove a user and end their login sessions")
+    .description("remove a user and end their login and download sessions")
     .action(action(io, remove));
   withUsersFile(users.command("list")).description("print names and roles").action(action(io, list));
 }

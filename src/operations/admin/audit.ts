@@ -48,7 +48,7 @@ function entryOf({ time, roles, details, ...entry }: AuditRecord): MessageInitSh
     operation: entry.operation,
     outcome: entry.outcome,
     requestId: entry.requestId,
-    details: details ?? {},
+    details: Object.fromEntries(Object.entries(details ?? {}).map(([name, value]) => [name, String(value)])),
     ...(principal !== undefined && { principal }),
     ...(sessionId !== undefined && { sessionId }),
     ...(libraryItemId !== undefined && { libraryItemId }),

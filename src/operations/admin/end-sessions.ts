@@ -15,7 +15,7 @@ import { refusalError } from "../download-session.ts";
 import { admitsAll, matcherOf, type SessionFilter, sessionFilter } from "./session-filter.ts";
 
 /** Sessions that one request may name. */
-const maxIds = 1_000;
+export const maxIds = 1_000;
 /** A call that has looked at so many matching sessions, or has taken so long, leaves the others to the next one. */
 const maxMatching = 1_000;
 const maxMs = 1_000;

@@ -52,7 +52,7 @@ export function adminLoginOperations({ logins, users }: AdminLoginParts): Operat
       isAdministration: true,
       changes: true,
       auditDetails: ({ ids, principal }, response) => ({
-        ...(principal === undefined ? { ids: String(ids.length) } : { principal }),
+        ...(principal === undefined ? { ids: ids.slice(0, maxIds) } : { principal }),
         ...(response?.report !== undefined && { ended: String(response.report.ended) }),
       }),
       async run({ ids, principal }) {

@@ -1,4 +1,5 @@
 import { create } from "@bufbuild/protobuf";
+import { DownloadSessionModel_State as State } from "../../../gen/content/library/item/v1/download_session_pb.ts";
 import {
   AdminService,
   Ending,
@@ -14,7 +15,7 @@ import { cursorIn, pageToken } from "../../domain/page-token.ts";
 import type { SessionRecordStore } from "../../domain/session-record-store.ts";
 import type { SessionStore } from "../../domain/session-store.ts";
 import { turnFor } from "../long-lists.ts";
-import { SessionEndings } from "./end-sessions.ts";
+import { maxIds, SessionEndings } from "./end-sessions.ts";
 import { matcherOf, sessionFilter } from "./session-filter.ts";
 import type { SessionInfos } from "./session-info.ts";
 
@@ -57,6 +58,7 @@ export function adminSessionOperations({ sessions, records, infos }: AdminSessio
       method: rpc.endSessions,
       isAdministration: true,
       changes: true,
+      sessionId: ({ ids }) => (ids.length === 1 ? ids[0] : undefined),
       auditDetails: endingDetails,
       async run(request, caller) {
         const report = await endings.run(request, caller);
@@ -74,21 +76,27 @@ export function pageSizeOf(size: bigint | undefined): number {
 }
 
 /** What a call of EndSessions has chosen, and how many were ended. */
-function endingDetails(
-  { ids, owner, libraryItemId, states, minAgeSeconds, all, ending, dryRun }: EndSessionsRequest,
-  response?: EndSessionsResponse,
-): AuditDetails {
+function endingDetails(request: EndSessionsRequest, response?: EndSessionsResponse): AuditDetails {
+  const { ids, owner, libraryItemId, states, minAgeSeconds, all, ending, errorMessage, dryRun } = request;
   const members = {
-    ending: Object.entries(Ending).find(([, value]) => value === ending)?.[0],
-    ids: ids.length > 0 ? ids.length : undefined,
+    ending: nameIn(Ending, ending),
+    error_message: errorMessage,
     owner,
     library_item_id: libraryItemId,
-    states: states.length > 0 ? states.length : undefined,
+    states: states.length > 0 ? [...new Set(states)].map((state) => nameIn(State, state)) : undefined,
     min_age_seconds: minAgeSeconds,
     all,
     dry_run: dryRun,
     ended: response?.report?.ended,
   };
   const set = Object.entries(members).filter(([, value]) => value !== undefined);
-  return Object.fromEntries(set.map(([name, value]) => [name, String(value)]));
+  return {
+    ...Object.fromEntries(set.map(([name, value]) => [name, String(value)])),
+    ...(ids.length > 1 && { ids: ids.slice(0, maxIds) }),
+  };
+}
+
+/** The name of a value; undefined for one of a newer release. */
+function nameIn(values: Readonly<Record<string, number>>, value: number): string | undefined {
+  return Object.keys(values).find((name) => values[name] === value);
 }

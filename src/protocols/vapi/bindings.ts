@@ -14,6 +14,8 @@ export interface Binding extends Omit<OperationOptions, "result"> {
   readonly run: Entry;
   /** From the operation: high volume, successes are logged at debug. */
   readonly isRoutine: boolean;
+  /** From the operation: only operators of the service may call it. */
+  readonly isAdministration: boolean;
   /** From the operation: its result is the identifier of a login session. */
   readonly isLogin: boolean;
   /** From the operation: it closes the login session of the call. */
@@ -40,13 +42,14 @@ export function bindingsOf(pipeline: CallPipeline): Binding[] {
 }
 
 function bindingOf(row: Operation, run: Entry): Binding {
-  const { method, isRoutine = false, isLogin = false, isLogout = false } = row;
+  const { method, isRoutine = false, isAdministration = false, isLogin = false, isLogout = false } = row;
   const options = optionsOf(method);
   return {
     ...options,
     name: operationNameOf(method),
     run,
     isRoutine,
+    isAdministration,
     isLogin,
     isLogout,
     mappingFor: (notation) => ({

@@ -154,9 +154,12 @@ class RestCall extends HttpCall {
         if (value !== undefined) bindInto(request, plan, { [field]: String(value) }, true, operationId);
       }
     }
-    // Unknown query parameters are ignored: callers may add their own for tracing.
+    // Unknown query parameters are ignored, because callers may add their own for tracing; except in administration,
+    // where a misspelled filter would mean more than the operator does.
     const fields =
-      query.length === 0 ? query : query.filter(([name]) => plan.fields.has(name.split(".", 1)[0]!));
+      query.length === 0 || binding.isAdministration
+        ? query
+        : query.filter(([name]) => plan.fields.has(name.split(".", 1)[0]!));
     if (fields.length > 0) bindInto(request, plan, nest(fields), true, operationId);
     if (match.values.length > 0) bindInto(request, plan, pathMembers(endpoint, match), true, operationId);
     return request;
