@@ -53,13 +53,14 @@ export default defineConfig({
         include: ["test/{contract,integration}/**/*.test.ts"],
         exclude: [bench, ...(excludedPeers ?? [])],
       }),
-      // A browser takes as much as many other tests: one at a time.
+      // A browser takes as much as many other tests: two at a time.
       ...(hasBrowser
         ? [
             project("browser", {
               include: ["test/browser/**/*.test.ts"],
               globalSetup: ["test/browser/support/build-console.ts"],
-              fileParallelism: false,
+              maxWorkers: 2,
+              sequence: { groupOrder: 1 },
             }),
           ]
         : []),
