@@ -11,6 +11,7 @@ import { begin } from "../support/download.ts";
 import { eventually } from "../support/eventually.ts";
 import { linkTo, stateOf } from "../support/links.ts";
 import { type CallMethod, methodClients, tableClients } from "../support/method-clients.ts";
+import { startRedis } from "../support/redis-server.ts";
 import { addItem, openSession, sessionFiles } from "../support/session-files.ts";
 import { type TempDir, tempDir } from "../support/temp-dir.ts";
 import { newIssuer } from "../support/tokens.ts";
@@ -52,7 +53,7 @@ beforeAll(async () => {
 });
 afterAll(() => directory.remove());
 
-/** Of all sessions here; other tests use the same Redis. */
+/** Of all sessions here. */
 const owner = `alice ${crypto.randomUUID()}`;
 
 /** Every protocol that has the operations. */
@@ -67,11 +68,15 @@ const protocols = Object.entries({
 describe.each(storeKinds)("%s", (store) => {
   let app: TestApp;
   let call: CallMethod;
+  const opened = new AsyncDisposableStack();
   beforeAll(async () => {
-    app = await startTestApp({ store, settings });
+    // Its own: a page looks at a bounded number of keys, and other tests have many.
+    const redis = store === "Redis" ? opened.use(await startRedis()) : undefined;
+    app = await startTestApp({ settings, ...(redis !== undefined && { redisUrl: redis.url }) });
+    opened.defer(() => app.stop());
     call = methodClients.gRPC!(app.url);
   });
-  afterAll(() => app.stop());
+  afterAll(() => opened.disposeAsync());
 
   const list = async (filter: JsonObject, through = call) =>
     (await through(listSessions, filter, operator)) as unknown as Page;

@@ -71,7 +71,7 @@ export function startHaproxy(
         const started = () => haproxy.stderr.split("Loading success").length;
         const before = started();
         haproxy.signal("SIGUSR2");
-        await eventually("HAProxy to have a new worker", () => started() > before, { withinMs: 10_000 });
+        await eventually("HAProxy to have a new worker", () => started() > before, { withinMs: 30_000 });
       },
       stop,
       [Symbol.asyncDispose]: stop,
