@@ -73,18 +73,27 @@ export interface UsersFileOptions {
   readonly pollMs?: number;
 }
 
-/** Opens the users file; it is read again when it changes. @throws Error when it can't be used */
+/**
+ * Opens the users file; it is read again when it changes. One that is emptied by a full disk must not end what its users
+ * do: to remove all of them, leave a comment. @throws Error when it can't be used
+ */
 export function openUsersFile({
   path,
   log,
   onRemoved,
   pollMs = 1000,
 }: UsersFileOptions): Promise<WatchedFile<Accounts>> {
+  let hadUsers = false;
   return WatchedFile.open({
     path,
     maxBytes: maxUsersFileBytes,
     pollMs,
-    parse: (text) => new Map(parseUsers(text).map((user) => [user.name, accountOf(user)])),
+    parse(text) {
+      if (text === "" && hadUsers) throw new Error("it is empty; a comment has to stay when all users go");
+      const accounts = new Map(parseUsers(text).map((user) => [user.name, accountOf(user)]));
+      hadUsers = accounts.size > 0;
+      return accounts;
+    },
     onRead({ mode }) {
       if (mode & 0o004n) log.warn(`everybody on this machine can read ${path}: chmod o-r`);
     },

@@ -38,6 +38,26 @@ async function open() {
 }
 
 describe("a users file", () => {
+  test("that is emptied keeps its users, and loses them with a comment", async () => {
+    await writeFile(path, `alice:${password}:\n`);
+    const file = await open();
+    await writeFile(path, "");
+    await eventually("the complaint", () => errors.some((error) => error.includes("it is empty")));
+    expect([...file.value.keys()]).toEqual(["alice"]);
+    await writeFile(path, "# nobody\n");
+    await eventually("the removal", () => file.value.size === 0);
+    await writeFile(path, "");
+    await file.reload();
+    expect(file.value.size).toBe(0);
+  });
+
+  test("keeps a comment when its last user is removed", async () => {
+    await writeFile(path, `alice:${password}:\n`);
+    await removeUser(path, userName("alice"));
+    expect(await readFile(path, "utf8")).toBe("# There are no users.\n");
+    expect(await listUsers(path)).toEqual([]);
+  });
+
   test("has one user per line, with roles, and comments", () => {
     const text = `# people\r\n\nalice:${password}:admin\n  \nVSPHERE.LOCAL\\bob:${other}:\ncarol@x:${password}\ndave:${password}:storage,admin\n`;
     expect(parseUsers(text)).toEqual([

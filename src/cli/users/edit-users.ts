@@ -56,6 +56,9 @@ export function userName(text: string): string {
   return name;
 }
 
+/** Stands in a file without users: the service takes an empty one for a file that was damaged. */
+const nobody = "# There are no users.";
+
 /**
  * Replaces the file, so that no reader sees half of it. The name of the new file keeps other commands from changing the users at the
  * same time. The new file has owner and mode of the old one, but no permissions for others.
@@ -74,7 +77,7 @@ async function edit(
     const text = old === undefined ? "" : await explainFailure(path, readFile(target, "utf8"));
     parse(path, text);
     const lines = change(text === "" ? [] : text.replace(/\r?\n$/, "").split(/\r?\n/));
-    const changed = lines.map((line) => `${line}\n`).join("");
+    const changed = (lines.length === 0 ? [nobody] : lines).map((line) => `${line}\n`).join("");
     if (Buffer.byteLength(changed) > maxUsersFileBytes) {
       throw new UsersError(`${path} would be larger than ${maxUsersFileBytes} bytes`);
     }
