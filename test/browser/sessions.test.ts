@@ -40,7 +40,7 @@ describe.each(["root", "alice"] as const)("%s", (user) => {
     const before = performance.now();
     await alice.sessions.keepAlive({ downloadSessionId: id, progress: 42n });
     await row.getByText("42 %").waitFor();
-    // The issue gives a second to what an operator sees; the rest is for the machine.
+    // An operator sees it within a second; the rest is for the machine.
     const seenAfterMs = performance.now() - before;
     expect(seenAfterMs).toBeLessThan(isAdmin ? 4_000 : 6_000);
     await alice.sessions.cancel({ downloadSessionId: id });

@@ -23,7 +23,7 @@ const newSession = () => ({
   contentVersion: "v1",
 });
 
-/** What a slow machine may add to a bound of the issue. */
+/** What a slow machine may add to a bound that is promised. */
 const slackMs = 3_000;
 
 /** Milliseconds until the work succeeds. */
