@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { brotliCompressSync, constants, gzipSync } from "node:zlib";
 import Negotiator from "negotiator";
-import { discardBody, type HttpRequest, type HttpResponse, pathOf } from "./http.ts";
+import { discardBody, type HttpRequest, isRead, pathOf, refuseMethod } from "./http.ts";
 import type { ProtocolHandler } from "./protocol-handler.ts";
 
 /** Something that the service has made once, for anybody to read. */
@@ -56,15 +56,4 @@ export function documentHandler(document: Document, pageHeaders: readonly string
 /** Whether a client has what the digest names (RFC 9110, section 13.1.2). */
 function isKnown(ifNoneMatch: string | undefined, digest: string): boolean {
   return ifNoneMatch !== undefined && (ifNoneMatch.trim() === "*" || ifNoneMatch.includes(digest));
-}
-
-/** Whether the request only reads. */
-export function isRead({ method }: HttpRequest): boolean {
-  return method === "GET" || method === "HEAD";
-}
-
-/** Refuses a request for what can only be read. */
-export function refuseMethod(response: HttpResponse, pageHeaders: readonly string[]): void {
-  response.writeHead(405, ["allow", "GET, HEAD", "content-length", "0", ...pageHeaders]);
-  response.end();
 }

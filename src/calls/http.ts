@@ -46,6 +46,21 @@ export function discardBody(request: HttpRequest): void {
   if (!request.readableEnded) request.resume();
 }
 
+/** Whether the request only reads. */
+export function isRead({ method }: HttpRequest): boolean {
+  return method === "GET" || method === "HEAD";
+}
+
+/**
+ * Refuses a request for what can only be read.
+ *
+ * @param pageHeaders names and values in turn; see `pageHeaders`
+ */
+export function refuseMethod(response: HttpResponse, pageHeaders: readonly string[]): void {
+  response.writeHead(405, ["allow", "GET, HEAD", "content-length", "0", ...pageHeaders]);
+  response.end();
+}
+
 /** Responds to a request, or passes it to another handler. Never throws. */
 export type HttpHandler = (request: HttpRequest, response: HttpResponse) => void;
 

@@ -1,4 +1,4 @@
-import { discardBody, type HttpRequest, type HttpResponse } from "../calls/http.ts";
+import { discardBody, type HttpRequest, refuseMethod } from "../calls/http.ts";
 import type { ProtocolHandler } from "../calls/protocol-handler.ts";
 import { Buffers } from "./buffers.ts";
 import { Download, type DownloadParts } from "./download.ts";
@@ -38,9 +38,4 @@ export function downloadHandler(parts: DownloadParts, pathPrefix: string): Proto
       }
     },
   };
-}
-
-function refuseMethod(response: HttpResponse, pageHeaders: readonly string[]): void {
-  response.writeHead(405, ["allow", "GET, HEAD", "content-length", "0", ...pageHeaders]);
-  response.end();
 }

@@ -1,4 +1,4 @@
-import { discardBody, type HttpRequest, type HttpResponse, pathOf } from "../calls/http.ts";
+import { discardBody, type HttpRequest, type HttpResponse, isRead, pathOf } from "../calls/http.ts";
 import type { ProtocolHandler } from "../calls/protocol-handler.ts";
 import { atMostEvery } from "../telemetry/at-most-every.ts";
 import type { ServingStatus } from "../telemetry/health.ts";
@@ -103,11 +103,11 @@ function pagesHandler(
 
 async function show(
   make: MakePage,
-  { method }: HttpRequest,
+  request: HttpRequest,
   response: HttpResponse,
   pageHeaders: readonly string[],
 ): Promise<void> {
-  if (method !== "GET" && method !== "HEAD") {
+  if (!isRead(request)) {
     answer(response, json(405, { status: "method not allowed" }), [...pageHeaders, "allow", "GET, HEAD"]);
     return;
   }

@@ -2,8 +2,14 @@ import { existsSync } from "node:fs";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import Negotiator from "negotiator";
 import sirv from "sirv";
-import { isRead, refuseMethod } from "../calls/document.ts";
-import { discardBody, type HttpRequest, type HttpResponse, pathOf } from "../calls/http.ts";
+import {
+  discardBody,
+  type HttpRequest,
+  type HttpResponse,
+  isRead,
+  pathOf,
+  refuseMethod,
+} from "../calls/http.ts";
 import type { ProtocolHandler } from "../calls/protocol-handler.ts";
 
 const consolePath = "/console";

@@ -1,5 +1,6 @@
 import { SpanStatusCode } from "@opentelemetry/api";
 import type { DownloadObserver, DownloadOutcome } from "../calls/download-record.ts";
+import { isRead } from "../calls/http.ts";
 import type { ProtocolHandler } from "../calls/protocol-handler.ts";
 import { beginningOf } from "../telemetry/logged-id.ts";
 import type { Spans } from "./spans.ts";
@@ -12,7 +13,7 @@ export function tracedDownloadHandler(handler: ProtocolHandler, spans: Spans): P
     ...handler,
     serve(request, response) {
       const { method, headers } = request;
-      if (method !== "GET" && method !== "HEAD") return handler.serve(request, response);
+      if (!isRead(request)) return handler.serve(request, response);
       const attributes = () => ({ "http.request.method": method, "http.route": route });
       spans.serve(headers, `${method} ${route}`, attributes, () => handler.serve(request, response));
     },
