@@ -26,6 +26,19 @@ export class Turns {
     }
   }
 
+  /** Works on items, so many of them in a piece. Resolves with the results of the pieces, in order. */
+  async runEach<I, T>(
+    items: readonly I[],
+    length: number,
+    piece: (items: readonly I[]) => T | Promise<T>,
+  ): Promise<T[]> {
+    const results: T[] = [];
+    for (let start = 0; start < items.length; start += length) {
+      results.push(await this.run(() => piece(items.slice(start, start + length))));
+    }
+    return results;
+  }
+
   #next(): void {
     const next = this.#waiting.shift();
     if (next === undefined) this.#isTaken = false;

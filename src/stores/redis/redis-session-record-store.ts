@@ -45,19 +45,14 @@ export class RedisSessionRecordStore implements SessionRecordStore {
   }
 
   async find(ids: readonly string[]): Promise<(SessionRecord | undefined)[]> {
-    const found: (SessionRecord | undefined)[] = [];
-    for (let start = 0; start < ids.length; start += stepLength) {
-      found.push(...(await this.#turns.run(() => this.#read(ids.slice(start, start + stepLength)))));
-    }
-    return found;
+    return (await this.#turns.runEach(ids, stepLength, (some) => this.#read(some))).flat();
   }
 
   async recordClients(addresses: ReadonlyMap<string, string>): Promise<void> {
     const inputs = [...addresses].map(([id, address]) => ({ id, address }));
-    for (let start = 0; start < inputs.length; start += stepLength) {
-      const some = inputs.slice(start, start + stepLength);
-      await this.#turns.run(() => this.#redis.runForEach("recordClients", recordClientScript, some));
-    }
+    await this.#turns.runEach(inputs, stepLength, (some) =>
+      this.#redis.runForEach("recordClients", recordClientScript, some),
+    );
   }
 
   async #read(ids: readonly string[]): Promise<(SessionRecord | undefined)[]> {

@@ -62,23 +62,15 @@ export class SqliteSessionRecordStore implements SessionRecordStore {
   }
 
   async find(ids: readonly string[]): Promise<(SessionRecord | undefined)[]> {
-    const found: (SessionRecord | undefined)[] = [];
-    for (let start = 0; start < ids.length; start += stepLength) {
-      found.push(...(await this.#turns.run(() => this.#find(ids.slice(start, start + stepLength)))));
-    }
-    return found;
+    return (await this.#turns.runEach(ids, stepLength, (some) => this.#find(some))).flat();
   }
 
   async recordClients(addresses: ReadonlyMap<string, string>): Promise<void> {
-    const entries = [...addresses];
-    for (let start = 0; start < entries.length; start += stepLength) {
-      const some = entries.slice(start, start + stepLength);
-      await this.#turns.run(() =>
-        this.#db.transaction(() => {
-          for (const [id, address] of some) this.#statements.recordClient.run({ id, address });
-        }),
-      );
-    }
+    await this.#turns.runEach([...addresses], stepLength, (some) =>
+      this.#db.transaction(() => {
+        for (const [id, address] of some) this.#statements.recordClient.run({ id, address });
+      }),
+    );
   }
 
   #stretch(owner: string | undefined, start: number): RecordRow[] {
