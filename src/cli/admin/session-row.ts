@@ -31,12 +31,7 @@ export function sessionTable(
       ...(hasErrors ? [{ title: "ERROR", shrinks: true, drop: 9 }] : []),
     ],
     sessions.map((session) => [
-      session.id,
-      session.owner,
-      session.libraryItemName ?? session.libraryItemId,
-      stateOf(session),
-      `${percentOf(session.progress)}%`,
-      amountOf(session),
+      ...sessionLine(session),
       since(session.createdTime),
       since(session.lastRenewedTime),
       expiryOf(session, clock),
