@@ -1,11 +1,10 @@
-import { readFile, writeFile } from "node:fs/promises";
+import { readFile } from "node:fs/promises";
 import { createRequire } from "node:module";
-import { join } from "node:path";
 import type { AxeResults } from "axe-core";
 import type { Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type TempDir, tempDir } from "../support/temp-dir.ts";
-import { newIssuer } from "../support/tokens.ts";
+import { newIssuer, settingsFor } from "../support/tokens.ts";
 import { testBrowser } from "./support/browser.ts";
 import { type ConsoleApp, logIn, startConsoleApp } from "./support/console-app.ts";
 
@@ -16,10 +15,8 @@ let token: string;
 beforeAll(async () => {
   directory = await tempDir();
   const issuer = await newIssuer();
-  const jwtJwks = join(directory.path, "jwks.json");
-  await writeFile(jwtJwks, JSON.stringify(issuer.jwks));
-  const { issuer: jwtIssuer, audience: jwtAudience } = issuer;
-  app = await startConsoleApp(browser, { settings: { jwtJwks, jwtIssuer, jwtAudience } });
+  const tokens = await settingsFor(issuer, directory.path);
+  app = await startConsoleApp(browser, { settings: tokens });
   token = await issuer.token({ sub: "bob" });
 });
 afterAll(async () => {

@@ -1,10 +1,8 @@
-import { writeFile } from "node:fs/promises";
-import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { startTestApp } from "../support/app.ts";
 import { makeCertificate } from "../support/certificates.ts";
 import { type TempDir, tempDir } from "../support/temp-dir.ts";
-import { newIssuer } from "../support/tokens.ts";
+import { newIssuer, settingsFor } from "../support/tokens.ts";
 import { testBrowser } from "./support/browser.ts";
 import { type ConsoleApp, logIn, startConsoleApp } from "./support/console-app.ts";
 
@@ -14,10 +12,8 @@ let directory: TempDir;
 let app: ConsoleApp;
 beforeAll(async () => {
   directory = await tempDir();
-  const jwtJwks = join(directory.path, "jwks.json");
-  await writeFile(jwtJwks, JSON.stringify(issuer.jwks));
-  const { issuer: jwtIssuer, audience: jwtAudience } = issuer;
-  app = await startConsoleApp(browser, { settings: { jwtJwks, jwtIssuer, jwtAudience } });
+  const tokens = await settingsFor(issuer, directory.path);
+  app = await startConsoleApp(browser, { settings: tokens });
 });
 afterAll(async () => {
   await app?.stop();

@@ -1,5 +1,4 @@
-import { rm, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { rm } from "node:fs/promises";
 import type { JsonObject } from "@bufbuild/protobuf";
 import { createClient } from "@connectrpc/connect";
 import { createGrpcTransport } from "@connectrpc/connect-node";
@@ -14,7 +13,7 @@ import { type CallMethod, methodClients, tableClients } from "../support/method-
 import { startRedis } from "../support/redis-server.ts";
 import { addItem, openSession, sessionFiles } from "../support/session-files.ts";
 import { type TempDir, tempDir } from "../support/temp-dir.ts";
-import { newIssuer } from "../support/tokens.ts";
+import { newIssuer, settingsFor } from "../support/tokens.ts";
 
 interface Info {
   readonly [member: string]: string;
@@ -45,10 +44,8 @@ let settings: Record<string, string>;
 beforeAll(async () => {
   const issuer = await newIssuer();
   directory = await tempDir();
-  const jwtJwks = join(directory.path, "jwks.json");
-  await writeFile(jwtJwks, JSON.stringify(issuer.jwks));
-  const { issuer: jwtIssuer, audience: jwtAudience } = issuer;
-  settings = { jwtJwks, jwtIssuer, jwtAudience, trustedProxies: "127.0.0.1" };
+  const tokens = await settingsFor(issuer, directory.path);
+  settings = { ...tokens, trustedProxies: "127.0.0.1" };
   operator = { authorization: `Bearer ${await issuer.token({ sub: owner, roles: ["admin"] })}` };
 });
 afterAll(() => directory.remove());

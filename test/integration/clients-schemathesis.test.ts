@@ -7,7 +7,7 @@ import { openApi } from "../support/openapi.ts";
 import { run } from "../support/packages.ts";
 import { reasonAgainstTools } from "../support/peer-tools.ts";
 import { type TempDir, tempDir } from "../support/temp-dir.ts";
-import { newIssuer } from "../support/tokens.ts";
+import { newIssuer, settingsFor } from "../support/tokens.ts";
 
 const reason = reasonAgainstTools([schemathesis]);
 
@@ -17,12 +17,10 @@ let token: string;
 beforeAll(async () => {
   directory = await tempDir();
   const issuer = await newIssuer();
-  const jwtJwks = join(directory.path, "jwks.json");
-  await writeFile(jwtJwks, JSON.stringify(issuer.jwks));
   await writeFile(join(directory.path, "schemathesis.toml"), configuration);
   const contentRoot = resolve(import.meta.dirname, "../../examples/library");
-  const { issuer: jwtIssuer, audience: jwtAudience } = issuer;
-  app = await startTestApp({ settings: { jwtJwks, jwtIssuer, jwtAudience, contentRoot } });
+  const tokens = await settingsFor(issuer, directory.path);
+  app = await startTestApp({ settings: { ...tokens, contentRoot } });
   token = await issuer.token({ roles: ["admin", "storage"] });
 });
 afterAll(async () => {

@@ -1,5 +1,4 @@
-import { writeFile } from "node:fs/promises";
-import { join, resolve } from "node:path";
+import { resolve } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { examples } from "../../docs/openapi/examples.ts";
 import { operationNameOf } from "../../docs/openapi/operations.ts";
@@ -8,7 +7,7 @@ import { eventually } from "../support/eventually.ts";
 import { apiRows, surprisesIn } from "../support/openapi.ts";
 import { callsOf, type OperationInput } from "../support/operation-calls.ts";
 import { type TempDir, tempDir } from "../support/temp-dir.ts";
-import { newIssuer } from "../support/tokens.ts";
+import { newIssuer, settingsFor } from "../support/tokens.ts";
 
 let app: TestApp;
 let directory: TempDir;
@@ -16,13 +15,11 @@ let token: string;
 beforeAll(async () => {
   directory = await tempDir();
   const issuer = await newIssuer();
-  const jwtJwks = join(directory.path, "jwks.json");
-  await writeFile(jwtJwks, JSON.stringify(issuer.jwks));
   const contentRoot = resolve(import.meta.dirname, "../../examples/library");
-  const { issuer: jwtIssuer, audience: jwtAudience } = issuer;
+  const tokens = await settingsFor(issuer, directory.path);
   app = await startTestApp({
     corsOrigins: "https://portal.example",
-    settings: { jwtJwks, jwtIssuer, jwtAudience, contentRoot },
+    settings: { ...tokens, contentRoot },
   });
   token = await issuer.token({ sub: "alice", roles: ["admin", "storage"] });
 });

@@ -1,5 +1,3 @@
-import { writeFile } from "node:fs/promises";
-import { join } from "node:path";
 import { createClient, type Interceptor } from "@connectrpc/connect";
 import { createGrpcTransport } from "@connectrpc/connect-node";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
@@ -11,7 +9,7 @@ import { startTestApp, type TestApp } from "../support/app.ts";
 import { surprisesIn } from "../support/openapi.ts";
 import { callsOf, type HttpCall, hasMembers, type OperationInput } from "../support/operation-calls.ts";
 import { type TempDir, tempDir } from "../support/temp-dir.ts";
-import { newIssuer } from "../support/tokens.ts";
+import { newIssuer, settingsFor } from "../support/tokens.ts";
 
 let app: TestApp;
 let directory: TempDir;
@@ -20,11 +18,9 @@ let [keeper, visitor]: Record<string, string>[] = [];
 beforeAll(async () => {
   const issuer = await newIssuer();
   directory = await tempDir();
-  const jwtJwks = join(directory.path, "jwks.json");
-  await writeFile(jwtJwks, JSON.stringify(issuer.jwks));
-  const { issuer: jwtIssuer, audience: jwtAudience } = issuer;
+  const tokens = await settingsFor(issuer, directory.path);
   app = await startTestApp({
-    settings: { jwtJwks, jwtIssuer, jwtAudience, maxSessionsPerPrincipal: String(maxSessions) },
+    settings: { ...tokens, maxSessionsPerPrincipal: String(maxSessions) },
   });
   keeper = { authorization: `Bearer ${await issuer.token({ roles: ["admin", "storage"] })}` };
   visitor = { authorization: `Bearer ${await issuer.token()}` };

@@ -13,7 +13,7 @@ import { TypeService } from "../../gen/content/v1/type_pb.ts";
 import { startTestApp, type TestApp } from "../support/app.ts";
 import { methodClients, tableClients } from "../support/method-clients.ts";
 import { type TempDir, tempDir } from "../support/temp-dir.ts";
-import { newIssuer } from "../support/tokens.ts";
+import { newIssuer, settingsFor } from "../support/tokens.ts";
 
 let app: TestApp;
 let directory: TempDir;
@@ -23,10 +23,8 @@ let credentials: Record<Who, { readonly authorization: string }>;
 beforeAll(async () => {
   const issuer = await newIssuer();
   directory = await tempDir();
-  const jwtJwks = join(directory.path, "jwks.json");
-  await writeFile(jwtJwks, JSON.stringify(issuer.jwks));
-  const { issuer: jwtIssuer, audience: jwtAudience } = issuer;
-  app = await startTestApp({ settings: { jwtJwks, jwtIssuer, jwtAudience } });
+  const tokens = await settingsFor(issuer, directory.path);
+  app = await startTestApp({ settings: tokens });
   const bearer = async (...roles: string[]) => ({ authorization: `Bearer ${await issuer.token({ roles })}` });
   credentials = { keeper: await bearer("storage"), admin: await bearer("admin"), visitor: await bearer() };
   const item = join(app.contentRoot, "lib", "a b");

@@ -1,4 +1,6 @@
 import type { webcrypto } from "node:crypto";
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import { exportJWK, generateKeyPair, SignJWT } from "jose";
 
 /** An issuer of tokens with one key. */
@@ -33,4 +35,11 @@ export async function newIssuer(alg = "ES256", kid: string = crypto.randomUUID()
         .sign(privateKey);
     },
   };
+}
+
+/** The settings of a service that accepts the issuer's tokens. @param directory gets the file of its keys */
+export async function settingsFor({ issuer, audience, jwks }: Issuer, directory: string) {
+  const jwtJwks = join(directory, "jwks.json");
+  await writeFile(jwtJwks, JSON.stringify(jwks));
+  return { jwtJwks, jwtIssuer: issuer, jwtAudience: audience };
 }

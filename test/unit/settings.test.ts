@@ -178,7 +178,7 @@ describe("changes", () => {
   });
 });
 
-test("followers are called at once and after each change, whoever makes it, until they stop", async () => {
+test("followers are called at once and after each change, by any process, until they stop", async () => {
   const seen: [number, number][] = [];
   const stop = settings.follow(({ leaseMs }) => seen.push([settings.state.version, leaseMs]));
   await settings.update({ lease_seconds: "9" }, { by });
