@@ -16,7 +16,7 @@ export const grpcGroup: ThroughputGroup = {
   title: "gRPC",
   description:
     "gRPC heartbeats against bare node:http2, grpc-js and connect-node; workers, streams and batches",
-  budgetSeconds: 170,
+  budgetSeconds: 95,
   rows: [
     ...rowsOf(
       drivers.grpc,

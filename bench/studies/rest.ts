@@ -9,7 +9,7 @@ export const restGroup: ThroughputGroup = {
   name: "rest",
   title: "REST: JSON over HTTP/1.1",
   description: "REST heartbeats against bare node:http and Fastify, and with a login session",
-  budgetSeconds: 80,
+  budgetSeconds: 45,
   rows: [
     ...rowsOf(drivers.rest, contenders.nodeHttp, contenders.fastify, contenders.downlease),
     { driver: drivers.rest, contender: contenders.downleaseWithLogin, credentials: loginSession },
