@@ -42,6 +42,14 @@ export const downleaseServing = (contentRoot: string, ...flags: string[]): Conte
     ...(flags.includes("--sqlite-path") ? flags : ["--redis-url", redisUrl, ...flags]),
   ],
 });
+/** The packaged JavaScript, with content in object storage. */
+export const downleaseServingObjects = (endpoint: string, bucket: string): Contender => ({
+  name: "downlease",
+  args: (port, redisUrl) => [
+    ...[packedMain(), "serve", "--port", String(port), "--redis-url", redisUrl],
+    ...["--s3-endpoint", endpoint, "--s3-bucket", bucket],
+  ],
+});
 export const downleaseWithTwoWorkers = service("downlease, 2 workers", "--workers", "2");
 export const nodeHttp = peer("bare node:http", "node-http.ts");
 export const nodeHttpOurRedis = peer("bare node:http, our Redis connection", "node-http.ts", "--our-redis");
