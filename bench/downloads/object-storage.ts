@@ -30,7 +30,9 @@ export async function startObjectStorage(
     http: `
       map $args $is_list { default 0; ~list-type=2 1; }
       map $arg_prefix $listing {
-        ${Object.entries(listings).map(([prefix, text]) => `"${prefix}" '${text}';`).join("\n")}
+        ${Object.entries(listings)
+          .map(([prefix, text]) => `"${prefix}" '${text}';`)
+          .join("\n")}
       }`,
     location: "default_type application/xml; if ($is_list) { return 200 $listing; }",
   });

@@ -230,10 +230,15 @@ const refusals: Readonly<Record<string, ObjectRefusal | undefined>> = {
   AccessDenied: "denied",
 };
 
+/** The credentials of the service may not read an object. */
+export class ReadDenied extends Error {
+  override readonly name = "ReadDenied";
+}
+
 /** Whether the request may succeed later: the storage did not answer, was too busy, or failed itself. */
 export function isTemporary({ cause }: ServiceError): boolean {
+  if (cause instanceof ReadDenied) return false;
   const status = cause instanceof S3ServiceException ? cause.$metadata.httpStatusCode : undefined;
-  if (cause instanceof Error && cause.message === "denied") return false;
   return status === undefined || status === 429 || status >= 500;
 }
 

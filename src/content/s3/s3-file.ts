@@ -7,7 +7,7 @@ import {
   resolveRange,
 } from "../../domain/content-source.ts";
 import { ServiceError } from "../../domain/errors.ts";
-import { isTemporary, type ListedObject, type ObjectRefusal, type S3Bucket } from "./bucket.ts";
+import { isTemporary, type ListedObject, type ObjectRefusal, ReadDenied, type S3Bucket } from "./bucket.ts";
 import type { Body } from "./http/body.ts";
 import type { ListedFile } from "./listings.ts";
 
@@ -115,7 +115,7 @@ class S3Reader implements ContentReader {
   async #begin(): Promise<Body> {
     const answer = await this.#open({ start: this.#position, end: this.#end }, this.#closed);
     if (answer === "changed") throw new ContentChangedError("the object changed while it was being read");
-    if (answer === "denied") throw new ServiceError("downlease.content.unavailable", [], new Error("denied"));
+    if (answer === "denied") throw new ServiceError("downlease.content.unavailable", [], new ReadDenied());
     if (this.#closed.aborted) answer.destroy();
     return answer;
   }

@@ -69,8 +69,8 @@ export class Body implements Receiver, WaitingRead {
   destroy(reason?: Error): void {
     this.#held = undefined;
     if (this.#left === 0 || this.#failure !== undefined) return;
-    this.#fail(reason ?? reset("the body was not read to its end"));
     this.#options.connection.destroy(reason);
+    this.#fail(reason ?? reset("the body was not read to its end"));
   }
 
   /** Whether the last byte has come; it may not have been read. */
@@ -139,7 +139,10 @@ export class Body implements Receiver, WaitingRead {
 
   #take(bytes: Buffer): void {
     const { length, decoder } = this.#options;
-    if (length === undefined) return decoder.decode(bytes);
+    if (length === undefined) {
+      decoder.decode(bytes);
+      return;
+    }
     // More than the body is no answer to any request.
     if (bytes.byteLength > this.#left) throw new Error("the storage sent more than it declared");
     this.place(bytes);

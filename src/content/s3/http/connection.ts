@@ -28,8 +28,8 @@ export interface ConnectionOptions extends Origin {
   /** Of an earlier connection to the same place, which makes the TLS handshake cheaper. */
   readonly session?: Buffer | undefined;
   onSession(session: Buffer): void;
-  /** Called when the connection is closed. */
-  onOver(connection: Connection): void;
+  /** Called when the connection is closed. @param hasFailed in the middle of its use, and not by `destroy` alone */
+  onOver(connection: Connection, hasFailed: boolean): void;
 }
 
 /**
@@ -39,8 +39,8 @@ export interface ConnectionOptions extends Origin {
 const landing = Buffer.allocUnsafeSlow(16 * 1024);
 
 /**
- * A connection whose bytes are read to where its receiver wants them. Streams make a new buffer for each read and copy
- * it, which costs four times the CPU (docs/decisions/0113).
+ * A connection whose bytes are read to where its receiver wants them. A stream makes a new buffer for each read, which
+ * costs four times the CPU (docs/decisions/0113).
  *
  * The system may read to `Receiver.memory()` from when it was returned until the next call of `filled` or `received`
  * has returned, or the connection is closed.
@@ -49,6 +49,7 @@ export class Connection {
   readonly #socket: Socket;
   #receiver: Receiver | undefined;
   #failure: Error | undefined;
+  #isUnwanted = false;
 
   constructor({ protocol, hostname, port, connectMs, session, onSession, onOver }: ConnectionOptions) {
     const onread = {
@@ -74,7 +75,7 @@ export class Connection {
       .on("close", () => {
         clearTimeout(timer);
         this.#receiver?.closed(this.#failure ?? reset("the connection was closed"));
-        onOver(this);
+        onOver(this, this.#receiver !== undefined && !this.#isUnwanted);
       });
   }
 
@@ -108,7 +109,9 @@ export class Connection {
     this.#socket.resume();
   }
 
+  /** @param reason when something is wrong with the connection */
   destroy(reason?: Error): void {
+    if (reason === undefined) this.#isUnwanted = true;
     this.#failure ??= reason;
     this.#socket.destroy();
   }

@@ -51,19 +51,11 @@ export class Connections {
       try {
         return await this.#exchange(used ?? this.#connect(origin), origin, text, signal);
       } catch (reason) {
-        // The others may lead to the same host, which is gone.
-        this.closeUnused();
         // The server closed it before it got the request.
         if (used !== undefined && reason instanceof NoAnswer) continue;
         throw reason instanceof NoAnswer ? reason.cause : reason;
       }
     }
-  }
-
-  closeUnused(): void {
-    for (const connection of [...this.#unused.values()].flat()) connection.destroy();
-    this.#unused.clear();
-    this.#unusedCount = 0;
   }
 
   async #exchange(
@@ -93,8 +85,18 @@ export class Connections {
       connectMs: this.#limits.connectMs,
       session: this.#sessions.get(key),
       onSession: (session) => this.#sessions.set(key, session),
-      onOver: (connection) => this.#forget(connection, key),
+      onOver: (connection, hasFailed) => {
+        this.#forget(connection, key);
+        // Others may lead to the same host, which may be gone without a word.
+        if (hasFailed) this.#closeUnused();
+      },
     });
+  }
+
+  #closeUnused(): void {
+    for (const connection of [...this.#unused.values()].flat()) connection.destroy();
+    this.#unused.clear();
+    this.#unusedCount = 0;
   }
 
   #takeUnused(origin: Origin): Connection | undefined {
@@ -105,7 +107,10 @@ export class Connections {
 
   #keep(connection: Connection, origin: Origin): void {
     if (connection.isClosed) return;
-    if (this.#unusedCount >= maxUnused) return connection.destroy();
+    if (this.#unusedCount >= maxUnused) {
+      connection.destroy();
+      return;
+    }
     connection.rest(unusedMs);
     const key = keyOf(origin);
     const connections = this.#unused.get(key) ?? [];
