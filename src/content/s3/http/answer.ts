@@ -92,7 +92,6 @@ class Head implements Receiver, Decoder {
 
   #onHead({ statusCode, headers: pairs, shouldKeepAlive }: ParsedHead): void {
     if (this.#body !== undefined) throw new Error("the storage answered twice");
-    if (statusCode === 101) throw new Error("the storage switched to another protocol");
     if (statusCode < 200) return;
     const { connection, onComplete, resolve } = this.#options;
     const headers = headersOf(pairs);
