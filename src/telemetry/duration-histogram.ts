@@ -1,7 +1,9 @@
 import type { Histogram, MetricValueWithName, Registry } from "@prometheus-io/client";
 
 /** Seconds; from a keep-alive on a near Redis to a call that waited for a dead one. */
-const buckets = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2];
+export const buckets = [
+  0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2,
+];
 
 interface DurationHistogramOptions {
   readonly name: string;
