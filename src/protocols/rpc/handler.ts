@@ -133,7 +133,7 @@ export function rpcHandler(options: RpcOptions): ProtocolHandler {
 }
 
 /** A method with many requests, and how they are answered. */
-interface StreamRow {
+interface StreamRow extends Pick<Operation, "encode"> {
   readonly method: DescMethodBiDiStreaming;
   readonly run: StreamEntry;
   readonly patience: Patience;
@@ -148,7 +148,7 @@ function streamRows(
   const { firstMs } = patience;
   const reflect = reflection(services, takePlace);
   return [
-    ...streams.map((row) => ({ method: row.method, run: pipeline.streamEntry(row), patience: { firstMs } })),
+    ...streams.map((row) => ({ ...row, run: pipeline.streamEntry(row), patience: { firstMs } })),
     ...reflectionMethods.map((method) => ({ method, run: reflect(method), patience })),
   ];
 }
