@@ -19,39 +19,45 @@ export interface ConnectionNumbers {
 }
 
 /**
- * Counts the connections of a download. Each file that is downloaded has one. Large files take further ones, but only
- * while few are in use: so files that are downloaded at the same time share the connections, and the last one may get all.
+ * Shares the connections of a download out to its files. Each file that is downloaded has one; large files take further
+ * ones that are left over, so that the last file may get all.
  */
 export class ConnectionPool {
   /** Connections that a file gets at most. */
   readonly perFile: number;
   /** Whether a file gets further connections only if they pay. */
   readonly isChosen: boolean;
-  /** Connections at a time, each file's first one included. */
+  /** Connections at a time. */
   readonly max: number;
-  readonly #limit: number;
-  #used = 0;
+  readonly #parallel: number;
+  #files = 0;
+  #further = 0;
 
   constructor({ parallel, connections }: ConnectionNumbers) {
     this.perFile = connections ?? maxChosen;
     this.isChosen = connections === undefined;
-    this.max = parallel + this.perFile - 1;
-    this.#limit = Math.max(parallel, this.perFile);
+    this.max = Math.max(parallel, this.perFile);
+    this.#parallel = parallel;
   }
 
-  /** Takes the first connection of a file; `leave` frees it. */
-  enter(): void {
-    this.#used += 1;
+  /** @param files that are to be downloaded */
+  begin(files: number): void {
+    this.#files = files;
   }
 
-  /** Takes a further connection of a file. Returns false if enough are in use. */
+  /** A file is complete, or has failed. */
+  endFile(): void {
+    this.#files -= 1;
+  }
+
+  /** Takes a further connection for a file, until `leaveFurther`. Returns false if all are taken or kept for other files. */
   enterFurther(): boolean {
-    if (this.#used >= this.#limit) return false;
-    this.#used += 1;
+    if (Math.min(this.#files, this.#parallel) + this.#further >= this.max) return false;
+    this.#further += 1;
     return true;
   }
 
-  leave(): void {
-    this.#used -= 1;
+  leaveFurther(): void {
+    this.#further -= 1;
   }
 }

@@ -94,12 +94,16 @@ export class Connections {
       outcome: { outcome: "complete" },
     };
     this.#round = round;
-    this.#pool.enter();
     void this.#run(first, round);
     await round.ended.promise;
     this.#round = undefined;
     stop.signal.throwIfAborted();
     return this.#segments.rest === 0 ? { outcome: "complete" } : round.outcome;
+  }
+
+  async #runFurther(segment: Segment, round: Round): Promise<void> {
+    await this.#run(segment, round);
+    this.#pool.leaveFurther();
   }
 
   /** One connection: requests segments until nothing is left or a request fails. */
@@ -124,7 +128,6 @@ export class Connections {
       round.stop.abort(error);
     } finally {
       if (segment !== undefined) this.#segments.giveBack(segment);
-      this.#pool.leave();
       this.#running -= 1;
       if (this.#running === 0) round.ended.resolve();
     }
@@ -223,11 +226,11 @@ export class Connections {
     while (this.#running < perFile && this.#pool.enterFurther()) {
       const segment = this.#segments.takeShare(perFile, this.#meanRate(round));
       if (segment === undefined) {
-        this.#pool.leave();
+        this.#pool.leaveFurther();
         this.#pause(usualPauseMs);
         return;
       }
-      void this.#run(segment, round);
+      void this.#runFurther(segment, round);
     }
   }
 

@@ -164,6 +164,7 @@ class ItemDownload {
     const infos = chosenFiles(await session.files(this.#run.signal), this.#job);
     const { board, retryLoop, onFetched } = this.#run;
     board.begin(infos.map(({ name, size }) => ({ name, size: sizeOf(size) ?? 0 })));
+    pool.begin(infos.length);
     const failed = new AbortController();
     const context = {
       directory,
@@ -191,6 +192,8 @@ class ItemDownload {
       } catch (error) {
         failed.abort(error);
         throw error;
+      } finally {
+        pool.endFile();
       }
     };
     const outcomes = await Promise.allSettled(infos.map(({ name }) => download(name)));

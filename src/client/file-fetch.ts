@@ -39,7 +39,7 @@ export interface Keeper {
   saveRanges(): Promise<void>;
 }
 
-/** What arrives in this time may have to be fetched again after a crash of the process, in milliseconds. */
+/** Bytes that have arrived are in the saved ranges after this time, in milliseconds: a crash costs no more of them. */
 const saveMs = 1_000;
 
 /** Fetches the bytes of one file until it has all of them, from as many responses as that takes. */
@@ -53,8 +53,8 @@ export class FileFetch {
   #maxLength = 0;
   /** Whether there may be gaps between the bytes. */
   #hasGaps = false;
-  #saveAt = 0;
-  #saving: Promise<void> | undefined;
+  #saveTimer: NodeJS.Timeout | undefined;
+  #saving: Promise<void> = Promise.resolve();
   #saveFailure: unknown;
   etag: string | undefined;
 
@@ -78,7 +78,7 @@ export class FileFetch {
 
   /** Discards all bytes. The next ones belong to the file with this ETag. */
   async begin(etag: string | undefined): Promise<void> {
-    await this.#saving;
+    await this.#stopSaving();
     this.#hasGaps = false;
     if (this.#bytes.length > 0) await this.#bytes.reset();
     this.#context.board.set(this.#file.name, { bytesDone: 0 });
@@ -89,8 +89,7 @@ export class FileFetch {
   /** Called before bytes are written that others precede. */
   async allowGaps(): Promise<void> {
     this.#hasGaps = true;
-    this.#saving ??= this.#save();
-    await this.#saving;
+    await this.#save();
     if (this.#saveFailure !== undefined) throw this.#saveFailure;
   }
 
@@ -105,7 +104,7 @@ export class FileFetch {
       board.note(undefined);
     }
     board.set(this.#file.name, { bytesDone: this.#bytes.length });
-    if (this.#hasGaps && performance.now() >= this.#saveAt) this.#saving ??= this.#save();
+    if (this.#hasGaps) this.#saveTimer ??= setTimeout(() => void this.#save(), saveMs);
     return room;
   }
 
@@ -113,9 +112,9 @@ export class FileFetch {
   async fetchAll(): Promise<void> {
     try {
       await this.#fetchAll();
-      await this.#saving;
+      await this.#stopSaving();
     } catch (error) {
-      await this.#saving;
+      await this.#stopSaving();
       if (this.#hasGaps) {
         // The bytes that were not written do not count, and the first error is the one to report.
         await this.#bytes.flush().catch(() => {});
@@ -159,15 +158,21 @@ export class FileFetch {
     return again.link;
   }
 
-  async #save(): Promise<void> {
-    try {
-      await this.#keeper?.saveRanges();
-    } catch (error) {
-      this.#saveFailure = error;
-    } finally {
-      this.#saveAt = performance.now() + saveMs;
-      this.#saving = undefined;
-    }
+  /** Saves the ranges once more; one save follows the other. */
+  #save(): Promise<void> {
+    this.#saveTimer = undefined;
+    this.#saving = this.#saving
+      .then(() => this.#keeper?.saveRanges())
+      .catch((error) => {
+        this.#saveFailure = error;
+      });
+    return this.#saving;
+  }
+
+  async #stopSaving(): Promise<void> {
+    clearTimeout(this.#saveTimer);
+    this.#saveTimer = undefined;
+    await this.#saving;
   }
 }
 

@@ -10,6 +10,8 @@ export interface Fault {
   readonly cutAfter?: number;
   /** Sends nothing more after this many bytes of the body. */
   readonly stallAfter?: number;
+  /** Sends the rest once this resolves. */
+  readonly resumes?: Promise<void>;
   /** Changes the byte at this position of the file. */
   readonly flipAt?: number;
   /** Cuts the body to this length, and declares it. */
@@ -71,6 +73,8 @@ export async function sendFile(
     response.write(body.subarray(0, fault.cutAfter), () => response.socket?.destroySoon());
   } else if (fault.stallAfter !== undefined) {
     response.write(body.subarray(0, fault.stallAfter));
+    await fault.resumes;
+    if (fault.resumes !== undefined) response.end(body.subarray(fault.stallAfter));
   } else if (fault.bytesPerSecond !== undefined) {
     await trickle(response, body, fault.bytesPerSecond);
   } else {
