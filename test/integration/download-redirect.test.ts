@@ -160,6 +160,7 @@ async function redirecting(options: Partial<DownloadRigOptions> & { readonly isV
     }),
     ...others,
   });
+  rig.files.expiresAt = Date.now() + 60_000;
   await rig.addFile("disk.bin", "content");
   await rig.addFile("empty", "");
   const get = async (name = "disk.bin") => {
