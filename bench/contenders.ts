@@ -1,6 +1,8 @@
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build } from "../deploy/package/build.ts";
+import { keepAliveScript } from "../src/stores/redis/session-scripts.ts";
+import { goPeer } from "./peers/go.ts";
 
 /** A server that is measured, in its own processes. */
 export interface Contender {
@@ -28,6 +30,12 @@ const service = (name: string, ...flags: string[]): Contender => ({
 const peer = (name: string, file: string, ...flags: string[]): Contender => ({
   name,
   args: (port) => [path(`peers/${file}`), String(port), ...flags],
+});
+
+const inGo = (name: string, protocol: "rest" | "grpc"): Contender => ({
+  name,
+  executable: goPeer,
+  args: (port, redisUrl) => [protocol, String(port), redisUrl, keepAliveScript.text],
 });
 
 export const downlease = service("downlease");
@@ -66,6 +74,8 @@ export const fastify = peer("Fastify", "fastify.ts");
 export const grpcJs = peer("grpc-js", "grpc-js.ts");
 export const connectHttp1 = peer("connect-node", "connect-node.ts", "--http1");
 export const connectHttp2 = peer("connect-node", "connect-node.ts");
+export const goHttp = inGo("Go, net/http", "rest");
+export const goGrpc = inGo("Go, grpc-go", "grpc");
 export const nodeHttpFile = (file: string) => peer("bare node:http, file", "node-http-file.ts", file);
 
 let packed: string | undefined;
