@@ -85,9 +85,7 @@ export class SessionClients {
     if (client.address === "") return;
     const { address } = client;
     const isNew =
-      before === undefined
-        ? this.#recorded?.has(sessionId, address) !== true
-        : before.address !== address;
+      before === undefined ? this.#recorded?.has(sessionId, address) !== true : before.address !== address;
     if (isNew && this.#waiting.size >= maxWaiting) return;
     const id = copyOf(sessionId);
     this.#clients.set(id, client);
