@@ -12,7 +12,7 @@ export function rowOf(sessions: number): string {
 type Rows = readonly { readonly rounds: readonly Round[] }[];
 
 /** Medians of a row. */
-function valueOf({ rounds }: Rows[number], metric: string): number {
+function medianIn({ rounds }: Rows[number], metric: string): number {
   return median(rounds.map((round) => round[metric] ?? Number.NaN));
 }
 
@@ -33,12 +33,12 @@ export function sizeTable(rows: Rows, counts: readonly number[]): Table {
       "bytes on the network",
     ],
     rows: counts.map((sessions, index) => {
-      const value = (metric: string, digits: number) => valueOf(rows[index]!, metric).toFixed(digits);
+      const value = (metric: string, digits: number) => medianIn(rows[index]!, metric).toFixed(digits);
       return [
         count(sessions),
         value("sessionBytes", 0),
         value("replicaMiB", 0),
-        count(valueOf(rows[index]!, "rate")),
+        count(medianIn(rows[index]!, "rate")),
         value("p50", 2),
         value("p99", 2),
         value("cpuMicros", 0),
@@ -54,7 +54,7 @@ export function operatorsTable(rows: Rows, counts: readonly number[]): Table {
   const line = (what: string, metric: string, digits: number) => [
     what,
     ...counts.map((_, index) => {
-      const value = valueOf(rows[index]!, metric);
+      const value = medianIn(rows[index]!, metric);
       return Number.isNaN(value) ? "" : value.toFixed(digits);
     }),
   ];
