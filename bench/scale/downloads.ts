@@ -1,24 +1,40 @@
 /** Many downloads at a time, each at the rate of its own line. */
-import { connect } from "node:net";
+import { Worker } from "node:worker_threads";
 import { type BenchLibrary, preparedLink } from "../downloads/library.ts";
 import type { Header } from "../drivers/driver.ts";
 
-const tickMs = 100;
+export interface DownloadLink {
+  readonly port: number;
+  /** Path and query. */
+  readonly path: string;
+}
 
-/** Downloads in flight, each of which takes so many bytes a second. */
+/** What the thread that reads the downloads is given. */
+export interface DownloadWork {
+  readonly links: readonly DownloadLink[];
+  /** Size of the file. */
+  readonly fileBytes: number;
+  /** Of each download. */
+  readonly bytesPerSecond: number;
+  /** Shared with the thread: see `counters`. */
+  readonly shared: SharedArrayBuffer;
+}
+
+/** Places of the shared numbers, which are 64 bits wide. */
+export const counters = { bytes: 0, failures: 1, isPaused: 2 } as const;
+
+/** Downloads in flight. A thread reads them, so that what measures latencies is not kept from it. */
 export class SlowDownloads {
-  /** Bytes that have arrived. */
-  bytes = 0;
-  /** Downloads that did not end as they should. */
-  failures: string[] = [];
   readonly sessionIds: readonly string[];
-  /** Whether they take nothing. */
-  isPaused = false;
-  readonly #stops: (() => void)[] = [];
-  #isOver = false;
+  readonly #shared: BigInt64Array;
+  readonly #worker: Worker;
 
-  private constructor(sessionIds: readonly string[]) {
+  private constructor(sessionIds: readonly string[], work: Omit<DownloadWork, "shared">) {
     this.sessionIds = sessionIds;
+    const shared = new SharedArrayBuffer(8 * Object.keys(counters).length);
+    this.#shared = new BigInt64Array(shared);
+    const workerData: DownloadWork = { ...work, shared };
+    this.#worker = new Worker(new URL("download-thread.ts", import.meta.url), { workerData });
   }
 
   /** @param ports of the replicas, in turn */
@@ -29,54 +45,37 @@ export class SlowDownloads {
     headers: readonly Header[],
     bytesPerSecond: number,
   ): Promise<SlowDownloads> {
-    const links: { sessionId: string; path: string; port: number }[] = [];
+    const sessionIds: string[] = [];
+    const links: DownloadLink[] = [];
     for (let n = 0; n < count; n++) {
       const port = ports[n % ports.length]!;
-      links.push({ port, ...(await preparedLink(port, headers)) });
+      const { sessionId, path } = await preparedLink(port, headers);
+      sessionIds.push(sessionId);
+      links.push({ port, path });
     }
-    const downloads = new SlowDownloads(links.map(({ sessionId }) => sessionId));
-    for (const { port, path } of links) downloads.#begin(port, path, library.bytes, bytesPerSecond);
-    return downloads;
+    return new SlowDownloads(sessionIds, { links, fileBytes: library.bytes, bytesPerSecond });
   }
 
-  stop(): void {
-    this.#isOver = true;
-    for (const stop of this.#stops) stop();
+  /** Bytes that have arrived so far. */
+  get bytes(): number {
+    return Number(Atomics.load(this.#shared, counters.bytes));
   }
 
-  /** Downloads the file again and again. Reads as fast as it may, and then not until the next tick. */
-  #begin(port: number, path: string, bytes: number, bytesPerSecond: number): void {
-    const perTick = (bytesPerSecond * tickMs) / 1000;
-    let allowed = perTick;
-    let left = bytes;
-    const read = (length: number): boolean => {
-      this.bytes += length;
-      allowed -= length;
-      left -= length;
-      if (left <= 0) {
-        left = bytes;
-        socket.write(request(port, path));
-      }
-      return allowed > 0;
-    };
-    // Shared by all connections, because the bytes are discarded.
-    const socket = connect({ port, host: "127.0.0.1", onread: { buffer: sink, callback: read } });
-    const timer = setInterval(() => {
-      if (this.isPaused) return;
-      allowed = Math.min(allowed + perTick, perTick);
-      if (allowed > 0) socket.resume();
-    }, tickMs);
-    socket.on("error", (error) => this.failures.push(error.message));
-    socket.on("close", () => {
-      clearInterval(timer);
-      if (!this.#isOver) this.failures.push("the server closed a connection");
-    });
-    socket.write(request(port, path));
-    socket.resume();
-    this.#stops.push(() => socket.destroy());
+  /** How many did not end as they should. */
+  get failures(): number {
+    return Number(Atomics.load(this.#shared, counters.failures));
+  }
+
+  get isPaused(): boolean {
+    return Atomics.load(this.#shared, counters.isPaused) === 1n;
+  }
+
+  /** Whether they take nothing. */
+  set isPaused(isPaused: boolean) {
+    Atomics.store(this.#shared, counters.isPaused, isPaused ? 1n : 0n);
+  }
+
+  async stop(): Promise<void> {
+    await this.#worker.terminate();
   }
 }
-
-const sink = Buffer.allocUnsafeSlow(64 * 1024);
-
-const request = (port: number, path: string) => `GET ${path} HTTP/1.1\r\nhost: 127.0.0.1:${port}\r\n\r\n`;

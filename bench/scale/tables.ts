@@ -43,8 +43,8 @@ export function sizeTable(rows: Rows, counts: readonly number[]): Table {
         value("p99", 2),
         value("cpuMicros", 0),
         value("redisMicros", 0),
-        value("redisBytes", 0),
-        value("networkBytes", 0),
+        count(medianIn(rows[index]!, "redisBytes")),
+        count(medianIn(rows[index]!, "networkBytes")),
       ];
     }),
   };
