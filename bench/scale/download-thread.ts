@@ -10,21 +10,38 @@ const numbers = new BigInt64Array(shared);
 const turnMs = 100;
 const tickMs = 5;
 const parts = turnMs / tickMs;
-const bytesInTurn = (bytesPerSecond * turnMs) / 1000;
+const goldenRatio = (1 + Math.sqrt(5)) / 2;
+/** After a pause each begins at a time of its own: the lines of different clients have no common beat. */
+const maxDelayMs = 1_000;
 
 /** Shared by all connections, because the bytes are discarded. */
 const sink = Buffer.allocUnsafeSlow(64 * 1024);
 
 const turns = links.map(begin);
 let ticks = 0;
+let pausedAt = 0;
 setInterval(() => {
   ticks++;
-  if (Atomics.load(numbers, counters.isPaused) === 1n) return;
-  for (let at = ticks % parts; at < turns.length; at += parts) turns[at]!();
+  const isPaused = Atomics.load(numbers, counters.isPaused) === 1n;
+  if (isPaused) {
+    pausedAt = performance.now();
+    return;
+  }
+  const begun = (performance.now() - pausedAt) / maxDelayMs;
+  for (let at = ticks % parts; at < turns.length; at += parts) {
+    if (begun >= shareOf(at)) turns[at]!();
+  }
 }, tickMs);
 
+/** Spreads the downloads over 0 to 1, those of one replica as well. */
+function shareOf(index: number): number {
+  return (index * goldenRatio) % 1;
+}
+
 /** Downloads the file again and again. Reads as fast as it may, and then not until its next turn. */
-function begin({ port, path }: DownloadLink): () => void {
+function begin({ port, path }: DownloadLink, index: number): () => void {
+  // From half of the rate to one and a half.
+  const bytesInTurn = (bytesPerSecond * (0.5 + shareOf(index)) * turnMs) / 1000;
   const request = `GET ${path} HTTP/1.1\r\nhost: 127.0.0.1:${port}\r\n\r\n`;
   const failed = () => Atomics.add(numbers, counters.failures, 1n);
   let allowed = bytesInTurn;

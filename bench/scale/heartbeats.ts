@@ -7,12 +7,12 @@ import type { Replicas } from "./replicas.ts";
 import type { SessionCluster } from "./store.ts";
 
 const callersOfReplica = 100;
-const warmUpSeconds = 0.4;
 
 export interface HeartbeatLoad {
   /** Heartbeats a second, over all replicas. */
   readonly rate: number;
   readonly seconds: number;
+  readonly warmUpSeconds: number;
 }
 
 export interface HeartbeatRound {
@@ -38,7 +38,7 @@ export interface HeartbeatRound {
 export async function sendHeartbeats(
   store: SessionCluster,
   { running, headers, cpuNanos }: Replicas,
-  { rate, seconds }: HeartbeatLoad,
+  { rate, seconds, warmUpSeconds }: HeartbeatLoad,
 ): Promise<HeartbeatRound> {
   const { sessionIds } = store;
   const open = await Promise.all(

@@ -1,6 +1,8 @@
 /** A Redis Cluster of three masters and three replicas of the service, with more and more sessions. */
 import { join } from "node:path";
 import { eventually } from "../../test/support/eventually.ts";
+import { startContender } from "../contender-process.ts";
+import { downleaseServing } from "../contenders.ts";
 import { type BenchLibrary, createLibrary } from "../downloads/library.ts";
 import type { Figures, Round } from "../figures.ts";
 import { count } from "../formats.ts";
@@ -16,8 +18,11 @@ import type { Bench, Study, Table } from "../study.ts";
 
 const masters = 3;
 const replicaCount = 3;
+const warmUpSeconds = 0.4;
+/** Until all downloads have begun again. */
+const downloadWarmUpSeconds = 1.5;
 /** Rounds until the code of the service is compiled. */
-const warmUps = 4;
+const warmUps = 2;
 const patience = { withinMs: 40_000, everyMs: 100 };
 
 interface Extent {
@@ -39,7 +44,8 @@ const quickExtent: Extent = { ...extent, counts: [500, 5_000], rate: 600, downlo
 /** What happens beside the heartbeats. */
 const alone = "heartbeats alone";
 const besides = {
-  downloads: "200 downloads of 1 MiB/s each",
+  downloads: "200 downloads of 1 MiB/s on average",
+  elsewhere: "the same downloads from another process",
   watch: "a watch of all sessions",
   everything: "downloads, the watch and pages of ListSessions",
 } as const;
@@ -129,7 +135,13 @@ function goals(): Goal[] {
     }),
     beside(census),
     beside(besides.watch),
-    beside(besides.downloads),
+    ratioGoal({
+      what: "1,000,000 sessions: p99 of heartbeats beside 200 downloads, against downloads from another process",
+      target: "≤ 1.5",
+      metric: "p99",
+      row: besides.downloads,
+      against: besides.elsewhere,
+    }),
   ];
 }
 
@@ -149,7 +161,7 @@ class ScaleRun {
     this.#store = store;
     this.#replicas = replicas;
     this.#emptyBytes = emptyBytes;
-    this.#load = { rate: sizes.rate, seconds: bench.options.seconds };
+    this.#load = { rate: sizes.rate, seconds: bench.options.seconds, warmUpSeconds };
   }
 
   /** Heartbeats and the work of operators with so many sessions. */
@@ -176,35 +188,44 @@ class ScaleRun {
   async measureBeside(library: BenchLibrary): Promise<ReadonlyMap<string, HeartbeatRound[]>> {
     const measured = new Map<string, HeartbeatRound[]>([alone, census].map((name) => [name, []]));
     const { ports, headers } = this.#replicas;
-    const { downloads: number, downloadBytesPerSecond } = this.#extent;
-    const downloads = await SlowDownloads.start(number, ports, library, headers, downloadBytesPerSecond);
+    const { downloads: number, downloadBytesPerSecond: rate } = this.#extent;
+    // The share of the machine that downloads take, without their share of the replicas.
+    const flags = ["--sqlite-path", join(this.#bench.directory, "elsewhere.db"), "--admin-listen", "off"];
+    const elsewhere = await startContender(downleaseServing(library.root, ...flags), this.#store.url);
+    const ours = await SlowDownloads.start(number, ports, library, headers, rate);
+    const theirs = await SlowDownloads.start(number, [elsewhere.port], library, [], rate);
     const measure = async (condition: Condition) => {
-      downloads.isPaused = condition === alone || condition === besides.watch;
-      const bytesBefore = downloads.bytes;
+      ours.isPaused = condition !== besides.downloads && condition !== besides.everything;
+      theirs.isPaused = condition !== besides.elsewhere;
+      const before = [ours.bytes, theirs.bytes];
       const round = await this.#beside(condition);
-      if (!downloads.isPaused && downloads.bytes === bytesBefore) throw new Error("nothing was downloaded");
+      for (const [index, { isPaused, bytes }] of [ours, theirs].entries()) {
+        if (!isPaused && bytes === before[index]) throw new Error("nothing was downloaded");
+      }
       measured.set(condition, [...(measured.get(condition) ?? []), round.others]);
       if (condition === alone) measured.get(census)!.push(round.taker);
     };
-    const { rounds } = this.#bench.options;
-    const pairs = async (some: number, pair: readonly [Condition, Condition]) => {
-      for (let n = 0; n < some; n++)
-        for (const each of n % 2 === 0 ? pair : pair.toReversed()) await measure(each);
+    const inTurn = async (rounds: number, conditions: readonly Condition[]) => {
+      for (let n = 0; n < rounds; n++) {
+        for (const each of n % 2 === 0 ? conditions : conditions.toReversed()) await measure(each);
+      }
     };
-    await pairs(Math.ceil(rounds / 2), [alone, besides.downloads]);
+    const { rounds } = this.#bench.options;
+    const withoutWatch: readonly Condition[] = [alone, besides.downloads, besides.elsewhere];
+    await inTurn(Math.floor(rounds / 2), withoutWatch);
     const watch = await openWatch(ports[1]!, headers);
-    await eventually("the snapshot", () => watch.snapshotMs !== undefined || watch.ended, patience);
-    await pairs(rounds, [besides.watch, besides.everything]);
+    await eventually("the snapshot", () => watch.snapshotMs ?? watch.ended, patience);
+    await inTurn(Math.floor(rounds / 2), [besides.watch, besides.everything]);
     if (watch.ended !== undefined) throw new Error(`the watch has ended: ${watch.ended}`);
     watch.close();
-    await pairs(Math.floor(rounds / 2), [alone, besides.downloads]);
+    await inTurn(Math.floor(rounds / 2), withoutWatch);
     const replicaMiB = Math.max(...this.#replicas.memory()) / 2 ** 20;
-    await this.#expectBytes(downloads);
-    await downloads.stop();
+    await this.#expectBytes(ours);
+    await Promise.all([ours.stop(), theirs.stop()]);
+    await elsewhere.stop();
     for (const [name, some] of measured) {
-      const isBase = name === alone;
       const rows = some.map((round) => ({ ...roundOf(round), replicaMiB }));
-      this.rows.push({ name, ...(!isBase && { peer: alone }), rounds: rows });
+      this.rows.push({ name, ...(name !== alone && { peer: alone }), rounds: rows });
     }
     return measured;
   }
@@ -220,8 +241,8 @@ class ScaleRun {
     return sessions === counts.at(-1) ? largest : rowOf(sessions);
   }
 
-  async #heartbeats(what: string): Promise<HeartbeatRound> {
-    const round = await sendHeartbeats(this.#store, this.#replicas, this.#load);
+  async #heartbeats(what: string, load = this.#load): Promise<HeartbeatRound> {
+    const round = await sendHeartbeats(this.#store, this.#replicas, load);
     const { rate, p50, p99, cpuMicros, redisMicros } = round;
     this.#bench.log(
       `scale: ${what}: ${count(rate)}/s, p50 ${p50.toFixed(2)} ms, p99 ${p99.toFixed(2)} ms, ` +
@@ -236,7 +257,9 @@ class ScaleRun {
     let isOver = false;
     const pages =
       condition === besides.everything ? walkPages(ports[2]!, headers, () => isOver) : Promise.resolve(0);
-    const round = await this.#heartbeats(condition);
+    const isQuiet = condition === alone || condition === besides.watch;
+    const load = isQuiet ? this.#load : { ...this.#load, warmUpSeconds: downloadWarmUpSeconds };
+    const round = await this.#heartbeats(condition, load);
     isOver = true;
     await pages;
     const { taker } = await readCensus(this.#store, ports);
