@@ -89,6 +89,11 @@ export function cpuGoal(what: string, target: string, row: string, against: stri
   return ratioGoal({ what, target, metric: "cpuMicros", row, against });
 }
 
+/** A ratio of calls per second of CPU time. */
+export function cpuRateGoal(what: string, target: string, row: string, against: string): Goal {
+  return ratioGoal({ what, target, metric: "perCpuSecond", row, against });
+}
+
 interface ValueGoal {
   readonly what: string;
   readonly target: string;

@@ -39,6 +39,8 @@ type ThroughputRound = {
   /** Heartbeats per second. */
   readonly rate: number;
   readonly cpuMicros: number;
+  /** Heartbeats per second of CPU time. */
+  readonly perCpuSecond: number;
   /** Milliseconds. */
   readonly p50: number;
   readonly p99: number;
@@ -57,6 +59,7 @@ type Probed = {
 const metrics: Figures["metrics"] = {
   rate: { unit: "heartbeats/s", better: "more" },
   cpuMicros: { unit: "µs of server CPU", better: "less" },
+  perCpuSecond: { unit: "heartbeats per second of server CPU", better: "more" },
   p50: { unit: "ms", better: "less" },
   p99: { unit: "ms", better: "less" },
   allocatedBytes: { unit: "bytes", better: "less", isSteady: true },
@@ -230,6 +233,7 @@ function measure(
     return {
       rate: heartbeats / result.seconds,
       cpuMicros: (cpu * 1e6) / heartbeats,
+      perCpuSecond: heartbeats / cpu,
       p50: quantile(result.latencies, 0.5),
       p99: quantile(result.latencies, 0.99),
       generatorMicros: (generator.user + generator.system) / heartbeats,
