@@ -122,7 +122,7 @@ async function study(library: BenchLibrary, bench: Bench): Promise<FigureRow[]> 
     }
     return [...pids.keys()].map((name, index) => ({ name, rounds: measured[index]! }));
   } finally {
-    for (const server of servers) await server.stop();
+    await Promise.all(servers.map((server) => server.stop()));
   }
 }
 
