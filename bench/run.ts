@@ -3,7 +3,7 @@ import { Redis } from "ioredis";
 import { startRedis } from "../test/support/redis-server.ts";
 import { tempDir } from "../test/support/temp-dir.ts";
 import { type CommandLine, help, readCommandLine } from "./command-line.ts";
-import { NeedMissing } from "./needs.ts";
+import { NeedMissing, refuseBuilds } from "./needs.ts";
 import { conditionsTableOf, goalsOf, markdown, tablesOf, writeChart, writePage } from "./report.ts";
 import { conditionsOf, resultsFile, resultsOf, writeResults } from "./results.ts";
 import { runStudies } from "./run-studies.ts";
@@ -33,8 +33,17 @@ function failUnlessExplained(error: unknown): void {
   process.exitCode = 1;
 }
 
-async function main({ options, studies, isNamed, isWhole, writes, json }: CommandLine): Promise<void> {
+async function main({
+  options,
+  studies,
+  isNamed,
+  isWhole,
+  writes,
+  builds,
+  json,
+}: CommandLine): Promise<void> {
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.once(signal, () => process.exit(1));
+  if (!builds) refuseBuilds();
   await using directory = await tempDir();
   await using redis = await startRedis();
   const sessionIds = Array.from({ length: sessionCount }, () => crypto.randomUUID());

@@ -52,7 +52,7 @@ export type MeasuredGroups = ReadonlyMap<DownloadGroup, readonly (readonly Downl
 /** Starts the servers of all groups, checks that they send the file, and measures group after group. */
 export async function measureGroups(groups: readonly DownloadGroup[], bench: Bench): Promise<MeasuredGroups> {
   bench.log("writing the file");
-  const library = await createLibrary(bench.directory, bench.options.isQuick ? 2 ** 26 : 2 ** 30);
+  const library = await createLibrary(bench.directory, bench.options.isQuick ? 2 ** 24 : 2 ** 30);
   const digest = await digestOf(createReadStream(join(library.root, library.path)));
   const running = new Map<FileServer, RunningFileServer>();
   try {
@@ -122,7 +122,7 @@ function figureRows(
 ): FigureRow[] {
   const peer = rowName(name, first!);
   return [
-    { name: peer, isPeer: true, rounds: measured[0]! },
+    { name: peer, ...(!ours.has(first!) && { isPeer: true }), rounds: measured[0]! },
     ...others.map((server, index) => ({
       name: rowName(name, server),
       peer,
@@ -133,7 +133,7 @@ function figureRows(
 }
 
 /** Time until the buffers between server and client are full. */
-const fillSeconds = 0.25;
+const fillSeconds = (seconds: number) => Math.min(0.25, seconds);
 
 /** Downloads the file over and over on `parallel` connections, and measures for some seconds of that time. */
 export async function measure(
@@ -163,7 +163,7 @@ export async function measure(
   resetPeakMemory(pid);
   const downloads = Promise.all(Array.from({ length: parallel }, download));
   try {
-    await Promise.race([delay(fillSeconds * 1000), downloads]);
+    await Promise.race([delay(fillSeconds(seconds) * 1000), downloads]);
     const before = snapshot();
     await Promise.race([delay(seconds * 1000), downloads]);
     const after = snapshot();
