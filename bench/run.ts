@@ -2,6 +2,7 @@
 import { Redis } from "ioredis";
 import { startRedis } from "../test/support/redis-server.ts";
 import { tempDir } from "../test/support/temp-dir.ts";
+import { collectOnOneThread } from "./collections.ts";
 import { type CommandLine, help, readCommandLine } from "./command-line.ts";
 import { NeedMissing, refuseBuilds } from "./needs.ts";
 import { conditionsTableOf, goalsOf, markdown, tablesOf, writeChart, writePage } from "./report.ts";
@@ -12,6 +13,7 @@ import type { Bench } from "./study.ts";
 
 const sessionCount = 1000;
 
+collectOnOneThread();
 const commandLine = parsed();
 if (commandLine === "help") process.stdout.write(help());
 else if (commandLine !== undefined) await main(commandLine).catch(failUnlessExplained);
