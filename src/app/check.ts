@@ -6,7 +6,7 @@ import { countKeys } from "../auth/bearer-tokens.ts";
 import { openUsersFile } from "../auth/users-file.ts";
 import { isLoopback } from "../config/addresses.ts";
 import type { Config } from "../config/settings.ts";
-import { openContentSource } from "../content/open.ts";
+import { inspectContentCache, openContentSource } from "../content/open.ts";
 import { type Finding, ok, warning, wrong } from "../domain/finding.ts";
 import { firstValues } from "../domain/settings.ts";
 import { inspectBackend } from "../stores/open.ts";
@@ -26,6 +26,7 @@ interface Check {
 const checks: readonly Check[] = [
   { about: "tls", run: certificateFindings },
   { about: "content", run: contentFindings },
+  { about: "cache", run: ({ content }) => inspectContentCache(content) },
   { about: "store", run: storeFindings },
   { about: "callers", run: callerFindings },
   { about: "tokens", run: tokenFindings },
@@ -59,7 +60,9 @@ export async function* checkEnvironment(
 async function contentFindings({ content }: Config): Promise<Finding[]> {
   const findings: Finding[] = [];
   const warn = (message: string) => void findings.push(warning("content", message));
-  const source = await openContentSource({ ...content, warn });
+  const source = await openContentSource(
+    content.kind === "s3" ? { ...content, cache: undefined, warn } : { ...content, warn },
+  );
   const [libraries, items = []] = await Promise.all([source.libraries(), source.items()]);
   const counts = `libraries: ${libraries.length}, items: ${items.length}`;
   const where = content.kind === "directory" ? content.root : `s3://${content.bucket}/${content.prefix}`;

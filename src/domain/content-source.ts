@@ -26,8 +26,13 @@ export interface ContentSource {
   /** One item, or undefined. Cheap: does not walk the source. */
   item(itemId: string): Promise<LibraryItem | undefined>;
 
-  /** The files of an item and their content version, as of one moment; undefined when there is no such item. */
-  contents(itemId: string): Promise<ItemContents | undefined>;
+  /**
+   * The files of an item and their content version, as of one moment; undefined when there is no such item.
+   *
+   * @param expectedVersion content version that the caller has seen: a source that keeps its answers for a while gives a
+   *   kept one only when it has this version
+   */
+  contents(itemId: string, expectedVersion?: string): Promise<ItemContents | undefined>;
 
   /**
    * Opens a file of an item in one content version. Undefined when there is no such item, or it has another content
