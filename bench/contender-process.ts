@@ -76,14 +76,17 @@ async function start(
   nodeOptions: readonly string[],
   environment: Readonly<Record<string, string>>,
 ): Promise<RunningContender> {
+  const executable = contender.executable?.() ?? process.execPath;
   const port = await freePort();
-  const child = spawn(process.execPath, [...nodeOptions, ...contender.args(port, redisUrl)], {
+  const child = spawn(executable, [...nodeOptions, ...contender.args(port, redisUrl)], {
     // Logs are written, as in production, but discarded.
     stdio: ["ignore", "ignore", "inherit"],
     env: { ...process.env, REDIS_URL: redisUrl, ...environment },
   });
-  process.once("exit", () => child.kill("SIGKILL"));
+  const kill = () => child.kill("SIGKILL");
+  process.once("exit", kill);
   const exited = new Promise((resolve) => child.once("exit", resolve));
+  void exited.then(() => process.removeListener("exit", kill));
   const isUp = async () => child.exitCode !== null || (await accepts(port));
   await eventually(`${contender.name} on port ${port}`, isUp, { withinMs: 15_000 });
   if (child.exitCode !== null) throw new Error(`${contender.name} did not start`);

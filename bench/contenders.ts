@@ -5,7 +5,13 @@ import { build } from "../deploy/package/build.ts";
 /** A server that is measured, in its own processes. */
 export interface Contender {
   readonly name: string;
-  /** Command line to listen on a port. */
+  /**
+   * Path of its program, which it builds when there is none; by default Node.js.
+   *
+   * @throws NeedMissing
+   */
+  executable?(): string;
+  /** Arguments to listen on a port. */
   args(port: number, redisUrl: string): readonly string[];
 }
 

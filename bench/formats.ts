@@ -21,3 +21,9 @@ export function times({ median, min, max }: Spread): string {
 export function percent(share: number): string {
   return `${(share * 100).toFixed(share < 0.1 ? 1 : 0)} %`;
 }
+
+/** A value with its range and its unit. */
+export function withUnit({ median, min, max }: Spread, unit: string, digits: number): string {
+  const range = `${min.toFixed(digits)}–${max.toFixed(digits)}`;
+  return `${median.toFixed(digits)}${unit === "" ? "" : ` ${unit}`} (${range})`;
+}

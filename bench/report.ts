@@ -1,12 +1,11 @@
 /** The output of a run: tables between the marks of docs/performance.md, and a chart. */
 import { readFileSync, writeFileSync } from "node:fs";
 import { cpus, totalmem } from "node:os";
-import * as contenders from "./contenders.ts";
+import { judge, unmeasured, type Verdict, verdictCells } from "./goals.ts";
 import { barChart } from "./plot.ts";
-import { rowName } from "./results.ts";
-import { spread, table } from "./statistics.ts";
-import { groups, labelOf } from "./studies/throughput.ts";
-import type { Bench, Table } from "./study.ts";
+import type { StudyRun } from "./run-studies.ts";
+import { table } from "./statistics.ts";
+import type { Bench, BenchOptions, Table } from "./study.ts";
 
 export const page = new URL("../docs/performance.md", import.meta.url);
 const chart = new URL("../docs/performance.svg", import.meta.url);
@@ -66,29 +65,43 @@ export function tableMarks(text: string): string[] {
   return [...text.matchAll(mark)].map((match) => match[2]!);
 }
 
-const ours = new Set([
-  contenders.downlease,
-  contenders.downleaseWithTwoWorkers,
-  contenders.downleaseWithLogin,
-]);
+export const goalsTable = "goals";
 
-/** Draws the rates of every driver that was measured. */
-export function writeChart({ results, options }: Bench): void {
-  const measured = groups.flatMap((group) => {
-    const bars = group.rows.flatMap((row) => {
-      const rounds = results.throughput.get(rowName(row.driver.name, labelOf(row)));
-      if (rounds === undefined) return [];
-      const { median: value, min, max } = spread(rounds.map(({ rate }) => rate));
-      const isOurs = ours.has(row.contender);
-      return [{ label: labelOf(row), value, min, max, isOurs }];
-    });
-    return bars.length === 0 ? [] : [{ title: group.title, bars }];
-  });
-  if (measured.length === 0) return;
+export function verdictsOf({ study, result, missing }: StudyRun): Verdict[] {
+  return study.goals.map((goal) =>
+    result === undefined ? unmeasured(goal, `needs ${missing}`) : judge(goal, result.figures),
+  );
+}
+
+export function goalsOf(runs: readonly StudyRun[]): Table {
+  return {
+    name: goalsTable,
+    title: "What it must show",
+    header: ["", "target", "measured", "met"],
+    rows: runs.flatMap(verdictsOf).map(verdictCells),
+  };
+}
+
+/** The tables of a run on the page; those of a study that was skipped say so. */
+export function tablesOf({ study, result, missing }: StudyRun): readonly Table[] {
+  if (study.isExtra) return [];
+  if (result !== undefined) return result.tables;
+  return study.tables.map((name) => ({
+    name,
+    title: name,
+    header: ["not measured"],
+    rows: [[`needs ${missing}`]],
+  }));
+}
+
+/** Draws the bars of the studies that have some. */
+export function writeChart(runs: readonly StudyRun[], { callers, rounds }: BenchOptions): void {
+  const groups = runs.flatMap(({ result }) => result?.bars ?? []);
+  if (groups.length === 0) return;
   const svg = barChart({
     title: "Heartbeats a second",
-    subtitle: `${options.callers} callers, one Redis; bars are medians of ${options.rounds} rounds, lines go from the minimum to the maximum`,
-    groups: measured,
+    subtitle: `${callers} callers, one Redis; bars are medians of ${rounds} rounds, lines go from the minimum to the maximum`,
+    groups,
   });
   writeFileSync(chart, svg);
 }

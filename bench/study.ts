@@ -1,16 +1,33 @@
-import type { Requirement } from "../test/support/executables.ts";
 import type { RedisServer } from "../test/support/redis-server.ts";
-import type { Results } from "./results.ts";
+import type { Figures } from "./figures.ts";
+import type { Goal } from "./goals.ts";
+import type { Need } from "./needs.ts";
+import type { BarGroup } from "./plot.ts";
 
-/** A measurement that `--only` can select. */
+/** A measurement that `--only` can select. It owns its tables, its goals and its figures. */
 export interface Study {
   /** For `--only`. */
   readonly name: string;
+  /** One line for `--help`. */
+  readonly description: string;
+  /** How long it may take in a whole run, about. */
+  readonly budgetSeconds: number;
+  /** Whether it runs with `--only` alone; its tables are then only printed. */
+  readonly isExtra?: boolean;
   /** Names of the tables that it returns. */
   readonly tables: readonly string[];
-  /** Programs that it needs besides Redis. */
-  readonly needs?: readonly Requirement[];
-  run(bench: Bench): Promise<readonly Table[]>;
+  readonly goals: readonly Goal[];
+  /** Without them the study is skipped by name. */
+  readonly needs?: readonly Need[];
+  /** @throws NeedMissing */
+  run(bench: Bench): Promise<StudyResult>;
+}
+
+export interface StudyResult {
+  readonly tables: readonly Table[];
+  readonly figures: Figures;
+  /** For the chart of the page. */
+  readonly bars?: BarGroup;
 }
 
 export interface Table {
@@ -29,29 +46,16 @@ export interface Bench {
   readonly sessionIds: readonly string[];
   /** For files of the run. */
   readonly directory: string;
-  readonly results: Results;
   /** Prints a line about the progress of the run. */
   log(text: string): void;
 }
 
 export interface BenchOptions {
+  /** Few and short: only to see whether the benchmark works. */
+  readonly isQuick: boolean;
   readonly rounds: number;
   /** Length of one measurement. */
   readonly seconds: number;
   readonly callers: number;
   readonly warmUpSeconds: number;
-  /** Numbers of sessions for the study of sessions. */
-  readonly sessionCounts: readonly number[];
-  /** Size of the file that is downloaded. */
-  readonly downloadBytes: number;
-  readonly idle: IdleOptions;
-}
-
-/** Of the study of idle sessions. */
-export interface IdleOptions {
-  readonly sessions: number;
-  /** Pause before the measurement: V8 collects the garbage of creating sessions some seconds after the last one. */
-  readonly settleSeconds: number;
-  /** Length of the measurement. */
-  readonly seconds: number;
 }

@@ -1,10 +1,9 @@
-/** Downloads of one file from each server in turn: A B A B. */
+/** Downloads of one file from each server in turn. */
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
 import { join } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { setTimeout as delay } from "node:timers/promises";
-import { nginxNeeded } from "../../test/support/executables.ts";
 import { readHttp1 } from "../downloads/http1-reader.ts";
 import { readHttp2 } from "../downloads/http2-reader.ts";
 import { type BenchLibrary, createLibrary } from "../downloads/library.ts";
@@ -17,9 +16,12 @@ import {
   nodeFile,
   type RunningFileServer,
 } from "../downloads/servers.ts";
+import type { FigureRow, Figures } from "../figures.ts";
 import { fixed, times } from "../formats.ts";
+import { ratioGoal, valueGoal } from "../goals.ts";
+import { nginx } from "../needs.ts";
 import { cpuSecondsOfTree, peakMemoryOf, resetPeakMemory } from "../process-figures.ts";
-import { type DownloadRound, rowName } from "../results.ts";
+import { inRounds } from "../rounds.ts";
 import { median, ratio, type Spread, spread } from "../statistics.ts";
 import type { Bench, Study, Table } from "../study.ts";
 
@@ -32,6 +34,25 @@ export interface DownloadGroup {
   /** Ratios are to the first. */
   readonly servers: readonly FileServer[];
 }
+
+/** One server in one round. */
+type DownloadRound = {
+  /** GiB per second. */
+  readonly rate: number;
+  /** CPU seconds of the server per GiB. */
+  readonly cpu: number;
+  /** Peak resident memory of the server, in MiB. */
+  readonly peak: number;
+  /** CPU seconds of the client per GiB. */
+  readonly clientCpu: number;
+};
+
+const metrics: Figures["metrics"] = {
+  rate: { unit: "GiB/s", better: "more" },
+  cpu: { unit: "s of server CPU a GiB", better: "less" },
+  peak: { unit: "MiB", better: "less" },
+  clientCpu: { unit: "s of client CPU a GiB", better: "neither" },
+};
 
 const readers: Readonly<Record<1 | 2, DownloadReader>> = { 1: readHttp1, 2: readHttp2 };
 
@@ -63,11 +84,27 @@ export const downloadGroups: readonly DownloadGroup[] = [
 
 export const downloadsStudy: Study = {
   name: "downloads",
+  description: "downloads of a file of 1 GiB against nginx, one and 64 at a time",
+  budgetSeconds: 110,
   tables: downloadGroups.map(({ name }) => name),
-  needs: [nginxNeeded],
+  goals: [
+    downloadGoal("one download", "download", "rate", nginxCopying, "≥ 0.6"),
+    downloadGoal("one download", "download", "rate", nginxSendfile, "≥ 0.6"),
+    downloadGoal("one download", "download", "cpu", nginxCopying, "≤ 1.5"),
+    downloadGoal("64 downloads at a time", "downloads-64", "cpu", nginxCopying, "≤ 1.5"),
+    valueGoal({
+      what: "64 downloads of 1 GiB at a time: peak memory",
+      target: "< 200 MiB",
+      metric: "peak",
+      rows: [rowName("downloads-64", downleaseFiles)],
+      digits: 0,
+      ofMaximum: true,
+    }),
+  ],
+  needs: [nginx],
   async run(bench) {
     bench.log("downloads: writing the file");
-    const library = await createLibrary(bench.directory, bench.options.downloadBytes);
+    const library = await createLibrary(bench.directory, bench.options.isQuick ? 2 ** 26 : 2 ** 30);
     const digest = await digestOf(createReadStream(join(library.root, library.path)));
     const running = new Map<FileServer, RunningFileServer>();
     try {
@@ -81,8 +118,13 @@ export const downloadsStudy: Study = {
         await expectFile(server, started, digest);
       }
       const tables: Table[] = [];
-      for (const group of downloadGroups) tables.push(await measureGroup(group, library, running, bench));
-      return tables;
+      const rows: FigureRow[] = [];
+      for (const group of downloadGroups) {
+        const measured = await measureGroup(group, library, running, bench);
+        tables.push(tableOf(group, measured));
+        rows.push(...figureRows(group, measured));
+      }
+      return { tables, figures: { metrics, rows } };
     } finally {
       for (const server of running.values()) await server.stop();
     }
@@ -109,28 +151,52 @@ async function measureGroup(
   library: BenchLibrary,
   running: ReadonlyMap<FileServer, RunningFileServer>,
   bench: Bench,
-): Promise<Table> {
+): Promise<DownloadRound[][]> {
   const { rounds, seconds, warmUpSeconds } = bench.options;
-  const measured = group.servers.map((): DownloadRound[] => []);
   const measureOne = (server: FileServer, time: number) =>
     measure(group, running.get(server)!, library.bytes, time).catch((cause) => {
       throw new Error(`${server.name} failed: ${group.title}`, { cause });
     });
   for (const server of group.servers) await measureOne(server, warmUpSeconds);
-  for (let round = 1; round <= rounds; round++) {
-    for (const [index, server] of group.servers.entries()) {
-      const result = await measureOne(server, seconds);
-      measured[index]!.push(result);
-      bench.log(
-        `${group.name} ${round}/${rounds} ${server.name}: ${result.rate.toFixed(2)} GiB/s, ` +
-          `${result.cpu.toFixed(3)} s/GiB, ${result.peak.toFixed(0)} MiB, client ${result.clientCpu.toFixed(3)} s/GiB`,
-      );
-    }
-  }
-  for (const [index, server] of group.servers.entries()) {
-    bench.results.downloads.set(rowName(group.name, server.name), measured[index]!);
-  }
-  return tableOf(group, measured);
+  return inRounds(group.servers, rounds, async (server, round) => {
+    const result = await measureOne(server, seconds);
+    bench.log(
+      `${group.name} ${round}/${rounds} ${server.name}: ${result.rate.toFixed(2)} GiB/s, ` +
+        `${result.cpu.toFixed(3)} s/GiB, ${result.peak.toFixed(0)} MiB, client ${result.clientCpu.toFixed(3)} s/GiB`,
+    );
+    return result;
+  });
+}
+
+function rowName(group: string, server: FileServer): string {
+  return `${group}, ${server.name}`;
+}
+
+function figureRows(
+  { name, servers: [first, ...others] }: DownloadGroup,
+  measured: readonly (readonly DownloadRound[])[],
+): FigureRow[] {
+  const peer = rowName(name, first!);
+  return [
+    { name: peer, rounds: measured[0]! },
+    ...others.map((server, index) => ({ name: rowName(name, server), peer, rounds: measured[index + 1]! })),
+  ];
+}
+
+function downloadGoal(
+  what: string,
+  group: string,
+  metric: "rate" | "cpu",
+  theirs: FileServer,
+  target: string,
+) {
+  return ratioGoal({
+    what: `${what}: ${metric === "rate" ? "rate" : "server CPU of a GiB"} against ${theirs.name}`,
+    target,
+    metric,
+    row: rowName(group, downleaseFiles),
+    against: rowName(group, theirs),
+  });
 }
 
 /** Time until the buffers between server and client are full. */

@@ -4,10 +4,11 @@ import { promisify } from "node:util";
 import { Redis } from "ioredis";
 import { keepAliveScript } from "../../src/stores/redis/session-scripts.ts";
 import { progress } from "../drivers/driver.ts";
+import { type Figures, spreadOf } from "../figures.ts";
 import { count, range } from "../formats.ts";
 import { cpuSecondsOf } from "../process-figures.ts";
+import { inRounds } from "../rounds.ts";
 import { createSessions, leaseMs, owner } from "../sessions-in-redis.ts";
-import { median, spread } from "../statistics.ts";
 import type { Study } from "../study.ts";
 
 const run = promisify(execFile);
@@ -23,36 +24,47 @@ const pipelines = [
 
 export const limitStudy: Study = {
   name: "limit",
+  description: "the limit that Redis sets: redis-benchmark with the script of a keep-alive",
+  budgetSeconds: 30,
   tables: ["limit"],
+  goals: [],
   async run({ options, redis, log }) {
     const ids = Array.from({ length: sessionCount }, (_, index) => String(index).padStart(12, "0"));
     await createSessions(redis.url, ids);
     await prepareScript(redis.url, ids[0]!);
-    const rates = pipelines.map((): number[] => []);
-    const micros = pipelines.map((): number[] => []);
-    for (let round = 1; round <= options.rounds; round++) {
-      for (const [index, { depth, label, callsPerSecond }] of pipelines.entries()) {
+    const measured = await inRounds(
+      pipelines,
+      options.rounds,
+      async ({ depth, label, callsPerSecond }, round) => {
         const calls = Math.round(options.seconds * callsPerSecond);
         const before = cpuSecondsOf(redis.pid);
         const rate = await benchmark(redis.port, options.callers, depth, calls);
-        rates[index]!.push(rate);
-        micros[index]!.push(((cpuSecondsOf(redis.pid) - before) * 1e6) / calls);
         log(`limit ${round}/${options.rounds} ${label}: ${count(rate)}/s`);
-      }
-    }
-    return [
-      {
-        name: "limit",
-        title: `redis-benchmark, ${options.callers} connections`,
-        header: ["", "calls/s", "spread", "Redis CPU µs"],
-        rows: pipelines.map(({ label }, index) => [
-          label,
-          count(median(rates[index]!)),
-          range(spread(rates[index]!)),
-          median(micros[index]!).toFixed(1),
-        ]),
+        return { rate, redisMicros: ((cpuSecondsOf(redis.pid) - before) * 1e6) / calls };
       },
-    ];
+    );
+    const figures: Figures = {
+      metrics: {
+        rate: { unit: "calls/s", better: "more" },
+        redisMicros: { unit: "µs of Redis' CPU", better: "less" },
+      },
+      rows: pipelines.map(({ label }, index) => ({ name: label, rounds: measured[index]! })),
+    };
+    const table = {
+      name: "limit",
+      title: `redis-benchmark, ${options.callers} connections`,
+      header: ["", "calls/s", "spread", "Redis CPU µs"],
+      rows: pipelines.map(({ label }) => {
+        const rate = spreadOf(figures, label, "rate");
+        return [
+          label,
+          count(rate.median),
+          range(rate),
+          spreadOf(figures, label, "redisMicros").median.toFixed(1),
+        ];
+      }),
+    };
+    return { tables: [table], figures };
   },
 };
 

@@ -9,25 +9,46 @@ import { SqliteDatabase } from "../../src/stores/sqlite/database.ts";
 import { SqliteSessionStore } from "../../src/stores/sqlite/sqlite-session-store.ts";
 import { startRedis } from "../../test/support/redis-server.ts";
 import { tempDir } from "../../test/support/temp-dir.ts";
+import type { FigureRow, Figures, Round } from "../figures.ts";
 import { count } from "../formats.ts";
 import { leaseMs, openRedis, owner } from "../sessions-in-redis.ts";
 import { median } from "../statistics.ts";
-import type { Bench, Study, Table } from "../study.ts";
+import type { Bench, Study, StudyResult, Table } from "../study.ts";
 
 const caller = { principal: owner, roles: noRoles };
 const callers = 50;
 const keepAliveCount = 100_000;
 const creators = 200;
 
+const sessionCounts = [100, 100_000, 1_000_000];
+const quickCounts = [100, 10_000];
+const countsOf = ({ options }: Bench) => (options.isQuick ? quickCounts : sessionCounts);
+
+const metrics: Figures["metrics"] = {
+  insideMicros: { unit: "µs inside Redis", better: "less" },
+  rate: { unit: "calls/s", better: "more" },
+  micros: { unit: "µs", better: "less" },
+  bytes: { unit: "bytes", better: "less" },
+};
+
 export const sessionsStudy: Study = {
   name: "sessions",
+  description: "memory of an idle session, and a keep-alive among up to a million sessions",
+  budgetSeconds: 120,
   tables: ["session-memory", "sessions-in-redis", "sessions-in-sqlite"],
+  goals: [],
   async run(bench) {
-    return [...(await inRedis(bench)), await inSqlite(bench)];
+    const redis = await inRedis(bench);
+    const sqlite = await inSqlite(bench);
+    return {
+      tables: [...redis.tables, ...sqlite.tables],
+      figures: { metrics, rows: [...redis.figures.rows, ...sqlite.figures.rows] },
+    };
   },
 };
 
-async function inRedis({ options, log }: Bench): Promise<Table[]> {
+async function inRedis(bench: Bench): Promise<StudyResult> {
+  const { options, log } = bench;
   // A separate Redis, because its memory is measured.
   await using redis = await startRedis();
   const client = new Redis(redis.url);
@@ -35,45 +56,59 @@ async function inRedis({ options, log }: Bench): Promise<Table[]> {
   const store = backend.sessions;
   const ids: string[] = [];
   const emptyBytes = await usedMemory(client);
-  const memoryAt = options.sessionCounts[1]!;
-  let memory: Table | undefined;
-  const rows: string[][] = [];
-  for (const sessions of options.sessionCounts) {
+  const counts = countsOf(bench);
+  let memory: SessionMemory | undefined;
+  const rows: FigureRow[] = [];
+  for (const sessions of counts) {
     log(`sessions: ${count(sessions)} in Redis`);
     await createUpTo(store, ids, sessions);
-    if (sessions === memoryAt) memory = await memoryTable(client, ids, emptyBytes);
-    rows.push([count(sessions), ...(await redisCost(client, store, ids, options.rounds))]);
+    if (sessions === counts[1]) memory = await memoryOf(client, ids, emptyBytes);
+    rows.push({
+      name: `Redis, ${count(sessions)} sessions`,
+      rounds: await redisCost(client, store, ids, options.rounds),
+    });
   }
   client.disconnect();
-  return [
-    memory!,
-    {
-      name: "sessions-in-redis",
-      title: `KeepAlive in Redis, ${callers} callers`,
-      header: ["sessions", "inside Redis µs", "calls/s"],
-      rows,
-    },
-  ];
+  const costs: Table = {
+    name: "sessions-in-redis",
+    title: `KeepAlive in Redis, ${callers} callers`,
+    header: ["sessions", "inside Redis µs", "calls/s"],
+    rows: rows.map(({ rounds }, index) => [
+      count(counts[index]!),
+      median(rounds.map(({ insideMicros }) => insideMicros!)).toFixed(2),
+      count(median(rounds.map(({ rate }) => rate!))),
+    ]),
+  };
+  const memoryRow = { name: "memory of a session in Redis", rounds: [{ bytes: memory!.total }] };
+  return { tables: [memoryTable(memory!), costs], figures: { metrics, rows: [memoryRow, ...rows] } };
 }
 
-async function inSqlite({ options, log }: Bench): Promise<Table> {
+async function inSqlite(bench: Bench): Promise<StudyResult> {
   await using directory = await tempDir();
   const database = new SqliteDatabase(join(directory.path, "bench.db"));
   const store = new SqliteSessionStore({ database, terms: { leaseMs, retentionMs: leaseMs } });
   const ids: string[] = [];
-  const rows: string[][] = [];
-  for (const sessions of options.sessionCounts) {
-    log(`sessions: ${count(sessions)} in SQLite`);
+  const counts = countsOf(bench);
+  const rows: FigureRow[] = [];
+  for (const sessions of counts) {
+    bench.log(`sessions: ${count(sessions)} in SQLite`);
     await createUpTo(store, ids, sessions);
-    rows.push([count(sessions), (await microsPerKeepAlive(store, ids, 1)).toFixed(1)]);
+    rows.push({
+      name: `SQLite, ${count(sessions)} sessions`,
+      rounds: [{ micros: await microsPerKeepAlive(store, ids, 1) }],
+    });
   }
   database.close();
-  return {
+  const table: Table = {
     name: "sessions-in-sqlite",
     title: "KeepAlive in SQLite, one caller after the other",
     header: ["sessions", "µs"],
-    rows,
+    rows: rows.map(({ rounds }, index) => [
+      count(counts[index]!),
+      median(rounds.map(({ micros }) => micros!)).toFixed(1),
+    ]),
   };
+  return { tables: [table], figures: { metrics, rows } };
 }
 
 async function createUpTo(store: SessionStore, ids: string[], sessions: number): Promise<void> {
@@ -96,14 +131,25 @@ async function usedMemory(client: Redis): Promise<number> {
   return Number(/used_memory:(\d+)/.exec(await client.info("memory"))?.[1]);
 }
 
-async function memoryTable(client: Redis, ids: readonly string[], emptyBytes: number): Promise<Table> {
+/** Bytes of an idle session in Redis. */
+interface SessionMemory {
+  readonly sessions: number;
+  readonly hash: number;
+  readonly index: number;
+  readonly total: number;
+}
+
+async function memoryOf(client: Redis, ids: readonly string[], emptyBytes: number): Promise<SessionMemory> {
   const total = ((await usedMemory(client)) - emptyBytes) / ids.length;
   const index = Number(await client.memory("USAGE", ownerIndexKey(owner), "SAMPLES", 0)) / ids.length;
   const sample = await Promise.all(ids.slice(0, 1000).map((id) => client.memory("USAGE", sessionKey(id))));
-  const hash = median(sample.map(Number));
+  return { sessions: ids.length, hash: median(sample.map(Number)), index, total };
+}
+
+function memoryTable({ sessions, hash, index, total }: SessionMemory): Table {
   return {
     name: "session-memory",
-    title: `Redis memory per idle session, ${count(ids.length)} sessions of one owner`,
+    title: `Redis memory per idle session, ${count(sessions)} sessions of one owner`,
     header: ["part of an idle session in Redis", "bytes"],
     rows: [
       ["hash with its key (`MEMORY USAGE`, median)", hash.toFixed(0)],
@@ -120,16 +166,18 @@ async function redisCost(
   store: SessionStore,
   ids: readonly string[],
   rounds: number,
-): Promise<string[]> {
-  const micros: number[] = [];
-  const rates: number[] = [];
+): Promise<Round[]> {
+  const measured: Round[] = [];
   for (let round = 0; round < rounds; round++) {
     await client.config("RESETSTAT");
-    rates.push(1e6 / (await microsPerKeepAlive(store, ids, callers)));
+    const rate = 1e6 / (await microsPerKeepAlive(store, ids, callers));
     const stats = await client.info("commandstats");
-    micros.push(Number(/cmdstat_evalsha:.*usec_per_call=([\d.]+)/.exec(stats)?.[1]));
+    measured.push({
+      rate,
+      insideMicros: Number(/cmdstat_evalsha:.*usec_per_call=([\d.]+)/.exec(stats)?.[1]),
+    });
   }
-  return [median(micros).toFixed(2), count(median(rates))];
+  return measured;
 }
 
 async function microsPerKeepAlive(

@@ -1,19 +1,25 @@
 import type { Study } from "../study.ts";
+import { connectStudies } from "./connect.ts";
 import { downloadsStudy } from "./downloads.ts";
+import { grpcStudy } from "./grpc.ts";
 import { idleSessionsStudy } from "./idle-sessions.ts";
 import { limitStudy } from "./limit.ts";
+import { ourRedisStudies } from "./our-redis.ts";
 import { overloadStudy } from "./overload.ts";
 import { redisStudy } from "./redis.ts";
+import { restStudy } from "./rest.ts";
 import { sessionsStudy } from "./sessions.ts";
-import { throughputStudies } from "./throughput.ts";
 
 /** In the order in which they run. */
 export const studies: readonly Study[] = [
-  ...throughputStudies,
+  restStudy,
+  ...connectStudies,
+  grpcStudy,
   limitStudy,
   overloadStudy,
   sessionsStudy,
   downloadsStudy,
   idleSessionsStudy,
+  ...ourRedisStudies,
   redisStudy,
 ];

@@ -8,7 +8,11 @@ import type { Driver, DriverCall, OpenDriver, Outcome, Target } from "../../benc
 import { drivers } from "../../bench/drivers/drivers.ts";
 import { closedLoop, openLoop } from "../../bench/load.ts";
 import { createSessions } from "../../bench/sessions-in-redis.ts";
-import { groups, labelOf } from "../../bench/studies/throughput.ts";
+import { connectGroups } from "../../bench/studies/connect.ts";
+import { grpcGroup } from "../../bench/studies/grpc.ts";
+import { ourRedisGroups } from "../../bench/studies/our-redis.ts";
+import { restGroup } from "../../bench/studies/rest.ts";
+import { labelOf } from "../../bench/throughput.ts";
 import { sessionKey } from "../../src/stores/redis/keys.ts";
 import { freePort } from "../support/ports.ts";
 import { type Service, startService } from "../support/service.ts";
@@ -126,6 +130,7 @@ describe.each([drivers.rest, drivers.grpc])("load on the driver $name", (driver)
   });
 });
 
+const groups = [restGroup, grpcGroup, ...connectGroups, ...ourRedisGroups];
 const rows = groups.flatMap((group) =>
   group.rows.map((row) => ({ ...row, at: row.driver.name, label: labelOf(row) })),
 );

@@ -1,0 +1,34 @@
+/** Programs and rights beyond Node.js and Redis. What needs one that this machine lacks is not measured. */
+import { isExecutable } from "../test/support/executables.ts";
+
+export interface Need {
+  readonly name: string;
+  isMet(): boolean;
+}
+
+const onPath = (name: string, command = name): Need => ({ name, isMet: () => isExecutable(command) });
+
+export const nginx = onPath("nginx");
+export const go = onPath("Go", "go");
+export const aria2c = onPath("aria2c");
+export const root: Need = { name: "root", isMet: () => process.getuid?.() === 0 };
+
+/** This machine lacks something that a study or a contender needs. */
+export class NeedMissing extends Error {
+  readonly needs: string;
+
+  /**
+   * @param needs for example "MinIO"
+   * @param what what can't be measured
+   */
+  constructor(needs: string, what: string, options?: ErrorOptions) {
+    super(`${what} can't be measured: needs ${needs}`, options);
+    this.needs = needs;
+  }
+}
+
+/** Names of the needs that are not met, or undefined when all are. */
+export function missingOf(needs: readonly Need[]): string | undefined {
+  const missing = needs.filter((need) => !need.isMet()).map(({ name }) => name);
+  return missing.length === 0 ? undefined : new Intl.ListFormat("en").format(missing);
+}
