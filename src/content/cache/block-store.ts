@@ -1,12 +1,15 @@
+import { LRUCache } from "lru-cache";
 import type { IndexedBlock } from "./block-index.ts";
 import type { BlockAddress, CacheFailure, CacheObserver } from "./blocks.ts";
-import { CacheDirectory, type Draft } from "./cache-directory.ts";
-import { StoredBlock } from "./stored-block.ts";
+import { CacheDirectory, type Draft, type OpenBlock } from "./cache-directory.ts";
+import { type CheckedPieces, StoredBlock } from "./stored-block.ts";
 
 /** How long nothing is written after a failure. */
 const pauseMs = 10_000;
 /** How long further failures are not reported again. */
 const warnEveryMs = 3_600_000;
+/** Blocks whose checks are remembered. */
+const maxChecked = 100_000;
 /** How often uses are recorded, for other processes and for the next start. */
 const recordMs = 1_000;
 
@@ -33,6 +36,8 @@ export class BlockStore implements AsyncDisposable {
   #failedAt = Number.NEGATIVE_INFINITY;
   #warnedAt = Number.NEGATIVE_INFINITY;
   #isClosed = false;
+  /** What this process has checked, of the blocks that it has read last. */
+  readonly #checked = new LRUCache<string, CheckedPieces & Pick<OpenBlock, "identity">>({ max: maxChecked });
   /** One at a time: those that make room must not do so for each other. */
   #reservations: Promise<unknown> = Promise.resolve();
   readonly #recording: NodeJS.Timeout;
@@ -75,18 +80,29 @@ export class BlockStore implements AsyncDisposable {
     try {
       const block = this.#directory.index.find(address);
       if (block === undefined) return undefined;
-      const handle = await this.#directory.openBlock(address).catch(() => undefined);
-      if (handle !== undefined) {
+      const opened = await this.#directory.openBlock(address).catch(() => undefined);
+      if (opened !== undefined && opened.bytes === block.bytes) {
         this.#directory.index.touch(address);
         const { served } = this.#options.observer;
-        return new StoredBlock(handle, block, { served, drop: (reason) => this.#drop(address, reason) });
+        const checked = this.#checkedOf(address, opened);
+        const drop = (reason: "read" | "damaged") => this.#drop(address, reason);
+        return new StoredBlock(opened.handle, block, { checked, served, drop });
       }
+      await opened?.handle.close();
+      await this.#drop(address, opened && "damaged");
     } catch (error) {
       this.#fail("index", error);
-      return undefined;
     }
-    await this.#drop(address);
     return undefined;
+  }
+
+  #checkedOf(address: BlockAddress, { identity }: OpenBlock): CheckedPieces {
+    const name = nameOf(address);
+    const known = this.#checked.get(name);
+    if (known?.identity === identity) return known;
+    const checked = { identity, bits: 0 };
+    this.#checked.set(name, checked);
+    return checked;
   }
 
   /** The first block of a file from `block` on that is cached; undefined when there is none. */

@@ -23,6 +23,14 @@ const blocksName = "blocks";
 /** Files of processes that have no other trace are left alone for so long, since such a process may be about to start. */
 const strayMs = 60_000;
 
+/** The file of a block. */
+export interface OpenBlock {
+  readonly handle: FileHandle;
+  readonly bytes: number;
+  /** Changes when another file takes its place or when it is written to. */
+  readonly identity: string;
+}
+
 /** A block that is being filled: a file that has no name among the blocks yet. */
 export interface Draft {
   readonly handle: FileHandle;
@@ -73,8 +81,15 @@ export class CacheDirectory implements AsyncDisposable {
   }
 
   /** Opens a block; rejects with ENOENT when it is gone. */
-  openBlock(address: BlockAddress): Promise<FileHandle> {
-    return open(this.#pathOf(address), reading);
+  async openBlock(address: BlockAddress): Promise<OpenBlock> {
+    const handle = await open(this.#pathOf(address), reading);
+    try {
+      const { size, ino, mtimeMs } = await handle.stat();
+      return { handle, bytes: size, identity: `${ino} ${mtimeMs}` };
+    } catch (error) {
+      await handle.close();
+      throw error;
+    }
   }
 
   async createDraft(): Promise<Draft> {
