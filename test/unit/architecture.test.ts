@@ -44,7 +44,11 @@ const rooms: Rooms = {
     packages: ["lru-cache", "p-limit", "uuid", "zod"],
   },
   // Blocks of files on a disk; SQLite is their index, and locks a file for each process.
-  "content/cache": { rooms: ["content", "domain"], packages: ["lru-cache"], node: ["crypto", "fs", "fs/promises", "sqlite", "zlib"] },
+  "content/cache": {
+    rooms: ["content", "domain"],
+    packages: ["lru-cache"],
+    node: ["crypto", "fs", "fs/promises", "sqlite", "zlib"],
+  },
   "content/directory": { rooms: ["content", "domain"], node: ["fs", "fs/promises"] },
   "content/s3": {
     rooms: ["content", "domain"],

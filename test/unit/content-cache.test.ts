@@ -1,6 +1,7 @@
 import { readdirSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from "node:fs";
 import { chmod, mkdir, symlink } from "node:fs/promises";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { blockBytes, type CacheFailure } from "../../src/content/cache/blocks.ts";
 import { CachedContentSource } from "../../src/content/cache/cached-content-source.ts";
@@ -8,10 +9,11 @@ import { ContentChangedError, type ContentFile } from "../../src/domain/content-
 import { bytesOf } from "../support/content-files.ts";
 import { eventually } from "../support/eventually.ts";
 import { StorageFile, sourceOf } from "../support/located-source.ts";
+import { startProcess } from "../support/process.ts";
 import { smallDisk } from "../support/small-disk.ts";
 import { type TempDir, tempDir } from "../support/temp-dir.ts";
 
-const size = 3 * blockBytes + 12_345;
+const size = 3 * blockBytes + 300_000;
 let directory: TempDir;
 let path: string;
 let file: StorageFile;
@@ -34,7 +36,7 @@ interface Cache {
   readonly outcomes: Record<string, number>;
   evicted: number;
   used(): number;
-  open(which?: StorageFile): Promise<ContentFile>;
+  open(which?: StorageFile, isIdle?: boolean): Promise<ContentFile>;
   forgotten: string[];
 }
 
@@ -75,9 +77,9 @@ async function openCache({
   opened.push(source);
   return Object.assign(cache, {
     source,
-    open: async (which: StorageFile = file) => {
+    open: async (which: StorageFile = file, isIdle = false) => {
       all[which.identity] = which;
-      return (await source.openFile(which.identity, "disk", which.identity))!;
+      return (await source.openFile(which.identity, "disk", which.identity, isIdle))!;
     },
   });
 }
@@ -280,6 +282,16 @@ describe("the limit", () => {
     expect([a!.fetches.length, b!.fetches.length]).toEqual([1, 2]);
   });
 
+  test("is no reason to remove anything for a reader that nobody waits for", async () => {
+    const cache = await openCache({ limit });
+    await download(cache, new StorageFile(2 * blockBytes));
+    await using scan = await cache.open(file, true);
+    expect(Buffer.compare(await bytesOf(scan), file.bytes)).toBe(0);
+    // Three of its blocks have room, and so has the last one no more.
+    expect([cache.evicted, cache.used()]).toEqual([0, limit]);
+    expect(cache.outcomes).toMatchObject({ bypass: 1 });
+  });
+
   test("is kept at the start", async () => {
     await download(await openCache());
     const cache = await openCache({ limit: 2 * blockBytes });
@@ -358,6 +370,22 @@ describe("a damaged cache", () => {
     expect(cache.failures).toContain("write");
     expect(cache.outcomes.bypass).toBeGreaterThan(0);
   });
+});
+
+test("a process that is killed leaves whole blocks, and nothing else once another one starts", async () => {
+  const script = fileURLToPath(new URL("../support/cache-writer.ts", import.meta.url));
+  const writer = await startProcess(process.execPath, [script, path]);
+  try {
+    await eventually("a block and a half", () => writer.stdout.includes("half"), { withinMs: 20_000 });
+    const beside = await openCache();
+    expect([bytesIn("blocks"), bytesIn("filling")]).toEqual([blockBytes, blockBytes / 2]);
+    expect(beside.used()).toBe(2 * blockBytes);
+  } finally {
+    await writer.kill();
+  }
+  const after = await openCache();
+  expect([bytesIn("blocks"), filesIn("filling"), after.used()]).toEqual([blockBytes, [], blockBytes]);
+  await download(after);
 });
 
 describe("a directory", () => {

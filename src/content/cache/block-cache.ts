@@ -12,10 +12,12 @@ export interface CacheableFile {
   readonly located: LocatedFile;
   /** As in `BlockAddress`. */
   readonly digest: string;
+  /** Whether its reading is no use of the cache: nothing is removed for it, and what it reads does not stay longer. */
+  readonly isIdle: boolean;
 }
 
-export function cacheable(located: LocatedFile): CacheableFile {
-  return { located, digest: hash("sha256", located.identity).slice(0, 32) };
+export function cacheable(located: LocatedFile, isIdle: boolean): CacheableFile {
+  return { located, isIdle, digest: hash("sha256", located.identity).slice(0, 32) };
 }
 
 /** Where a reader is in a file. */
@@ -44,7 +46,7 @@ export class BlockCache {
     const { file, block } = position;
     const address = { file: file.digest, block };
     const name = nameOf(address);
-    const stored = this.#fills.has(name) ? undefined : await this.#store.find(address);
+    const stored = this.#fills.has(name) ? undefined : await this.#store.find(address, file.isIdle);
     if (stored !== undefined) {
       this.#observer.entered("hit");
       return stored;
@@ -62,7 +64,7 @@ export class BlockCache {
     const size = sizeOfBlock(block, file.located.size);
     const parts = { store: this.#store, parked: this.#parked, observer: this.#observer };
     const upstream = this.#parked.take(file.digest, start);
-    const fill = new BlockFill(parts, { address, size, upstream, ended });
+    const fill = new BlockFill(parts, { address, size, upstream, mayEvict: !file.isIdle, ended });
     this.#fills.set(name, fill);
     return fill.join(fetch);
   }

@@ -16,6 +16,8 @@ export interface FillOptions {
   readonly address: BlockAddress;
   /** Bytes of the block. */
   readonly size: number;
+  /** Whether other blocks may be removed for it. */
+  readonly mayEvict: boolean;
   /** A request that goes on with this block. */
   readonly upstream: Upstream | undefined;
   /** Called once, when the fetch ends in any way. */
@@ -51,7 +53,7 @@ export class BlockFill {
     this.#parts = parts;
     this.#options = options;
     this.#upstream = options.upstream;
-    this.#draft = parts.store.begin(options.address, options.size);
+    this.#draft = parts.store.begin(options.address, options.size, options.mayEvict);
     this.#checksums = new Uint32Array(Math.ceil(options.size / pieceBytes));
   }
 

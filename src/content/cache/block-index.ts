@@ -131,9 +131,10 @@ export class BlockIndex implements Disposable {
    * to be removed, enough of them, and returns them: the caller removes their files, calls `removed` and tries again.
    * Empty when there are none.
    */
-  reserve(bytes: number, limit: number): Promise<"reserved" | readonly BlockAddress[]> {
+  reserve(bytes: number, limit: number, mayEvict: boolean): Promise<"reserved" | readonly BlockAddress[]> {
     return this.#write(() => {
-      if (this.usedBytes + bytes > limit) return this.#chooseVictims(this.usedBytes + bytes - limit);
+      const lacking = this.usedBytes + bytes - limit;
+      if (lacking > 0) return mayEvict ? this.#chooseVictims(lacking) : [];
       this.#changeReserved(bytes);
       this.#changeUsed(bytes);
       return "reserved";

@@ -1,6 +1,6 @@
 import { LRUCache } from "lru-cache";
 import type { IndexedBlock } from "./block-index.ts";
-import type { BlockAddress, CacheFailure, CacheObserver } from "./blocks.ts";
+import { type BlockAddress, type CacheFailure, type CacheObserver, nameOf } from "./blocks.ts";
 import { CacheDirectory, type Draft, type OpenBlock } from "./cache-directory.ts";
 import { type CheckedPieces, StoredBlock } from "./stored-block.ts";
 
@@ -75,14 +75,18 @@ export class BlockStore implements AsyncDisposable {
     }
   }
 
-  /** Opens a block that is cached; undefined when it is not, or can't be read. */
-  async find(address: BlockAddress): Promise<StoredBlock | undefined> {
+  /**
+   * Opens a block that is cached; undefined when it is not, or can't be read.
+   *
+   * @param isIdle whether that is no use of the block
+   */
+  async find(address: BlockAddress, isIdle = false): Promise<StoredBlock | undefined> {
     try {
       const block = this.#directory.index.find(address);
       if (block === undefined) return undefined;
       const opened = await this.#directory.openBlock(address).catch(() => undefined);
       if (opened !== undefined && opened.bytes === block.bytes) {
-        this.#directory.index.touch(address);
+        if (!isIdle) this.#directory.index.touch(address);
         const { served } = this.#options.observer;
         const checked = this.#checkedOf(address, opened);
         const drop = (reason: "read" | "damaged") => this.#drop(address, reason);
@@ -114,11 +118,15 @@ export class BlockStore implements AsyncDisposable {
     }
   }
 
-  /** Begins to write a block; undefined when there is no room for it, or the directory fails. */
-  async begin(address: BlockAddress, bytes: number): Promise<NewBlock | undefined> {
+  /**
+   * Begins to write a block; undefined when there is no room for it, or the directory fails.
+   *
+   * @param mayEvict whether other blocks may be removed for it
+   */
+  async begin(address: BlockAddress, bytes: number, mayEvict = true): Promise<NewBlock | undefined> {
     if (!this.isWritable) return undefined;
     try {
-      const hasRoom = this.#reservations.then(() => this.#makeRoom(bytes));
+      const hasRoom = this.#reservations.then(() => this.#makeRoom(bytes, mayEvict));
       this.#reservations = hasRoom.catch(() => {});
       if (!(await hasRoom)) return undefined;
     } catch (error) {
@@ -179,10 +187,10 @@ export class BlockStore implements AsyncDisposable {
   }
 
   /** Reserves room, by removing blocks that were not used for the longest time; whether there is any. */
-  async #makeRoom(bytes: number): Promise<boolean> {
+  async #makeRoom(bytes: number, mayEvict = true): Promise<boolean> {
     if (bytes > this.#options.limit) return false;
     for (;;) {
-      const victims = await this.#directory.index.reserve(bytes, this.#options.limit);
+      const victims = await this.#directory.index.reserve(bytes, this.#options.limit, mayEvict);
       if (victims === "reserved") return true;
       if (victims.length === 0) return false;
       await this.#directory.remove(victims);

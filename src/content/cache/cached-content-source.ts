@@ -66,10 +66,15 @@ export class CachedContentSource implements ContentSource, AsyncDisposable {
     return this.#source.contents(itemId, expectedVersion);
   }
 
-  async openFile(itemId: string, fileName: string, contentVersion: string): Promise<ContentFile | undefined> {
+  async openFile(
+    itemId: string,
+    fileName: string,
+    contentVersion: string,
+    isIdle = false,
+  ): Promise<ContentFile | undefined> {
     const located = await this.#source.locate(itemId, fileName, contentVersion);
     if (located === undefined) return undefined;
-    return new CachedFile(this.#cache, cacheable(located), () => this.#source.forget(itemId));
+    return new CachedFile(this.#cache, cacheable(located, isIdle), () => this.#source.forget(itemId));
   }
 
   async directUri(...which: Parameters<NonNullable<ContentSource["directUri"]>>) {
