@@ -11,7 +11,7 @@ import { type Finding, ok, warning, wrong } from "../domain/finding.ts";
 import { firstValues } from "../domain/settings.ts";
 import { inspectBackend } from "../stores/open.ts";
 import { certificateFindings } from "./check-certificates.ts";
-import { backendOptions, backendUrl } from "./parts.ts";
+import { backendOptions, backendUrl, idleCache } from "./parts.ts";
 import { messageOf } from "./start-error.ts";
 
 export type { Finding };
@@ -26,7 +26,7 @@ interface Check {
 const checks: readonly Check[] = [
   { about: "tls", run: certificateFindings },
   { about: "content", run: contentFindings },
-  { about: "cache", run: ({ content }) => inspectContentCache(content) },
+  { about: "cache", run: cacheFindings },
   { about: "store", run: storeFindings },
   { about: "callers", run: callerFindings },
   { about: "tokens", run: tokenFindings },
@@ -69,6 +69,12 @@ async function contentFindings({ content }: Config): Promise<Finding[]> {
   if (items.length > 0) return [ok("content", `${where} can be read; ${counts}`), ...findings];
   const what = "there is nothing to download yet: an item is a directory in a directory, with files in it";
   return [warning("content", `${where} can be read, but ${what} (${counts})`), ...findings];
+}
+
+async function cacheFindings({ content, offload }: Config): Promise<Finding[]> {
+  const findings = await inspectContentCache(content);
+  const isIdle = findings.length > 0 && offload?.to === "storage";
+  return isIdle ? [...findings, warning("cache", idleCache)] : findings;
 }
 
 async function storeFindings(config: Config): Promise<readonly Finding[]> {

@@ -40,6 +40,15 @@ export const contentFields = {
         help: "URL of an S3-compatible store; buckets are paths below it",
         default: "AWS",
       }),
+    publicEndpoint: z
+      .string()
+      .refine(isEndpoint, "must be an http or https URL without credentials, query or fragment")
+      .optional()
+      .register(manual, {
+        argument: "url",
+        help: "URL of the store as clients reach it, for the URLs that are signed for them; buckets are paths below it",
+        default: "that of the service",
+      }),
     region: z
       .string()
       .regex(/^[a-z0-9-]{1,63}$/i, "must be the name of a region")
@@ -104,6 +113,7 @@ export const contentRules: readonly ContentRule[] = [
   },
   needsBucket("s3Prefix", ({ prefix }) => prefix === ""),
   needsBucket("s3Endpoint", ({ endpoint }) => endpoint === undefined),
+  needsBucket("s3PublicEndpoint", ({ publicEndpoint }) => publicEndpoint === undefined),
   needsBucket("s3Region", ({ region }) => region === undefined),
   {
     about: ["cacheDir", "s3Bucket"],
@@ -115,11 +125,15 @@ export const contentRules: readonly ContentRule[] = [
   needsCacheDir("cacheFreshSeconds", ({ freshMs }) => freshMs === undefined),
 ];
 
-export function contentOf({ content, s3: { bucket, prefix, endpoint, region }, cache }: Values) {
+export function contentOf({
+  content,
+  s3: { bucket, prefix, endpoint, publicEndpoint, region },
+  cache,
+}: Values) {
   if (bucket === undefined) return { kind: "directory" as const, root: content.root! };
   const { dir, bytes: limit = defaultCacheBytes, freshMs = defaultFreshMs } = cache;
   const cached = dir !== undefined && { freshMs, cache: { path: dir, limit } };
-  return { kind: "s3" as const, bucket, prefix, endpoint, region, ...cached };
+  return { kind: "s3" as const, bucket, prefix, endpoint, publicEndpoint, region, ...cached };
 }
 
 /** A name, or the ARN of an access point. */

@@ -3,14 +3,14 @@ import { setTimeout as delay } from "node:timers/promises";
 import { vi } from "vitest";
 import { openContentSource } from "../../src/content/open.ts";
 import { eventually } from "../support/eventually.ts";
-import { s3Credentials, startS3Server } from "../support/s3-server.ts";
+import { type S3Server, s3Credentials, startS3Server } from "../support/s3-server.ts";
 import { tempDir } from "../support/temp-dir.ts";
 import type { ContentStorage } from "./content-source-stage.ts";
 
 /** As `s3Storage`; files are read through a cache. */
 export async function cachedS3Storage(): Promise<ContentStorage> {
   const directory = await tempDir();
-  const storage = await s3Storage(join(directory.path, "cache"));
+  const storage = await s3Storage(startS3Server, join(directory.path, "cache"));
   return {
     ...storage,
     keepsVersions: true,
@@ -21,10 +21,18 @@ export async function cachedS3Storage(): Promise<ContentStorage> {
   };
 }
 
-/** Libraries below a prefix of a bucket of the test's own, on a server of its own, over HTTP. */
-export async function s3Storage(cachePath?: string): Promise<ContentStorage> {
+/**
+ * Libraries below a prefix of a bucket of the test's own, over HTTP.
+ *
+ * @param start starts a server that nobody else needs
+ * @param cachePath directory of a cache, if there is to be one
+ */
+export async function s3Storage(
+  start: () => Promise<S3Server> = startS3Server,
+  cachePath?: string,
+): Promise<ContentStorage> {
   for (const [name, value] of Object.entries(s3Credentials)) vi.stubEnv(name, value);
-  const server = await startS3Server();
+  const server = await start();
   const bucket = await server.bucket();
   const prefix = "images/";
   const warnings: string[] = [];

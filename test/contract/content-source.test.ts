@@ -6,6 +6,6 @@ import { cachedS3Storage, s3Storage } from "./content-source-s3.ts";
 contentSourceContract("directory", directoryStorage);
 contentFilesContract("directory", directoryStorage);
 
-contentSourceContract("S3", s3Storage);
-contentFilesContract("S3", s3Storage);
+contentSourceContract("S3", () => s3Storage());
+contentFilesContract("S3", () => s3Storage());
 contentFilesContract("S3 with a cache", cachedS3Storage);

@@ -51,10 +51,12 @@ const rooms: Rooms = {
   },
   "content/directory": { rooms: ["content", "domain"], node: ["fs", "fs/promises"] },
   "content/s3": {
-    rooms: ["content", "domain"],
+    rooms: ["content", "content/s3/http", "domain"],
     packages: ["@aws-sdk/client-s3", "@aws-sdk/s3-request-presigner", "content-disposition", "lru-cache"],
-    node: ["http", "https"],
+    node: ["http", "https", "stream"],
   },
+  // Connections to the storage that read into the memory of their readers. `http` for checks of headers.
+  "content/s3/http": { packages: ["http-parser-js"], node: ["http", "net", "tls"] },
   preparation: { rooms: ["domain"], packages: ["p-limit"], node: ["worker_threads"] },
   telemetry: {
     rooms: ["calls", "domain", "preparation"],
@@ -134,7 +136,8 @@ const rooms: Rooms = {
       "p-limit",
       "zod",
     ],
-    node: ["fs", "fs/promises", "http", "https", "sqlite", "tls"],
+    // `dns` and `net` for hosts that a server must not name.
+    node: ["dns", "dns/promises", "fs", "fs/promises", "http", "https", "net", "sqlite", "tls"],
   },
   // The web page: code for browsers.
   console: {

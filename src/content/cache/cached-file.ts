@@ -13,6 +13,9 @@ import { blockBytes } from "./blocks.ts";
 export class CachedFile implements ContentFile {
   readonly size: number;
   readonly version: string;
+  readonly etag?: string;
+  /** The file in the storage; its bytes are not read. */
+  readonly #origin: ContentFile;
   readonly #cache: BlockCache;
   readonly #file: CacheableFile;
   readonly #changed: () => void;
@@ -23,6 +26,8 @@ export class CachedFile implements ContentFile {
   constructor(cache: BlockCache, file: CacheableFile, changed: () => void) {
     this.size = file.located.size;
     this.version = file.located.version;
+    this.#origin = file.located.open();
+    if (this.#origin.etag !== undefined) this.etag = this.#origin.etag;
     this.#cache = cache;
     this.#file = file;
     this.#changed = changed;
@@ -34,8 +39,13 @@ export class CachedFile implements ContentFile {
     return { read: (into) => this.#read(reader, into) };
   }
 
+  async directUri(lifetimeMs: number): Promise<string | undefined> {
+    return this.#origin.directUri?.(lifetimeMs);
+  }
+
   async close(): Promise<void> {
     this.#isClosed = true;
+    await this.#origin.close();
     await Promise.all(Array.from(this.#readers, (reader) => reader.close()));
   }
 
