@@ -9,6 +9,7 @@ import { ourRedisStudies } from "./our-redis.ts";
 import { overloadStudy } from "./overload.ts";
 import { redisStudy } from "./redis.ts";
 import { restStudy } from "./rest.ts";
+import { scaleStudy } from "./scale.ts";
 import { sessionsStudy } from "./sessions.ts";
 
 /** In the order in which they run. */
@@ -19,6 +20,7 @@ export const studies: readonly Study[] = [
   limitStudy,
   overloadStudy,
   sessionsStudy,
+  scaleStudy,
   downloadsStudy,
   objectsStudy,
   idleSessionsStudy,

@@ -56,12 +56,14 @@ export class CachedFile implements ContentFile {
   async #read(reader: CachedReader, into: Uint8Array): Promise<number> {
     if (this.#isClosed) throw new Error("the file is closed");
     try {
-      return await reader.read(into);
+      const bytes = await reader.read(into);
+      if (!this.#isClosed) return bytes;
     } catch (error) {
       if (this.#isClosed) throw new Error("the file is closed", { cause: error });
       if (error instanceof ContentChangedError) this.#changed();
       throw error;
     }
+    throw new Error("the file is closed");
   }
 }
 
