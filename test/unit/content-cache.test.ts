@@ -5,6 +5,7 @@ import { fileURLToPath } from "node:url";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { blockBytes, type CacheFailure } from "../../src/content/cache/blocks.ts";
 import { CachedContentSource } from "../../src/content/cache/cached-content-source.ts";
+import { inspectCache } from "../../src/content/cache/inspect.ts";
 import { ContentChangedError, type ContentFile } from "../../src/domain/content-source.ts";
 import { bytesOf } from "../support/content-files.ts";
 import { eventually } from "../support/eventually.ts";
@@ -409,6 +410,17 @@ describe("a directory", () => {
     await expect(openCache({ at: join(path, "downlease-blocks", "file", "below") })).rejects.toThrow(
       "the cache directory can't be used",
     );
+  });
+
+  test("is looked at before the start, and nothing is made", async () => {
+    const look = (limit: number) => inspectCache({ path, limit });
+    expect(await look(1)).toEqual([expect.objectContaining({ status: "ok" })]);
+    expect((await look(2 ** 60)).map(({ status }) => status)).toEqual(["ok", "warning"]);
+    expect(readdirSync(directory.path)).toEqual([]);
+    await openCache();
+    expect(await look(1)).toEqual([expect.objectContaining({ status: "ok" })]);
+    await chmod(join(path, "downlease-blocks"), 0o777);
+    await expect(look(1)).rejects.toThrow(/^other users can use /);
   });
 
   test("keeps files of others", async () => {

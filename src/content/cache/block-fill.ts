@@ -28,9 +28,9 @@ export interface FillOptions {
 const restBytes = 256 * 1024;
 
 /**
- * A block on its way from the storage, for all readers of this process that need it. The reader that needs the next bytes, which
- * are not there yet fetches them into its own buffer, and writes them to the file that all others read from. So the fetch
- * is as fast as its fastest reader, does not wait for slow ones, needs no memory, and ends when nobody reads.
+ * A block on its way from the storage, for all readers of this process that need it. The reader that is the first to need
+ * the next bytes fetches them into its own buffer and writes them to the file that all others read from. So the fetch is
+ * as fast as its fastest reader, does not wait for slow ones, needs no memory, and ends when nobody reads.
  */
 export class BlockFill {
   readonly #parts: FillParts;
