@@ -4,14 +4,23 @@ import { join } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { setTimeout as delay } from "node:timers/promises";
 import type { FigureRow, Figures } from "../figures.ts";
+import { fixed, times } from "../formats.ts";
 import { cpuSecondsOfTree, peakMemoryOf, resetPeakMemory } from "../process-figures.ts";
 import { inRounds } from "../rounds.ts";
-import type { Bench } from "../study.ts";
+import { median, ratio, spread } from "../statistics.ts";
+import type { Bench, Table } from "../study.ts";
 import { readHttp1 } from "./http1-reader.ts";
 import { readHttp2 } from "./http2-reader.ts";
 import { type BenchLibrary, createLibrary } from "./library.ts";
 import type { DownloadReader, RunningRead } from "./reader.ts";
-import { downleaseFiles, downleaseObjects, type FileServer, type RunningFileServer } from "./servers.ts";
+import {
+  downleaseCache,
+  downleaseFiles,
+  downleaseFilling,
+  downleaseObjects,
+  type FileServer,
+  type RunningFileServer,
+} from "./servers.ts";
 
 export interface DownloadGroup {
   /** Name of its table. */
@@ -44,7 +53,12 @@ const metrics: Figures["metrics"] = {
 
 const readers: Readonly<Record<1 | 2, DownloadReader>> = { 1: readHttp1, 2: readHttp2 };
 
-const ours: ReadonlySet<FileServer> = new Set([downleaseFiles, downleaseObjects]);
+const ours: ReadonlySet<FileServer> = new Set([
+  downleaseFiles,
+  downleaseObjects,
+  downleaseCache,
+  downleaseFilling,
+]);
 
 /** The rounds of each server of a group. */
 export type MeasuredGroups = ReadonlyMap<DownloadGroup, readonly (readonly DownloadRound[])[]>;
@@ -71,6 +85,34 @@ export async function measureGroups(groups: readonly DownloadGroup[], bench: Ben
 
 export function figuresOf(measured: MeasuredGroups): Figures {
   return { metrics, rows: [...measured].flatMap(([group, rounds]) => figureRows(group, rounds)) };
+}
+
+/** @param labels of the servers */
+export function tableAgainstFirst(
+  { name, title }: DownloadGroup,
+  measured: readonly (readonly DownloadRound[])[],
+  labels: readonly string[],
+): Table {
+  const pick = (rounds: readonly DownloadRound[], key: keyof DownloadRound) =>
+    rounds.map((round) => round[key]);
+  return {
+    name,
+    title,
+    header: ["", "GiB/s", "spread", "server CPU s/GiB", "peak memory MiB", "rate ratio", "CPU ratio"],
+    rows: labels.map((label, index) => {
+      const rounds = measured[index]!;
+      const against = (key: keyof DownloadRound) => ratio(pick(rounds, key), pick(measured[0]!, key));
+      return [
+        label,
+        median(pick(rounds, "rate")).toFixed(2),
+        fixed(spread(pick(rounds, "rate"))),
+        median(pick(rounds, "cpu")).toFixed(2),
+        Math.max(...pick(rounds, "peak")).toFixed(0),
+        times(against("rate")),
+        times(against("cpu")),
+      ];
+    }),
+  };
 }
 
 /** @throws Error when the server does not send exactly the file */
