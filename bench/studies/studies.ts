@@ -1,4 +1,5 @@
 import type { Study } from "../study.ts";
+import { cacheStudy } from "./cache.ts";
 import { connectStudies } from "./connect.ts";
 import { downloadsStudy } from "./downloads.ts";
 import { grpcStudy } from "./grpc.ts";
@@ -23,6 +24,7 @@ export const studies: readonly Study[] = [
   scaleStudy,
   downloadsStudy,
   objectsStudy,
+  cacheStudy,
   idleSessionsStudy,
   ...ourRedisStudies,
   redisStudy,
