@@ -15,6 +15,7 @@ export interface Contender {
   executable?(): string;
   /** Arguments to listen on a port. */
   args(port: number, redisUrl: string): readonly string[];
+  readonly environment?: Readonly<Record<string, string>>;
 }
 
 const path = (name: string) => fileURLToPath(new URL(name, import.meta.url));
@@ -49,6 +50,16 @@ export const downleaseServing = (contentRoot: string, ...flags: string[]): Conte
     ...[packedMain(), "serve", "--port", String(port), "--content-root", contentRoot],
     ...(flags.includes("--sqlite-path") ? flags : ["--redis-url", redisUrl, ...flags]),
   ],
+});
+/** The packaged JavaScript, with content in object storage. */
+export const downleaseServingObjects = (endpoint: string, bucket: string): Contender => ({
+  name: "downlease",
+  args: (port, redisUrl) => [
+    ...[packedMain(), "serve", "--port", String(port), "--redis-url", redisUrl],
+    ...["--s3-endpoint", endpoint, "--s3-bucket", bucket],
+  ],
+  // The storage checks no signatures.
+  environment: { AWS_ACCESS_KEY_ID: "bench", AWS_SECRET_ACCESS_KEY: "bench" },
 });
 export const downleaseWithTwoWorkers = service("downlease, 2 workers", "--workers", "2");
 export const nodeHttp = peer("bare node:http", "node-http.ts");

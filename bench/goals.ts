@@ -21,10 +21,10 @@ export interface Verdict {
   readonly what: string;
   readonly target: string;
   /** Undefined when it was not measured. */
-  readonly measured?: Measured;
-  readonly met?: boolean;
+  readonly measured?: Measured | undefined;
+  readonly met?: boolean | undefined;
   /** Why it was not measured. */
-  readonly reason?: string;
+  readonly reason?: string | undefined;
 }
 
 export function judge(goal: Goal, figures: Figures): Verdict {

@@ -62,7 +62,7 @@ const metrics: Figures["metrics"] = {
   perCpuSecond: { unit: "heartbeats per second of server CPU", better: "more" },
   p50: { unit: "ms", better: "less" },
   p99: { unit: "ms", better: "less" },
-  allocatedBytes: { unit: "bytes", better: "less" },
+  allocatedBytes: { unit: "bytes", better: "less", isSteady: true },
   loopDelayP99: { unit: "ms", better: "less" },
   generatorMicros: { unit: "µs of the generator's CPU", better: "neither" },
 };
@@ -101,8 +101,7 @@ async function run(group: ThroughputGroup, bench: Bench): Promise<StudyResult> {
     const missing = await startAll(group.rows, running, bench);
     const rows = group.rows.filter((row) => missing[labelOf(row)] === undefined);
     const serverOf = (row: Row) => running.get(row.contender)!;
-    // V8 goes on optimising for some seconds.
-    for (const row of rows) await measure(row, serverOf(row), warmUpSeconds, bench);
+    for (const row of rows) await measure(row, serverOf(row), warmUpOf(row, rows) * warmUpSeconds, bench);
     const measured = await inRounds(rows, rounds, async (row, round) => {
       const result = await measure(row, serverOf(row), seconds, bench);
       bench.log(
@@ -114,17 +113,23 @@ async function run(group: ThroughputGroup, bench: Bench): Promise<StudyResult> {
     const probed: (Probed | undefined)[] = [];
     for (const row of rows) probed.push(await probe(row, serverOf(row), seconds, bench));
     const figureRows = rows.map((row, index) => figureRow(row, measured[index]!, rows[0]!));
-    const probedRows = rows.flatMap((row, index) =>
-      probed[index] === undefined ? [] : [{ name: `${labelOf(row)}, with a probe`, rounds: [probed[index]] }],
-    );
     return {
       tables: [tableOf(group, rows, measured, probed)],
-      figures: { metrics, rows: [...figureRows, ...probedRows], missing },
+      figures: {
+        metrics,
+        rows: [...figureRows, ...rows.flatMap((row, index) => probedRow(row, probed[index]))],
+        missing,
+      },
       bars: barsOf(group.title, rows, measured),
     };
   } finally {
     for (const contender of running.values()) await contender.stop();
   }
+}
+
+/** Part of the usual warm-up. V8 goes on optimising for some seconds; the second row of a contender needs fewer. */
+function warmUpOf(row: Row, rows: readonly Row[]): number {
+  return rows.find(({ contender }) => contender === row.contender) === row ? 1 : 0.5;
 }
 
 /** Returns the labels of rows whose contender needs what this machine lacks, and what that is. */
@@ -153,7 +158,24 @@ async function startAll(
 
 function figureRow(row: Row, rounds: readonly ThroughputRound[], first: Row): FigureRow {
   const peer = row.peer ?? labelOf(first);
-  return { name: labelOf(row), ...(row !== first && { peer }), rounds };
+  return {
+    name: labelOf(row),
+    ...(row !== first && { peer }),
+    ...(!ours.has(row.contender) && { isPeer: true }),
+    rounds,
+  };
+}
+
+function probedRow(row: Row, probed: Probed | undefined): FigureRow[] {
+  if (probed === undefined) return [];
+  const { contender } = row;
+  return [
+    {
+      name: `${labelOf(row)}, with a probe`,
+      ...(!ours.has(contender) && { isPeer: true }),
+      rounds: [probed],
+    },
+  ];
 }
 
 const ours = new Set([
@@ -220,7 +242,7 @@ function measure(
 }
 
 /** Part of the length of a measurement. */
-const probedShare = 1 / 4;
+const probedShare = 1 / 2;
 
 /** In a time of its own, because the probe costs CPU time; undefined for a contender that has none. */
 async function probe(

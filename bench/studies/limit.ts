@@ -25,7 +25,7 @@ const pipelines = [
 export const limitStudy: Study = {
   name: "limit",
   description: "the limit that Redis sets: redis-benchmark with the script of a keep-alive",
-  budgetSeconds: 30,
+  budgetSeconds: 15,
   tables: ["limit"],
   goals: [],
   async run({ options, redis, log }) {

@@ -4,6 +4,7 @@ import { downloadsStudy } from "./downloads.ts";
 import { grpcStudy } from "./grpc.ts";
 import { idleSessionsStudy } from "./idle-sessions.ts";
 import { limitStudy } from "./limit.ts";
+import { objectsStudy } from "./objects.ts";
 import { ourRedisStudies } from "./our-redis.ts";
 import { overloadStudy } from "./overload.ts";
 import { redisStudy } from "./redis.ts";
@@ -19,6 +20,7 @@ export const studies: readonly Study[] = [
   overloadStudy,
   sessionsStudy,
   downloadsStudy,
+  objectsStudy,
   idleSessionsStudy,
   ...ourRedisStudies,
   redisStudy,

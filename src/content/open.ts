@@ -28,7 +28,8 @@ const openers: { readonly [K in Kind]: (options: OptionsByKind[K]) => Promise<Co
 /** The SDK is an optional dependency. */
 function explainMissingSdk(error: unknown): never {
   const missing =
-    error instanceof Error && /^Cannot find package '(@aws-sdk\/[^']+)'/.exec(error.message)?.[1];
+    error instanceof Error &&
+    /^Cannot find package '(@aws-sdk\/[^']+|http-parser-js)'/.exec(error.message)?.[1];
   if (!missing) throw error;
   throw new Error(
     `content in S3 needs the package ${missing}, an optional dependency that is not installed: ` +

@@ -4,13 +4,15 @@ import { createServer as createHttp2Server, type ServerHttp2Stream } from "node:
 import type { AddressInfo, Server } from "node:net";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { digestOf, measure } from "../../bench/downloads/groups.ts";
 import { readHttp1 } from "../../bench/downloads/http1-reader.ts";
 import { readHttp2 } from "../../bench/downloads/http2-reader.ts";
 import { type BenchLibrary, createLibrary } from "../../bench/downloads/library.ts";
 import type { DownloadReader } from "../../bench/downloads/reader.ts";
 import type { FileServer } from "../../bench/downloads/servers.ts";
 import { cpuNanosOfTree, peakMemoryOf, processTree, resetPeakMemory } from "../../bench/process-figures.ts";
-import { digestOf, downloadGroups, measure } from "../../bench/studies/downloads.ts";
+import { downloadGroups } from "../../bench/studies/downloads.ts";
+import { objectGroups } from "../../bench/studies/objects.ts";
 import { eventually } from "../support/eventually.ts";
 import { startProcess } from "../support/process.ts";
 import { sharedRedisUrl } from "../support/shared-redis.ts";
@@ -92,10 +94,11 @@ describe.each(readers)("the reader of HTTP/%d", (version, read) => {
   });
 });
 
-const servers = [...new Set(downloadGroups.flatMap((group) => group.servers))];
+const allGroups = [...downloadGroups, ...objectGroups];
+const servers = [...new Set(allGroups.flatMap((group) => group.servers))];
 
 describe.each(servers)("$name", (server: FileServer) => {
-  const groups = downloadGroups.filter((group) => group.servers.includes(server));
+  const groups = allGroups.filter((group) => group.servers.includes(server));
 
   test("sends the file, and can be measured", { timeout: 60_000 }, async () => {
     const started = await server.start({

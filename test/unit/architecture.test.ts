@@ -42,10 +42,12 @@ const rooms: Rooms = {
   content: { rooms: ["content/directory", "content/s3", "domain"], packages: ["p-limit", "uuid", "zod"] },
   "content/directory": { rooms: ["content", "domain"], node: ["fs", "fs/promises"] },
   "content/s3": {
-    rooms: ["content", "domain"],
+    rooms: ["content", "content/s3/http", "domain"],
     packages: ["@aws-sdk/client-s3", "@aws-sdk/s3-request-presigner", "content-disposition", "lru-cache"],
-    node: ["http", "https"],
+    node: ["http", "https", "stream"],
   },
+  // Connections to the storage that read into the memory of their readers. `http` for checks of headers.
+  "content/s3/http": { packages: ["http-parser-js"], node: ["http", "net", "tls"] },
   preparation: { rooms: ["domain"], packages: ["p-limit"], node: ["worker_threads"] },
   telemetry: {
     rooms: ["calls", "domain", "preparation"],
