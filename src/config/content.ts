@@ -36,6 +36,15 @@ export const contentFields = {
         help: "URL of an S3-compatible store; buckets are paths below it",
         default: "AWS",
       }),
+    publicEndpoint: z
+      .string()
+      .refine(isEndpoint, "must be an http or https URL without credentials, query or fragment")
+      .optional()
+      .register(manual, {
+        argument: "url",
+        help: "URL of the store as clients reach it, for the URLs that are signed for them; buckets are paths below it",
+        default: "that of the service",
+      }),
     region: z
       .string()
       .regex(/^[a-z0-9-]{1,63}$/i, "must be the name of a region")
@@ -73,12 +82,13 @@ export const contentRules: readonly ContentRule[] = [
   },
   needsBucket("s3Prefix", ({ prefix }) => prefix === ""),
   needsBucket("s3Endpoint", ({ endpoint }) => endpoint === undefined),
+  needsBucket("s3PublicEndpoint", ({ publicEndpoint }) => publicEndpoint === undefined),
   needsBucket("s3Region", ({ region }) => region === undefined),
 ];
 
-export function contentOf({ content, s3: { bucket, prefix, endpoint, region } }: Values) {
+export function contentOf({ content, s3: { bucket, prefix, endpoint, publicEndpoint, region } }: Values) {
   if (bucket === undefined) return { kind: "directory" as const, root: content.root! };
-  return { kind: "s3" as const, bucket, prefix, endpoint, region };
+  return { kind: "s3" as const, bucket, prefix, endpoint, publicEndpoint, region };
 }
 
 /** A name, or the ARN of an access point. */

@@ -64,6 +64,8 @@ export interface ContentFile extends AsyncDisposable {
    * segments; unset where there is no such place.
    */
   readonly path?: string;
+  /** A strong entity tag by which the storage itself knows these bytes; unset where it has none. */
+  readonly etag?: string;
 
   /**
    * Starts reading a range of the bytes, the whole file by default.
@@ -71,6 +73,12 @@ export interface ContentFile extends AsyncDisposable {
    * @throws RangeError when the range is not a range of the file's bytes
    */
   reader(range?: ByteRange): ContentReader;
+
+  /**
+   * A URI by which anyone can read these bytes from the storage itself, for at most `lifetimeMs`; undefined when there
+   * is none, or the file has changed. Unset where the storage has no such URIs.
+   */
+  directUri?(lifetimeMs: number): Promise<string | undefined>;
 
   close(): Promise<void>;
 }

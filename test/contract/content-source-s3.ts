@@ -2,13 +2,17 @@ import { setTimeout as delay } from "node:timers/promises";
 import { vi } from "vitest";
 import { openContentSource } from "../../src/content/open.ts";
 import { eventually } from "../support/eventually.ts";
-import { s3Credentials, startS3Server } from "../support/s3-server.ts";
+import { type S3Server, s3Credentials, startS3Server } from "../support/s3-server.ts";
 import type { ContentStorage } from "./content-source-stage.ts";
 
-/** Libraries below a prefix of a bucket of the test's own, on a server of its own, over HTTP. */
-export async function s3Storage(): Promise<ContentStorage> {
+/**
+ * Libraries below a prefix of a bucket of the test's own, over HTTP.
+ *
+ * @param start starts a server that nobody else needs
+ */
+export async function s3Storage(start: () => Promise<S3Server> = startS3Server): Promise<ContentStorage> {
   for (const [name, value] of Object.entries(s3Credentials)) vi.stubEnv(name, value);
-  const server = await startS3Server();
+  const server = await start();
   const bucket = await server.bucket();
   const prefix = "images/";
   const warnings: string[] = [];

@@ -6,5 +6,5 @@ import { s3Storage } from "./content-source-s3.ts";
 contentSourceContract("directory", directoryStorage);
 contentFilesContract("directory", directoryStorage);
 
-contentSourceContract("S3", s3Storage);
-contentFilesContract("S3", s3Storage);
+contentSourceContract("S3", () => s3Storage());
+contentFilesContract("S3", () => s3Storage());

@@ -111,7 +111,7 @@ test("a downloader with many connections gets all of them while there is no othe
 test("what a proxy sends takes no place", async () => {
   await start({
     limit: 1,
-    offloadPrefix: "/_content/",
+    offload: { to: "nginx", prefix: "/_content/" },
     content: (source) => ({
       openFile: async (itemId, name, version) => {
         const file = (await source.openFile(itemId, name, version))!;

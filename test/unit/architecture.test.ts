@@ -127,7 +127,8 @@ const rooms: Rooms = {
       "p-limit",
       "zod",
     ],
-    node: ["fs", "fs/promises", "http", "https", "sqlite", "tls"],
+    // `dns` and `net` for hosts that a server must not name.
+    node: ["dns", "dns/promises", "fs", "fs/promises", "http", "https", "net", "sqlite", "tls"],
   },
   // The web page: code for browsers.
   console: {

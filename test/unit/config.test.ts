@@ -32,6 +32,7 @@ describe("settings", () => {
       ["--s3-bucket", "DOWNLEASE_S3_BUCKET", "unset"],
       ["--s3-prefix", "DOWNLEASE_S3_PREFIX", "the whole bucket"],
       ["--s3-endpoint", "DOWNLEASE_S3_ENDPOINT", "AWS"],
+      ["--s3-public-endpoint", "DOWNLEASE_S3_PUBLIC_ENDPOINT", "that of the service"],
       [
         "--s3-region",
         "DOWNLEASE_S3_REGION",
@@ -142,8 +143,7 @@ describe("a right configuration", () => {
       prepareMs: 10_000,
       verifyFirst: false,
       prepareAhead: "off",
-      offload: "none",
-      offloadPrefix: undefined,
+      offload: undefined,
       corsOrigins: [],
       adminListen: { host: "127.0.0.1", port: 9480, isDefault: true },
       allowedHosts: [],
@@ -246,12 +246,14 @@ describe("a right configuration", () => {
         s3Bucket: "My.Images_1",
         s3Prefix: "a b/\u00e9",
         s3Endpoint: "http://minio:9000/s3",
+        s3PublicEndpoint: "https://images.example",
         s3Region: "eu-central-1",
       },
       {
         bucket: "My.Images_1",
         prefix: "a b/\u00e9/",
         endpoint: "http://minio:9000/s3",
+        publicEndpoint: "https://images.example",
         region: "eu-central-1",
       },
     ],
@@ -399,10 +401,18 @@ describe("mistakes", () => {
     expect(mistakesOf({ flags: { contentRoot: "library", s3Bucket: "images" } })).toEqual([
       "--s3-bucket must be left out with --content-root, not 'images'",
     ]);
-    const flags = { contentRoot: "library", s3Prefix: "a", s3Endpoint: "http://host", s3Region: "eu" };
+    const s3PublicEndpoint = "https://host";
+    const flags = {
+      contentRoot: "library",
+      s3Prefix: "a",
+      s3Endpoint: "http://host",
+      s3PublicEndpoint,
+      s3Region: "eu",
+    };
     expect(mistakesOf({ flags })).toEqual([
       "--s3-prefix must be left out without --s3-bucket, not 'a'",
       "--s3-endpoint must be left out without --s3-bucket, not 'http://host'",
+      "--s3-public-endpoint must be left out without --s3-bucket, not 'https://host'",
       "--s3-region must be left out without --s3-bucket, not 'eu'",
     ]);
   });

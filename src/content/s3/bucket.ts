@@ -12,7 +12,7 @@ import { getSignedUrl } from "@aws-sdk/s3-request-presigner";
 import type { ByteRange } from "../../domain/content-source.ts";
 import { ServiceError } from "../../domain/errors.ts";
 import { checksumDigits } from "../manifest.ts";
-import { limits, type S3Place, s3Client } from "./client.ts";
+import { limits, type S3Place, s3Client, signingClient } from "./client.ts";
 import type { Body } from "./http/body.ts";
 import { Connections } from "./http/connections.ts";
 import { openBody } from "./open-body.ts";
@@ -53,12 +53,14 @@ export type ObjectRefusal = "changed" | "denied";
  */
 export class S3Bucket {
   readonly #client: S3Client;
+  readonly #signer: S3Client;
   readonly #bucket: string;
   readonly #prefix: string;
   readonly #connections = new Connections(limits);
 
   constructor(place: S3Place) {
     this.#client = s3Client(place);
+    this.#signer = signingClient(this.#client, place);
     this.#bucket = place.bucket;
     this.#prefix = place.prefix;
   }
@@ -162,7 +164,7 @@ export class S3Bucket {
       ResponseContentDisposition: disposition,
       ...(versionId !== undefined && { VersionId: versionId }),
     });
-    return this.#send(() => getSignedUrl(this.#client, command, { expiresIn: seconds }));
+    return this.#send(() => getSignedUrl(this.#signer, command, { expiresIn: seconds }));
   }
 
   #listingOf({ Contents = [], CommonPrefixes = [], EncodingType }: ListObjectsV2CommandOutput): Listing {

@@ -10,6 +10,8 @@ export interface S3Place {
   readonly prefix: string;
   /** URL of a compatible store; unset for AWS. */
   readonly endpoint?: string | undefined;
+  /** URL by which clients reach the store; unset: as this service does. */
+  readonly publicEndpoint?: string | undefined;
   /** Unset: the SDK's own choice, or `us-east-1` for a compatible store. */
   readonly region?: string | undefined;
   /** Further headers of each request, for the trace that it belongs to. */
@@ -49,6 +51,13 @@ export function s3Client(place: S3Place): S3Client {
   replaceConnections(client, [httpAgent, httpsAgent]);
   if (traceHeaders !== undefined) addHeaders(client, traceHeaders);
   return client;
+}
+
+/** The client that signs URLs for others: the signature covers the host that they are for. */
+export function signingClient(client: S3Client, { publicEndpoint: endpoint }: S3Place): S3Client {
+  if (endpoint === undefined) return client;
+  const { region, credentials } = client.config;
+  return new S3Client({ region, credentials, endpoint, forcePathStyle: true });
 }
 
 /** After a request without an answer all unused connections are closed: they may lead to the same host, which is gone. */

@@ -1,5 +1,3 @@
-import { create as contentDisposition } from "content-disposition";
-import { asciiName } from "../../domain/ascii-name.ts";
 import type {
   ContentFile,
   ContentSource,
@@ -17,6 +15,7 @@ import { type DescribedItem, itemFilesOf, itemSummaryOf, libraryItemOf } from ".
 import { ignoredManifest, type LeaveOut, leaveOutWith, warnOnce } from "../warnings.ts";
 import { S3Bucket } from "./bucket.ts";
 import type { S3Place } from "./client.ts";
+import { directUri } from "./direct-uri.ts";
 import {
   itemMetadata,
   type ListedFile,
@@ -131,25 +130,14 @@ export class S3ContentSource implements ContentSource {
     return file && new S3File(this.#bucket, file);
   }
 
-  /**
-   * A URI that is signed with the credentials of the service. It is bound to the version only in a bucket that keeps
-   * versions; in others it leads to the object that has the name at the time of reading.
-   */
   async directUri(
     itemId: string,
     fileName: string,
     contentVersion: string,
     lifetimeMs: number,
   ): Promise<string | undefined> {
-    const seconds = Math.min(Math.floor(lifetimeMs / 1_000), maxSignatureSeconds);
-    if (!(seconds >= 1)) return undefined;
     const file = await this.#findFile(itemId, fileName, contentVersion);
-    const head = file && (await this.#bucket.head(file.object));
-    if (head === undefined || head === "changed") return undefined;
-    // Objects from before versions were kept are version `null`, which the next one without versions replaces.
-    const versionId = head === "denied" || head.VersionId === "null" ? undefined : head.VersionId;
-    const disposition = contentDisposition(fileName, { fallback: asciiName(fileName) ?? true });
-    return this.#bucket.presign(file!.object.key, disposition, versionId, seconds);
+    return file && directUri(this.#bucket, file, lifetimeMs);
   }
 
   get #parts() {
@@ -212,9 +200,6 @@ export class S3ContentSource implements ContentSource {
     return read.filter((checksums) => checksums !== undefined);
   }
 }
-
-/** As long as a signature may be valid in S3. */
-const maxSignatureSeconds = 604_800;
 
 function libraryModel({ place, ...library }: ScannedLibrary): Library {
   return library;

@@ -7,7 +7,8 @@ import {
   resolveRange,
 } from "../../domain/content-source.ts";
 import { ServiceError } from "../../domain/errors.ts";
-import { isTemporary, type ListedObject, type ObjectRefusal, ReadDenied, type S3Bucket } from "./bucket.ts";
+import { isTemporary, type ObjectRefusal, ReadDenied, type S3Bucket } from "./bucket.ts";
+import { directUri } from "./direct-uri.ts";
 import type { Body } from "./http/body.ts";
 import type { ListedFile } from "./listings.ts";
 
@@ -20,21 +21,28 @@ const firstPauseMs = 200;
 export class S3File implements ContentFile {
   readonly size: number;
   readonly version: string;
+  readonly etag?: string;
   readonly #bucket: S3Bucket;
-  readonly #object: ListedObject;
+  readonly #file: ListedFile;
   readonly #closing = new AbortController();
 
-  constructor(bucket: S3Bucket, { size, version, object }: ListedFile) {
+  constructor(bucket: S3Bucket, file: ListedFile) {
+    const { size, version, object } = file;
     this.size = size;
     this.version = version;
+    if (isStrongTag(object.etag)) this.etag = object.etag;
     this.#bucket = bucket;
-    this.#object = object;
+    this.#file = file;
+  }
+
+  directUri(lifetimeMs: number): Promise<string | undefined> {
+    return directUri(this.#bucket, this.#file, lifetimeMs);
   }
 
   reader(range?: ByteRange): ContentReader {
     const whole = resolveRange(this.size, range);
     return new S3Reader(
-      (rest, signal) => this.#bucket.open(this.#object, rest, signal),
+      (rest, signal) => this.#bucket.open(this.#file.object, rest, signal),
       whole,
       this.#closing.signal,
     );
@@ -47,6 +55,11 @@ export class S3File implements ContentFile {
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }
+}
+
+/** Whether it can be sent on as it is (RFC 9110, section 8.8.3). */
+function isStrongTag(etag: string): boolean {
+  return /^"[!#-~]+"$/.test(etag);
 }
 
 type OpenRange = (range: ByteRange, abort: AbortSignal) => Promise<Body | ObjectRefusal>;
