@@ -1,4 +1,5 @@
 import type { Study } from "../study.ts";
+import { cacheStudy } from "./cache.ts";
 import { connectStudies } from "./connect.ts";
 import { downloadsStudy } from "./downloads.ts";
 import { grpcStudy } from "./grpc.ts";
@@ -9,6 +10,7 @@ import { ourRedisStudies } from "./our-redis.ts";
 import { overloadStudy } from "./overload.ts";
 import { redisStudy } from "./redis.ts";
 import { restStudy } from "./rest.ts";
+import { scaleStudy } from "./scale.ts";
 import { sessionsStudy } from "./sessions.ts";
 
 /** In the order in which they run. */
@@ -19,8 +21,10 @@ export const studies: readonly Study[] = [
   limitStudy,
   overloadStudy,
   sessionsStudy,
+  scaleStudy,
   downloadsStudy,
   objectsStudy,
+  cacheStudy,
   idleSessionsStudy,
   ...ourRedisStudies,
   redisStudy,

@@ -1,6 +1,7 @@
 import { Agent, get, type IncomingMessage } from "node:http";
 import { get as getOverTls, Agent as TlsAgent } from "node:https";
-import { createSecureContext, getCACertificates } from "node:tls";
+// The default export: an old release of Node.js lacks a name in it, and has to get as far as the message about itself.
+import tlsModule from "node:tls";
 import type { Downlease } from "./connect.ts";
 import { type Hop, LinkHops, OwnAddressError } from "./link-hops.ts";
 import { maxTimerMs } from "./numbers.ts";
@@ -357,5 +358,6 @@ function strongTag(etag: string | undefined): string | undefined {
 
 /** The authorities of the user, who knows those of the server, and the well-known ones, of which one may be the storage's. */
 function withWellKnown(ca: NonNullable<Downlease["tls"]["ca"]>) {
+  const { createSecureContext, getCACertificates } = tlsModule;
   return { secureContext: createSecureContext({ ca: [...getCACertificates("default"), ca.toString()] }) };
 }
