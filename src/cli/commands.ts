@@ -1,4 +1,5 @@
 import { Argument, type Command, Option } from "commander";
+import { maxConnections } from "../client/connection-pool.ts";
 import { type ClientSetting, clientSettings } from "../config/client-settings.ts";
 import { addAdmin } from "./admin/admin.ts";
 import {
@@ -56,6 +57,11 @@ function addGet(program: Command, io: Io): void {
       ".",
     )
     .option("--parallel <number>", "files at once", wholeNumberArgument(1, 64), 4)
+    .option(
+      "--connections <number>",
+      "connections of a large file (default: one, up to 4 on a long line)",
+      wholeNumberArgument(1, maxConnections),
+    )
     .addOption(
       new Option(
         "--limit-rate <rate>",

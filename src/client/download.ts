@@ -4,18 +4,19 @@ import { ConnectError } from "@connectrpc/connect";
 import pLimit from "p-limit";
 import type { FileInfo } from "../../gen/content/library/item/downloadsession/v1/file_pb.ts";
 import type { Downlease } from "./connect.ts";
+import { ConnectionPool, checkConnections } from "./connection-pool.ts";
 import { makeDirectories, onDisk } from "./disk.ts";
 import { DiskLock } from "./disk-lock.ts";
 import { DownloadError } from "./download-error.ts";
 import { Fetcher } from "./fetch.ts";
 import { FileDownload } from "./file-download.ts";
-import { prepareFile } from "./file-fetch.ts";
 import { clashOf, type NameRules, nameProblem, partName } from "./file-names.ts";
 import type { HeldSession } from "./held-session.ts";
 import { checkItemChoice, type ItemChoice, itemIdOf } from "./item-choice.ts";
 import { checkLimits, type DownloadLimits } from "./limits.ts";
 import { readNameRules } from "./name-rules.ts";
 import { sizeOf } from "./numbers.ts";
+import { prepareFile } from "./prepare-file.ts";
 import { printable } from "./printable.ts";
 import type { DownloadProgress } from "./progress.ts";
 import { isRetryable } from "./retry.ts";
@@ -33,6 +34,11 @@ export interface DownloadSettings extends DownloadLimits {
   readonly directory: string;
   /** Files that are downloaded at the same time; 4 by default. */
   readonly parallel?: number;
+  /**
+   * Connections that a large file gets, 1 to 16; by default one, and up to 4 where the line is long. Files that are
+   * downloaded at the same time share them.
+   */
+  readonly connections?: number;
   /** Aborts the download and cancels its session. Partial files are kept. */
   readonly signal?: AbortSignal;
   /** Called at most ten times a second, with each new notice, and at the end. */
@@ -75,11 +81,12 @@ const maxPreparations = 16;
  * @throws DownloadError
  */
 export async function downloadItem(server: Downlease, options: DownloadOptions): Promise<DownloadResult> {
-  const { parallel = 4, signal } = options;
+  const { parallel = 4, connections, signal } = options;
   const directory = resolve(options.directory);
   const { patienceMs, idleMs, maxBytesPerSecond } = checkLimits(options);
   checkItemChoice(options);
   if (!(Number.isSafeInteger(parallel) && parallel > 0)) throw new TypeError("parallel must be 1 or more");
+  checkConnections(connections);
   if (options.files?.length === 0) throw new TypeError("files is empty; omit it for all files");
   if (signal?.aborted) throw abortedError(signal);
   const itemId = await itemIdOf(server, { ...options, patienceMs });
@@ -88,8 +95,9 @@ export async function downloadItem(server: Downlease, options: DownloadOptions):
     const nameRules = await onDisk(directory, () => readNameRules(directory));
     using _lock = DiskLock.acquire(directory, "item", itemId);
     const state = await StateFile.open(directory, itemId);
-    using fetcher = new Fetcher(server, { parallel, idleMs, maxBytesPerSecond });
-    const job = { ...options, itemId, directory, nameRules, parallel, patienceMs };
+    const pool = new ConnectionPool({ parallel, connections });
+    using fetcher = new Fetcher(server, { connections: pool.max, idleMs, maxBytesPerSecond });
+    const job = { ...options, itemId, directory, nameRules, parallel, pool, patienceMs };
     return await new ItemDownload(server, job, state, fetcher).run();
   } catch (error) {
     if (created !== undefined) await removeEmpty(directory, created);
@@ -102,6 +110,7 @@ type Job = DownloadSettings &
   Required<Pick<DownloadSettings, "parallel" | "patienceMs">> & {
     readonly itemId: string;
     readonly nameRules: NameRules;
+    readonly pool: ConnectionPool;
   };
 
 /** Removes a directory, and those above it up to `last`, as long as they are empty. */
@@ -151,16 +160,18 @@ class ItemDownload {
   }
 
   async #downloadFiles(session: HeldSession): Promise<DownloadedFile[]> {
-    const { directory, nameRules, parallel } = this.#job;
+    const { directory, nameRules, parallel, pool } = this.#job;
     const infos = chosenFiles(await session.files(this.#run.signal), this.#job);
     const { board, retryLoop, onFetched } = this.#run;
     board.begin(infos.map(({ name, size }) => ({ name, size: sizeOf(size) ?? 0 })));
+    pool.begin(infos.length);
     const failed = new AbortController();
     const context = {
       directory,
       nameRules,
       session,
       fetcher: this.#fetcher,
+      pool,
       state: this.#state,
       board,
       retryLoop,
@@ -181,6 +192,8 @@ class ItemDownload {
       } catch (error) {
         failed.abort(error);
         throw error;
+      } finally {
+        pool.endFile();
       }
     };
     const outcomes = await Promise.allSettled(infos.map(({ name }) => download(name)));

@@ -4,10 +4,11 @@ import { fileHas } from "./checksums.ts";
 import { onDisk } from "./disk.ts";
 import { DiskLock } from "./disk-lock.ts";
 import { DownloadError } from "./download-error.ts";
-import { type FetchContext, FileFetch, type PreparedFile } from "./file-fetch.ts";
+import { type FetchContext, FileFetch, type Keeper } from "./file-fetch.ts";
 import { type NameRules, nameKey, partName } from "./file-names.ts";
 import { PartFile } from "./part-file.ts";
-import type { StateFile } from "./state-file.ts";
+import type { PreparedFile } from "./prepare-file.ts";
+import type { PartState, StateFile } from "./state-file.ts";
 
 /** A smaller file is started over by the next run, which costs less than saving its state. */
 const minResumableBytes = 1024 * 1024;
@@ -20,7 +21,7 @@ export interface DownloadContext extends FetchContext {
 }
 
 /** Downloads one file: resumes a partial file, fetches, verifies and renames it. */
-export class FileDownload {
+export class FileDownload implements Keeper {
   readonly #file: PreparedFile;
   readonly #context: DownloadContext;
   readonly #part: PartFile;
@@ -30,7 +31,7 @@ export class FileDownload {
     this.#file = file;
     this.#context = context;
     this.#part = part;
-    this.#fetch = new FileFetch(file, context, part, (etag) => this.#saveState(etag));
+    this.#fetch = new FileFetch(file, context, part, this);
   }
 
   /**
@@ -58,11 +59,26 @@ export class FileDownload {
     return "downloaded";
   }
 
-  async #saveState(etag: string | undefined): Promise<void> {
+  async begin(etag: string | undefined): Promise<void> {
     const { state } = this.#context;
     const { name, size } = this.#file;
-    if (size < minResumableBytes || etag === undefined || state.part(name)?.etag === etag) return;
-    await state.setPart({ name, size, sha256: this.#file.checksums.get("sha256")!, etag });
+    const saved = state.part(name);
+    // Bytes of an unknown version can't be resumed, nor those that are there be taken for the ones of before.
+    if (size < minResumableBytes || etag === undefined) await state.removePart(name);
+    else if (saved?.etag !== etag || saved.ranges !== undefined) await state.setPart(this.#partState(etag));
+  }
+
+  async saveRanges(): Promise<void> {
+    const { stored } = this.#part;
+    const ranges = stored.map(({ start, end }) => [start, end] as [number, number]);
+    // On the disk before the state that counts on them.
+    await this.#part.sync();
+    await this.#context.state.setPart({ ...this.#partState(this.#fetch.etag), ranges });
+  }
+
+  #partState(etag: string | undefined): PartState {
+    const { name, size, checksums } = this.#file;
+    return { name, size, sha256: checksums.get("sha256")!, ...(etag !== undefined && { etag }) };
   }
 
   async #run(target: string): Promise<void> {
@@ -72,7 +88,7 @@ export class FileDownload {
     for (let attempts = 1; ; attempts++) {
       await this.#fetch.fetchAll();
       board.set(name, { state: "verifying" });
-      const wrong = this.#part.mismatch();
+      const wrong = await this.#part.mismatch();
       if (wrong === undefined) break;
       await this.#part.reset();
       await state.removePart(name);
@@ -82,7 +98,7 @@ export class FileDownload {
         throw new DownloadError("checksum", `${name}: ${text}, twice`, { file: name });
       }
       board.note(`${name}: ${text}; the file is downloaded once more`);
-      this.#fetch.resume(undefined);
+      this.#fetch.resume(undefined, []);
     }
     await this.#part.finish(target);
     await state.removePart(name);
@@ -96,8 +112,11 @@ export class FileDownload {
     if (saved?.size !== size || saved.sha256 !== checksums.get("sha256")) return await this.#part.reset();
     board.set(name, { state: "verifying" });
     const onRead = () => board.set(name, { bytesDone: this.#part.length });
-    await this.#part.adopt(size, signal, onRead);
-    this.#fetch.resume(saved.etag);
+    const ranges = saved.ranges?.map(([start, end]) => ({ start, end }));
+    await this.#part.adopt(size, ranges, signal, onRead);
+    // What is added now follows on the bytes that are there.
+    if (ranges !== undefined && !this.#part.hasGaps) await state.setPart(this.#partState(saved.etag));
+    this.#fetch.resume(saved.etag, this.#part.stored);
   }
 }
 

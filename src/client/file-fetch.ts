@@ -1,142 +1,102 @@
-import {
-  type FileInfo,
-  FileInfo_PrepareStatus as Status,
-} from "../../gen/content/library/item/downloadsession/v1/file_pb.ts";
-import { type Checksums, checksumsOf } from "./checksums.ts";
+import type { ByteRange } from "./byte-ranges.ts";
+import type { ConnectionPool } from "./connection-pool.ts";
+import { Connections } from "./connections.ts";
 import { DownloadError } from "./download-error.ts";
-import type { Fetcher, FetchOutcome, Sink } from "./fetch.ts";
-import { type HeldSession, ItemChangedError } from "./held-session.ts";
-import { sizeOf } from "./numbers.ts";
-import type { ProgressBoard } from "./progress.ts";
-import { backOffMs, pause } from "./retry.ts";
-import type { Failure, RetryLoop } from "./retry-loop.ts";
-
-const pollBackOff = { firstMs: 100, maxMs: 2_000 };
+import type { Fetcher, FetchOutcome } from "./fetch.ts";
+import { ItemChangedError } from "./held-session.ts";
+import { type PrepareContext, type PreparedFile, prepareFile } from "./prepare-file.ts";
+import type { Failure } from "./retry-loop.ts";
 
 /** The parts of a download that fetching a file takes. */
-export interface FetchContext {
-  readonly session: HeldSession;
+export interface FetchContext extends PrepareContext {
   readonly fetcher: Fetcher;
-  readonly board: ProgressBoard;
-  readonly retryLoop: RetryLoop;
-  readonly signal: AbortSignal;
+  readonly pool: ConnectionPool;
   /** Called with the number of bytes that were received. */
   readonly onFetched: (bytes: number) => void;
-}
-
-/** A file that the server has prepared. */
-export interface PreparedFile {
-  readonly name: string;
-  readonly link: string;
-  readonly size: number;
-  /** Includes `sha256`. */
-  readonly checksums: Checksums;
-}
-
-/**
- * Asks the server to prepare a file, and waits until it is prepared and its checksums are there.
- *
- * @throws DownloadError if the server can't prepare it
- * @throws ItemChangedError
- */
-export async function prepareFile(name: string, context: FetchContext): Promise<PreparedFile> {
-  const { session, retryLoop, board, signal } = context;
-  let info = await session.prepare(name, signal);
-  for (let polls = 1; ; polls++) {
-    // A file may be read before the server knows its checksums. Without them it can't be verified.
-    if (info.status === Status.PREPARED && checksumsOf(info).size > 0) return toPreparedFile(name, info);
-    if (info.status === Status.ERROR) {
-      await session.requireUnchanged(signal);
-      const text = info.errorMessage?.defaultMessage ?? "the server can't prepare it";
-      throw new DownloadError("unavailable_file", `${name}: ${text}`, { file: name });
-    }
-    board.set(name, { state: "preparing" });
-    // Preparation has no time limit as long as the server reports it.
-    retryLoop.recordProgress();
-    await pause(backOffMs(polls, pollBackOff), signal);
-    // A session that has replaced another one has not prepared the file yet.
-    info =
-      info.status === Status.UNPREPARED
-        ? await session.prepare(name, signal)
-        : await session.file(name, signal);
-  }
-}
-
-function toPreparedFile(name: string, info: FileInfo): PreparedFile {
-  const link = info.downloadEndpoint?.uri;
-  const checksums = checksumsOf(info);
-  const size = sizeOf(info.size);
-  const refusal =
-    link === undefined
-      ? "has no link"
-      : size === undefined
-        ? "has no valid size"
-        : !/^[0-9a-f]{64}$/.test(checksums.get("sha256") ?? "")
-          ? "has no SHA-256, without which it can't be verified"
-          : undefined;
-  if (refusal !== undefined) throw new DownloadError("refused", `${name} ${refusal}`, { file: name });
-  return { name, link: link!, size: size!, checksums };
 }
 
 /** The bytes of a file that have arrived, in a partial file or on their way to a stream. */
 export interface FileBytes {
   /** Bytes that count towards the size of the file. */
   readonly length: number;
-  /** Adds bytes. Returns a promise if the caller should wait before adding more. */
-  write(chunk: Uint8Array): Promise<void> | undefined;
+  /**
+   * Adds bytes. Returns a promise if the caller should wait before adding more.
+   *
+   * @param position in the file: that of the next byte, as long as there is one connection
+   */
+  write(chunk: Uint8Array, position: number): Promise<void> | undefined;
   /** Resolves when all bytes have gone where they go. */
   flush(): Promise<void>;
   /** The next bytes are the first ones of the file. */
   reset(): Promise<void>;
 }
 
+/** Saves what the next run needs to resume a file. */
+export interface Keeper {
+  /** The next bytes are the first ones of the file, which has this ETag. */
+  begin(etag: string | undefined): Promise<void>;
+  /** Saves which bytes are there, and that there may be gaps between them. */
+  saveRanges(): Promise<void>;
+}
+
+/** Bytes that have arrived are in the saved ranges after this time, in milliseconds: a crash costs no more of them. */
+const saveMs = 1_000;
+
 /** Fetches the bytes of one file until it has all of them, from as many responses as that takes. */
-export class FileFetch implements Sink {
+export class FileFetch {
   readonly #file: PreparedFile;
   readonly #context: FetchContext;
   readonly #bytes: FileBytes;
-  readonly #onBegin: (etag: string | undefined) => Promise<void>;
+  readonly #keeper: Keeper | undefined;
+  readonly #connections: Connections;
   /** The highest number of bytes so far. */
   #maxLength = 0;
+  /** Whether there may be gaps between the bytes. */
+  #hasGaps = false;
+  #saveTimer: NodeJS.Timeout | undefined;
+  #saving: Promise<void> = Promise.resolve();
+  #saveFailure: unknown;
   etag: string | undefined;
 
-  /** @param onBegin called with the ETag of the next bytes when they are the first ones of the file */
-  constructor(
-    file: PreparedFile,
-    context: FetchContext,
-    bytes: FileBytes,
-    onBegin: (etag: string | undefined) => Promise<void> = async () => {},
-  ) {
+  /** @param keeper undefined if no run can resume the file; it then needs a pool for one connection */
+  constructor(file: PreparedFile, context: FetchContext, bytes: FileBytes, keeper?: Keeper) {
+    const { fetcher, pool } = context;
     this.#file = file;
     this.#context = context;
     this.#bytes = bytes;
-    this.#onBegin = onBegin;
-  }
-
-  get length(): number {
-    return this.#bytes.length;
-  }
-
-  get size(): number {
-    return this.#file.size;
+    this.#keeper = keeper;
+    this.#connections = new Connections(this, { size: file.size, fetcher, pool });
   }
 
   /** Goes on with bytes that are there already, or with none. */
-  resume(etag: string | undefined): void {
+  resume(etag: string | undefined, ranges: readonly ByteRange[]): void {
     this.etag = etag;
     this.#maxLength = this.#bytes.length;
+    this.#hasGaps = ranges.length > 1 || (ranges[0]?.start ?? 0) > 0;
+    this.#connections.reset(ranges);
   }
 
+  /** Discards all bytes. The next ones belong to the file with this ETag. */
   async begin(etag: string | undefined): Promise<void> {
+    await this.#stopSaving();
+    this.#hasGaps = false;
     if (this.#bytes.length > 0) await this.#bytes.reset();
     this.#context.board.set(this.#file.name, { bytesDone: 0 });
     this.etag = etag;
-    await this.#onBegin(etag);
+    await this.#keeper?.begin(etag);
   }
 
-  write(chunk: Uint8Array): Promise<void> | undefined {
+  /** Called before bytes are written that others precede. */
+  async allowGaps(): Promise<void> {
+    this.#hasGaps = true;
+    await this.#save();
+    if (this.#saveFailure !== undefined) throw this.#saveFailure;
+  }
+
+  write(chunk: Uint8Array, position: number): Promise<void> | undefined {
     const { board, retryLoop, onFetched } = this.#context;
-    const room = this.#bytes.write(chunk);
+    if (this.#saveFailure !== undefined) throw this.#saveFailure;
+    const room = this.#bytes.write(chunk, position);
     onFetched(chunk.length);
     if (this.#bytes.length > this.#maxLength) {
       this.#maxLength = this.#bytes.length;
@@ -144,19 +104,35 @@ export class FileFetch implements Sink {
       board.note(undefined);
     }
     board.set(this.#file.name, { bytesDone: this.#bytes.length });
+    if (this.#hasGaps) this.#saveTimer ??= setTimeout(() => void this.#save(), saveMs);
     return room;
   }
 
   /** @throws DownloadError, ItemChangedError */
   async fetchAll(): Promise<void> {
-    const { fetcher, board, retryLoop, signal } = this.#context;
+    try {
+      await this.#fetchAll();
+      await this.#stopSaving();
+    } catch (error) {
+      await this.#stopSaving();
+      if (this.#hasGaps) {
+        // The bytes that were not written do not count, and the first error is the one to report.
+        await this.#bytes.flush().catch(() => {});
+        await this.#keeper?.saveRanges().catch(() => {});
+      }
+      throw error;
+    }
+  }
+
+  async #fetchAll(): Promise<void> {
+    const { board, retryLoop, signal } = this.#context;
     const { name, size } = this.#file;
     board.set(name, { state: "downloading", bytesDone: this.#bytes.length });
     let { link } = this.#file;
     let failures = 0;
     while (this.#bytes.length < size) {
       const before = this.#maxLength;
-      const outcome = await fetcher.fetch(link, this, signal);
+      const outcome = await this.#connections.fetch(link, signal);
       await this.#bytes.flush();
       if (outcome.outcome === "complete") return;
       if (outcome.outcome === "refused") {
@@ -181,18 +157,39 @@ export class FileFetch implements Sink {
     this.#context.board.set(name, { state: "downloading" });
     return again.link;
   }
+
+  /** Saves the ranges once more; one save follows the other. */
+  #save(): Promise<void> {
+    this.#saveTimer = undefined;
+    this.#saving = this.#saving
+      .then(() => this.#keeper?.saveRanges())
+      .catch((error) => {
+        this.#saveFailure = error;
+      });
+    return this.#saving;
+  }
+
+  async #stopSaving(): Promise<void> {
+    clearTimeout(this.#saveTimer);
+    this.#saveTimer = undefined;
+    await this.#saving;
+  }
 }
 
 function failureOf(outcome: Exclude<FetchOutcome, { outcome: "complete" | "refused" }>): Failure {
   switch (outcome.outcome) {
     case "broken":
       return { text: breakReason(outcome.cause), reason: "unreachable", cause: outcome.cause };
+    case "unfit":
+      return { text: "the server sent another range than the requested one", reason: "unreachable" };
     case "unavailable":
       return {
-        text: `the link answers ${outcome.status}`,
+        text: `${outcome.isStorage ? "the storage" : "the link"} answers ${outcome.status}`,
         reason: "unreachable",
         retryAfterMs: outcome.retryAfterMs,
       };
+    case "denied":
+      return { text: `the storage answers ${outcome.status}`, reason: "refused" };
     case "gone":
       return { text: `the link answers ${outcome.status}`, reason: "refused" };
   }

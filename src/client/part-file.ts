@@ -1,16 +1,28 @@
 import { type FileHandle, rename, rm } from "node:fs/promises";
 import { dirname } from "node:path";
+import { type ByteRange, ByteRanges } from "./byte-ranges.ts";
 import { type Checksums, ChecksumVerifier, type HashAlgorithm } from "./checksums.ts";
 import { diskError, onDisk, syncDirectory } from "./disk.ts";
+import { DownloadError } from "./download-error.ts";
 import { openOwn } from "./own-files.ts";
 
 const readBytes = 1024 * 1024;
 /** Bytes that may wait to be written. */
 const maxWaitingBytes = 1024 * 1024;
 
+/** Chunks that follow each other in the file. */
+interface Batch {
+  readonly start: number;
+  readonly chunks: Uint8Array[];
+  end: number;
+}
+
 /**
  * A partial file and the hashes of its bytes. The caller holds the lock of the file. Errors of the file system are
  * `DownloadError`s with reason `disk`.
+ *
+ * Bytes are hashed as they arrive, in the order of the file. Those that arrive before others that precede them are read
+ * back from the disk, where the operating system still has them in memory.
  */
 export class PartFile implements AsyncDisposable {
   readonly #path: string;
@@ -18,14 +30,19 @@ export class PartFile implements AsyncDisposable {
   readonly #handle: FileHandle;
   readonly #expected: Checksums;
   #verifier: ChecksumVerifier;
-  /** Bytes that were added, all of which are hashed. */
+  /** Bytes that were added. */
   #length = 0;
-  /** Of those, the bytes that the operating system has accepted. */
-  #written = 0;
-  #waiting: Uint8Array[] = [];
+  /** Bytes from the beginning of the file that are hashed. */
+  #hashed = 0;
+  /** The bytes that the operating system has accepted. */
+  #stored = new ByteRanges();
+  #waiting: Batch[] = [];
   #waitingBytes = 0;
   #batch: Promise<void> = Promise.resolve();
   #writing: Promise<void> | undefined;
+  /** Reads back what has to be hashed. */
+  #catchingUp: Promise<void> | undefined;
+  #isStopping = false;
   #failure: unknown;
 
   private constructor(path: string, name: string, handle: FileHandle, expected: Checksums) {
@@ -47,36 +64,73 @@ export class PartFile implements AsyncDisposable {
     return this.#length;
   }
 
-  /** Reads the content on disk, up to `maxBytes`, into the hashes, and cuts off the rest. Returns the length. */
-  async adopt(maxBytes: number, signal: AbortSignal, onRead: () => void): Promise<number> {
-    return this.#onDisk(async () => {
-      const buffer = Buffer.allocUnsafe(readBytes);
-      while (this.#length < maxBytes) {
+  /**
+   * Takes over bytes that are on the disk, and hashes those from the beginning to the first gap. The rest of the file does
+   * not count, and is cut off if there is no gap.
+   *
+   * @param size of the whole file
+   * @param ranges that are right; by default all bytes of the file
+   */
+  async adopt(
+    size: number,
+    ranges: readonly ByteRange[] | undefined,
+    signal: AbortSignal,
+    onRead: () => void,
+  ): Promise<void> {
+    await this.#onDisk(async () => {
+      const onDisk = Math.min(size, (await this.#handle.stat()).size);
+      const there = ranges ?? [{ start: 0, end: onDisk }];
+      this.#stored = new ByteRanges(there.map(({ start, end }) => ({ start, end: Math.min(end, onDisk) })));
+      await this.#hashStored(() => {
         signal.throwIfAborted();
-        const count = Math.min(readBytes, maxBytes - this.#length);
-        const { bytesRead } = await this.#handle.read(buffer, 0, count, this.#length);
-        if (bytesRead === 0) break;
-        this.#count(buffer.subarray(0, bytesRead));
+        this.#length = this.#hashed;
         onRead();
-      }
-      await this.#handle.truncate(this.#length);
-      this.#written = this.#length;
-      return this.#length;
+      });
+      signal.throwIfAborted();
+      this.#length = this.#stored.bytes;
+      if (!this.hasGaps) await this.#handle.truncate(this.#length);
     });
   }
 
+  /** Whether bytes are missing before others that are on the disk. */
+  get hasGaps(): boolean {
+    return this.#stored.prefix < this.#stored.bytes;
+  }
+
+  /** The bytes that the operating system has accepted. */
+  get stored(): readonly ByteRange[] {
+    return [...this.#stored].map(({ start, end }) => ({ start, end }));
+  }
+
+  /** Syncs the bytes that were stored when it was called. */
+  async sync(): Promise<void> {
+    await this.#onDisk(() => this.#handle.datasync());
+  }
+
   /**
-   * Appends bytes. Bytes that are added during a write are written together. Returns a promise if the caller should wait
-   * before adding more, or if a write has failed.
+   * Adds bytes, none of which is there. Bytes that are added during a write are written together. Returns a promise if the
+   * caller should wait before adding more, or if a write has failed.
+   *
+   * @param position in the file
    */
-  write(chunk: Uint8Array): Promise<void> | undefined {
-    // Bytes can't follow others that were not written.
+  write(chunk: Uint8Array, position: number): Promise<void> | undefined {
     if (this.#failure !== undefined) return this.flush();
-    this.#count(chunk);
-    this.#waiting.push(chunk);
+    if (position === this.#hashed) this.#hash(chunk);
+    this.#length += chunk.length;
+    this.#wait(chunk, position);
     this.#waitingBytes += chunk.length;
     this.#writing ??= this.#writeWaiting();
     return this.#waitingBytes < maxWaitingBytes ? undefined : this.#room();
+  }
+
+  #wait(chunk: Uint8Array, position: number): void {
+    const end = position + chunk.length;
+    const batch = this.#waiting.find((each) => each.end === position);
+    if (batch === undefined) this.#waiting.push({ start: position, chunks: [chunk], end });
+    else {
+      batch.chunks.push(chunk);
+      batch.end = end;
+    }
   }
 
   async #room(): Promise<void> {
@@ -93,14 +147,24 @@ export class PartFile implements AsyncDisposable {
   /** Discards all bytes. */
   async reset(): Promise<void> {
     await this.flush();
+    this.#isStopping = true;
+    await this.#catchingUp;
+    this.#isStopping = false;
     this.#length = 0;
-    this.#written = 0;
+    this.#hashed = 0;
+    this.#stored = new ByteRanges();
     this.#verifier = new ChecksumVerifier(this.#expected.keys());
     await this.#onDisk(() => this.#handle.truncate(0));
   }
 
-  /** The first algorithm whose checksum differs; undefined if all match. After a mismatch, call `reset`. */
-  mismatch(): HashAlgorithm | undefined {
+  /**
+   * The first algorithm whose checksum differs; undefined if all match. Call it once the file has all bytes; after a
+   * mismatch, call `reset`.
+   */
+  async mismatch(): Promise<HashAlgorithm | undefined> {
+    await this.flush();
+    await this.#catchingUp;
+    await this.#onDisk(() => this.#hashStored(() => {}));
     return this.#verifier.mismatch(this.#expected);
   }
 
@@ -120,23 +184,49 @@ export class PartFile implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#isStopping = true;
     await this.#writing;
+    await this.#catchingUp;
     await this.#handle.close();
   }
 
-  #count(bytes: Uint8Array): void {
+  #hash(bytes: Uint8Array): void {
     this.#verifier.update(bytes);
-    this.#length += bytes.length;
+    this.#hashed += bytes.length;
+  }
+
+  /** Hashes the bytes that are stored up to the first gap. */
+  async #hashStored(onRead: () => void): Promise<void> {
+    const buffer = Buffer.allocUnsafe(readBytes);
+    while (this.#hashed < this.#stored.prefix && !this.#isStopping) {
+      const count = Math.min(readBytes, this.#stored.prefix - this.#hashed);
+      const { bytesRead } = await this.#handle.read(buffer, 0, count, this.#hashed);
+      if (bytesRead === 0) {
+        throw new DownloadError("disk", `${this.#path} has become shorter`, { file: this.#name });
+      }
+      this.#hash(buffer.subarray(0, bytesRead));
+      onRead();
+    }
+  }
+
+  async #catchUp(): Promise<void> {
+    try {
+      await this.#hashStored(() => {});
+    } catch (error) {
+      this.#failure ??= error;
+    } finally {
+      this.#catchingUp = undefined;
+    }
   }
 
   /** Writes until no bytes wait, or a write fails. */
   async #writeWaiting(): Promise<void> {
     try {
       while (this.#waiting.length > 0) {
-        const chunks = this.#waiting;
+        const batches = this.#waiting;
         this.#waiting = [];
         this.#waitingBytes = 0;
-        const batch = this.#writeAll(chunks);
+        const batch = this.#writeAll(batches);
         // `#room` reports the failure as one of the disk.
         this.#batch = batch.catch(() => {});
         await batch;
@@ -149,16 +239,22 @@ export class PartFile implements AsyncDisposable {
     }
   }
 
-  async #writeAll(chunks: Uint8Array[]): Promise<void> {
-    let { bytesWritten } = await this.#handle.writev(chunks, this.#written);
-    this.#written += bytesWritten;
-    const total = chunks.reduce((sum, { length }) => sum + length, 0);
-    if (bytesWritten === total) return;
-    // A short write may mean that the disk is full. Writing the rest shows the error.
-    for (let rest = Buffer.concat(chunks).subarray(bytesWritten); rest.length > 0; ) {
-      ({ bytesWritten } = await this.#handle.write(rest, 0, rest.length, this.#written));
-      this.#written += bytesWritten;
-      rest = rest.subarray(bytesWritten);
+  async #writeAll(batches: readonly Batch[]): Promise<void> {
+    for (const { start, chunks, end } of batches) {
+      let { bytesWritten } = await this.#handle.writev(chunks, start);
+      // A short write may mean that the disk is full. Writing the rest shows the error.
+      if (bytesWritten < end - start) {
+        this.#stored.add(start, start + bytesWritten);
+        const rest = Buffer.concat(chunks);
+        while (bytesWritten < rest.length) {
+          const at = start + bytesWritten;
+          const written = await this.#handle.write(rest, bytesWritten, rest.length - bytesWritten, at);
+          bytesWritten += written.bytesWritten;
+          this.#stored.add(start, start + bytesWritten);
+        }
+      }
+      this.#stored.add(start, end);
+      if (this.#hashed < this.#stored.prefix) this.#catchingUp ??= this.#catchUp();
     }
   }
 

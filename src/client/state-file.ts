@@ -12,10 +12,18 @@ const partSchema = z.strictObject({
   sha256: z.string().regex(/^[0-9a-f]{64}$/),
   /** Strong ETag of the response that the bytes of the partial file come from. */
   etag: z.string().optional(),
+  /**
+   * The bytes that the partial file has, from a first to before a last position; unset if it has all up to its end. What
+   * it has besides does not count.
+   */
+  ranges: z.array(z.tuple([z.int().nonnegative(), z.int().positive()])).optional(),
 });
 
+/** Versions without and with `ranges`. A release that does not know a version ignores the file, and starts over. */
+const [version, rangesVersion] = [1, 2] as const;
+
 const stateSchema = z.strictObject({
-  version: z.literal(1),
+  version: z.union([z.literal(version), z.literal(rangesVersion)]),
   itemId: z.string(),
   /** Token that the session is created with; unset once the session has ended. */
   clientToken: z.uuid().optional(),
@@ -51,7 +59,7 @@ export class StateFile {
   static async open(directory: string, itemId: string): Promise<StateFile> {
     const path = join(directory, ownName("item", itemId, "json"));
     const saved = await onDisk(path, () => readState(path));
-    const state = saved?.itemId === itemId ? saved : { version: 1 as const, itemId, parts: [] };
+    const state = saved?.itemId === itemId ? saved : { version, itemId, parts: [] };
     return new StateFile(path, state);
   }
 
@@ -61,7 +69,7 @@ export class StateFile {
 
   /** Saves a session, or that there is none. Resolves when the state is on disk. */
   setSession(session: Pick<State, "clientToken" | "sessionId" | "contentVersion">): Promise<void> {
-    const { version, itemId, parts } = this.#state;
+    const { itemId, parts } = this.#state;
     this.#state = { version, itemId, parts, ...session };
     return this.#save();
   }
@@ -117,7 +125,9 @@ export class StateFile {
   }
 
   async #write(): Promise<void> {
-    const text = `${JSON.stringify(this.#state, undefined, 2)}\n`;
+    const hasRanges = this.#state.parts.some(({ ranges }) => ranges !== undefined);
+    const state = { ...this.#state, version: hasRanges ? rangesVersion : version };
+    const text = `${JSON.stringify(state, undefined, 2)}\n`;
     // Readable for the owner only: the state names the session.
     await onDisk(this.#path, () => replaceOwn(this.#path, text));
   }

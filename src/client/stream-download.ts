@@ -1,14 +1,16 @@
 import type { Writable } from "node:stream";
 import { type Checksums, ChecksumVerifier } from "./checksums.ts";
 import type { Downlease } from "./connect.ts";
+import { ConnectionPool } from "./connection-pool.ts";
 import { diskError } from "./disk.ts";
 import { DownloadError } from "./download-error.ts";
 import { Fetcher } from "./fetch.ts";
-import { type FileBytes, FileFetch, prepareFile } from "./file-fetch.ts";
+import { type FileBytes, FileFetch } from "./file-fetch.ts";
 import { SessionMemory } from "./held-session.ts";
 import { checkItemChoice, type ItemChoice, itemIdOf } from "./item-choice.ts";
 import { checkLimits, type DownloadLimits } from "./limits.ts";
 import { sizeOf } from "./numbers.ts";
+import { prepareFile } from "./prepare-file.ts";
 import type { DownloadProgress } from "./progress.ts";
 import { abortedError, SessionRun } from "./session-run.ts";
 import { unlessAborted } from "./unless-aborted.ts";
@@ -55,7 +57,9 @@ export async function downloadToStream(server: Downlease, options: StreamOptions
   if (name === "") throw new TypeError("file is empty");
   if (signal?.aborted) throw abortedError(signal);
   const itemId = await itemIdOf(server, { ...options, patienceMs });
-  using fetcher = new Fetcher(server, { parallel: 1, idleMs, maxBytesPerSecond });
+  // A stream takes the bytes in their order.
+  const pool = new ConnectionPool({ parallel: 1, connections: 1 });
+  using fetcher = new Fetcher(server, { connections: pool.max, idleMs, maxBytesPerSecond });
   const run = new SessionRun(server, { ...options, itemId, patienceMs }, new SessionMemory());
   const { board, retryLoop, onFetched } = run;
   // Each failure of the stream is reported by the write that it concerns.
@@ -70,7 +74,7 @@ export async function downloadToStream(server: Downlease, options: StreamOptions
         throw new DownloadError("not_found", `The item has no file '${name}'`, { file: name });
       }
       board.begin([{ name, size: sizeOf(info.size) ?? 0 }]);
-      const context = { session, fetcher, board, retryLoop, onFetched, signal: run.signal };
+      const context = { session, fetcher, pool, board, retryLoop, onFetched, signal: run.signal };
       const file = await prepareFile(name, context);
       board.set(name, { size: file.size });
       bytes = new StreamBytes(output, name, file.checksums, run.signal);

@@ -25,7 +25,7 @@ const firstLength = 32;
 const maxLength = 1024;
 
 /**
- * A map from the ids of streams that takes no new memory while streams come and go. V8 builds the table of a `Map` anew
+ * A map from the ids of streams that takes no new memory while streams come and go. V8 makes another table for a `Map`
  * every few of them, and a table that has reached the old heap refers to its successor: everything later then survives
  * until a full collection (docs/decisions/0014-v8-heap.md).
  */

@@ -124,12 +124,15 @@ test("a client certificate is shown to the origin of the server only", async () 
   const [own, other] = await Promise.all([listen("own"), listen("other")]);
   const tls = { ca: ca.cert, cert: alice.cert, key: alice.key };
   {
-    using fetcher = new Fetcher({ url: urlOf(own), tls, proxies: {} }, { parallel: 1, idleMs: 5_000 });
+    using fetcher = new Fetcher({ url: urlOf(own), tls, proxies: {} }, { connections: 1, idleMs: 5_000 });
     for (const each of [own, other]) {
       const sink: Sink = {
-        length: 0,
+        position: 0,
+        end: 1,
         size: 1,
         etag: undefined,
+        isShared: false,
+        accepted: () => {},
         begin: async () => {},
         write: () => undefined,
       };

@@ -15,35 +15,13 @@ import {
 } from "../../gen/content/library/item/v1/download_session_pb.ts";
 import { ChecksumInfo_ChecksumAlgorithm as Algorithm } from "../../gen/content/library/item/v1/item_file_pb.ts";
 import { ItemService } from "../../gen/content/library/v1/item_pb.ts";
+import { type Fault, type FileRequest, sendFile } from "./faulty-file.ts";
 
-/** The fault of one response to a download. */
-export interface Fault {
-  /** Responds with this status instead of the file. */
-  readonly status?: number;
-  readonly headers?: Readonly<Record<string, string>>;
-  /** Closes the connection after this many bytes of the body. */
-  readonly cutAfter?: number;
-  /** Sends nothing more after this many bytes of the body. */
-  readonly stallAfter?: number;
-  /** Changes the byte at this position of the file. */
-  readonly flipAt?: number;
-  /** Cuts the body to this length, and declares it. */
-  readonly contentLength?: number;
-  /** Appends this many bytes to the body. */
-  readonly surplus?: number;
-  /** Sends the whole file instead of the requested range. */
-  readonly ignoreRange?: boolean;
-  /** Sends a range that begins this many bytes after the requested one. */
-  readonly shiftRange?: number;
-}
+export type { Fault, FileRequest };
 
-export interface FileRequest {
-  readonly name: string;
-  readonly range: string | undefined;
-  readonly ifRange: string | undefined;
-  status: number;
-  /** Whether the response has ended. */
-  isOver: boolean;
+interface Digests {
+  readonly sha256: string;
+  readonly sha1: string;
 }
 
 interface ServedSession {
@@ -73,6 +51,8 @@ export class FaultServer implements AsyncDisposable {
   leaseMs: number;
   /** Faults of the next responses to downloads, one each. */
   readonly faults: Fault[] = [];
+  /** Chooses the fault of a response without one of its own. */
+  faultOf: (request: FileRequest) => Fault | undefined = () => undefined;
   /** Fault of every response without a fault of its own. */
   everyFault: Fault | undefined;
   /** Number of Get calls that report a file as being prepared. */
@@ -99,6 +79,7 @@ export class FaultServer implements AsyncDisposable {
   connections = 0;
   readonly #clockAheadMs: number;
   readonly #sessions = new Map<string, ServedSession>();
+  readonly #digests = new WeakMap<Buffer, Digests>();
   readonly #sockets = new Set<Socket>();
   #server: Server | undefined;
   #port: number;
@@ -270,7 +251,8 @@ export class FaultServer implements AsyncDisposable {
     const left = session.prepared.get(name);
     if (left === undefined) return { name, size, status: Status.UNPREPARED };
     if (left > 0 && !this.isReadableEarly) return { name, size, status: Status.PREPARING };
-    const sha256 = this.wrongChecksums.get(name) ?? createHash("sha256").update(bytes).digest("hex");
+    const digests = this.#digestsOf(bytes);
+    const sha256 = this.wrongChecksums.get(name) ?? digests.sha256;
     const path = `/download/${session.id}/${encodeURIComponent(name)}?v=${session.contentVersion}`;
     return {
       name,
@@ -281,10 +263,20 @@ export class FaultServer implements AsyncDisposable {
         checksumInfo: { algorithm: Algorithm.SHA256, checksum: sha256 },
         checksums: [
           { algorithm: Algorithm.SHA256, checksum: sha256 },
-          { algorithm: Algorithm.SHA1, checksum: createHash("sha1").update(bytes).digest("hex") },
+          { algorithm: Algorithm.SHA1, checksum: digests.sha1 },
         ],
       }),
     };
+  }
+
+  #digestsOf(bytes: Buffer): Digests {
+    let digests = this.#digests.get(bytes);
+    if (digests === undefined) {
+      const digest = (algorithm: string) => createHash(algorithm).update(bytes).digest("hex");
+      digests = { sha256: digest("sha256"), sha1: digest("sha1") };
+      this.#digests.set(bytes, digests);
+    }
+    return digests;
   }
 
   #live(id: string): ServedSession | undefined {
@@ -323,7 +315,7 @@ export class FaultServer implements AsyncDisposable {
       record.isOver = true;
     });
     this.onFileRequest(record);
-    const fault: Fault = this.faults.shift() ?? this.everyFault ?? {};
+    const fault = this.faults.shift() ?? this.faultOf(record) ?? this.everyFault ?? {};
     const session = this.#live(id);
     const version = url.searchParams.get("v");
     if (fault.status !== undefined) {
@@ -331,38 +323,12 @@ export class FaultServer implements AsyncDisposable {
     } else if (session?.state !== State.ACTIVE || version !== this.contentVersion) {
       response.writeHead(404).end("nothing here");
     } else {
-      this.#sendFile(response, { name, version }, record, fault);
-    }
-  }
-
-  #sendFile(
-    response: ServerResponse,
-    { name, version }: { name: string; version: string },
-    { range, ifRange }: FileRequest,
-    fault: Fault,
-  ): void {
-    const bytes = Buffer.from(this.files.get(name)!);
-    if (fault.flipAt !== undefined) bytes[fault.flipAt]! ^= 1;
-    const etag = `"${version}-${encodeURIComponent(name)}"`;
-    const requested = /^bytes=(\d+)-$/.exec(range ?? "")?.[1];
-    const isPart = requested !== undefined && ifRange === etag && fault.ignoreRange !== true;
-    const start = isPart ? Number(requested) + (fault.shiftRange ?? 0) : 0;
-    const body = Buffer.concat([bytes.subarray(start), Buffer.alloc(fault.surplus ?? 0)]);
-    const length = Math.min(fault.contentLength ?? body.length, body.length);
-    response.writeHead(isPart ? 206 : 200, {
-      etag,
-      "content-length": length,
-      "accept-ranges": "bytes",
-      ...(isPart && { "content-range": `bytes ${start}-${bytes.length - 1}/${bytes.length}` }),
-      ...fault.headers,
-    });
-    if (fault.cutAfter !== undefined) {
-      // A reset would discard bytes that are in flight.
-      response.write(body.subarray(0, fault.cutAfter), () => response.socket?.destroySoon());
-    } else if (fault.stallAfter !== undefined) {
-      response.write(body.subarray(0, fault.stallAfter));
-    } else {
-      response.end(body.subarray(0, length));
+      void sendFile(
+        response,
+        { bytes: this.files.get(name)!, etag: `"${version}-${encodeURIComponent(name)}"` },
+        record,
+        fault,
+      );
     }
   }
 }

@@ -243,7 +243,7 @@ describe("the state of a download", () => {
   test.each([
     ["nothing", ""],
     ["half of it", JSON.stringify(good).slice(0, 80)],
-    ["another version", JSON.stringify({ ...good, version: 2 })],
+    ["a later version", JSON.stringify({ ...good, version: 3 })],
     ["another item", JSON.stringify({ ...good, itemId: "other" })],
     ["an invalid token", JSON.stringify({ ...good, clientToken: "x" })],
     ["an invalid size", JSON.stringify({ ...good, parts: [{ ...part, size: -1 }] })],
@@ -287,10 +287,10 @@ describe("a partial file", () => {
   test("is renamed when it is complete", async () => {
     const path = join(directory, "a.part");
     await using part = await PartFile.open(path, "a", expected);
-    await part.write(Buffer.from("ab"));
-    await part.write(Buffer.from("c"));
+    await part.write(Buffer.from("ab"), 0);
+    await part.write(Buffer.from("c"), 2);
     expect(part.length).toBe(3);
-    expect(part.mismatch()).toBeUndefined();
+    expect(await part.mismatch()).toBeUndefined();
     await part.finish(join(directory, "a"));
     expect(await readdir(directory)).toEqual(["a"]);
     expect(await readFile(join(directory, "a"), "utf8")).toBe("abc");
@@ -300,28 +300,30 @@ describe("a partial file", () => {
     const path = join(directory, "a.part");
     await writeFile(path, "ab");
     await using part = await PartFile.open(path, "a", expected);
-    expect(await part.adopt(3, signal, () => {})).toBe(2);
-    await part.write(Buffer.from("c"));
-    expect(part.mismatch()).toBeUndefined();
+    await part.adopt(3, undefined, signal, () => {});
+    expect(part.length).toBe(2);
+    await part.write(Buffer.from("c"), 2);
+    expect(await part.mismatch()).toBeUndefined();
   });
 
   test("adopts no more bytes than the file has", async () => {
     const path = join(directory, "a.part");
     await writeFile(path, "abcdef");
     await using part = await PartFile.open(path, "a", expected);
-    expect(await part.adopt(3, signal, () => {})).toBe(3);
-    expect(part.mismatch()).toBeUndefined();
+    await part.adopt(3, undefined, signal, () => {});
+    expect(part.length).toBe(3);
+    expect(await part.mismatch()).toBeUndefined();
     expect(await readFile(path, "utf8")).toBe("abc");
   });
 
   test("detects wrong bytes, and can be reset", async () => {
     await using part = await PartFile.open(join(directory, "a.part"), "a", expected);
-    await part.write(Buffer.from("abd"));
-    expect(part.mismatch()).toBe("sha256");
+    await part.write(Buffer.from("abd"), 0);
+    expect(await part.mismatch()).toBe("sha256");
     await part.reset();
     expect(part.length).toBe(0);
-    await part.write(Buffer.from("abc"));
-    expect(part.mismatch()).toBeUndefined();
+    await part.write(Buffer.from("abc"), 0);
+    expect(await part.mismatch()).toBeUndefined();
   });
 });
 

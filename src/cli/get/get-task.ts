@@ -10,6 +10,8 @@ import { type Reporter, silentReporter } from "./reporter.ts";
 export interface GetFlags extends CommonFlags {
   readonly output: string;
   readonly parallel: number;
+  /** Of a large file; by default chosen by what the line is like. */
+  readonly connections?: number;
   /** Bytes a second. */
   readonly limitRate?: number;
   /** Seconds. */
@@ -51,6 +53,7 @@ export async function download(
     ...(files.length > 0 && { files }),
     directory,
     parallel: flags.parallel,
+    ...(flags.connections !== undefined && { connections: flags.connections }),
     ...limitsOf(task),
     onProgress: (progress) => reporter.progress(progress),
   });
