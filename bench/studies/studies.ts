@@ -1,5 +1,6 @@
 import type { Study } from "../study.ts";
 import { connectStudies } from "./connect.ts";
+import { distanceStudy } from "./distance.ts";
 import { downloadsStudy } from "./downloads.ts";
 import { grpcStudy } from "./grpc.ts";
 import { idleSessionsStudy } from "./idle-sessions.ts";
@@ -19,6 +20,7 @@ export const studies: readonly Study[] = [
   overloadStudy,
   sessionsStudy,
   downloadsStudy,
+  distanceStudy,
   idleSessionsStudy,
   ...ourRedisStudies,
   redisStudy,
