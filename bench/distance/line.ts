@@ -42,8 +42,6 @@ export async function startLine(options: LineOptions): Promise<Line> {
   for (const name of namespaces) {
     ip("netns", "add", name);
     ip("-n", name, "link", "set", "lo", "up");
-    const setting = `net.ipv4.tcp_congestion_control=${congestionControl}`;
-    ip("netns", "exec", name, "sysctl", "-qw", setting);
   }
   // A queue of one bandwidth-delay product.
   const queueBytes = (bitsPerSecond / 8) * ((2 * delayMs) / 1000);
@@ -54,6 +52,10 @@ export async function startLine(options: LineOptions): Promise<Line> {
     if (program.exit !== undefined) throw new Error(program.stderr);
     return program.stdout.includes("ready");
   });
+  for (const name of namespaces) {
+    // The setting of a namespace takes only what the whole machine allows.
+    ip("-n", name, "route", "replace", "10.99.0.0/24", "dev", "line", "congctl", congestionControl);
+  }
   return {
     farAddress,
     start: (end, command, args, processOptions) =>

@@ -155,27 +155,23 @@ function rowName(congestionControl: CongestionControl, { name }: Downloader): st
 }
 
 async function startServing(far: Line, library: BenchLibrary): Promise<Process> {
-  const address = [
-    "--host",
-    far.farAddress,
-    "--port",
-    String(port),
-    "--admin-listen",
-    `127.0.0.1:${port + 1}`,
-  ];
-  const args = [main, "serve", ...address, "--content-root", library.root];
-  const service = await far.start("far", process.execPath, args, {
-    env: { DOWNLEASE_SQLITE_PATH: ":memory:" },
-  });
+  const adminAddress = `127.0.0.1:${port + 1}`;
+  const address = ["--host", far.farAddress, "--port", String(port), "--admin-listen", adminAddress];
+  const args = [main, "serve", "--insecure-no-auth", ...address, "--content-root", library.root];
+  const env = { DOWNLEASE_SQLITE_PATH: ":memory:" };
+  const service = await far.start("far", process.execPath, args, { env });
+  const isReady = async () => {
+    const probe = await far.start("far", "curl", ["-sf", `http://${adminAddress}/readyz`]);
+    return (await probe.exited).code === 0;
+  };
   await eventually(
     "the service at the far end",
-    async () => {
-      if (service.exit !== undefined) throw new Error(service.stderr);
-      const probe = await far.start("far", "curl", ["-sf", `http://127.0.0.1:${port + 1}/readyz`]);
-      return (await probe.exited).code === 0;
+    async () => service.exit !== undefined || (await isReady()),
+    {
+      withinMs: 30_000,
     },
-    { withinMs: 30_000 },
   );
+  if (service.exit !== undefined) throw new Error(service.stderr);
   return service;
 }
 

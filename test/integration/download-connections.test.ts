@@ -241,7 +241,7 @@ describe("a partial file with a gap", () => {
     await expectWhole();
     expect(bytesFetched).toBeLessThanOrEqual(share);
     const ranges = server.fileRequests.map(({ range }) => range);
-    expect(ranges[0]).toMatch(/^bytes=\d{7}-\d{8}$/);
+    expect(ranges[0]).toMatch(/^bytes=\d{7}-\d{7,8}$/);
     expect(server.fileRequests[0]!.ifRange).toBe('"v1-disk.bin"');
   });
 
