@@ -22,7 +22,7 @@ interface ConnectionsOptions {
 }
 
 /** A smaller rest is left to one connection. */
-const minSharedBytes = 32 * 1024 * 1024;
+const minSharedBytes = 16 * 1024 * 1024;
 
 /** Pause before a connection that was refused is opened again, in milliseconds. It doubles each time. */
 const firstRefusalMs = 10_000;
