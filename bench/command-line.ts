@@ -11,6 +11,10 @@ export interface CommandLine {
   /** Whether all studies run that are not extra. */
   readonly isWhole: boolean;
   readonly writes: boolean;
+  /** Whether peers in other languages may be built. */
+  readonly builds: boolean;
+  /** File for the results. */
+  readonly json?: string | undefined;
 }
 
 /** @throws Error for a person to read */
@@ -27,6 +31,8 @@ export function readCommandLine(
       callers: { type: "string" },
       quick: { type: "boolean", default: false },
       write: { type: "boolean" },
+      json: { type: "string" },
+      build: { type: "boolean", default: true },
       help: { type: "boolean", default: false },
     },
     allowNegative: true,
@@ -38,15 +44,17 @@ export function readCommandLine(
   return {
     options: {
       isQuick: quick,
-      rounds: Math.ceil(number("rounds", rounds, quick ? 2 : 5)),
-      seconds: number("seconds", seconds, quick ? 0.25 : 2),
+      rounds: Math.ceil(number("rounds", rounds, quick ? 1 : 6)),
+      seconds: number("seconds", seconds, quick ? 0.1 : 1),
       callers: Math.ceil(number("callers", callers, 200)),
-      warmUpSeconds: quick ? 0.3 : 3,
+      warmUpSeconds: quick ? 0.1 : 2,
     },
     studies: chosen,
     isNamed: only !== undefined,
     isWhole: all.every((study) => study.isExtra || chosen.includes(study)),
     writes: values.write ?? isStandard,
+    builds: values.build,
+    json: values.json,
   };
 }
 
@@ -77,12 +85,16 @@ export function help(all: readonly Study[] = studies): string {
   return `npm run bench -- [options]
 
   --only <names>       studies to run, separated by commas
-  --rounds <number>    rounds of each measurement (5)
-  --seconds <number>   seconds of each measurement (2)
+  --rounds <number>    rounds of each measurement (6)
+  --seconds <number>   seconds of each measurement (1)
   --callers <number>   callers of a closed loop (200)
   --quick              short rounds and few sessions, to check that the benchmark works
+  --no-build           leave out peers in other languages that no run has built before
   --write, --no-write  whether to write the tables to docs/performance.md and, if all studies ran, also its chart,
-                       goals and conditions (default: yes when none of the options above is given)
+                       goals and conditions, and docs/performance.json (default: yes when none of the options
+                       above is given)
+  --json <file>        write conditions, goals and the figures of every round to a file, which
+                       npm run bench:compare -- OLD.json NEW.json reads
 
 Studies:
 

@@ -81,7 +81,7 @@ async function start(
   const child = spawn(executable, [...nodeOptions, ...contender.args(port, redisUrl)], {
     // Logs are written, as in production, but discarded.
     stdio: ["ignore", "ignore", "inherit"],
-    env: { ...process.env, REDIS_URL: redisUrl, ...environment },
+    env: { ...process.env, REDIS_URL: redisUrl, ...contender.environment, ...environment },
   });
   const kill = () => child.kill("SIGKILL");
   process.once("exit", kill);

@@ -1,6 +1,8 @@
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build } from "../deploy/package/build.ts";
+import { keepAliveScript } from "../src/stores/redis/session-scripts.ts";
+import { goPeer } from "./peers/go.ts";
 
 /** A server that is measured, in its own processes. */
 export interface Contender {
@@ -13,6 +15,7 @@ export interface Contender {
   executable?(): string;
   /** Arguments to listen on a port. */
   args(port: number, redisUrl: string): readonly string[];
+  readonly environment?: Readonly<Record<string, string>>;
 }
 
 const path = (name: string) => fileURLToPath(new URL(name, import.meta.url));
@@ -29,6 +32,12 @@ const peer = (name: string, file: string, ...flags: string[]): Contender => ({
   args: (port) => [path(`peers/${file}`), String(port), ...flags],
 });
 
+const inGo = (name: string, protocol: "rest" | "grpc"): Contender => ({
+  name,
+  executable: goPeer,
+  args: (port, redisUrl) => [protocol, String(port), redisUrl, keepAliveScript.text],
+});
+
 export const downlease = service("downlease");
 /** Bounded so that some of 1,000 callers are turned away, which is what overload measures. */
 export const downleaseBounded = service("downlease, at most 500 calls", "--max-calls", "500");
@@ -41,6 +50,20 @@ export const downleaseServing = (contentRoot: string, ...flags: string[]): Conte
     ...[packedMain(), "serve", "--port", String(port), "--content-root", contentRoot],
     ...(flags.includes("--sqlite-path") ? flags : ["--redis-url", redisUrl, ...flags]),
   ],
+});
+/** The packaged JavaScript, with content in object storage. */
+export const downleaseServingObjects = (
+  endpoint: string,
+  bucket: string,
+  ...more: readonly string[]
+): Contender => ({
+  name: "downlease",
+  args: (port, redisUrl) => [
+    ...[packedMain(), "serve", "--port", String(port), "--redis-url", redisUrl],
+    ...["--s3-endpoint", endpoint, "--s3-bucket", bucket, ...more],
+  ],
+  // The storage checks no signatures.
+  environment: { AWS_ACCESS_KEY_ID: "bench", AWS_SECRET_ACCESS_KEY: "bench" },
 });
 export const downleaseWithTwoWorkers = service("downlease, 2 workers", "--workers", "2");
 export const nodeHttp = peer("bare node:http", "node-http.ts");
@@ -55,6 +78,8 @@ export const fastify = peer("Fastify", "fastify.ts");
 export const grpcJs = peer("grpc-js", "grpc-js.ts");
 export const connectHttp1 = peer("connect-node", "connect-node.ts", "--http1");
 export const connectHttp2 = peer("connect-node", "connect-node.ts");
+export const goHttp = inGo("Go, net/http", "rest");
+export const goGrpc = inGo("Go, grpc-go", "grpc");
 export const nodeHttpFile = (file: string) => peer("bare node:http, file", "node-http-file.ts", file);
 
 let packed: string | undefined;

@@ -14,6 +14,8 @@ export interface Metric {
   readonly unit: string;
   /** "neither" is for values that explain others. */
   readonly better: "more" | "less" | "neither";
+  /** Whether it is about the same on another machine, as bytes are; the speed of a machine changes the others. */
+  readonly isSteady?: boolean;
 }
 
 export interface FigureRow {
@@ -21,6 +23,8 @@ export interface FigureRow {
   readonly name: string;
   /** Row that was measured in the same rounds; the ratio to it holds on other machines, too. */
   readonly peer?: string;
+  /** Whether it is not the service that was measured. */
+  readonly isPeer?: boolean;
   /** A value for each metric that the row has. */
   readonly rounds: readonly Round[];
 }

@@ -21,10 +21,10 @@ export interface Verdict {
   readonly what: string;
   readonly target: string;
   /** Undefined when it was not measured. */
-  readonly measured?: Measured;
-  readonly met?: boolean;
+  readonly measured?: Measured | undefined;
+  readonly met?: boolean | undefined;
   /** Why it was not measured. */
-  readonly reason?: string;
+  readonly reason?: string | undefined;
 }
 
 export function judge(goal: Goal, figures: Figures): Verdict {
@@ -87,6 +87,11 @@ export function rateGoal(what: string, target: string, row: string, against: str
 /** A ratio of CPU times. */
 export function cpuGoal(what: string, target: string, row: string, against: string): Goal {
   return ratioGoal({ what, target, metric: "cpuMicros", row, against });
+}
+
+/** A ratio of calls per second of CPU time. */
+export function cpuRateGoal(what: string, target: string, row: string, against: string): Goal {
+  return ratioGoal({ what, target, metric: "perCpuSecond", row, against });
 }
 
 interface ValueGoal {

@@ -30,6 +30,25 @@ export class NeedMissing extends Error {
   }
 }
 
+let buildsAreRefused = false;
+
+/** From now on nothing is built for which other registries are needed; what was built before is used. */
+export function refuseBuilds(): void {
+  buildsAreRefused = true;
+}
+
+/**
+ * Called before something is built.
+ *
+ * @param needs for example the compiler
+ * @param what what is built
+ * @throws NeedMissing
+ */
+export function requireForBuild(needs: readonly Need[], what: string): void {
+  const missing = missingOf(needs) ?? (buildsAreRefused ? "a run without --no-build" : undefined);
+  if (missing !== undefined) throw new NeedMissing(missing, what);
+}
+
 /** Names of the needs that are not met, or undefined when all are. */
 export function missingOf(needs: readonly Need[]): string | undefined {
   const missing = needs.filter((need) => !need.isMet()).map(({ name }) => name);

@@ -1,6 +1,7 @@
 import { spawn } from "node:child_process";
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import type { Certificate } from "../test/support/certificates.ts";
 import { eventually } from "../test/support/eventually.ts";
 import { searchPath } from "../test/support/executables.ts";
 import { temporaryPaths, userDirective } from "../test/support/nginx.ts";
@@ -13,6 +14,11 @@ export interface NginxOptions {
   readonly sendfile: "on" | "off";
   /** For its configuration and its temporary files. */
   readonly directory: string;
+  /** For HTTP/1.1. */
+  readonly tls?: Certificate | undefined;
+  /** Further directives. */
+  readonly http?: string;
+  readonly location?: string;
 }
 
 export interface Nginx {
@@ -25,13 +31,13 @@ export interface Nginx {
 }
 
 /** Starts nginx with defaults and one worker. Reads no installed configuration. */
-export async function startNginx({ root, sendfile, directory }: NginxOptions): Promise<Nginx> {
+export async function startNginx(options: NginxOptions): Promise<Nginx> {
   const port = await freePort();
   const http2Port = await freePort();
-  const home = join(directory, `nginx-${port}`);
+  const home = join(options.directory, `nginx-${port}`);
   await mkdir(home);
   const config = join(home, "nginx.conf");
-  await writeFile(config, configuration({ port, http2Port, root, sendfile, home }));
+  await writeFile(config, configuration({ ...options, port, http2Port, home }));
   const log = join(home, "error.log");
   const child = spawn("nginx", ["-p", home, "-c", config, "-e", log], {
     stdio: ["ignore", "ignore", "inherit"],
@@ -58,22 +64,32 @@ export async function startNginx({ root, sendfile, directory }: NginxOptions): P
   };
 }
 
-function configuration(values: Record<string, string | number>): string {
-  const { port, http2Port, root, sendfile, home } = values;
+interface Placed extends NginxOptions {
+  readonly port: number;
+  readonly http2Port: number;
+  readonly home: string;
+}
+
+function configuration(options: Placed): string {
+  const { port, http2Port, root, sendfile, home, tls, http = "", location = "" } = options;
+  const certificate = tls && `ssl_certificate ${tls.path}; ssl_certificate_key ${tls.keyPath};`;
   return `
     ${userDirective}
     daemon off;
     worker_processes 1;
-    pid ${join(String(home), "pid")};
+    pid ${join(home, "pid")};
     events { worker_connections 1024; }
     http {
-      ${temporaryPaths(String(home))}
+      ${temporaryPaths(home)}
       access_log off;
       sendfile ${sendfile};
+      ${http}
       server {
-        listen 127.0.0.1:${port};
+        listen 127.0.0.1:${port} ${tls === undefined ? "" : "ssl"};
+        ${certificate ?? ""}
         listen 127.0.0.1:${http2Port} http2;
         root ${root};
+        location / { ${location} }
       }
     }
   `;

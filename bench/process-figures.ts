@@ -39,8 +39,18 @@ export function resetPeakMemory(pid: number): void {
 
 /** Sum of the peaks of resident memory, in bytes. */
 export function peakMemoryOf(pid: number): number {
+  return sumOfStatus(pid, /^VmHWM:\s*(\d+) kB$/m);
+}
+
+/** Resident memory, in bytes. */
+export function memoryOf(pid: number): number {
+  return sumOfStatus(pid, /^VmRSS:\s*(\d+) kB$/m);
+}
+
+/** Of a line in KiB, over all processes, in bytes. */
+function sumOfStatus(pid: number, line: RegExp): number {
   const kibibytes = processTree(pid).map((each) =>
-    Number(/^VmHWM:\s*(\d+) kB$/m.exec(readFileSync(`/proc/${each}/status`, "utf8"))?.[1]),
+    Number(line.exec(readFileSync(`/proc/${each}/status`, "utf8"))?.[1]),
   );
   return kibibytes.reduce((sum, each) => sum + each, 0) * 1024;
 }

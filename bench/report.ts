@@ -1,38 +1,31 @@
 /** The output of a run: tables between the marks of docs/performance.md, and a chart. */
 import { readFileSync, writeFileSync } from "node:fs";
-import { cpus, totalmem } from "node:os";
-import { judge, unmeasured, type Verdict, verdictCells } from "./goals.ts";
+import { count } from "./formats.ts";
+import { verdictCells } from "./goals.ts";
 import { barChart } from "./plot.ts";
+import { type Conditions, verdictsOf } from "./results.ts";
 import type { StudyRun } from "./run-studies.ts";
 import { table } from "./statistics.ts";
-import type { Bench, BenchOptions, Table } from "./study.ts";
+import type { BenchOptions, Table } from "./study.ts";
 
 export const page = new URL("../docs/performance.md", import.meta.url);
 const chart = new URL("../docs/performance.svg", import.meta.url);
 
 export const conditionsTable = "conditions";
 
-export function conditionsOf({ options, sessionIds }: Bench, redisVersion: string): Table {
-  const processors = cpus();
+export function conditionsTableOf(conditions: Conditions): Table {
+  const { machine, versions, sessions, callers, rounds, seconds, warmUpSeconds } = conditions;
+  const { cores, processor, memoryGib, system } = machine;
   return {
     name: conditionsTable,
     title: "Conditions",
     header: ["", ""],
     rows: [
-      [
-        "machine",
-        `${processors.length} × ${processors[0]?.model}, ${(totalmem() / 2 ** 30).toFixed(0)} GiB, Linux`,
-      ],
-      ["versions", `Node.js ${process.versions.node}, Redis ${redisVersion}`],
-      [
-        "sessions",
-        `${sessionIds.length.toLocaleString("en")} in Redis, one of them at random for each heartbeat`,
-      ],
-      ["callers", String(options.callers)],
-      [
-        "rounds",
-        `${options.rounds}, interleaved, of ${options.seconds} s after ${options.warmUpSeconds} s of warm-up`,
-      ],
+      ["machine", `${cores} × ${processor}, ${memoryGib} GiB, ${system}`],
+      ["versions", `Node.js ${versions.node}, Redis ${versions.redis}`],
+      ["sessions", `${count(sessions)} in Redis, one of them at random for each heartbeat`],
+      ["callers", String(callers)],
+      ["rounds", `${rounds}, interleaved, of ${seconds} s after ${warmUpSeconds} s of warm-up`],
     ],
   };
 }
@@ -66,12 +59,6 @@ export function tableMarks(text: string): string[] {
 }
 
 export const goalsTable = "goals";
-
-export function verdictsOf({ study, result, missing }: StudyRun): Verdict[] {
-  return study.goals.map((goal) =>
-    result === undefined ? unmeasured(goal, `needs ${missing}`) : judge(goal, result.figures),
-  );
-}
 
 export function goalsOf(runs: readonly StudyRun[]): Table {
   return {

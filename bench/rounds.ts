@@ -1,6 +1,6 @@
 /**
- * Measures each contender once a round, one right after the other. Every round begins with another one, and every
- * other round goes backwards, so that none is always the first, or always behind the same other.
+ * Measures each contender once a round, one right after the other. Every round begins with another one, and two of
+ * four rounds go backwards, so that none is always the first, or always behind the same other.
  *
  * @returns for each contender its rounds
  */
@@ -21,5 +21,5 @@ export async function inRounds<Contender, Result>(
 /** Indices in the order of a round, which counts from 1. */
 export function orderOf(length: number, round: number): number[] {
   const order = Array.from({ length }, (_, turn) => (round - 1 + turn) % length);
-  return round % 2 === 1 ? order : order.reverse();
+  return (round - 1) % 4 < 2 ? order : order.reverse();
 }

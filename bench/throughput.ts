@@ -39,6 +39,8 @@ type ThroughputRound = {
   /** Heartbeats per second. */
   readonly rate: number;
   readonly cpuMicros: number;
+  /** Heartbeats per second of CPU time. */
+  readonly perCpuSecond: number;
   /** Milliseconds. */
   readonly p50: number;
   readonly p99: number;
@@ -57,9 +59,11 @@ type Probed = {
 const metrics: Figures["metrics"] = {
   rate: { unit: "heartbeats/s", better: "more" },
   cpuMicros: { unit: "µs of server CPU", better: "less" },
+  // The inverse of the one before, for goals that are for calls of a CPU second.
+  perCpuSecond: { unit: "heartbeats per second of server CPU", better: "neither" },
   p50: { unit: "ms", better: "less" },
   p99: { unit: "ms", better: "less" },
-  allocatedBytes: { unit: "bytes", better: "less" },
+  allocatedBytes: { unit: "bytes", better: "less", isSteady: true },
   loopDelayP99: { unit: "ms", better: "less" },
   generatorMicros: { unit: "µs of the generator's CPU", better: "neither" },
 };
@@ -98,8 +102,7 @@ async function run(group: ThroughputGroup, bench: Bench): Promise<StudyResult> {
     const missing = await startAll(group.rows, running, bench);
     const rows = group.rows.filter((row) => missing[labelOf(row)] === undefined);
     const serverOf = (row: Row) => running.get(row.contender)!;
-    // V8 goes on optimising for some seconds.
-    for (const row of rows) await measure(row, serverOf(row), warmUpSeconds, bench);
+    for (const row of rows) await measure(row, serverOf(row), warmUpOf(row, rows) * warmUpSeconds, bench);
     const measured = await inRounds(rows, rounds, async (row, round) => {
       const result = await measure(row, serverOf(row), seconds, bench);
       bench.log(
@@ -111,17 +114,23 @@ async function run(group: ThroughputGroup, bench: Bench): Promise<StudyResult> {
     const probed: (Probed | undefined)[] = [];
     for (const row of rows) probed.push(await probe(row, serverOf(row), seconds, bench));
     const figureRows = rows.map((row, index) => figureRow(row, measured[index]!, rows[0]!));
-    const probedRows = rows.flatMap((row, index) =>
-      probed[index] === undefined ? [] : [{ name: `${labelOf(row)}, with a probe`, rounds: [probed[index]] }],
-    );
     return {
       tables: [tableOf(group, rows, measured, probed)],
-      figures: { metrics, rows: [...figureRows, ...probedRows], missing },
+      figures: {
+        metrics,
+        rows: [...figureRows, ...rows.flatMap((row, index) => probedRow(row, probed[index]))],
+        missing,
+      },
       bars: barsOf(group.title, rows, measured),
     };
   } finally {
-    for (const contender of running.values()) await contender.stop();
+    await Promise.all([...running.values()].map((contender) => contender.stop()));
   }
+}
+
+/** Part of the usual warm-up. V8 goes on optimising for some seconds; the second row of a contender needs fewer. */
+function warmUpOf(row: Row, rows: readonly Row[]): number {
+  return rows.find(({ contender }) => contender === row.contender) === row ? 1 : 0.5;
 }
 
 /** Returns the labels of rows whose contender needs what this machine lacks, and what that is. */
@@ -131,9 +140,7 @@ async function startAll(
   { redis, directory }: Bench,
 ): Promise<Record<string, string>> {
   const missing: Record<string, string> = {};
-  for (const row of rows) {
-    const { contender } = row;
-    if (running.has(contender)) continue;
+  const start = async (contender: contenders.Contender) => {
     try {
       const started =
         contender.executable === undefined
@@ -142,15 +149,37 @@ async function startAll(
       running.set(contender, started);
     } catch (error) {
       if (!(error instanceof NeedMissing)) throw error;
-      missing[labelOf(row)] = error.needs;
+      for (const row of rows) if (row.contender === contender) missing[labelOf(row)] = error.needs;
     }
-  }
+  };
+  const started = await Promise.allSettled(
+    new Set(rows.map(({ contender }) => contender)).values().map(start),
+  );
+  const failed = started.find((each) => each.status === "rejected");
+  if (failed !== undefined) throw failed.reason;
   return missing;
 }
 
 function figureRow(row: Row, rounds: readonly ThroughputRound[], first: Row): FigureRow {
   const peer = row.peer ?? labelOf(first);
-  return { name: labelOf(row), ...(row !== first && { peer }), rounds };
+  return {
+    name: labelOf(row),
+    ...(row !== first && { peer }),
+    ...(!ours.has(row.contender) && { isPeer: true }),
+    rounds,
+  };
+}
+
+function probedRow(row: Row, probed: Probed | undefined): FigureRow[] {
+  if (probed === undefined) return [];
+  const { contender } = row;
+  return [
+    {
+      name: `${labelOf(row)}, with a probe`,
+      ...(!ours.has(contender) && { isPeer: true }),
+      rounds: [probed],
+    },
+  ];
 }
 
 const ours = new Set([
@@ -208,6 +237,7 @@ function measure(
     return {
       rate: heartbeats / result.seconds,
       cpuMicros: (cpu * 1e6) / heartbeats,
+      perCpuSecond: heartbeats / cpu,
       p50: quantile(result.latencies, 0.5),
       p99: quantile(result.latencies, 0.99),
       generatorMicros: (generator.user + generator.system) / heartbeats,
@@ -216,7 +246,7 @@ function measure(
 }
 
 /** Part of the length of a measurement. */
-const probedShare = 1 / 4;
+const probedShare = 1 / 2;
 
 /** In a time of its own, because the probe costs CPU time; undefined for a contender that has none. */
 async function probe(

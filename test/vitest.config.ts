@@ -16,6 +16,8 @@ const peers = [
   "prometheus",
   "deploy",
   "deploy-files",
+  "minio",
+  "minio-downloads",
 ].map((name) => `test/integration/clients-${name}.test.ts`);
 /** Set by `run.ts`. */
 const excludedPeers = { all: [], conformance: peers.slice(1), none: peers }[process.env.TEST_PEERS ?? "none"];

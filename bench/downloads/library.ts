@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { eventually } from "../../test/support/eventually.ts";
+import type { Header } from "../drivers/driver.ts";
 
 /** A content directory with one item of one file. */
 export interface BenchLibrary {
@@ -46,15 +47,17 @@ interface FileInfo {
  * Opens a download session for the library's item and prepares its file. The first time that takes as long as reading
  * the file.
  *
+ * @param headers of the caller, for authentication
  * @returns path and query of the link
  */
 export async function preparedLink(
   port: number,
+  headers: readonly Header[] = [],
 ): Promise<{ readonly sessionId: string; readonly path: string }> {
   const sessions = `http://127.0.0.1:${port}/api/content/library/item/download-session`;
-  const sessionId = await post<string>(sessions, { library_item_id: itemId });
+  const sessionId = await post<string>(sessions, { library_item_id: itemId }, headers);
   const prepare = () =>
-    post<FileInfo>(`${sessions}/${sessionId}/file?action=prepare`, { file_name: fileName });
+    post<FileInfo>(`${sessions}/${sessionId}/file?action=prepare`, { file_name: fileName }, headers);
   const link = await eventually(
     "the file to be prepared",
     async () => (await prepare()).download_endpoint?.uri,
@@ -64,10 +67,10 @@ export async function preparedLink(
   return { sessionId, path: pathname + search };
 }
 
-async function post<T>(url: string, body: unknown): Promise<T> {
+async function post<T>(url: string, body: unknown, headers: readonly Header[]): Promise<T> {
   const response = await fetch(url, {
     method: "POST",
-    headers: { "content-type": "application/json" },
+    headers: { "content-type": "application/json", ...Object.fromEntries(headers) },
     body: JSON.stringify(body),
   });
   if (!response.ok) throw new Error(`${url} failed with status ${response.status}: ${await response.text()}`);

@@ -19,12 +19,11 @@ export const grpc: Driver = {
   name: "grpc",
   heartbeats: 1,
   async open({ port, sessionIds, callers, headers }) {
-    const messages = sessionIds.map((id) =>
-      frame(toBinary(KeepAliveRequestSchema, create(KeepAliveRequestSchema, keepAlive(id)))),
-    );
+    const messageOf = (id: string) =>
+      frameOf(toBinary(KeepAliveRequestSchema, create(KeepAliveRequestSchema, keepAlive(id))));
     const connections = await openConnections(port, "KeepAlive", callers, headers);
     return {
-      calls: unaryCalls(connections, callers, () => randomOf(messages)),
+      calls: unaryCalls(connections, callers, randomMessage(sessionIds, messageOf)),
       close: () => connections.forEach((connection) => void connection.close()),
     };
   },
@@ -39,7 +38,7 @@ export const grpcBatch: Driver = {
   async open({ port, sessionIds, callers, headers }) {
     const messages = Array.from({ length: preparedBatches }, () => {
       const keepAlives = Array.from({ length: batchSize }, () => keepAlive(randomOf(sessionIds)));
-      return frame(
+      return frameOf(
         toBinary(BatchKeepAliveRequestSchema, create(BatchKeepAliveRequestSchema, { keepAlives })),
       );
     });
@@ -60,7 +59,7 @@ export const grpcStream: Driver = {
   heartbeats: 1,
   async open({ port, sessionIds, callers, headers }) {
     const messages = sessionIds.map((id) =>
-      frame(toBinary(KeepAliveStreamRequestSchema, create(KeepAliveStreamRequestSchema, keepAlive(id)))),
+      frameOf(toBinary(KeepAliveStreamRequestSchema, create(KeepAliveStreamRequestSchema, keepAlive(id)))),
     );
     const connections = await openConnections(port, "KeepAliveStream", callers, headers);
     const streams = Array.from({ length: Math.ceil(callers / callersPerStream) }, (_, index) =>
@@ -157,11 +156,22 @@ function refusal(status: string | undefined, resetCode: number | undefined): Out
   return status === unavailable || resetCode === refusedStream ? "unavailable" : "failed";
 }
 
+/** Messages are made when they are sent first: of a million sessions some are never called. */
+function randomMessage(sessionIds: readonly string[], messageOf: (id: string) => Buffer): () => Buffer {
+  const messages: (Buffer | undefined)[] = Array(sessionIds.length);
+  return () => {
+    const index = Math.floor(Math.random() * sessionIds.length);
+    messages[index] ??= messageOf(sessionIds[index]!);
+    return messages[index];
+  };
+}
+
 function keepAlive(downloadSessionId: string) {
   return { downloadSessionId, progress: BigInt(progress) };
 }
 
-function frame(message: Uint8Array): Buffer {
+/** A gRPC message with its prefix. */
+export function frameOf(message: Uint8Array): Buffer {
   const bytes = Buffer.alloc(5 + message.length);
   bytes.writeUInt32BE(message.length, 1);
   bytes.set(message, 5);

@@ -2,7 +2,7 @@
 import * as contenders from "../contenders.ts";
 import { loginSession } from "../credentials.ts";
 import { drivers } from "../drivers/drivers.ts";
-import { cpuGoal, rateGoal } from "../goals.ts";
+import { cpuGoal, cpuRateGoal, rateGoal } from "../goals.ts";
 import { rowsOf, type ThroughputGroup, throughputStudy } from "../throughput.ts";
 
 const unary = contenders.downlease.name;
@@ -15,14 +15,15 @@ export const grpcGroup: ThroughputGroup = {
   name: "grpc",
   title: "gRPC",
   description:
-    "gRPC heartbeats against bare node:http2, grpc-js and connect-node; workers, streams and batches",
-  budgetSeconds: 170,
+    "gRPC heartbeats against bare node:http2, grpc-js, connect-node and Go; workers, streams and batches",
+  budgetSeconds: 105,
   rows: [
     ...rowsOf(
       drivers.grpc,
       contenders.nodeHttp2,
       contenders.grpcJs,
       contenders.connectHttp2,
+      contenders.goGrpc,
       contenders.downlease,
     ),
     { driver: drivers.grpc, contender: contenders.downleaseWithTwoWorkers, peer: halfTheCallers },
@@ -36,6 +37,7 @@ export const grpcGroup: ThroughputGroup = {
     rateGoal("gRPC: rate against grpc-js", "≥ 1.6", unary, "grpc-js"),
     rateGoal("gRPC: rate against connect-node", "≥ 6", unary, "connect-node"),
     rateGoal("gRPC: rate against bare node:http2", "≥ 0.85", unary, "bare node:http2"),
+    cpuRateGoal("gRPC: calls per CPU second against Go, grpc-go", "≥ 1.1", unary, contenders.goGrpc.name),
     rateGoal("gRPC: rate with a login session against without", "≥ 0.75", "downlease, login session", unary),
     cpuGoal("server CPU of a streamed heartbeat against unary", "≤ 0.333", streamed, unary),
     cpuGoal("server CPU of a heartbeat in a batch of 100 against unary", "≤ 0.25", batches, unary),

@@ -5,8 +5,8 @@ import { startRedis } from "../../test/support/redis-server.ts";
 import { type RunningContender, startContender } from "../contender-process.ts";
 import { downleaseServing } from "../contenders.ts";
 import { type BenchLibrary, createLibrary, preparedLink } from "../downloads/library.ts";
-import { type Figures, valuesOf } from "../figures.ts";
-import { count } from "../formats.ts";
+import { type FigureRow, type Figures, spreadOf, valuesOf } from "../figures.ts";
+import { count, withUnit } from "../formats.ts";
 import type { Goal } from "../goals.ts";
 import { cpuNanosOfTree } from "../process-figures.ts";
 import { spread } from "../statistics.ts";
@@ -18,56 +18,50 @@ interface Extent {
   readonly sessions: number;
   /** Pause before the measurement: V8 collects the garbage of creating sessions some seconds after the last one. */
   readonly settleSeconds: number;
-  /** Length of the measurement. */
+  /** Length of a round. */
   readonly seconds: number;
+  readonly rounds: number;
 }
 
-const extent: Extent = { sessions: 10_000, settleSeconds: 30, seconds: 20 };
-const quickExtent: Extent = { sessions: 500, settleSeconds: 1, seconds: 1 };
+const extent: Extent = { sessions: 10_000, settleSeconds: 15, seconds: 3, rounds: 5 };
+const quickExtent: Extent = { sessions: 100, settleSeconds: 0.1, seconds: 0.5, rounds: 1 };
 
 const storeNames = ["Redis", "SQLite"] as const;
 type StoreName = (typeof storeNames)[number];
 
-/** CPU time of idle processes, in milliseconds per second. */
-type IdleRound = {
-  readonly without: number;
-  readonly withSessions: number;
-  /** CPU time of Redis beside the process with sessions; not there for another store. */
-  readonly redis?: number;
-};
+/** In milliseconds per second. */
+type IdleRound = { readonly cpu: number };
+
+const metrics: Figures["metrics"] = { cpu: { unit: "ms of CPU a second", better: "less" } };
+
+const withoutSessions = (store: StoreName) => `${store}, without sessions`;
+const withSessions = (store: StoreName) => `${store}, with sessions`;
+const redisWithThem = "Redis itself, with them";
 
 export const idleSessionsStudy: Study = {
   name: "idle-sessions",
   description: "CPU time that sessions without calls cost an idle process",
-  budgetSeconds: 130,
+  budgetSeconds: 60,
   tables: ["idle-sessions"],
   goals: storeNames.map((store) => idleGoal(store, "< 0.1 %")),
   async run(bench) {
     const library = await createLibrary(join(bench.directory, "idle"), 2 ** 20);
-    const { sessions, seconds } = extentOf(bench);
-    const measured: (readonly [StoreName, IdleRound])[] = [];
-    for (const store of storeNames) measured.push([store, await study(store, library, bench)]);
+    const { sessions, seconds, rounds } = extentOf(bench);
+    const figures: Figures = { metrics, rows: await study(library, bench) };
+    const cell = (row: string) => `${spreadOf(figures, row, "cpu").median.toFixed(2)} ms/s`;
     const table = {
       name: "idle-sessions",
-      title: `CPU time of an idle process, over ${seconds} s`,
+      title: `CPU time of an idle process, over ${rounds} × ${seconds} s`,
       header: ["", "without sessions", `with ${count(sessions)}`, "Redis with them"],
-      rows: measured.map(([store, { without, withSessions, redis }]) => [
+      rows: storeNames.map((store) => [
         store,
-        millisPerSecond(without),
-        millisPerSecond(withSessions),
-        redis === undefined ? "" : millisPerSecond(redis),
+        cell(withoutSessions(store)),
+        cell(withSessions(store)),
+        store === "Redis" ? cell(redisWithThem) : "",
       ]),
     };
-    const figures: Figures = { metrics, rows: measured.map(([name, round]) => ({ name, rounds: [round] })) };
     return { tables: [table], figures };
   },
-};
-
-const unit = "ms of CPU a second";
-const metrics: Figures["metrics"] = {
-  without: { unit, better: "less" },
-  withSessions: { unit, better: "less" },
-  redis: { unit, better: "less" },
 };
 
 const extentOf = ({ options }: Bench) => (options.isQuick ? quickExtent : extent);
@@ -77,50 +71,58 @@ function idleGoal(store: StoreName, target: string): Goal {
     what: `idle sessions in ${store}: CPU of a process with them beyond one without, of a core`,
     target,
     measure(figures) {
-      const without = valuesOf(figures, store, "without");
+      const without = valuesOf(figures, withoutSessions(store), "cpu");
       const beyond = spread(
-        valuesOf(figures, store, "withSessions").map((millis, round) => (millis - without[round]!) / 10),
+        valuesOf(figures, withSessions(store), "cpu").map((millis, round) => (millis - without[round]!) / 10),
       );
-      return { ...beyond, text: `${beyond.median.toFixed(2)} %` };
+      return { ...beyond, text: withUnit(beyond, "%", 2) };
     },
   };
 }
 
-const millisPerSecond = (millis: number) => `${millis.toFixed(2)} ms/s`;
-
-/** Measures two processes, one with sessions, at the same time. */
-async function study(store: StoreName, library: BenchLibrary, bench: Bench): Promise<IdleRound> {
-  const { sessions, settleSeconds, seconds } = extentOf(bench);
+/** Measures two processes of each store, one of them with sessions, all at the same time. */
+async function study(library: BenchLibrary, bench: Bench): Promise<FigureRow[]> {
+  const { sessions, settleSeconds, seconds, rounds } = extentOf(bench);
   const servers: RunningContender[] = [];
   // Not the Redis of the run, whose other sessions end meanwhile.
   await using redis = await startRedis();
   await using otherRedis = await startRedis();
-  const start = async (redisUrl: string, sqlitePath: string) => {
-    const flags = ["--lease-seconds", "3600"];
-    if (store === "SQLite") flags.push("--sqlite-path", join(bench.directory, sqlitePath));
-    const contender = downleaseServing(library.root, ...flags);
+  const start = async (redisUrl: string, ...flags: string[]) => {
+    const contender = downleaseServing(library.root, "--lease-seconds", "3600", ...flags);
     const server = await startContender(contender, redisUrl);
     servers.push(server);
     return server;
   };
+  const database = (name: string) => ["--sqlite-path", join(bench.directory, name)];
   try {
-    const full = await start(redis.url, "idle-full.db");
-    const empty = await start(otherRedis.url, "idle-empty.db");
-    bench.log(`idle-sessions: ${count(sessions)} in ${store}`);
-    const paths = await createSessions(full.port, sessions);
+    const full = await start(redis.url);
+    const fullSqlite = await start(redis.url, ...database("idle-full.db"));
+    const pids = new Map([
+      [withoutSessions("Redis"), (await start(otherRedis.url)).pid],
+      [withSessions("Redis"), full.pid],
+      [redisWithThem, redis.pid],
+      [withoutSessions("SQLite"), (await start(otherRedis.url, ...database("idle-empty.db"))).pid],
+      [withSessions("SQLite"), fullSqlite.pid],
+    ]);
+    bench.log(`idle-sessions: creating ${count(sessions)} in each store`);
+    const links = await Promise.all([full, fullSqlite].map(({ port }) => createSessions(port, sessions)));
     await delay(settleSeconds * 1000);
-    const cpuTimes = () => [full.pid, empty.pid, redis.pid].map(cpuNanosOfTree);
-    const before = cpuTimes();
-    await delay(seconds * 1000);
-    const after = cpuTimes();
-    await expectLink(full.port, paths[0]!, library);
-    await expectLink(full.port, paths.at(-1)!, library);
-    const [withSessions, without, inRedis] = after.map(
-      (nanos, index) => (nanos - before[index]!) / 1e6 / seconds,
-    );
-    return { withSessions: withSessions!, without: without!, ...(store === "Redis" && { redis: inRedis! }) };
+    const measured = [...pids.keys()].map((): IdleRound[] => []);
+    for (let round = 1; round <= rounds; round++) {
+      const before = [...pids.values()].map(cpuNanosOfTree);
+      await delay(seconds * 1000);
+      const after = [...pids.values()].map(cpuNanosOfTree);
+      for (const [index, nanos] of after.entries()) {
+        measured[index]!.push({ cpu: (nanos - before[index]!) / 1e6 / seconds });
+      }
+    }
+    for (const [index, { port }] of [full, fullSqlite].entries()) {
+      await expectLink(port, links[index]![0]!, library);
+      await expectLink(port, links[index]!.at(-1)!, library);
+    }
+    return [...pids.keys()].map((name, index) => ({ name, rounds: measured[index]! }));
   } finally {
-    for (const server of servers) await server.stop();
+    await Promise.all(servers.map((server) => server.stop()));
   }
 }
 

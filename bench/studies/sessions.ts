@@ -8,33 +8,31 @@ import { ownerIndexKey, sessionKey } from "../../src/stores/redis/keys.ts";
 import { SqliteDatabase } from "../../src/stores/sqlite/database.ts";
 import { SqliteSessionStore } from "../../src/stores/sqlite/sqlite-session-store.ts";
 import { startRedis } from "../../test/support/redis-server.ts";
-import { tempDir } from "../../test/support/temp-dir.ts";
-import type { FigureRow, Figures, Round } from "../figures.ts";
+import { type FigureRow, type Figures, spreadOf } from "../figures.ts";
 import { count } from "../formats.ts";
+import { inRounds } from "../rounds.ts";
 import { leaseMs, openRedis, owner } from "../sessions-in-redis.ts";
 import { median } from "../statistics.ts";
 import type { Bench, Study, StudyResult, Table } from "../study.ts";
 
 const caller = { principal: owner, roles: noRoles };
 const callers = 50;
-const keepAliveCount = 100_000;
 const creators = 200;
 
-const sessionCounts = [100, 100_000, 1_000_000];
-const quickCounts = [100, 10_000];
-const countsOf = ({ options }: Bench) => (options.isQuick ? quickCounts : sessionCounts);
+const few = 100;
+const many = ({ options }: Bench) => (options.isQuick ? 2_000 : 300_000);
 
 const metrics: Figures["metrics"] = {
   insideMicros: { unit: "µs inside Redis", better: "less" },
   rate: { unit: "calls/s", better: "more" },
   micros: { unit: "µs", better: "less" },
-  bytes: { unit: "bytes", better: "less" },
+  bytes: { unit: "bytes", better: "less", isSteady: true },
 };
 
 export const sessionsStudy: Study = {
   name: "sessions",
-  description: "memory of an idle session, and a keep-alive among up to a million sessions",
-  budgetSeconds: 120,
+  description: "memory of an idle session, and a keep-alive among few and many sessions",
+  budgetSeconds: 60,
   tables: ["session-memory", "sessions-in-redis", "sessions-in-sqlite"],
   goals: [],
   async run(bench) {
@@ -47,36 +45,46 @@ export const sessionsStudy: Study = {
   },
 };
 
+/** A store with as many sessions as `ids`. */
+interface FilledStore {
+  readonly name: string;
+  readonly store: SessionStore;
+  readonly ids: readonly string[];
+}
+
 async function inRedis(bench: Bench): Promise<StudyResult> {
-  const { options, log } = bench;
-  // A separate Redis, because its memory is measured.
-  await using redis = await startRedis();
-  const client = new Redis(redis.url);
-  await using backend = await openRedis(redis.url);
-  const store = backend.sessions;
-  const ids: string[] = [];
-  const emptyBytes = await usedMemory(client);
-  const counts = countsOf(bench);
+  await using stack = new AsyncDisposableStack();
+  const clients = new Map<FilledStore, Redis>();
   let memory: SessionMemory | undefined;
-  const rows: FigureRow[] = [];
-  for (const sessions of counts) {
-    log(`sessions: ${count(sessions)} in Redis`);
-    await createUpTo(store, ids, sessions);
-    if (sessions === counts[1]) memory = await memoryOf(client, ids, emptyBytes);
-    rows.push({
-      name: `Redis, ${count(sessions)} sessions`,
-      rounds: await redisCost(client, store, ids, options.rounds),
-    });
+  for (const sessions of [few, many(bench)]) {
+    // Not the Redis of the run, because its memory is measured.
+    const redis = stack.use(await startRedis());
+    const client = stack.adopt(new Redis(redis.url), (open) => open.disconnect());
+    const { sessions: store } = stack.use(await openRedis(redis.url));
+    const emptyBytes = await usedMemory(client);
+    const filled = await fill("Redis", store, sessions, bench);
+    clients.set(filled, client);
+    memory = await memoryOf(client, filled.ids, emptyBytes);
   }
-  client.disconnect();
+  const { seconds, rounds } = bench.options;
+  const stores = [...clients.keys()];
+  const measured = await inRounds(stores, rounds, async (filled) => {
+    const client = clients.get(filled)!;
+    await client.config("RESETSTAT");
+    const rate = 1e6 / (await microsPerKeepAlive(filled, callers, seconds));
+    const stats = await client.info("commandstats");
+    return { rate, insideMicros: Number(/cmdstat_evalsha:.*usec_per_call=([\d.]+)/.exec(stats)?.[1]) };
+  });
+  const rows = figureRows(stores, measured);
+  const median = (row: string, metric: string) => spreadOf({ metrics, rows }, row, metric).median;
   const costs: Table = {
     name: "sessions-in-redis",
     title: `KeepAlive in Redis, ${callers} callers`,
     header: ["sessions", "inside Redis µs", "calls/s"],
-    rows: rows.map(({ rounds }, index) => [
-      count(counts[index]!),
-      median(rounds.map(({ insideMicros }) => insideMicros!)).toFixed(2),
-      count(median(rounds.map(({ rate }) => rate!))),
+    rows: stores.map(({ name, ids }) => [
+      count(ids.length),
+      median(name, "insideMicros").toFixed(2),
+      count(median(name, "rate")),
     ]),
   };
   const memoryRow = { name: "memory of a session in Redis", rounds: [{ bytes: memory!.total }] };
@@ -84,38 +92,54 @@ async function inRedis(bench: Bench): Promise<StudyResult> {
 }
 
 async function inSqlite(bench: Bench): Promise<StudyResult> {
-  await using directory = await tempDir();
-  const database = new SqliteDatabase(join(directory.path, "bench.db"));
-  const store = new SqliteSessionStore({ database, terms: { leaseMs, retentionMs: leaseMs } });
-  const ids: string[] = [];
-  const counts = countsOf(bench);
-  const rows: FigureRow[] = [];
-  for (const sessions of counts) {
-    bench.log(`sessions: ${count(sessions)} in SQLite`);
-    await createUpTo(store, ids, sessions);
-    rows.push({
-      name: `SQLite, ${count(sessions)} sessions`,
-      rounds: [{ micros: await microsPerKeepAlive(store, ids, 1) }],
-    });
+  using stack = new DisposableStack();
+  const stores: FilledStore[] = [];
+  for (const sessions of [few, many(bench)]) {
+    const path = join(bench.directory, `sessions-${sessions}.db`);
+    const database = stack.adopt(new SqliteDatabase(path), (open) => open.close());
+    const store = new SqliteSessionStore({ database, terms: { leaseMs, retentionMs: leaseMs } });
+    stores.push(await fill("SQLite", store, sessions, bench));
   }
-  database.close();
+  const { seconds, rounds } = bench.options;
+  const measured = await inRounds(stores, rounds, async (filled) => ({
+    micros: await microsPerKeepAlive(filled, 1, seconds),
+  }));
+  const rows = figureRows(stores, measured);
   const table: Table = {
     name: "sessions-in-sqlite",
     title: "KeepAlive in SQLite, one caller after the other",
     header: ["sessions", "µs"],
-    rows: rows.map(({ rounds }, index) => [
-      count(counts[index]!),
-      median(rounds.map(({ micros }) => micros!)).toFixed(1),
+    rows: stores.map(({ name, ids }) => [
+      count(ids.length),
+      spreadOf({ metrics, rows }, name, "micros").median.toFixed(1),
     ]),
   };
   return { tables: [table], figures: { metrics, rows } };
 }
 
-async function createUpTo(store: SessionStore, ids: string[], sessions: number): Promise<void> {
-  const missing = Array.from({ length: sessions - ids.length }, () => crypto.randomUUID());
-  for (const id of missing) ids.push(id);
+function figureRows(
+  stores: readonly FilledStore[],
+  measured: readonly (readonly Readonly<Record<string, number>>[])[],
+): FigureRow[] {
+  return stores.map(({ name }, index) => ({
+    name,
+    ...(index > 0 && { peer: stores[0]!.name }),
+    rounds: measured[index]!,
+  }));
+}
+
+async function fill(
+  kind: string,
+  store: SessionStore,
+  sessions: number,
+  { log }: Bench,
+): Promise<FilledStore> {
+  const name = `${kind}, ${count(sessions)} sessions`;
+  log(`sessions: creating ${count(sessions)} in ${kind}`);
+  const ids = Array.from({ length: sessions }, () => crypto.randomUUID());
+  const left = ids.values();
   const work = Array.from({ length: creators }, async () => {
-    for (let id = missing.pop(); id !== undefined; id = missing.pop()) {
+    for (const id of left) {
       await store.create({
         id,
         owner,
@@ -125,6 +149,7 @@ async function createUpTo(store: SessionStore, ids: string[], sessions: number):
     }
   });
   await Promise.all(work);
+  return { name, store, ids };
 }
 
 async function usedMemory(client: Redis): Promise<number> {
@@ -150,7 +175,7 @@ function memoryTable({ sessions, hash, index, total }: SessionMemory): Table {
   return {
     name: "session-memory",
     title: `Redis memory per idle session, ${count(sessions)} sessions of one owner`,
-    header: ["part of an idle session in Redis", "bytes"],
+    header: [`part of an idle session in Redis, of ${count(sessions)}`, "bytes"],
     rows: [
       ["hash with its key (`MEMORY USAGE`, median)", hash.toFixed(0)],
       ["entry in the owner's index", index.toFixed(0)],
@@ -160,37 +185,20 @@ function memoryTable({ sessions, hash, index, total }: SessionMemory): Table {
   };
 }
 
-/** Time of EVALSHA inside Redis, and the rate that the callers reach. */
-async function redisCost(
-  client: Redis,
-  store: SessionStore,
-  ids: readonly string[],
-  rounds: number,
-): Promise<Round[]> {
-  const measured: Round[] = [];
-  for (let round = 0; round < rounds; round++) {
-    await client.config("RESETSTAT");
-    const rate = 1e6 / (await microsPerKeepAlive(store, ids, callers));
-    const stats = await client.info("commandstats");
-    measured.push({
-      rate,
-      insideMicros: Number(/cmdstat_evalsha:.*usec_per_call=([\d.]+)/.exec(stats)?.[1]),
-    });
-  }
-  return measured;
-}
-
 async function microsPerKeepAlive(
-  store: SessionStore,
-  ids: readonly string[],
+  { store, ids }: FilledStore,
   concurrency: number,
+  seconds: number,
 ): Promise<number> {
-  let left = keepAliveCount;
+  let calls = 0;
   const startedAt = performance.now();
+  const endsAt = startedAt + seconds * 1000;
   await Promise.all(
     Array.from({ length: concurrency }, async () => {
-      while (left-- > 0) await store.keepAlive(ids[randomInt(ids.length)]!, caller, 10);
+      for (; performance.now() < endsAt; calls++) {
+        await store.keepAlive(ids[randomInt(ids.length)]!, caller, 10);
+      }
     }),
   );
-  return ((performance.now() - startedAt) * 1000) / keepAliveCount;
+  return ((performance.now() - startedAt) * 1000) / calls;
 }

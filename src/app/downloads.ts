@@ -46,7 +46,7 @@ export function openDownloads(
     bytesPerSecond: () => values.transferBandwidthMbps * bytesPerMbit,
     loginIdleMs: config.login.idleMs,
     hasOwners: config.auth === "required",
-    offloadPrefix: config.offloadPrefix,
+    offload: config.offload,
     observe: tracing.downloadObserver(withClients(observe, clients)),
     ...parts,
   });
@@ -63,7 +63,7 @@ function withClients(observe: DownloadObserver, clients: SessionClients): Downlo
     },
     finished(record) {
       observe.finished(record);
-      // A proxy sends the file: it does not begin here.
+      // Somebody else sends the file: it does not begin here.
       if (record.outcome === "offloaded" && record.sessionId !== undefined) {
         clients.calledFrom(record.sessionId, record.peer);
       }

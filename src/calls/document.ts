@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { brotliCompressSync, constants, gzipSync } from "node:zlib";
 import Negotiator from "negotiator";
-import { discardBody, type HttpRequest, isRead, pathOf, refuseMethod } from "./http.ts";
+import { discardBody, isRead, refuseMethod } from "./http.ts";
 import type { ProtocolHandler } from "./protocol-handler.ts";
 
 /** Something that the service has made once, for anybody to read. */
@@ -31,7 +31,7 @@ export function documentHandler(document: Document, pageHeaders: readonly string
   return {
     name,
     headers: { request: [], response: [] },
-    takes: ({ url }) => url?.startsWith(path) === true && pathOf({ url } as HttpRequest) === path,
+    takes: (_, requested) => requested === path,
     serve(request, response) {
       discardBody(request);
       if (!isRead(request)) return refuseMethod(response, pageHeaders);

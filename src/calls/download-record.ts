@@ -18,7 +18,7 @@ export type DownloadOutcome =
   /** The client closed the connection before it had the whole file. */
   | "client_gone"
   | CutReason
-  /** A proxy sends the file. */
+  /** A proxy in front, or the storage, sends the file. */
   | "offloaded"
   /** No content was requested: HEAD, or a precondition or range that failed. */
   | "nothing_sent"

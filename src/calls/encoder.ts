@@ -17,6 +17,12 @@ export function encoderOf<T extends DescMessage>(
   fields: readonly string[],
   encode: Encoder<T>,
 ): Encoder<T> {
+  requireFields(schema, fields);
+  return encode;
+}
+
+/** @throws Error when the message has other fields than its encoder writes */
+export function requireFields(schema: DescMessage, fields: readonly string[]): void {
   const written = [...fields].sort().join(", ");
   const declared = schema.fields
     .map(({ name }) => name)
@@ -25,7 +31,6 @@ export function encoderOf<T extends DescMessage>(
   if (declared !== written) {
     throw new Error(`the encoder of ${schema.typeName} writes the fields ${written}, but it has ${declared}`);
   }
-  return encode;
 }
 
 /** Makes an encoder that encodes each message once, however many callers get it. */

@@ -44,6 +44,8 @@ export interface Operation<I extends DescMessage = DescMessage, O extends DescMe
 /** An operation on a stream of requests: one response for each request, in the order of the requests. */
 export interface StreamOperation<I extends DescMessage = DescMessage, O extends DescMessage = DescMessage> {
   readonly method: DescMethodBiDiStreaming<I, O>;
+  /** Encodes a response in place of `toBinary`, on protocols that support it. */
+  readonly encode?: Encoder<O>;
   /**
    * Responds to the requests that have arrived together. An error of a single request is part of its response; throws
    * ServiceError for errors that end the stream.

@@ -1,4 +1,10 @@
-import type { Http2StreamHandler, HttpHandler, HttpRequest, HttpResponse } from "./http.ts";
+import {
+  type Http2StreamHandler,
+  type HttpHandler,
+  type HttpRequest,
+  type HttpResponse,
+  pathOf,
+} from "./http.ts";
 import type { OpenStream } from "./open-stream.ts";
 
 /** Names of HTTP headers. */
@@ -12,10 +18,10 @@ export interface ProtocolHandler {
   readonly name: string;
   /** The headers that its clients send and read. CORS allows them to pages of other origins. */
   readonly headers: HeaderNames;
-  /** Whether this handler answers the request. */
-  takes(request: HttpRequest): boolean;
-  /** Answers a request that it takes. Never throws. */
-  serve(request: HttpRequest, response: HttpResponse): void;
+  /** Whether this handler answers the request. @param path of its URL, undecoded */
+  takes(request: HttpRequest, path: string): boolean;
+  /** Answers a request that it takes. Never throws. @param path of its URL, undecoded */
+  serve(request: HttpRequest, response: HttpResponse, path: string): void;
   /** Serves HTTP/2 streams directly; a stream that it leaves becomes a request. */
   readonly takeStream?: Http2StreamHandler | undefined;
   /** The open streams that it has taken, for the limits of the server. */
@@ -56,8 +62,10 @@ export function firstOf(protocols: readonly ProtocolHandler[]): ServerHandlers {
   const [onlyTaker] = takers;
   return {
     handler(request, response) {
+      // One text for all look-ups, because each text is hashed once.
+      const path = pathOf(request);
       for (const protocol of protocols) {
-        if (protocol.takes(request)) return protocol.serve(request, response);
+        if (protocol.takes(request, path)) return protocol.serve(request, response, path);
       }
     },
     // A single taker is called without a loop, because keep-alives pass here.

@@ -1,11 +1,13 @@
 import { LRUCache } from "lru-cache";
 import type { ClientAddressOf, Requester } from "./client-address.ts";
+import { RecordedAddresses } from "./recorded-addresses.ts";
 import { copyOf } from "./text-copy.ts";
 
-/** Sessions whose last client is remembered; with more of them, addresses are recorded that are recorded already. */
-const maxSessions = 100_000;
-/** Addresses that wait to be recorded; those of further sessions are left to their next calls. */
-const maxWaiting = 20_000;
+/**
+ * Addresses that wait to be recorded; those of further sessions are left to their next calls. A small part of the calls
+ * of a second, in case that more sessions call than are known.
+ */
+const maxWaiting = 2_000;
 /** Pause before addresses are recorded, in milliseconds. */
 const pauseMs = 1_000;
 
@@ -22,6 +24,8 @@ export interface SessionClientsOptions {
   readonly clientAddressOf: ClientAddressOf;
   /** Records addresses in the store, by session id. */
   readonly record: (addresses: ReadonlyMap<string, string>) => Promise<void>;
+  /** Sessions whose last client is remembered; of others it is known which address is recorded. 100,000 by default. */
+  readonly maxRemembered?: number;
 }
 
 /**
@@ -31,11 +35,14 @@ export interface SessionClientsOptions {
 export class SessionClients {
   readonly #clientAddressOf: ClientAddressOf;
   readonly #record: SessionClientsOptions["record"];
-  readonly #clients = new LRUCache<string, Client>({ max: maxSessions });
+  readonly #clients: LRUCache<string, Client>;
+  /** From when there are more sessions than are remembered. */
+  #recorded: RecordedAddresses | undefined;
   #waiting = new Map<string, string>();
   #timer: NodeJS.Timeout | undefined;
 
-  constructor({ clientAddressOf, record }: SessionClientsOptions) {
+  constructor({ clientAddressOf, record, maxRemembered = 100_000 }: SessionClientsOptions) {
+    this.#clients = new LRUCache({ max: maxRemembered });
     this.#clientAddressOf = clientAddressOf;
     this.#record = record;
   }
@@ -76,12 +83,16 @@ export class SessionClients {
   #remember(sessionId: string, before: Client | undefined, client: Client): void {
     // A connection that is closed already has no address.
     if (client.address === "") return;
-    const isNew = before?.address !== client.address;
+    const { address } = client;
+    const isNew =
+      before === undefined ? this.#recorded?.has(sessionId, address) !== true : before.address !== address;
     if (isNew && this.#waiting.size >= maxWaiting) return;
     const id = copyOf(sessionId);
     this.#clients.set(id, client);
+    if (this.#clients.size === this.#clients.max) this.#recorded ??= new RecordedAddresses();
     if (!isNew) return;
-    this.#waiting.set(id, client.address);
+    this.#recorded?.set(id, address);
+    this.#waiting.set(id, address);
     this.#timer ??= setTimeout(() => void this.#recordWaiting(), pauseMs).unref();
   }
 
@@ -94,7 +105,10 @@ export class SessionClients {
       await this.#record(waiting);
     } catch {
       // While the store does not answer, the next calls try again.
-      for (const id of waiting.keys()) this.#clients.delete(id);
+      for (const id of waiting.keys()) {
+        this.#clients.delete(id);
+        this.#recorded?.delete(id);
+      }
     }
   }
 }

@@ -1,6 +1,9 @@
 import { Agent, get, type IncomingMessage } from "node:http";
 import { get as getOverTls, Agent as TlsAgent } from "node:https";
+// The default export: an old release of Node.js lacks a name in it, and has to get as far as the message about itself.
+import tlsModule from "node:tls";
 import type { Downlease } from "./connect.ts";
+import { type Hop, LinkHops, OwnAddressError } from "./link-hops.ts";
 import { maxTimerMs } from "./numbers.ts";
 import { RateLimit } from "./rate-limit.ts";
 import { retryAfterHeaderMs } from "./retry.ts";
@@ -39,8 +42,15 @@ export type FetchOutcome =
   | { readonly outcome: "broken"; readonly cause: Error }
   /** The link leads to no file, or not any more. */
   | { readonly outcome: "gone"; readonly status: number }
-  /** The server can't answer now. */
-  | { readonly outcome: "unavailable"; readonly status: number; readonly retryAfterMs: number | undefined }
+  /** The storage that the link redirects to refuses, for example because a signature is too old. The link may name a new one. */
+  | { readonly outcome: "denied"; readonly status: number }
+  /** The server, or its storage, can't answer now. */
+  | {
+      readonly outcome: "unavailable";
+      readonly status: number;
+      readonly isStorage: boolean;
+      readonly retryAfterMs: number | undefined;
+    }
   /** The response is not the requested range of this version. The sink is shared, and has not been changed. */
   | { readonly outcome: "unfit" }
   /** The response is not acceptable; retrying is pointless. */
@@ -62,7 +72,9 @@ interface FetcherOptions {
 /** Fetches files from their download links over HTTP/1.1. Disposing of it closes its connections. */
 export class Fetcher implements Disposable {
   readonly #origin: string;
+  readonly #hops: LinkHops;
   readonly #agent: Agent;
+  /** For any other origin. */
   readonly #tlsAgent: TlsAgent;
   /** For the origin of the server, the only one that gets the certificate of the client. */
   readonly #ownTlsAgent: TlsAgent;
@@ -80,10 +92,10 @@ export class Fetcher implements Disposable {
     this.#traceHeaders = traceHeaders;
     // The timeout closes unused connections, so that links to many hosts keep few of them.
     const options = { keepAlive: true, maxSockets: connections, timeout: this.#idleMs, proxyEnv: proxies };
-    const { cert: _, key: __, ...anonymous } = tls;
     this.#origin = new URL(url).origin;
+    this.#hops = new LinkHops(url);
     this.#agent = new Agent(options);
-    this.#tlsAgent = new TlsAgent({ ...options, ...anonymous });
+    this.#tlsAgent = new TlsAgent({ ...options, ...(tls.ca !== undefined && withWellKnown(tls.ca)) });
     this.#ownTlsAgent = new TlsAgent({ ...options, ...tls });
   }
 
@@ -95,27 +107,26 @@ export class Fetcher implements Disposable {
    */
   async fetch(link: string, sink: Sink, signal: AbortSignal): Promise<FetchOutcome> {
     if (sink.position > 0 && sink.etag === undefined) await sink.begin(undefined);
-    let uri = link;
+    let hop = this.#hops.first(link);
     for (let redirects = 0; ; redirects++) {
       signal.throwIfAborted();
-      const problem = this.#problemOf(uri);
-      if (problem !== undefined) return { outcome: "refused", text: problem };
+      if (typeof hop === "string") return { outcome: "refused", text: hop };
       const attempt = new Attempt(this.#idleMs, signal, this.#limit);
       try {
         const { end } = sink;
-        const response = await this.#request(new URL(uri), sink, attempt);
-        const status = response.statusCode ?? 0;
-        if (!redirectStatuses.has(status)) return await readResponse(response, end, sink, attempt);
-        const target = redirectTarget(uri, response.headers.location);
-        if (target === undefined || redirects === maxRedirects) {
-          return {
-            outcome: "refused",
-            text: `the link redirects to another host, or too often (${status})`,
-          };
+        await this.#hops.checkAddress(hop.url);
+        const response = await this.#request(hop, sink, attempt);
+        if (!redirectStatuses.has(response.statusCode ?? 0)) {
+          return await readResponse(response, end, sink, attempt, hop.isStorage);
         }
-        uri = target;
+        hop =
+          redirects === maxRedirects
+            ? `the link redirects more than ${maxRedirects} times`
+            : this.#hops.next(hop, response.headers.location);
       } catch (error) {
         signal.throwIfAborted();
+        const reason = error instanceof ConnectionError ? error.cause : error;
+        if (reason instanceof OwnAddressError) return { outcome: "refused", text: reason.message };
         if (!(error instanceof ConnectionError)) throw error;
         return { outcome: "broken", cause: attempt.cause ?? error.cause };
       } finally {
@@ -128,20 +139,11 @@ export class Fetcher implements Disposable {
     for (const agent of [this.#agent, this.#tlsAgent, this.#ownTlsAgent]) agent.destroy();
   }
 
-  #problemOf(uri: string): string | undefined {
-    const protocol = URL.canParse(uri) ? new URL(uri).protocol : undefined;
-    if (protocol === "https:") return undefined;
-    if (protocol !== "http:") return "the link is not an HTTP URL";
-    return this.#origin.startsWith("https:")
-      ? "the link does not use TLS, but the server's URL does"
-      : undefined;
-  }
-
-  #request(uri: URL, sink: Sink, attempt: Attempt): Promise<IncomingMessage> {
+  #request({ url: uri, isStorage }: Hop, sink: Sink, attempt: Attempt): Promise<IncomingMessage> {
     const { position, end, size, etag } = sink;
     const isPart = position > 0 || end < size;
     const headers = {
-      ...this.#traceHeaders?.(),
+      ...(!isStorage && this.#traceHeaders?.()),
       // Ranges of a compressed response would count compressed bytes.
       "accept-encoding": "identity",
       ...(isPart && { range: `bytes=${position}-${end < size ? end - 1 : ""}`, "if-range": etag }),
@@ -149,7 +151,7 @@ export class Fetcher implements Disposable {
     const tlsAgent = uri.origin === this.#origin ? this.#ownTlsAgent : this.#tlsAgent;
     const [send, agent] = uri.protocol === "https:" ? [getOverTls, tlsAgent] : ([get, this.#agent] as const);
     return new Promise((resolve, reject) => {
-      const request = send(uri, { agent, headers });
+      const request = send(uri, { agent, headers, lookup: this.#hops.lookupOf(uri) });
       attempt.attach((error) => request.destroy(error));
       // A request may emit several errors; each needs a listener.
       request.on("error", (error) => reject(new ConnectionError(error)));
@@ -259,14 +261,18 @@ async function readResponse(
   end: number,
   sink: Sink,
   attempt: Attempt,
+  isStorage: boolean,
 ): Promise<FetchOutcome> {
   const { headers } = response;
   const status = response.statusCode ?? 0;
-  if (goneStatuses.has(status)) return { outcome: "gone", status };
   if (status >= 500 || status === 408 || status === 429) {
-    return { outcome: "unavailable", status, retryAfterMs: retryAfterHeaderMs(headers["retry-after"]) };
+    const retryAfterMs = retryAfterHeaderMs(headers["retry-after"]);
+    return { outcome: "unavailable", status, isStorage, retryAfterMs };
   }
   if (status === 416) return await startOver(sink, "the server refuses the missing range");
+  // Only the server knows whether the session is gone.
+  if (isStorage && status >= 400) return { outcome: "denied", status };
+  if (goneStatuses.has(status)) return { outcome: "gone", status };
   if (status !== 200 && status !== 206) return refuse(sink, `the link answers ${status}`);
   const encoding = headers["content-encoding"] ?? "identity";
   if (encoding !== "identity") return refuse(sink, `the file is sent with content-encoding ${encoding}`);
@@ -350,14 +356,8 @@ function strongTag(etag: string | undefined): string | undefined {
   return etag?.startsWith('"') ? etag : undefined;
 }
 
-/**
- * The target of a redirect; undefined unless it has the same origin, or the same host over TLS: the server has named no
- * other host.
- */
-function redirectTarget(from: string, location: string | undefined): string | undefined {
-  if (location === undefined || !URL.canParse(location, from)) return undefined;
-  const [source, target] = [new URL(from), new URL(location, from)];
-  const isUpgrade =
-    source.protocol === "http:" && target.protocol === "https:" && source.hostname === target.hostname;
-  return target.origin === source.origin || isUpgrade ? target.href : undefined;
+/** The authorities of the user, who knows those of the server, and the well-known ones, of which one may be the storage's. */
+function withWellKnown(ca: NonNullable<Downlease["tls"]["ca"]>) {
+  const { createSecureContext, getCACertificates } = tlsModule;
+  return { secureContext: createSecureContext({ ca: [...getCACertificates("default"), ca.toString()] }) };
 }

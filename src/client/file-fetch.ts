@@ -184,10 +184,12 @@ function failureOf(outcome: Exclude<FetchOutcome, { outcome: "complete" | "refus
       return { text: "the server sent another range than the requested one", reason: "unreachable" };
     case "unavailable":
       return {
-        text: `the link answers ${outcome.status}`,
+        text: `${outcome.isStorage ? "the storage" : "the link"} answers ${outcome.status}`,
         reason: "unreachable",
         retryAfterMs: outcome.retryAfterMs,
       };
+    case "denied":
+      return { text: `the storage answers ${outcome.status}`, reason: "refused" };
     case "gone":
       return { text: `the link answers ${outcome.status}`, reason: "refused" };
   }

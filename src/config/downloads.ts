@@ -3,7 +3,7 @@ import { isAddressRange } from "./addresses.ts";
 import { commaSeparated, integer, isHttpUrl, manual, oneOf, optionalListOf, seconds } from "./fields.ts";
 import { SecretBytes } from "./secret.ts";
 
-const offloads = ["none", "x-accel-redirect"] as const;
+const offloads = ["none", "x-accel-redirect", "redirect"] as const;
 
 /** How links are made and files are sent. */
 export const downloadFields = {
@@ -58,7 +58,7 @@ export const downloadFields = {
     .prefault("none")
     .register(manual, {
       argument: offloads.join("|"),
-      help: "let nginx in front send the files; such downloads are not cut when their session ends",
+      help: "let nginx in front, or the object storage by redirects, send the files; such downloads are not cut with their session",
     }),
   offloadPrefix: z
     .string()
@@ -66,6 +66,14 @@ export const downloadFields = {
     .prefault("/_content/")
     .register(manual, { argument: "path", help: "internal location of nginx over the content root" }),
 };
+
+/** Who sends the files; undefined: this service. */
+export function offloadOf({ offload, offloadPrefix }: z.output<z.ZodObject<typeof downloadFields>>) {
+  if (offload === "none") return undefined;
+  return offload === "redirect"
+    ? { to: "storage" as const }
+    : { to: "nginx" as const, prefix: offloadPrefix };
+}
 
 function isBaseUrl(text: string): boolean {
   return isHttpUrl(text) && !/[?#]/.test(text);

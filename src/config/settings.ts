@@ -2,7 +2,7 @@ import { z } from "zod";
 import type { SettingsSchema } from "../domain/settings-schema.ts";
 import { authenticationFields, authenticationOf, authenticationRules } from "./authentication.ts";
 import { contentFields, contentOf, contentRules } from "./content.ts";
-import { downloadFields } from "./downloads.ts";
+import { downloadFields, offloadOf } from "./downloads.ts";
 import {
   filePath,
   integer,
@@ -181,6 +181,12 @@ const rules: readonly Rule<typeof fields.shape>[] = [
   },
   ...redisRules,
   ...contentRules,
+  {
+    about: ["offload", "s3Bucket"],
+    path: "offload",
+    message: "must be none or x-accel-redirect without --s3-bucket: only object storage has URLs of its own",
+    holds: ({ offload, s3 }) => offload !== "redirect" || s3.bucket !== undefined,
+  },
   ...authenticationRules,
 ];
 
@@ -200,14 +206,13 @@ const checked = rules.reduce(
 );
 
 /** Texts at the paths of the fields → Config. An issue's path has the name of the setting, see `settingNameOf`. */
-export const configSchema = checked.transform(({ s3, ...values }) => ({
+export const configSchema = checked.transform(({ s3, cache, offloadPrefix, ...values }) => ({
   ...values,
   ...authenticationOf(values),
-  content: contentOf({ content: values.content, s3 }),
+  content: contentOf({ content: values.content, s3, cache }),
   retentionMs: values.retentionMs ?? values.leaseMs,
   tls: tlsOf(values.tls),
-  /** Path of the proxy's location over the content root; undefined: this service sends the files. */
-  offloadPrefix: values.offload === "none" ? undefined : values.offloadPrefix,
+  offload: offloadOf({ ...values, offloadPrefix }),
 }));
 
 /** The values of all settings of the service, checked; lengths of time in milliseconds. */

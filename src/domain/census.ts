@@ -37,13 +37,17 @@ export interface Ledger {
   readonly excess: number;
   /** Leases that may have run out before it ended without being counted; unset in a census of an earlier release. */
   readonly hidden?: number;
-  /** How many ACTIVE sessions could run out in each `expiryStepMs` from the start. */
+  /** How many ACTIVE sessions could run out in each `stepMs` from the start. */
   readonly expiries: readonly number[];
+  /** Unset in a census of an earlier release: `minStepMs`. */
+  readonly stepMs?: number;
 }
 
-export const expiryStepMs = 5_000;
-/** Steps that are counted; ten minutes. */
+export const minStepMs = 5_000;
+/** Steps that are counted; at least ten minutes. */
 const maxSteps = 120;
+/** The next census ends after about twice the time that one takes. */
+const censusesInSteps = 3;
 const expiringMs = 60_000;
 const topLength = 10;
 /** Different items and principals that are counted; with more of them, the smaller counts are approximate. */
@@ -51,24 +55,31 @@ const maxCounted = 10_000;
 /** The clocks of two servers of a store may differ so much. */
 const toleranceMs = 1_000;
 
-/** Counts the sessions that a walk meets. */
+/** Counts the sessions that a walk meets, however long it takes. */
 export class CensusTally {
   readonly startedAt: number;
+  readonly #stepMs: number;
+  #expiring = 0;
   readonly states: Record<SessionState, number> = { ACTIVE: 0, CANCELED: 0, ERROR: 0 };
   readonly expiries: number[] = [];
   readonly #items = new TopCounter();
   readonly #principals = new TopCounter();
 
-  constructor(startedAt: number) {
+  /** @param previous says how long this one may take */
+  constructor(startedAt: number, previous?: Pick<Census, "startedAt" | "endedAt">) {
     this.startedAt = startedAt;
+    const tookMs = previous === undefined ? 0 : previous.endedAt - previous.startedAt;
+    this.#stepMs = Math.max(minStepMs, Math.ceil((censusesInSteps * tookMs) / maxSteps));
   }
 
-  add({ state, expiresAt, libraryItemId, owner }: Omit<Session, "id">): void {
+  /** @param now when it was read: a session that was met early has been renewed before the walk ends */
+  add({ state, expiresAt, libraryItemId, owner }: Omit<Session, "id">, now: number): void {
     this.states[state]++;
     this.#items.add(libraryItemId);
     this.#principals.add(owner);
     if (state !== "ACTIVE") return;
-    const step = Math.max(0, Math.floor((expiresAt - this.startedAt) / expiryStepMs));
+    if (expiresAt - now < expiringMs) this.#expiring++;
+    const step = Math.max(0, Math.floor((expiresAt - this.startedAt) / this.#stepMs));
     if (step >= maxSteps) return;
     while (this.expiries.length <= step) this.expiries.push(0);
     this.expiries[step]!++;
@@ -88,12 +99,12 @@ export class CensusTally {
       startedAt,
       endedAt,
       states,
-      expiring: sumOf(expiries, endedAt + expiringMs - startedAt),
+      expiring: this.#expiring,
       topItems: this.#items.top(),
       topPrincipals: this.#principals.top(),
       expired,
       sinceMs: previous === undefined ? 0 : endedAt - previous.endedAt,
-      ledger: { ...ledger, granted: before.granted, expiries },
+      ledger: { ...ledger, granted: before.granted, expiries, stepMs: this.#stepMs },
     };
   }
 }
@@ -133,7 +144,7 @@ export function account({ previous, before, after, endedAt, active }: Account): 
   // One walk may have met some sessions twice.
   const accounted = ledger.accounted - Math.min(excess, ledger.excess);
   const grantedSince = after.granted - ledger.granted;
-  const overdue = sumOf(ledger.expiries, endedAt + toleranceMs - previous.startedAt);
+  const overdue = overdueIn(ledger, endedAt + toleranceMs - previous.startedAt);
   const possible = overdue + grantedSince + (ledger.hidden ?? 0);
   const missing = Math.max(0, least - accounted);
   const expired = Math.min(missing, possible);
@@ -141,9 +152,9 @@ export function account({ previous, before, after, endedAt, active }: Account): 
   return { expired, ledger: { accounted: accounted + missing, excess, hidden } };
 }
 
-/** How many of the expiries are within so many milliseconds. */
-function sumOf(expiries: readonly number[], ms: number): number {
-  return expiries.slice(0, Math.floor(ms / expiryStepMs) + 1).reduce((sum, each) => sum + each, 0);
+/** How many sessions could run out within so many milliseconds. */
+function overdueIn({ expiries, stepMs = minStepMs }: Ledger, ms: number): number {
+  return expiries.slice(0, Math.floor(ms / stepMs) + 1).reduce((sum, each) => sum + each, 0);
 }
 
 /** Finds what occurs most, in bounded memory. */

@@ -12,8 +12,15 @@ export type Selection =
 
 const whole: Selection = { status: 200 };
 
-/** A strong validator, the same on every replica: different bytes have different tags. */
-export function entityTagOf({ fileName, contentVersion }: Link, { version, size }: ContentFile): string {
+/**
+ * A strong validator, the same on every replica: different bytes have different tags. It is that of the storage where
+ * the storage has one, so that a download may go on there (`Offload`).
+ */
+export function entityTagOf(
+  { fileName, contentVersion }: Link,
+  { version, size, etag }: ContentFile,
+): string {
+  if (etag !== undefined) return etag;
   const digest = createHash("sha256").update(JSON.stringify([fileName, contentVersion, version, size]));
   return `"${digest.digest("base64url").slice(0, 27)}"`;
 }

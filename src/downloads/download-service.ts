@@ -14,6 +14,7 @@ import { Downloads } from "./downloads.ts";
 import { downloadHandler } from "./handler.ts";
 import { fixedLinkKeys, SharedLinkKeys } from "./link-keys.ts";
 import { type Link, Links } from "./links.ts";
+import type { Offload } from "./offload.ts";
 
 export interface DownloadServiceOptions extends BaseUrlOptions {
   readonly backend: Pick<
@@ -39,8 +40,8 @@ export interface DownloadServiceOptions extends BaseUrlOptions {
   readonly isUser: (name: string) => boolean;
   /** Counts links that are being looked up among the calls in flight. */
   readonly admission: Admission;
-  /** Path of the proxy's location over the content root; undefined: this service sends the files. */
-  readonly offloadPrefix: string | undefined;
+  /** Undefined: this service sends the files. */
+  readonly offload: Offload | undefined;
   /** Names and values in turn, for every answer; see `pageHeaders`. */
   readonly pageHeaders: readonly string[];
   readonly clientAddressOf: ClientAddressOf;
@@ -62,8 +63,7 @@ export interface DownloadService {
 
 /** Download links and the files that they lead to. */
 export function createDownloadService(options: DownloadServiceOptions): DownloadService {
-  const { backend, content, linkKeys, publicUrl, offloadPrefix, pageHeaders, clientAddressOf, observe } =
-    options;
+  const { backend, content, linkKeys, publicUrl, offload, pageHeaders, clientAddressOf, observe } = options;
   const { sessions, sessionFiles: files, preparations } = backend;
   const links = new Links(
     linkKeys.length > 0 ? fixedLinkKeys(linkKeys) : new SharedLinkKeys(backend.linkKeys),
@@ -90,7 +90,7 @@ export function createDownloadService(options: DownloadServiceOptions): Download
       {
         ...{ links, sessions, content, preparations, files, downloads, shares, hasOwners, isUser, admission },
         ...{ bandwidth, logins },
-        ...{ offloadPrefix, pageHeaders, clientAddressOf, observe },
+        ...{ offload, pageHeaders, clientAddressOf, observe },
       },
       pathPrefix,
     ),

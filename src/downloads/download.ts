@@ -18,9 +18,10 @@ import type { Buffers } from "./buffers.ts";
 import { entityTagOf, select } from "./conditions.ts";
 import type { DownloadShares } from "./download-shares.ts";
 import type { Downloads } from "./downloads.ts";
-import { accelRedirect, digestsField, fileHeaders, type Headers, validatorHeaders } from "./headers.ts";
+import { digestsField, fileHeaders, type Headers, validatorHeaders } from "./headers.ts";
 import { type Link, type Links, linkBearer } from "./links.ts";
 import { type Logins, LoginUse } from "./login-use.ts";
+import { type Offload, offloadAnswer } from "./offload.ts";
 import { send } from "./send.ts";
 import type { ActiveDownload } from "./session-downloads.ts";
 
@@ -41,8 +42,8 @@ export interface DownloadParts {
   readonly isUser: (name: string) => boolean;
   /** Counts links that are being looked up among the calls in flight. */
   readonly admission: Admission;
-  /** Set when a proxy in front sends the files; see `accelRedirect`. */
-  readonly offloadPrefix: string | undefined;
+  /** Undefined: this service sends the files. */
+  readonly offload: Offload | undefined;
   /** Names and values in turn, sent with every answer; see `pageHeaders`. */
   readonly pageHeaders: readonly string[];
   readonly clientAddressOf: ClientAddressOf;
@@ -148,9 +149,7 @@ export class Download {
       // The session may have ended while the file was opened.
       if (download.cutReason === "server_stopping") throw new ServiceError("downlease.server.stopping");
       if (download.cutReason !== undefined) return this.#refuse();
-      const { offloadPrefix } = this.#parts;
-      const redirect = offloadPrefix === undefined ? undefined : accelRedirect(file, offloadPrefix);
-      if (redirect !== undefined) return await this.#offload(link, digests, redirect);
+      if (await this.#offload(link, content)) return;
       const body = this.#select(link, file, digests);
       if (body === undefined) return;
       const leave = this.#enter(link.sessionId, owner);
@@ -265,19 +264,25 @@ export class Download {
     }
   }
 
-  /** Lets a proxy send the file. The proxy does not report progress, so the lease is renewed here, once. */
+  /** Answers so that somebody else sends the file; false when this service has to answer. */
   async #offload(
     { sessionId, fileName }: Link,
-    digests: Digests | undefined,
-    redirect: string,
-  ): Promise<void> {
-    if (this.#method === "GET") {
-      const { outcome } = await this.#parts.files.recordSent(sessionId, new Map([[fileName, 0]]));
-      if (outcome !== "renewed") return this.#refuse();
-      LoginUse.of(this.#request.headers, this.#parts.logins)?.moved();
-    }
-    const headers = ["x-accel-redirect", redirect, ...fileHeaders(fileName, digests), "content-length", "0"];
-    this.#answer(200, headers, "offloaded");
+    { file, digests }: Pick<SessionFileContent, "file" | "digests">,
+  ): Promise<boolean> {
+    const { offload, files, logins } = this.#parts;
+    const { url, headers } = this.#request;
+    const renew = async () => {
+      const renewal = await files.recordSent(sessionId, new Map([[fileName, 0]]));
+      if (renewal.outcome !== "renewed") return undefined;
+      LoginUse.of(headers, logins)?.moved();
+      return renewal.expiresAt;
+    };
+    const request = { method: this.#method, url, fileName, file, digests, renew };
+    const answer = await offloadAnswer(offload, request);
+    if (answer === undefined) return false;
+    if (answer === "session_ended") this.#refuse();
+    else this.#answer(answer.status, answer.headers, "offloaded");
+    return true;
   }
 
   /** The same answer for every reason, so that guessing reveals nothing about sessions and files. */

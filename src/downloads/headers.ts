@@ -1,6 +1,5 @@
 import { create as contentDisposition } from "content-disposition";
 import { asciiName } from "../domain/ascii-name.ts";
-import type { ContentFile } from "../domain/content-source.ts";
 import type { Digests } from "../domain/preparation.ts";
 
 /** Names and values in turn. */
@@ -23,16 +22,6 @@ export function fileHeaders(fileName: string, digests: Digests | undefined): Hea
 /** The headers of a 304, which repeat those of the answer that the client has stored. */
 export function validatorHeaders(etag: string): Headers {
   return ["etag", etag, "cache-control", cacheControl];
-}
-
-/**
- * Where nginx finds a file, for `X-Accel-Redirect`, percent-encoded as nginx decodes it; undefined when the file has no
- * path that nginx could see.
- *
- * @param prefix path of an internal location over the content root, with a slash at its end
- */
-export function accelRedirect({ path }: ContentFile, prefix: string): string | undefined {
-  return path === undefined ? undefined : prefix + path.split("/").map(encodeURIComponent).join("/");
 }
 
 /** A dictionary of digests (RFC 9530), of the algorithms that the RFC does not advise against. */

@@ -35,7 +35,7 @@ import {
 } from "../domain/session.ts";
 import type { SessionStore } from "../domain/session-store.ts";
 import { identifier, lookUpItem } from "./arguments.ts";
-import { encodeKeepAlive } from "./keep-alive-encoder.ts";
+import { encodeKeepAlive, encodeKeepAliveBatch, encodeKeepAliveStream } from "./keep-alive-encoder.ts";
 
 const rpc = DownloadSessionService.method;
 /** Namespace of the ids that are derived from a client token. */
@@ -175,6 +175,7 @@ function keepAliveOperations(parts: DownloadSessionParts): Pick<Operations, "una
     operation({
       method: rpc.batchKeepAlive,
       isRoutine: true,
+      encode: encodeKeepAliveBatch,
       weight: ({ keepAlives }) => Math.max(1, keepAlives.length / batchDiscount),
       async run({ keepAlives }, caller, call) {
         const { length } = keepAlives;
@@ -189,6 +190,7 @@ function keepAliveOperations(parts: DownloadSessionParts): Pick<Operations, "una
   const streams = [
     streamOperation({
       method: rpc.keepAliveStream,
+      encode: encodeKeepAliveStream,
       async answer(requests, caller, clientAddress) {
         const results = await keepAliveAll(requests, caller, clientAddress);
         return results.map((result) => create(KeepAliveStreamResponseSchema, { result }));

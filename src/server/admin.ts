@@ -1,4 +1,4 @@
-import { discardBody, type HttpRequest, type HttpResponse, isRead, pathOf } from "../calls/http.ts";
+import { discardBody, type HttpRequest, type HttpResponse, isRead } from "../calls/http.ts";
 import type { ProtocolHandler } from "../calls/protocol-handler.ts";
 import { atMostEvery } from "../telemetry/at-most-every.ts";
 import type { ServingStatus } from "../telemetry/health.ts";
@@ -93,10 +93,10 @@ function pagesHandler(
   return {
     name,
     headers: { request: [], response: [] },
-    takes: (request) => byPath.has(pathOf(request)),
-    serve(request, response) {
+    takes: (_, path) => byPath.has(path),
+    serve(request, response, path) {
       discardBody(request);
-      void show(byPath.get(pathOf(request))!, request, response, pageHeaders);
+      void show(byPath.get(path)!, request, response, pageHeaders);
     },
   };
 }

@@ -50,18 +50,15 @@ export function pagesHandler(folder: string, pageHeaders: readonly string[]): Pr
   return {
     name: "pages",
     headers: { request: [], response: [] },
-    takes(request) {
-      const { url = "" } = request;
+    takes(request, path) {
       // Calls pass here as well: most are refused by a character.
-      if (url.charCodeAt(1) === slashC || url.charCodeAt(1) === slashD) {
-        const path = pathOf(request);
+      if (path.charCodeAt(1) === slashC || path.charCodeAt(1) === slashD) {
         return [consolePath, docsPath].some((page) => path === page || path.startsWith(`${page}/`));
       }
-      return url === "/" && isBrowser(request);
+      return request.url === "/" && isBrowser(request);
     },
-    serve(request, response) {
+    serve(request, response, path) {
       discardBody(request);
-      const path = pathOf(request);
       if (!isRead(request)) refuseMethod(response, pageHeaders);
       else if (path === consolePath) redirect(response, `${consolePath}/`, pageHeaders);
       else if (path.startsWith(`${docsPath}/`)) redirect(response, docsPath, pageHeaders);

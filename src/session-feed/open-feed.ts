@@ -1,8 +1,9 @@
 import type { Backend } from "../domain/backend.ts";
 import type { SessionChange, SessionChanges } from "../domain/session-changes.ts";
-import type { SessionRecord, SessionRecordStore } from "../domain/session-record-store.ts";
+import type { SessionRecord, SessionRecordPage, SessionRecordStore } from "../domain/session-record-store.ts";
 import { EventBatch, isSame } from "./event-batch.ts";
-import type { SessionEventKind } from "./session-event.ts";
+import { type FeedScope, FeedScopes } from "./feed-scope.ts";
+import type { SessionEventKind, SessionFilter } from "./session-event.ts";
 import { SessionView } from "./session-view.ts";
 import type { SessionWatcher, WatchedView } from "./session-watcher.ts";
 
@@ -11,7 +12,7 @@ export interface SessionFeedOptions {
   readonly changes: Pick<SessionChanges, "watch">;
   /** Announces ends at once, also those that are made before their process knows that somebody watches. */
   readonly watchEnds: Backend["watchEnds"];
-  /** How many sessions are kept at most; 200,000 by default. */
+  /** How many sessions are kept at most, and as many more that watchers name or whose owners they name; 200,000 by default. */
   readonly maxSessions?: number;
 }
 
@@ -31,10 +32,9 @@ const readLength = 500;
 type Reason = SessionChange["kind"] | "walked" | "missing";
 
 /** One life of the feed: from its first watcher to its last. */
-export class OpenFeed implements WatchedView {
-  readonly view: SessionView;
-  isComplete = false;
-  isTruncated = false;
+export class OpenFeed {
+  readonly #view: SessionView;
+  readonly #scopes: FeedScopes;
   readonly #records: SessionFeedOptions["records"];
   readonly #subscriptions: readonly { stop(): void }[];
   readonly #timer: NodeJS.Timeout;
@@ -42,29 +42,31 @@ export class OpenFeed implements WatchedView {
   readonly #watchers = new Map<string, Set<SessionWatcher>>();
   #changes: SessionChange[] = [];
   readonly #toRead = new Map<string, Reason>();
-  /** Number of the walk over all sessions that is running, else of the last one. */
-  #walk = 0;
-  #cursor: string | undefined;
-  #isWalking = false;
-  #mustWalk = true;
-  #walkedAt = Number.POSITIVE_INFINITY;
+  /** Walks that have begun. */
+  #walks = 0;
   #pausedUntil = 0;
   #isWorking = false;
   #isClosed = false;
 
   constructor({ records, changes, watchEnds, maxSessions = 200_000 }: SessionFeedOptions) {
-    this.view = new SessionView(maxSessions);
+    this.#view = new SessionView(maxSessions);
+    this.#scopes = new FeedScopes(this.#view);
     this.#records = records;
-    const missed = () => {
-      this.#mustWalk = true;
-    };
+    const missed = () => this.#scopes.walkAll();
     const changed = (some: readonly SessionChange[]) => {
       for (const change of some) this.#changes.push(change);
     };
     const ends = watchEnds((id) => changed([{ id, kind: "ended" }]), missed);
     this.#subscriptions = [ends, changes.watch({ changed, missed })];
     this.#timer = setInterval(() => void this.#work(), tickMs).unref();
-    void this.#work();
+  }
+
+  /** What a watcher with this filter reads; it has to be added then. */
+  enter(filter: SessionFilter): WatchedView {
+    const scope = this.#scopes.enter(filter);
+    // Not in this turn: the watcher is added first.
+    if (!scope.isComplete) setImmediate(() => void this.#work());
+    return scope;
   }
 
   add(watcher: SessionWatcher): void {
@@ -80,6 +82,7 @@ export class OpenFeed implements WatchedView {
     const group = this.#watchers.get(key);
     group?.delete(watcher);
     if (group?.size === 0) this.#watchers.delete(key);
+    this.#scopes.leave(watcher.filter);
     return this.#watchers.size === 0;
   }
 
@@ -95,16 +98,16 @@ export class OpenFeed implements WatchedView {
    */
   async #work(): Promise<void> {
     const now = performance.now();
-    if (this.#isWorking || now < this.#pausedUntil) return;
+    if (this.#isWorking || this.#isClosed || now < this.#pausedUntil) return;
     this.#isWorking = true;
-    if (now - this.#walkedAt >= walkMs) this.#mustWalk = true;
+    this.#scopes.walkThoseBefore(now - walkMs);
     try {
       do {
         this.#applyChanges();
-        for (const id of this.view.takeExpired(Date.now())) this.#read(id, "missing");
+        for (const id of this.#view.takeExpired(Date.now())) this.#read(id, "missing");
         await this.#readSome();
         await this.#walkOn();
-      } while (!this.#isClosed && (this.#isWalking || this.#toRead.size > 0));
+      } while (!this.#isClosed && (this.#scopes.due?.isWalking || this.#toRead.size > 0));
     } catch {
       // The store monitor reports it.
       this.#pausedUntil = performance.now() + retryMs;
@@ -112,14 +115,19 @@ export class OpenFeed implements WatchedView {
     this.#isWorking = false;
   }
 
-  /** Renewals and deletions say all that has to be known; of other changes the session is read. */
+  /**
+   * Renewals and deletions say all that has to be known; of other changes the session is read. Of a session that would
+   * not be kept, only its creation and its end are: with many sessions nearly all changes are renewals.
+   */
   #applyChanges(): void {
     const batch = new EventBatch();
     const changes = this.#changes;
     this.#changes = [];
     for (const change of changes) {
       const { id, kind } = change;
-      const record = this.view.get(id);
+      const record = this.#view.get(id);
+      const isRoutine = kind === "renewed" || kind === "touched";
+      if (record === undefined && isRoutine && !this.#keepsMore) continue;
       if (kind === "renewed" && record?.state === "ACTIVE") {
         const progress = Math.max(record.progress, change.progress);
         const expiresAt = Math.max(record.expiresAt, change.expiresAt);
@@ -131,6 +139,11 @@ export class OpenFeed implements WatchedView {
       }
     }
     this.#send(batch);
+  }
+
+  /** Whether a session is kept that nobody names. */
+  get #keepsMore(): boolean {
+    return this.#scopes.hasAll && !this.#view.isFull;
   }
 
   #read(id: string, reason: Reason): void {
@@ -147,7 +160,7 @@ export class OpenFeed implements WatchedView {
     const batch = new EventBatch();
     for (const [index, [id, reason]] of some.entries()) {
       this.#toRead.delete(id);
-      const [record, before] = [records[index], this.view.get(id)];
+      const [record, before] = [records[index], this.#view.get(id)];
       if (record !== undefined) this.#see(record, reason, batch);
       else if (before !== undefined) {
         this.#forget(before, before.expiresAt <= Date.now() ? "expired" : "deleted", batch);
@@ -156,45 +169,60 @@ export class OpenFeed implements WatchedView {
     this.#send(batch);
   }
 
-  /** Reads the next page of all sessions, if they have to be read. */
+  /** Reads the next page of a scope that has to be read. */
   async #walkOn(): Promise<void> {
-    if (!this.#isWalking) {
-      if (!this.#mustWalk) return;
-      this.#mustWalk = false;
-      this.#isWalking = true;
-      this.#cursor = undefined;
-      this.#walk++;
+    const scope = this.#scopes.due;
+    if (scope === undefined) return;
+    if (!scope.isWalking) {
+      [scope.mustWalk, scope.isWalking, scope.cursor] = [false, true, undefined];
+      scope.walk = ++this.#walks;
     }
-    const page = await this.#records.page({ cursor: this.#cursor, maxSessions: readLength });
+    const page = await this.#pageOf(scope);
     const batch = new EventBatch();
-    for (const record of page.sessions) this.#see(record, "walked", batch);
-    this.#cursor = page.cursor;
-    const isCut = page.cursor !== undefined && this.view.isFull;
-    if (page.cursor === undefined || isCut) this.#endWalk(isCut);
+    for (const record of page.sessions) this.#see(record, "walked", batch, scope);
+    scope.cursor = page.cursor;
+    const isCut = page.cursor !== undefined && !this.#hasRoomFor(scope);
+    if (page.cursor === undefined || isCut) this.#endWalk(scope, isCut);
     this.#send(batch);
     for (const group of this.#watchers.values()) for (const watcher of group) watcher.wake();
   }
 
-  #endWalk(isCut: boolean): void {
-    this.#isWalking = false;
-    this.#walkedAt = performance.now();
-    this.isComplete = true;
-    this.isTruncated = isCut;
-    if (isCut) return;
-    for (const id of this.view.notSeenSince(this.#walk)) this.#read(id, "missing");
+  async #pageOf({ id, owner, cursor }: FeedScope): Promise<SessionRecordPage> {
+    if (id === undefined) return this.#records.page({ cursor, owner, maxSessions: readLength });
+    const [session] = await this.#records.find([id]);
+    return { sessions: session === undefined ? [] : [session] };
   }
 
-  #see(record: SessionRecord, reason: Reason, batch: EventBatch): void {
-    const before = this.view.get(record.id);
-    this.view.set(record, this.#walk);
+  #hasRoomFor({ isNarrow }: FeedScope): boolean {
+    return isNarrow ? this.#view.hasRoomForNamed : !this.#view.isFull;
+  }
+
+  #endWalk(scope: FeedScope, isCut: boolean): void {
+    scope.isWalking = false;
+    scope.walkedAt = performance.now();
+    scope.isComplete = true;
+    scope.isTruncated = isCut;
+    if (isCut) return;
+    for (const record of this.#view.notSeenSince(scope.walk)) {
+      if (scope.has(record)) this.#read(record.id, "missing");
+    }
+  }
+
+  /** @param scope whose walk has met the session */
+  #see(record: SessionRecord, reason: Reason, batch: EventBatch, scope?: FeedScope): void {
+    const before = this.#view.get(record.id);
+    const isNamed = this.#scopes.isNamed(record);
+    if (before !== undefined || isNamed || this.#scopes.hasAll) {
+      this.#view.set(record, this.#walks, isNamed);
+    }
     if (before !== undefined && isSame(before, record)) return;
     // The snapshot has it.
-    if (before === undefined && reason === "walked" && !this.isComplete) return;
+    if (before === undefined && scope?.isComplete === false) return;
     batch.add({ kind: kindOf(record, before, reason), record, stateBefore: before?.state });
   }
 
   #forget(record: SessionRecord, kind: "expired" | "deleted", batch: EventBatch): void {
-    this.view.delete(record.id);
+    this.#view.delete(record.id);
     batch.add({ kind, record, stateBefore: record.state });
   }
 

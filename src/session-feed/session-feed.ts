@@ -22,7 +22,7 @@ export class SessionFeed {
   watch(filter: SessionFilter, over: AbortSignal, onSlow: () => void): AsyncGenerator<WatchStep> {
     this.#open ??= new OpenFeed(this.#options);
     const open = this.#open;
-    const watcher = new SessionWatcher(filter, open, over, onSlow);
+    const watcher = new SessionWatcher(filter, open.enter(filter), over, onSlow);
     open.add(watcher);
     // Not at the end of the generator: one whose caller takes nothing does not come to it.
     const leave = () => {

@@ -38,7 +38,7 @@ export class SessionView {
   #firstSlot = Number.POSITIVE_INFINITY;
   #names = new Map<string, string>();
 
-  /** @param max how many sessions are kept at most */
+  /** @param max how many sessions are kept at most; twice as many with those that watchers name */
   constructor(max: number) {
     this.#max = max;
   }
@@ -51,17 +51,26 @@ export class SessionView {
     return this.#entries.size >= this.#max;
   }
 
+  get hasRoomForNamed(): boolean {
+    return this.#entries.size < 2 * this.#max;
+  }
+
   get(id: string): SessionRecord | undefined {
     return this.#entries.get(id)?.record;
   }
 
-  /** Sets a session, or adds it unless the view is full. @param walk that has seen it */
-  set(record: SessionRecord, walk: number): void {
+  /**
+   * Sets a session, or adds it unless the view is full.
+   *
+   * @param walk that has seen it, or the last one before
+   * @param isNamed whether a watcher names it or its owner
+   */
+  set(record: SessionRecord, walk: number, isNamed = false): void {
     const entry = this.#entries.get(record.id);
     if (entry !== undefined) {
       entry.record = withNamesOf(entry.record, record);
       entry.walk = walk;
-    } else if (!this.isFull) {
+    } else if (isNamed ? this.hasRoomForNamed : !this.isFull) {
       const added = new Entry(this.#withSharedNames(record), walk, this.#last);
       if (this.#last === undefined) this.#first = added;
       else this.#last.next = added;
@@ -91,11 +100,9 @@ export class SessionView {
     return entry === undefined ? this.#first : entry.next;
   }
 
-  /** Ids of sessions that no walk since that one has seen. */
-  notSeenSince(walk: number): string[] {
-    const ids: string[] = [];
-    for (const [id, entry] of this.#entries) if (entry.walk < walk) ids.push(id);
-    return ids;
+  /** Sessions that no walk since that one has seen. */
+  *notSeenSince(walk: number): Generator<SessionRecord> {
+    for (const { walk: seen, record } of this.#entries.values()) if (seen < walk) yield record;
   }
 
   /**

@@ -91,8 +91,8 @@ export class CensusTaker {
     if (before === undefined) return;
     // By the clock of the store, as the leases are; rather too early than too late.
     const clockMs = before.now - before.answeredAt;
-    const tally = new CensusTally(Math.round(clockMs + performance.now()));
-    await this.#walk(tally);
+    const tally = new CensusTally(Math.round(clockMs + performance.now()), before.census);
+    await this.#walk(tally, clockMs);
     const walkedAt = performance.now();
     metrics.showCensus({ states: tally.states, endedAt: clockMs + walkedAt });
     const after = await this.#answerAfter(walkedAt + this.#settledMs);
@@ -103,16 +103,18 @@ export class CensusTaker {
     if (await replicas.recordCensus(reporter.replica.name, census)) metrics.countExpired(census.expired);
   }
 
-  async #walk(tally: CensusTally): Promise<void> {
+  /** @param clockMs what the clock of the store is ahead of `performance.now()` */
+  async #walk(tally: CensusTally, clockMs: number): Promise<void> {
     const { sessions } = this.#options;
     let cursor: string | undefined;
     do {
       const before = process.threadCpuUsage();
+      const now = clockMs + performance.now();
       const page = await sessions.page({
         cursor,
         maxSessions: 1,
         matches(session) {
-          tally.add(session);
+          tally.add(session, now);
           return false;
         },
       });

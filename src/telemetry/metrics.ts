@@ -1,7 +1,6 @@
 import {
   Counter,
   Gauge,
-  Histogram,
   type MetricObjectWithValues,
   type MetricValue,
   Registry,
@@ -10,6 +9,8 @@ import type { CallRecord } from "../calls/call.ts";
 import type { DownloadRecord } from "../calls/download-record.ts";
 import type { HttpVersion } from "../calls/http.ts";
 import type { ErrorMessageId } from "../domain/errors.ts";
+import { CacheMetrics } from "./cache-metrics.ts";
+import { DurationHistogram, type DurationSeries } from "./duration-histogram.ts";
 import { LeaseMetrics } from "./lease-metrics.ts";
 import { type RefusalReason, refusalReasons } from "./refusals.ts";
 import { collectRuntimeMetrics } from "./runtime-metrics.ts";
@@ -39,15 +40,15 @@ export interface Exposition {
   readonly body: string;
 }
 
-/** Seconds; from a keep-alive on a near Redis to a call that waited for a dead one. */
-const buckets = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2];
-
 /** The metrics of one app, in a registry of their own; those of the process are among them. */
 export class Metrics {
   readonly #registry = new Registry();
   readonly #registers = [this.#registry];
 
   readonly leases = new LeaseMetrics(this.#registers, () => this.#tallies.flush());
+
+  /** For the disk cache. */
+  readonly cache = new CacheMetrics(this.#registers);
 
   readonly #requests = new Counter({
     name: "downlease_requests_total",
@@ -57,22 +58,18 @@ export class Metrics {
     collect: () => this.#tallies.flush(),
   });
 
-  readonly #durations = new Histogram({
+  readonly #durations = new DurationHistogram<"operation" | "protocol">({
     name: "downlease_request_duration_seconds",
     help: "Time from the arrival of a call to its answer by operation and protocol.",
-    labelNames: ["operation", "protocol"],
-    buckets,
-    registers: this.#registers,
-    collect: () => this.#tallies.flush(),
+    register: this.#registry,
   });
 
   readonly #tallies = new Tallies((operation, protocol, code) => {
     const labels = { operation, protocol, code };
-    return new Tally((durationsMs) => {
-      this.#calls += durationsMs.length;
-      if (code === "ok") this.leases.countCalls(operation, durationsMs.length);
-      this.#requests.inc(labels, durationsMs.length);
-      for (const ms of durationsMs) this.#durations.observe({ operation, protocol }, ms / 1000);
+    return new Tally(this.#durations.series({ operation, protocol }), (calls) => {
+      this.#calls += calls;
+      if (code === "ok") this.leases.countCalls(operation, calls);
+      this.#requests.inc(labels, calls);
     });
   });
 
@@ -83,13 +80,13 @@ export class Metrics {
     registers: this.#registers,
   });
 
-  readonly #roundTrips = new Histogram({
+  readonly #roundTrips = new DurationHistogram<"script">({
     name: "downlease_redis_round_trip_seconds",
     help: "Time from sending a script to Redis to its answer by script.",
-    labelNames: ["script"],
-    buckets,
-    registers: this.#registers,
+    register: this.#registry,
   });
+
+  readonly #roundTripsOf = new Map<string, DurationSeries<"script">>();
 
   readonly #connections = new Gauge({
     name: "downlease_connections",
@@ -247,8 +244,14 @@ export class Metrics {
   };
 
   /** For the Redis store. */
-  readonly observeRoundTrip = (script: string, seconds: number): void =>
-    this.#roundTrips.observe({ script }, seconds);
+  readonly observeRoundTrip = (script: string, seconds: number): void => {
+    let series = this.#roundTripsOf.get(script);
+    if (series === undefined) {
+      series = this.#roundTrips.series({ script });
+      this.#roundTripsOf.set(script, series);
+    }
+    series.add(seconds);
+  };
 
   /** For keep-alives that share a call. */
   readonly countKeepAlive = (code: CallRecord["outcome"]): void => {

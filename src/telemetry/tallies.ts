@@ -1,27 +1,26 @@
-/** A tally is flushed when it holds this many durations. */
-const maxKept = 1000;
+import type { DurationSeries } from "./duration-histogram.ts";
 
-/**
- * Durations of calls of one kind until the next collection. To find a metric by its labels costs more than to count,
- * so it is done for many calls at a time.
- */
+/** The calls of one kind: their durations, and how many have not been reported yet. */
 export class Tally {
-  readonly #record: (durationsMs: readonly number[]) => void;
-  readonly #durationsMs: number[] = [];
+  readonly #durations: Pick<DurationSeries<string>, "add">;
+  readonly #report: (calls: number) => void;
+  #calls = 0;
 
-  constructor(record: (durationsMs: readonly number[]) => void) {
-    this.#record = record;
+  /** @param report called at a flush with the number of calls since the one before */
+  constructor(durations: Pick<DurationSeries<string>, "add">, report: (calls: number) => void) {
+    this.#durations = durations;
+    this.#report = report;
   }
 
   add(durationMs: number): void {
-    this.#durationsMs.push(durationMs);
-    if (this.#durationsMs.length === maxKept) this.flush();
+    this.#calls++;
+    this.#durations.add(durationMs / 1000);
   }
 
   flush(): void {
-    if (this.#durationsMs.length === 0) return;
-    this.#record(this.#durationsMs);
-    this.#durationsMs.length = 0;
+    if (this.#calls === 0) return;
+    this.#report(this.#calls);
+    this.#calls = 0;
   }
 }
 

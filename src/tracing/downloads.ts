@@ -11,11 +11,11 @@ const route = "/download/{session}/{file}";
 export function tracedDownloadHandler(handler: ProtocolHandler, spans: Spans): ProtocolHandler {
   return {
     ...handler,
-    serve(request, response) {
+    serve(request, response, path) {
       const { method, headers } = request;
-      if (!isRead(request)) return handler.serve(request, response);
+      if (!isRead(request)) return handler.serve(request, response, path);
       const attributes = () => ({ "http.request.method": method, "http.route": route });
-      spans.serve(headers, `${method} ${route}`, attributes, () => handler.serve(request, response));
+      spans.serve(headers, `${method} ${route}`, attributes, () => handler.serve(request, response, path));
     },
   };
 }

@@ -73,7 +73,9 @@ describe("with users", () => {
   let small: string;
   let slow: string;
   beforeAll(async () => {
-    app = await startConsoleApp(browser, { settings: { transferBandwidthMbps: "40" } });
+    // Pages need the bytes of the service, even where others send the files.
+    const settings = { transferBandwidthMbps: "40", offload: "x-accel-redirect" };
+    app = await startConsoleApp(browser, { settings });
     small = await addItem(app.contentRoot, "lib/small", {
       "a.bin": bytes.subarray(0, 70_000),
       "b.txt": Buffer.from("b"),

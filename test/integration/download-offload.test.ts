@@ -156,10 +156,10 @@ describe.each(storeKinds)("behind nginx, %s", (store) => {
 
 test("content that nginx can't see is sent by the service", async () => {
   await using rig = await downloadRig({
-    offloadPrefix: "/_content/",
+    offload: { to: "nginx", prefix: "/_content/" },
     content: (source) => ({
-      async openFile(...which) {
-        const file = await source.openFile(...which);
+      async openFile(itemId, name, contentVersion) {
+        const file = await source.openFile(itemId, name, contentVersion);
         if (file === undefined) return undefined;
         const close = () => file.close();
         const { size, version } = file;
@@ -173,7 +173,7 @@ test("content that nginx can't see is sent by the service", async () => {
 });
 
 test("a session that has just ended is not offloaded, and a store that is down is reported", async () => {
-  await using rig = await downloadRig({ offloadPrefix: "/_content/" });
+  await using rig = await downloadRig({ offload: { to: "nginx", prefix: "/_content/" } });
   await rig.addFile("disk.bin", "content");
   const session = await rig.open();
   const url = rig.url + rig.link(session, "disk.bin");

@@ -111,7 +111,7 @@ test("a downloader with many connections gets all of them while there is no othe
 test("what a proxy sends takes no place", async () => {
   await start({
     limit: 1,
-    offloadPrefix: "/_content/",
+    offload: { to: "nginx", prefix: "/_content/" },
     content: (source) => ({
       openFile: async (itemId, name, version) => {
         const file = (await source.openFile(itemId, name, version))!;
@@ -139,10 +139,10 @@ test("links that are being looked up count among the calls in flight", async () 
   await start({
     maxLookUps: 2,
     content: (source) => ({
-      openFile: async (...args) => {
+      openFile: async (itemId, name, version) => {
         opened++;
         await opening.promise;
-        return source.openFile(...args);
+        return source.openFile(itemId, name, version);
       },
     }),
   });

@@ -3,6 +3,7 @@ import { connect } from "node:http2";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { Admission } from "../../src/calls/admission.ts";
 import type { CallRecord } from "../../src/calls/call.ts";
+import { type HttpHandler, pathOf } from "../../src/calls/http.ts";
 import { type Authenticate, CallPipeline } from "../../src/calls/pipeline.ts";
 import { ShareHolders } from "../../src/calls/share-holders.ts";
 import { ServiceError } from "../../src/domain/errors.ts";
@@ -38,7 +39,8 @@ beforeEach(async () => {
     clientAddressOf: ({ connection }) => connection.peer,
     observe,
   });
-  const { serve: handler } = jsonRpcHandler({ pipeline, maxBodyBytes: 2000, observe });
+  const { serve } = jsonRpcHandler({ pipeline, maxBodyBytes: 2000, observe });
+  const handler: HttpHandler = (request, response) => serve(request, response, pathOf(request));
   server = new Server({ handler, host: "127.0.0.1", port: 0 });
   url = `http://127.0.0.1:${(await server.listen()).port}`;
 });

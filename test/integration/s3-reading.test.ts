@@ -1,9 +1,11 @@
 import { randomBytes } from "node:crypto";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
+import { limits } from "../../src/content/s3/client.ts";
 import { S3ContentSource } from "../../src/content/s3/s3-content-source.ts";
 import { ContentChangedError, type ContentFile } from "../../src/domain/content-source.ts";
 import { bytesOf, openCurrent } from "../support/content-files.ts";
 import { eventually } from "../support/eventually.ts";
+import { startRecordingServer } from "../support/recording-server.ts";
 import { type S3Proxy, startS3Proxy } from "../support/s3-proxy.ts";
 import { type S3Server, s3Credentials, startS3Server, type TestBucket } from "../support/s3-server.ts";
 
@@ -116,6 +118,103 @@ describe("a body that breaks", () => {
       while ((await reader.read(new Uint8Array(65_536))) > 0);
     };
     await expect(readOn()).rejects.toMatchObject(unavailable);
+  });
+});
+
+describe("a storage that is too busy, or fails", () => {
+  const answers = [
+    { status: 503, code: "SlowDown" },
+    { status: 429 },
+    { status: 500, code: "InternalError" },
+  ];
+
+  test.each(answers)("is asked again before the first byte: %j", async (answer) => {
+    let refusals = 1;
+    proxy.interfere = () => (refusals-- > 0 ? { answer } : undefined);
+    expect(same(await bytesOf(file))).toBe(true);
+    expect(proxy.exchanges).toHaveLength(2);
+  });
+
+  test("is unavailable when it refuses again and again", async () => {
+    proxy.interfere = () => ({ answer: answers[2]! });
+    await expect(bytesOf(file)).rejects.toMatchObject(unavailable);
+    expect(proxy.exchanges).toHaveLength(limits.attempts);
+  });
+
+  test("is asked again in the middle for longer, because bytes have been sent already", async () => {
+    let refusals = limits.attempts + 2;
+    proxy.interfere = () => {
+      if (proxy.exchanges.length === 1) return { cutAfter: 1_000_000 };
+      return refusals-- > 0 ? { answer: answers[2]! } : undefined;
+    };
+    expect(same(await bytesOf(file))).toBe(true);
+  });
+});
+
+describe("a host of the storage that is gone without a word", () => {
+  test("costs one attempt, however many connections lead to it", async () => {
+    const source = await S3ContentSource.open({ bucket: bucket.name, prefix: "", endpoint: proxy.url });
+    const files = await Promise.all(Array.from({ length: 5 }, () => openCurrent(source, "i", "disk")));
+    const read = (each: ContentFile | undefined) => bytesOf(each!, { start: 0, end: 999 });
+    await Promise.all(files.map(read));
+    const gone = new Set(proxy.exchanges.map(({ port }) => port));
+    proxy.interfere = ({ port }) => ({ isSilent: gone.has(port) });
+    const [bytes, item] = await Promise.all([read(files[0]), source.item("i")]);
+    expect(bytes).toHaveLength(1_000);
+    expect(item).toBeDefined();
+    expect(gone.has(proxy.exchanges.at(-1)!.port)).toBe(false);
+  });
+});
+
+describe("the SDK", () => {
+  const signedFor = (part: number) =>
+    proxy.exchanges.map(
+      ({ headers }) => /Credential=([^,]+)/.exec(headers.authorization!)![1]!.split("/")[part],
+    );
+
+  test("corrects the clock by that of the storage", async () => {
+    const aheadMs = 3_600_000;
+    proxy.interfere = () => {
+      if (proxy.exchanges.length > 1) return undefined;
+      const headers = { date: new Date(Date.now() + aheadMs).toUTCString() };
+      return { answer: { status: 403, code: "RequestTimeTooSkewed", headers } };
+    };
+    expect(same(await bytesOf(file))).toBe(true);
+    const [first, second] = proxy.exchanges.map(({ headers }) => {
+      const pattern = /^(....)(..)(..T..)(..)(..Z)$/;
+      return Date.parse(String(headers["x-amz-date"]).replace(pattern, "$1-$2-$3:$4:$5"));
+    });
+    expect(second! - first!).toBeGreaterThan(aheadMs - 60_000);
+  });
+
+  test("signs for the region to which the storage redirects", async () => {
+    const headers = { "x-amz-bucket-region": "eu-west-3" };
+    proxy.interfere = () =>
+      proxy.exchanges.length === 1
+        ? { answer: { status: 301, code: "PermanentRedirect", headers } }
+        : undefined;
+    expect(same(await bytesOf(file))).toBe(true);
+    expect(signedFor(2)).toEqual(["us-east-1", "eu-west-3"]);
+  });
+
+  test("fetches credentials again before they expire", async () => {
+    let given = 0;
+    await using metadata = await startRecordingServer("HTTP/1.1", (_, response) => {
+      const Expiration = new Date(Date.now() + 60_000).toISOString();
+      given += 1;
+      response.end(
+        JSON.stringify({ AccessKeyId: `KEY${given}`, SecretAccessKey: "s", Token: "t", Expiration }),
+      );
+    });
+    for (const name of Object.keys(s3Credentials)) vi.stubEnv(name, undefined);
+    vi.stubEnv("AWS_CONTAINER_CREDENTIALS_FULL_URI", `http://${metadata.address}/`);
+    const source = await S3ContentSource.open({ bucket: bucket.name, prefix: "", endpoint: proxy.url });
+    await using other = (await openCurrent(source, "i", "small"))!;
+    proxy.exchanges.length = 0;
+    for (let read = 0; read < 2; read++) await bytesOf(other);
+    const [first, second] = signedFor(0);
+    expect(first).toMatch(/^KEY\d+$/);
+    expect(second).not.toBe(first);
   });
 });
 

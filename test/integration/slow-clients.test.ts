@@ -102,7 +102,8 @@ describe.each(lanes)("$lane", ({ fastLane }) => {
         const rest = restHandler({ ...parts, maxBodyBytes });
         return {
           ...rest,
-          serve: (request, response) => (json.takes(request) ? json : rest).serve(request, response),
+          serve: (request, response, path) =>
+            (json.takes(request, path) ? json : rest).serve(request, response, path),
         };
       },
     });

@@ -25,8 +25,18 @@ afterAll(async () => {
 test("requests to S3 continue the trace", async () => {
   const place = { endpoint: `http://${server.address}`, bucket: "bucket", prefix: "" };
   for (const traceHeaders of [() => ({ traceparent }), undefined]) {
-    await expect(new S3Bucket({ ...place, traceHeaders }).list("").next()).rejects.toThrow();
-    expect(server.requests.at(-1)?.headers.traceparent).toBe(traceHeaders && traceparent);
+    const bucket = new S3Bucket({ ...place, traceHeaders });
+    const object = { key: "a", etag: '"b"', size: 1 };
+    const requests = [
+      () => bucket.list("").next(),
+      () => bucket.open(object, { start: 0, end: 0 }, new AbortController().signal),
+    ];
+    for (const request of requests) {
+      const before = server.requests.length;
+      await request().catch(() => {});
+      expect(server.requests).toHaveLength(before + 1);
+      expect(server.requests.at(-1)?.headers.traceparent).toBe(traceHeaders && traceparent);
+    }
   }
   expect(server.requests.at(-1)?.headers.authorization).toContain("SignedHeaders=");
 });

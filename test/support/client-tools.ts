@@ -138,9 +138,12 @@ export const compose: PeerTool = {
   },
 };
 
+/** Object storage. Its module has no releases that the proxy of Go's modules could name. */
+export const minio = program("minio", "github.com/minio/minio@v0.0.0-20260212201848-7aac2a2c5b7c");
+
 export const clientTools: readonly PeerTool[] = [
   ...[currentGovc, grpcurl, ghz, vmwareSdk, ansible, schemathesis, attw],
-  ...[helm, kubernetesSchemas, compose],
+  ...[helm, kubernetesSchemas, compose, minio],
 ];
 
 /** Clients that are in none of the registries that the tests use. */

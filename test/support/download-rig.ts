@@ -18,6 +18,7 @@ import { downloadHandler } from "../../src/downloads/handler.ts";
 import { fixedLinkKeys } from "../../src/downloads/link-keys.ts";
 import { Links, signedPath } from "../../src/downloads/links.ts";
 import type { Logins } from "../../src/downloads/login-use.ts";
+import type { Offload } from "../../src/downloads/offload.ts";
 import type { Limits } from "../../src/server/limits.ts";
 import { Server, type ServerTls } from "../../src/server/server.ts";
 import { SqliteDatabase } from "../../src/stores/sqlite/database.ts";
@@ -32,7 +33,7 @@ export interface DownloadRigOptions
   readonly leaseMs?: number;
   readonly content?: (source: DirectoryContentSource) => Pick<ContentSource, "openFile">;
   readonly preparations?: Pick<PreparationStore, "find">;
-  readonly offloadPrefix?: string;
+  readonly offload?: Offload;
   readonly pathPrefix?: string;
   readonly tls?: ServerTls;
   readonly limits?: Partial<Limits>;
@@ -95,7 +96,7 @@ export async function downloadRig(options: DownloadRigOptions = {}) {
     isUser: options.isUser ?? (() => true),
     admission,
     clientAddressOf: clientAddressFinder(() => true),
-    offloadPrefix: options.offloadPrefix,
+    offload: options.offload,
     pageHeaders: ["x-content-type-options", "nosniff"],
     observe: {
       began: () => void running++,

@@ -11,6 +11,8 @@ export class MemorySessionFiles implements Pick<SessionFileStore, "recordSent">,
   readonly records: { readonly sessionId: string; readonly sent: Recorded }[] = [];
   isDown = false;
   isReliable = true;
+  /** The end of every renewed lease; a second from then on when unset. */
+  expiresAt: number | undefined;
   /** Sessions that have ended. */
   readonly gone = new Set<string>();
   #ended: (sessionId: string) => void = () => {};
@@ -20,7 +22,7 @@ export class MemorySessionFiles implements Pick<SessionFileStore, "recordSent">,
     if (this.isDown) throw new ServiceError("downlease.store.unavailable");
     this.records.push({ sessionId, sent: new Map(sent) });
     if (this.gone.has(sessionId)) return { outcome: "not_found" };
-    return { outcome: "renewed", expiresAt: Date.now() + 1000, progress: 0 };
+    return { outcome: "renewed", expiresAt: this.expiresAt ?? Date.now() + 1000, progress: 0 };
   }
 
   watchEnds(ended: (sessionId: string) => void, established: () => void = () => {}): EndsSubscription {

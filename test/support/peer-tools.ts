@@ -228,7 +228,8 @@ export function run(
     cwd,
     env: { ...process.env, GO111MODULE: "on", ...env },
     maxBuffer: 2 ** 26,
-    timeout: 300_000,
+    // The largest ones take minutes on two cores.
+    timeout: 900_000,
   });
   if (status === 0) return stdout;
   throw new Error(`${command} ${args.at(-1)} failed: ${error?.message ?? String(stderr).trim()}`);

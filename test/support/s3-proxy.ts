@@ -28,7 +28,11 @@ export interface Exchange {
 
 export interface Interference {
   /** Answers with this instead of the server. */
-  readonly answer?: { readonly status: number; readonly code?: string };
+  readonly answer?: {
+    readonly status: number;
+    readonly code?: string;
+    readonly headers?: Readonly<Record<string, string>>;
+  };
   /** Never answers. */
   readonly isSilent?: boolean;
   /** Cuts the connection after so many bytes of the body. */
@@ -99,8 +103,9 @@ function exchangeOf({ method, url = "", headers, socket }: IncomingMessage): Exc
   };
 }
 
-function refuse(response: ServerResponse, { status, code }: NonNullable<Interference["answer"]>): void {
-  response.writeHead(status, { "content-type": "application/xml" });
+function refuse(response: ServerResponse, answer: NonNullable<Interference["answer"]>): void {
+  const { status, code, headers } = answer;
+  response.writeHead(status, { "content-type": "application/xml", ...headers });
   response.end(code && `<?xml version="1.0"?><Error><Code>${code}</Code><Message>so it is</Message></Error>`);
 }
 

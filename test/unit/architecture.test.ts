@@ -39,13 +39,24 @@ const rooms: Rooms = {
   "stores/sqlite": { rooms: ["domain"], packages: ["pino"], node: ["fs", "fs/promises", "sqlite"] },
   // `open.ts` of a room with several kinds has a row for each and loads the one in use.
   stores: { rooms: ["domain", "stores/redis", "stores/sqlite"], packages: ["pino"] },
-  content: { rooms: ["content/directory", "content/s3", "domain"], packages: ["p-limit", "uuid", "zod"] },
+  content: {
+    rooms: ["content/cache", "content/directory", "content/s3", "domain"],
+    packages: ["lru-cache", "p-limit", "uuid", "zod"],
+  },
+  // Blocks of files on a disk; SQLite is their index, and locks a file for each process.
+  "content/cache": {
+    rooms: ["content", "domain"],
+    packages: ["lru-cache"],
+    node: ["crypto", "fs", "fs/promises", "sqlite", "zlib"],
+  },
   "content/directory": { rooms: ["content", "domain"], node: ["fs", "fs/promises"] },
   "content/s3": {
-    rooms: ["content", "domain"],
+    rooms: ["content", "content/s3/http", "domain"],
     packages: ["@aws-sdk/client-s3", "@aws-sdk/s3-request-presigner", "content-disposition", "lru-cache"],
-    node: ["http", "https"],
+    node: ["http", "https", "stream"],
   },
+  // Connections to the storage that read into the memory of their readers. `http` for checks of headers.
+  "content/s3/http": { packages: ["http-parser-js"], node: ["http", "net", "tls"] },
   preparation: { rooms: ["domain"], packages: ["p-limit"], node: ["worker_threads"] },
   telemetry: {
     rooms: ["calls", "domain", "preparation"],
@@ -125,7 +136,8 @@ const rooms: Rooms = {
       "p-limit",
       "zod",
     ],
-    node: ["fs", "fs/promises", "http", "https", "sqlite", "tls"],
+    // `dns` and `net` for hosts that a server must not name.
+    node: ["dns", "dns/promises", "fs", "fs/promises", "http", "https", "net", "sqlite", "tls"],
   },
   // The web page: code for browsers.
   console: {

@@ -19,18 +19,44 @@ describe("a census", () => {
     const tally = new CensusTally(1_000_000);
     const now = 1_002_000;
     for (const expiresAt of [now + 1, now + 59_999, now + 70_000, now + 3_600_000])
-      tally.add(session({ expiresAt }));
-    for (const state of ["CANCELED", "CANCELED", "ERROR"]) tally.add(session({ state, expiresAt: now + 1 }));
+      tally.add(session({ expiresAt }), now);
+    for (const state of ["CANCELED", "CANCELED", "ERROR"])
+      tally.add(session({ state, expiresAt: now + 1 }), now);
     const census = tally.census(now, undefined, none, none);
     expect(census.states).toEqual({ ACTIVE: 4, CANCELED: 2, ERROR: 1 });
     expect(census.expiring).toBe(2);
   });
 
+  test("takes no session for one that expires soon because the walk was long", () => {
+    const tally = new CensusTally(0);
+    // Three minutes are left at the start of a walk of three minutes: it is renewed long before the end.
+    tally.add(session({ expiresAt: 180_000 }), 0);
+    tally.add(session({ expiresAt: 210_000 }), 180_000);
+    expect(tally.census(180_000, undefined, none, none).expiring).toBe(1);
+  });
+
+  test.each([1, 20, 240])("counts expired leases after a walk of %i minutes", (minutes) => {
+    const took = minutes * 60_000;
+    // The third has the length of the second, which the length of the first foretells.
+    let previous = new CensusTally(0).census(took, undefined, none, none);
+    const granted = { granted: 1_000, ended: 0 };
+    const tally = new CensusTally(took, previous);
+    for (let n = 0; n < 1_000; n++) {
+      const now = took + (took * n) / 1_000;
+      tally.add(session({ expiresAt: now + 300_000 }), now);
+    }
+    previous = tally.census(2 * took, previous, granted, granted);
+    const end = Math.max(3 * took, 2 * took + 400_000);
+    const { expired } = new CensusTally(2 * took, previous).census(end, previous, granted, granted);
+    expect(expired).toBe(1_000);
+    expect(previous.ledger.expiries.length).toBeLessThanOrEqual(120);
+  });
+
   test("knows the items and principals with the most sessions, however many there are", () => {
     const tally = new CensusTally(0);
     for (let n = 0; n < 60_000; n++) {
-      tally.add(session({ owner: `stranger ${n}` }));
-      if (n % 10 === 0) tally.add(session({ owner: "carol", libraryItemId: "item-2" }));
+      tally.add(session({ owner: `stranger ${n}` }), 0);
+      if (n % 10 === 0) tally.add(session({ owner: "carol", libraryItemId: "item-2" }), 0);
     }
     const { topItems, topPrincipals } = tally.census(1, undefined, none, none);
     expect(topItems).toEqual([
@@ -167,7 +193,7 @@ class World {
     const end = Math.max(this.#next, 1);
     for (let id = 0; id < end; id++) {
       if (this.#active.includes(id))
-        tally.add(session({ expiresAt: isShort(id) ? this.#now : this.#now + 1e9 }));
+        tally.add(session({ expiresAt: isShort(id) ? this.#now : this.#now + 1e9 }), this.#now);
       for (let n = 0; n < during && this.#steps.length > 0 && id % 3 === 0; n++)
         this.#act(this.#steps.shift()!);
     }

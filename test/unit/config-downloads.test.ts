@@ -115,10 +115,21 @@ describe("--trusted-proxies", () => {
 
 describe("--offload", () => {
   test("names the location that nginx has over the content", () => {
-    expect(load({ offload: "x-accel-redirect" }).offloadPrefix).toBe("/_content/");
+    expect(load({ offload: "x-accel-redirect" }).offload).toEqual({ to: "nginx", prefix: "/_content/" });
     const offloadPrefix = "/a/b/";
-    expect(load({ offload: "x-accel-redirect", offloadPrefix }).offloadPrefix).toBe("/a/b/");
-    expect(load({ offload: "none", offloadPrefix }).offloadPrefix).toBeUndefined();
+    expect(load({ offload: "x-accel-redirect", offloadPrefix }).offload).toEqual({
+      to: "nginx",
+      prefix: "/a/b/",
+    });
+    expect(load({ offload: "none", offloadPrefix }).offload).toBeUndefined();
+  });
+
+  test("redirects to object storage, and to nothing else", () => {
+    const { offload } = loadConfig({ flags: { s3Bucket: "images", offload: "redirect" }, environment: {} });
+    expect(offload).toEqual({ to: "storage" });
+    expect(mistakes({ offload: "redirect" })).toEqual([
+      "--offload must be none or x-accel-redirect without --s3-bucket: only object storage has URLs of its own, not 'redirect'",
+    ]);
   });
 
   test.each(["", "/", "_content/", "/_content", "//", "/a b/", "/a\r\nb/", "/%2f/"])(

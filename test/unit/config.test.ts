@@ -32,11 +32,15 @@ describe("settings", () => {
       ["--s3-bucket", "DOWNLEASE_S3_BUCKET", "unset"],
       ["--s3-prefix", "DOWNLEASE_S3_PREFIX", "the whole bucket"],
       ["--s3-endpoint", "DOWNLEASE_S3_ENDPOINT", "AWS"],
+      ["--s3-public-endpoint", "DOWNLEASE_S3_PUBLIC_ENDPOINT", "that of the service"],
       [
         "--s3-region",
         "DOWNLEASE_S3_REGION",
         "from AWS_REGION or the shared configuration; us-east-1 with --s3-endpoint",
       ],
+      ["--cache-dir", "DOWNLEASE_CACHE_DIR", "unset: nothing is cached"],
+      ["--cache-bytes", "DOWNLEASE_CACHE_BYTES", "10GiB with --cache-dir"],
+      ["--cache-fresh-seconds", "DOWNLEASE_CACHE_FRESH_SECONDS", "10 with --cache-dir"],
       ["--prepare-seconds", "DOWNLEASE_PREPARE_SECONDS", "10"],
       ["--verify-first", "DOWNLEASE_VERIFY_FIRST", "off"],
       ["--prepare-ahead", "DOWNLEASE_PREPARE_AHEAD", "off"],
@@ -142,8 +146,7 @@ describe("a right configuration", () => {
       prepareMs: 10_000,
       verifyFirst: false,
       prepareAhead: "off",
-      offload: "none",
-      offloadPrefix: undefined,
+      offload: undefined,
       corsOrigins: [],
       adminListen: { host: "127.0.0.1", port: 9480, isDefault: true },
       allowedHosts: [],
@@ -246,12 +249,14 @@ describe("a right configuration", () => {
         s3Bucket: "My.Images_1",
         s3Prefix: "a b/\u00e9",
         s3Endpoint: "http://minio:9000/s3",
+        s3PublicEndpoint: "https://images.example",
         s3Region: "eu-central-1",
       },
       {
         bucket: "My.Images_1",
         prefix: "a b/\u00e9/",
         endpoint: "http://minio:9000/s3",
+        publicEndpoint: "https://images.example",
         region: "eu-central-1",
       },
     ],
@@ -345,6 +350,7 @@ describe("mistakes", () => {
     ["host", ["", "a b", "[::1]", "http://host", "host:80", "a..b", "x".repeat(64)]],
     ["workers", ["0", "129", "two"]],
     ["contentRoot", [""]],
+    ["cacheBytes", ["", "0", "1023KiB", "-1", "1GiBB", "ten"]],
     ["s3Bucket", ["", "ab", "a/b", "-ab", "b\u00fccher", "x".repeat(64), "arn:aws:s3 x"]],
     ["s3Prefix", ["", "/", "/a", "a//b", "a//", "../a", "a/./b", "a\nb", "x".repeat(513)]],
     [
@@ -395,14 +401,42 @@ describe("mistakes", () => {
     }
   });
 
+  test("a cache is for a bucket, and its settings are for a cache", () => {
+    const cacheOf = (flags: Record<string, string>) => {
+      const { content } = loadConfig({ flags: { s3Bucket: "images", ...flags }, environment: {} });
+      return content.kind === "s3" && [content.cache, content.freshMs];
+    };
+    expect(cacheOf({})).toEqual([undefined, undefined]);
+    expect(cacheOf({ cacheDir: "c" })).toEqual([{ path: "c", limit: 10 * 2 ** 30 }, 10_000]);
+    expect(cacheOf({ cacheDir: "c", cacheBytes: "1.5T", cacheFreshSeconds: "0" })).toEqual([
+      { path: "c", limit: 1.5 * 2 ** 40 },
+      0,
+    ]);
+    expect(mistakesOf({ flags: { contentRoot: "library", cacheDir: "c" } })).toEqual([
+      "--cache-dir must be left out without --s3-bucket: files of a directory need no cache, not 'c'",
+    ]);
+    expect(mistakesOf({ flags: { s3Bucket: "images", cacheBytes: "1G", cacheFreshSeconds: "1" } })).toEqual([
+      "--cache-bytes must be left out without --cache-dir, not '1G'",
+      "--cache-fresh-seconds must be left out without --cache-dir, not '1'",
+    ]);
+  });
+
   test("a content root and a bucket exclude each other, and a bucket's settings need one", () => {
     expect(mistakesOf({ flags: { contentRoot: "library", s3Bucket: "images" } })).toEqual([
       "--s3-bucket must be left out with --content-root, not 'images'",
     ]);
-    const flags = { contentRoot: "library", s3Prefix: "a", s3Endpoint: "http://host", s3Region: "eu" };
+    const s3PublicEndpoint = "https://host";
+    const flags = {
+      contentRoot: "library",
+      s3Prefix: "a",
+      s3Endpoint: "http://host",
+      s3PublicEndpoint,
+      s3Region: "eu",
+    };
     expect(mistakesOf({ flags })).toEqual([
       "--s3-prefix must be left out without --s3-bucket, not 'a'",
       "--s3-endpoint must be left out without --s3-bucket, not 'http://host'",
+      "--s3-public-endpoint must be left out without --s3-bucket, not 'https://host'",
       "--s3-region must be left out without --s3-bucket, not 'eu'",
     ]);
   });

@@ -4,7 +4,7 @@ import { createFileRegistry, type DescService, fromBinary } from "@bufbuild/prot
 import { type FileDescriptorProto, FileDescriptorSetSchema } from "@bufbuild/protobuf/wkt";
 import { beforeAll, describe, expect, test } from "vitest";
 import { DownloadSessionService } from "../../gen/content/library/item/v1/download_session_pb.ts";
-import type { HttpRequest, HttpResponse } from "../../src/calls/http.ts";
+import { type HttpRequest, type HttpResponse, pathOf } from "../../src/calls/http.ts";
 import { operation } from "../../src/calls/pipeline.ts";
 import { descriptorSetHandler, descriptorSetPath } from "../../src/protocols/rpc/descriptor-set.ts";
 
@@ -24,7 +24,7 @@ function answerTo(method: string, headers: Record<string, string> = {}, url = de
     },
   };
   const request = { method, url, headers, resume() {} } as unknown as HttpRequest;
-  serve(request, response as unknown as HttpResponse);
+  serve(request, response as unknown as HttpResponse, pathOf(request));
   return answer;
 }
 
@@ -79,7 +79,7 @@ describe("the served descriptor set", () => {
 
   test("takes its path only", () => {
     const taken = [descriptorSetPath, `${descriptorSetPath}?x`, "/proto/", `${descriptorSetPath}x`].map(
-      (url) => takes({ url } as HttpRequest),
+      (url) => takes({ url } as HttpRequest, pathOf({ url } as HttpRequest)),
     );
     expect(taken).toEqual([true, true, false, false]);
   });

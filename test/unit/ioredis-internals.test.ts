@@ -33,6 +33,7 @@ describe("the places in ioredis that are relied on", () => {
     ["cluster/index.js", "this.slots[slot] = keys;"],
     ["cluster/index.js", "redis.asking();"],
     ["Command.js", "this.isTraced = false"],
+    ["Command.js", "this.initPromise();"],
     ["DataHandler.js", "item.command.resolve("],
   ])("%s has `%s`", (file, text) => {
     expect(source(file)).toContain(text);

@@ -2,12 +2,18 @@ import { create, toBinary } from "@bufbuild/protobuf";
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import {
+  BatchKeepAliveResponseSchema,
   KeepAliveRequestSchema,
   KeepAliveResponseSchema,
   KeepAliveResultSchema,
+  KeepAliveStreamResponseSchema,
 } from "../../gen/content/library/item/v1/download_session_pb.ts";
 import { encoderOf } from "../../src/calls/encoder.ts";
-import { encodeKeepAlive } from "../../src/operations/keep-alive-encoder.ts";
+import {
+  encodeKeepAlive,
+  encodeKeepAliveBatch,
+  encodeKeepAliveStream,
+} from "../../src/operations/keep-alive-encoder.ts";
 import { encodedEnvelope, envelope } from "../../src/protocols/rpc/fast-lane/envelope.ts";
 
 const int64 = fc.bigInt(-(2n ** 63n), 2n ** 63n - 1n);
@@ -30,6 +36,45 @@ test("an answer to a heartbeat has the bytes that the runtime would give it", ()
       expect(encodedEnvelope(response, encodeKeepAlive)).toEqual(expected);
     }),
     { numRuns: 2000 },
+  );
+});
+
+const renewal = fc.record({
+  downloadSessionId: fc.oneof(fc.uuid(), fc.string({ unit: "grapheme", minLength: 20, maxLength: 300 })),
+  expirationTime: fc.record({
+    seconds: fc.bigInt(0n, 2n ** 33n),
+    nanos: fc.integer({ min: 0, max: 999_999_999 }),
+  }),
+  clientProgress: fc.bigInt(0n, 100n),
+});
+const odd = fc.record(
+  {
+    downloadSessionId: fc.string({ unit: "grapheme" }),
+    expirationTime: fc.record({ seconds: int64, nanos: fc.integer() }),
+    clientProgress: int64,
+    error: fc.record({ code: fc.nat(16), message: fc.string({ unit: "grapheme" }) }),
+  },
+  { requiredKeys: [] },
+);
+const result = fc.oneof({ weight: 5, arbitrary: renewal }, { weight: 1, arbitrary: odd });
+
+test("results of heartbeats on a stream and in a batch have the bytes that the runtime would give them", () => {
+  const ofStream = fc.record({ result }, { requiredKeys: [] });
+  fc.assert(
+    fc.property(ofStream, (init) => {
+      const response = create(KeepAliveStreamResponseSchema, init);
+      const expected = envelope(toBinary(KeepAliveStreamResponseSchema, response));
+      expect(encodedEnvelope(response, encodeKeepAliveStream)).toEqual(expected);
+    }),
+    { numRuns: 1000 },
+  );
+  fc.assert(
+    fc.property(fc.oneof(fc.array(renewal), fc.array(result)), (results) => {
+      const response = create(BatchKeepAliveResponseSchema, { results });
+      const expected = envelope(toBinary(BatchKeepAliveResponseSchema, response));
+      expect(encodedEnvelope(response, encodeKeepAliveBatch)).toEqual(expected);
+    }),
+    { numRuns: 500 },
   );
 });
 

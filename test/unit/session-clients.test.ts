@@ -12,8 +12,9 @@ beforeEach(() => {
 });
 afterEach(() => vi.useRealTimers());
 
-function open(): SessionClients {
+function open(maxRemembered = 100_000): SessionClients {
   return new SessionClients({
+    maxRemembered,
     clientAddressOf({ connection, headers }) {
       lookUps++;
       return String(headers["x-forwarded-for"] ?? connection.peer);
@@ -71,12 +72,50 @@ test("tries again with the next call after a store did not answer", async () => 
 
 test("records no more than it may keep waiting, and the rest with later calls", async () => {
   const clients = open();
-  for (let n = 0; n < 25_000; n++) clients.calledFrom(`session ${n}`, "192.0.2.1");
+  for (let n = 0; n < 3_000; n++) clients.calledFrom(`session ${n}`, "192.0.2.1");
   await vi.advanceTimersByTimeAsync(1_000);
-  expect(Object.keys(recorded[0]!)).toHaveLength(20_000);
-  for (let n = 0; n < 25_000; n++) clients.calledFrom(`session ${n}`, "192.0.2.1");
+  expect(Object.keys(recorded[0]!)).toHaveLength(2_000);
+  for (let n = 0; n < 3_000; n++) clients.calledFrom(`session ${n}`, "192.0.2.1");
   await vi.advanceTimersByTimeAsync(1_000);
-  expect(Object.keys(recorded[1]!)).toHaveLength(5_000);
+  expect(Object.keys(recorded[1]!)).toHaveLength(1_000);
+});
+
+test("records an address once, however many sessions call", async () => {
+  const clients = open(100);
+  const count = 4_000;
+  const call = async (from: number, to: number, address: string) => {
+    for (let n = from; n < to; n++) {
+      clients.calledFrom(`session ${n}`, address);
+      if (n % 2_000 === 1_999) await vi.advanceTimersByTimeAsync(1_000);
+    }
+  };
+  await call(0, count, "192.0.2.1");
+  // Those that came before there were many may be recorded once more.
+  await call(0, count, "192.0.2.1");
+  recorded = [];
+  await call(0, count, "192.0.2.1");
+  expect(recorded).toEqual([]);
+  // Another client is seen, and the first one again.
+  await call(0, 2_000, "192.0.2.2");
+  expect(Object.keys(recorded[0]!)).toHaveLength(2_000);
+  await call(2_000, count, "192.0.2.1");
+  await call(0, 2_000, "192.0.2.1");
+  expect(recorded).toHaveLength(2);
+  expect(recorded[1]).toMatchObject({ "session 0": "192.0.2.1" });
+});
+
+test("forgets what was not recorded, however many sessions call", async () => {
+  const clients = open(100);
+  for (let n = 0; n < 2_100; n++) {
+    clients.calledFrom(`session ${n}`, "192.0.2.1");
+    if (n === 1_999) await vi.advanceTimersByTimeAsync(1_000);
+  }
+  isDown = true;
+  await vi.advanceTimersByTimeAsync(1_000);
+  [isDown, recorded] = [false, []];
+  clients.calledFrom("session 2099", "192.0.2.1");
+  await vi.advanceTimersByTimeAsync(1_000);
+  expect(recorded).toEqual([{ "session 2099": "192.0.2.1" }]);
 });
 
 test("records what waits when it closes, and no address of a connection that is closed", async () => {

@@ -12,11 +12,13 @@ import { eventually } from "../support/eventually.ts";
 let stored: Map<string, SessionRecord>;
 let isDown: boolean;
 let walks: number;
+/** Ids of sessions that were read one by one. */
+let reads: string[];
 let listener: ChangesListener | undefined;
 let announceEnd: ((id: string) => void) | undefined;
 let over: AbortController;
 beforeEach(() => {
-  [stored, isDown, walks] = [new Map(), false, 0];
+  [stored, isDown, walks, reads] = [new Map(), false, 0, []];
   over = new AbortController();
 });
 afterEach(() => over.abort());
@@ -27,15 +29,16 @@ const requireUp = () => {
 function newFeed(maxSessions?: number): SessionFeed {
   return new SessionFeed({
     records: {
-      async page({ cursor = "0", maxSessions: length }) {
+      async page({ cursor = "0", owner, maxSessions: length }) {
         requireUp();
         if (cursor === "0") walks++;
         const end = Number(cursor) + Math.min(length, 3);
-        const sessions = [...stored.values()].slice(Number(cursor), end);
-        return { sessions, ...(end < stored.size && { cursor: String(end) }) };
+        const all = [...stored.values()].filter((each) => owner === undefined || each.owner === owner);
+        return { sessions: all.slice(Number(cursor), end), ...(end < all.length && { cursor: String(end) }) };
       },
       async find(ids) {
         requireUp();
+        reads.push(...ids);
         return ids.map((id) => stored.get(id));
       },
     },
@@ -279,16 +282,91 @@ describe("the feed", () => {
     await until("ended a CANCELED 0");
   });
 
-  test("says so when there are more sessions than it keeps, and reports changes of all", async () => {
+  test("says so when there are more sessions than it keeps, and reports what begins and ends", async () => {
     for (const id of ["a", "b", "c", "d", "e", "f", "g"]) store(id);
     const { steps, complete, clear, until } = watch(newFeed(2));
     await complete();
     expect(steps.at(-1)).toMatchObject({ isSnapshotTruncated: true });
     await until("snapshot a ACTIVE 0", "snapshot b ACTIVE 0");
     clear();
-    const { expiresAt } = store("g", { progress: 3 });
-    listener!.changed([{ id: "g", kind: "renewed", expiresAt, progress: 3 }]);
-    await until("progressed g ACTIVE 3");
+    const { expiresAt } = store("b", { progress: 3, expiresAt: Date.now() + 90_000 });
+    store("f", { state: "CANCELED" });
+    store("h");
+    listener!.changed([
+      { id: "b", kind: "renewed", expiresAt, progress: 3 },
+      { id: "f", kind: "ended" },
+      { id: "h", kind: "created" },
+    ]);
+    await until("progressed b ACTIVE 3", "ended f CANCELED 0", "created h ACTIVE 0");
+  });
+
+  test("reads no session that it does not keep because its lease was renewed", async () => {
+    for (const id of ["a", "b", "c", "d"]) store(id);
+    const { complete, until, clear } = watch(newFeed(2));
+    await complete();
+    clear();
+    for (const progress of [1, 2]) listener!.changed([{ id: "d", kind: "renewed", expiresAt: 1, progress }]);
+    listener!.changed([
+      { id: "d", kind: "touched" },
+      { id: "c", kind: "ended" },
+    ]);
+    store("c", { state: "CANCELED" });
+    await until("ended c CANCELED 0");
+    expect(reads).toEqual(["c"]);
+  });
+
+  test.each<[string, SessionFilter]>([
+    ["of one owner", { owner: "bob" }],
+    ["of one owner and a state", { owner: "bob", states: ["ACTIVE"] }],
+  ])("has all sessions %s for a watcher, however many others there are", async (_, filter) => {
+    for (let n = 0; n < 20; n++) store(`other-${n}`);
+    const feed = newFeed(4);
+    const everybody = watch(feed);
+    await everybody.complete();
+    for (const id of ["a", "b", "c"]) store(id, { owner: "bob" });
+    everybody.clear();
+    const { steps, complete, clear, until } = watch(feed, filter);
+    await complete();
+    await until("snapshot a ACTIVE 0", "snapshot b ACTIVE 0", "snapshot c ACTIVE 0");
+    expect(steps.at(-1)).toMatchObject({ isSnapshotTruncated: false });
+    clear();
+    const { expiresAt } = store("c", { progress: 5, expiresAt: Date.now() + 90_000 });
+    store("d", { owner: "bob" });
+    listener!.changed([
+      { id: "c", kind: "renewed", expiresAt, progress: 5 },
+      { id: "d", kind: "created" },
+      { id: "other-19", kind: "renewed", expiresAt, progress: 5 },
+    ]);
+    await until("progressed c ACTIVE 5", "created d ACTIVE 0");
+  });
+
+  test("has one session for its watcher at once, without a walk over all", async () => {
+    for (let n = 0; n < 20; n++) store(`other-${n}`);
+    const { complete, clear, until, steps } = watch(newFeed(4), { id: "other-19" });
+    await complete();
+    await until("snapshot other-19 ACTIVE 0");
+    expect(steps.at(-1)).toMatchObject({ isSnapshotTruncated: false });
+    clear();
+    const { expiresAt } = store("other-19", { progress: 5, expiresAt: Date.now() + 90_000 });
+    store("other-20");
+    listener!.changed([
+      { id: "other-19", kind: "renewed", expiresAt, progress: 5 },
+      { id: "other-3", kind: "renewed", expiresAt, progress: 5 },
+      { id: "other-20", kind: "created" },
+    ]);
+    listener!.missed();
+    await until("progressed other-19 ACTIVE 5");
+    expect(walks).toBe(0);
+  });
+
+  test("reads a session again for its watcher when changes are missing", async () => {
+    store("a");
+    const { complete, clear, until } = watch(newFeed(), { id: "a" });
+    await complete();
+    clear();
+    stored.delete("a");
+    listener!.missed();
+    await until("deleted a ACTIVE 0");
   });
 
   test("exists while somebody watches", async () => {

@@ -142,7 +142,10 @@ export class ItemDownload {
     }
   }
 
-  /** The link to a file, on the origin of this page whatever name it has: pages may not load from elsewhere. */
+  /**
+   * The link to a file, on the origin of this page whatever name it has: pages may not load from elsewhere, so that the
+   * service itself has to send it. Only then it also knows how far a file is that the browser saves.
+   */
   async #prepare(sessionId: string, fileName: string): Promise<string> {
     const request = { downloadSessionId: sessionId, fileName };
     let { file } = await this.#persist(() => fileService.prepare(request));
@@ -152,7 +155,7 @@ export class ItemDownload {
       ({ file } = await this.#persist(() => fileService.get(request)));
     }
     const { pathname, search } = new URL(file.downloadEndpoint!.uri);
-    return pathname + search;
+    return `${pathname}${search}&offload=none`;
   }
 
   /** Resolves with the SHA-256 of the file in hexadecimal. */

@@ -12,7 +12,10 @@ import { getSignedUrl } from "@aws-sdk/s3-request-presigner";
 import type { ByteRange } from "../../domain/content-source.ts";
 import { ServiceError } from "../../domain/errors.ts";
 import { checksumDigits } from "../manifest.ts";
-import { limits, type S3Place, s3Client } from "./client.ts";
+import { limits, type S3Place, s3Client, signingClient } from "./client.ts";
+import type { Body } from "./http/body.ts";
+import { Connections } from "./http/connections.ts";
+import { openBody } from "./open-body.ts";
 
 /** An object as listings show it. */
 export interface ListedObject {
@@ -50,11 +53,14 @@ export type ObjectRefusal = "changed" | "denied";
  */
 export class S3Bucket {
   readonly #client: S3Client;
+  readonly #signer: S3Client;
   readonly #bucket: string;
   readonly #prefix: string;
+  readonly #connections = new Connections(limits);
 
   constructor(place: S3Place) {
     this.#client = s3Client(place);
+    this.#signer = signingClient(this.#client, place);
     this.#bucket = place.bucket;
     this.#prefix = place.prefix;
   }
@@ -112,20 +118,20 @@ export class S3Bucket {
   /**
    * Starts reading a range of an object.
    *
-   * @param abort ends the request at any time; the rest of the body is then lost
+   * @param abort ends the request until there is a body
    */
   async open(
     { key, etag, size }: Pick<ListedObject, "key" | "etag" | "size">,
     { start, end }: ByteRange,
     abort: AbortSignal,
-  ): Promise<Readable | ObjectRefusal> {
+  ): Promise<Body | ObjectRefusal> {
     return this.#unlessRefused(
       this.#send(async (abortSignal) => {
         const range = `bytes=${start}-${end}`;
         const input = { Bucket: this.#bucket, Key: this.#prefix + key, IfMatch: etag, Range: range };
-        const answer = await this.#client.send(new GetObjectCommand(input), { abortSignal });
+        const command = new GetObjectCommand(input);
+        const { answer, body } = await openBody(this.#client, this.#connections, command, abortSignal);
         const { ContentRange, ETag } = answer;
-        const body = answer.Body as Readable;
         // Not every compatible store knows If-Match and ranges, and those that don't ignore them.
         if (ETag === etag && ContentRange === `bytes ${start}-${end}/${size}`) return body;
         body.destroy();
@@ -158,7 +164,7 @@ export class S3Bucket {
       ResponseContentDisposition: disposition,
       ...(versionId !== undefined && { VersionId: versionId }),
     });
-    return this.#send(() => getSignedUrl(this.#client, command, { expiresIn: seconds }));
+    return this.#send(() => getSignedUrl(this.#signer, command, { expiresIn: seconds }));
   }
 
   #listingOf({ Contents = [], CommonPrefixes = [], EncodingType }: ListObjectsV2CommandOutput): Listing {
@@ -225,6 +231,18 @@ const refusals: Readonly<Record<string, ObjectRefusal | undefined>> = {
   InvalidRange: "changed",
   AccessDenied: "denied",
 };
+
+/** The credentials of the service may not read an object. */
+export class ReadDenied extends Error {
+  override readonly name = "ReadDenied";
+}
+
+/** Whether the request may succeed later: the storage did not answer, was too busy, or failed itself. */
+export function isTemporary({ cause }: ServiceError): boolean {
+  if (cause instanceof ReadDenied) return false;
+  const status = cause instanceof S3ServiceException ? cause.$metadata.httpStatusCode : undefined;
+  return status === undefined || status === 429 || status >= 500;
+}
 
 /** Answers to HEAD have no body, so the name of the error is derived from the status. */
 function nameOf({ name, $metadata }: S3ServiceException): string {

@@ -1,8 +1,5 @@
-import { create as contentDisposition } from "content-disposition";
-import { asciiName } from "../../domain/ascii-name.ts";
 import type {
   ContentFile,
-  ContentSource,
   ItemContents,
   ItemEntry,
   Library,
@@ -10,13 +7,16 @@ import type {
 } from "../../domain/content-source.ts";
 import { ServiceError } from "../../domain/errors.ts";
 import { find } from "../catalog.ts";
+import type { LocatedFile, LocatingSource } from "../located-file.ts";
 import { type ChecksumsByName, isManifest, mergeChecksums } from "../manifest.ts";
 import { derivedId, rootId } from "../names.ts";
 import { mapInParallel } from "../parallel.ts";
+import { RecentLooks } from "../recent-looks.ts";
 import { type DescribedItem, itemFilesOf, itemSummaryOf, libraryItemOf } from "../stored-files.ts";
 import { ignoredManifest, type LeaveOut, leaveOutWith, warnOnce } from "../warnings.ts";
 import { S3Bucket } from "./bucket.ts";
 import type { S3Place } from "./client.ts";
+import { directUri } from "./direct-uri.ts";
 import {
   itemMetadata,
   type ListedFile,
@@ -31,6 +31,8 @@ import { SmallObjects } from "./small-objects.ts";
 import { StoredChecksums } from "./stored-checksums.ts";
 
 export interface S3ContentOptions extends S3Place {
+  /** How long what the bucket says of an item counts, in milliseconds; by default it is asked each time. */
+  readonly freshMs?: number;
   /** Called once for each thing below the prefix that can't be content, with the reason. */
   readonly warn?: (message: string) => void;
 }
@@ -52,24 +54,30 @@ interface CurrentItem extends DescribedItem {
  * an object of the item was put; those of a library without `.library.json` span all that is below it.
  *
  * Which libraries and items there are comes from scans (`S3Index`). A single library or item is listed again for each
- * call, by two requests at the same time.
+ * call, by two requests at the same time; an item not before its last listing has become old (`freshMs`).
  */
-export class S3ContentSource implements ContentSource {
+export class S3ContentSource implements LocatingSource {
   readonly id = rootId;
   readonly location: string;
   readonly #bucket: S3Bucket;
   readonly #small: SmallObjects;
   readonly #checksums: StoredChecksums;
   readonly #index: S3Index;
+  readonly #recent: RecentLooks<CurrentItem>;
+  /** Identifies the bucket among all. */
+  readonly #bucketId: readonly string[];
   readonly #warn: (message: string) => void;
   readonly #leaveOut: LeaveOut;
 
-  constructor({ warn = () => {}, ...place }: S3ContentOptions) {
+  constructor({ warn = () => {}, freshMs = 0, ...place }: S3ContentOptions) {
     this.#warn = warnOnce(warn);
     this.#leaveOut = leaveOutWith(this.#warn);
     const prefix = place.prefix.split("/").filter(Boolean).map(encodeURIComponent);
     this.location = ["s3:/", place.bucket, ...prefix].join("/");
     this.#bucket = new S3Bucket(place);
+    this.#bucketId = [place.endpoint ?? "", place.bucket, place.prefix];
+    const sizeOf = ({ listed }: CurrentItem) => 1 + listed.files.length;
+    this.#recent = new RecentLooks({ freshMs, sizeOf, maxSize: maxRecentFiles });
     this.#small = new SmallObjects(this.#bucket);
     this.#checksums = new StoredChecksums(this.#bucket);
     this.#index = new S3Index(this.#parts);
@@ -116,8 +124,8 @@ export class S3ContentSource implements ContentSource {
     return item && libraryItemOf(item, item.listed.files, item.listed.modifiedMs);
   }
 
-  async contents(itemId: string): Promise<ItemContents | undefined> {
-    const item = await this.#findItem(itemId);
+  async contents(itemId: string, expectedVersion?: string): Promise<ItemContents | undefined> {
+    const item = await this.#findItem(itemId, expectedVersion);
     if (item === undefined) return undefined;
     const { files } = item.listed;
     const [manifests, stored] = await Promise.all([this.#manifests(item), this.#checksums.of(files)]);
@@ -127,29 +135,29 @@ export class S3ContentSource implements ContentSource {
   }
 
   async openFile(itemId: string, fileName: string, contentVersion: string): Promise<ContentFile | undefined> {
-    const file = await this.#findFile(itemId, fileName, contentVersion);
-    return file && new S3File(this.#bucket, file);
+    return (await this.locate(itemId, fileName, contentVersion))?.open();
   }
 
-  /**
-   * A URI that is signed with the credentials of the service. It is bound to the version only in a bucket that keeps
-   * versions; in others it leads to the object that has the name at the time of reading.
-   */
+  async locate(itemId: string, fileName: string, contentVersion: string): Promise<LocatedFile | undefined> {
+    const file = await this.#findFile(itemId, fileName, contentVersion);
+    if (file === undefined) return undefined;
+    const { size, version, object } = file;
+    const identity = JSON.stringify([...this.#bucketId, object.key, object.etag, size]);
+    return { size, version, identity, open: () => new S3File(this.#bucket, file) };
+  }
+
+  forget(itemId: string): void {
+    this.#recent.forget(itemId);
+  }
+
   async directUri(
     itemId: string,
     fileName: string,
     contentVersion: string,
     lifetimeMs: number,
   ): Promise<string | undefined> {
-    const seconds = Math.min(Math.floor(lifetimeMs / 1_000), maxSignatureSeconds);
-    if (!(seconds >= 1)) return undefined;
     const file = await this.#findFile(itemId, fileName, contentVersion);
-    const head = file && (await this.#bucket.head(file.object));
-    if (head === undefined || head === "changed") return undefined;
-    // Objects from before versions were kept are version `null`, which the next one without versions replaces.
-    const versionId = head === "denied" || head.VersionId === "null" ? undefined : head.VersionId;
-    const disposition = contentDisposition(fileName, { fallback: asciiName(fileName) ?? true });
-    return this.#bucket.presign(file!.object.key, disposition, versionId, seconds);
+    return file && directUri(this.#bucket, file, lifetimeMs);
   }
 
   get #parts() {
@@ -157,12 +165,19 @@ export class S3ContentSource implements ContentSource {
   }
 
   async #findFile(itemId: string, fileName: string, contentVersion: string): Promise<ListedFile | undefined> {
-    const { files = [] } = (await this.#findItem(itemId))?.listed ?? {};
+    const { files = [] } = (await this.#findItem(itemId, contentVersion))?.listed ?? {};
     const file = files.find(({ name }) => name === fileName);
     return file !== undefined && itemSummaryOf(files).contentVersion === contentVersion ? file : undefined;
   }
 
-  #findItem(itemId: string): Promise<CurrentItem | undefined> {
+  /** @param expectedVersion an older result that has another version does not count */
+  #findItem(itemId: string, expectedVersion?: string): Promise<CurrentItem | undefined> {
+    const suits = ({ listed: { files } }: CurrentItem) =>
+      expectedVersion === undefined || itemSummaryOf(files).contentVersion === expectedVersion;
+    return this.#recent.get(itemId, () => this.#lookForItem(itemId), suits);
+  }
+
+  #lookForItem(itemId: string): Promise<CurrentItem | undefined> {
     return find(async () => {
       const scanned = this.#index.item(itemId);
       const scannedLibrary = scanned && this.#index.library(scanned.entry.libraryId);
@@ -213,8 +228,8 @@ export class S3ContentSource implements ContentSource {
   }
 }
 
-/** As long as a signature may be valid in S3. */
-const maxSignatureSeconds = 604_800;
+/** Files and items whose listings are kept. */
+const maxRecentFiles = 100_000;
 
 function libraryModel({ place, ...library }: ScannedLibrary): Library {
   return library;

@@ -23,7 +23,7 @@ import { Health as HealthService } from "../../../gen/grpc/health/v1/health_pb.t
 import { type CallObserver, type CallOrigin, type Protocol, requestIdFrom } from "../../calls/call.ts";
 import type { ClientAddressOf } from "../../calls/client-address.ts";
 import { HeaderCredentials } from "../../calls/credentials.ts";
-import { connectionOf, discardBody, type HttpRequest, type HttpResponse, pathOf } from "../../calls/http.ts";
+import { connectionOf, discardBody, type HttpRequest, type HttpResponse } from "../../calls/http.ts";
 import { limitsOwnRequest } from "../../calls/open-stream.ts";
 import { notSniffed } from "../../calls/page-headers.ts";
 import {
@@ -116,12 +116,10 @@ export function rpcHandler(options: RpcOptions): ProtocolHandler {
       request: [...connectCors.allowedHeaders, ...callHeaders.request],
       response: [...connectCors.exposedHeaders, ...callHeaders.response, "Grpc-Retry-Pushback-Ms"],
     },
-    takes(request) {
-      const path = pathOf(request);
+    takes(request, path) {
       return served.has(path) || unimplemented(request, path) !== undefined;
     },
-    serve(req, res) {
-      const path = pathOf(req);
+    serve(req, res, path) {
       const serveByRuntime = served.get(path);
       if (serveByRuntime === undefined) {
         void serve(unimplemented(req, path)!, req, res, recordUnimplemented);
@@ -135,7 +133,7 @@ export function rpcHandler(options: RpcOptions): ProtocolHandler {
 }
 
 /** A method with many requests, and how they are answered. */
-interface StreamRow {
+interface StreamRow extends Pick<Operation, "encode"> {
   readonly method: DescMethodBiDiStreaming;
   readonly run: StreamEntry;
   readonly patience: Patience;
@@ -150,7 +148,7 @@ function streamRows(
   const { firstMs } = patience;
   const reflect = reflection(services, takePlace);
   return [
-    ...streams.map((row) => ({ method: row.method, run: pipeline.streamEntry(row), patience: { firstMs } })),
+    ...streams.map((row) => ({ ...row, run: pipeline.streamEntry(row), patience: { firstMs } })),
     ...reflectionMethods.map((method) => ({ method, run: reflect(method), patience })),
   ];
 }

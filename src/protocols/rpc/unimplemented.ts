@@ -24,7 +24,9 @@ export function unimplementedHandlers(
   const streaming = handlers.find(({ method }) => method === Health.method.watch);
   return ({ method, headers }, path) => {
     const mediaType = mediaTypeOf(headers["content-type"]);
-    const isOfServedService = method === "POST" && services.has(path.slice(1, path.lastIndexOf("/")));
+    const end = path.indexOf("/", 1);
+    const namesMethod = method === "POST" && end === path.lastIndexOf("/");
+    const isOfServedService = namesMethod && services.has(path.slice(1, end));
     if (!isOfServedService && !rpcContentType.test(mediaType)) return undefined;
     return /^application\/connect\+/i.test(mediaType) ? streaming : unary;
   };

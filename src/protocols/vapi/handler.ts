@@ -1,7 +1,7 @@
 import { create, type Message } from "@bufbuild/protobuf";
 import { type CallObserver, HttpCall, type RestEndpoint } from "../../calls/call.ts";
 import type { Connection } from "../../calls/connection.ts";
-import { connectionOf, discardBody, type HttpRequest, type HttpResponse, pathOf } from "../../calls/http.ts";
+import { connectionOf, discardBody, type HttpRequest, type HttpResponse } from "../../calls/http.ts";
 import { asServiceError, type CallPipeline } from "../../calls/pipeline.ts";
 import { callHeaders, type ProtocolHandler } from "../../calls/protocol-handler.ts";
 import { headersOf } from "../../calls/status.ts";
@@ -54,7 +54,7 @@ export function restHandler(options: RestOptions): ProtocolHandler {
     name: "rest",
     headers: { request: [...callHeaders.request, "Client-Token"], response: callHeaders.response },
     takes: () => true,
-    serve: (req, res) => void new RestCall(req, res, options).serve(routes),
+    serve: (req, res, path) => void new RestCall(req, res, path, options).serve(routes),
   };
 }
 
@@ -64,6 +64,7 @@ class RestCall extends HttpCall {
   readonly connection: Connection;
   readonly #req: HttpRequest;
   readonly #res: HttpResponse;
+  readonly #path: string;
   readonly #maxBodyBytes: number;
   readonly #pageHeaders: readonly string[];
   readonly #observe: CallObserver;
@@ -74,10 +75,11 @@ class RestCall extends HttpCall {
   #endpoint: Endpoint | undefined = undefined;
   #isInPipeline = false;
 
-  constructor(req: HttpRequest, res: HttpResponse, options: RestOptions) {
+  constructor(req: HttpRequest, res: HttpResponse, path: string, options: RestOptions) {
     super(req.headers);
     this.#req = req;
     this.#res = res;
+    this.#path = path;
     this.#maxBodyBytes = options.maxBodyBytes;
     this.#pageHeaders = options.pageHeaders ?? [];
     this.#observe = options.observe;
@@ -97,10 +99,10 @@ class RestCall extends HttpCall {
 
   async serve(routes: RouteTable): Promise<void> {
     try {
-      const [path, queryText] = splitUrl(this.#req.url ?? "/");
+      const path = this.#path;
       const match = routes.find(path);
       this.#match = match;
-      const query = match?.queries.read(queryText);
+      const query = match?.queries.read(this.#req.url?.slice(path.length + 1) ?? "");
       const endpoint = query && endpointOf(match!, this.#req.method ?? "", query);
       if (match === undefined || endpoint === undefined) {
         throw missingOperation(this.#req.method ?? "", path, match && { route: match, query: query! });
@@ -179,13 +181,13 @@ class RestCall extends HttpCall {
     if (!this.#isInPipeline) {
       const { kind: outcome } = error;
       const durationMs = performance.now() - this.#startedAt;
-      const target = `${this.#req.method} ${pathOf(this.#req)}`;
+      const target = `${this.#req.method} ${this.#path}`;
       const operation = this.#endpoint?.binding.name ?? "unknown";
       this.#observe({ call: this, operation, target, outcome, durationMs, error });
     }
     const headers = ["cache-control", "no-store", "x-request-id", this.requestId];
     headers.push(...Object.entries(headersOf(error)).flat());
-    const dialect = this.#match?.dialect ?? dialectOf(pathOf(this.#req));
+    const dialect = this.#match?.dialect ?? dialectOf(this.#path);
     this.#write(
       httpStatusOf(error.kind, dialect.routes),
       headers,
@@ -211,7 +213,7 @@ class RestCall extends HttpCall {
     if (this.#res.destroyed) return;
     let body = "";
     if (tree !== undefined) {
-      const isStrict = isBelow(strictPrefix, pathOf(this.#req));
+      const isStrict = isBelow(strictPrefix, this.#path);
       const type = responseType(this.#req.headers.accept, responseTypes, isStrict);
       // Dialects with XML wrap every result into a structure.
       body = type === "application/json" ? encodeJson(tree) : encodeXml(tree as TreeObject, root);
@@ -223,9 +225,4 @@ class RestCall extends HttpCall {
     this.#res.end(body);
     this.connection.answered(body.length);
   }
-}
-
-function splitUrl(url: string): [path: string, query: string] {
-  const mark = url.indexOf("?");
-  return mark < 0 ? [url, ""] : [url.slice(0, mark), url.slice(mark + 1)];
 }

@@ -5,7 +5,7 @@ import { connectRedis, type RedisCredentials } from "./client.ts";
 import { commandTimeoutMs } from "./reconnect-policy.ts";
 import { type FailedScript, reasonOf, unavailable } from "./redis-errors.ts";
 import { ReplicatedWrites } from "./replicated-writes.ts";
-import { type RedisClient, runScript, runScriptForEach } from "./run-script.ts";
+import { type RedisClient, runScript, runScriptForEach, startScript } from "./run-script.ts";
 import type { Script } from "./scripts.ts";
 import { Subscriber } from "./subscriber.ts";
 import { TimeLimit } from "./time-limit.ts";
@@ -69,16 +69,20 @@ export class RedisConnection {
   }
 
   run<Input, Output>(script: Script<Input, Output>, input: Input): Promise<Output> {
-    const startedAt = performance.now();
-    return runScript(this.client, script, input, this.#limit).then(
-      (output) => {
+    // Every keep-alive passes here: one promise, not one behind another.
+    return new Promise((resolve, reject) => {
+      const startedAt = performance.now();
+      const replied = (output: Output) => {
         this.#observe?.(script.name, (performance.now() - startedAt) / 1000);
-        return output;
-      },
-      (error: unknown) => {
-        throw unavailable(error, script);
-      },
-    );
+        resolve(output);
+      };
+      const failed = (error: unknown) => reject(unavailable(error, script));
+      try {
+        startScript(this.client, script, input, this.#limit, replied, failed);
+      } catch (error) {
+        failed(error);
+      }
+    });
   }
 
   get waitsForReplicas(): boolean {

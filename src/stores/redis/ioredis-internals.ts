@@ -50,6 +50,9 @@ export class RawCommand extends Command {
 
 let writes = 0;
 
+// The constructor of ioredis would make a promise for each command, with functions that settle it. The method is private.
+Object.assign(RawCommand.prototype, { initPromise() {} });
+
 /** A command that remembers where it was written. A cluster may write it more than once, to several nodes. */
 export class TracedCommand extends RawCommand {
   /** The stream of the connection that it was written to last; undefined until then. */

@@ -15,9 +15,19 @@ export function runScript<Input, Output>(
   input: Input,
   limit: TimeLimit,
 ): Promise<Output> {
-  return new Promise((resolve, reject) => {
-    new Run(client, script, [input], limit, ([output]) => resolve(output!), reject).start();
-  });
+  return new Promise((resolve, reject) => startScript(client, script, input, limit, resolve, reject));
+}
+
+/** As `runScript`, for a caller that makes a promise itself. */
+export function startScript<Input, Output>(
+  client: RedisClient,
+  script: Script<Input, Output>,
+  input: Input,
+  limit: TimeLimit,
+  resolve: (output: Output) => void,
+  reject: (error: unknown) => void,
+): void {
+  new Run(client, script, [input], limit, ([output]) => resolve(output!), reject).start();
 }
 
 /**

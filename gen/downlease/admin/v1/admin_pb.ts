@@ -309,8 +309,9 @@ export type WatchSessionsResponse = Message<"downlease.admin.v1.WatchSessionsRes
   isSnapshotComplete: boolean;
 
   /**
-   * Whether there are too many sessions to report them all; changes of all are
-   * reported nevertheless.
+   * Whether there are too many sessions to report them all; that a session is
+   * created or ends is reported nevertheless. With an owner or an id in the
+   * request all that match are reported, however many others there are.
    *
    * @generated from field: bool is_snapshot_truncated = 3;
    */

@@ -12,33 +12,19 @@ export function messageLength(bytes: Buffer, offset: number): number {
 /** One message in an envelope. */
 export function envelope(message: Uint8Array): Buffer {
   const bytes = Buffer.allocUnsafe(headBytes + message.length);
-  writeEnvelope(message, bytes, 0);
+  writeHead(bytes, message.length);
+  bytes.set(message, headBytes);
   return bytes;
 }
 
 /** One message in an envelope, by the encoder of its operation. */
 export function encodedEnvelope(message: Message, encode: Encoder): Buffer {
   const bytes = encode(message, headBytes);
-  writeHead(bytes, 0, bytes.length - headBytes);
+  writeHead(bytes, bytes.length - headBytes);
   return bytes;
 }
 
-/** Several messages, each in an envelope, in one buffer. */
-export function envelopes(messages: readonly Uint8Array[]): Buffer {
-  const total = messages.reduce((sum, { length }) => sum + headBytes + length, 0);
-  const bytes = Buffer.allocUnsafe(total);
-  let offset = 0;
-  for (const message of messages) offset = writeEnvelope(message, bytes, offset);
-  return bytes;
-}
-
-function writeHead(bytes: Buffer, offset: number, length: number): void {
-  bytes[offset] = 0;
-  bytes.writeUInt32BE(length, offset + 1);
-}
-
-function writeEnvelope(message: Uint8Array, bytes: Buffer, offset: number): number {
-  writeHead(bytes, offset, message.length);
-  bytes.set(message, offset + headBytes);
-  return offset + headBytes + message.length;
+function writeHead(bytes: Buffer, length: number): void {
+  bytes[0] = 0;
+  bytes.writeUInt32BE(length, 1);
 }

@@ -1,5 +1,5 @@
 import { constants, type IncomingHttpHeaders, type ServerHttp2Stream } from "node:http2";
-import { fromBinary, type Message, toBinary } from "@bufbuild/protobuf";
+import { fromBinary, type Message } from "@bufbuild/protobuf";
 import { abort, type Call, requestIdFrom } from "../../../calls/call.ts";
 import { type Connection, connectionOfStream } from "../../../calls/connection.ts";
 import { type Credentials, HeaderCredentials } from "../../../calls/credentials.ts";
@@ -9,7 +9,7 @@ import { asServiceError, type Conversation } from "../../../calls/pipeline.ts";
 import { type ErrorMessageId, ServiceError } from "../../../domain/errors.ts";
 import { unknownFlags } from "../message-flags.ts";
 import { silent } from "../patience.ts";
-import { envelopes, headBytes, messageLength } from "./envelope.ts";
+import { headBytes, messageLength } from "./envelope.ts";
 import { errorTrailers, grpcHeaders, respondWithError, sendOk } from "./grpc-response.ts";
 import { discardRest } from "./http2-stream.ts";
 import type { Lane, LaneCall, LaneStreamMethod } from "./lane.ts";
@@ -198,8 +198,7 @@ export class StreamCall implements Call, LaneCall {
 
   #write(responses: readonly Message[]): void {
     if (this.stream.closed) return;
-    const { output } = this.#method.method;
-    const bytes = envelopes(responses.map((response) => toBinary(output, response)));
+    const bytes = Buffer.concat(responses.map(this.#method.envelope));
     this.stream.write(bytes);
     this.connection.answered(bytes.length);
   }

@@ -62,8 +62,7 @@ export function jsonRpcHandler(options: JsonRpcOptions): ProtocolHandler {
       request: [...callHeaders.request, "Vapi-Service", "Vapi-Operation", "Vapi-Ctx-OpId"],
       response: [...callHeaders.response, "Vapi-Error"],
     },
-    takes: ({ method, url = "" }) =>
-      method === "POST" && (url === endpoint || url.startsWith(`${endpoint}?`)),
+    takes: ({ method }, path) => method === "POST" && path === endpoint,
     serve: (request, response) => void serve(request, response, services, options),
   };
 }

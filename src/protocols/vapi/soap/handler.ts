@@ -12,7 +12,6 @@ import {
   type HttpRequest,
   type HttpResponse,
   isEncrypted,
-  pathOf,
 } from "../../../calls/http.ts";
 import { asServiceError, type CallPipeline } from "../../../calls/pipeline.ts";
 import { callHeaders, type ProtocolHandler } from "../../../calls/protocol-handler.ts";
@@ -90,8 +89,7 @@ export function soapHandler(options: SoapOptions): ProtocolHandler {
   return {
     name: "soap",
     headers: { request: [...callHeaders.request, "SOAPAction"], response: callHeaders.response },
-    takes(request) {
-      const path = pathOf(request);
+    takes(request, path) {
       return request.method === "POST"
         ? path === endpoint
         : request.method === "GET" && path === versionsPath;
