@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { closeSync, constants, openSync, rmSync } from "node:fs";
-import { type FileHandle, lstat, mkdir, open, readdir, rename, rm, unlink } from "node:fs/promises";
+import { type FileHandle, lstat, mkdir, open, readdir, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { BlockIndex, ForeignIndex } from "./block-index.ts";
 import { addressOf, type BlockAddress, nameOf } from "./blocks.ts";
@@ -111,7 +111,7 @@ export class CacheDirectory implements AsyncDisposable {
 
   /** Removes blocks that the index marks as about to be removed, or whose files are of no use. */
   async remove(addresses: readonly BlockAddress[]): Promise<void> {
-    for (const address of addresses) await unlink(this.#pathOf(address)).catch(ignoreMissing);
+    for (const address of addresses) await removeAny(this.#pathOf(address));
     await this.index.removed(addresses);
   }
 
@@ -142,8 +142,7 @@ export class CacheDirectory implements AsyncDisposable {
     await this.remove(await this.index.forgetEnded(isLiving));
     for (const name of await readdir(join(this.#root, fillingName))) {
       const [owner = ""] = name.split(".");
-      if (owner !== this.#process && !isLiving(owner))
-        await rm(join(this.#root, fillingName, name), { force: true });
+      if (owner !== this.#process && !isLiving(owner)) await removeAny(join(this.#root, fillingName, name));
     }
     for (const name of await readdir(processes)) {
       const stats =
@@ -160,9 +159,13 @@ export class CacheDirectory implements AsyncDisposable {
     const names = new Set((await readdir(folder).catch(ignoreMissing)) ?? []);
     const missing = indexed.filter((address) => !names.delete(nameOf(address)));
     if (missing.length > 0) await this.index.removed(missing);
-    for (const name of names)
-      if (addressOf(name) !== undefined) await rm(join(folder, name), { force: true });
+    for (const name of names) if (addressOf(name) !== undefined) await removeAny(join(folder, name));
   }
+}
+
+/** Removes what has the name of a file of the cache, even if it is a folder. */
+function removeAny(path: string): Promise<void> {
+  return rm(path, { recursive: true, force: true });
 }
 
 /** One that is of no use is replaced, and the blocks with it. */
