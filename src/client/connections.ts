@@ -98,7 +98,10 @@ export class Connections {
     await round.ended.promise;
     this.#round = undefined;
     stop.signal.throwIfAborted();
-    return this.#segments.rest === 0 ? { outcome: "complete" } : round.outcome;
+    if (this.#segments.rest === 0) return { outcome: "complete" };
+    // Between two requests nobody else notices it.
+    signal.throwIfAborted();
+    return round.outcome;
   }
 
   async #runFurther(segment: Segment, round: Round): Promise<void> {
