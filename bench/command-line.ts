@@ -11,6 +11,8 @@ export interface CommandLine {
   /** Whether all studies run that are not extra. */
   readonly isWhole: boolean;
   readonly writes: boolean;
+  /** Whether peers in other languages may be built. */
+  readonly builds: boolean;
   /** File for the results. */
   readonly json?: string | undefined;
 }
@@ -30,6 +32,7 @@ export function readCommandLine(
       quick: { type: "boolean", default: false },
       write: { type: "boolean" },
       json: { type: "string" },
+      build: { type: "boolean", default: true },
       help: { type: "boolean", default: false },
     },
     allowNegative: true,
@@ -50,6 +53,7 @@ export function readCommandLine(
     isNamed: only !== undefined,
     isWhole: all.every((study) => study.isExtra || chosen.includes(study)),
     writes: values.write ?? isStandard,
+    builds: values.build,
     json: values.json,
   };
 }
@@ -85,6 +89,7 @@ export function help(all: readonly Study[] = studies): string {
   --seconds <number>   seconds of each measurement (1)
   --callers <number>   callers of a closed loop (200)
   --quick              short rounds and few sessions, to check that the benchmark works
+  --no-build           leave out peers in other languages that no run has built before
   --write, --no-write  whether to write the tables to docs/performance.md and, if all studies ran, also its chart,
                        goals and conditions, and docs/performance.json (default: yes when none of the options
                        above is given)

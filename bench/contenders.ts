@@ -52,11 +52,15 @@ export const downleaseServing = (contentRoot: string, ...flags: string[]): Conte
   ],
 });
 /** The packaged JavaScript, with content in object storage. */
-export const downleaseServingObjects = (endpoint: string, bucket: string): Contender => ({
+export const downleaseServingObjects = (
+  endpoint: string,
+  bucket: string,
+  ...more: readonly string[]
+): Contender => ({
   name: "downlease",
   args: (port, redisUrl) => [
     ...[packedMain(), "serve", "--port", String(port), "--redis-url", redisUrl],
-    ...["--s3-endpoint", endpoint, "--s3-bucket", bucket],
+    ...["--s3-endpoint", endpoint, "--s3-bucket", bucket, ...more],
   ],
   // The storage checks no signatures.
   environment: { AWS_ACCESS_KEY_ID: "bench", AWS_SECRET_ACCESS_KEY: "bench" },

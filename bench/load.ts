@@ -1,5 +1,6 @@
 /** Load models: how calls arrive. Both run for a time and then wait for the remaining answers. */
 import { setTimeout as delay } from "node:timers/promises";
+import { collectGarbage } from "./collections.ts";
 import type { DriverCall, Outcome } from "./drivers/driver.ts";
 
 export interface LoadResult {
@@ -23,6 +24,7 @@ const lastAnswerMs = 5_000;
 /** Every caller calls again as soon as it gets any answer. */
 export async function closedLoop(calls: readonly DriverCall[], seconds: number): Promise<LoadResult> {
   const tally = new CallTally();
+  collectGarbage();
   const startedAt = performance.now();
   const endsAt = startedAt + seconds * 1000;
   const callers = calls.map(async (call) => {
@@ -42,6 +44,8 @@ export interface Arrivals {
   readonly seconds: number;
   /** Treatment of a call that is due while every caller is busy. */
   readonly whenBusy: "wait" | "drop";
+  /** Called when a call has ended, with times by `performance.now()`. */
+  readonly observe?: ((due: number, ended: number) => void) | undefined;
 }
 
 /**
@@ -51,10 +55,11 @@ export interface Arrivals {
  */
 export async function openLoop(
   calls: readonly DriverCall[],
-  { rate, seconds, whenBusy }: Arrivals,
+  { rate, seconds, whenBusy, observe }: Arrivals,
 ): Promise<LoadResult> {
   const tally = new CallTally();
   const idle = [...calls];
+  collectGarbage();
   const startedAt = performance.now();
   const endsAt = startedAt + seconds * 1000;
   const gap = () => (-Math.log(1 - Math.random()) * 1000) / rate;
@@ -69,7 +74,9 @@ export async function openLoop(
         continue;
       }
       inFlight++;
-      void tally.count(call, due).then((isConnected) => {
+      const dueAt = due;
+      void tally.count(call, dueAt).then((isConnected) => {
+        observe?.(dueAt, performance.now());
         inFlight--;
         if (isConnected) idle.push(call);
         if (whenBusy === "wait") send();

@@ -2,8 +2,9 @@
 import { Redis } from "ioredis";
 import { startRedis } from "../test/support/redis-server.ts";
 import { tempDir } from "../test/support/temp-dir.ts";
+import { collectOnOneThread } from "./collections.ts";
 import { type CommandLine, help, readCommandLine } from "./command-line.ts";
-import { NeedMissing } from "./needs.ts";
+import { NeedMissing, refuseBuilds } from "./needs.ts";
 import { conditionsTableOf, goalsOf, markdown, tablesOf, writeChart, writePage } from "./report.ts";
 import { conditionsOf, resultsFile, resultsOf, writeResults } from "./results.ts";
 import { runStudies } from "./run-studies.ts";
@@ -12,6 +13,7 @@ import type { Bench } from "./study.ts";
 
 const sessionCount = 1000;
 
+collectOnOneThread();
 const commandLine = parsed();
 if (commandLine === "help") process.stdout.write(help());
 else if (commandLine !== undefined) await main(commandLine).catch(failUnlessExplained);
@@ -33,8 +35,17 @@ function failUnlessExplained(error: unknown): void {
   process.exitCode = 1;
 }
 
-async function main({ options, studies, isNamed, isWhole, writes, json }: CommandLine): Promise<void> {
+async function main({
+  options,
+  studies,
+  isNamed,
+  isWhole,
+  writes,
+  builds,
+  json,
+}: CommandLine): Promise<void> {
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.once(signal, () => process.exit(1));
+  if (!builds) refuseBuilds();
   await using directory = await tempDir();
   await using redis = await startRedis();
   const sessionIds = Array.from({ length: sessionCount }, () => crypto.randomUUID());

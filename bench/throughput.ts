@@ -59,7 +59,8 @@ type Probed = {
 const metrics: Figures["metrics"] = {
   rate: { unit: "heartbeats/s", better: "more" },
   cpuMicros: { unit: "µs of server CPU", better: "less" },
-  perCpuSecond: { unit: "heartbeats per second of server CPU", better: "more" },
+  // The inverse of the one before, for goals that are for calls of a CPU second.
+  perCpuSecond: { unit: "heartbeats per second of server CPU", better: "neither" },
   p50: { unit: "ms", better: "less" },
   p99: { unit: "ms", better: "less" },
   allocatedBytes: { unit: "bytes", better: "less", isSteady: true },
@@ -123,7 +124,7 @@ async function run(group: ThroughputGroup, bench: Bench): Promise<StudyResult> {
       bars: barsOf(group.title, rows, measured),
     };
   } finally {
-    for (const contender of running.values()) await contender.stop();
+    await Promise.all([...running.values()].map((contender) => contender.stop()));
   }
 }
 
@@ -139,9 +140,7 @@ async function startAll(
   { redis, directory }: Bench,
 ): Promise<Record<string, string>> {
   const missing: Record<string, string> = {};
-  for (const row of rows) {
-    const { contender } = row;
-    if (running.has(contender)) continue;
+  const start = async (contender: contenders.Contender) => {
     try {
       const started =
         contender.executable === undefined
@@ -150,9 +149,14 @@ async function startAll(
       running.set(contender, started);
     } catch (error) {
       if (!(error instanceof NeedMissing)) throw error;
-      missing[labelOf(row)] = error.needs;
+      for (const row of rows) if (row.contender === contender) missing[labelOf(row)] = error.needs;
     }
-  }
+  };
+  const started = await Promise.allSettled(
+    new Set(rows.map(({ contender }) => contender)).values().map(start),
+  );
+  const failed = started.find((each) => each.status === "rejected");
+  if (failed !== undefined) throw failed.reason;
   return missing;
 }
 

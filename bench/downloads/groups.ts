@@ -4,14 +4,23 @@ import { join } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { setTimeout as delay } from "node:timers/promises";
 import type { FigureRow, Figures } from "../figures.ts";
+import { fixed, times } from "../formats.ts";
 import { cpuSecondsOfTree, peakMemoryOf, resetPeakMemory } from "../process-figures.ts";
 import { inRounds } from "../rounds.ts";
-import type { Bench } from "../study.ts";
+import { median, ratio, spread } from "../statistics.ts";
+import type { Bench, Table } from "../study.ts";
 import { readHttp1 } from "./http1-reader.ts";
 import { readHttp2 } from "./http2-reader.ts";
 import { type BenchLibrary, createLibrary } from "./library.ts";
 import type { DownloadReader, RunningRead } from "./reader.ts";
-import { downleaseFiles, downleaseObjects, type FileServer, type RunningFileServer } from "./servers.ts";
+import {
+  downleaseCache,
+  downleaseFiles,
+  downleaseFilling,
+  downleaseObjects,
+  type FileServer,
+  type RunningFileServer,
+} from "./servers.ts";
 
 export interface DownloadGroup {
   /** Name of its table. */
@@ -44,7 +53,12 @@ const metrics: Figures["metrics"] = {
 
 const readers: Readonly<Record<1 | 2, DownloadReader>> = { 1: readHttp1, 2: readHttp2 };
 
-const ours: ReadonlySet<FileServer> = new Set([downleaseFiles, downleaseObjects]);
+const ours: ReadonlySet<FileServer> = new Set([
+  downleaseFiles,
+  downleaseObjects,
+  downleaseCache,
+  downleaseFilling,
+]);
 
 /** The rounds of each server of a group. */
 export type MeasuredGroups = ReadonlyMap<DownloadGroup, readonly (readonly DownloadRound[])[]>;
@@ -52,7 +66,7 @@ export type MeasuredGroups = ReadonlyMap<DownloadGroup, readonly (readonly Downl
 /** Starts the servers of all groups, checks that they send the file, and measures group after group. */
 export async function measureGroups(groups: readonly DownloadGroup[], bench: Bench): Promise<MeasuredGroups> {
   bench.log("writing the file");
-  const library = await createLibrary(bench.directory, bench.options.isQuick ? 2 ** 26 : 2 ** 30);
+  const library = await createLibrary(bench.directory, bench.options.isQuick ? 2 ** 24 : 2 ** 30);
   const digest = await digestOf(createReadStream(join(library.root, library.path)));
   const running = new Map<FileServer, RunningFileServer>();
   try {
@@ -71,6 +85,34 @@ export async function measureGroups(groups: readonly DownloadGroup[], bench: Ben
 
 export function figuresOf(measured: MeasuredGroups): Figures {
   return { metrics, rows: [...measured].flatMap(([group, rounds]) => figureRows(group, rounds)) };
+}
+
+/** @param labels of the servers */
+export function tableAgainstFirst(
+  { name, title }: DownloadGroup,
+  measured: readonly (readonly DownloadRound[])[],
+  labels: readonly string[],
+): Table {
+  const pick = (rounds: readonly DownloadRound[], key: keyof DownloadRound) =>
+    rounds.map((round) => round[key]);
+  return {
+    name,
+    title,
+    header: ["", "GiB/s", "spread", "server CPU s/GiB", "peak memory MiB", "rate ratio", "CPU ratio"],
+    rows: labels.map((label, index) => {
+      const rounds = measured[index]!;
+      const against = (key: keyof DownloadRound) => ratio(pick(rounds, key), pick(measured[0]!, key));
+      return [
+        label,
+        median(pick(rounds, "rate")).toFixed(2),
+        fixed(spread(pick(rounds, "rate"))),
+        median(pick(rounds, "cpu")).toFixed(2),
+        Math.max(...pick(rounds, "peak")).toFixed(0),
+        times(against("rate")),
+        times(against("cpu")),
+      ];
+    }),
+  };
 }
 
 /** @throws Error when the server does not send exactly the file */
@@ -122,7 +164,7 @@ function figureRows(
 ): FigureRow[] {
   const peer = rowName(name, first!);
   return [
-    { name: peer, isPeer: true, rounds: measured[0]! },
+    { name: peer, ...(!ours.has(first!) && { isPeer: true }), rounds: measured[0]! },
     ...others.map((server, index) => ({
       name: rowName(name, server),
       peer,
@@ -133,7 +175,7 @@ function figureRows(
 }
 
 /** Time until the buffers between server and client are full. */
-const fillSeconds = 0.25;
+const fillSeconds = (seconds: number) => Math.min(0.25, seconds);
 
 /** Downloads the file over and over on `parallel` connections, and measures for some seconds of that time. */
 export async function measure(
@@ -163,7 +205,7 @@ export async function measure(
   resetPeakMemory(pid);
   const downloads = Promise.all(Array.from({ length: parallel }, download));
   try {
-    await Promise.race([delay(fillSeconds * 1000), downloads]);
+    await Promise.race([delay(fillSeconds(seconds) * 1000), downloads]);
     const before = snapshot();
     await Promise.race([delay(seconds * 1000), downloads]);
     const after = snapshot();

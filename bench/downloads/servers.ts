@@ -53,19 +53,36 @@ export const downleaseFiles: FileServer = {
   start: ({ library, redisUrl }) => startDownlease(downleaseServing(library.root), redisUrl),
 };
 
-export const downleaseObjects: FileServer = {
-  name: "downlease, from object storage",
-  async start({ library, redisUrl, directory }) {
-    const storage = await startObjectStorage(library, directory);
-    try {
-      const contender = downleaseServingObjects(storage.endpoint, storage.bucket);
-      return await startDownlease(contender, redisUrl, storage.stop);
-    } catch (error) {
-      await storage.stop();
-      throw error;
-    }
-  },
-};
+export const downleaseObjects = servingObjects("from object storage", () => []);
+
+/** Its cache holds the file. */
+export const downleaseCache = servingObjects("from the cache", (directory) => cacheFlags(directory, "4GiB"));
+
+/** Its cache holds a small part of the file, so that every download fetches and caches every block. */
+export const downleaseFilling = servingObjects("filling the cache", (directory) =>
+  cacheFlags(directory, "64MiB"),
+);
+
+function cacheFlags(directory: string, bytes: string): string[] {
+  return ["--cache-dir", join(directory, `cache-${bytes}`), "--cache-bytes", bytes];
+}
+
+/** @param flags those besides the bucket, for files below a directory */
+function servingObjects(how: string, flags: (directory: string) => readonly string[]): FileServer {
+  return {
+    name: `downlease, ${how}`,
+    async start({ library, redisUrl, directory }) {
+      const storage = await startObjectStorage(library, directory);
+      try {
+        const contender = downleaseServingObjects(storage.endpoint, storage.bucket, ...flags(directory));
+        return await startDownlease(contender, redisUrl, storage.stop);
+      } catch (error) {
+        await storage.stop();
+        throw error;
+      }
+    },
+  };
+}
 
 async function startDownlease(
   contender: Contender,

@@ -1,5 +1,6 @@
 import { once } from "node:events";
 import { connect, type Socket } from "node:net";
+import { StreamTable } from "../../src/server/http2-internals.ts";
 import type { Header } from "./driver.ts";
 import { constantHeaders, HeaderReader } from "./hpack.ts";
 
@@ -43,7 +44,7 @@ export const frameHeadBytes = 9;
 /** HTTP/2 over a raw socket: one kind of request, and only the kinds of frames that Node.js writes. */
 export class Http2Connection {
   readonly #socket: Socket;
-  readonly #streams = new Map<number, Stream>();
+  readonly #streams = new StreamTable<Stream>();
   readonly #headers: { readonly first: Buffer; readonly later: Buffer };
   readonly #reader = new HeaderReader();
   #unread: Buffer | undefined;

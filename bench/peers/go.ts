@@ -4,7 +4,7 @@ import { createHash } from "node:crypto";
 import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { missingOf, NeedMissing, go as needsGo } from "../needs.ts";
+import { NeedMissing, go as needsGo, requireForBuild } from "../needs.ts";
 
 const path = (name: string) => fileURLToPath(new URL(name, import.meta.url));
 
@@ -36,8 +36,7 @@ function build(): string {
   const directory = join(cache, digestOfSources());
   const program = join(directory, "peer");
   if (existsSync(program)) return program;
-  const missing = missingOf([needsGo]);
-  if (missing !== undefined) throw new NeedMissing(missing, "the peer in Go");
+  requireForBuild([needsGo], "the peer in Go");
   mkdirSync(directory, { recursive: true });
   cpSync(source, directory, { recursive: true });
   const paths = generatedFrom.flatMap((file) => ["--path", join(protos, file)]);

@@ -23,7 +23,7 @@ interface Extent {
   readonly rounds: number;
 }
 
-const extent: Extent = { sessions: 10_000, settleSeconds: 20, seconds: 4, rounds: 5 };
+const extent: Extent = { sessions: 10_000, settleSeconds: 15, seconds: 3, rounds: 5 };
 const quickExtent: Extent = { sessions: 100, settleSeconds: 0.1, seconds: 0.5, rounds: 1 };
 
 const storeNames = ["Redis", "SQLite"] as const;
@@ -105,8 +105,7 @@ async function study(library: BenchLibrary, bench: Bench): Promise<FigureRow[]> 
       [withSessions("SQLite"), fullSqlite.pid],
     ]);
     bench.log(`idle-sessions: creating ${count(sessions)} in each store`);
-    const links: string[][] = [];
-    for (const { port } of [full, fullSqlite]) links.push(await createSessions(port, sessions));
+    const links = await Promise.all([full, fullSqlite].map(({ port }) => createSessions(port, sessions)));
     await delay(settleSeconds * 1000);
     const measured = [...pids.keys()].map((): IdleRound[] => []);
     for (let round = 1; round <= rounds; round++) {
@@ -123,7 +122,7 @@ async function study(library: BenchLibrary, bench: Bench): Promise<FigureRow[]> 
     }
     return [...pids.keys()].map((name, index) => ({ name, rounds: measured[index]! }));
   } finally {
-    for (const server of servers) await server.stop();
+    await Promise.all(servers.map((server) => server.stop()));
   }
 }
 

@@ -1,17 +1,17 @@
 /** Downloads of one file from a directory and from object storage, in turn. */
 import {
   type DownloadGroup,
-  type DownloadRound,
   figuresOf,
   measureGroups,
   rowName,
+  tableAgainstFirst,
 } from "../downloads/groups.ts";
 import { downleaseFiles, downleaseObjects } from "../downloads/servers.ts";
-import { fixed, times } from "../formats.ts";
 import { ratioGoal } from "../goals.ts";
 import { nginx } from "../needs.ts";
-import { median, ratio, spread } from "../statistics.ts";
-import type { Study, Table } from "../study.ts";
+import type { Study } from "../study.ts";
+
+const sources = ["from a directory", "from object storage"];
 
 const group = (name: string, title: string, parallel: number): DownloadGroup => ({
   ...{ name, title, parallel },
@@ -43,34 +43,8 @@ export const objectsStudy: Study = {
   async run(bench) {
     const measured = await measureGroups(objectGroups, bench);
     return {
-      tables: objectGroups.map((each) => tableOf(each, measured.get(each)!)),
+      tables: objectGroups.map((each) => tableAgainstFirst(each, measured.get(each)!, sources)),
       figures: figuresOf(measured),
     };
   },
 };
-
-function tableOf(
-  { name, title, servers }: DownloadGroup,
-  measured: readonly (readonly DownloadRound[])[],
-): Table {
-  const pick = (rounds: readonly DownloadRound[], key: keyof DownloadRound) =>
-    rounds.map((round) => round[key]);
-  return {
-    name,
-    title,
-    header: ["", "GiB/s", "spread", "server CPU s/GiB", "peak memory MiB", "rate ratio", "CPU ratio"],
-    rows: servers.map((server, index) => {
-      const rounds = measured[index]!;
-      const against = (key: keyof DownloadRound) => ratio(pick(rounds, key), pick(measured[0]!, key));
-      return [
-        server === downleaseFiles ? "from a directory" : "from object storage",
-        median(pick(rounds, "rate")).toFixed(2),
-        fixed(spread(pick(rounds, "rate"))),
-        median(pick(rounds, "cpu")).toFixed(2),
-        Math.max(...pick(rounds, "peak")).toFixed(0),
-        times(against("rate")),
-        times(against("cpu")),
-      ];
-    }),
-  };
-}

@@ -171,7 +171,7 @@ async function study({ driver, name, peer }: Side, bench: Bench): Promise<Overlo
     }
     return measured;
   } finally {
-    for (const server of servers) await server.stop();
+    await Promise.all(servers.map((server) => server.stop()));
   }
 }
 

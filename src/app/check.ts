@@ -6,12 +6,12 @@ import { countKeys } from "../auth/bearer-tokens.ts";
 import { openUsersFile } from "../auth/users-file.ts";
 import { isLoopback } from "../config/addresses.ts";
 import type { Config } from "../config/settings.ts";
-import { openContentSource } from "../content/open.ts";
+import { inspectContentCache, openContentSource } from "../content/open.ts";
 import { type Finding, ok, warning, wrong } from "../domain/finding.ts";
 import { firstValues } from "../domain/settings.ts";
 import { inspectBackend } from "../stores/open.ts";
 import { certificateFindings } from "./check-certificates.ts";
-import { backendOptions, backendUrl } from "./parts.ts";
+import { backendOptions, backendUrl, idleCache } from "./parts.ts";
 import { messageOf } from "./start-error.ts";
 
 export type { Finding };
@@ -26,6 +26,7 @@ interface Check {
 const checks: readonly Check[] = [
   { about: "tls", run: certificateFindings },
   { about: "content", run: contentFindings },
+  { about: "cache", run: cacheFindings },
   { about: "store", run: storeFindings },
   { about: "callers", run: callerFindings },
   { about: "tokens", run: tokenFindings },
@@ -59,13 +60,21 @@ export async function* checkEnvironment(
 async function contentFindings({ content }: Config): Promise<Finding[]> {
   const findings: Finding[] = [];
   const warn = (message: string) => void findings.push(warning("content", message));
-  const source = await openContentSource({ ...content, warn });
+  const source = await openContentSource(
+    content.kind === "s3" ? { ...content, cache: undefined, warn } : { ...content, warn },
+  );
   const [libraries, items = []] = await Promise.all([source.libraries(), source.items()]);
   const counts = `libraries: ${libraries.length}, items: ${items.length}`;
   const where = content.kind === "directory" ? content.root : `s3://${content.bucket}/${content.prefix}`;
   if (items.length > 0) return [ok("content", `${where} can be read; ${counts}`), ...findings];
   const what = "there is nothing to download yet: an item is a directory in a directory, with files in it";
   return [warning("content", `${where} can be read, but ${what} (${counts})`), ...findings];
+}
+
+async function cacheFindings({ content, offload }: Config): Promise<Finding[]> {
+  const findings = await inspectContentCache(content);
+  const isIdle = findings.length > 0 && offload?.to === "storage";
+  return isIdle ? [...findings, warning("cache", idleCache)] : findings;
 }
 
 async function storeFindings(config: Config): Promise<readonly Finding[]> {

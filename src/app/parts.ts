@@ -30,15 +30,30 @@ export async function openTls({ tls, mtls }: Config): Promise<ServerTls | undefi
   }, "TLS can't be used: ");
 }
 
-/** @throws StartError */
+/** The warning about a cache whose files others send. */
+export const idleCache =
+  "--cache-dir has little use with --offload redirect: most clients read from the bucket, past the cache";
+
+/**
+ * The content source, open until the stack is disposed of.
+ *
+ * @throws StartError
+ */
 export async function openContent(
-  { content }: Config,
-  { log, tracing }: { readonly log: Logger; readonly tracing: Tracing },
+  { content, offload }: Config,
+  { metrics, log, tracing }: { readonly metrics: Metrics; readonly log: Logger; readonly tracing: Tracing },
+  opened: AsyncDisposableStack,
 ): Promise<ContentSource> {
   const warn = (message: string) => log.warn(message);
   const { outgoingHeaders: traceHeaders } = tracing;
-  const options = content.kind === "s3" ? { ...content, warn, traceHeaders } : { ...content, warn };
-  return tracing.content(await orStartError(() => openContentSource(options)));
+  if (content.kind === "s3" && content.cache !== undefined && offload?.to === "storage") warn(idleCache);
+  const source = await orStartError(() => {
+    if (content.kind === "directory") return openContentSource({ ...content, warn });
+    const cache = content.cache && { ...content.cache, observer: metrics.cache };
+    return openContentSource({ ...content, warn, traceHeaders, cache });
+  });
+  opened.defer(() => source[Symbol.asyncDispose]?.());
+  return tracing.content(source);
 }
 
 /**

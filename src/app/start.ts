@@ -70,7 +70,7 @@ export async function startApp(config: Config, { logger, program }: AppOptions =
   const tls = await openTls(config);
   const pageHeaders = pageHeadersFor(tls !== undefined);
   const tracing = opened.use(await openTracing(config, log));
-  const content = await openContent(config, { log, tracing });
+  const content = await openContent(config, { metrics, log, tracing }, opened);
   const values = firstValues(config.changeable);
   const backend = opened.use(await openStores(config, values, { metrics, log, tracing }));
   const clients = openSessionClients(backend, clientAddressOf, opened);

@@ -1,5 +1,9 @@
 import { z } from "zod";
-import { filePath, isHttpUrl, manual, type Rule } from "./fields.ts";
+import { bytes, filePath, isHttpUrl, manual, type Rule, seconds } from "./fields.ts";
+
+const minCacheBytes = 1024 * 1024;
+const defaultCacheBytes = 10 * 1024 ** 3;
+const defaultFreshMs = 10_000;
 
 /** Where library items come from. */
 export const contentFields = {
@@ -55,10 +59,37 @@ export const contentFields = {
         default: "from AWS_REGION or the shared configuration; us-east-1 with --s3-endpoint",
       }),
   }),
+  cache: z.object({
+    dir: filePath().optional().register(manual, {
+      argument: "directory",
+      help: "cache files of the bucket in this directory, so that each is fetched once",
+      default: "unset: nothing is cached",
+    }),
+    bytes: bytes(minCacheBytes).optional().register(manual, {
+      argument: "size",
+      help: "maximum size of the cache, such as 500GiB; what was not used for the longest time is removed",
+      default: "10GiB with --cache-dir",
+    }),
+    freshMs: seconds(0, 86_400).optional().register(manual, {
+      argument: "seconds",
+      help: "how long the bucket is not asked again whether an item has changed; 0 to ask each time",
+      default: "10 with --cache-dir",
+    }),
+  }),
 };
 
 type ContentRule = Rule<typeof contentFields>;
 type Values = z.output<z.ZodObject<typeof contentFields>>;
+
+const needsCacheDir = (
+  path: ContentRule["path"],
+  isUnset: (cache: Values["cache"]) => boolean,
+): ContentRule => ({
+  about: ["cacheDir", path],
+  path,
+  message: "must be left out without --cache-dir",
+  holds: ({ cache }) => cache.dir !== undefined || isUnset(cache),
+});
 
 const needsBucket = (path: ContentRule["path"], isUnset: (s3: Values["s3"]) => boolean): ContentRule => ({
   about: ["s3Bucket", path],
@@ -84,11 +115,25 @@ export const contentRules: readonly ContentRule[] = [
   needsBucket("s3Endpoint", ({ endpoint }) => endpoint === undefined),
   needsBucket("s3PublicEndpoint", ({ publicEndpoint }) => publicEndpoint === undefined),
   needsBucket("s3Region", ({ region }) => region === undefined),
+  {
+    about: ["cacheDir", "s3Bucket"],
+    path: "cacheDir",
+    message: "must be left out without --s3-bucket: files of a directory need no cache",
+    holds: ({ cache, s3 }) => cache.dir === undefined || s3.bucket !== undefined,
+  },
+  needsCacheDir("cacheBytes", ({ bytes }) => bytes === undefined),
+  needsCacheDir("cacheFreshSeconds", ({ freshMs }) => freshMs === undefined),
 ];
 
-export function contentOf({ content, s3: { bucket, prefix, endpoint, publicEndpoint, region } }: Values) {
+export function contentOf({
+  content,
+  s3: { bucket, prefix, endpoint, publicEndpoint, region },
+  cache,
+}: Values) {
   if (bucket === undefined) return { kind: "directory" as const, root: content.root! };
-  return { kind: "s3" as const, bucket, prefix, endpoint, publicEndpoint, region };
+  const { dir, bytes: limit = defaultCacheBytes, freshMs = defaultFreshMs } = cache;
+  const cached = dir !== undefined && { freshMs, cache: { path: dir, limit } };
+  return { kind: "s3" as const, bucket, prefix, endpoint, publicEndpoint, region, ...cached };
 }
 
 /** A name, or the ARN of an access point. */

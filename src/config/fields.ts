@@ -1,5 +1,12 @@
 import { z } from "zod";
-import { secondsAsMs, secondsRule, wholeNumber, wholeNumberRule } from "./numbers.ts";
+import {
+  byteCount,
+  byteCountRule,
+  secondsAsMs,
+  secondsRule,
+  wholeNumber,
+  wholeNumberRule,
+} from "./numbers.ts";
 
 /** What the help and the documentation say about a setting. */
 export interface Manual {
@@ -82,6 +89,14 @@ export const filePath = () => z.string("must be set").min(1, "must not be empty"
 export function integer(min: number, max: number, unit?: string) {
   const range = { min, max, ...(unit !== undefined && { unit }) };
   return numberField((text) => wholeNumber(text, min, max), wholeNumberRule(min, max), range);
+}
+
+/** Bytes, with or without a unit such as `GiB`. */
+export function bytes(min: number) {
+  return numberField((text) => byteCount(text, min), `${byteCountRule}, at least ${min}`, {
+    min,
+    unit: "bytes",
+  });
 }
 
 /** Seconds with or without a fraction, as milliseconds. */

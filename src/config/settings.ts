@@ -206,10 +206,10 @@ const checked = rules.reduce(
 );
 
 /** Texts at the paths of the fields → Config. An issue's path has the name of the setting, see `settingNameOf`. */
-export const configSchema = checked.transform(({ s3, offloadPrefix, ...values }) => ({
+export const configSchema = checked.transform(({ s3, cache, offloadPrefix, ...values }) => ({
   ...values,
   ...authenticationOf(values),
-  content: contentOf({ content: values.content, s3 }),
+  content: contentOf({ content: values.content, s3, cache }),
   retentionMs: values.retentionMs ?? values.leaseMs,
   tls: tlsOf(values.tls),
   offload: offloadOf({ ...values, offloadPrefix }),

@@ -26,14 +26,26 @@ export interface ContentSource {
   /** One item, or undefined. Cheap: does not walk the source. */
   item(itemId: string): Promise<LibraryItem | undefined>;
 
-  /** The files of an item and their content version, as of one moment; undefined when there is no such item. */
-  contents(itemId: string): Promise<ItemContents | undefined>;
+  /**
+   * The files of an item and their content version, as of one moment; undefined when there is no such item.
+   *
+   * @param expectedVersion content version that the caller has seen: a source that keeps its answers for a while gives a
+   *   kept one only when it has this version
+   */
+  contents(itemId: string, expectedVersion?: string): Promise<ItemContents | undefined>;
 
   /**
    * Opens a file of an item in one content version. Undefined when there is no such item, or it has another content
    * version now, or no such file. The caller closes the file.
+   *
+   * @param isIdle whether nobody waits for the file: a source with a cache then removes nothing else from it
    */
-  openFile(itemId: string, fileName: string, contentVersion: string): Promise<ContentFile | undefined>;
+  openFile(
+    itemId: string,
+    fileName: string,
+    contentVersion: string,
+    isIdle?: boolean,
+  ): Promise<ContentFile | undefined>;
 
   /**
    * A URI by which a file can be read from the storage itself, for at most `lifetimeMs`. Undefined when the source has
@@ -87,7 +99,8 @@ export interface ContentReader {
   /**
    * Fills the buffer, or a part of it, with the next bytes. Resolves with their number, 0 at the end of the range. One
    * call at a time. Rejects with `ContentChangedError` when the file has changed since it was opened, at the latest in
-   * place of the last bytes: a range that was read to its end is of the version that was opened.
+   * place of the last bytes, unless the source keeps the bytes of that version: a range that was read to its end is of the
+   * version that was opened.
    */
   read(into: Uint8Array): Promise<number>;
 }

@@ -39,7 +39,7 @@ export async function itemOf(
   content: ContentSource,
 ): Promise<SessionItem> {
   const { libraryItemId: id, contentVersion } = session;
-  const current = requireItem(await content.contents(id), id);
+  const current = requireItem(await content.contents(id, contentVersion), id);
   const isChanged = current.contentVersion !== contentVersion;
   const views = current.files.map((file): FileView => {
     const { name, size } = file;

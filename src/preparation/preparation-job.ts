@@ -129,7 +129,7 @@ export class PreparationJob {
     const { content, hasher, observer } = this.#parts;
     const { itemId, fileName, contentVersion } = this.#file;
     const { signal } = this.#abort;
-    const file = await content.openFile(itemId, fileName, contentVersion);
+    const file = await content.openFile(itemId, fileName, contentVersion, this.isIdle);
     if (file === undefined) return failed("downlease.file.changed", itemId);
     try {
       const { checksums = {} } = this.#itemFile;

@@ -4,6 +4,7 @@ import { connectionOfSession } from "../calls/connection.ts";
 import type { Http2StreamHandler, HttpHandler } from "../calls/http.ts";
 import { hasOwnAnswerLimit, hasOwnRequestLimit, type OpenStream, takenLast } from "../calls/open-stream.ts";
 import { Slots } from "../calls/slots.ts";
+import { keepStreamsInTable } from "./http2-internals.ts";
 import type { Limits } from "./limits.ts";
 import { lingerThenDestroy } from "./linger.ts";
 import type { Backlog } from "./slow-clients.ts";
@@ -52,6 +53,7 @@ export class Http2Connections {
   /** @param onLargeAnswer called with the size of each large answer on the connection */
   accept(socket: Socket, onLargeAnswer: (bytes: number) => void): void {
     this.#server.once("session", (session) => {
+      keepStreamsInTable(session);
       connectionOfSession(session).onLargeAnswer = onLargeAnswer;
       this.#watch(session, socket);
     });

@@ -9,6 +9,7 @@ import type { CallRecord } from "../calls/call.ts";
 import type { DownloadRecord } from "../calls/download-record.ts";
 import type { HttpVersion } from "../calls/http.ts";
 import type { ErrorMessageId } from "../domain/errors.ts";
+import { CacheMetrics } from "./cache-metrics.ts";
 import { DurationHistogram, type DurationSeries } from "./duration-histogram.ts";
 import { LeaseMetrics } from "./lease-metrics.ts";
 import { type RefusalReason, refusalReasons } from "./refusals.ts";
@@ -45,6 +46,9 @@ export class Metrics {
   readonly #registers = [this.#registry];
 
   readonly leases = new LeaseMetrics(this.#registers, () => this.#tallies.flush());
+
+  /** For the disk cache. */
+  readonly cache = new CacheMetrics(this.#registers);
 
   readonly #requests = new Counter({
     name: "downlease_requests_total",

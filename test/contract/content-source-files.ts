@@ -195,8 +195,12 @@ export function contentFilesContract(implementation: string, createStorage: () =
         const outcome = await readOn().catch((error: unknown) => error);
         if (outcome === "whole") expect(Buffer.compare(Buffer.concat(read), first!)).toBe(0);
         else expect(outcome).toBeInstanceOf(ContentChangedError);
-        await expect(bytesOf(file)).rejects.toThrow(ContentChangedError);
-        await expect(bytesOf(file, { start: size - 1, end: size - 1 })).rejects.toThrow(ContentChangedError);
+        for (const range of [undefined, { start: size - 1, end: size - 1 }]) {
+          const again = await bytesOf(file, range).catch((error: unknown) => error);
+          if (stage.storage.keepsVersions && again instanceof Uint8Array)
+            expect(new Set(again)).toEqual(new Set([1]));
+          else expect(again).toBeInstanceOf(ContentChangedError);
+        }
       });
 
       it("is not read any more once it is closed", async () => {

@@ -15,6 +15,8 @@ export interface ContentStorage extends AsyncDisposable {
   readonly noticesAtOnce: boolean;
   /** Whether the storage records when a file was removed. */
   readonly recordsRemovals: boolean;
+  /** Whether sources keep bytes of versions that were replaced. */
+  readonly keepsVersions?: boolean;
   /** Checks expectations that hold once sources have noticed earlier changes. */
   noticed(expectations: () => Promise<void>): Promise<unknown>;
   /** The warnings of the sources. */

@@ -4,18 +4,15 @@ import { createServer as createHttp2Server, type ServerHttp2Stream } from "node:
 import type { AddressInfo, Server } from "node:net";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { digestOf, measure } from "../../bench/downloads/groups.ts";
+import { measure } from "../../bench/downloads/groups.ts";
 import { readHttp1 } from "../../bench/downloads/http1-reader.ts";
 import { readHttp2 } from "../../bench/downloads/http2-reader.ts";
 import { type BenchLibrary, createLibrary } from "../../bench/downloads/library.ts";
 import type { DownloadReader } from "../../bench/downloads/reader.ts";
-import type { FileServer } from "../../bench/downloads/servers.ts";
 import { cpuNanosOfTree, peakMemoryOf, processTree, resetPeakMemory } from "../../bench/process-figures.ts";
 import { downloadGroups } from "../../bench/studies/downloads.ts";
-import { objectGroups } from "../../bench/studies/objects.ts";
 import { eventually } from "../support/eventually.ts";
 import { startProcess } from "../support/process.ts";
-import { sharedRedisUrl } from "../support/shared-redis.ts";
 import { type TempDir, tempDir } from "../support/temp-dir.ts";
 
 const fileBytes = 3 * 2 ** 20;
@@ -91,35 +88,6 @@ describe.each(readers)("the reader of HTTP/%d", (version, read) => {
     using server = await startServer(version, "whole");
     const reading = read({ port: server.port, path: "/", bytes: fileBytes }, () => reading.stop());
     await expect(reading.done).resolves.toBeUndefined();
-  });
-});
-
-const allGroups = [...downloadGroups, ...objectGroups];
-const servers = [...new Set(allGroups.flatMap((group) => group.servers))];
-
-describe.each(servers)("$name", (server: FileServer) => {
-  const groups = allGroups.filter((group) => group.servers.includes(server));
-
-  test("sends the file, and can be measured", { timeout: 60_000 }, async () => {
-    const started = await server.start({
-      library,
-      redisUrl: sharedRedisUrl(),
-      directory: directory.path,
-    });
-    try {
-      const response = await fetch(`http://127.0.0.1:${started.port}${started.path}`);
-      expect(await digestOf(response.body!)).toBe(
-        await digestOf(createReadStream(join(library.root, library.path))),
-      );
-      for (const group of groups) {
-        const round = await measure(group, started, fileBytes, 1);
-        expect(round.rate).toBeGreaterThan(0);
-        expect(round.peak).toBeGreaterThan(1);
-        expect(round.cpu).toBeGreaterThanOrEqual(0);
-      }
-    } finally {
-      await started.stop();
-    }
   });
 });
 

@@ -8,11 +8,6 @@ import type { Driver, DriverCall, OpenDriver, Outcome, Target } from "../../benc
 import { drivers } from "../../bench/drivers/drivers.ts";
 import { closedLoop, openLoop } from "../../bench/load.ts";
 import { createSessions } from "../../bench/sessions-in-redis.ts";
-import { connectGroups } from "../../bench/studies/connect.ts";
-import { grpcGroup } from "../../bench/studies/grpc.ts";
-import { ourRedisGroups } from "../../bench/studies/our-redis.ts";
-import { restGroup } from "../../bench/studies/rest.ts";
-import { labelOf } from "../../bench/throughput.ts";
 import { sessionKey } from "../../src/stores/redis/keys.ts";
 import { freePort } from "../support/ports.ts";
 import { type Service, startService } from "../support/service.ts";
@@ -66,17 +61,6 @@ async function outcomes(calls: readonly DriverCall[], times: number): Promise<Re
   return counts;
 }
 
-/** Keep-alives that the service has renewed so far, according to its metrics. */
-async function servedKeepAlives(): Promise<number> {
-  // A page of metrics may be a second old.
-  await delay(1100);
-  const text = await (await fetch(`${service.adminUrl}/metrics`)).text();
-  const lines = text.matchAll(
-    /^downlease_requests_total\{operation="DownloadSession.KeepAlive",.*code="ok"\} (\d+)$/gm,
-  );
-  return [...lines].reduce((sum, [, value]) => sum + Number(value), 0);
-}
-
 describe.each(Object.values(drivers))("the driver $name", (driver) => {
   test("counts a heartbeat as accepted when the service has renewed the session", async () => {
     const counts = await withClient(driver, service, ({ calls }) => outcomes(calls, 10));
@@ -109,53 +93,46 @@ describe.each(Object.values(drivers))("the driver $name", (driver) => {
   });
 });
 
-describe.each([drivers.rest, drivers.grpc])("load on the driver $name", (driver) => {
-  test("a closed loop counts every call that the service has served", async () => {
-    const before = await servedKeepAlives();
-    const result = await withClient(driver, service, ({ calls }) => closedLoop(calls, 0.2));
-    expect(result).toMatchObject({ unavailable: 0, failed: 0, lost: 0, unsent: 0, error: undefined });
-    expect(result.accepted).toBeGreaterThanOrEqual(callers);
-    expect(result.latencies.length).toBe(result.accepted);
-    expect((await servedKeepAlives()) - before).toBe(result.accepted);
-  });
+describe("load", () => {
+  const clients = [
+    { protocol: "rest", driver: drivers.rest },
+    { protocol: "grpc", driver: drivers.grpc },
+  ];
 
-  test("an open loop sends every call when callers wait", async () => {
+  test("counts every call that the service has served", async () => {
     const before = await servedKeepAlives();
-    const result = await withClient(driver, service, ({ calls }) =>
-      openLoop(calls, { rate: 1000, seconds: 0.2, whenBusy: "wait" }),
-    );
-    expect(result).toMatchObject({ unavailable: 0, failed: 0, lost: 0, unsent: 0, error: undefined });
-    expect(result.accepted).toBeGreaterThan(0);
-    expect((await servedKeepAlives()) - before).toBe(result.accepted);
+    for (const { protocol, driver } of clients) {
+      const closed = await withClient(driver, service, ({ calls }) => closedLoop(calls, 0.2));
+      const open = await withClient(driver, service, ({ calls }) =>
+        openLoop(calls, { rate: 1000, seconds: 0.2, whenBusy: "wait" }),
+      );
+      for (const result of [closed, open]) {
+        expect(result).toMatchObject({ unavailable: 0, failed: 0, lost: 0, unsent: 0, error: undefined });
+        expect(result.latencies.length).toBe(result.accepted);
+      }
+      expect(closed.accepted).toBeGreaterThanOrEqual(callers);
+      expect(open.accepted).toBeGreaterThan(0);
+      before[protocol]! += closed.accepted + open.accepted;
+    }
+    expect(await servedKeepAlives()).toEqual(before);
   });
 });
 
-const groups = [restGroup, grpcGroup, ...connectGroups, ...ourRedisGroups];
-const rows = groups.flatMap((group) =>
-  group.rows.map((row) => ({ ...row, at: row.driver.name, label: labelOf(row) })),
-);
-
-test.each(rows)(
-  "$label serves heartbeats at the driver $at, and can be probed",
-  async ({ contender, driver, credentials }) => {
-    await using directory = await tempDir();
-    const server = await startProbedContender(contender, sharedRedisUrl(), directory.path);
-    try {
-      const { port } = server;
-      const headers = await credentials?.(port);
-      let counts: Record<Outcome, number> | undefined;
-      const reading = await server.probe(async () => {
-        counts = await withClient(driver, { port, headers }, ({ calls }) => outcomes(calls, 10));
-      });
-      expect(counts).toEqual({ accepted: callers * 10, unavailable: 0, failed: 0 });
-      expect(reading.allocatedBytes).toBeGreaterThan(callers * 10);
-      expect(reading.loopDelayP99Ms).toBeGreaterThanOrEqual(0);
-      expect(server.cpuSeconds()).toBeGreaterThan(0);
-    } finally {
-      await server.stop();
+/** Keep-alives that the service has renewed so far, by protocol, according to its metrics. */
+async function servedKeepAlives(): Promise<Record<string, number>> {
+  // A page of metrics may be a second old.
+  await delay(1100);
+  const text = await (await fetch(`${service.adminUrl}/metrics`)).text();
+  const served: Record<string, number> = { rest: 0, grpc: 0 };
+  for (const [line, value] of text.matchAll(
+    /^downlease_requests_total\{operation="DownloadSession.KeepAlive",.*code="ok"\} (\d+)$/gm,
+  )) {
+    for (const protocol of Object.keys(served)) {
+      if (line.includes(`protocol="${protocol}"`)) served[protocol]! += Number(value);
     }
-  },
-);
+  }
+  return served;
+}
 
 test("a contender that does not start is named", async () => {
   const broken = { name: "broken", args: () => ["--eval", "process.exit(3)"] };

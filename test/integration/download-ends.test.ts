@@ -98,8 +98,8 @@ describe.each(versions)("over %s", (version) => {
     let isWaiting = false;
     await start({
       content: (source) => ({
-        async openFile(...which) {
-          const file = await source.openFile(...which);
+        async openFile(itemId, name, version) {
+          const file = await source.openFile(itemId, name, version);
           return file && holdingLastBytes(file, isLast, () => (isWaiting = true));
         },
       }),

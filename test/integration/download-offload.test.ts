@@ -158,8 +158,8 @@ test("content that nginx can't see is sent by the service", async () => {
   await using rig = await downloadRig({
     offload: { to: "nginx", prefix: "/_content/" },
     content: (source) => ({
-      async openFile(...which) {
-        const file = await source.openFile(...which);
+      async openFile(itemId, name, contentVersion) {
+        const file = await source.openFile(itemId, name, contentVersion);
         if (file === undefined) return undefined;
         const close = () => file.close();
         const { size, version } = file;

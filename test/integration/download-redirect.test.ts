@@ -141,8 +141,8 @@ async function redirecting(options: Partial<DownloadRigOptions> & { readonly isV
       find: async (files) => files.map(() => (isVerified ? { status: "PREPARED", digests } : undefined)),
     },
     content: (source) => ({
-      async openFile(...which) {
-        const file = await source.openFile(...which);
+      async openFile(itemId, name, contentVersion) {
+        const file = await source.openFile(itemId, name, contentVersion);
         if (file === undefined) return undefined;
         return new Proxy(file, {
           get(target, name) {

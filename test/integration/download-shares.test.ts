@@ -139,10 +139,10 @@ test("links that are being looked up count among the calls in flight", async () 
   await start({
     maxLookUps: 2,
     content: (source) => ({
-      openFile: async (...args) => {
+      openFile: async (itemId, name, version) => {
         opened++;
         await opening.promise;
-        return source.openFile(...args);
+        return source.openFile(itemId, name, version);
       },
     }),
   });

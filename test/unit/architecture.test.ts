@@ -39,7 +39,16 @@ const rooms: Rooms = {
   "stores/sqlite": { rooms: ["domain"], packages: ["pino"], node: ["fs", "fs/promises", "sqlite"] },
   // `open.ts` of a room with several kinds has a row for each and loads the one in use.
   stores: { rooms: ["domain", "stores/redis", "stores/sqlite"], packages: ["pino"] },
-  content: { rooms: ["content/directory", "content/s3", "domain"], packages: ["p-limit", "uuid", "zod"] },
+  content: {
+    rooms: ["content/cache", "content/directory", "content/s3", "domain"],
+    packages: ["lru-cache", "p-limit", "uuid", "zod"],
+  },
+  // Blocks of files on a disk; SQLite is their index, and locks a file for each process.
+  "content/cache": {
+    rooms: ["content", "domain"],
+    packages: ["lru-cache"],
+    node: ["crypto", "fs", "fs/promises", "sqlite", "zlib"],
+  },
   "content/directory": { rooms: ["content", "domain"], node: ["fs", "fs/promises"] },
   "content/s3": {
     rooms: ["content", "content/s3/http", "domain"],

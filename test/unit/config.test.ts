@@ -38,6 +38,9 @@ describe("settings", () => {
         "DOWNLEASE_S3_REGION",
         "from AWS_REGION or the shared configuration; us-east-1 with --s3-endpoint",
       ],
+      ["--cache-dir", "DOWNLEASE_CACHE_DIR", "unset: nothing is cached"],
+      ["--cache-bytes", "DOWNLEASE_CACHE_BYTES", "10GiB with --cache-dir"],
+      ["--cache-fresh-seconds", "DOWNLEASE_CACHE_FRESH_SECONDS", "10 with --cache-dir"],
       ["--prepare-seconds", "DOWNLEASE_PREPARE_SECONDS", "10"],
       ["--verify-first", "DOWNLEASE_VERIFY_FIRST", "off"],
       ["--prepare-ahead", "DOWNLEASE_PREPARE_AHEAD", "off"],
@@ -347,6 +350,7 @@ describe("mistakes", () => {
     ["host", ["", "a b", "[::1]", "http://host", "host:80", "a..b", "x".repeat(64)]],
     ["workers", ["0", "129", "two"]],
     ["contentRoot", [""]],
+    ["cacheBytes", ["", "0", "1023KiB", "-1", "1GiBB", "ten"]],
     ["s3Bucket", ["", "ab", "a/b", "-ab", "b\u00fccher", "x".repeat(64), "arn:aws:s3 x"]],
     ["s3Prefix", ["", "/", "/a", "a//b", "a//", "../a", "a/./b", "a\nb", "x".repeat(513)]],
     [
@@ -395,6 +399,26 @@ describe("mistakes", () => {
       expect(mistakes, text).toHaveLength(1);
       expect(mistakes[0]).toMatch(new RegExp(`^${flag} must `));
     }
+  });
+
+  test("a cache is for a bucket, and its settings are for a cache", () => {
+    const cacheOf = (flags: Record<string, string>) => {
+      const { content } = loadConfig({ flags: { s3Bucket: "images", ...flags }, environment: {} });
+      return content.kind === "s3" && [content.cache, content.freshMs];
+    };
+    expect(cacheOf({})).toEqual([undefined, undefined]);
+    expect(cacheOf({ cacheDir: "c" })).toEqual([{ path: "c", limit: 10 * 2 ** 30 }, 10_000]);
+    expect(cacheOf({ cacheDir: "c", cacheBytes: "1.5T", cacheFreshSeconds: "0" })).toEqual([
+      { path: "c", limit: 1.5 * 2 ** 40 },
+      0,
+    ]);
+    expect(mistakesOf({ flags: { contentRoot: "library", cacheDir: "c" } })).toEqual([
+      "--cache-dir must be left out without --s3-bucket: files of a directory need no cache, not 'c'",
+    ]);
+    expect(mistakesOf({ flags: { s3Bucket: "images", cacheBytes: "1G", cacheFreshSeconds: "1" } })).toEqual([
+      "--cache-bytes must be left out without --cache-dir, not '1G'",
+      "--cache-fresh-seconds must be left out without --cache-dir, not '1'",
+    ]);
   });
 
   test("a content root and a bucket exclude each other, and a bucket's settings need one", () => {

@@ -1,6 +1,5 @@
 import type {
   ContentFile,
-  ContentSource,
   ItemContents,
   ItemEntry,
   Library,
@@ -8,9 +7,11 @@ import type {
 } from "../../domain/content-source.ts";
 import { ServiceError } from "../../domain/errors.ts";
 import { find } from "../catalog.ts";
+import type { LocatedFile, LocatingSource } from "../located-file.ts";
 import { type ChecksumsByName, isManifest, mergeChecksums } from "../manifest.ts";
 import { derivedId, rootId } from "../names.ts";
 import { mapInParallel } from "../parallel.ts";
+import { RecentLooks } from "../recent-looks.ts";
 import { type DescribedItem, itemFilesOf, itemSummaryOf, libraryItemOf } from "../stored-files.ts";
 import { ignoredManifest, type LeaveOut, leaveOutWith, warnOnce } from "../warnings.ts";
 import { S3Bucket } from "./bucket.ts";
@@ -30,6 +31,8 @@ import { SmallObjects } from "./small-objects.ts";
 import { StoredChecksums } from "./stored-checksums.ts";
 
 export interface S3ContentOptions extends S3Place {
+  /** How long what the bucket says of an item counts, in milliseconds; by default it is asked each time. */
+  readonly freshMs?: number;
   /** Called once for each thing below the prefix that can't be content, with the reason. */
   readonly warn?: (message: string) => void;
 }
@@ -51,24 +54,30 @@ interface CurrentItem extends DescribedItem {
  * an object of the item was put; those of a library without `.library.json` span all that is below it.
  *
  * Which libraries and items there are comes from scans (`S3Index`). A single library or item is listed again for each
- * call, by two requests at the same time.
+ * call, by two requests at the same time; an item not before its last listing has become old (`freshMs`).
  */
-export class S3ContentSource implements ContentSource {
+export class S3ContentSource implements LocatingSource {
   readonly id = rootId;
   readonly location: string;
   readonly #bucket: S3Bucket;
   readonly #small: SmallObjects;
   readonly #checksums: StoredChecksums;
   readonly #index: S3Index;
+  readonly #recent: RecentLooks<CurrentItem>;
+  /** Identifies the bucket among all. */
+  readonly #bucketId: readonly string[];
   readonly #warn: (message: string) => void;
   readonly #leaveOut: LeaveOut;
 
-  constructor({ warn = () => {}, ...place }: S3ContentOptions) {
+  constructor({ warn = () => {}, freshMs = 0, ...place }: S3ContentOptions) {
     this.#warn = warnOnce(warn);
     this.#leaveOut = leaveOutWith(this.#warn);
     const prefix = place.prefix.split("/").filter(Boolean).map(encodeURIComponent);
     this.location = ["s3:/", place.bucket, ...prefix].join("/");
     this.#bucket = new S3Bucket(place);
+    this.#bucketId = [place.endpoint ?? "", place.bucket, place.prefix];
+    const sizeOf = ({ listed }: CurrentItem) => 1 + listed.files.length;
+    this.#recent = new RecentLooks({ freshMs, sizeOf, maxSize: maxRecentFiles });
     this.#small = new SmallObjects(this.#bucket);
     this.#checksums = new StoredChecksums(this.#bucket);
     this.#index = new S3Index(this.#parts);
@@ -115,8 +124,8 @@ export class S3ContentSource implements ContentSource {
     return item && libraryItemOf(item, item.listed.files, item.listed.modifiedMs);
   }
 
-  async contents(itemId: string): Promise<ItemContents | undefined> {
-    const item = await this.#findItem(itemId);
+  async contents(itemId: string, expectedVersion?: string): Promise<ItemContents | undefined> {
+    const item = await this.#findItem(itemId, expectedVersion);
     if (item === undefined) return undefined;
     const { files } = item.listed;
     const [manifests, stored] = await Promise.all([this.#manifests(item), this.#checksums.of(files)]);
@@ -126,8 +135,19 @@ export class S3ContentSource implements ContentSource {
   }
 
   async openFile(itemId: string, fileName: string, contentVersion: string): Promise<ContentFile | undefined> {
+    return (await this.locate(itemId, fileName, contentVersion))?.open();
+  }
+
+  async locate(itemId: string, fileName: string, contentVersion: string): Promise<LocatedFile | undefined> {
     const file = await this.#findFile(itemId, fileName, contentVersion);
-    return file && new S3File(this.#bucket, file);
+    if (file === undefined) return undefined;
+    const { size, version, object } = file;
+    const identity = JSON.stringify([...this.#bucketId, object.key, object.etag, size]);
+    return { size, version, identity, open: () => new S3File(this.#bucket, file) };
+  }
+
+  forget(itemId: string): void {
+    this.#recent.forget(itemId);
   }
 
   async directUri(
@@ -145,12 +165,19 @@ export class S3ContentSource implements ContentSource {
   }
 
   async #findFile(itemId: string, fileName: string, contentVersion: string): Promise<ListedFile | undefined> {
-    const { files = [] } = (await this.#findItem(itemId))?.listed ?? {};
+    const { files = [] } = (await this.#findItem(itemId, contentVersion))?.listed ?? {};
     const file = files.find(({ name }) => name === fileName);
     return file !== undefined && itemSummaryOf(files).contentVersion === contentVersion ? file : undefined;
   }
 
-  #findItem(itemId: string): Promise<CurrentItem | undefined> {
+  /** @param expectedVersion an older result that has another version does not count */
+  #findItem(itemId: string, expectedVersion?: string): Promise<CurrentItem | undefined> {
+    const suits = ({ listed: { files } }: CurrentItem) =>
+      expectedVersion === undefined || itemSummaryOf(files).contentVersion === expectedVersion;
+    return this.#recent.get(itemId, () => this.#lookForItem(itemId), suits);
+  }
+
+  #lookForItem(itemId: string): Promise<CurrentItem | undefined> {
     return find(async () => {
       const scanned = this.#index.item(itemId);
       const scannedLibrary = scanned && this.#index.library(scanned.entry.libraryId);
@@ -200,6 +227,9 @@ export class S3ContentSource implements ContentSource {
     return read.filter((checksums) => checksums !== undefined);
   }
 }
+
+/** Files and items whose listings are kept. */
+const maxRecentFiles = 100_000;
 
 function libraryModel({ place, ...library }: ScannedLibrary): Library {
   return library;

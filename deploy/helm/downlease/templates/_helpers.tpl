@@ -102,6 +102,10 @@ DOWNLEASE_S3_PREFIX: {{ .content.s3.prefix | quote }}
 DOWNLEASE_S3_ENDPOINT: {{ .content.s3.endpoint | quote }}
 DOWNLEASE_S3_PUBLIC_ENDPOINT: {{ .content.s3.publicEndpoint | quote }}
 DOWNLEASE_S3_REGION: {{ .content.s3.region | quote }}
+{{- with .content.s3.cache.bytes }}
+DOWNLEASE_CACHE_DIR: /var/cache/downlease
+DOWNLEASE_CACHE_BYTES: {{ . | quote }}
+{{- end }}
 {{- else }}
 DOWNLEASE_CONTENT_ROOT: /library
 {{- end }}
