@@ -434,9 +434,9 @@ describe("a directory", () => {
     await mkdir(linked);
     await symlink(directory.path, join(linked, "downlease-blocks"));
     await expect(openCache({ at: linked })).rejects.toThrow(/ is not a directory$/);
-    await expect(openCache({ at: join(path, "downlease-blocks", "file", "below") })).rejects.toThrow(
-      "the cache directory can't be used",
-    );
+    // The last one is in a file system that has no new folders.
+    for (const at of [join(path, "downlease-blocks", "file", "below"), "/proc/downlease/cache"])
+      await expect(openCache({ at })).rejects.toThrow("the cache directory can't be used");
   });
 
   test("is looked at before the start, and nothing is made", async () => {
