@@ -109,9 +109,14 @@ describe("a large file", () => {
     }
   });
 
-  test("gets one connection by default when it arrives at once, and when it is smaller", async () => {
-    server.addFile("small.bin", 20 * mebibyte);
-    await downloadItem(client, { itemId: "item", directory: directory.path, files: ["small.bin"] });
+  test("gets one connection when it is smaller, or when that is what is asked for", async () => {
+    server.addFile("small.bin", share - 1);
+    await downloadItem(client, {
+      itemId: "item",
+      directory: directory.path,
+      files: ["small.bin"],
+      connections: 4,
+    });
     await downloadItem(client, { itemId: "item", directory: directory.path, connections: 1 });
     expect(server.fileRequests.map(({ range }) => range)).toEqual([undefined, undefined]);
   });
@@ -241,7 +246,7 @@ describe("a partial file with a gap", () => {
     await expectWhole();
     expect(bytesFetched).toBeLessThanOrEqual(share);
     const ranges = server.fileRequests.map(({ range }) => range);
-    expect(ranges[0]).toMatch(/^bytes=\d{7}-\d{8}$/);
+    expect(ranges[0]).toMatch(/^bytes=\d{7}-\d{7,8}$/);
     expect(server.fileRequests[0]!.ifRange).toBe('"v1-disk.bin"');
   });
 

@@ -52,7 +52,7 @@ export async function startService(
       },
     },
   );
-  const logs = () => program.stdout.split("\n").flatMap(parsed);
+  const logs = linesOf(program);
   await eventually("downlease to be ready", () => program.exit !== undefined || readyUrl(logs()), {
     withinMs: 30_000,
   });
@@ -88,7 +88,21 @@ function readyUrl(logs: readonly LogLine[]): string | undefined {
   return url as string | undefined;
 }
 
-/** The last line may not be complete yet. */
+/** Parses each line once: tests poll the log, and some have thousands of lines. */
+function linesOf(program: { readonly stdout: string }): () => readonly LogLine[] {
+  const lines: LogLine[] = [];
+  let parsedLength = 0;
+  return () => {
+    // The last line may not be complete yet.
+    const end = program.stdout.lastIndexOf("\n") + 1;
+    if (end > parsedLength)
+      lines.push(...program.stdout.slice(parsedLength, end).split("\n").flatMap(parsed));
+    parsedLength = end;
+    return lines.slice();
+  };
+}
+
+/** Not every line is JSON. */
 function parsed(line: string): LogLine[] {
   try {
     return [JSON.parse(line)];
