@@ -27,8 +27,18 @@ export interface ProbedContender extends RunningContender {
 
 const probeFile = fileURLToPath(new URL("probe.ts", import.meta.url));
 
-export async function startContender(contender: Contender, redisUrl: string): Promise<RunningContender> {
-  return start(contender, redisUrl, [], {});
+interface StartOptions {
+  /** Flags of Node.js. */
+  readonly nodeOptions?: readonly string[];
+  readonly environment?: Readonly<Record<string, string>>;
+}
+
+export async function startContender(
+  contender: Contender,
+  redisUrl: string,
+  options: StartOptions = {},
+): Promise<RunningContender> {
+  return start(contender, redisUrl, options);
 }
 
 /** @param directory for the files of the probes */
@@ -38,7 +48,7 @@ export async function startProbedContender(
   directory: string,
 ): Promise<ProbedContender> {
   const environment = { [probeDirectoryVariable]: directory };
-  const running = await start(contender, redisUrl, ["--import", probeFile], environment);
+  const running = await start(contender, redisUrl, { nodeOptions: ["--import", probeFile], environment });
   const root = running.pid;
   // Before its handler is installed, the signal would end the process.
   await eventually(`the probes in ${contender.name}`, () => processTree(root).every(catchesProbeSignal));
@@ -73,8 +83,7 @@ export async function startProbedContender(
 async function start(
   contender: Contender,
   redisUrl: string,
-  nodeOptions: readonly string[],
-  environment: Readonly<Record<string, string>>,
+  { nodeOptions = [], environment = {} }: StartOptions,
 ): Promise<RunningContender> {
   const executable = contender.executable?.() ?? process.execPath;
   const port = await freePort();

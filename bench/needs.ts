@@ -1,4 +1,5 @@
 /** Programs and rights beyond Node.js and Redis. What needs one that this machine lacks is not measured. */
+import { existsSync } from "node:fs";
 import { isExecutable } from "../test/support/executables.ts";
 
 export interface Need {
@@ -11,6 +12,8 @@ const onPath = (name: string, command = name): Need => ({ name, isMet: () => isE
 export const nginx = onPath("nginx");
 export const go = onPath("Go", "go");
 export const aria2c = onPath("aria2c");
+export const curl = onPath("curl");
+export const tun: Need = { name: "TUN devices", isMet: () => existsSync("/dev/net/tun") };
 export const root: Need = { name: "root", isMet: () => process.getuid?.() === 0 };
 
 /** This machine lacks something that a study or a contender needs. */

@@ -14,7 +14,7 @@ export interface BenchLibrary {
   readonly bytes: number;
 }
 
-const itemId = "bench-item";
+export const itemId = "bench-item";
 const fileName = "disk.bin";
 const blockBytes = 2 ** 20;
 

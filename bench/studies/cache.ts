@@ -6,7 +6,7 @@ import {
   rowName,
   tableAgainstFirst,
 } from "../downloads/groups.ts";
-import { downleaseCache, downleaseFiles, downleaseFilling, downleaseObjects } from "../downloads/servers.ts";
+import { downleaseCache, downleaseFiles, downleaseFilling } from "../downloads/servers.ts";
 import { ratioGoal } from "../goals.ts";
 import { nginx } from "../needs.ts";
 import type { Study } from "../study.ts";
@@ -16,15 +16,10 @@ export const cacheGroup: DownloadGroup = {
   title: "One download at a time, with a disk cache for object storage",
   version: 1,
   parallel: 1,
-  servers: [downleaseFiles, downleaseCache, downleaseObjects, downleaseFilling],
+  servers: [downleaseFiles, downleaseCache, downleaseFilling],
 };
 
-const labels = [
-  "from a directory",
-  "from the cache",
-  "from object storage",
-  "from object storage, filling the cache",
-];
+const labels = ["from a directory", "from the cache", "from object storage, filling the cache"];
 
 export const cacheStudy: Study = {
   name: "cache",

@@ -1,6 +1,7 @@
 import type { Study } from "../study.ts";
 import { cacheStudy } from "./cache.ts";
 import { connectStudies } from "./connect.ts";
+import { distanceStudy } from "./distance.ts";
 import { downloadsStudy } from "./downloads.ts";
 import { grpcStudy } from "./grpc.ts";
 import { idleSessionsStudy } from "./idle-sessions.ts";
@@ -23,6 +24,7 @@ export const studies: readonly Study[] = [
   sessionsStudy,
   scaleStudy,
   downloadsStudy,
+  distanceStudy,
   objectsStudy,
   cacheStudy,
   idleSessionsStudy,

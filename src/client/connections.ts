@@ -1,7 +1,7 @@
 import type { ByteRange } from "./byte-ranges.ts";
 import type { ConnectionPool } from "./connection-pool.ts";
 import type { AcceptedResponse, Fetcher, FetchOutcome, Sink } from "./fetch.ts";
-import { type Segment, Segments } from "./segments.ts";
+import { type Pace, type Segment, Segments } from "./segments.ts";
 
 /** The file that connections fetch. */
 export interface Target {
@@ -22,7 +22,7 @@ interface ConnectionsOptions {
 }
 
 /** A smaller rest is left to one connection. */
-const minSharedBytes = 32 * 1024 * 1024;
+const minSharedBytes = 16 * 1024 * 1024;
 
 /** Pause before a connection that was refused is opened again, in milliseconds. It doubles each time. */
 const firstRefusalMs = 10_000;
@@ -59,9 +59,9 @@ export class Connections {
   #isSeveral = false;
   /** Whether the server sends ranges of the file. */
   #hasRanges = true;
-  /** The latest response that fits. */
+  /** The latest response that fits, as long as its bytes count. */
   #accepted: AcceptedResponse | undefined;
-  #pace: PaceCheck | undefined;
+  #paceCheck: PaceCheck | undefined;
   /** When a further connection may be opened. */
   #addAt = 0;
   #refusals = 0;
@@ -98,7 +98,10 @@ export class Connections {
     await round.ended.promise;
     this.#round = undefined;
     stop.signal.throwIfAborted();
-    return this.#segments.rest === 0 ? { outcome: "complete" } : round.outcome;
+    if (this.#segments.rest === 0) return { outcome: "complete" };
+    // Between two requests nobody else notices it.
+    signal.throwIfAborted();
+    return round.outcome;
   }
 
   async #runFurther(segment: Segment, round: Round): Promise<void> {
@@ -172,31 +175,34 @@ export class Connections {
     if (round.signal.aborted) return undefined;
     return this.#running === 1
       ? this.#segments.takeFirst()
-      : this.#segments.takeShare(this.#pool.perFile, this.#meanRate(round));
+      : this.#segments.takeShare(this.#pool.perFile, this.#paceOf(round));
   }
 
-  /** Bytes a second of one connection. */
-  #meanRate({ bytes, startedAt }: Round): number {
-    return (bytes * 1000) / Math.max(1, performance.now() - startedAt) / this.#running;
+  #paceOf({ bytes, startedAt }: Round): Pace {
+    const elapsedMs = Math.max(1, performance.now() - startedAt);
+    return {
+      bytesPerMs: Math.max(1, bytes / elapsedMs / this.#running),
+      latencyMs: this.#accepted?.latencyMs ?? 0,
+    };
   }
 
   #accept(response: AcceptedResponse, round: Round): void {
     const { latencyMs, hasRanges } = response;
-    this.#pace = undefined;
+    this.#paceCheck = undefined;
     this.#accepted = response;
     const { perFile, isChosen } = this.#pool;
     if (this.#running > 1 || perFile === 1 || !hasRanges || !this.#hasRanges) return;
-    if (this.#isSeveral) this.#share(round);
+    if (this.#isSeveral) this.#grow(round);
     else if (this.#segments.rest < minSharedBytes) return;
     else if (!isChosen) void this.#becomeSeveral(round);
-    else if (latencyMs >= minLatencyMs) this.#pace = new PaceCheck(latencyMs, round.bytes);
+    else if (latencyMs >= minLatencyMs) this.#paceCheck = new PaceCheck(latencyMs, round.bytes);
   }
 
   /** Called with each chunk: opens further connections if they pay. */
   #consider(round: Round): void {
-    const pays = this.#pace?.pays(round.bytes);
+    const pays = this.#paceCheck?.pays(round.bytes);
     if (pays !== undefined) {
-      this.#pace = undefined;
+      this.#paceCheck = undefined;
       if (pays) void this.#becomeSeveral(round);
     } else if (this.#isSeveral && this.#running < this.#pool.perFile) this.#grow(round);
   }
@@ -208,23 +214,19 @@ export class Connections {
       // Meanwhile the connection may have ended, or the file may have been started over.
       if (this.#round !== round || this.#accepted !== response) return;
       this.#isSeveral = true;
-      this.#share(round);
+      this.#grow(round);
     } catch (error) {
       round.stop.abort(error);
     }
   }
 
-  /** Leaves a part of what the only connection has requested to further ones. */
-  #share(round: Round): void {
-    this.#segments.share(this.#pool.perFile);
-    this.#grow(round);
-  }
-
+  /** Opens further connections. The only one leaves a part of what it has requested to them. */
   #grow(round: Round): void {
     const { perFile } = this.#pool;
     if (!this.#hasRanges || round.signal.aborted || performance.now() < this.#addAt) return;
     while (this.#running < perFile && this.#pool.enterFurther()) {
-      const segment = this.#segments.takeShare(perFile, this.#meanRate(round));
+      if (this.#running === 1) this.#segments.share(perFile);
+      const segment = this.#segments.takeShare(perFile, this.#paceOf(round));
       if (segment === undefined) {
         this.#pool.leaveFurther();
         this.#pause(usualPauseMs);
@@ -240,6 +242,7 @@ export class Connections {
    */
   #recordEnd({ outcome }: FetchOutcome, hasBytes: boolean): void {
     if (outcome === "unfit") this.#hasRanges = false;
+    if (!hasBytes) this.#segments.undoShare();
     this.#refusals = hasBytes ? 0 : this.#refusals + 1;
     this.#pause(hasBytes ? usualPauseMs : firstRefusalMs * 2 ** Math.min(this.#refusals - 1, 30));
   }

@@ -6,10 +6,24 @@ export class Segment {
   position: number;
   /** Position after the last byte. It falls when another connection takes over the rest. */
   end: number;
+  /** Position after the last byte that was requested. */
+  requestedEnd: number;
+  readonly #start: number;
+  readonly #startedAt: number;
 
-  constructor({ start, end }: ByteRange) {
+  /** @param now milliseconds of a monotonic clock */
+  constructor({ start, end }: ByteRange, now: number) {
+    this.#start = start;
+    this.#startedAt = now;
     this.position = start;
     this.end = end;
+    this.requestedEnd = end;
+  }
+
+  /** Bytes a millisecond so far; undefined before the first ones. */
+  rate(now: number): number | undefined {
+    const bytes = this.position - this.#start;
+    return bytes === 0 ? undefined : bytes / Math.max(1, now - this.#startedAt);
   }
 
   /** Bytes that have not arrived. */
@@ -25,7 +39,18 @@ const minShare = 16 * mebibyte;
 const maxShare = 64 * mebibyte;
 
 /** A smaller rest is left to the connection that fetches it. */
-const minSplitBytes = mebibyte / 2;
+const minSplitBytes = mebibyte / 4;
+
+/** How fast connections are. */
+export interface Pace {
+  /** Mean rate of one connection in bytes a millisecond. */
+  readonly bytesPerMs: number;
+  /** Time from a request to its first bytes in milliseconds. */
+  readonly latencyMs: number;
+}
+
+/** A rest that takes less than this many latencies is not worth a request. */
+const minSplitLatencies = 4;
 
 /** Which bytes of a file are missing, and which of them have been requested. */
 export class Segments {
@@ -35,8 +60,12 @@ export class Segments {
   /** Neither there nor requested. */
   #missing: ByteRanges;
 
-  constructor(size: number) {
+  readonly #now: () => number;
+
+  /** @param now milliseconds of a monotonic clock */
+  constructor(size: number, now: () => number = () => performance.now()) {
     this.size = size;
+    this.#now = now;
     this.#missing = new ByteRanges([{ start: 0, end: size }]);
   }
 
@@ -54,6 +83,7 @@ export class Segments {
     this.#requested.add(segment);
     segment.position = 0;
     segment.end = this.size;
+    segment.requestedEnd = this.size;
   }
 
   /** Bytes that have not arrived. */
@@ -67,20 +97,30 @@ export class Segments {
   }
 
   /**
-   * The missing bytes that one of several connections requests next. If all are requested, it takes over half of what
-   * another connection has yet to fetch, if that takes longer than a second.
+   * The missing bytes that one of several connections requests next. If all are requested, it takes over a part of what
+   * the last one to be done has yet to fetch: so much that both are done at the same time.
    *
    * @param connections that share the file
-   * @param bytesPerSecond mean rate of one of them
    */
-  takeShare(connections: number, bytesPerSecond: number): Segment | undefined {
-    const segment = this.#take(this.#shareBytes(connections));
-    if (segment !== undefined) return segment;
-    let largest: Segment | undefined;
-    for (const each of this.#requested) if (each.rest > (largest?.rest ?? 0)) largest = each;
-    if (largest === undefined || largest.rest < Math.max(minSplitBytes, bytesPerSecond)) return undefined;
-    const middle = largest.position + Math.ceil(largest.rest / 2);
-    return this.#request({ start: middle, end: this.#cut(largest, middle) });
+  takeShare(connections: number, pace: Pace): Segment | undefined {
+    return this.#take(this.#shareBytes(connections)) ?? this.#takeOver(pace);
+  }
+
+  #takeOver({ bytesPerMs, latencyMs }: Pace): Segment | undefined {
+    const now = this.#now();
+    let last: { segment: Segment; rate: number; restMs: number } | undefined;
+    for (const segment of this.#requested) {
+      const rate = segment.rate(now) ?? bytesPerMs;
+      const restMs = segment.rest / rate;
+      if (segment.rest >= minSplitBytes && restMs > (last?.restMs ?? minSplitLatencies * latencyMs)) {
+        last = { segment, rate, restMs };
+      }
+    }
+    if (last === undefined) return undefined;
+    const { segment, rate } = last;
+    const middle = segment.end - Math.floor((segment.rest * bytesPerMs) / (bytesPerMs + rate));
+    const start = Math.max(middle, segment.position + 1);
+    return this.#request({ start, end: this.#cut(segment, start) });
   }
 
   /** Leaves a share to each segment that is requested, and the rest to other connections. */
@@ -97,6 +137,17 @@ export class Segments {
     if (this.#requested.delete(segment)) this.#missing.add(segment.position, segment.end);
   }
 
+  /** Leaves missing bytes to the connections that have requested them, too, and would be cut before them. */
+  undoShare(): void {
+    for (const segment of this.#requested) {
+      const next = [...this.#missing].find(({ start }) => start === segment.end);
+      if (next === undefined) continue;
+      const end = Math.min(next.end, segment.requestedEnd);
+      this.#missing.remove(segment.end, end);
+      segment.end = end;
+    }
+  }
+
   #shareBytes(connections: number): number {
     return Math.min(maxShare, Math.max(minShare, Math.ceil(this.rest / connections)));
   }
@@ -109,7 +160,7 @@ export class Segments {
 
   #request(range: ByteRange): Segment {
     this.#missing.remove(range.start, range.end);
-    const segment = new Segment(range);
+    const segment = new Segment(range, this.#now());
     this.#requested.add(segment);
     return segment;
   }

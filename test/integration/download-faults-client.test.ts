@@ -1,5 +1,6 @@
 import { randomInt } from "node:crypto";
-import { rm } from "node:fs/promises";
+import { readdir, readFile, rm } from "node:fs/promises";
+import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { afterAll, afterEach, beforeAll, expect, test, vi } from "vitest";
 import {
@@ -73,6 +74,39 @@ test("get is killed at eight random moments: no file is ever wrong, and the nint
   expect(await (await stage.get(proxy.url, many, target)).ended()).toMatchObject({ code: 0 });
   await expectWhole(target, many);
 });
+
+test("get is killed while it fetches over several connections: each run fetches less, and none a wrong file", async () => {
+  const server = await stage.service();
+  const proxy = await stage.proxy(server.url);
+  // The first range takes four seconds, so that there is a gap whenever it is killed.
+  proxy.bytesPerSecond = 4 * mebibyte;
+  const target = await stage.directory();
+  const options = { args: ["--connections", "3"] };
+  let before = 0;
+  for (let kills = 0; kills < 2; kills++) {
+    const get = await stage.get(proxy.url, stage.large, target, options);
+    await patiently("bytes of this run in the state", async () => (await savedBytes(target)) > before);
+    await delay(randomInt(300));
+    await get.kill();
+    before = await savedBytes(target);
+    expect(await expectNothingWrong(target, stage.large)).toEqual([]);
+  }
+  proxy.heal();
+  const last = await (await stage.get(proxy.url, stage.large, target, options)).ended();
+  expect(last).toMatchObject({ code: 0 });
+  await expectWhole(target, stage.large);
+  const { bytes_fetched: fetched } = last.events.find(({ event }) => event === "result")!;
+  expect(fetched).toBe(largeBytes - before);
+});
+
+/** Bytes that the state in a directory lists as ranges. */
+async function savedBytes(directory: string): Promise<number> {
+  const name = (await readdir(directory)).find((each) => each.endsWith(".json"));
+  if (name === undefined) return 0;
+  const [part] = JSON.parse(await readFile(join(directory, name), "utf8")).parts;
+  const ranges: [number, number][] = part?.ranges ?? [];
+  return ranges.reduce((sum, [start, end]) => sum + end - start, 0);
+}
 
 test("the lease ends while get is suspended: it resumes when it is continued", async () => {
   const server = await stage.service(["--lease-seconds", "1", "--transfer-stall-seconds", "0.5"]);

@@ -132,6 +132,18 @@ describe.each(["http:", "https:"] as const)("%s a body", (protocol) => {
   });
 });
 
+const inChunks = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
+
+test.each([
+  ["in chunks of a negative length", `${inChunks}3\r\nabc\r\n-5\r\nabc`, "impossible length"],
+  ["with a line of chunks without an end", `${inChunks}1;${"a".repeat(100_000)}`, "too long"],
+  ["after answers without an end", "HTTP/1.1 100 Continue\r\n\r\n".repeat(5_000), "too long"],
+  ["in another coding", inChunks.replace("chunked", "gzip, chunked"), "coding"],
+])("a body %s fails at once", async (_what, answer, message) => {
+  server.answer = (socket) => socket.write(answer);
+  await expect(get().then(({ body }) => bytesOf(body))).rejects.toThrow(message);
+});
+
 test("headers are in lower case, repeated ones joined; the request is as the SDK made it", async () => {
   let request = "";
   server.answer = (socket, text) => {

@@ -50,6 +50,7 @@ describe("a set of bytes", () => {
 
 describe("the segments of a file", () => {
   const at = ({ position, end }: Segment) => [position / mebibyte, end / mebibyte];
+  const pace = { bytesPerMs: mebibyte / 1000, latencyMs: 100 };
 
   test("are the whole file for one connection, and shares of 16 to 64 MiB for several", () => {
     const segments = new Segments(1024 * mebibyte);
@@ -58,14 +59,14 @@ describe("the segments of a file", () => {
     first.position = 8 * mebibyte;
     segments.share(4);
     expect(at(first)).toEqual([8, 72]);
-    expect(at(segments.takeShare(4, 1)!)).toEqual([72, 136]);
+    expect(at(segments.takeShare(4, pace)!)).toEqual([72, 136]);
     const small = new Segments(40 * mebibyte);
-    expect(at(small.takeShare(4, 1)!)).toEqual([0, 16]);
+    expect(at(small.takeShare(4, pace)!)).toEqual([0, 16]);
   });
 
   test("are given back as far as they are missing, and taken again from the front", () => {
     const segments = new Segments(100 * mebibyte);
-    const [first, second] = [segments.takeShare(2, 1)!, segments.takeShare(2, 1)!];
+    const [first, second] = [segments.takeShare(2, pace)!, segments.takeShare(2, pace)!];
     first.position += 10 * mebibyte;
     second.position = second.end;
     segments.giveBack(first);
@@ -76,17 +77,52 @@ describe("the segments of a file", () => {
     expect(segments.takeFirst()).toBeUndefined();
   });
 
-  test("are split when nothing else is missing, unless the rest takes less than a second", () => {
-    const segments = new Segments(16 * mebibyte);
-    const first = segments.takeFirst()!;
-    first.position = 8 * mebibyte;
-    expect(segments.takeShare(2, 8 * mebibyte + 1)).toBeUndefined();
-    const second = segments.takeShare(2, 2 * mebibyte)!;
-    expect([at(first), at(second)]).toEqual([
-      [8, 12],
-      [12, 16],
+  test("are split by the rates of their connections when nothing else is missing", () => {
+    let now = 0;
+    const segments = new Segments(32 * mebibyte, () => now);
+    const [slow, fast] = [segments.takeShare(2, pace)!, segments.takeShare(2, pace)!];
+    now = 2_000;
+    slow.position += mebibyte;
+    fast.position = fast.end - mebibyte;
+    const taken = segments.takeShare(3, pace)!;
+    expect([at(slow), at(fast), at(taken)]).toEqual([
+      [1, 6],
+      [31, 32],
+      [6, 16],
     ]);
-    expect(segments.rest).toBe(8 * mebibyte);
+    expect(segments.rest).toBe(16 * mebibyte);
+  });
+
+  test("are not split for a rest that takes little longer than a request, or is small", () => {
+    let now = 0;
+    const segments = new Segments(16 * mebibyte, () => now);
+    const only = segments.takeFirst()!;
+    now = 15_000;
+    only.position += 15 * mebibyte;
+    expect(segments.takeShare(2, { ...pace, latencyMs: 250 })).toBeUndefined();
+    const taken = segments.takeShare(2, { ...pace, latencyMs: 249 })!;
+    expect(taken.rest).toBe(mebibyte / 2);
+    now = 1e6;
+    only.position = only.end - mebibyte / 4 + 1;
+    taken.position = taken.end - mebibyte / 4 + 1;
+    expect(segments.takeShare(2, pace)).toBeUndefined();
+  });
+
+  test("go back to the request that they were taken from, if no other gets them", () => {
+    const segments = new Segments(100 * mebibyte);
+    const first = segments.takeFirst()!;
+    segments.share(4);
+    const [second, third] = [segments.takeShare(4, pace)!, segments.takeShare(4, pace)!];
+    segments.giveBack(third);
+    segments.undoShare();
+    expect([at(first), at(second)]).toEqual([
+      [0, 25],
+      [25, 50],
+    ]);
+    segments.giveBack(second);
+    segments.undoShare();
+    expect(at(first)).toEqual([0, 100]);
+    expect(segments.takeFirst()).toBeUndefined();
   });
 
   test("leave out what is there", () => {
@@ -95,7 +131,7 @@ describe("the segments of a file", () => {
       { start: 2, end: 4 },
       { start: 9, end: 10 },
     ]);
-    expect([segments.takeFirst(), segments.takeFirst(), segments.takeFirst()]).toEqual([
+    expect([segments.takeFirst(), segments.takeFirst(), segments.takeFirst()]).toMatchObject([
       { position: 0, end: 2 },
       { position: 4, end: 9 },
       undefined,

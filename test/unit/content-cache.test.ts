@@ -1,8 +1,11 @@
-import { readdirSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from "node:fs";
 import { chmod, mkdir, symlink } from "node:fs/promises";
 import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
 import { fileURLToPath } from "node:url";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { maxRests } from "../../src/content/cache/block-fill.ts";
+import { BlockIndex } from "../../src/content/cache/block-index.ts";
 import { blockBytes, type CacheFailure } from "../../src/content/cache/blocks.ts";
 import { CachedContentSource } from "../../src/content/cache/cached-content-source.ts";
 import { inspectCache } from "../../src/content/cache/inspect.ts";
@@ -204,6 +207,18 @@ describe("a reader", () => {
     expect(file.fetched).toBe(65_536);
   });
 
+  test("of a few bytes leaves the rest of its block to a bounded number of fetches", async () => {
+    const cache = await openCache();
+    const files = Array.from({ length: maxRests + 5 }, () => new StorageFile(1_000));
+    for (const each of files) {
+      each.onRead = (position) => (position === 0 ? undefined : new Promise(() => {}));
+      await using opened = await cache.open(each);
+      await opened.reader({ start: 0, end: 0 }).read(new Uint8Array(1));
+    }
+    await eventually("the other fetches to end", () => cache.used() === maxRests * 1_000);
+    expect(files.filter(({ fetches }) => !fetches[0]!.isClosed)).toHaveLength(maxRests);
+  });
+
   test("that goes away leaves the fetch to others; the last one ends it", async () => {
     const cache = await openCache();
     const gate = Promise.withResolvers<void>();
@@ -300,12 +315,30 @@ describe("the limit", () => {
     expect(cache.used()).toBe(bytesIn("blocks"));
   });
 
+  test("is not taken by a block that can't be listed, or removed", async () => {
+    const cache = await openCache({ limit });
+    await download(cache);
+    using index = new BlockIndex(join(path, "downlease-blocks", "index.db"), "another");
+    const reserve = () => index.reserve(limit, limit, true);
+    const victims = await reserve();
+    expect(victims).toHaveLength(4);
+    expect(await reserve()).toEqual(victims);
+    using database = new DatabaseSync(join(path, "downlease-blocks", "index.db"));
+    database.exec("CREATE TRIGGER full BEFORE INSERT ON blocks BEGIN SELECT RAISE(ABORT, 'full'); END");
+    await download(cache, new StorageFile(10_000));
+    expect([cache.failures, cache.used()]).toEqual([["index"], size]);
+    expect(bytesIn("filling", "blocks")).toBe(size);
+  });
+
   test("that is too small for the readers of a moment makes them read past the cache", async () => {
     const cache = await openCache({ limit: blockBytes });
     await using holding = await cache.open();
     await holding.reader().read(new Uint8Array(10));
-    await download(cache, new StorageFile(size));
+    const other = new StorageFile(size);
+    await download(cache, other);
     expect(cache.outcomes).toMatchObject({ miss: 5, bypass: 4 });
+    expect(other.fetches).toHaveLength(1);
+    expect(other.fetched).toBe(size);
   });
 
   test("does not take a block from its reader", async () => {
@@ -328,6 +361,13 @@ describe("a damaged cache", () => {
     ["the end", (block: string) => truncateSync(block, 100_000)],
     ["all bytes", (block: string) => truncateSync(block, 0)],
     ["the file", (block: string) => rmSync(block)],
+    [
+      "all but a directory",
+      (block: string) => {
+        rmSync(block);
+        mkdirSync(join(block, "x"), { recursive: true });
+      },
+    ],
   ])("never gives wrong bytes: blocks that have lost %s are fetched again", async (_, damage) => {
     const cache = await openCache();
     await download(cache);
@@ -407,9 +447,9 @@ describe("a directory", () => {
     await mkdir(linked);
     await symlink(directory.path, join(linked, "downlease-blocks"));
     await expect(openCache({ at: linked })).rejects.toThrow(/ is not a directory$/);
-    await expect(openCache({ at: join(path, "downlease-blocks", "file", "below") })).rejects.toThrow(
-      "the cache directory can't be used",
-    );
+    // The last one is in a file system that has no new folders.
+    for (const at of [join(path, "downlease-blocks", "file", "below"), "/proc/downlease/cache"])
+      await expect(openCache({ at })).rejects.toThrow("the cache directory can't be used");
   });
 
   test("is looked at before the start, and nothing is made", async () => {

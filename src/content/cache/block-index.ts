@@ -129,7 +129,7 @@ export class BlockIndex implements Disposable {
   /**
    * Reserves room for a block, when there is any. Else marks the blocks that were not used for the longest time as about
    * to be removed, enough of them, and returns them: the caller removes their files, calls `removed` and tries again.
-   * Empty when there are none.
+   * Empty when there are none. One call at a time, until the files are removed.
    */
   reserve(bytes: number, limit: number, mayEvict: boolean): Promise<"reserved" | readonly BlockAddress[]> {
     return this.#write(() => {
@@ -218,10 +218,13 @@ export class BlockIndex implements Disposable {
   }
 
   #chooseVictims(bytes: number): BlockAddress[] {
-    const oldest = this.#sql("SELECT file, block, bytes FROM blocks WHERE evictor IS NULL ORDER BY used");
+    // Those of this process have stayed because they could not be removed; they are tried again.
+    const oldest = this.#sql(
+      "SELECT file, block, bytes FROM blocks WHERE evictor IS NULL OR evictor = ? ORDER BY used",
+    );
     const victims: BlockAddress[] = [];
     let freed = 0;
-    for (const row of oldest.iterate()) {
+    for (const row of oldest.iterate(this.#process)) {
       if (freed >= bytes || victims.length === maxVictims) break;
       victims.push(asAddress(row));
       freed += Number(row.bytes);

@@ -170,6 +170,7 @@ export class BlockStore implements AsyncDisposable {
     } catch (error) {
       this.#fail("index", error);
       await this.#directory.remove([address]).catch(() => {});
+      await this.#release(bytes);
     }
   }
 

@@ -102,7 +102,7 @@ class CachedReader implements ContentReader {
     const part = into.subarray(0, Math.min(into.byteLength, this.#end + 1 - this.#position));
     if (part.byteLength === 0) return 0;
     for (let lost: BlockLost["from"] | undefined; ; ) {
-      const access = await this.#enter(lost === "storage");
+      const access = await this.#enter(lost);
       if (this.#isClosed) throw new Error("the file is closed");
       try {
         const bytes = await access.read(part, this.#position % blockBytes);
@@ -110,22 +110,25 @@ class CachedReader implements ContentReader {
         if (this.#position > this.#end) this.#leave(true).catch(() => {});
         return bytes;
       } catch (error) {
-        await this.#leave(false);
-        if (!(error instanceof BlockLost)) throw error;
+        if (!(error instanceof BlockLost)) {
+          await this.#leave(false);
+          throw error;
+        }
         // Twice in a row is too often.
         lost = lost === undefined ? error.from : "storage";
       }
     }
   }
 
-  /** The access to the block of the next byte. */
-  async #enter(directly: boolean): Promise<BlockAccess> {
+  /** The access to the block of the next byte. @param lost set when the access to it until now is lost */
+  async #enter(lost: BlockLost["from"] | undefined): Promise<BlockAccess> {
     const block = Math.floor(this.#position / blockBytes);
-    if (this.#access?.block === block) return this.#access.access;
+    if (lost === undefined && this.#access?.block === block) return this.#access.access;
     const position = { file: this.#file, block, at: this.#position % blockBytes, end: this.#end };
-    const access = directly ? this.#cache.enterDirectly(position) : await this.#cache.enter(position);
-    // Only now: the request that has come to the end of the last block goes on with this one.
-    await this.#leave(true);
+    const access =
+      lost === "storage" ? this.#cache.enterDirectly(position) : await this.#cache.enter(position);
+    // Only now: the request of the last access goes on with this one.
+    await this.#leave(lost === undefined);
     this.#access = { block, access };
     return access;
   }

@@ -16,6 +16,9 @@ export class NoAnswer extends Error {
   override readonly name = "NoAnswer";
 }
 
+/** Bytes in a row that may come without any of a body: headers, and what is between the chunks of a body. */
+const maxHeadBytes = 64 * 1024;
+
 /**
  * Reads the answer to a request that was written to a connection.
  *
@@ -46,12 +49,14 @@ class Head implements Receiver, Decoder {
   readonly #options: HeadOptions;
   readonly #parser = new HTTPParser(HTTPParser.RESPONSE);
   #hasBegun = false;
+  /** Bytes since the last one of the body. */
+  #headBytes = 0;
   #body: Body | undefined;
 
   constructor(options: HeadOptions) {
     this.#options = options;
     this.#parser[HTTPParser.kOnHeadersComplete] = (head) => this.#onHead(head);
-    this.#parser[HTTPParser.kOnBody] = (bytes) => this.#body?.place(bytes);
+    this.#parser[HTTPParser.kOnBody] = (bytes, _, length) => this.#place(bytes, length);
     this.#parser[HTTPParser.kOnMessageComplete] = () => this.#body?.complete();
   }
 
@@ -81,13 +86,22 @@ class Head implements Receiver, Decoder {
   }
 
   decode(bytes: Buffer): void {
+    this.#headBytes += bytes.byteLength;
     const outcome = this.#parser.execute(bytes);
     if (outcome instanceof Error) throw outcome;
+    if (this.#headBytes > maxHeadBytes) throw new Error("the headers of the storage's answer are too long");
   }
 
   end(): void {
     const outcome = this.#parser.finish();
     if (outcome instanceof Error || !this.#body?.isComplete) throw reset("the body ended early");
+  }
+
+  #place(bytes: Buffer, length: number): void {
+    // The parser takes any number for the length of a chunk, and with a negative one it never ends.
+    if (!(length > 0)) throw new Error("the storage declared an impossible length");
+    this.#headBytes = 0;
+    this.#body?.place(bytes);
   }
 
   #onHead({ statusCode, headers: pairs, shouldKeepAlive }: ParsedHead): void {
@@ -118,6 +132,8 @@ function headersOf(pairs: readonly string[]): Record<string, string> {
 
 function lengthOf(headers: Readonly<Record<string, string>>): number | undefined {
   const { "transfer-encoding": encoding, "content-length": declared } = headers;
+  if (encoding !== undefined && encoding.toLowerCase() !== "chunked")
+    throw new Error(`the storage sent the transfer coding ${encoding}, which was not requested`);
   if (encoding !== undefined || declared === undefined) return undefined;
   // The parser has checked that repeated ones agree.
   const [text = ""] = declared.split(", ");
