@@ -103,7 +103,7 @@ export const distanceStudy: Study = {
   goals: [goal("cubic", byAria2c, "≥ 0.9"), goal("cubic", byCurl, "≥ 2"), goal("bbr", byAria2c, "≥ 0.9")],
   needs: [root, go, tun, aria2c, curl],
   async run(bench) {
-    const library = await createLibrary(bench.directory, bench.options.isQuick ? 2 ** 24 : fileBytes);
+    const library = await createLibrary(join(bench.directory, "distance"), bench.options.isQuick ? 2 ** 24 : fileBytes);
     const rows: FigureRow[] = [];
     for (const congestionControl of congestionControls) {
       await using far = await startLine({ ...line, congestionControl, seed: 1 });
