@@ -100,7 +100,7 @@ test("a file is fetched once for all who prepare and download it, also after a k
     const cuts = [0, 1_700_001, 3_333_333, size];
     await Promise.all([
       ...cuts.slice(1).map((end, index) => expectDisk(link, [cuts[index]!, end - 1])),
-      ...Array.from({ length: 20 }, () => expectDisk(link)),
+      ...Array.from({ length: 8 }, () => expectDisk(link)),
       linkOf(service, "once", { verified: true }),
     ]);
     expect(fetched()).toBe(size);
@@ -117,8 +117,8 @@ test("a file is fetched once for all who prepare and download it, also after a k
   await expectDisk(await linkOf(service, "once"));
   expect(fetched()).toBe(0);
   expect(await metric(service, 'downlease_cache_blocks_total{outcome="hit"}')).toBeGreaterThan(0);
-  const links = await Promise.all(Array.from({ length: 20 }, () => linkOf(service, "shared")));
-  await Promise.all(links.map((link) => expectDisk(link)));
+  const link = await linkOf(service, "shared");
+  await Promise.all(Array.from({ length: 20 }, () => expectDisk(link)));
   expect(fetched()).toBeGreaterThanOrEqual(size);
   expect(fetched()).toBeLessThanOrEqual(2 * size);
 });
