@@ -158,6 +158,15 @@ describe("a file", () => {
     expect(file.fetched).toBe(size);
   });
 
+  test("has the rest of a block fetched that a range ends in, so that the range is complete the next time", async () => {
+    const cache = await openCache();
+    const range = { start: 0, end: 99_999 };
+    await download(cache, file, range);
+    await eventually("the block to be cached", () => cache.used() === blockBytes && bytesIn("blocks") > 0);
+    await download(cache, file, range);
+    expect([file.fetches.length, file.fetched]).toEqual([1, blockBytes]);
+  });
+
   test("is given to its first reader as it comes", async () => {
     const cache = await openCache();
     const gate = Promise.withResolvers<void>();
@@ -413,12 +422,14 @@ describe("a damaged cache", () => {
     expect(cache.warnings).toEqual([]);
   });
 
-  test("whose disk is full is done without, with one warning, and used again when there is room", async () => {
+  test("whose disk is full is done without, with one warning, and not tried by every reader", async () => {
     await using disk = await smallDisk(2 * blockBytes);
     if (disk.prefix.length > 0) return;
     const cache = await openCache({ at: disk.path });
     await Promise.all([download(cache), download(cache)]);
+    const failures = cache.failures.length;
     await download(cache);
+    expect(cache.failures).toHaveLength(failures);
     expect(cache.warnings).toEqual([expect.stringContaining("the disk of the cache directory is full")]);
     expect(cache.failures).toContain("write");
     expect(cache.outcomes.bypass).toBeGreaterThan(0);
