@@ -216,6 +216,18 @@ describe("a reader", () => {
     expect(file.fetched).toBe(65_536);
   });
 
+  test("that leaves a block does not end the request of one that is ahead", async () => {
+    const cache = await openCache();
+    await using slow = await cache.open();
+    await slow.reader().read(new Uint8Array(10));
+    await using fast = await cache.open();
+    const reader = fast.reader();
+    await readOn(reader, 2 * blockBytes);
+    await slow.close();
+    await readOn(reader, size - 2 * blockBytes);
+    expect(file.fetches).toHaveLength(1);
+  });
+
   test("of a few bytes leaves the rest of its block to a bounded number of fetches", async () => {
     const cache = await openCache();
     const files = Array.from({ length: maxRests + 5 }, () => new StorageFile(1_000));

@@ -93,8 +93,9 @@ export class BlockCache {
       },
       leave: async () => {
         if (upstream === undefined) return;
-        if (upstream.position < (block + 1) * blockBytes) upstream.close();
-        else this.#parked.withdraw(file.digest, upstream);
+        const end = (block + 1) * blockBytes;
+        if (upstream.position < end) upstream.close();
+        else this.#parked.withdraw(file.digest, upstream, end);
       },
     };
   }

@@ -58,6 +58,8 @@ export class BlockFill {
   readonly #checksums: Uint32Array;
   #handle: FileHandle | undefined;
   #upstream: Upstream | undefined;
+  /** Where the request was left to the reader of what follows. */
+  #parkedAt = 0;
   /** Bytes that are in the file. */
   #filled = 0;
   /** The fetch of the next bytes. Never rejects. */
@@ -181,8 +183,10 @@ export class BlockFill {
     const upstream = this.#upstream;
     if (upstream === undefined) return;
     const isUsable = this.#failure === undefined || this.#failure instanceof BlockLost;
-    if (isUsable) this.#parts.parked.park(this.#options.address.file, upstream);
-    else upstream.close();
+    if (isUsable) {
+      this.#parkedAt = upstream.position;
+      this.#parts.parked.park(this.#options.address.file, upstream);
+    } else upstream.close();
   }
 
   /** Fetches what is missing of a block that has been begun, so that its part was not fetched in vain. */
@@ -201,7 +205,8 @@ export class BlockFill {
     if (!this.#hasEnded) {
       this.#fail(new Error("the file is closed"));
       await this.#fetching;
-    } else if (upstream !== undefined) this.#parts.parked.withdraw(this.#options.address.file, upstream);
+    } else if (upstream !== undefined)
+      this.#parts.parked.withdraw(this.#options.address.file, upstream, this.#parkedAt);
     if (this.#failure !== undefined) await this.#discard();
     await (await this.#draft)?.handle.close();
   }

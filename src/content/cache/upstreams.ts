@@ -52,9 +52,9 @@ export class ParkedUpstreams {
     return upstream;
   }
 
-  /** Closes a request that was parked and not taken. */
-  withdraw(file: string, upstream: Upstream): void {
-    const key = keyOf(file, upstream.position);
+  /** Closes a request that was parked at a position and not taken. One that was taken may be parked elsewhere by now. */
+  withdraw(file: string, upstream: Upstream, position: number): void {
+    const key = keyOf(file, position);
     if (this.#parked.get(key) !== upstream) return;
     this.#parked.delete(key);
     upstream.close();
