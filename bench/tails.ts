@@ -27,8 +27,9 @@ const help = `node bench/tails.ts [options]
   --v8-flags <flags>  measures the service with these flags of Node.js, too; can be repeated
   --no-trace          does not record the kernel's scheduler, which takes perf and root, and CPU time
 
-The first table has latencies; the second, for which the scheduler is recorded, what the slowest hundredth of the calls
-of all rounds waited for, in milliseconds a call.
+The first table has latencies, and how many cores the rest of the machine took meanwhile, perf among it. The second, for
+which the scheduler is recorded, has what the slowest hundredth of the calls of all rounds spent their time with, in
+milliseconds a call.
 `;
 
 const callers = 200;
@@ -110,7 +111,7 @@ async function study(name: string, isTraced: boolean): Promise<void> {
 
 function latencyTable(labels: readonly string[], measured: readonly (readonly Measurement[])[]): string {
   return table(
-    ["", "p50 ms", "p99 ms", "spread", "server CPU µs"],
+    ["", "p50 ms", "p99 ms", "spread", "server CPU µs", "cores that others took"],
     measured.map((rounds, index) => {
       const latencies = rounds.map(({ calls }) =>
         Float64Array.from(calls, ({ due, ended }) => ended - due).sort(),
@@ -118,8 +119,16 @@ function latencyTable(labels: readonly string[], measured: readonly (readonly Me
       const p50 = spread(latencies.map((sorted) => quantile(sorted, 0.5)));
       const p99 = spread(latencies.map((sorted) => quantile(sorted, 0.99)));
       const cpu = spread(rounds.map(({ cpuMicros }) => cpuMicros));
+      const others = spread(rounds.map(({ otherCpu }) => otherCpu));
       const range = `${p99.min.toFixed(2)}–${p99.max.toFixed(2)}`;
-      return [labels[index]!, p50.median.toFixed(2), p99.median.toFixed(2), range, cpu.median.toFixed(1)];
+      return [
+        labels[index]!,
+        p50.median.toFixed(2),
+        p99.median.toFixed(2),
+        range,
+        cpu.median.toFixed(1),
+        others.median.toFixed(2),
+      ];
     }),
   );
 }
