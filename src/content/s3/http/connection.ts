@@ -40,7 +40,7 @@ const landing = Buffer.allocUnsafeSlow(16 * 1024);
 
 /**
  * A connection whose bytes are read to where its receiver wants them. A stream makes a new buffer for each read, which
- * costs four times the CPU (docs/decisions/0113).
+ * costs four times the CPU (docs/decisions/0098).
  *
  * The system may read to `Receiver.memory()` from when it was returned until the next call of `filled` or `received`
  * has returned, or the connection is closed.
