@@ -66,7 +66,13 @@ export default defineConfig({
             }),
           ]
         : []),
-      project("bench", { include: [bench], setupFiles: skipsBench ? ["test/support/skip-bench.ts"] : [] }),
+      // It loads the whole machine, so that others would miss their times beside it.
+      project("bench", {
+        include: [bench],
+        setupFiles: skipsBench ? ["test/support/skip-bench.ts"] : [],
+        maxWorkers: 1,
+        sequence: { groupOrder: 2 },
+      }),
     ],
   },
 });
