@@ -210,15 +210,15 @@ class ScaleRun {
         for (const each of n % 2 === 0 ? conditions : conditions.toReversed()) await measure(each);
       }
     };
-    const { rounds } = this.#bench.options;
+    const half = Math.max(1, Math.floor(this.#bench.options.rounds / 2));
     const withoutWatch: readonly Condition[] = [alone, besides.downloads, besides.elsewhere];
-    await inTurn(Math.floor(rounds / 2), withoutWatch);
+    await inTurn(half, withoutWatch);
     const watch = await openWatch(ports[1]!, headers);
     await eventually("the snapshot", () => watch.snapshotMs ?? watch.ended, patience);
-    await inTurn(Math.floor(rounds / 2), [besides.watch, besides.everything]);
+    await inTurn(half, [besides.watch, besides.everything]);
     if (watch.ended !== undefined) throw new Error(`the watch has ended: ${watch.ended}`);
     watch.close();
-    await inTurn(Math.floor(rounds / 2), withoutWatch);
+    await inTurn(half, withoutWatch);
     const replicaMiB = Math.max(...this.#replicas.memory()) / 2 ** 20;
     await this.#expectBytes(ours);
     await Promise.all([ours.stop(), theirs.stop()]);
@@ -285,9 +285,12 @@ class ScaleRun {
     const all = await watching();
     const before = cpuNanos()[2]!;
     let isOver = false;
-    setTimeout(() => {
-      isOver = true;
-    }, 3_000);
+    setTimeout(
+      () => {
+        isOver = true;
+      },
+      this.#bench.options.isQuick ? 300 : 3_000,
+    );
     const listed = await walkPages(ports[2]!, headers, () => isOver);
     return {
       ownerWatchMillis: owner.millis,
@@ -297,9 +300,9 @@ class ScaleRun {
     };
   }
 
-  /** How long a census takes; of many sessions none is waited for. */
+  /** How long a census takes; of many sessions, and in a quick run, none is waited for. */
   async #censusSeconds(sessions: number, filledAt: number): Promise<number | undefined> {
-    if (sessions > maxCounted) return undefined;
+    if (sessions > maxCounted || this.#bench.options.isQuick) return undefined;
     const { ports } = this.#replicas;
     const found = await eventually(
       "a census of all sessions",
