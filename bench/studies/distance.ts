@@ -98,12 +98,15 @@ const goal = (congestionControl: CongestionControl, against: Downloader, target:
 export const distanceStudy: Study = {
   name: "distance",
   description: "get over a line of 100 ms and 0.1 % loss, against aria2c and curl",
-  budgetSeconds: 75,
+  budgetSeconds: 98,
   tables: ["distance"],
   goals: [goal("cubic", byAria2c, "≥ 0.9"), goal("cubic", byCurl, "≥ 2"), goal("bbr", byAria2c, "≥ 0.9")],
   needs: [root, go, tun, aria2c, curl],
   async run(bench) {
-    const library = await createLibrary(bench.directory, bench.options.isQuick ? 2 ** 24 : fileBytes);
+    const library = await createLibrary(
+      join(bench.directory, "long-line"),
+      bench.options.isQuick ? 2 ** 24 : fileBytes,
+    );
     const rows: FigureRow[] = [];
     for (const congestionControl of congestionControls) {
       await using far = await startLine({ ...line, congestionControl, seed: 1 });

@@ -46,7 +46,7 @@ export const downloadGroups: readonly DownloadGroup[] = [
 export const downloadsStudy: Study = {
   name: "downloads",
   description: "downloads of a file of 1 GiB against nginx, one and 64 at a time",
-  budgetSeconds: 90,
+  budgetSeconds: 88,
   tables: downloadGroups.map(({ name }) => name),
   goals: [
     downloadGoal("one download", "download", "rate", nginxCopying, "≥ 0.6"),

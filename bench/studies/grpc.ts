@@ -16,7 +16,7 @@ export const grpcGroup: ThroughputGroup = {
   title: "gRPC",
   description:
     "gRPC heartbeats against bare node:http2, grpc-js, connect-node and Go; workers, streams and batches",
-  budgetSeconds: 105,
+  budgetSeconds: 84,
   rows: [
     ...rowsOf(
       drivers.grpc,

@@ -41,7 +41,7 @@ const redisWithThem = "Redis itself, with them";
 export const idleSessionsStudy: Study = {
   name: "idle-sessions",
   description: "CPU time that sessions without calls cost an idle process",
-  budgetSeconds: 60,
+  budgetSeconds: 54,
   tables: ["idle-sessions"],
   goals: storeNames.map((store) => idleGoal(store, "< 0.1 %")),
   async run(bench) {

@@ -27,7 +27,7 @@ export const objectGroups: readonly DownloadGroup[] = [
 export const objectsStudy: Study = {
   name: "objects",
   description: "downloads from object storage against a directory, one and 16 at a time",
-  budgetSeconds: 50,
+  budgetSeconds: 40,
   tables: objectGroups.map(({ name }) => name),
   goals: objectGroups.map(({ name, parallel }) =>
     ratioGoal({

@@ -61,7 +61,7 @@ const metrics: Figures["metrics"] = {
 export const overloadStudy: Study = {
   name: "overload",
   description: "latency at half of the maximum rate beside bare servers, and at five times the maximum",
-  budgetSeconds: 75,
+  budgetSeconds: 70,
   tables: sides.map(({ driver }) => `overload-${driver.name}`),
   goals: sides.flatMap(goalsOf),
   async run(bench) {

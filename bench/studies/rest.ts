@@ -9,7 +9,7 @@ export const restGroup: ThroughputGroup = {
   name: "rest",
   title: "REST: JSON over HTTP/1.1",
   description: "REST heartbeats against bare node:http, Fastify and Go, and with a login session",
-  budgetSeconds: 52,
+  budgetSeconds: 46,
   rows: [
     ...rowsOf(drivers.rest, contenders.nodeHttp, contenders.fastify, contenders.goHttp, contenders.downlease),
     { driver: drivers.rest, contender: contenders.downleaseWithLogin, credentials: loginSession },

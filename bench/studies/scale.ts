@@ -64,7 +64,7 @@ const [smallest, largest] = ["fewest sessions", "most sessions"] as const;
 export const scaleStudy: Study = {
   name: "scale",
   description: "a million sessions on a Redis Cluster with three replicas of the service",
-  budgetSeconds: 140,
+  budgetSeconds: 122,
   tables: ["scale", "scale-operators", "scale-latency"],
   goals: goals(),
   async run(bench) {

@@ -32,7 +32,7 @@ const metrics: Figures["metrics"] = {
 export const sessionsStudy: Study = {
   name: "sessions",
   description: "memory of an idle session, and a keep-alive among few and many sessions",
-  budgetSeconds: 60,
+  budgetSeconds: 42,
   tables: ["session-memory", "sessions-in-redis", "sessions-in-sqlite"],
   goals: [],
   async run(bench) {
