@@ -138,9 +138,9 @@ export function tableAgainstFirst(
 
 /** @throws Error when the server does not send exactly the file */
 async function expectFile(server: FileServer, { port, path }: RunningFileServer, digest: string) {
-  const { body } = await fetch(`http://127.0.0.1:${port}${path}`);
+  const { body, status } = await fetch(`http://127.0.0.1:${port}${path}`);
   if (body === null || (await digestOf(body)) !== digest) {
-    throw new Error(`${server.name} does not send the file`);
+    throw new Error(`${server.name} does not send the file, but something else with status ${status}`);
   }
 }
 

@@ -18,10 +18,15 @@ export const itemId = "bench-item";
 const fileName = "disk.bin";
 const blockBytes = 2 ** 20;
 
-/** @param bytes rounded up to whole MiB */
+/**
+ * @param bytes rounded up to whole MiB
+ * @throws Error when the directory has a library: another study may still use it
+ */
 export async function createLibrary(directory: string, bytes: number): Promise<BenchLibrary> {
   const root = join(directory, "library");
   const item = join(root, "bench", "disk");
+  await mkdir(directory, { recursive: true });
+  await mkdir(root);
   await mkdir(item, { recursive: true });
   await writeFile(join(item, ".item.json"), JSON.stringify({ id: itemId }));
   const blocks = Math.ceil(bytes / blockBytes);

@@ -24,7 +24,7 @@ const labels = ["from a directory", "from the cache", "from object storage, fill
 export const cacheStudy: Study = {
   name: "cache",
   description: "downloads from a disk cache for object storage, and while it is filled",
-  budgetSeconds: 40,
+  budgetSeconds: 32,
   tables: [cacheGroup.name],
   goals: [
     ratioGoal({

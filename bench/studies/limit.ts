@@ -28,7 +28,7 @@ const pipelines = [
 export const limitStudy: Study = {
   name: "limit",
   description: "the limit that Redis sets: redis-benchmark with the script of a keep-alive",
-  budgetSeconds: 15,
+  budgetSeconds: 14,
   tables: ["limit"],
   goals: [],
   async run({ options, redis, log }) {
