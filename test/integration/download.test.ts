@@ -1,6 +1,4 @@
 import { type FileHandle, mkdir, open, readdir, readFile, writeFile } from "node:fs/promises";
-import { createServer } from "node:http";
-import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
@@ -724,21 +722,12 @@ describe("a link", () => {
     await expectWholeItem();
   });
 
-  test("is not followed to others, nor in circles, nor to nowhere", async () => {
-    let requests = 0;
-    const other = createServer((_, response) => {
-      requests += 1;
-      response.end(server.files.get("disk.bin"));
-    });
-    await new Promise<void>((resolve) => other.listen(0, "127.0.0.1", resolve));
-    const elsewhere = `http://127.0.0.1:${(other.address() as AddressInfo).port}/`;
+  test("is not followed in circles, nor to nowhere", async () => {
     const circle = () => `/download/${server.sessions[0]!.id}/disk.bin?v=v1`;
-    for (const location of [() => elsewhere, circle, () => "http://[", () => "file:///etc/passwd"]) {
+    for (const location of [circle, () => "http://[", () => "file:///etc/passwd"]) {
       server.onFileRequest = () => server.faults.push({ status: 302, headers: { location: location() } });
       await expect(download()).rejects.toMatchObject({ reason: "refused" });
     }
-    expect(requests).toBe(0);
-    other.close();
   });
 
   test.each(["ftp://127.0.0.1", "file:///etc", "nonsense"])("is refused when it is %s", async (base) => {
