@@ -12,7 +12,17 @@ export function collectOnOneThread(): void {
   process.execve!(process.execPath, args, process.env);
 }
 
-/** Collects all garbage now, as far as the program has called `collectOnOneThread`. */
+let isCollected = false;
+
+/**
+ * Collects all garbage now, as far as the program has called `collectOnOneThread`. Loads that begin together share a
+ * collection: that of a second one would hold back the calls of the first.
+ */
 export function collectGarbage(): void {
+  if (isCollected) return;
   globalThis.gc?.();
+  isCollected = true;
+  setImmediate(() => {
+    isCollected = false;
+  });
 }

@@ -44,7 +44,7 @@ export function readCommandLine(
   return {
     options: {
       isQuick: quick,
-      rounds: Math.ceil(number("rounds", rounds, quick ? 1 : 6)),
+      rounds: Math.ceil(number("rounds", rounds, quick ? 1 : 5)),
       seconds: number("seconds", seconds, quick ? 0.1 : 1),
       callers: Math.ceil(number("callers", callers, 200)),
       warmUpSeconds: quick ? 0.1 : 2,
@@ -85,7 +85,7 @@ export function help(all: readonly Study[] = studies): string {
   return `npm run bench -- [options]
 
   --only <names>       studies to run, separated by commas
-  --rounds <number>    rounds of each measurement (6)
+  --rounds <number>    rounds of each measurement (5)
   --seconds <number>   seconds of each measurement (1)
   --callers <number>   callers of a closed loop (200)
   --quick              short rounds and few sessions, to check that the benchmark works

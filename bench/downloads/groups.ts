@@ -65,9 +65,7 @@ export type MeasuredGroups = ReadonlyMap<DownloadGroup, readonly (readonly Downl
 
 /** Starts the servers of all groups, checks that they send the file, and measures group after group. */
 export async function measureGroups(groups: readonly DownloadGroup[], bench: Bench): Promise<MeasuredGroups> {
-  bench.log("writing the file");
-  const library = await createLibrary(bench.directory, bench.options.isQuick ? 2 ** 24 : 2 ** 30);
-  const digest = await digestOf(createReadStream(join(library.root, library.path)));
+  const { library, digest } = await fileOf(bench);
   const running = new Map<FileServer, RunningFileServer>();
   try {
     for (const server of new Set(groups.flatMap(({ servers }) => servers))) {
@@ -81,6 +79,29 @@ export async function measureGroups(groups: readonly DownloadGroup[], bench: Ben
   } finally {
     for (const server of running.values()) await server.stop();
   }
+}
+
+interface FileOfRun {
+  readonly library: BenchLibrary;
+  /** SHA-256, in hexadecimal. */
+  readonly digest: string;
+}
+
+const files = new WeakMap<Bench, Promise<FileOfRun>>();
+
+/** All studies of a run download the same file. */
+function fileOf(bench: Bench): Promise<FileOfRun> {
+  const existing = files.get(bench);
+  if (existing !== undefined) return existing;
+  bench.log("writing the file");
+  const created = createLibrary(bench.directory, bench.options.isQuick ? 2 ** 24 : 2 ** 30).then(
+    async (library) => ({
+      library,
+      digest: await digestOf(createReadStream(join(library.root, library.path))),
+    }),
+  );
+  files.set(bench, created);
+  return created;
 }
 
 export function figuresOf(measured: MeasuredGroups): Figures {

@@ -30,8 +30,8 @@ export function build(dist = join(root, "dist/downlease")): void {
     "deploy/systemd",
     "examples/clients",
   ]);
-  // A picture of the console is of no use beside the console.
-  const isLeftOut = /\.ts$|decisions|^docs\/images/;
+  // A picture of the console is of no use beside the console, and figures of a benchmark are none without it.
+  const isLeftOut = /\.ts$|decisions|^docs\/images|^docs\/performance\.json$/;
   copy("docs", dist, (path) => !isLeftOut.test(path));
   dropDeadLinks(dist);
   writeJson(join(dist, "package.json"), serviceManifest(readManifest()));

@@ -192,7 +192,7 @@ export class Connections {
     this.#accepted = response;
     const { perFile, isChosen } = this.#pool;
     if (this.#running > 1 || perFile === 1 || !hasRanges || !this.#hasRanges) return;
-    if (this.#isSeveral) this.#share(round);
+    if (this.#isSeveral) this.#grow(round);
     else if (this.#segments.rest < minSharedBytes) return;
     else if (!isChosen) void this.#becomeSeveral(round);
     else if (latencyMs >= minLatencyMs) this.#paceCheck = new PaceCheck(latencyMs, round.bytes);
@@ -214,22 +214,18 @@ export class Connections {
       // Meanwhile the connection may have ended, or the file may have been started over.
       if (this.#round !== round || this.#accepted !== response) return;
       this.#isSeveral = true;
-      this.#share(round);
+      this.#grow(round);
     } catch (error) {
       round.stop.abort(error);
     }
   }
 
-  /** Leaves a part of what the only connection has requested to further ones. */
-  #share(round: Round): void {
-    this.#segments.share(this.#pool.perFile);
-    this.#grow(round);
-  }
-
+  /** Opens further connections. The only one leaves a part of what it has requested to them. */
   #grow(round: Round): void {
     const { perFile } = this.#pool;
     if (!this.#hasRanges || round.signal.aborted || performance.now() < this.#addAt) return;
     while (this.#running < perFile && this.#pool.enterFurther()) {
+      if (this.#running === 1) this.#segments.share(perFile);
       const segment = this.#segments.takeShare(perFile, this.#paceOf(round));
       if (segment === undefined) {
         this.#pool.leaveFurther();
@@ -246,6 +242,7 @@ export class Connections {
    */
   #recordEnd({ outcome }: FetchOutcome, hasBytes: boolean): void {
     if (outcome === "unfit") this.#hasRanges = false;
+    if (!hasBytes) this.#segments.undoShare();
     this.#refusals = hasBytes ? 0 : this.#refusals + 1;
     this.#pause(hasBytes ? usualPauseMs : firstRefusalMs * 2 ** Math.min(this.#refusals - 1, 30));
   }

@@ -12,7 +12,7 @@ import { retryAfterHeaderMs } from "./retry.ts";
 export interface Sink {
   /** Position in the file of the next byte. */
   readonly position: number;
-  /** Position after the last byte. It may fall during the response; what follows is then left out. */
+  /** Position after the last byte. During the response it may fall, so that what follows is left out, and rise again. */
   readonly end: number;
   /** Bytes of the whole file. */
   readonly size: number;

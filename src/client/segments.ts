@@ -6,6 +6,8 @@ export class Segment {
   position: number;
   /** Position after the last byte. It falls when another connection takes over the rest. */
   end: number;
+  /** Position after the last byte that was requested. */
+  requestedEnd: number;
   readonly #start: number;
   readonly #startedAt: number;
 
@@ -15,6 +17,7 @@ export class Segment {
     this.#startedAt = now;
     this.position = start;
     this.end = end;
+    this.requestedEnd = end;
   }
 
   /** Bytes a millisecond so far; undefined before the first ones. */
@@ -80,6 +83,7 @@ export class Segments {
     this.#requested.add(segment);
     segment.position = 0;
     segment.end = this.size;
+    segment.requestedEnd = this.size;
   }
 
   /** Bytes that have not arrived. */
@@ -131,6 +135,17 @@ export class Segments {
   /** The request has ended. What it has not got is missing again. */
   giveBack(segment: Segment): void {
     if (this.#requested.delete(segment)) this.#missing.add(segment.position, segment.end);
+  }
+
+  /** Leaves missing bytes to the connections that have requested them, too, and would be cut before them. */
+  undoShare(): void {
+    for (const segment of this.#requested) {
+      const next = [...this.#missing].find(({ start }) => start === segment.end);
+      if (next === undefined) continue;
+      const end = Math.min(next.end, segment.requestedEnd);
+      this.#missing.remove(segment.end, end);
+      segment.end = end;
+    }
   }
 
   #shareBytes(connections: number): number {

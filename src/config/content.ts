@@ -1,7 +1,8 @@
 import { z } from "zod";
 import { bytes, filePath, isHttpUrl, manual, type Rule, seconds } from "./fields.ts";
 
-const minCacheBytes = 1024 * 1024;
+/** Eight blocks: one of 2 MiB is reserved for each fetch that is running. */
+const minCacheBytes = 16 * 1024 ** 2;
 const defaultCacheBytes = 10 * 1024 ** 3;
 const defaultFreshMs = 10_000;
 

@@ -5,7 +5,7 @@ import { createClient } from "@connectrpc/connect";
 import { createGrpcTransport } from "@connectrpc/connect-node";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { AdminService } from "../../gen/downlease/admin/v1/admin_pb.ts";
-import { runCommand, runProgram } from "../support/command.ts";
+import { mainPath, runCommand, runProgram } from "../support/command.ts";
 import { eventually } from "../support/eventually.ts";
 import { type OtlpReceiver, type ReceivedSpan, startOtlpReceiver } from "../support/otlp-receiver.ts";
 import { protocolClients, Refused } from "../support/protocol-clients.ts";
@@ -25,7 +25,7 @@ beforeAll(async () => {
     OTEL_RESOURCE_ATTRIBUTES: "deployment.environment.name=test",
   };
   const [SQLite, Redis] = await Promise.all([
-    startService([], { ...env, NODE_OPTIONS: await printLoads() }),
+    startService([], { ...env, NODE_OPTIONS: await printLoads() }, mainPath),
     startService(["--redis-url", sharedRedisUrl(), "--fast-lane", "off"], env),
   ]);
   services = { SQLite, Redis };
@@ -253,7 +253,7 @@ test("a collector that is gone costs one line of the log, and neither a call nor
 test("only while traces are made it loads OpenTelemetry", async () => {
   expect(services.SQLite.output).toContain("loads @opentelemetry/sdk-trace\n");
   const env = { OTEL_EXPORTER_OTLP_ENDPOINT: receiver.url, OTEL_SDK_DISABLED: "true" };
-  await using service = await startService([], { ...env, NODE_OPTIONS: await printLoads() });
+  await using service = await startService([], { ...env, NODE_OPTIONS: await printLoads() }, mainPath);
   expect((await fetch(`${service.url}/readyz`)).status).toBe(200);
   expect(service.output).not.toContain("loads");
 });

@@ -1,10 +1,15 @@
 import type { TestProject } from "vitest/node";
+import { bundleProgram } from "./program.ts";
 import { startRedis } from "./redis-server.ts";
 
-/** Provides the shared Redis: the one that is given, else one in a container, else a process. */
+/**
+ * Bundles the program, and provides the shared Redis: the one that is given, else one in a container, else a process.
+ */
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
   const redis = givenRedis() ?? (await redisContainer()) ?? (await startRedis());
   project.provide("redisUrl", redis.url);
+  await bundleProgram();
+  project.onTestsRerun(bundleProgram);
   return () => redis.stop();
 }
 

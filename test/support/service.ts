@@ -1,6 +1,6 @@
-import { fileURLToPath } from "node:url";
 import { eventually } from "./eventually.ts";
 import { type Exit, startProcess } from "./process.ts";
+import { bundledProgram } from "./program.ts";
 
 /** The real program in a process of its own. */
 export interface Service extends AsyncDisposable {
@@ -23,7 +23,6 @@ export interface Service extends AsyncDisposable {
 
 export type LogLine = Readonly<Record<string, unknown>>;
 
-const ownMain = fileURLToPath(new URL("../../src/main.ts", import.meta.url));
 const stopMs = 30_000;
 
 /**
@@ -36,7 +35,7 @@ const stopMs = 30_000;
 export async function startService(
   args: readonly string[],
   env: NodeJS.ProcessEnv = {},
-  main = ownMain,
+  main = bundledProgram,
 ): Promise<Service> {
   const own = Object.keys(process.env).filter((name) => name.startsWith("DOWNLEASE_"));
   const isScript = /\.[jt]s$/.test(main);

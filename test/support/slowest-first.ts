@@ -1,32 +1,36 @@
 import { relative } from "node:path";
 import { BaseSequencer, type TestSpecification } from "vitest/node";
 
-/** The files in `test/` that take longer than eight seconds, longest first. */
+/**
+ * The files in `test/` that take longer than eight seconds: those that mostly wait first, then longest first. The tests
+ * in a browser run after all others.
+ */
 const slowest: readonly string[] = [
-  "integration/workers.test.ts",
   "integration/redis-cluster.test.ts",
   "integration/redis-recovery.test.ts",
-  "integration/download-service.test.ts",
+  "integration/workers.test.ts",
+  "integration/clients-conformance.test.ts",
+  "integration/s3-content.test.ts",
+  "integration/bench-run.test.ts",
   "integration/package.test.ts",
-  "integration/binary.test.ts",
   "integration/protocols.test.ts",
+  "integration/download-service.test.ts",
+  "integration/binary.test.ts",
   "integration/readme.test.ts",
   "integration/download-faults-client.test.ts",
-  "integration/bench.test.ts",
-  "integration/clients-conformance.test.ts",
-  "integration/bench-downloads.test.ts",
   "integration/download-faults-network.test.ts",
-  "integration/download.test.ts",
-  "integration/s3-content.test.ts",
-  "integration/preparation.test.ts",
   "integration/session-files.test.ts",
+  "integration/rpc-heartbeats.test.ts",
+  "integration/download.test.ts",
+  "integration/preparation.test.ts",
+  "integration/operations.test.ts",
   "integration/rpc-lanes.test.ts",
   "integration/download-faults-redis.test.ts",
   "contract/content-source.test.ts",
-  "integration/operations.test.ts",
   "integration/download-sessions.test.ts",
-  "integration/rpc-heartbeats.test.ts",
   "integration/download-faults-server.test.ts",
+  "integration/bench.test.ts",
+  "integration/bench-downloads.test.ts",
   "integration/chaos.test.ts",
   "integration/lease-keeper.test.ts",
   "integration/command-line.test.ts",

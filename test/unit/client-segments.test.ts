@@ -108,13 +108,30 @@ describe("the segments of a file", () => {
     expect(segments.takeShare(2, pace)).toBeUndefined();
   });
 
+  test("go back to the request that they were taken from, if no other gets them", () => {
+    const segments = new Segments(100 * mebibyte);
+    const first = segments.takeFirst()!;
+    segments.share(4);
+    const [second, third] = [segments.takeShare(4, pace)!, segments.takeShare(4, pace)!];
+    segments.giveBack(third);
+    segments.undoShare();
+    expect([at(first), at(second)]).toEqual([
+      [0, 25],
+      [25, 50],
+    ]);
+    segments.giveBack(second);
+    segments.undoShare();
+    expect(at(first)).toEqual([0, 100]);
+    expect(segments.takeFirst()).toBeUndefined();
+  });
+
   test("leave out what is there", () => {
     const segments = new Segments(10);
     segments.reset([
       { start: 2, end: 4 },
       { start: 9, end: 10 },
     ]);
-    expect([segments.takeFirst(), segments.takeFirst(), segments.takeFirst()]).toEqual([
+    expect([segments.takeFirst(), segments.takeFirst(), segments.takeFirst()]).toMatchObject([
       { position: 0, end: 2 },
       { position: 4, end: 9 },
       undefined,

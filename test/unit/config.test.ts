@@ -350,7 +350,7 @@ describe("mistakes", () => {
     ["host", ["", "a b", "[::1]", "http://host", "host:80", "a..b", "x".repeat(64)]],
     ["workers", ["0", "129", "two"]],
     ["contentRoot", [""]],
-    ["cacheBytes", ["", "0", "1023KiB", "-1", "1GiBB", "ten"]],
+    ["cacheBytes", ["", "0", "16383KiB", "-1", "1GiBB", "ten"]],
     ["s3Bucket", ["", "ab", "a/b", "-ab", "b\u00fccher", "x".repeat(64), "arn:aws:s3 x"]],
     ["s3Prefix", ["", "/", "/a", "a//b", "a//", "../a", "a/./b", "a\nb", "x".repeat(513)]],
     [

@@ -2,7 +2,7 @@ import { hash } from "node:crypto";
 import { ContentChangedError } from "../../domain/content-source.ts";
 import type { LocatedFile } from "../located-file.ts";
 import type { BlockAccess } from "./block-access.ts";
-import { BlockFill, sizeOfBlock } from "./block-fill.ts";
+import { BlockFill, RestFetches, sizeOfBlock } from "./block-fill.ts";
 import type { BlockStore } from "./block-store.ts";
 import { blockBytes, type CacheObserver, nameOf } from "./blocks.ts";
 import { ParkedUpstreams, Upstream } from "./upstreams.ts";
@@ -35,6 +35,7 @@ export class BlockCache {
   readonly #store: BlockStore;
   readonly #observer: CacheObserver;
   readonly #parked = new ParkedUpstreams();
+  readonly #rests = new RestFetches();
   readonly #fills = new Map<string, BlockFill>();
 
   constructor(store: BlockStore, observer: CacheObserver) {
@@ -62,7 +63,12 @@ export class BlockCache {
     this.#observer.entered("miss");
     const ended = () => void this.#fills.delete(name);
     const size = sizeOfBlock(block, file.located.size);
-    const parts = { store: this.#store, parked: this.#parked, observer: this.#observer };
+    const parts = {
+      store: this.#store,
+      parked: this.#parked,
+      observer: this.#observer,
+      rests: this.#rests,
+    };
     const upstream = this.#parked.take(file.digest, start);
     const fill = new BlockFill(parts, { address, size, upstream, mayEvict: !file.isIdle, ended });
     this.#fills.set(name, fill);

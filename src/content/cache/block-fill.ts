@@ -10,6 +10,7 @@ export interface FillParts {
   readonly store: BlockStore;
   readonly parked: ParkedUpstreams;
   readonly observer: CacheObserver;
+  readonly rests: RestFetches;
 }
 
 export interface FillOptions {
@@ -26,6 +27,24 @@ export interface FillOptions {
 
 /** Buffer for the rest of a block that its last reader does not need. */
 const restBytes = 256 * 1024;
+/** How many rests are fetched at a time: nobody waits for them, so nothing else bounds them. */
+export const maxRests = 64;
+
+/** The fetches of the rests of blocks, of all files. */
+export class RestFetches {
+  #running = 0;
+
+  /** Runs a fetch, if there are not too many. */
+  async run(fetch: () => Promise<void>): Promise<void> {
+    if (this.#running >= maxRests) return;
+    this.#running++;
+    try {
+      await fetch();
+    } finally {
+      this.#running--;
+    }
+  }
+}
 
 /**
  * A block on its way from the storage, for all readers of this process that need it. The reader that is the first to need
@@ -66,7 +85,7 @@ export class BlockFill {
       leave: async (isDone) => {
         if (hasLeft) return;
         hasLeft = true;
-        if (isDone && this.#users === 1) await this.#fetchRest(fetch);
+        if (isDone && this.#users === 1) await this.#parts.rests.run(() => this.#fetchRest(fetch));
         this.#users--;
         if (this.#users === 0) await this.#close();
       },

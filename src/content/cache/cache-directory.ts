@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { closeSync, constants, openSync, rmSync } from "node:fs";
 import { type FileHandle, lstat, mkdir, open, readdir, rename, rm } from "node:fs/promises";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { BlockIndex, ForeignIndex } from "./block-index.ts";
 import { addressOf, type BlockAddress, nameOf } from "./blocks.ts";
 import { isAlive, Presence } from "./presence.ts";
@@ -64,7 +64,7 @@ export class CacheDirectory implements AsyncDisposable {
    * the system, or one that says what is wrong with the directory.
    */
   static async open(path: string): Promise<CacheDirectory> {
-    await mkdir(path, { recursive: true, mode: directoryMode });
+    await makeFolders(path);
     const root = join(path, ownFolderName);
     await makeOwn(root);
     for (const name of [processesName, fillingName, blocksName]) await makeOwn(join(root, name));
@@ -191,11 +191,23 @@ function makePrivate(path: string): void {
   }
 }
 
+/** Makes a folder and those above it. The call of Node.js never ends in a file system that has no new folders (/proc). */
+async function makeFolders(path: string): Promise<void> {
+  const create = () => mkdir(path, { mode: directoryMode });
+  try {
+    await create();
+  } catch (error) {
+    if (hasCode(error, "EEXIST")) return;
+    const parent = dirname(path);
+    if (!hasCode(error, "ENOENT") || parent === path) throw error;
+    await makeFolders(parent);
+    await create().catch(ignoreExisting);
+  }
+}
+
 /** Makes a folder that only this user can use. */
 async function makeOwn(path: string): Promise<void> {
-  await mkdir(path, { mode: directoryMode }).catch((error: unknown) => {
-    if (!hasCode(error, "EEXIST")) throw error;
-  });
+  await mkdir(path, { mode: directoryMode }).catch(ignoreExisting);
   await requireOwn(path);
 }
 
@@ -211,6 +223,10 @@ export async function requireOwn(path: string): Promise<void> {
 
 function hasCode(error: unknown, code: string): boolean {
   return (error as NodeJS.ErrnoException).code === code;
+}
+
+function ignoreExisting(error: unknown): void {
+  if (!hasCode(error, "EEXIST")) throw error;
 }
 
 function ignoreMissing(error: unknown): undefined {
