@@ -60,12 +60,12 @@ describe("files are prepared before they are requested", () => {
       content.add(name, { bytes: Buffer.alloc(2 * mebi), onRead });
     }
     ahead(newProcess(), "all");
-    await eventually("the files to be prepared", () => isPrepared("c"));
+    await eventually("the files to be prepared", () => isPrepared("c"), { withinMs: 20_000 });
     expect(max).toBe(1);
     ahead(newProcess(), "all");
     content.add("d", { bytes: Buffer.alloc(10) });
     content.contentVersion = "v2";
-    await eventually("the new version to be prepared", () => isPrepared("d"));
+    await eventually("the new version to be prepared", () => isPrepared("d"), { withinMs: 20_000 });
     expect(content.opened.toSorted()).toEqual(["a", "a", "b", "b", "c", "c", "d"]);
   });
 
