@@ -24,12 +24,6 @@ export function cpuSecondsOfTree(pid: number): number {
   return processTree(pid).reduce((sum, each) => sum + cpuSecondsOf(each), 0);
 }
 
-/** CPU time so far of everything on the machine, in seconds. */
-export function cpuSecondsOfMachine(): number {
-  const [user, nice, system, , , irq, softIrq] = readFileSync("/proc/stat", "utf8").split(/\s+/).slice(1);
-  return [user, nice, system, irq, softIrq].reduce((sum, ticks) => sum + Number(ticks), 0) / ticksPerSecond;
-}
-
 /** CPU time so far of the current threads, in nanoseconds: for work that takes less than a tick. */
 export function cpuNanosOfTree(pid: number): number {
   const ofThread = (path: string) => Number(readFileSync(`${path}/schedstat`, "utf8").split(" ")[0]);

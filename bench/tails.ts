@@ -119,7 +119,7 @@ function latencyTable(labels: readonly string[], measured: readonly (readonly Me
       const p50 = spread(latencies.map((sorted) => quantile(sorted, 0.5)));
       const p99 = spread(latencies.map((sorted) => quantile(sorted, 0.99)));
       const cpu = spread(rounds.map(({ cpuMicros }) => cpuMicros));
-      const others = spread(rounds.map(({ otherCpu }) => otherCpu));
+      const others = spread(rounds.map(({ otherCores }) => otherCores));
       const range = `${p99.min.toFixed(2)}–${p99.max.toFixed(2)}`;
       return [
         labels[index]!,

@@ -3,7 +3,11 @@ export class IntervalList {
   readonly #begins: number[] = [];
   readonly #ends: number[] = [];
 
+  /** Length of all together. */
+  total = 0;
+
   add(begin: number, end: number): void {
+    this.total += end - begin;
     this.#begins.push(begin);
     this.#ends.push(end);
   }

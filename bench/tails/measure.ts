@@ -5,10 +5,9 @@ import { setTimeout as delay } from "node:timers/promises";
 import type { RunningContender } from "../contender-process.ts";
 import type { Driver } from "../drivers/driver.ts";
 import { openLoop } from "../load.ts";
-import { cpuSecondsOf, cpuSecondsOfMachine } from "../process-figures.ts";
 import type { ObservedCall, ObservedProcess } from "./causes.ts";
 import { IntervalList } from "./intervals.ts";
-import { readTrace, type ThreadTimes, traced } from "./trace.ts";
+import { coresOfOthers, readTrace, type ThreadTimes, traced } from "./trace.ts";
 import { monotonicMs, watchCollections } from "./watch-collections.ts";
 
 export interface Load {
@@ -24,8 +23,8 @@ export interface Measurement {
   readonly calls: readonly ObservedCall[];
   /** CPU time of the server per call. */
   readonly cpuMicros: number;
-  /** CPU time a second of everything else on the machine. */
-  readonly otherCpu: number;
+  /** How many cores everything else on the machine took, the recording itself among it; NaN without one. */
+  readonly otherCores: number;
   readonly server: ObservedProcess;
   readonly redis: ObservedProcess;
   readonly generator: ObservedProcess;
@@ -56,13 +55,11 @@ export async function measure(
     stamps[length++] = due + sinceBoot;
     stamps[length++] = ended + sinceBoot;
   };
-  let [cpuSeconds, otherCpu] = [0, 0];
+  let cpuSeconds = 0;
   const work = async () => {
     const before = server.cpuSeconds();
-    const othersBefore = otherCpuSeconds(server, redisPid);
     await openLoop(open.calls, { rate, seconds, whenBusy: "wait", observe });
     cpuSeconds = server.cpuSeconds() - before;
-    otherCpu = (otherCpuSeconds(server, redisPid) - othersBefore) / seconds;
   };
   const file = join(directory, "perf.data");
   await (isTraced ? traced(file, work) : work());
@@ -81,15 +78,13 @@ export async function measure(
   return {
     calls,
     cpuMicros: (cpuSeconds * 1e6) / calls.length,
-    otherCpu,
+    otherCores: isTraced
+      ? coresOfOthers(threads, [server.pid, redisPid, process.pid], seconds * 1000)
+      : Number.NaN,
     server: processOf(server.pid, collectionsIn(join(directory, String(server.pid)))),
     redis: processOf(redisPid, new IntervalList()),
     generator: processOf(process.pid, listOf(ownCollections)),
   };
-}
-
-function otherCpuSeconds(server: RunningContender, redisPid: number): number {
-  return cpuSecondsOfMachine() - server.cpuSeconds() - cpuSecondsOf(redisPid) - cpuSecondsOf(process.pid);
 }
 
 function collectionsIn(path: string): IntervalList {

@@ -1,6 +1,7 @@
 /** Which thread had a core and which waited for one, from the kernel's scheduler events (`perf`). */
 import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
+import { readdirSync } from "node:fs";
 import { createInterface } from "node:readline";
 import { setTimeout as delay } from "node:timers/promises";
 import { IntervalList } from "./intervals.ts";
@@ -18,6 +19,19 @@ export function canTrace(): boolean {
       .status === 0
   );
 }
+
+/** Of all threads but those of the processes, and the idle ones. */
+export function coresOfOthers(
+  threads: ReadonlyMap<number, ThreadTimes>,
+  pids: readonly number[],
+  ms: number,
+): number {
+  const own = new Set(pids.flatMap((pid) => readdirSync(`/proc/${pid}/task`).map(Number)));
+  const others = [...threads].filter(([thread]) => thread !== idleThread && !own.has(thread));
+  return others.reduce((sum, [, { running }]) => sum + running.total, 0) / ms;
+}
+
+const idleThread = 0;
 
 /** Records the whole machine while `work` runs. */
 export async function traced<T>(file: string, work: () => Promise<T>): Promise<T> {
@@ -37,8 +51,8 @@ export async function traced<T>(file: string, work: () => Promise<T>): Promise<T
 /** perf opens its events before that. */
 const startMs = 700;
 
-const switched = / ([\d.]+): sched:sched_switch: .*prev_pid=(\d+) .*prev_state=(\S+) ==> .*next_pid=(\d+)/;
-const woken = / ([\d.]+): sched:sched_wakeup: .* pid=(\d+) /;
+const switched = /^ *([\d.]+): sched:sched_switch: .*prev_pid=(\d+) .*prev_state=(\S+) ==> .*next_pid=(\d+)/;
+const woken = /^ *([\d.]+): sched:sched_wakeup: .* pid=(\d+) /;
 
 /** @returns by thread id */
 export async function readTrace(file: string): Promise<Map<number, ThreadTimes>> {
