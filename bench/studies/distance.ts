@@ -104,7 +104,7 @@ export const distanceStudy: Study = {
   needs: [root, go, tun, aria2c, curl],
   async run(bench) {
     const library = await createLibrary(
-      join(bench.directory, "distance"),
+      join(bench.directory, "long-line"),
       bench.options.isQuick ? 2 ** 24 : fileBytes,
     );
     const rows: FigureRow[] = [];
