@@ -127,7 +127,7 @@ function latencyTable(labels: readonly string[], measured: readonly (readonly Me
         p99.median.toFixed(2),
         range,
         cpu.median.toFixed(1),
-        others.median.toFixed(2),
+        Number.isNaN(others.median) ? "not recorded" : others.median.toFixed(2),
       ];
     }),
   );
