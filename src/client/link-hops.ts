@@ -81,7 +81,7 @@ export class LinkHops {
 
   /** @throws OwnAddressError if the host is an address that the server must not name */
   async checkAddress({ hostname }: URL): Promise<void> {
-    const address = hostname.replace(/^\[|\]$/g, "");
+    const address = withoutBrackets(hostname);
     if (hostname === this.#server.hostname || isIP(address) === 0 || !isOwnAddress(address)) return;
     if (!(await this.#serverIsHere())) throw new OwnAddressError(address);
   }
@@ -106,13 +106,18 @@ export class LinkHops {
 
   /** Whether the user has named this machine. */
   #serverIsHere(): Promise<boolean> {
-    const host = this.#server.hostname.replace(/^\[|\]$/g, "");
+    const host = withoutBrackets(this.#server.hostname);
     this.#isServerHere ??= lookupAll(host, { all: true }).then(
       (addresses) => addresses.some(({ address }) => isOwnAddress(address)),
       () => false,
     );
     return this.#isServerHere;
   }
+}
+
+/** The host of a URL; an address of IPv6 has brackets there. */
+function withoutBrackets(hostname: string): string {
+  return hostname.replace(/^\[|\]$/g, "");
 }
 
 function isOwnAddress(address: string): boolean {

@@ -1,6 +1,7 @@
 import { DatabaseSync, type StatementSync } from "node:sqlite";
 import { setTimeout as delay } from "node:timers/promises";
 import { addressOf, type BlockAddress, nameOf } from "./blocks.ts";
+import { isBusy, isDamage } from "./sqlite-errors.ts";
 
 /** Another layout gets another number; a cache of another one is discarded. */
 const layout = 1;
@@ -263,7 +264,7 @@ export class BlockIndex implements Disposable {
           return work();
         });
       } catch (error) {
-        if (codeOf(error) !== busy || performance.now() > giveUpAt) throw error;
+        if (!isBusy(error) || performance.now() > giveUpAt) throw error;
       }
       await delay(pauseMs);
     }
@@ -293,18 +294,4 @@ const maxVictims = 64;
 
 function asAddress({ file, block }: Record<string, unknown>): BlockAddress {
   return addressOf(`${file}-${block}`)!;
-}
-
-const [busy, corrupt, notADatabase] = [5, 11, 26];
-
-/** Whether the driver says that the file is broken. */
-export function isDamage(error: unknown): boolean {
-  const code = codeOf(error);
-  return code === corrupt || code === notADatabase;
-}
-
-/** The primary code, which is the lower byte. */
-function codeOf(error: unknown): number | undefined {
-  const code = error instanceof Error && "errcode" in error ? error.errcode : undefined;
-  return typeof code === "number" ? code & 0xff : undefined;
 }

@@ -2,6 +2,7 @@ import { LRUCache } from "lru-cache";
 import type { IndexedBlock } from "./block-index.ts";
 import { type BlockAddress, type CacheFailure, type CacheObserver, nameOf } from "./blocks.ts";
 import { CacheDirectory, type Draft, type OpenBlock } from "./cache-directory.ts";
+import { hasCode } from "./own-files.ts";
 import { type CheckedPieces, StoredBlock } from "./stored-block.ts";
 
 /** How long nothing is written after a failure. */
@@ -162,7 +163,7 @@ export class BlockStore implements AsyncDisposable {
       await this.#directory.publish(block, address);
     } catch (error) {
       // An operator may empty the directory at any time.
-      if (!isMissing(error)) this.#fail("write", error);
+      if (!hasCode(error, "ENOENT")) this.#fail("write", error);
       return this.discard(block);
     }
     try {
@@ -223,10 +224,6 @@ export class BlockStore implements AsyncDisposable {
     const why = causes[(error as NodeJS.ErrnoException).code ?? ""] ?? "it can't be used";
     this.#options.warn(`nothing is cached for now, and files are read from the storage: ${why}`);
   }
-}
-
-function isMissing(error: unknown): boolean {
-  return (error as NodeJS.ErrnoException).code === "ENOENT";
 }
 
 /** What is wrong with the directory, for the operator. */

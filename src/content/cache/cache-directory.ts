@@ -1,17 +1,14 @@
 import { randomUUID } from "node:crypto";
-import { closeSync, constants, openSync, rmSync } from "node:fs";
-import { type FileHandle, lstat, mkdir, open, readdir, rename, rm } from "node:fs/promises";
+import { rmSync } from "node:fs";
+import { type FileHandle, lstat, mkdir, readdir, rename, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { BlockIndex, ForeignIndex } from "./block-index.ts";
 import { addressOf, type BlockAddress, nameOf } from "./blocks.ts";
+import { createEmpty, createOwn, hasCode, openOwn } from "./own-files.ts";
 import { isAlive, Presence } from "./presence.ts";
 
-// Windows has no links of this kind.
-const { O_NOFOLLOW = 0 } = constants;
-const creation = constants.O_RDWR | constants.O_CREAT | constants.O_EXCL | O_NOFOLLOW;
-const reading = constants.O_RDONLY | O_NOFOLLOW;
 /** Only the user of the service reads what is cached. */
-const [directoryMode, fileMode] = [0o700, 0o600];
+const directoryMode = 0o700;
 
 /** Below the cache directory, so that nothing that others keep there is taken for a part of the cache. */
 export const ownFolderName = "downlease-blocks";
@@ -82,7 +79,7 @@ export class CacheDirectory implements AsyncDisposable {
 
   /** Opens a block; rejects with ENOENT when it is gone. */
   async openBlock(address: BlockAddress): Promise<OpenBlock> {
-    const handle = await open(this.#pathOf(address), reading);
+    const handle = await openOwn(this.#pathOf(address));
     try {
       const { size, ino, mtimeMs } = await handle.stat();
       return { handle, bytes: size, identity: `${ino} ${mtimeMs}` };
@@ -95,8 +92,7 @@ export class CacheDirectory implements AsyncDisposable {
   async createDraft(): Promise<Draft> {
     this.#drafts++;
     const path = join(this.#root, fillingName, `${this.#process}.${this.#drafts}`);
-    const create = () => open(path, creation, fileMode);
-    return { path, handle: await this.#withFolder(path, create) };
+    return { path, handle: await this.#withFolder(path, () => createOwn(path)) };
   }
 
   /** Gives a whole draft its place among the blocks. */
@@ -185,7 +181,7 @@ function openIndex(root: string, process: string): BlockIndex {
 /** SQLite would let everybody read a file that it creates. */
 function makePrivate(path: string): void {
   try {
-    closeSync(openSync(path, creation, fileMode));
+    createEmpty(path);
   } catch (error) {
     if (!hasCode(error, "EEXIST")) throw error;
   }
@@ -219,10 +215,6 @@ export async function requireOwn(path: string): Promise<void> {
   if (user === undefined) return;
   if (stats.uid !== user) throw new Error(`${path} belongs to another user`);
   if ((stats.mode & 0o077) !== 0) throw new Error(`other users can use ${path}: chmod 700 ${path}`);
-}
-
-function hasCode(error: unknown, code: string): boolean {
-  return (error as NodeJS.ErrnoException).code === code;
 }
 
 function ignoreExisting(error: unknown): void {

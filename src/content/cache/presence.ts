@@ -1,10 +1,10 @@
-import { closeSync, constants, openSync, rmSync } from "node:fs";
+import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { pathToFileURL } from "node:url";
+import { createEmpty } from "./own-files.ts";
+import { isBusy } from "./sqlite-errors.ts";
 
-// Windows has no links of this kind.
-const { O_NOFOLLOW = 0 } = constants;
 /** A journal in memory leaves no second file behind. */
 const lockSql = "PRAGMA journal_mode = MEMORY; BEGIN EXCLUSIVE";
 
@@ -19,8 +19,7 @@ export class Presence implements Disposable {
   /** @param folder where each process has a file, named after itself */
   constructor(folder: string, process: string) {
     this.#path = join(folder, process);
-    const creation = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | O_NOFOLLOW;
-    closeSync(openSync(this.#path, creation, 0o600));
+    createEmpty(this.#path);
     this.#lock = locked(this.#path);
   }
 
@@ -39,7 +38,7 @@ export function isAlive(folder: string, process: string): boolean {
     lock.close();
   } catch (error) {
     // It is locked; anything else means that there is no such file.
-    return (error as { readonly errcode?: number }).errcode === 5;
+    return isBusy(error);
   }
   return false;
 }
