@@ -92,7 +92,7 @@ export async function walkPages(
 }
 
 /** Calls AdminService in Connect's JSON. */
-export async function callAdmin<T>(
+async function callAdmin<T>(
   port: number,
   headers: readonly Header[],
   method: string,

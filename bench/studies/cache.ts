@@ -11,7 +11,7 @@ import { ratioGoal } from "../goals.ts";
 import { nginx } from "../needs.ts";
 import type { Study } from "../study.ts";
 
-export const cacheGroup: DownloadGroup = {
+const cacheGroup: DownloadGroup = {
   name: "cache",
   title: "One download at a time, with a disk cache for object storage",
   version: 1,

@@ -3,7 +3,7 @@ import * as contenders from "../contenders.ts";
 import { drivers } from "../drivers/drivers.ts";
 import { rowsOf, type ThroughputGroup, throughputStudy } from "../throughput.ts";
 
-export const connectGroups: readonly ThroughputGroup[] = [
+const connectGroups: readonly ThroughputGroup[] = [
   {
     name: "connect-json",
     title: "Connect: JSON over HTTP/1.1",

@@ -11,7 +11,7 @@ const halfTheCallers = "downlease, half the callers";
 const streamed = "downlease, streamed";
 const batches = "downlease, batches of 100";
 
-export const grpcGroup: ThroughputGroup = {
+const grpcGroup: ThroughputGroup = {
   name: "grpc",
   title: "gRPC",
   description:

@@ -19,7 +19,7 @@ const group = (name: string, title: string, parallel: number): DownloadGroup => 
   servers: [downleaseFiles, downleaseObjects],
 });
 
-export const objectGroups: readonly DownloadGroup[] = [
+const objectGroups: readonly DownloadGroup[] = [
   group("objects", "One download at a time, from a directory and from object storage", 1),
   group("objects-16", "16 downloads at a time, from a directory and from object storage", 16),
 ];

@@ -3,7 +3,7 @@ import * as contenders from "../contenders.ts";
 import { drivers } from "../drivers/drivers.ts";
 import { rowsOf, type ThroughputGroup, throughputStudy } from "../throughput.ts";
 
-export const ourRedisGroups: readonly ThroughputGroup[] = [
+const ourRedisGroups: readonly ThroughputGroup[] = [
   {
     name: "our-redis-rest",
     title: "REST: the share of our Redis connection",

@@ -5,7 +5,7 @@ import { drivers } from "../drivers/drivers.ts";
 import { cpuRateGoal, rateGoal } from "../goals.ts";
 import { rowsOf, type ThroughputGroup, throughputStudy } from "../throughput.ts";
 
-export const restGroup: ThroughputGroup = {
+const restGroup: ThroughputGroup = {
   name: "rest",
   title: "REST: JSON over HTTP/1.1",
   description: "REST heartbeats against bare node:http, Fastify and Go, and with a login session",

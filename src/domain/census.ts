@@ -43,7 +43,7 @@ export interface Ledger {
   readonly stepMs?: number;
 }
 
-export const minStepMs = 5_000;
+const minStepMs = 5_000;
 /** Steps that are counted; at least ten minutes. */
 const maxSteps = 120;
 /** The next census ends after about twice the time that one takes. */
